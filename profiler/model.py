@@ -48,14 +48,19 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to make. `body` holds the bytes that a live client sends; multi-turn dialogues make several."""
+    """One call to make; multi-turn dialogues make several.
+
+    `body` holds the bytes that a live client sends, `line` the dialogue's line of requests.jsonl.
+    """
 
     index: int
     dialogue: Dialogue
     params: Params
     messages: tuple[dict[str, Any], ...]
     body: bytes
+    line: bytes
     turn: int = 0
+    attempt: int = 1
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

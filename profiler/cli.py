@@ -1,0 +1,211 @@
+"""The command line: what can be asked, in words. Parses, calls one function of `commands`, returns an exit code.
+
+Kept apart from `commands` so that `--help` loads nothing but the parser. Knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import shlex
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+from profiler import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_CODES = """\
+exit codes:
+  0  done                               3    the provider failed (resumable)
+  1  a threshold was missed             4    stopped at a budget (resumable)
+  2  usage, manifest, dataset or disk   70   a bug in the profiler or in a client
+  130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
+
+USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line. Every expected failure is a message and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    args = build_parser().parse_args(argv)
+    args.given = list(argv)
+    try:
+        code: int = import_module("profiler.commands").COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything answered is kept", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
+        traceback.print_exc()
+        again = shlex.join(["profiler", *argv])
+        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
+        return BUG
+    return code
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that guesses what was meant."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override] # noqa: ANN001, ANN201
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        known = self._known()
+        guess = _guess(message, known) or _guess(" ".join(self._given), known)
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
+
+    def _known(self) -> list[str]:
+        return [
+            word
+            for action in self._actions
+            for word in (*action.option_strings, *(action.choices or ()))
+            if isinstance(word, str)
+        ]
+
+
+def _guess(message: str, known: Sequence[str]) -> str:
+    """Did you mean: the known word nearest to one of the words that were not understood."""
+    words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
+    for word in reversed(words):
+        if word not in known and (near := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
+            return f" — did you mean {near[0]!r}?"
+    return ""
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="profiler",
+        description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_doctor):
+        add(commands)
+    return parser
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]
+
+
+def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
+        allow_abbrev=False,
+    )
+
+
+def _add_run(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "run the experiments of a manifest",
+        "A run that was stopped is resumed by the same command: only what has no answer yet is asked.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output-dir", default="runs", metavar="DIR", help="where run directories are made (default: runs)"
+    )
+    _add_select(parser)
+    parser.add_argument("--limit", type=_at_least_one, metavar="N", help="only the first N dialogues")
+    parser.add_argument(
+        "--mode",
+        choices=("auto", "mock", "live"),
+        default="auto",
+        help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
+    )
+    parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
+    again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
+    parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
+    parser.add_argument(
+        "--fsync",
+        choices=("interval", "always", "off"),
+        default="interval",
+        help="what a power cut may cost: a second, nothing, or what the system has not written (default: interval)",
+    )
+    _add_output(parser)
+
+
+def _add_summarize(commands: Commands) -> None:
+    parser = _command(commands, "summarize", "show the metrics of finished runs")
+    parser.add_argument(
+        "--log-dir",
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a run directory, or a folder of them; may be given several times",
+    )
+    parser.add_argument("--recompute", action="store_true", help="reduce the logs again instead of reading summary.json")
+    parser.add_argument("--metric", action="append", metavar="NAME", help="with --recompute: this metric instead")
+    parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
+    _add_json(parser)
+
+
+def _add_validate(commands: Commands) -> None:
+    parser = _command(commands, "validate", "check a manifest and its datasets, and say all that is wrong")
+    _add_config(parser)
+    _add_select(parser)
+    _add_json(parser)
+
+
+def _add_schema(commands: Commands) -> None:
+    _command(commands, "schema", "print the JSON Schema of manifests, for editors")
+
+
+def _add_init(commands: Commands) -> None:
+    parser = _command(commands, "init", "write a sample manifest with its data, ready to run")
+    parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (default: here)")
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = _command(commands, "doctor", "check this machine: versions, mode, key, terminal, disk")
+    parser.add_argument("--output-dir", default="runs", metavar="DIR", help="the folder to check (default: runs)")
+    _add_json(parser)
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", help="the manifest (YAML)")
+
+
+def _add_select(parser: Parser) -> None:
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="GLOB", help="only experiments with such ids; repeatable"
+    )
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs instead of text")
+
+
+def _add_output(parser: Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
+
+
+def _at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return number

@@ -1,0 +1,10 @@
+"""Interchangeable clients behind one method.
+
+A client gets a request and gives a reply, or raises `CallError`. It decides nothing: retries,
+time-outs, limits and records belong to the pool.
+"""
+
+from profiler.clients.base import Client
+from profiler.clients.mock import MockClient
+
+__all__ = ["Client", "MockClient"]

@@ -1,0 +1,51 @@
+"""Permission to be in flight: how many calls may run at once, and who is next.
+
+Knows nothing of what the calls are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+
+class Slots:
+    """A semaphore whose free path costs no turn of the event loop; those who come back go first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+        self._waiting: deque[anyio.Event] = deque()
+
+    def take_nowait(self) -> bool:
+        if self.taken >= self.limit or self._waiting:
+            return False
+        self.taken += 1
+        return True
+
+    async def take(self) -> None:
+        if self.take_nowait():
+            return
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():  # the slot was handed over in the same moment: hand it on
+                self.give()
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def give(self) -> None:
+        """Give a slot back: to whoever waits, else to the free ones."""
+        if self._waiting:
+            self._waiting.popleft().set()
+        else:
+            self.taken -= 1
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits, so that a worker that has one should give way."""
+        return bool(self._waiting)

@@ -1,0 +1,173 @@
+"""How far a run is, for people: a live panel on a terminal, plain lines elsewhere.
+
+Comes in: the counters that the pool and the writer keep anyway. Goes out: a few lines a second at
+most, on stderr. Nothing is done per dialogue, and nothing here can change a run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, TextIO
+
+import anyio
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rich.console import Console, RenderableType
+
+    from profiler.model import Mode
+    from profiler.pool import Pool
+    from profiler.writer import Writer
+
+PANEL_EVERY_S = 0.25
+LINE_EVERY_S = 5.0
+RATE_OVER_S = 10.0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a run."""
+
+    experiment_id: str
+    mode: Mode
+    total: int
+    done: int
+    rate: float
+    eta_s: float | None
+    in_flight: int
+    slots: int
+    backing_off: int
+    retried: int
+    failures: dict[str, int]
+    stopping: bool
+
+    @property
+    def waits_for(self) -> str:
+        """What keeps the run from being over, in words."""
+        if self.stopping:
+            return f"{self.in_flight} calls in flight to end"
+        if self.backing_off:
+            return f"{self.backing_off} retries to come due"
+        if self.in_flight and self.total - self.done <= self.in_flight:
+            return f"the last {self.total - self.done}"
+        if self.in_flight >= self.slots:
+            return "replies (all slots in use)"
+        return "replies"
+
+
+class View:
+    """Looks at a run from outside; the rate is taken over the last seconds."""
+
+    def __init__(
+        self, *, experiment_id: str, mode: Mode, total: int, kept: int, pool: Pool, writer: Writer
+    ) -> None:
+        self._experiment_id = experiment_id
+        self._mode = mode
+        self._total = total
+        self._kept = kept
+        self._pool = pool
+        self._writer = writer
+        self._looks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def look(self) -> Snapshot:
+        done = self._writer.done
+        rate = self._rate(done)
+        owed = self._total - self._kept - done
+        return Snapshot(
+            experiment_id=self._experiment_id,
+            mode=self._mode,
+            total=self._total,
+            done=self._kept + done,
+            rate=rate,
+            eta_s=owed / rate if rate else None,
+            in_flight=self._pool.in_flight,
+            slots=self._pool.slots.limit,
+            backing_off=self._pool.backing_off,
+            retried=self._pool.retried,
+            failures=dict(self._pool.failures),
+            stopping=self._pool.stopped is not None,
+        )
+
+    def _rate(self, done: int) -> float:
+        now = time.monotonic()
+        while len(self._looks) > 1 and self._looks[1][0] < now - RATE_OVER_S:
+            self._looks.popleft()
+        since, before = self._looks[0]
+        if now - self._looks[-1][0] >= PANEL_EVERY_S / 2:
+            self._looks.append((now, done))
+        return (done - before) / (now - since) if now > since else 0.0
+
+
+def lines_to(file: TextIO) -> Callable[[View], Awaitable[None]]:
+    """A plain line every few seconds, for logs and pipes."""
+
+    async def watch(view: View) -> None:
+        while True:
+            await anyio.sleep(LINE_EVERY_S)
+            print(as_line(view.look()), file=file, flush=True)
+
+    return watch
+
+
+def panel_on(console: Console) -> Callable[[View], Awaitable[None]]:
+    """One panel that is redrawn in place."""
+    from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
+
+    async def watch(view: View) -> None:
+        with Live(
+            _panel(view.look()), console=console, auto_refresh=False, transient=True, redirect_stdout=False
+        ) as live:
+            while True:
+                live.update(_panel(view.look()), refresh=True)
+                await anyio.sleep(PANEL_EVERY_S)
+
+    return watch
+
+
+def as_line(look: Snapshot) -> str:
+    share = look.done / look.total if look.total else 1.0
+    parts = [
+        f"{look.experiment_id} [{look.mode.upper()}] {look.done:,}/{look.total:,} ({share:.0%})",
+        f"{look.rate:,.0f}/s",
+        f"ETA {duration(look.eta_s)}",
+        f"{look.in_flight} in flight",
+    ]
+    if look.failures:
+        parts.append("errors " + ", ".join(f"{kind} {count}" for kind, count in sorted(look.failures.items())))
+    if look.retried:
+        parts.append(f"{look.retried} retries")
+    parts.append(f"waiting for {look.waits_for}")
+    return " | ".join(parts)
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def _panel(look: Snapshot) -> RenderableType:
+    from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    errors = ", ".join(f"{kind} {count:,}" for kind, count in sorted(look.failures.items())) or "none"
+    lines = [
+        f"{look.done:,} of {look.total:,} done   {look.rate:,.0f}/s   ETA {duration(look.eta_s)}",
+        f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
+        f"waiting for {look.waits_for}",
+    ]
+    bar = ProgressBar(total=max(look.total, 1), completed=look.done)
+    return Panel(
+        Group(bar, *(Text(line) for line in lines)),
+        title=f"{look.experiment_id} · {look.mode.upper()}",
+        title_align="left",
+        border_style="yellow" if look.mode == "mock" else "green",
+    )

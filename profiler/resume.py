@@ -1,0 +1,266 @@
+"""The run directory: whose it is, what stands in it, and what is still owed.
+
+Comes in: the folder and the header of the run that is wanted. Goes out: the open files, cut back to
+what is whole, and which dialogues are done. Knows nothing of clients or metrics.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler import journal
+from profiler.codec import DecodeError, dump_line, loads
+from profiler.errors import LogError, Problem, RunDirectoryError, StorageError
+from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
+from profiler.order import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from profiler.journal import Header
+
+REQUESTS = "requests.jsonl"
+RESPONSES = "responses.jsonl"
+SUMMARY = "summary.json"
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """What an open run directory holds: its files, ready to be appended to, and what is done."""
+
+    requests: LineFile
+    journal: LineFile
+    order: Order
+    responses_size: int
+    asked: int
+    done: bytearray
+    kept: int = 0
+    failed: int = 0
+    notes: list[str]
+
+    @property
+    def first(self) -> int:
+        """The first dialogue that needs a look: its request line or its answer is missing."""
+        missing = self.done.find(0)
+        return min(self.asked, missing if missing >= 0 else len(self.done))
+
+    @property
+    def in_flight(self) -> int:
+        """Asked without an answer kept: these may have been billed, and are asked again."""
+        return max(0, self.asked - self.kept - self.failed)
+
+    def close(self) -> None:
+        self.order.close()
+        self.requests.close()
+        self.journal.close()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be used as a run directory: {error.strerror}",
+            hint="choose another place with --output-dir",
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RunDirectoryError(
+            f"{folder}: another run is writing here",
+            hint="wait for it to end, stop it, or choose another place with --output-dir",
+        ) from error
+    finally:
+        os.close(fd)
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Make room for a new run by renaming the old one; nothing is ever deleted."""
+    if not any(folder.iterdir()):
+        return None
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    for number in range(1000):
+        aside = folder.with_name(f"{folder.name}.old-{stamp}" + (f"-{number}" if number else ""))
+        if not aside.exists():
+            folder.rename(aside)
+            return aside
+    raise RunDirectoryError(f"{folder}: cannot find a free name to move the old run to")
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that a folder holds already."""
+
+    count: int
+    identity: dict[str, Any]
+    complete: bool
+
+
+def earlier(folder: Path) -> Earlier | None:
+    """The run in this folder, finished or not."""
+    path = folder / journal.NAME
+    if path.exists():
+        header = journal.read_header(path)
+        return header and Earlier(count=header.count, identity=header.identity, complete=False)
+    if (folder / SUMMARY).exists():
+        run = read_summary(folder).get("run")
+        if isinstance(run, dict) and isinstance(run.get("identity"), dict) and isinstance(run.get("dialogues"), int):
+            return Earlier(count=run["dialogues"], identity=run["identity"], complete=True)
+    return None
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
+    """What two identities do not share, a line each."""
+    lines: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            lines += differences(before, now, prefix=f"{prefix}{name}.")
+        elif before != now:
+            lines.append(f"{prefix}{name}: the run has {before!r}, now it is {now!r}")
+    return lines
+
+
+def refuse_other(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    if lines := differences(old, new):
+        raise RunDirectoryError(
+            f"{folder}: holds another run, it cannot be resumed:\n" + "\n".join(f"  {line}" for line in lines),
+            hint="undo the change, choose another --output-dir, or use --fresh to move the old run aside",
+        )
+
+
+def open_standing(folder: Path, header: Header, *, retry_failed: bool = False) -> Standing:
+    """Take up what the folder holds of this run, or begin it."""
+    path = folder / journal.NAME
+    old = journal.read_header(path) if path.exists() else None
+    if old is None:
+        _refuse_strays(folder)
+        return _begin(folder, header)
+    refuse_other(folder, old.identity, header.identity)
+    return _take_up(folder, old, retry_failed=retry_failed)
+
+
+def _refuse_strays(folder: Path) -> None:
+    """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
+    for name in (REQUESTS, RESPONSES, SUMMARY):
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            raise RunDirectoryError(
+                f"{folder}: holds {name} but no journal, so it cannot be resumed",
+                hint="choose another --output-dir, or use --fresh to move the folder aside",
+            )
+
+
+def _begin(folder: Path, header: Header) -> Standing:
+    journal_file = LineFile(folder / journal.NAME)
+    journal.begin(journal_file, header)
+    return Standing(
+        requests=LineFile(folder / REQUESTS),
+        journal=journal_file,
+        order=_order(journal_file, folder, first=0),
+        responses_size=0,
+        asked=0,
+        done=bytearray(header.count),
+        notes=[],
+    )
+
+
+def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
+    notes: list[str] = []
+    requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes)
+    responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes)
+    journal_file = LineFile(folder / journal.NAME)
+    done, order, failed, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
+    if end < journal_file.size:
+        notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
+        journal_file.cut(end)
+    missing = done.find(0)
+    if 0 <= missing < laid_out:
+        responses.cut(end_of_line(responses.path, missing))
+        order.close()
+        done, order, failed, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
+    size = responses.size
+    responses.close()
+    return Standing(
+        requests=requests,
+        journal=journal_file,
+        order=order,
+        responses_size=size,
+        asked=asked,
+        done=done,
+        kept=done.count(1),
+        failed=failed,
+        notes=notes,
+    )
+
+
+def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]:
+    """Open a log, without the torn line at its end."""
+    file = LineFile(path)
+    lines, end = whole_lines(path)
+    if lines > most:
+        lines, end = most, end_of_line(path, most)
+    if end < file.size:
+        notes.append(f"{path.name}: cut {file.size - end} bytes of a torn last line")
+        file.cut(end)
+    return file, lines
+
+
+def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> tuple[bytearray, Order, int, int]:
+    """What is done, where the lines not laid out yet stand, how many failed, and where the last line ends."""
+    done = bytearray(header.count)
+    failed: set[int] = set()
+    order = _order(file, file.path.parent, first=first)
+    end = journal.header_size(file.path)
+    for place in journal.replay(file.path, count=header.count):
+        end = place.offset + place.size
+        if retry_failed and place.entry.type == "error":
+            failed.add(place.entry.index)
+            continue
+        failed.discard(place.entry.index)
+        done[place.entry.index] = 1
+        if place.entry.index >= first:
+            order.note(place.entry.index, offset=place.offset, size=place.size)
+    return done, order, len(failed), end
+
+
+def _order(file: LineFile, folder: Path, *, first: int) -> Order:
+    try:
+        return Order(file.fd, folder=folder, first=first)
+    except OSError as error:
+        raise StorageError(folder, error) from error
+
+
+def reopen(folder: Path, header: Header) -> None:
+    """Turn a complete run back into one that still owes the answers of its failed dialogues."""
+    path = folder / journal.NAME
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    with LineFile(temporary) as file:
+        journal.begin(file, header)
+        for index, record in enumerate(_records(folder / RESPONSES)):
+            if record.get("type") != "error":
+                file.write(dump_line({**record, "index": index}))
+        file.sync()
+    temporary.replace(path)
+    (folder / SUMMARY).unlink()
+    sync_folder(folder)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = loads(line)
+            except (DecodeError, ValueError) as error:
+                raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
+            if isinstance(record, dict):
+                yield record

@@ -1,0 +1,281 @@
+"""The whole story of a run: manifest → dataset → plan → pool → journal → ordered logs → reduction → summary.
+
+Comes in: one experiment and how to run it. Goes out: its summary, and a run directory that holds only
+the three files. Knows nothing of terminals; every step lives in the module it is imported from.
+"""
+
+from __future__ import annotations
+
+import platform
+import signal
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+import profiler
+from profiler import dataset, journal, resume, summary
+from profiler.clients import MockClient
+from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.journal import Header, Journal
+from profiler.manifest import snapshot
+from profiler.metrics import resolve
+from profiler.model import Mode
+from profiler.plan import Planner, params_of
+from profiler.pool import Pool
+from profiler.progress import View
+from profiler.reduce import reduce_logs
+from profiler.writer import Fsync, OrderedLog, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from profiler.clients import Client
+    from profiler.model import Request
+    from profiler.resume import Standing
+    from profiler.settings import Experiment
+
+    Watch = Callable[[View], Awaitable[None]]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run, as opposed to what: nothing here changes what is asked or answered."""
+
+    output_dir: Path = Path("runs")
+    mode: Mode = "mock"
+    manifest_sha256: str | None = None
+    search_path: Path | None = None
+    limit: int | None = None
+    concurrency: int | None = None
+    fresh: bool = False
+    retry_failed: bool = False
+    fsync: Fsync = "interval"
+    signals: bool = False
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run."""
+
+    folder: Path
+    summary: dict[str, Any]
+    answered_now: int
+    kept: int
+    elapsed_s: float
+
+
+async def run(
+    experiment: Experiment,
+    *,
+    options: Options,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
+    begun = time.perf_counter()
+    tell = note or _silent
+    folder = options.output_dir / experiment.experiment_id
+    metrics = resolve(experiment.metrics, search_path=options.search_path)
+    with _own_folder(folder, fresh=options.fresh, tell=tell):
+        before = resume.earlier(folder)
+        header = _header(experiment, options=options, before=before)
+        if before is not None and before.complete:
+            resume.refuse_other(folder, before.identity, header.identity)
+            if not (options.retry_failed and resume.reopen(folder, header)):
+                done = summary.read(folder)
+                return Result(folder=folder, summary=done, answered_now=0, kept=header.count, elapsed_s=0.0)
+        client = client or _client(experiment)
+        standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
+        try:
+            _tell_standing(standing, header, tell=tell)
+            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+        finally:
+            standing.close()
+        reduction = reduce_logs(folder, metrics)
+        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        result = summary.build(reduction, facts)
+        summary.write(folder / resume.SUMMARY, result)
+        (folder / journal.NAME).unlink()
+    return Result(
+        folder=folder,
+        summary=result,
+        answered_now=header.count - standing.kept,
+        kept=standing.kept,
+        elapsed_s=time.perf_counter() - begun,
+    )
+
+
+async def _answer_all(
+    experiment: Experiment,
+    header: Header,
+    standing: Standing,
+    *,
+    options: Options,
+    client: Client,
+    watch: Watch | None,
+) -> None:
+    """Everything that happens at once: workers, writers, the onlooker and the signals."""
+    planner = Planner(params_of(experiment), system=experiment.system)
+    writer = Writer(
+        requests=standing.requests,
+        journal=Journal(standing.journal),
+        order=standing.order,
+        responses=OrderedLog(
+            standing.requests.path.with_name(resume.RESPONSES),
+            size=standing.responses_size,
+            fields=experiment.output_fields,
+        ),
+        fsync=options.fsync,
+    )
+    pool = Pool(
+        client=client,
+        planner=planner,
+        writer=writer,
+        concurrency=options.concurrency or experiment.concurrency,
+        timeout_s=experiment.timeout_s,
+        retry=experiment.retry,
+        clock=time.perf_counter if options.mode == "live" else _still,
+    )
+    view = View(
+        experiment_id=experiment.experiment_id,
+        mode=options.mode,
+        total=header.count,
+        kept=standing.kept,
+        pool=pool,
+        writer=writer,
+    )
+    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
+    requests = planner.plan(dialogues, first=standing.first)
+    with _one_error():
+        async with writer.running(), anyio.create_task_group() as around:
+            if watch is not None:
+                around.start_soon(watch, view)
+            if options.signals:
+                around.start_soon(_obey_signals, pool)
+            await pool.run(_owed(requests, header, standing, writer=writer))
+            around.cancel_scope.cancel()
+
+
+def _owed(
+    requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer
+) -> Iterator[Request]:
+    """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
+    for request in requests:
+        if request.index >= header.count:
+            return
+        if request.index >= standing.asked:
+            writer.put_request(request.line)
+        if not standing.done[request.index]:
+            yield request
+
+
+@contextmanager
+def _own_folder(folder: Path, *, fresh: bool, tell: Callable[[str], None]) -> Iterator[None]:
+    if fresh and folder.exists():
+        with resume.locked(folder):
+            if aside := resume.move_aside(folder):
+                tell(f"moved the earlier run to {aside}")
+    with resume.locked(folder):
+        yield
+
+
+def _header(experiment: Experiment, *, options: Options, before: resume.Earlier | None) -> Header:
+    """What this run is. A dataset that an earlier run has checked is only hashed again."""
+    sha256 = dataset.fingerprint(experiment.dataset_path) if before is not None else None
+    if before is not None and sha256 == before.identity.get("dataset_sha256"):
+        count = before.count
+    else:
+        survey = dataset.survey(experiment.dataset_path, limit=options.limit)
+        count, sha256 = survey.count, survey.sha256
+    answers = experiment.mock.responses_path
+    identity = {
+        **snapshot(experiment),
+        "mode": options.mode,
+        "limit": options.limit,
+        "dataset_sha256": sha256,
+        "mock_responses_sha256": dataset.fingerprint(answers) if answers and options.mode == "mock" else None,
+    }
+    return Header(journal=journal.FORMAT, count=count, identity=identity, started=_now(options.mode))
+
+
+def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+    """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
+    live = options.mode == "live"
+    return {
+        "experiment_id": experiment.experiment_id,
+        "mode": options.mode,
+        "dialogues": header.count,
+        "manifest_sha256": options.manifest_sha256,
+        "dataset_sha256": header.identity["dataset_sha256"],
+        "versions": {"profiler": profiler.__version__, "python": platform.python_version()},
+        "rate_card": None,
+        "started": header.started,
+        "finished": _now(options.mode),
+        "resumed": kept if live else None,
+        "identity": header.identity,
+    }
+
+
+def _client(experiment: Experiment) -> Client:
+    return MockClient(experiment.mock)
+
+
+def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:
+    for line in standing.notes:
+        tell(line)
+    if standing.asked:
+        tell(
+            f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
+            f"{standing.in_flight:,} were in flight and are asked again"
+        )
+
+
+async def _obey_signals(pool: Pool) -> None:
+    """The first signal lets the calls in flight end, the second does not wait for them."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for signum in signals:
+            if pool.stopped is not None:
+                pool.abandon()
+            name = signal.Signals(signum).name
+            pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Task groups raise groups; a run has one reason to end, and it is the first of them."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The reason among the errors: a crash before what it caused, then what the user can act on."""
+    leaves = list(_leaves(group))
+    bugs = [error for error in leaves if not isinstance(error, ProfilerError)]
+    return (bugs or leaves)[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
+def _now(mode: Mode) -> str | None:
+    return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
+
+
+def _still() -> float:
+    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
+    return 0.0
+
+
+def _silent(_: str) -> None:
+    return None

@@ -1,0 +1,196 @@
+"""The queue between the workers and the disk, and the two tasks that empty it.
+
+Request lines and records come in from workers, without waiting. Requests and the journal are on disk
+one turn of the event loop later; responses.jsonl follows in dataset order, in large blocks. A record
+counts as done once it is in the journal. Knows nothing of clients, requests or metrics.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+import aiofiles
+import anyio
+
+from profiler.codec import dump_line, encode, loads
+from profiler.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from profiler.journal import Journal
+    from profiler.linefile import LineFile
+    from profiler.model import Record
+    from profiler.order import Order
+
+Fsync = Literal["interval", "always", "off"]
+BLOCK = 1 << 18
+BATCH = 1 << 16
+LINGER_S = 0.25
+FSYNC_INTERVAL_S = 1.0
+
+
+class Writer:
+    """Takes records in any order, keeps them at once, and lays them out in dataset order."""
+
+    def __init__(
+        self, *, requests: LineFile, journal: Journal, order: Order, responses: OrderedLog, fsync: Fsync
+    ) -> None:
+        self._requests = requests
+        self._journal = journal
+        self._order = order
+        self._responses = responses
+        self._fsync = fsync
+        self._request_lines: list[bytes] = []
+        self._request_bytes = 0
+        self._waiting: list[tuple[int, bytes, int]] = []
+        self._queued = anyio.Event()
+        self._kept = anyio.Event()
+        self._plenty = anyio.Event()
+        self._unsynced = anyio.Event()
+        self._failed = False
+        self.done = 0
+
+    def put_request(self, line: bytes) -> None:
+        self._request_lines.append(line)
+        self._request_bytes += len(line)
+        self._queued.set()
+
+    def put(self, record: Record) -> None:
+        line = encode(record) + b"\n"
+        self._waiting.append((record.index, line, self._journal.add(line)))
+        self._queued.set()
+
+    @property
+    def full(self) -> bool:
+        return self._journal.buffered + self._request_bytes >= BATCH
+
+    def flush(self) -> None:
+        """Keep everything queued: requests first, so that no answer stands without its question."""
+        try:
+            if self._request_lines:
+                lines, self._request_lines, self._request_bytes = self._request_lines, [], 0
+                self._requests.write(b"".join(lines))
+            if self._waiting:
+                self._keep_waiting()
+        except StorageError:
+            self._failed = True
+            raise
+
+    def _keep_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._journal.flush()
+        if self._fsync == "always":
+            self._journal.sync()
+        offer = self._order.offer
+        for index, line, offset in waiting:
+            offer(index, line, offset=offset)
+        self.done += len(waiting)
+        self._kept.set()
+        self._unsynced.set()
+        if self._order.held >= BLOCK:
+            self._plenty.set()
+
+    async def yield_when_full(self) -> None:
+        """Workers whose client never waits call this, so that the other tasks get their turn."""
+        if self.full:
+            self.flush()
+            await anyio.sleep(0)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Runs the tasks; leaving writes out all that is queued, unless the disk refuses."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep)
+                tasks.start_soon(self._lay_out)
+                if self._fsync == "interval":
+                    tasks.start_soon(self._sync)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                if not self._failed:
+                    self.flush()
+                    await self._lay_out_all()
+                await self._responses.close()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued = anyio.Event()
+            self.flush()
+
+    async def _sync(self) -> None:
+        while True:
+            await self._unsynced.wait()
+            self._unsynced = anyio.Event()
+            await anyio.to_thread.run_sync(self._journal.sync)
+            await anyio.sleep(FSYNC_INTERVAL_S)
+
+    async def _lay_out(self) -> None:
+        """Follow the journal in large blocks; a short one only when nothing more comes for a while."""
+        while True:
+            await self._kept.wait()
+            self._kept = anyio.Event()
+            with anyio.move_on_after(LINGER_S):
+                await self._plenty.wait()
+            self._plenty = anyio.Event()
+            with anyio.CancelScope(shield=True):  # a write cut off half-way would go on in its thread
+                await self._lay_out_all()
+
+    async def _lay_out_all(self) -> None:
+        try:
+            while lines := self._order.take(BLOCK):
+                await self._responses.write(lines)
+        except StorageError:
+            self._failed = True
+            raise
+
+
+class OrderedLog:
+    """responses.jsonl: records in dataset order, projected to the fields that the manifest asks for."""
+
+    def __init__(self, path: Path, *, size: int, fields: tuple[str, ...] | None) -> None:
+        self._path = path
+        self._size = size
+        self._project = _projection(fields)
+        self._file: aiofiles.threadpool.binary.AsyncFileIO | None = None
+
+    async def write(self, lines: list[bytes]) -> None:
+        if self._project is not None:
+            lines = [self._project(line) for line in lines]
+        block = b"".join(lines)
+        try:
+            await self._append(block)
+        except OSError as error:
+            raise StorageError(self._path, error) from error
+        self._size += len(block)
+
+    async def _append(self, block: bytes) -> None:
+        if self._file is None:
+            self._file = await aiofiles.open(self._path, "ab", buffering=0)
+        written = 0
+        try:
+            while written < len(block):
+                written += await self._file.write(block[written:] if written else block)
+        except OSError:
+            await self._file.truncate(self._size + block.rfind(b"\n", 0, written) + 1)
+            raise
+
+    async def close(self) -> None:
+        if self._file is not None:
+            await self._file.close()
+
+
+def _projection(fields: tuple[str, ...] | None) -> Callable[[bytes], bytes] | None:
+    if fields is None:
+        return None
+
+    def project(line: bytes) -> bytes:
+        record = loads(line)
+        return dump_line({field: record[field] for field in fields if field in record})
+
+    return project
