@@ -16,7 +16,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv from the pins, or do nothing when it is up to date
-	@for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
+		exit 0; \
+	fi; \
+	for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
 		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 			exec "$$python" .ci/environment.py; \
 		fi; \

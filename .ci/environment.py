@@ -25,28 +25,26 @@ PYTHON = VENV / "bin" / "python"
 PINS = ROOT / "requirements.txt"
 HASHED_PINS = ("--require-hashes", "-r", PINS)
 PROJECT = ROOT / "pyproject.toml"
-PINS_STAMP = VENV / ".pins"
-PROJECT_STAMP = VENV / ".project"
+PINS_STAMP = VENV / ".made-from-pins"
+STAMP = VENV / ".made-from"  # the Makefile compares it too, and need not start Python when all is up to date
 
 
 def main() -> int:
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once take turns; the kernel frees it however we end
-        if not (fresh(PINS_STAMP, PINS) and starts(PYTHON)):
+        if not (is_made_from(PINS_STAMP, PINS) and starts(PYTHON)):
             make()
-        if not fresh(PROJECT_STAMP, PROJECT):
+        if not is_made_from(STAMP, PINS, PROJECT):
             install_project()
-        if sys.dont_write_bytecode:  # nobody else would, and every start would compile the whole package
-            run(PYTHON, "-m", "compileall", "-q", "profiler")
     return 0
 
 
-def made_from(source: Path) -> bytes:
-    return os.fsencode(ROOT) + b"\n" + source.read_bytes()
+def made_from(*sources: Path) -> bytes:
+    return os.fsencode(ROOT) + b"\n" + b"".join(source.read_bytes() for source in sources)
 
 
-def fresh(stamp: Path, source: Path) -> bool:
-    return stamp.is_file() and stamp.read_bytes() == made_from(source)
+def is_made_from(stamp: Path, *sources: Path) -> bool:
+    return stamp.is_file() and stamp.read_bytes() == made_from(*sources)
 
 
 def starts(python: Path) -> bool:
@@ -92,12 +90,12 @@ def install_pins() -> None:
 def install_project() -> None:
     """Editable, with the pinned build backend: nothing here is ever resolved or fetched outside the pins."""
     pip("--no-deps", "--no-index", "--no-build-isolation", "-e", ROOT)
-    run(PYTHON, "-m", "compileall", "-q", "profiler")
-    PROJECT_STAMP.write_bytes(made_from(PROJECT))
+    run(PYTHON, "-m", "compileall", "-q", "profiler")  # whoever forbids Python to write bytecode starts as quickly
+    STAMP.write_bytes(made_from(PINS, PROJECT))
 
 
 def pip(*arguments: str | Path) -> None:
-    run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments)
+    run(PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input", *arguments)
 
 
 def run(*command: str | Path) -> None:
