@@ -1,0 +1,70 @@
+# One command for each thing one does here. Every target that needs `.venv` makes it first.
+# ARGS goes to the program behind a target:  make test ARGS="-x -k journal"
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV_PYTHON := .venv/bin/python
+SAMPLE := configs/sample_experiment.yaml
+PIN_GROUPS := --all-extras --group build --group test --group check
+ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format pins bench docs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv from the pins, or do nothing when it is up to date
+	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
+		exit 0; \
+	fi; \
+	for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			exec "$$python" .ci/environment.py; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer was found as $(PYTHON), python3 or python3.11 to python3.14." >&2; \
+	echo "Install one, or say where it is: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+run: setup ## run the sample in mock mode, whatever keys are set, and show its table
+	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
+	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
+
+test: setup ## run the tests; ARGS="-m 'not slow'" leaves the slow ones out
+	$(VENV_PYTHON) -m pytest $(ARGS)
+
+check: setup ## format, lint, types, async rules and import layers, without changing a file
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy
+	find profiler -name '*.py' -exec $(VENV_PYTHON) -m flake8_async --anyio --enable=$(ASYNC_RULES) {} +
+	$(VENV_PYTHON) -m pytest -q tests/test_layers.py
+
+format: setup ## write the format and the fixes that ruff is sure of
+	$(VENV_PYTHON) -m ruff check --fix .
+	$(VENV_PYTHON) -m ruff format .
+
+pins: setup ## write requirements.txt from pyproject.toml; ARGS=--upgrade moves every pin to its newest version
+	@set -e; uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then \
+		scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+		$(VENV_PYTHON) -m venv "$$scratch"; \
+		"$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
+		uv="$$scratch/bin/uv"; \
+	fi; \
+	"$$uv" pip compile pyproject.toml $(PIN_GROUPS) --quiet --no-config --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make pins" $(ARGS) \
+		--output-file requirements.txt
+	@echo "requirements.txt is written; the next make installs it."
+
+bench: setup ## measure throughput, memory and start-up
+	$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+docs: setup ## write docs/cli.md anew from --help
+	$(VENV_PYTHON) tests/regenerate.py
+
+clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	find profiler tests -name __pycache__ -type d -prune -exec rm -rf {} +

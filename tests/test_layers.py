@@ -1,0 +1,219 @@
+"""Imports point one way: each module of `profiler/` knows only what stands before it in ORDER."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ORDER = (
+    *("errors", "model", "codec"),
+    *("yaml_nodes", "settings", "matrix", "overrides", "manifest", "schema", "scaffold"),
+    *("duplicates", "dataset_formats", "dataset", "classify", "plan"),
+    *("retry", "limits", "clients"),
+    *("journal", "order", "writer", "pool", "resume"),
+    *("stats", "metrics", "reduce", "summary"),
+    *("table", "progress", "run", "cli"),
+    *("__init__", "__main__"),
+)
+STILL_GROWING = True  # some modules of ORDER are yet to be written; then a name without a module becomes a failure
+
+SUBPACKAGES = frozenset({"clients"})  # interchangeable implementations: one name in ORDER
+CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
+
+FORBIDDEN = {  # package: packages it must not know
+    "profiler": frozenset({"task_kit", "grader", "benchmarks", "tests"}),
+    "task_kit": frozenset({"grader", "benchmarks", "tests"}),
+    "grader": frozenset({"benchmarks", "tests"}),
+}
+
+LAZY_PACKAGES = {  # what any module may import inside a function, and why
+    "anthropic": "takes over a second to import, and only a live run needs it",
+    "rich": "start-up counts, and only a terminal needs it",
+    "pyarrow": "an extra, and only Parquet datasets need it",
+    "uvloop": "an extra",
+}
+LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
+    "cli": "a command imports only what it runs, so that --help stays under 100 ms",
+    "__init__": "`import profiler` is cheap; a public name is loaded when it is first used",
+}
+
+
+class Import(NamedTuple):
+    target: str  # dotted and absolute: "profiler.run.run", "profiler.__version__", "anyio"
+    line: int
+    lazy: bool  # inside a function
+
+
+class Collector(ast.NodeVisitor):
+    """Every import of one module, wherever it hides."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package.split(".")
+        self.functions = 0
+        self.found: list[Import] = []
+
+    def add(self, target: str, line: int) -> None:
+        self.found.append(Import(target, line, lazy=self.functions > 0))
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.add(alias.name, node.lineno)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = self.package[: len(self.package) - node.level + 1] if node.level else []
+        source = [*base, node.module] if node.module else base
+        for alias in node.names:
+            self.add(".".join([*source, alias.name]), node.lineno)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+        if called in {"import_module", "__import__"} and node.args and isinstance(node.args[0], ast.Constant):
+            self.add(str(node.args[0].value), node.lineno)
+        self.generic_visit(node)
+
+    def visit_function(self, node: ast.AST) -> None:
+        self.functions += 1
+        self.generic_visit(node)
+        self.functions -= 1
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_function
+
+
+def imports(file: Path, root: Path) -> list[Import]:
+    collector = Collector(package=".".join(file.relative_to(root).parent.parts))
+    collector.visit(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
+    return collector.found
+
+
+def layer(file: Path, package: Path) -> str:
+    """The name under which a file stands in ORDER."""
+    first, *rest = file.relative_to(package).parts
+    return first if rest else file.stem
+
+
+def known_layer(target: str) -> str | None:
+    """The name in ORDER that an import of profiler means; None for other packages."""
+    package, _, rest = target.partition(".")
+    if package != "profiler":
+        return None
+    name = rest.partition(".")[0]
+    return name if name in ORDER else "__init__"
+
+
+def misplaced(root: Path) -> Iterator[str]:
+    """Modules without a place in ORDER, and sub-packages nobody agreed on."""
+    package = root / "profiler"
+    for file in sorted(package.rglob("*.py")):
+        name = layer(file, package)
+        if name not in ORDER:
+            yield f"{file.relative_to(root)}: {name!r} has no place in ORDER of tests/test_layers.py yet"
+        elif file.parent != package and name not in SUBPACKAGES:
+            yield f"{file.relative_to(root)}: {name!r} is a package, but only {sorted(SUBPACKAGES)} may be"
+
+
+def upward(root: Path) -> Iterator[str]:
+    """Imports inside profiler that point to the right, or are hidden in a function without a reason."""
+    package = root / "profiler"
+    for file in sorted(package.rglob("*.py")):
+        name = layer(file, package)
+        for found in imports(file, root):
+            place = f"{file.relative_to(root)}:{found.line}"
+            other = known_layer(found.target)
+            if other is None:
+                if found.lazy and found.target.partition(".")[0] not in LAZY_PACKAGES:
+                    yield f"{place}: {found.target} is imported inside a function and is not in LAZY_PACKAGES"
+                continue
+            if other == name or found.target in CONSTANTS:
+                continue
+            if name in ORDER and ORDER.index(other) > ORDER.index(name):
+                yield f"{place}: {name} imports {found.target}, but {other} stands to its right in ORDER"
+            if found.lazy and name not in LAZY_MODULES:
+                yield f"{place}: {found.target} is imported inside a function and {name} is not in LAZY_MODULES"
+
+
+def across(root: Path) -> Iterator[str]:
+    """Imports of a package that the importing one must not know."""
+    for package, forbidden in FORBIDDEN.items():
+        for file in sorted((root / package).rglob("*.py")):
+            for found in imports(file, root):
+                if found.target.partition(".")[0] in forbidden:
+                    yield f"{file.relative_to(root)}:{found.line}: {package} must not know {found.target}"
+
+
+def violations(root: Path) -> list[str]:
+    return [*misplaced(root), *upward(root), *across(root)]
+
+
+def test_imports_point_one_way() -> None:
+    assert violations(ROOT) == []
+
+
+def test_every_name_in_the_order_is_a_module() -> None:
+    package = ROOT / "profiler"
+    written = {layer(file, package) for file in package.rglob("*.py")}
+
+    assert len(set(ORDER)) == len(ORDER)
+    assert STILL_GROWING or set(ORDER) == written
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("profiler/codec.py", "from profiler.run import run", "run stands to its right"),
+        ("profiler/codec.py", "from profiler import run", "run stands to its right"),
+        ("profiler/codec.py", "import profiler.run as later", "run stands to its right"),
+        ("profiler/codec.py", "from . import run", "run stands to its right"),
+        ("profiler/codec.py", "from .run import run", "run stands to its right"),
+        ("profiler/codec.py", "if TYPE_CHECKING:\n    from profiler.run import run", "run stands to its right"),
+        ("profiler/codec.py", "try:\n    import profiler.run\nexcept ImportError: pass", "run stands to its right"),
+        ("profiler/codec.py", "import_module('profiler.run')", "run stands to its right"),
+        ("profiler/codec.py", "import profiler", "__init__ stands to its right"),
+        ("profiler/codec.py", "from profiler import *", "__init__ stands to its right"),
+        ("profiler/codec.py", "from profiler.nowhere import x", "__init__ stands to its right"),
+        ("profiler/clients/mock.py", "from ..pool import Pool", "pool stands to its right"),
+        ("profiler/run.py", "def f():\n    from profiler.codec import loads", "not in LAZY_MODULES"),
+        ("profiler/run.py", "class C:\n    async def f(self):\n        import tomllib", "not in LAZY_PACKAGES"),
+        ("profiler/run.py", "import grader.verdict", "profiler must not know grader"),
+        ("profiler/run.py", "def f():\n    import task_kit", "profiler must not know task_kit"),
+        ("task_kit/tools.py", "from grader import verdict", "task_kit must not know grader"),
+        ("profiler/utils.py", "", "'utils' has no place"),
+        ("profiler/helpers/text.py", "", "'helpers' has no place"),
+        ("profiler/pool/worker.py", "", "'pool' is a package"),
+    ],
+)
+def test_a_violation_is_caught(tmp_path: Path, file: str, text: str, complaint: str) -> None:
+    found = violations(tree(tmp_path, {file: text}))
+
+    assert any(complaint in line and line.startswith(file) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("profiler/run.py", "from profiler import codec\nfrom .pool import Pool\nimport profiler.errors"),
+        ("profiler/table.py", "from profiler import __version__"),
+        ("profiler/table.py", "def show():\n    from rich.table import Table"),
+        ("profiler/cli.py", "def command():\n    from profiler.run import run"),
+        ("profiler/clients/mock.py", "from profiler.clients.base import Client\nfrom . import base"),
+        ("profiler/__init__.py", "from profiler.run import run"),
+        ("task_kit/tools.py", "import profiler"),
+        ("grader/verdict.py", "import profiler, task_kit"),
+    ],
+)
+def test_what_is_allowed_passes(tmp_path: Path, file: str, text: str) -> None:
+    assert violations(tree(tmp_path, {file: text})) == []
