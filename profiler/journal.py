@@ -48,33 +48,6 @@ class Place(msgspec.Struct, frozen=True):
     size: int
 
 
-class Journal:
-    """Appends records; `flush` puts what was added on disk, in one write."""
-
-    def __init__(self, file: LineFile) -> None:
-        self._file = file
-        self._lines: list[bytes] = []
-        self.buffered = 0
-
-    @property
-    def fd(self) -> int:
-        return self._file.fd
-
-    def add(self, line: bytes) -> int:
-        """Queue a line for the next flush; returns where it will begin."""
-        offset = self._file.size + self.buffered
-        self._lines.append(line)
-        self.buffered += len(line)
-        return offset
-
-    def flush(self) -> None:
-        lines, self._lines, self.buffered = self._lines, [], 0
-        self._file.write(b"".join(lines))
-
-    def sync(self) -> None:
-        self._file.sync()
-
-
 def begin(file: LineFile, header: Header) -> None:
     """Write the first line. Until it is whole, there is no run to resume."""
     file.cut(0)

@@ -13,6 +13,7 @@ import tempfile
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SLOT = struct.Struct("<QI")
@@ -34,14 +35,18 @@ class Order:
         self._slots = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed with the order)
         self._journal = _BlockReader(journal_fd)
 
-    def offer(self, index: int, line: bytes, *, offset: int) -> None:
-        """A line is in the journal at `offset`; it waits here for its turn."""
-        size = len(line)
-        if self.held + size <= self._in_memory:
-            self.held += size
-            self._lines[index] = line
-        else:
-            self.note(index, offset=offset, size=size)
+    def offer(self, records: Sequence[tuple[int, bytes]], *, offset: int) -> None:
+        """Lines just written to the journal, one behind the other from `offset`, wait here for their turn."""
+        lines, held = self._lines, self.held
+        for index, line in records:
+            size = len(line)
+            if held + size <= self._in_memory:
+                held += size
+                lines[index] = line
+            else:
+                self.note(index, offset=offset, size=size)
+            offset += size
+        self.held = held
 
     def note(self, index: int, *, offset: int, size: int) -> None:
         """Only where a line begins is kept, on disk; `settle` makes it count."""

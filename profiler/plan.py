@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.codec import dumps
+from profiler.codec import dumps, encode
 from profiler.model import Dialogue, Params, Request
 
 if TYPE_CHECKING:
@@ -37,6 +37,22 @@ def params_of(experiment: Experiment) -> Params:
     )
 
 
+class RequestLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of requests.jsonl, its fields in the order in which they are written."""
+
+    dialogue_id: str
+    index: int
+    model: str
+    temperature: float | None
+    max_tokens: int
+    prompt: msgspec.Raw
+    request_hash: str
+    required_facts: tuple[str, ...] = ()
+    expect_refusal: bool | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+
+
 class Planner:
     """Plans requests for one experiment; the same dialogue always gives the same request."""
 
@@ -44,8 +60,6 @@ class Planner:
         self._params = params
         self._system = system
         self._wire = dumps(_wire_settings(params))[:-1]
-        logged = {"model": params.model, "temperature": params.temperature, "max_tokens": params.max_tokens}
-        self._logged = dumps(logged)[1:-1]
         self._opened = lru_cache(SYSTEMS_REMEMBERED)(self._open)
 
     def plan(self, dialogues: Iterable[Dialogue], *, first: int = 0) -> Iterator[Request]:
@@ -59,17 +73,22 @@ class Planner:
         body = b'%b,"messages":%b}' % (sent_head, sent)
         # later turns hold replies, so what identifies them is what they are made from
         identity = body if dialogue.turns is None else body + logged
-        line = b'{"dialogue_id":%b,"index":%d,%b,%b%b},"request_hash":"%b"%b}\n' % (
-            dumps(dialogue.dialogue_id),
-            index,
-            self._logged,
-            logged_head,
-            logged,
-            sha256(identity).hexdigest().encode(),
-            _judged_by(dialogue),
+        params = self._params
+        line = RequestLine(
+            dialogue_id=dialogue.dialogue_id,
+            index=index,
+            model=params.model,
+            temperature=params.temperature,
+            max_tokens=params.max_tokens,
+            prompt=msgspec.Raw(logged_head + logged),
+            request_hash=sha256(identity).hexdigest(),
+            required_facts=dialogue.required_facts,
+            expect_refusal=dialogue.expect_refusal,
+            tags=dialogue.tags,
+            metadata=dialogue.metadata,
         )
         return Request(
-            index=index, dialogue=dialogue, params=self._params, messages=messages, body=body, line=line
+            index=index, dialogue=dialogue, params=params, messages=messages, body=body, line=encode(line) + b"\n"
         )
 
     def next_turn(self, request: Request, completion: str) -> Request | None:
@@ -91,7 +110,7 @@ class Planner:
         """How the body and the logged prompt begin, given the system prompt."""
         encoded = dumps(system)
         sent = self._wire if system is None else b'%b,"system":%b' % (self._wire, encoded)
-        return sent, b'"prompt":{"system":%b,' % encoded
+        return sent, b'{"system":%b,' % encoded
 
 
 def _asked(dialogue: Dialogue) -> tuple[tuple[dict[str, Any], ...], bytes, bytes]:
@@ -99,30 +118,14 @@ def _asked(dialogue: Dialogue) -> tuple[tuple[dict[str, Any], ...], bytes, bytes
     if dialogue.user is not None:
         text = dumps(dialogue.user)
         messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": dialogue.user},)
-        return messages, b'[{"role":"user","content":%b}]' % text, b'"user":%b' % text
+        return messages, b'[{"role":"user","content":%b}]' % text, b'"user":%b}' % text
     if dialogue.messages is not None:
         messages = tuple({"role": message.role, "content": message.content} for message in dialogue.messages)
         encoded = dumps(messages)
-        return messages, encoded, b'"messages":%b' % encoded
+        return messages, encoded, b'"messages":%b}' % encoded
     turns = dialogue.turns or ("",)
     messages = ({"role": "user", "content": turns[0]},)
-    return messages, dumps(messages), b'"turns":%b' % dumps(turns)
-
-
-def _judged_by(dialogue: Dialogue) -> bytes:
-    """What the reduction needs of a dialogue; only what it has."""
-    if not (dialogue.required_facts or dialogue.tags or dialogue.metadata or dialogue.expect_refusal is not None):
-        return b""
-    judged: dict[str, Any] = {}
-    if dialogue.required_facts:
-        judged["required_facts"] = dialogue.required_facts
-    if dialogue.expect_refusal is not None:
-        judged["expect_refusal"] = dialogue.expect_refusal
-    if dialogue.tags:
-        judged["tags"] = dialogue.tags
-    if dialogue.metadata:
-        judged["metadata"] = dialogue.metadata
-    return b"," + dumps(judged)[1:-1]
+    return messages, dumps(messages), b'"turns":%b}' % dumps(turns)
 
 
 def _wire_settings(params: Params) -> dict[str, Any]:

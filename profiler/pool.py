@@ -142,15 +142,26 @@ class Pool:
             self.slots.give()
 
     async def _serve(self, seat: Seat) -> None:
+        """The loop of a worker: a job, its call, what follows from it."""
+        writer, slots, complete = self._writer, self.slots, self._client.complete
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
             if job.wait_s:
                 await self._back_off(job)
                 if self._draining.is_set():
                     return
-            seat.job = await self._call(seat, job)
-            await self._writer.yield_when_full()
-            if self.slots.wanted and seat.job is None:
+            self._begin_call(seat, job)
+            try:
+                reply = await complete(job.request)
+            except CallError as error:
+                seat.call_ends = math.inf
+                seat.job = self._failed(job, error)
+            else:
+                seat.call_ends = math.inf
+                seat.job = self._answered(job, reply)
+            if writer.full:
+                await writer.make_room()
+            if slots.wanted and seat.job is None:
                 return
 
     def _next_job(self) -> Job | None:
@@ -164,37 +175,31 @@ class Pool:
             request=request, started=self._clock(), give_up_at=time.monotonic() + self._retry.deadline_s
         )
 
-    async def _call(self, seat: Seat, job: Job) -> Job | None:
-        """One call. Returns the job while there is more to do for it."""
+    def _begin_call(self, seat: Seat, job: Job) -> None:
         job.attempts += 1
         job.called = self._clock()
-        seat.call_ends = min(time.monotonic() + self._timeout_s, job.give_up_at)
-        if seat.call_ends < self._next_look:
+        ends = time.monotonic() + self._timeout_s
+        seat.call_ends = ends = min(ends, job.give_up_at)
+        if ends < self._next_look:
             self._look_sooner.set()
-        try:
-            reply = await self._client.complete(job.request)
-        except CallError as error:
-            seat.call_ends = math.inf
-            return self._failed(job, error)
-        seat.call_ends = math.inf
-        if type(reply) is not Reply or type(reply.completion) is not str:
-            raise TypeError(f"the client answered {job.request.dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
-        return self._answered(job, reply)
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
+        """Record a reply; a dialogue with turns left gets its next one instead."""
+        request = job.request
+        dialogue = request.dialogue
+        if type(reply) is not Reply or type(reply.completion) is not str:
+            raise TypeError(f"the client answered {dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
         job.client_s += self._clock() - job.called if reply.latency_s is None else reply.latency_s
-        turns = job.request.dialogue.turns
-        if turns is not None:
+        if dialogue.turns is not None:
             job.replies += (reply.completion,)
             job.usage = _sum_usage(job.usage, reply.usage)
-            following = self._planner.next_turn(job.request, reply.completion)
+            following = self._planner.next_turn(request, reply.completion)
             if following is not None:
                 job.request = following
                 return job
-        request = job.request
         self._writer.put(
             Record(
-                dialogue_id=request.dialogue.dialogue_id,
+                dialogue_id=dialogue.dialogue_id,
                 index=request.index,
                 completion=reply.completion,
                 type=classify(reply.completion, reply.stop_reason, reply.metadata),
@@ -207,7 +212,7 @@ class Pool:
                 request_id=reply.request_id,
                 cost_usd=None,
                 error=None,
-                replies=job.replies if turns is not None else msgspec.UNSET,
+                replies=job.replies or msgspec.UNSET,
             )
         )
         return None
@@ -218,10 +223,11 @@ class Pool:
         if error.fatal:
             self.drain(ProviderFailed(f"the provider refuses to go on: {error.message}"))
             return None
-        wait_s = retry.wait_before(job.request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
+        request = job.request
+        wait_s = retry.wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
         again = retry.try_again(
             error,
-            attempts=job.request.attempt,
+            attempts=request.attempt,
             max_attempts=self._retry.max_attempts,
             wait_s=wait_s,
             left_s=job.give_up_at - time.monotonic(),
@@ -231,7 +237,7 @@ class Pool:
             return None
         self.retried += 1
         job.wait_s = wait_s
-        job.request = msgspec.structs.replace(job.request, attempt=job.request.attempt + 1)
+        job.request = msgspec.structs.replace(request, attempt=request.attempt + 1)
         return job
 
     def _late(self, seat: Seat) -> Job | None:

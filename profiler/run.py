@@ -21,7 +21,7 @@ import profiler
 from profiler import dataset, journal, resume, summary
 from profiler.clients import MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
-from profiler.journal import Header, Journal
+from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
 from profiler.model import Mode
@@ -122,7 +122,7 @@ async def _answer_all(
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
         requests=standing.requests,
-        journal=Journal(standing.journal),
+        journal=standing.journal,
         order=standing.order,
         responses=OrderedLog(
             standing.requests.path.with_name(resume.RESPONSES),

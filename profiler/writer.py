@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from profiler.journal import Journal
     from profiler.linefile import LineFile
     from profiler.model import Record
     from profiler.order import Order
@@ -36,7 +35,7 @@ class Writer:
     """Takes records in any order, keeps them at once, and lays them out in dataset order."""
 
     def __init__(
-        self, *, requests: LineFile, journal: Journal, order: Order, responses: OrderedLog, fsync: Fsync
+        self, *, requests: LineFile, journal: LineFile, order: Order, responses: OrderedLog, fsync: Fsync
     ) -> None:
         self._requests = requests
         self._journal = journal
@@ -44,8 +43,9 @@ class Writer:
         self._responses = responses
         self._fsync = fsync
         self._request_lines: list[bytes] = []
-        self._request_bytes = 0
-        self._waiting: list[tuple[int, bytes, int]] = []
+        self._waiting: list[tuple[int, bytes]] = []
+        self._bytes = 0
+        self.full = False
         self._queued = anyio.Event()
         self._kept = anyio.Event()
         self._plenty = anyio.Event()
@@ -55,56 +55,57 @@ class Writer:
 
     def put_request(self, line: bytes) -> None:
         self._request_lines.append(line)
-        self._request_bytes += len(line)
-        self._queued.set()
+        self._queue(len(line))
 
     def put(self, record: Record) -> None:
         line = encode(record) + b"\n"
-        self._waiting.append((record.index, line, self._journal.add(line)))
-        self._queued.set()
+        self._waiting.append((record.index, line))
+        self._queue(len(line))
 
-    @property
-    def full(self) -> bool:
-        return self._journal.buffered + self._request_bytes >= BATCH
+    def _queue(self, size: int) -> None:
+        if not self._bytes:
+            self._queued.set()
+        self._bytes += size
+        self.full = self._bytes >= BATCH
 
     def flush(self) -> None:
         """Keep everything queued: requests first, so that no answer stands without its question."""
+        requests, self._request_lines = self._request_lines, []
+        records, self._waiting = self._waiting, []
+        self._bytes, self.full = 0, False
         try:
-            if self._request_lines:
-                lines, self._request_lines, self._request_bytes = self._request_lines, [], 0
-                self._requests.write(b"".join(lines))
-            if self._waiting:
-                self._keep_waiting()
+            if requests:
+                self._requests.write(b"".join(requests))
+            if records:
+                self._keep(records)
         except StorageError:
             self._failed = True
             raise
 
-    def _keep_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._journal.flush()
+    def _keep(self, records: list[tuple[int, bytes]]) -> None:
+        """Once in the journal, a record counts as done."""
+        offset = self._journal.size
+        self._journal.write(b"".join([line for _, line in records]))
         if self._fsync == "always":
             self._journal.sync()
-        offer = self._order.offer
-        for index, line, offset in waiting:
-            offer(index, line, offset=offset)
-        self.done += len(waiting)
+        self._order.offer(records, offset=offset)
+        self.done += len(records)
         self._kept.set()
         self._unsynced.set()
         if self._order.held >= BLOCK:
             self._plenty.set()
 
-    async def yield_when_full(self) -> None:
-        """Workers whose client never waits call this, so that the other tasks get their turn."""
-        if self.full:
-            self.flush()
-            await anyio.sleep(0)
+    async def make_room(self) -> None:
+        """Workers whose client never waits come here when `full`, so that the other tasks get their turn."""
+        self.flush()
+        await anyio.sleep(0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Runs the tasks; leaving writes out all that is queued, unless the disk refuses."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep)
+                tasks.start_soon(self._flush_soon)
                 tasks.start_soon(self._lay_out)
                 if self._fsync == "interval":
                     tasks.start_soon(self._sync)
@@ -117,7 +118,7 @@ class Writer:
                     await self._lay_out_all()
                 await self._responses.close()
 
-    async def _keep(self) -> None:
+    async def _flush_soon(self) -> None:
         while True:
             await self._queued.wait()
             self._queued = anyio.Event()
