@@ -7,7 +7,7 @@ diverge. Comes in: nothing. Goes out: frozen structs. Knows nothing of YAML, fil
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -115,7 +115,11 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Seconds | Latency, Meta(description="Seconds each call takes: a number, or a distribution.")
     ] = 0.0
     faults: Annotated[
-        dict[FaultKind, Rate], Meta(description="Share of calls that fail, by kind of failure; at most 1 together.")
+        dict[FaultKind, Rate],
+        Meta(
+            description="Share of calls that fail, by kind of failure; at most 1 together.",
+            extra_json_schema={"propertyNames": {"enum": list(get_args(FaultKind))}},  # msgspec leaves keys open
+        ),
     ] = {}
 
     @property

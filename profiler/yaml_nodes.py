@@ -18,7 +18,7 @@ from profiler.scalars import is_endless_number, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_NODES = 200_000
+MAX_NODES = 100_000
 MAX_DEPTH = 32
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -134,7 +134,8 @@ class _Composer:
 
     def _stop(self, mark: Any, message: str, *, cause: Exception | None = None) -> NoReturn:
         place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
-        hint = "indent with spaces, not tabs" if "\\t" in message else None
+        rest = "".join(self.source.lines[place.line - 1 : place.line])[place.column - 1 :]
+        hint = "indent with spaces, not tabs" if rest.startswith("\t") else None
         raise ManifestError([self.source.problem_at(place, message, hint=hint)]) from cause
 
 
