@@ -109,7 +109,9 @@ class Forms:
         self._check_overridden(axes, overrides)
         if matrix.size(axes) > room:
             limit = matrix.MAX_EXPERIMENTS
-            self._complain(at, f"found a matrix that makes more than {limit:,} experiments, expected at most {limit:,}")
+            self._complain(
+                at, f"found more than {limit:,} experiments with those of this entry, expected at most {limit:,}"
+            )
             return []
         return matrix.expand(draft, axes)
 
