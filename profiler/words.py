@@ -1,0 +1,104 @@
+"""Values and types in plain words, for messages that a person can act on.
+
+Comes in: a value or an annotation of `settings`. Goes out: half a sentence. Knows nothing of places.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import TYPE_CHECKING, Any
+
+from msgspec import inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHOWN_CHARACTERS = 60
+
+
+def found(value: Any) -> str:
+    """What stands there: `'fast' (a string)`."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'a mapping'} of {len(value)}"
+    shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    if len(shown) > SHOWN_CHARACTERS:
+        shown = shown[:SHOWN_CHARACTERS] + "…"
+    return f"{shown} ({_kind(value)})"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "a yes/no value"
+        case str():
+            return "a string"
+        case int():
+            return "a whole number"
+        case _:
+            return "a number"
+
+
+def expected(annotation: Any) -> str:
+    """What should stand there: `a whole number ≥ 1`."""
+    return _words(inspect.type_info(annotation))
+
+
+def _words(info: inspect.Type) -> str:  # noqa: PLR0911 - one return a kind of type
+    match info:
+        case inspect.Metadata():
+            return str((info.extra or {}).get("expected") or _words(info.type))
+        case inspect.UnionType():
+            return " or ".join(_words(part) for part in info.types if not isinstance(part, inspect.NoneType))
+        case inspect.IntType():
+            return _bounded("a whole number", info)
+        case inspect.FloatType():
+            return _bounded("a number", info)
+        case inspect.LiteralType():
+            return listed(info.values)
+        case inspect.StructType():
+            return f"a mapping of {', '.join(field.name for field in info.fields)}"
+        case inspect.StrType(min_length=int()):
+            return "a string that is not empty"
+        case _:
+            return _PLAIN_WORDS.get(type(info), "another value")
+
+
+_PLAIN_WORDS: dict[type[inspect.Type], str] = {
+    inspect.StrType: "a string",
+    inspect.VarTupleType: "a list",
+    inspect.DictType: "a mapping",
+    inspect.CustomType: "the path of a file",
+}
+
+
+def _bounded(noun: str, info: inspect.IntType | inspect.FloatType) -> str:
+    if info.ge is not None and info.le is not None:
+        return f"{noun} from {info.ge} to {info.le}"
+    if info.ge is not None:
+        return f"{noun} ≥ {info.ge}"
+    return noun if info.gt is None else f"{noun} > {info.gt}"
+
+
+def listed(choices: Iterable[Any]) -> str:
+    choices = [str(choice) for choice in choices]
+    return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+
+
+def did_you_mean(word: Any, choices: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(word[:200], list(choices), n=1) if isinstance(word, str) else []
+    return f"did you mean {close[0]!r}?" if close else None
+
+
+def quoting_hint(value: Any, annotation: Any) -> str | None:
+    """What to change when the value is right but is written as another kind."""
+    wanted = expected(annotation)
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and "whole number" in wanted:
+        return f"write {int(value)}"
+    if isinstance(value, str) and "number" in wanted and value.replace(".", "", 1).isdigit():
+        return "write the number without quotes"
+    if isinstance(value, int | float) and "string" in wanted:
+        return "put the value in quotes"
+    return None
