@@ -1,0 +1,324 @@
+"""What is measured: a metric is three pure functions, so that shards of a run merge to the bit.
+
+Comes in: outcomes, one at a time. Goes out: an estimate with its n and its 95 % interval. Does not know of files,
+nor of the other outcomes. Use `rate`, `mean` and `total` to write your own and name it `module:attribute`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+import re
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import lru_cache
+from operator import add
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+
+from profiler import stats
+from profiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from profiler.model import Outcome
+
+State = TypeVar("State")
+Sums = tuple[int, ...]
+
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+# The other keys of summary.json; a metric of such a name would hide them.
+RESERVED: Final = frozenset(
+    [
+        "attempts",
+        "by_tag",
+        "by_tag_other",
+        "cost",
+        "cost_usd",
+        "counts",
+        "latency_s",
+        "metrics",
+        "n",
+        "note",
+        "queue_s",
+        "run",
+        "tokens",
+    ]
+)
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """No data is `value` None with n 0, never 0."""
+
+    value: float | None
+    n: int
+    ci95: stats.Interval | None = None
+
+
+NO_DATA: Final = Estimate(None, 0)
+
+
+class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
+    """`contribute` says None when an outcome has no say; `finish` gets None when none had.
+
+    `merge` must not change its arguments, and states must be exact (integers, see `stats.fixed`), or else the result
+    depends on the order. States that can be hashed are counted and merged once for all equal ones.
+    """
+
+    name: str
+    contribute: Callable[[Outcome], State | None]
+    merge: Callable[[State, State], State]
+    finish: Callable[[State | None], Estimate]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise ValueError(
+                f"{self.name!r} cannot name a metric: letters, digits and _ . - and no key of summary.json"
+            )
+
+
+def add_sums(left: Sums, right: Sums) -> Sums:
+    return tuple(map(add, left, right))
+
+
+def rate(name: str, predicate: Callable[[Outcome], bool | None]) -> Metric[Sums]:
+    """The share of outcomes for which `predicate` is true, among those for which it is not None."""
+
+    def contribute(outcome: Outcome) -> Sums | None:
+        holds = predicate(outcome)
+        return None if holds is None else (1, 1) if holds else (1, 0)
+
+    return Metric(name=name, contribute=contribute, merge=add_sums, finish=_finish_rate)
+
+
+def mean(
+    name: str, value: Callable[[Outcome], float | None], *, lower: float | None = None, upper: float | None = None
+) -> Metric[Sums]:
+    """The mean of `value` where it is not None. Bounds are a promise about every single value, and are checked."""
+
+    def contribute(outcome: Outcome) -> Sums | None:
+        number = value(outcome)
+        if number is None:
+            return None
+        if (lower is not None and number < lower) or (upper is not None and number > upper):
+            raise ValueError(f"metric {name!r}: {number!r} is outside its bounds {lower} to {upper}")
+        units = _fixed(name, number)
+        return 1, units, units * units
+
+    return Metric(
+        name=name,
+        contribute=contribute,
+        merge=add_sums,
+        finish=lambda state: _finish_mean(state, lower=lower, upper=upper),
+    )
+
+
+def total(name: str, value: Callable[[Outcome], float | None]) -> Metric[Sums]:
+    """The sum of `value` where it is not None. A sum of all is no sample, so it has no interval."""
+
+    def contribute(outcome: Outcome) -> Sums | None:
+        number = value(outcome)
+        return None if number is None else (1, _fixed(name, number))
+
+    return Metric(name=name, contribute=contribute, merge=add_sums, finish=_finish_total)
+
+
+def _fixed(name: str, number: float) -> int:
+    if not math.isfinite(number):
+        raise ValueError(f"metric {name!r}: {number!r} is not a finite number")
+    return stats.fixed(number)
+
+
+def _finish_rate(state: Sums | None) -> Estimate:
+    if state is None:
+        return NO_DATA
+    n, holds = state
+    return Estimate(holds / n, n, stats.wilson(holds, n))
+
+
+def _finish_mean(state: Sums | None, *, lower: float | None, upper: float | None) -> Estimate:
+    if state is None:
+        return NO_DATA
+    n, units, squares = state
+    return Estimate(
+        units / (n << stats.FIXED_BITS), n, stats.mean_interval(n, units, squares, lower=lower, upper=upper)
+    )
+
+
+def _finish_total(state: Sums | None) -> Estimate:
+    if state is None:
+        return NO_DATA
+    n, units = state
+    return Estimate(units / (1 << stats.FIXED_BITS), n)
+
+
+# Two metrics ask the same question of the same outcomes, a batch after the other.
+@lru_cache(maxsize=512)
+def _share_found(facts: tuple[str, ...], text: str, more: tuple[str, ...]) -> int:
+    texts = [text.casefold(), *[other.casefold() for other in more]]
+    found = sum([1 for fact in facts if _within(fact.casefold(), texts)])
+    return (found << stats.FIXED_BITS) // len(facts)
+
+
+def _within(fact: str, texts: list[str]) -> bool:
+    return fact in texts[0] or (len(texts) > 1 and any(fact in text for text in texts[1:]))
+
+
+def _coverage(outcome: Outcome) -> int | None:
+    """In units of 2^-60. A reply that the log does not hold says nothing, unless nothing was required of it."""
+    if outcome.type == "error":
+        return None
+    if not outcome.required_facts:
+        return 1 << stats.FIXED_BITS
+    if outcome.replies:
+        return _share_found(outcome.required_facts, outcome.replies[0], outcome.replies[1:])
+    if outcome.completion is None:
+        return None
+    return _share_found(outcome.required_facts, outcome.completion, ())
+
+
+def _coverage_sums(outcome: Outcome) -> Sums | None:
+    units = _coverage(outcome)
+    return None if units is None else (1, units, units * units)
+
+
+def _refused(outcome: Outcome) -> bool | None:
+    return None if outcome.type == "error" else outcome.type == "refusal"
+
+
+def _completed(outcome: Outcome) -> bool:
+    return outcome.type != "error"
+
+
+def _joint_sums(outcome: Outcome) -> Sums | None:
+    """All that a product of two correlated means needs: answered, refused, then n, Σc, Σc², refused, Σc·refused of those
+    whose coverage c is known."""
+    if outcome.type == "error":
+        return None
+    refused = 1 if outcome.type == "refusal" else 0
+    units = _coverage(outcome)
+    if units is None:
+        return 1, refused, 0, 0, 0, 0, 0
+    return 1, refused, 1, units, units * units, refused, refused * units
+
+
+def _finish_geometric(state: Sums | None) -> Estimate:
+    if state is None or state[2] == 0:
+        return NO_DATA
+    answered, refused, n, units, squares, *_ = state
+    covered = _finish_mean((n, units, squares), lower=0.0, upper=1.0)
+    complied = _finish_rate((answered, answered - refused))
+    assert covered.value is not None and complied.value is not None and covered.ci95 and complied.ci95  # noqa: S101, PT018
+    low, high = stats.product_interval(
+        covered.value, covered.ci95, complied.value, complied.ci95, correlation=_correlation(state)
+    )
+    value = math.sqrt(covered.value * complied.value)
+    return Estimate(value, n, (math.sqrt(low), math.sqrt(high)))
+
+
+def _correlation(state: Sums) -> float:
+    """Of the two means, not of the values: they share only the outcomes whose coverage is known."""
+    answered, _, n, units, squares, refused, units_refused = state
+    spread = (n * squares - units * units) * (n * refused - refused * refused)
+    if spread == 0:
+        return 0.0
+    together = units * refused - n * units_refused
+    return max(-1.0, min(1.0, together / math.isqrt(spread))) * math.sqrt(n / answered)
+
+
+BUILTIN: Final[dict[str, Metric[Any]]] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            name="fact_coverage",
+            contribute=_coverage_sums,
+            merge=add_sums,
+            finish=lambda state: _finish_mean(state, lower=0.0, upper=1.0),
+        ),
+        rate("refusal_rate", _refused),
+        rate("completion_rate", _completed),
+        Metric(name="geometric_mean", contribute=_joint_sums, merge=add_sums, finish=_finish_geometric),
+    )
+}
+
+
+def resolve(names: Sequence[str], *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
+    """Built-in names and `module:attribute`, in the order asked. `search_path` (a manifest's folder) and the current
+    folder can be imported from while this runs."""
+    with _importable(Path.cwd(), search_path):
+        metrics = tuple(_resolve_one(name) for name in names)
+    seen: dict[str, str] = {}
+    for name, metric in zip(names, metrics, strict=True):
+        if metric.name in seen:
+            raise UsageError(f"metrics: {seen[metric.name]!r} and {name!r} are both named {metric.name!r}")
+        seen[metric.name] = name
+    return metrics
+
+
+@contextmanager
+def _importable(*folders: Path | None) -> Iterator[None]:
+    before = list(sys.path)
+    sys.path[:0] = [str(folder) for folder in folders if folder is not None]
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _resolve_one(name: str) -> Metric[Any]:
+    if name in BUILTIN:
+        return BUILTIN[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UsageError(f"metrics: there is no metric {name!r}", hint=_suggest(name, BUILTIN))
+    return _as_metric(name, _attribute(name, module=module, attribute=attribute))
+
+
+def _attribute(name: str, *, module: str, attribute: str) -> object:
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise UsageError(f"metrics: {name!r} is not of the form module:attribute, as in my_metrics:brevity")
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # what people wrote may raise anything
+        raise UsageError(f"metrics: cannot import {module!r} for {name!r}: {_said(error)}") from error
+    if not hasattr(found, attribute):
+        raise UsageError(f"metrics: {module!r} has no {attribute!r}", hint=_suggest(attribute, vars(found)))
+    value: object = getattr(found, attribute)
+    return value
+
+
+def _as_metric(name: str, value: object) -> Metric[Any]:
+    """A metric, or what makes one without arguments, or anything that has the three functions and a name."""
+    if not isinstance(value, Metric) and callable(value):
+        try:
+            value = value()
+        except Exception as error:  # as above
+            raise UsageError(f"metrics: calling {name!r} without arguments failed: {_said(error)}") from error
+    if isinstance(value, Metric):
+        return value
+    parts = {part: getattr(value, part, None) for part in ("name", "contribute", "merge", "finish")}
+    missing = [part for part, found in parts.items() if found is None]
+    if missing:
+        raise UsageError(f"metrics: {name!r} is {type(value).__name__} without {', '.join(missing)}, not a metric")
+    try:
+        return Metric(**parts)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(f"metrics: {name!r}: {error}") from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _suggest(wrong: str, known: Iterable[str]) -> str:
+    names = sorted(name for name in known if not name.startswith("_"))
+    close = difflib.get_close_matches(wrong, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "the built-in ones are " + ", ".join(BUILTIN) + "; your own are module:attribute"
