@@ -17,7 +17,7 @@ from profiler import dataset, doctor, resume, summary, table
 from profiler.codec import dump_pretty
 from profiler.errors import Interrupted, ProfilerError, UsageError
 from profiler.manifest import load_manifest
-from profiler.metrics import resolve
+from profiler.metrics import BUILTIN, resolve
 from profiler.progress import duration, lines_to, panel_on
 from profiler.reduce import reduce_logs
 from profiler.run import Options, run
@@ -139,11 +139,11 @@ def _run_folders(folder: Path) -> list[Path]:
 
 def _recompute(folder: Path, names: list[str] | None) -> dict[str, Any]:
     """Reduce the logs again; the facts about the run itself are only in its summary, if it has one."""
-    before = summary.read(folder) if (folder / resume.SUMMARY).exists() else {}
-    names = names or list(before.get("metrics", ())) or None
-    metrics = resolve(names, search_path=Path.cwd()) if names else resolve(search_path=Path.cwd())
-    reduction = reduce_logs(folder, metrics, complete=(folder / resume.SUMMARY).exists())
-    return summary.build(reduction, before.get("run") or {"experiment_id": folder.resolve().name})
+    complete = (folder / resume.SUMMARY).exists()
+    facts = summary.read(folder)["run"] if complete else {"experiment_id": folder.resolve().name}
+    asked = names or facts.get("metrics") or list(BUILTIN)
+    reduction = reduce_logs(folder, resolve(asked, search_path=Path.cwd()), complete=complete)
+    return summary.build(reduction, facts)
 
 
 def validate(args: Namespace) -> int:

@@ -106,16 +106,10 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def earlier(folder: Path) -> Earlier | None:
-    """The run in this folder, finished or not."""
+    """The unfinished run in this folder. One without a whole first line has not begun."""
     path = folder / journal.NAME
-    if path.exists():
-        header = journal.read_header(path)
-        return header and Earlier(count=header.count, identity=header.identity, complete=False)
-    if (folder / SUMMARY).exists():
-        run = read_summary(folder).get("run")
-        if isinstance(run, dict) and isinstance(run.get("identity"), dict) and isinstance(run.get("dialogues"), int):
-            return Earlier(count=run["dialogues"], identity=run["identity"], complete=True)
-    return None
+    header = journal.read_header(path) if path.exists() else None
+    return header and Earlier(count=header.count, identity=header.identity, complete=False)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
@@ -240,7 +234,10 @@ def _order(file: LineFile, folder: Path, *, first: int) -> Order:
 
 
 def reopen(folder: Path, header: Header) -> None:
-    """Turn a complete run back into one that still owes the answers of its failed dialogues."""
+    """Turn a complete run back into one that still owes the answers of its failed dialogues.
+
+    The journal appears under its name only when it is whole, so a kill in between loses nothing.
+    """
     path = folder / journal.NAME
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
@@ -252,6 +249,12 @@ def reopen(folder: Path, header: Header) -> None:
         file.sync()
     temporary.replace(path)
     (folder / SUMMARY).unlink()
+    sync_folder(folder)
+
+
+def finish(folder: Path) -> None:
+    """Only the three files stay. What goes is what the summary, already on disk, stands for."""
+    (folder / journal.NAME).unlink()
     sync_folder(folder)
 
 

@@ -20,7 +20,7 @@ import msgspec
 import profiler
 from profiler import dataset, journal, resume, summary
 from profiler.clients import MockClient
-from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.errors import Interrupted, ProfilerError, RunDirectoryError
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -57,6 +57,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     signals: bool = False
 
 
+DEFAULTS = Options()
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A complete run."""
 
@@ -70,7 +73,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 async def run(
     experiment: Experiment,
     *,
-    options: Options,
+    options: Options = DEFAULTS,
     client: Client | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
@@ -81,13 +84,14 @@ async def run(
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
-        before = resume.earlier(folder)
+        before = resume.earlier(folder) or _complete(folder)
         header = _header(experiment, options=options, before=before)
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
-            if not (options.retry_failed and resume.reopen(folder, header)):
-                done = summary.read(folder)
+            done = summary.read(folder)
+            if not (options.retry_failed and done["counts"].get("error")):
                 return Result(folder=folder, summary=done, answered_now=0, kept=header.count, elapsed_s=0.0)
+            resume.reopen(folder, header)
         client = client or _client(experiment)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
@@ -99,7 +103,7 @@ async def run(
         facts = _facts(experiment, header, options=options, kept=standing.kept)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        (folder / journal.NAME).unlink()
+        resume.finish(folder)
     return Result(
         folder=folder,
         summary=result,
@@ -202,6 +206,20 @@ def _header(experiment: Experiment, *, options: Options, before: resume.Earlier 
     return Header(journal=journal.FORMAT, count=count, identity=identity, started=_now(options.mode))
 
 
+def _complete(folder: Path) -> resume.Earlier | None:
+    """The finished run in this folder, if its summary says enough of it."""
+    if not (folder / resume.SUMMARY).exists():
+        return None
+    facts = summary.read(folder)["run"]
+    count, identity = facts.get("dialogues"), facts.get("identity")
+    if type(count) is not int or not isinstance(identity, dict):
+        raise RunDirectoryError(
+            f"{folder}: holds the summary of a run that does not say what it asked",
+            hint="choose another --output-dir, or use --fresh to move it aside",
+        )
+    return resume.Earlier(count=count, identity=identity, complete=True)
+
+
 def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
@@ -212,6 +230,7 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": profiler.__version__, "python": platform.python_version()},
+        "metrics": experiment.metrics,
         "rate_card": None,
         "started": header.started,
         "finished": _now(options.mode),
