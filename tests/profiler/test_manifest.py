@@ -306,6 +306,18 @@ def test_a_missing_dataset_is_told_with_its_resolved_path(folder: Path) -> None:
     assert str(folder / "gone.json") in found.message
 
 
+def test_a_merged_section_points_at_the_line_that_set_each_key() -> None:
+    text = "defaults:\n  mock: {responses_path: gone.json}\n"
+    text += f"experiments:\n- {{{', '.join(BASE.splitlines())}, mock: {{seed: 1}}}}\n"
+    found = problem(text, PROFILER_MOCK__LATENCY_S="1")
+    assert (found.line, found.column) == (2, 26)
+
+
+def test_a_wrong_setting_raises_no_second_complaint_about_what_depends_on_it() -> None:
+    found = problem(BASE + "metrics: ['a:b', fact_coverge]\nthresholds: {'a:b': 1}\n")
+    assert found.line == 5
+
+
 def test_a_repeated_experiment_id_is_placed_at_its_second_writing() -> None:
     found = problem(DEFAULTS + "experiments:\n- experiment_id: a\n- experiment_id: a\n")
     assert (found.line, found.column) == (4, 18)

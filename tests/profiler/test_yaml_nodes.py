@@ -68,6 +68,7 @@ def test_what_was_never_written_is_placed_at_its_parent() -> None:
 def test_a_byte_order_mark_does_not_shift_places() -> None:
     document = read(b"\xef\xbb\xbfkey: 1\n")
     assert (document.value, document.keys[("key",)]) == ({"key": 1}, (1, 1))
+    assert refused(b"\xef\xbb\xbfa: b: c").source == "a: b: c"
 
 
 def test_a_duplicate_key_is_placed_at_its_second_writing() -> None:
