@@ -179,7 +179,7 @@ class Pool:
         job.attempts += 1
         job.called = self._clock()
         ends = time.monotonic() + self._timeout_s
-        seat.call_ends = ends = min(ends, job.give_up_at)
+        seat.call_ends = ends = ends if ends < job.give_up_at else job.give_up_at
         if ends < self._next_look:
             self._look_sooner.set()
 
@@ -273,7 +273,8 @@ class Pool:
 
     def _queue_s(self, job: Job) -> float:
         """What the dialogue waited outside the client: for its slot and between its tries."""
-        return max(0.0, round(self._clock() - job.started - job.client_s, 6))
+        waited = self._clock() - job.started - job.client_s
+        return round(waited, 6) if waited > 0.0 else 0.0
 
     async def _back_off(self, job: Job) -> None:
         """Wait before a retry, with the slot free for others unless too many wait already."""

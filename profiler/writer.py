@@ -7,6 +7,7 @@ counts as done once it is in the journal. Knows nothing of clients, requests or 
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from profiler.order import Order
 
 Fsync = Literal["interval", "always", "off"]
-BLOCK = 1 << 18
-BATCH = 1 << 16
+BLOCK = 1 << 20
+BATCH = 1 << 17
 LINGER_S = 0.25
 FSYNC_INTERVAL_S = 1.0
 
@@ -46,6 +47,7 @@ class Writer:
         self._waiting: list[tuple[int, bytes]] = []
         self._bytes = 0
         self.full = False
+        self._parked: deque[anyio.Event] = deque()
         self._queued = anyio.Event()
         self._kept = anyio.Event()
         self._plenty = anyio.Event()
@@ -66,13 +68,14 @@ class Writer:
         if not self._bytes:
             self._queued.set()
         self._bytes += size
-        self.full = self._bytes >= BATCH
+        if self._bytes >= BATCH:
+            self.full = True
 
     def flush(self) -> None:
         """Keep everything queued: requests first, so that no answer stands without its question."""
         requests, self._request_lines = self._request_lines, []
         records, self._waiting = self._waiting, []
-        self._bytes, self.full = 0, False
+        self._bytes = 0
         try:
             if requests:
                 self._requests.write(b"".join(requests))
@@ -96,9 +99,12 @@ class Writer:
             self._plenty.set()
 
     async def make_room(self) -> None:
-        """Workers whose client never waits come here when `full`, so that the other tasks get their turn."""
-        self.flush()
-        await anyio.sleep(0)
+        """Workers come here when the queue is `full`. One of them goes on in each turn of the event loop, so
+        that a turn takes no longer than a batch, however many workers a client that never waits keeps busy."""
+        turn = anyio.Event()
+        self._parked.append(turn)
+        self._queued.set()
+        await turn.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -123,6 +129,10 @@ class Writer:
             await self._queued.wait()
             self._queued = anyio.Event()
             self.flush()
+            self.full = False
+            if self._parked:
+                self._parked.popleft().set()
+                self._queued.set()
 
     async def _sync(self) -> None:
         while True:
