@@ -149,8 +149,8 @@ class Reduction:
         batch, self._waiting = self._waiting, []
         try:
             self._totals.add(batch)
-        except BadOutcome as error:
-            raise self._located(batch, error) from None
+        except BadOutcome:
+            raise self._located(batch) from None
         self._taken += len(batch)
         columns = [_contributions(metric, batch) for metric in self.metrics]
         keys = list(zip(*_kinds(batch), zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns)))
@@ -162,13 +162,9 @@ class Reduction:
         if len(self._pending) >= PENDING_LIMIT:
             self._settle()
 
-    def _located(self, batch: list[Outcome], error: BadOutcome) -> BadOutcome:
-        for position, outcome in enumerate(batch):
-            try:
-                Totals().add([outcome])
-            except BadOutcome as found:
-                return BadOutcome(found.reason, position=self._taken + position, dialogue_id=outcome.dialogue_id)
-        return error
+    def _located(self, batch: list[Outcome]) -> BadOutcome:
+        position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := _fault(outcome)))
+        return BadOutcome(reason, position=self._taken + position, dialogue_id=batch[position].dialogue_id)
 
     # --- merging ------------------------------------------------------------------------------------------------
 
@@ -289,6 +285,14 @@ def _kinds(batch: list[Outcome]) -> tuple[list[RecordType], list[str | None], li
         [None if outcome.type != "error" else _error_type(outcome) for outcome in batch],
         [outcome.tags for outcome in batch],
     )
+
+
+def _fault(outcome: Outcome) -> str | None:
+    try:
+        Totals().add([outcome])
+    except BadOutcome as error:
+        return error.reason
+    return None
 
 
 def _error_type(outcome: Outcome) -> str:

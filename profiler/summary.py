@@ -68,7 +68,7 @@ def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def _counts(reduction: Reduction) -> dict[str, Any]:
-    types: dict[str, int] = dict(reduction.types)
+    types: dict[str, int] = {str(kind): count for kind, count in reduction.types.items()}
     answered = reduction.total - types["error"]
     return {"total": reduction.total, "answered": answered, **types, "errors": reduction.errors}
 

@@ -215,8 +215,7 @@ def _aligned(line: Row, widths: list[int]) -> str:
 
 def _draw_rich(table: Table, *, file: TextIO) -> None:
     # Imported here: it costs 40 ms, and a run without a terminal never needs it.
-    from rich import box, console, text  # noqa: PLC0415
-    from rich import table as rich_table
+    from rich import box, console, table as rich_table, text  # noqa: I001, PLC0415
 
     screen = console.Console(file=file, no_color=True if os.environ.get("NO_COLOR") else None, highlight=False)
     colour = "bold yellow" if "MODE: LIVE" not in table.caption else "bold green"
