@@ -295,7 +295,7 @@ def test_duplicates_are_found_at_any_distance(tmp_path: Path) -> None:
     assert (problem.line, problem.message) == (150_001, "dialogue_id '3' at line 150001 was already used at line 4")
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "folder.jsonl"])
+@pytest.mark.parametrize("name", ["missing.jsonl", "folder.jsonl", "nul\0.jsonl", "x" * 300 + ".jsonl"])
 def test_a_path_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     for act in (dataset.survey, dataset.fingerprint, lambda path: list(dataset.read(path))):
