@@ -189,9 +189,16 @@ def _items(stream: io.BufferedReader[Any], path: Path, *, report: Report, start:
 
 def _expect_regular(path: Path) -> None:
     """Before it is opened: to open a pipe is to wait for somebody who writes."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        message = "cannot be read: not a regular file, and a dataset is read more than once"
-        raise DatasetError([Problem(path=str(path), message=message)])
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        raise DatasetError([_unreadable(path, error)]) from error
+    if not regular:
+        raise DatasetError([_unreadable(path, "not a regular file, and a dataset is read more than once")])
+
+
+def _unreadable(path: Path, error: object) -> Problem:
+    return Problem(path=str(path), message=f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _skip_bom(stream: io.BufferedReader[Any]) -> None:
@@ -202,9 +209,8 @@ def _skip_bom(stream: io.BufferedReader[Any]) -> None:
 @contextmanager
 def _reading(path: Path, *, report: Report) -> Iterator[None]:
     """For a regular file only; translates what the operating system and gzip say about it."""
+    _expect_regular(path)
     try:
-        _expect_regular(path)
         yield
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        report(Problem(path=str(path), message=f"cannot be read: {reason}"))
+        report(_unreadable(path, error))
