@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 class Parser(argparse.ArgumentParser):
     """An argument parser that guesses what was meant."""
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override] # noqa: ANN001, ANN201
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         self._given = list(args or ())
         return super().parse_known_args(args, namespace)
 
@@ -100,7 +100,7 @@ def build_parser() -> Parser:
 
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[Parser]
+    Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 (argparse has no public name for it)
 
 
 def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
@@ -154,7 +154,9 @@ def _add_summarize(commands: Commands) -> None:
         metavar="DIR",
         help="a run directory, or a folder of them; may be given several times",
     )
-    parser.add_argument("--recompute", action="store_true", help="reduce the logs again instead of reading summary.json")
+    parser.add_argument(
+        "--recompute", action="store_true", help="reduce the logs again instead of reading summary.json"
+    )
     parser.add_argument("--metric", action="append", metavar="NAME", help="with --recompute: this metric instead")
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
     _add_json(parser)

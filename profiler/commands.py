@@ -45,7 +45,7 @@ def run_experiments(args: Namespace) -> int:
     mode = choose_mode(args.mode, os.environ)
     tell(_banner(mode, manifest))
     results = [_run_one(experiment, manifest, args, mode=mode, tell=tell) for experiment in manifest.experiments]
-    return _report(args, manifest, results)
+    return _report(args, results)
 
 
 def _run_one(
@@ -83,20 +83,16 @@ def _run_one(
     return result
 
 
-def _report(args: Namespace, manifest: Manifest, results: list[Result]) -> int:
+def _report(args: Namespace, results: list[Result]) -> int:
     """What the run ends with: JSON, or a table when there is more than one experiment to compare."""
     if args.json:
         _print_json({"experiments": [_as_json(result) for result in results]})
     elif len(results) > 1:
         table.render([result.summary for result in results], file=sys.stdout)
-    missed = [
-        f"{experiment.experiment_id}: {sentence}"
-        for experiment, result in zip(manifest.experiments, results, strict=True)
-        for sentence in summary.check_thresholds(result.summary, experiment.thresholds)
-    ]
-    for sentence in missed:
-        print(f"threshold missed: {sentence}", file=sys.stderr)
-    return THRESHOLD_MISSED if missed else OK
+    for result in results:
+        for sentence in result.missed:
+            print(f"threshold missed in {result.folder.name}: {sentence}", file=sys.stderr)
+    return THRESHOLD_MISSED if any(result.missed for result in results) else OK
 
 
 def _as_json(result: Result) -> dict[str, Any]:
@@ -127,7 +123,9 @@ def summarize(args: Namespace) -> int:
 def _run_folders(folder: Path) -> list[Path]:
     """The folder itself when it holds a run, else the runs in it."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: found no such folder", hint="--log-dir wants a run directory, such as runs/demo_run")
+        raise UsageError(
+            f"{folder}: found no such folder", hint="--log-dir wants a run directory, such as runs/demo_run"
+        )
     marks = (resume.SUMMARY, resume.RESPONSES)
     if any((folder / mark).exists() for mark in marks):
         return [folder]

@@ -6,25 +6,21 @@ nor of the other outcomes. Use `rate`, `mean` and `total` to write your own and 
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import math
 import re
-import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from functools import lru_cache
 from operator import add
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from profiler import stats
+from profiler import own, stats
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from profiler.model import Outcome
 
@@ -248,10 +244,8 @@ BUILTIN: Final[dict[str, Metric[Any]]] = {
 
 
 def resolve(names: Sequence[str], *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
-    """Built-in names and `module:attribute`, in the order asked. `search_path` (a manifest's folder) and the current
-    folder can be imported from while this runs."""
-    with _importable(Path.cwd(), search_path):
-        metrics = tuple(_resolve_one(name) for name in names)
+    """Built-in names and `module:attribute`, in the order asked; see `own.load` for `search_path`."""
+    metrics = tuple(_resolve_one(name, search_path) for name in names)
     seen: dict[str, str] = {}
     for name, metric in zip(names, metrics, strict=True):
         if metric.name in seen:
@@ -260,37 +254,12 @@ def resolve(names: Sequence[str], *, search_path: Path | None = None) -> tuple[M
     return metrics
 
 
-@contextmanager
-def _importable(*folders: Path | None) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path[:0] = [str(folder) for folder in folders if folder is not None]
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _resolve_one(name: str) -> Metric[Any]:
+def _resolve_one(name: str, search_path: Path | None) -> Metric[Any]:
     if name in BUILTIN:
         return BUILTIN[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise UsageError(f"metrics: there is no metric {name!r}", hint=_suggest(name, BUILTIN))
-    return _as_metric(name, _attribute(name, module=module, attribute=attribute))
-
-
-def _attribute(name: str, *, module: str, attribute: str) -> object:
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
-        raise UsageError(f"metrics: {name!r} is not of the form module:attribute, as in my_metrics:brevity")
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:  # what people wrote may raise anything
-        raise UsageError(f"metrics: cannot import {module!r} for {name!r}: {_said(error)}") from error
-    if not hasattr(found, attribute):
-        raise UsageError(f"metrics: {module!r} has no {attribute!r}", hint=_suggest(attribute, vars(found)))
-    value: object = getattr(found, attribute)
-    return value
+    if ":" not in name:
+        raise UsageError(f"metrics: there is no metric {name!r}", hint=_suggest(name))
+    return _as_metric(name, own.load(name, key="metrics", search_path=search_path))
 
 
 def _as_metric(name: str, value: object) -> Metric[Any]:
@@ -299,7 +268,9 @@ def _as_metric(name: str, value: object) -> Metric[Any]:
         try:
             value = value()
         except Exception as error:  # as above
-            raise UsageError(f"metrics: calling {name!r} without arguments failed: {_said(error)}") from error
+            raise UsageError(
+                f"metrics: calling {name!r} without arguments failed: {type(error).__name__}: {error}"
+            ) from error
     if isinstance(value, Metric):
         return value
     parts = {part: getattr(value, part, None) for part in ("name", "contribute", "merge", "finish")}
@@ -312,13 +283,6 @@ def _as_metric(name: str, value: object) -> Metric[Any]:
         raise UsageError(f"metrics: {name!r}: {error}") from error
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _suggest(wrong: str, known: Iterable[str]) -> str:
-    names = sorted(name for name in known if not name.startswith("_"))
-    close = difflib.get_close_matches(wrong, names, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return "the built-in ones are " + ", ".join(BUILTIN) + "; your own are module:attribute"
+def _suggest(wrong: str) -> str:
+    near = own.nearest(wrong, BUILTIN)
+    return near or "the built-in ones are " + ", ".join(BUILTIN) + "; your own are module:attribute"

@@ -171,15 +171,13 @@ class Pool:
         if request is None:
             self._requests = None
             return None
-        return Job(
-            request=request, started=self._clock(), give_up_at=time.monotonic() + self._retry.deadline_s
-        )
+        return Job(request=request, started=self._clock(), give_up_at=time.monotonic() + self._retry.deadline_s)
 
     def _begin_call(self, seat: Seat, job: Job) -> None:
         job.attempts += 1
         job.called = self._clock()
         ends = time.monotonic() + self._timeout_s
-        seat.call_ends = ends = ends if ends < job.give_up_at else job.give_up_at
+        seat.call_ends = ends = min(ends, job.give_up_at)
         if ends < self._next_look:
             self._look_sooner.set()
 
@@ -264,9 +262,7 @@ class Pool:
                 attempts=job.attempts,
                 request_id=error.request_id,
                 cost_usd=None,
-                error=Failure(
-                    type=error.kind, message=error.message, status=error.status, request_id=error.request_id
-                ),
+                error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
                 replies=job.replies or msgspec.UNSET,
             )
         )

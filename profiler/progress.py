@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from rich.console import Console, RenderableType
 
@@ -60,9 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class View:
     """Looks at a run from outside; the rate is taken over the last seconds."""
 
-    def __init__(
-        self, *, experiment_id: str, mode: Mode, total: int, kept: int, pool: Pool, writer: Writer
-    ) -> None:
+    def __init__(self, *, experiment_id: str, mode: Mode, total: int, kept: int, pool: Pool, writer: Writer) -> None:
         self._experiment_id = experiment_id
         self._mode = mode
         self._total = total
@@ -100,7 +98,7 @@ class View:
         return (done - before) / (now - since) if now > since else 0.0
 
 
-def lines_to(file: TextIO) -> Callable[[View], Awaitable[None]]:
+def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
     """A plain line every few seconds, for logs and pipes."""
 
     async def watch(view: View) -> None:
@@ -111,7 +109,7 @@ def lines_to(file: TextIO) -> Callable[[View], Awaitable[None]]:
     return watch
 
 
-def panel_on(console: Console) -> Callable[[View], Awaitable[None]]:
+def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
     """One panel that is redrawn in place."""
     from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
 

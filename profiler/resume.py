@@ -109,7 +109,7 @@ def earlier(folder: Path) -> Earlier | None:
     """The unfinished run in this folder. One without a whole first line has not begun."""
     path = folder / journal.NAME
     header = journal.read_header(path) if path.exists() else None
-    return header and Earlier(count=header.count, identity=header.identity, complete=False)
+    return Earlier(count=header.count, identity=header.identity, complete=False) if header else None
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:

@@ -19,7 +19,7 @@ def wait_before(attempt: int, error: CallError, *, jitter: float) -> float:
 
     `jitter` in [0, 1) spreads the retries of a burst over the upper half of the exponential wait.
     """
-    longest = min(FIRST_WAIT_S * 2 ** min(attempt - 2, 32), LONGEST_WAIT_S)
+    longest = min(FIRST_WAIT_S * 2.0 ** min(attempt - 2, 32), LONGEST_WAIT_S)
     return max(longest * (0.5 + 0.5 * jitter), error.retry_after_s or 0.0)
 
 

@@ -12,15 +12,14 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import msgspec
 
-import profiler
-from profiler import dataset, journal, resume, summary
+from profiler import __version__, dataset, journal, own, resume, summary
 from profiler.clients import MockClient
-from profiler.errors import Interrupted, ProfilerError, RunDirectoryError
+from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -32,14 +31,15 @@ from profiler.reduce import reduce_logs
 from profiler.writer import Fsync, OrderedLog, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from profiler.clients import Client
+    from profiler.metrics import Metric
     from profiler.model import Request
     from profiler.resume import Standing
     from profiler.settings import Experiment
 
-    Watch = Callable[[View], Awaitable[None]]
+    Watch = Callable[[View], Coroutine[Any, Any, None]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +61,14 @@ DEFAULTS = Options()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete run."""
+    """A complete run, and which of its thresholds were missed."""
 
     folder: Path
     summary: dict[str, Any]
     answered_now: int
     kept: int
     elapsed_s: float
+    missed: list[str]
 
 
 async def run(
@@ -90,9 +91,16 @@ async def run(
             resume.refuse_other(folder, before.identity, header.identity)
             done = summary.read(folder)
             if not (options.retry_failed and done["counts"].get("error")):
-                return Result(folder=folder, summary=done, answered_now=0, kept=header.count, elapsed_s=0.0)
+                return Result(
+                    folder=folder,
+                    summary=done,
+                    answered_now=0,
+                    kept=header.count,
+                    elapsed_s=0.0,
+                    missed=_missed(experiment, metrics, done),
+                )
             resume.reopen(folder, header)
-        client = client or _client(experiment)
+        client = client or _client(experiment, search_path=options.search_path)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
@@ -110,6 +118,7 @@ async def run(
         answered_now=header.count - standing.kept,
         kept=standing.kept,
         elapsed_s=time.perf_counter() - begun,
+        missed=_missed(experiment, metrics, result),
     )
 
 
@@ -164,9 +173,7 @@ async def _answer_all(
             around.cancel_scope.cancel()
 
 
-def _owed(
-    requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer
-) -> Iterator[Request]:
+def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
     """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
     for request in requests:
         if request.index >= header.count:
@@ -229,7 +236,7 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "dialogues": header.count,
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
-        "versions": {"profiler": profiler.__version__, "python": platform.python_version()},
+        "versions": {"profiler": __version__, "python": platform.python_version()},
         "metrics": experiment.metrics,
         "rate_card": None,
         "started": header.started,
@@ -239,8 +246,24 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
     }
 
 
-def _client(experiment: Experiment) -> Client:
-    return MockClient(experiment.mock)
+def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict[str, Any]) -> list[str]:
+    """Thresholds name metrics as the manifest does, the summary as they name themselves."""
+    names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
+    bounds = {names.get(name, name): limits for name, limits in experiment.bounds().items()}
+    return summary.check_thresholds(result, bounds)
+
+
+def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
+    if experiment.client is None:
+        return MockClient(experiment.mock)
+    make = own.load(experiment.client, key="client", search_path=search_path)
+    client = make(experiment) if callable(make) else None
+    if not callable(getattr(client, "complete", None)):
+        raise UsageError(
+            f"client: {experiment.client!r} made {client!r}, which has no complete method",
+            hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
+        )
+    return cast("Client", client)
 
 
 def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:

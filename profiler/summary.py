@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from profiler.metrics import Estimate
     from profiler.reduce import Reduction, Totals
+    from profiler.settings import Bounds
     from profiler.stats import Histogram
 
 NAME: Final = "summary.json"
@@ -128,14 +129,10 @@ def _unreadable(path: Path, message: str) -> LogError:
     return LogError([Problem(path=str(path), message=message, hint=hint)])
 
 
-def check_thresholds(summary: Mapping[str, Any], thresholds: Mapping[str, float | Mapping[str, float]]) -> list[str]:
-    """What failed, a sentence each. A threshold is a minimum, or {min, max}; it is compared with the number that people
-    read, rounded to 4 places. Other numbers have dotted names, like `latency_s.p95`."""
-    return [
-        sentence
-        for name, threshold in thresholds.items()
-        for sentence in _failures(name, _number(summary, name), threshold)
-    ]
+def check_thresholds(summary: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[str]:
+    """What failed, a sentence each. Compared is the number that people read, rounded to 4 places. Other numbers
+    than metrics have dotted names, like `latency_s.p95`."""
+    return [sentence for name, limits in bounds.items() for sentence in _missed(name, _number(summary, name), limits)]
 
 
 def _number(summary: Mapping[str, Any], name: str) -> float | None:
@@ -145,13 +142,12 @@ def _number(summary: Mapping[str, Any], name: str) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _failures(name: str, value: float | None, threshold: float | Mapping[str, float]) -> list[str]:
+def _missed(name: str, value: float | None, limits: Bounds) -> list[str]:
     if value is None:
         return [f"{name} has no value, so it cannot meet its threshold"]
-    limits = {"min": threshold} if isinstance(threshold, (int, float)) else threshold
-    failures = []
-    if "min" in limits and not value >= limits["min"]:
-        failures.append(f"{name} is {value:g}, below the minimum of {limits['min']:g}")
-    if "max" in limits and not value <= limits["max"]:
-        failures.append(f"{name} is {value:g}, above the maximum of {limits['max']:g}")
-    return failures
+    missed = []
+    if limits.min is not None and not value >= limits.min:
+        missed.append(f"{name} is {value:g}, below the minimum of {limits.min:g}")
+    if limits.max is not None and not value <= limits.max:
+        missed.append(f"{name} is {value:g}, above the maximum of {limits.max:g}")
+    return missed

@@ -149,4 +149,3 @@ def _usage(request: Request, completion: str) -> dict[str, int]:
         "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
         "output_tokens": 1 + len(completion) // CHARACTERS_PER_TOKEN,
     }
-

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st

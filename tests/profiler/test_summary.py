@@ -11,6 +11,7 @@ from profiler.errors import LogError, StorageError
 from profiler.metrics import BUILTIN
 from profiler.model import Failure, Outcome
 from profiler.reduce import reduce_outcomes
+from profiler.settings import Bounds
 
 RUN = {"experiment_id": "demo_run", "mode": "mock"}
 OUTCOMES = (
@@ -103,21 +104,21 @@ def test_a_missing_or_damaged_summary_says_how_to_make_it_again(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("thresholds", "sentences"),
     [
-        ({"fact_coverage": 0.8889}, []),
-        ({"fact_coverage": 0.9}, ["fact_coverage is 0.8889, below the minimum of 0.9"]),
-        ({"refusal_rate": {"max": 0.2}}, ["refusal_rate is 0.3333, above the maximum of 0.2"]),
-        ({"refusal_rate": {"min": 0.3, "max": 0.4}}, []),
-        ({"latency_s.p95": {"max": 0.1}}, ["latency_s.p95 is 0.5, above the maximum of 0.1"]),
-        ({"nothing": 0.1}, ["nothing has no value, so it cannot meet its threshold"]),
-        ({"queue_s.p95": {"max": 1}}, ["queue_s.p95 has no value, so it cannot meet its threshold"]),
-        ({"run.mode": 1}, ["run.mode has no value, so it cannot meet its threshold"]),
+        ({"fact_coverage": Bounds(min=0.8889)}, []),
+        ({"fact_coverage": Bounds(min=0.9)}, ["fact_coverage is 0.8889, below the minimum of 0.9"]),
+        ({"refusal_rate": Bounds(max=0.2)}, ["refusal_rate is 0.3333, above the maximum of 0.2"]),
+        ({"refusal_rate": Bounds(min=0.3, max=0.4)}, []),
+        ({"latency_s.p95": Bounds(max=0.1)}, ["latency_s.p95 is 0.5, above the maximum of 0.1"]),
+        ({"nothing": Bounds(min=0.1)}, ["nothing has no value, so it cannot meet its threshold"]),
+        ({"queue_s.p95": Bounds(max=1)}, ["queue_s.p95 has no value, so it cannot meet its threshold"]),
+        ({"run.mode": Bounds(min=1)}, ["run.mode has no value, so it cannot meet its threshold"]),
     ],
 )
-def test_each_threshold_that_is_not_met_is_a_sentence(thresholds: dict[str, Any], sentences: list[str]) -> None:
+def test_each_threshold_that_is_not_met_is_a_sentence(thresholds: dict[str, Bounds], sentences: list[str]) -> None:
     assert summary.check_thresholds(built(*OUTCOMES), thresholds) == sentences
 
 
 def test_a_metric_without_data_fails_its_threshold() -> None:
-    assert summary.check_thresholds(built(), {"fact_coverage": 0.0}) == [
+    assert summary.check_thresholds(built(), {"fact_coverage": Bounds(min=0.0)}) == [
         "fact_coverage has no value, so it cannot meet its threshold"
     ]
