@@ -131,6 +131,11 @@ def _add_run(commands: Commands) -> None:
         default="auto",
         help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
+    parser.add_argument(
+        "--client",
+        choices=("fast", "sdk", "stream"),
+        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+    )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from profiler.model import RateHeaders
+
 SHOWN_PROBLEMS = 50
 
 
@@ -114,7 +116,11 @@ class Interrupted(ProfilerError):
 
 
 class CallError(Exception):
-    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool."""
+    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
+
+    `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
+    `limits`: what the provider said about its buckets while it refused.
+    """
 
     def __init__(
         self,
@@ -126,6 +132,8 @@ class CallError(Exception):
         retryable: bool = False,
         retry_after_s: float | None = None,
         fatal: bool = False,
+        ramp: bool = False,
+        limits: RateHeaders | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -135,3 +143,5 @@ class CallError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.fatal = fatal
+        self.ramp = ramp
+        self.limits = limits

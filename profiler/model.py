@@ -6,9 +6,10 @@ than frozen dataclasses, and a run makes several for every dialogue. Knows nothi
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 Mode = Literal["mock", "live"]
 RecordType = Literal["answer", "refusal", "truncated", "error"]
@@ -34,6 +35,21 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which parts of a prompt the provider may keep for later requests."""
+
+    system: Annotated[bool, Meta(description="Whether the system prompt ends a cached part.")] = True
+    messages: Annotated[
+        bool, Meta(description="Whether the newest message ends one too, for conversations of many turns.")
+    ] = False
+    ttl: Annotated[Literal["5m", "1h"], Meta(description="How long it is kept; 1h costs more to write.")] = "5m"
+
+    @property
+    def control(self) -> dict[str, str]:
+        """The mark as it is sent."""
+        return {"type": "ephemeral", "ttl": self.ttl}
+
+
 class Params(msgspec.Struct, frozen=True, kw_only=True):
     """What all requests of an experiment share; only what the manifest sets is sent."""
 
@@ -45,6 +61,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     stop_sequences: tuple[str, ...] = ()
     thinking: dict[str, Any] | None = None
     effort: str | None = None
+    cache: CacheSettings | None = None
+    api_version: str | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +81,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
 
 
+class RateHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket as the provider sees it; `resets_at` is seconds since 1970 by the provider's clock."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    resets_at: float | None = None
+
+
+class RateHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """What the `anthropic-ratelimit-*` headers of one reply said; None for a bucket they do not name."""
+
+    requests: RateHeader | None = None
+    tokens: RateHeader | None = None
+    input_tokens: RateHeader | None = None
+    output_tokens: RateHeader | None = None
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a client got for one request. `latency_s` is set only by clients that simulate time."""
 
@@ -73,6 +108,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     latency_s: float | None = None
     metadata: dict[str, Any] = {}
+    limits: RateHeaders | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from profiler.settings import Experiment
 
 SYSTEMS_REMEMBERED = 256
+SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
 
 
 def params_of(experiment: Experiment) -> Params:
@@ -34,7 +36,15 @@ def params_of(experiment: Experiment) -> Params:
         stop_sequences=experiment.stop_sequences,
         thinking=experiment.thinking,
         effort=experiment.effort,
+        cache=experiment.cache,
+        api_version=experiment.api_version or _pinned_version(experiment),
     )
+
+
+def _pinned_version(experiment: Experiment) -> str | None:
+    """The API version that sampling parameters need; None leaves the choice to the SDK."""
+    sampled = any(getattr(experiment, name) is not None for name in SAMPLING)
+    return SAMPLING_API_VERSION if sampled else None
 
 
 class RequestLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +57,7 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     max_tokens: int
     prompt: msgspec.Raw
     request_hash: str
+    api_version: str | None = None
     required_facts: tuple[str, ...] = ()
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
@@ -82,6 +93,7 @@ class Planner:
             max_tokens=params.max_tokens,
             prompt=msgspec.Raw(logged_head + logged),
             request_hash=sha256(identity).hexdigest(),
+            api_version=params.api_version,
             required_facts=dialogue.required_facts,
             expect_refusal=dialogue.expect_refusal,
             tags=dialogue.tags,
@@ -108,9 +120,14 @@ class Planner:
 
     def _open(self, system: str | None) -> tuple[bytes, bytes]:
         """How the body and the logged prompt begin, given the system prompt."""
-        encoded = dumps(system)
-        sent = self._wire if system is None else b'%b,"system":%b' % (self._wire, encoded)
-        return sent, b'{"system":%b,' % encoded
+        logged = b'{"system":%b,' % dumps(system)
+        if system is None:
+            return self._wire, logged
+        cache = self._params.cache
+        if cache is None or not cache.system:
+            return b'%b,"system":%b' % (self._wire, dumps(system)), logged
+        marked = dumps([{"type": "text", "text": system, "cache_control": cache.control}])
+        return b'%b,"system":%b' % (self._wire, marked), logged
 
 
 def _asked(dialogue: Dialogue) -> tuple[tuple[dict[str, Any], ...], bytes, bytes]:
@@ -131,11 +148,13 @@ def _asked(dialogue: Dialogue) -> tuple[tuple[dict[str, Any], ...], bytes, bytes
 def _wire_settings(params: Params) -> dict[str, Any]:
     """Only what the manifest sets: models differ in what they refuse, so nothing is sent by default."""
     settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
-    for name in ("temperature", "top_p", "top_k", "thinking"):
+    for name in (*SAMPLING, "thinking"):
         if (value := getattr(params, name)) is not None:
             settings[name] = value
     if params.stop_sequences:
         settings["stop_sequences"] = params.stop_sequences
     if params.effort is not None:
         settings["output_config"] = {"effort": params.effort}
+    if params.cache is not None and params.cache.messages:
+        settings["cache_control"] = params.cache.control  # the provider marks the newest message that can be
     return settings

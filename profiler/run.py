@@ -6,10 +6,11 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ import anyio
 import msgspec
 
 from profiler import __version__, dataset, journal, own, resume, summary
-from profiler.clients import MockClient
+from profiler.clients import Lane, open_client
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
 from profiler.journal import Header
 from profiler.manifest import snapshot
@@ -31,7 +32,7 @@ from profiler.reduce import reduce_logs
 from profiler.writer import Fsync, OrderedLog, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from profiler.clients import Client
     from profiler.metrics import Metric
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     output_dir: Path = Path("runs")
     mode: Mode = "mock"
+    lane: Lane | None = None
     manifest_sha256: str | None = None
     search_path: Path | None = None
     limit: int | None = None
@@ -100,13 +102,13 @@ async def run(
                     missed=_missed(experiment, metrics, done),
                 )
             resume.reopen(folder, header)
-        client = client or _client(experiment, search_path=options.search_path)
-        standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
-        try:
-            _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
-        finally:
-            standing.close()
+        async with _client(experiment, client, options=options, tell=tell) as asked:
+            standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
+            try:
+                _tell_standing(standing, header, tell=tell)
+                await _answer_all(experiment, header, standing, options=options, client=asked, watch=watch)
+            finally:
+                standing.close()
         reduction = reduce_logs(folder, metrics)
         facts = _facts(experiment, header, options=options, kept=standing.kept)
         result = summary.build(reduction, facts)
@@ -253,14 +255,29 @@ def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict
     return summary.check_thresholds(result, bounds)
 
 
-def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
-    if experiment.client is None:
-        return MockClient(experiment.mock)
-    make = own.load(experiment.client, key="client", search_path=search_path)
+@asynccontextmanager
+async def _client(
+    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+) -> AsyncIterator[Client]:
+    """The client that was given, or the one that the manifest names, or the one that the mode means."""
+    if given is not None:
+        yield given
+    elif experiment.client is not None:
+        yield _own_client(experiment, experiment.client, search_path=options.search_path)
+    else:
+        opened = open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ)
+        async with opened as client:
+            if options.mode == "live":
+                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            yield client
+
+
+def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
+    make = own.load(name, key="client", search_path=search_path)
     client = make(experiment) if callable(make) else None
     if not callable(getattr(client, "complete", None)):
         raise UsageError(
-            f"client: {experiment.client!r} made {client!r}, which has no complete method",
+            f"client: {name!r} made {client!r}, which has no complete method",
             hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
         )
     return cast("Client", client)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = (
-    *("errors", "model", "codec", "own"),
+    *("model", "errors", "codec", "own"),
     *("document", "scalars", "yaml_nodes", "settings", "words", "fields", "layers", "matrix", "overrides"),
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
@@ -39,6 +39,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
+    "httpx2": "comes with the SDK, and only the SDK's own path needs it",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "cli": "a command imports only what it runs, so that --help stays under 100 ms",
