@@ -38,7 +38,8 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     args.given = list(argv)
     try:
-        code: int = import_module("profiler.commands").COMMANDS[args.command](args)
+        home = "profiler.server.command" if args.command == "mock-server" else "profiler.commands"
+        code: int = import_module(home).COMMANDS[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

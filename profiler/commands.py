@@ -23,7 +23,7 @@ from profiler.reduce import reduce_logs
 from profiler.run import Options, run
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema
-from profiler.server import ServerSettings, serve
+from profiler.told import told
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -195,33 +195,6 @@ def check_machine(args: Namespace) -> int:
     return OK if all(check.ok for check in checks) else UsageError.exit_code
 
 
-def mock_server(args: Namespace) -> int:
-    """Serve until a signal says stop. The address is the one line on stdout."""
-    settings = ServerSettings(
-        host=args.host,
-        port=args.port,
-        allow_remote=args.allow_remote,
-        key=args.key,
-        seed=args.seed,
-        static=args.static,
-        responses_path=args.responses and Path(args.responses),
-        dataset_path=args.dataset and Path(args.dataset),
-        latency_s=args.latency,
-        latency_sigma=args.latency_sigma,
-        stall_rate=args.stall_rate,
-        stall_s=args.stall,
-        requests_per_minute=args.requests_per_minute,
-        input_tokens_per_minute=args.input_tokens_per_minute,
-        output_tokens_per_minute=args.output_tokens_per_minute,
-        burst_s=args.burst,
-        concurrency_limit=args.concurrency_limit,
-        faults=dict(args.fault),
-        script_path=args.script and Path(args.script),
-        trickle_s=args.trickle,
-    )
-    return serve(settings, announce=_announce, remark=_remark)
-
-
 def choose_mode(asked: str, environ: os._Environ[str] | dict[str, str]) -> Mode:
     """auto is live if and only if a key is set."""
     if asked == "auto":
@@ -256,10 +229,6 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(dump_pretty(value).decode())
 
 
-def _announce(text: str) -> None:
-    print(text, flush=True)
-
-
 def _remark(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -268,27 +237,11 @@ def _silent(_: str) -> None:
     return None
 
 
-def told(command: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
-    """Turn an expected failure into its message and its exit code."""
-
-    def telling(args: Namespace) -> int:
-        try:
-            return command(args)
-        except ProfilerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-            return error.exit_code
-
-    return telling
-
-
 COMMANDS = {
     "run": told(run_experiments),
     "summarize": told(summarize),
     "validate": told(validate),
     "schema": told(schema),
     "init": told(init),
-    "mock-server": told(mock_server),
     "doctor": told(check_machine),
 }

@@ -21,7 +21,7 @@ ORDER = (
     *("classify", "plan", "retry", "limits", "clients"),
     *("linefile", "order", "writer", "pool", "journal", "resume"),
     *("stats", "metrics", "reduce", "summary"),
-    *("table", "progress", "run", "doctor", "server", "commands", "cli"),
+    *("table", "progress", "run", "doctor", "told", "server", "commands", "cli"),
     *("__init__", "__main__"),
 )
 

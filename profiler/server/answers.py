@@ -6,7 +6,7 @@ The same request always gets the same message; with the dataset at hand it is wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from profiler import dataset
 from profiler.clients import MockClient
@@ -35,6 +35,15 @@ USAGE = {
     "output_tokens": 0,
     "service_tier": "standard",
 }
+
+REFUSAL = {"type": "refusal", "category": "general_harms", "explanation": None}
+
+
+class _Said(NamedTuple):
+    text: str
+    stop_reason: str | None
+    tokens: int
+    stop_sequence: str | None = None
 
 
 class Answers:
@@ -66,35 +75,23 @@ class Answers:
 
     def message(self, wanted: NewMessage, dialogue: Dialogue, *, digest: str) -> dict[str, Any]:
         reply = self._reply(wanted, dialogue, max_tokens=wanted.max_tokens)
-        text, stop_reason, stop_sequence = reply.completion, reply.stop_reason, None
         usage = {**USAGE, **reply.usage}
-        for stop in wanted.stop_sequences or ():
-            if stop and (found := text.find(stop)) >= 0:
-                text, stop_reason, stop_sequence = text[:found], "stop_sequence", stop
-                usage["output_tokens"] = min(usage["output_tokens"], 1 + found // CHARACTERS_PER_TOKEN)
-        content: list[dict[str, Any]] = [{"type": "text", "text": text}]
-        if wanted.thinking is not None and wanted.thinking.get("type") in ("enabled", "adaptive"):
-            thought = {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
-            content.insert(0, thought)
-            thinking_tokens = len(THOUGHT) // CHARACTERS_PER_TOKEN
+        said = _fit(wanted, _Said(reply.completion, reply.stop_reason, usage["output_tokens"]))
+        usage["output_tokens"] = said.tokens
+        content = [{"type": "text", "text": said.text}]
+        if thinking_tokens := _thinking_tokens(wanted):
+            content.insert(0, {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE})
             usage["output_tokens"] += thinking_tokens
             usage["output_tokens_details"] = {"thinking_tokens": thinking_tokens}
-        if usage["output_tokens"] > wanted.max_tokens:
-            usage["output_tokens"] = wanted.max_tokens
-            room = wanted.max_tokens * CHARACTERS_PER_TOKEN
-            if len(text) > room:
-                content[-1]["text"] = text[:room]
-                stop_reason, stop_sequence = "max_tokens", None
-        refused = stop_reason == "refusal"
         return {
             "id": f"msg_{digest[:24]}",
             "type": "message",
             "role": "assistant",
             "model": wanted.model,
             "content": content,
-            "stop_reason": stop_reason,
-            "stop_sequence": stop_sequence,
-            "stop_details": {"type": "refusal", "category": "general_harms", "explanation": None} if refused else None,
+            "stop_reason": said.stop_reason,
+            "stop_sequence": said.stop_sequence,
+            "stop_details": REFUSAL if said.stop_reason == "refusal" else None,
             "usage": usage,
         }
 
@@ -116,6 +113,25 @@ class Answers:
                 turn=prompt.turn if dialogue.turns is not None or not self.knows(dialogue) else 0,
             )
         )
+
+
+def _fit(wanted: NewMessage, said: _Said) -> _Said:
+    """Cut at the first stop sequence, then at what max_tokens leaves beside the thinking."""
+    stops = [(said.text.find(stop), stop) for stop in wanted.stop_sequences or () if stop and stop in said.text]
+    if stops:
+        end, stop = min(stops)
+        said = _Said(said.text[:end], "stop_sequence", min(said.tokens, 1 + end // CHARACTERS_PER_TOKEN), stop)
+    room = wanted.max_tokens - _thinking_tokens(wanted)
+    if said.tokens <= room:
+        return said
+    if len(said.text) <= room * CHARACTERS_PER_TOKEN:
+        return said._replace(tokens=room)
+    return _Said(said.text[: room * CHARACTERS_PER_TOKEN], "max_tokens", room)
+
+
+def _thinking_tokens(wanted: NewMessage) -> int:
+    thinks = wanted.thinking is not None and wanted.thinking.get("type") in ("enabled", "adaptive")
+    return min(len(THOUGHT) // CHARACTERS_PER_TOKEN, wanted.max_tokens) if thinks else 0
 
 
 def _last_text(dialogue: Dialogue) -> str:

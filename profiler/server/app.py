@@ -54,7 +54,7 @@ class App:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        faults.check_names(settings.faults, where="--fault")
+        faults.check_rates(settings.faults)
         script = faults.load_script(settings.script_path) if settings.script_path is not None else ()
         self.settings = settings
         self.stats = Stats(now=clock())

@@ -52,7 +52,8 @@ class Connection(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._active_at = 0.0
         self._began_at: float | None = None
-        self._blocked = False
+        self._paused = False  # reading, because enough is waiting here
+        self._blocked = False  # writing, because the other side does not read
         self._lingering = False
 
     # what the event loop calls
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         if self._current is None:
             self._advance()
         elif self._parser.buffered > READ_AHEAD:
+            self._paused = True
             self._transport.pause_reading()
 
     # eof_received is not overridden: who closes gets what is written by then, and no longer counts as waiting
@@ -111,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._answer(request)
 
     def _wait_for_more(self) -> None:
-        self._transport.resume_reading()
+        self._resume_reading()
         if self._parser.continue_due():
             self._transport.write(CONTINUE)
         self._active_at = self._loop.time()
@@ -119,6 +121,11 @@ class Connection(asyncio.Protocol):
             self._began_at = None
         elif self._began_at is None:
             self._began_at = self._active_at
+
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
 
     def _answer(self, request: Incoming) -> None:
         outgoing = self._app.respond(request)
@@ -172,7 +179,7 @@ class Connection(asyncio.Protocol):
         """Say why, then read on for a moment: a close with unread bytes would destroy the message on its way."""
         self._lingering = True
         self._transport.write(self._app.refuse(error))
-        self._transport.resume_reading()
+        self._resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._timer = self._loop.call_later(LINGER_S, self._transport.abort)

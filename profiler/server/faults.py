@@ -6,7 +6,7 @@ fault it gets, if any; and for a fault what is sent instead of the answer. Knows
 
 from __future__ import annotations
 
-from email.utils import formatdate
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from profiler.server.plan import End
 
 TRICKLED_PIECES = 40
+HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 HTML = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>\n"
 
 STATUSES = {
@@ -126,6 +127,12 @@ def check_names(names: Iterable[str], *, where: str) -> None:
             raise UsageError(f"{where}: found {name!r}, expected the name of a fault", hint=hint)
 
 
+def check_rates(rates: dict[str, float]) -> None:
+    check_names(rates, where="--fault")
+    if sum(rates.values()) > 1 + 1e-9:
+        raise UsageError(f"--fault: found rates of {sum(rates.values()):g} together, expected at most 1")
+
+
 def load_script(path: Path) -> list[Fault]:
     """A JSON list: names of faults, "ok" or null for none, or objects that say more."""
     try:
@@ -154,7 +161,7 @@ def error_of(fault: Fault, *, wall: float) -> ApiError | None:
     code = fault.error_code or ERROR_CODES.get(name)
     wait = RETRY_AFTER.get(name)
     if (offset := RETRY_DATES_S.get(name)) is not None:
-        wait = formatdate(wall + offset, usegmt=True)
+        wait = datetime.fromtimestamp(wall + offset, UTC).strftime(HTTP_DATE)
     return ApiError(
         status,
         error_type,

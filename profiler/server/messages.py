@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from profiler.codec import dumps
+from profiler.codec import encode
 from profiler.server.plan import ApiError, invalid
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Prompt(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def content(self) -> bytes:
         """All that costs input tokens, and nothing that differs between two ways to send it."""
         said = [(each.role, each.content) for each in self.messages]
-        return dumps((self.system, said, self.tools) if self.tools else (self.system, said))
+        return encode((self.system, said, self.tools) if self.tools else (self.system, said))
 
 
 class NewMessage(Prompt, kw_only=True, forbid_unknown_fields=True):

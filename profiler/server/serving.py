@@ -10,6 +10,7 @@ import ipaddress
 import resource
 import signal
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BACKLOG = 4096
+OPEN_FILES = 1 << 16
 INTERRUPTED = 130
 
 
@@ -50,7 +52,8 @@ class MockServer:
         self.app.reset()
 
     async def __aenter__(self) -> Self:
-        host, port = self.settings.host, self.settings.port
+        port = self.settings.port
+        host = "127.0.0.1" if self.settings.host == "localhost" else self.settings.host  # one address, one free port
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Connection(self.app, self._connections), host, port, backlog=BACKLOG
@@ -109,5 +112,7 @@ def _check_host(settings: ServerSettings) -> None:
 def _raise_open_files() -> None:
     """Each connection is an open file, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft < wanted:
+        with suppress(ValueError, OSError):  # then fewer connections are open at once
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
