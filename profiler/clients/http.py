@@ -94,6 +94,11 @@ class Connection(asyncio.Protocol):
         if self._complete:
             self._finish()
 
+    @property
+    def usable(self) -> bool:
+        """Whether it can take another request: kept alive by the last one, and not closing since."""
+        return self.reusable and self._transport is not None and not self._transport.is_closing()
+
     def eof_received(self) -> None:
         """A body without a length ends here; any other is cut off, which `connection_lost` tells."""
         if self._waiter is not None and self._ends_with_connection():
@@ -225,7 +230,7 @@ class Http:
         oldest = self.loop.time() - IDLE_S
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable and connection.idle_since > oldest:
+            if connection.usable and connection.idle_since > oldest:
                 return connection
             connection.abort()
         return None

@@ -182,7 +182,9 @@ async def test_a_status_means_the_same_over_every_lane(lane: Lane, status: int) 
     ],
 )
 @pytest.mark.parametrize("lane", ALL_LANES)
-async def test_an_error_code_says_what_a_429_means(lane: Lane, code: str, kind: str, *, fatal: bool, ramp: bool) -> None:
+async def test_an_error_code_says_what_a_429_means(
+    lane: Lane, code: str, kind: str, *, fatal: bool, ramp: bool
+) -> None:
     said = {"error": {"type": "rate_limit_error", "message": "m", "details": {"error_code": code}}}
     async with serving(lambda _: http(429, said)) as server:
         found = await failed(lane, server)
@@ -446,6 +448,10 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         assert (await client.complete(request)).completion == "Paris."
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_ten_thousand_failing_calls_leave_nothing_open() -> None:
     said = [error(500), Say(b"", "reset"), http(200, b"<html>"), error(429), Say(b"HTTP/1.1 200 OK\r\n", "close")]
 
@@ -458,15 +464,14 @@ async def test_ten_thousand_failing_calls_leave_nothing_open() -> None:
                 await client.complete(request)
 
     async with serving(answer) as server:
-        files_before = len(list(Path("/proc/self/fd").iterdir()))
-        async with asking("fast", server.url) as (client, request):
-            async with anyio.create_task_group() as calls:
-                for _ in range(100):
-                    calls.start_soon(ask)
+        files_before = open_files()
+        async with asking("fast", server.url) as (client, request), anyio.create_task_group() as calls:
+            for _ in range(100):
+                calls.start_soon(ask)
         await server.until(lambda: server.open == 0)
 
         assert len(server.asked) == 10_000
-        assert len(list(Path("/proc/self/fd").iterdir())) == files_before
+        assert open_files() == files_before
 
 
 @pytest.mark.parametrize("lane", ALL_LANES)
@@ -497,7 +502,9 @@ async def test_the_base_url_comes_from_the_environment() -> None:
     asked = experiment("http://x")
     async with serving(lambda _: http(200, MESSAGE)) as server:
         environ = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": f"{server.url}/deep"}
-        from_environment = Experiment(**{name: getattr(asked, name) for name in ("experiment_id", "model", "max_tokens", "dataset_path")})
+        from_environment = Experiment(
+            **{name: getattr(asked, name) for name in ("experiment_id", "model", "max_tokens", "dataset_path")}
+        )
         async with open_client(from_environment, mode="live", environ=environ) as client:
             await client.complete(request_for(asked))
 
