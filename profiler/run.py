@@ -20,6 +20,7 @@ import msgspec
 from profiler import __version__, dataset, journal, own, resume, summary
 from profiler.clients import MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -151,6 +152,7 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
         timed=options.mode == "live",
     )
     view = View(
