@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Knows no argument syntax; `cli`
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -44,6 +45,7 @@ def run_experiments(args: Namespace) -> int:
         tell(str(warning))
     mode = choose_mode(args.mode, os.environ)
     tell(_banner(mode, manifest))
+    _spare_the_collector()
     results = [_run_one(experiment, manifest, args, mode=mode, tell=tell) for experiment in manifest.experiments]
     return _report(args, results)
 
@@ -81,6 +83,12 @@ def _run_one(
         print(f"Completed experiment {experiment.experiment_id}")
         print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
     return result
+
+
+def _spare_the_collector() -> None:
+    """What a run makes for a dialogue is freed by its last reference; looking for cycles costs a tenth of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _report(args: Namespace, results: list[Result]) -> int:

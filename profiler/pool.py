@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -131,6 +131,22 @@ class Pool:
     @property
     def in_flight(self) -> int:
         return sum(seat.call_ends != math.inf for seat in self._seats)
+
+    @property
+    def holds_up(self) -> str | None:
+        """The limit that calls wait for right now."""
+        return self._gate.waits_for if self._gate is not None else None
+
+    def bound_by(self) -> dict[str, Any] | None:
+        """What kept a live run from going faster: the seconds that calls stood in line, by reason, and how the
+        number of calls at once was changed."""
+        if self._gate is None or self._pace is None:
+            return None
+        return {
+            "waited_s": {reason: round(seconds, 3) for reason, seconds in sorted(self._gate.waited_s.items())},
+            "in_use": {name: round(share, 3) for name, share in self._gate.utilisation(time.monotonic()).items()},
+            "concurrency": [msgspec.to_builtins(change) for change in self._pace.changes],
+        }
 
     def _hire(self) -> None:
         """A worker for every free slot."""

@@ -105,11 +105,11 @@ async def run(
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            bound_by = await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, kept=standing.kept, bound_by=bound_by)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
         resume.finish(folder)
@@ -131,7 +131,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
-) -> None:
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -173,6 +173,7 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
+    return pool.bound_by()
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -229,7 +230,9 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment, header: Header, *, options: Options, kept: int, bound_by: dict[str, Any] | None
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -244,6 +247,7 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "started": header.started,
         "finished": _now(options.mode),
         "resumed": kept if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
