@@ -85,7 +85,7 @@ async def test_run_sync_refuses_where_an_event_loop_is_running(tmp_path: Path) -
     with pytest.raises(UsageError, match="while an event loop is running") as caught:
         profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
     assert "await profiler.run" in str(caught.value.hint)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "demo_run").exists()
 
 
 def test_run_sync_runs_where_none_is(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_unfinished_run_is_read_as_far_as_it_got(tmp_path: Path) -> None:
     assert [line["dialogue_id"] for line in run.responses()] == ["tide_clock", "bread_rise"]
     assert len(list(run.requests())) == 3
     assert run.recompute(["fact_coverage"])["metrics"]["fact_coverage"]["n"] == 2
-    with pytest.raises(LogError, match="summary.json: cannot be read"):
+    with pytest.raises(LogError, match=r"summary.json: cannot be read"):
         _ = run.summary
 
 
