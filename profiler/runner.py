@@ -6,6 +6,7 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import signal
 import time
@@ -121,6 +122,31 @@ async def run(
         elapsed_s=time.perf_counter() - begun,
         missed=_missed(experiment, metrics, result),
     )
+
+
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(lambda: run(experiment, options=options, client=client, watch=watch, note=note))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _answer_all(
@@ -242,7 +268,7 @@ def _facts(
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": experiment.metrics,
+        "metrics": list(experiment.metrics),
         "rate_card": None,
         "started": header.started,
         "finished": _now(options.mode),
