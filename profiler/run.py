@@ -151,7 +151,7 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        clock=time.perf_counter if options.mode == "live" else _still,
+        timed=options.mode == "live",
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -312,11 +312,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _now(mode: Mode) -> str | None:
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
-
-
-def _still() -> float:
-    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
-    return 0.0
 
 
 def _silent(_: str) -> None:
