@@ -20,7 +20,7 @@ ORDER = (
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
     *("classify", "plan", "retry", "limits", "clients"),
     *("linefile", "order", "writer", "pool", "journal", "resume"),
-    *("stats", "metrics", "reduce", "summary"),
+    *("stats", "metrics", "totals", "logs", "reduce", "summary"),
     *("table", "progress", "run", "doctor", "commands", "cli"),
     *("__init__", "__main__"),
 )
