@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from profiler import dataset, doctor, resume, table
 from profiler.codec import dump_pretty
 from profiler.errors import Interrupted, ProfilerError, UsageError
-from profiler.logs import find_runs
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
 from profiler.progress import duration, lines_to, panel_on
+from profiler.rundir import find_runs
 from profiler.runner import Options, run_sync
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema

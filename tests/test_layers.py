@@ -20,7 +20,7 @@ ORDER = (
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
     *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "clients"),
     *("linefile", "order", "writer", "pool", "journal", "resume"),
-    *("stats", "metrics", "reduce", "summary", "logs"),
+    *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
     *("table", "progress", "runner", "doctor", "commands", "cli"),
     *("__init__", "__main__"),
 )

@@ -32,14 +32,12 @@ async def test_without_limits_everybody_leaves_at_once() -> None:
 
 async def test_requests_a_minute_are_kept() -> None:
     gate = Gate(RateLimits(requests_per_minute=600))  # ten a second, a minute's worth at once
-    for _ in range(600):
-        await leave(gate)
     began = time.monotonic()
 
-    for _ in range(3):
+    for _ in range(605):
         await leave(gate)
 
-    assert time.monotonic() - began >= 0.29
+    assert time.monotonic() - began >= 0.49
 
 
 async def test_output_tokens_are_guessed_at_their_most_until_an_answer_is_known() -> None:
