@@ -84,8 +84,16 @@ def _guess(message: str, known: Sequence[str]) -> str:
     return ""
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and the commands on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 15  # commands are indented twice, which argparse forgets to count
+
+
+def _detail(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
 
 
 def build_parser() -> Parser:
@@ -93,7 +101,7 @@ def build_parser() -> Parser:
         prog="profiler",
         description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
         epilog=EXIT_CODES,
-        formatter_class=_formatter,
+        formatter_class=_detail,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
@@ -112,7 +120,7 @@ def _command(commands: Commands, name: str, summary: str, detail: str = "") -> P
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
-        formatter_class=_formatter,
+        formatter_class=_detail,
         allow_abbrev=False,
     )
 

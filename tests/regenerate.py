@@ -64,7 +64,7 @@ def sample_results() -> str:
 
 
 def first_of_sweep(runs: Path) -> str:
-    return sorted(path.name for path in runs.glob("sweep*"))[0]
+    return min(path.name for path in runs.glob("sweep*"))
 
 
 def captured(runs: Path, *words: str) -> str:
