@@ -101,7 +101,7 @@ def build_parser() -> Parser:
         prog="profiler",
         description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
         epilog=EXIT_CODES,
-        formatter_class=_detail,
+        formatter_class=_Overview,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
