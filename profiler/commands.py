@@ -68,7 +68,7 @@ def _run_one(
         result = run_sync(experiment, options=options, watch=watch, note=tell)
     except ProfilerError as error:
         if isinstance(error, Interrupted) or error.exit_code in (3, 4):
-            error.hint = f"resume with: {_resume_command(args)}"
+            error.hint = "; ".join(filter(None, [error.hint, f"resume with: {_resume_command(args)}"]))
         raise
     if result.answered_now:
         tell(
