@@ -68,7 +68,7 @@ class Planner:
 
     def request(self, index: int, dialogue: Dialogue) -> Request:
         """The first request of a dialogue, and its line: what is sent, and by what the answer is judged."""
-        sent_head, logged_head = self._opened(dialogue.system or self._system)
+        sent_head, logged_head = self._opened(self._system if dialogue.system is None else dialogue.system)
         messages, sent, logged = _asked(dialogue)
         body = b'%b,"messages":%b}' % (sent_head, sent)
         # later turns hold replies, so what identifies them is what they are made from
@@ -102,14 +102,15 @@ class Planner:
             {"role": "assistant", "content": completion},
             {"role": "user", "content": turns[turn]},
         )
-        sent_head, _ = self._opened(request.dialogue.system or self._system)
+        system = request.dialogue.system
+        sent_head, _ = self._opened(self._system if system is None else system)
         body = b'%b,"messages":%b}' % (sent_head, dumps(messages))
         return msgspec.structs.replace(request, messages=messages, body=body, turn=turn, attempt=1)
 
     def _open(self, system: str | None) -> tuple[bytes, bytes]:
-        """How the body and the logged prompt begin, given the system prompt."""
-        encoded = dumps(system)
-        sent = self._wire if system is None else b'%b,"system":%b' % (self._wire, encoded)
+        """How the body and the logged prompt begin. An empty system prompt is none, also where the others share one."""
+        encoded = dumps(system or None)
+        sent = self._wire if not system else b'%b,"system":%b' % (self._wire, encoded)
         return sent, b'{"system":%b,' % encoded
 
 
