@@ -112,7 +112,7 @@ async def run(
         facts = _facts(experiment, header, options=options, kept=standing.kept)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        resume.finish(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,

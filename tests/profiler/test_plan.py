@@ -52,7 +52,8 @@ def test_only_what_the_manifest_sets_is_sent() -> None:
     ],
 )
 def test_a_setting_of_the_manifest_is_sent(name: str, value: object, sent: dict[str, Any]) -> None:
-    planner = Planner(Params(**{"model": "m", "max_tokens": 1, name: value}))
+    settings: dict[str, Any] = {"model": "m", "max_tokens": 1, name: value}
+    planner = Planner(Params(**settings))
     assert body(asked(planner, user="q")) == {"model": "m", "max_tokens": 1, **sent, "messages": [user("q")]}
 
 
