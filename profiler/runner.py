@@ -113,7 +113,7 @@ async def run(
         facts = _facts(experiment, header, options=options, kept=standing.kept, bound_by=bound_by)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        resume.finish(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,

@@ -120,10 +120,12 @@ class Writer:
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                if not self._failed:
-                    self.flush()
-                    await self._lay_out_all()
-                await self._responses.close()
+                try:
+                    if not self._failed:
+                        self.flush()
+                        await self._lay_out_all()
+                finally:
+                    await self._responses.close()
 
     async def _flush_soon(self) -> None:
         flushed = 0.0
