@@ -225,7 +225,7 @@ async def test_a_full_disk_under_the_journal_ends_the_run_with_whole_lines(desk:
 
 
 async def test_a_full_disk_under_the_requests_keeps_their_answers_out_of_the_journal(desk: Desk) -> None:
-    with pytest.raises(ExceptionGroup) as caught, files_end_at(15):
+    with pytest.raises(ExceptionGroup) as caught, files_end_at(len(line_of(request_line(0))) + 5):
         await serve(desk, record(0), record(1))
     assert "requests" in str(the_storage_error(caught))
     assert desk.content("requests") == line_of(request_line(0))
@@ -311,6 +311,7 @@ async def test_fsync_interval_does_not_force_more_often_than_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "FSYNC_INTERVAL_S", 3600)
+    monkeypatch.setattr(writer_module, "GATHER_S", 0)
     desk = Desk(tmp_path, fsync="interval")
     async with desk.writer.running():
         desk.put(record(0))
