@@ -17,7 +17,7 @@ import orjson
 from benchmarks.clients import Watched
 from profiler import dataset
 from profiler.clients import MockClient
-from profiler.run import Options, run
+from profiler.runner import Options, run
 from profiler.settings import Experiment, Latency, MockSettings, Retry
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ REQUESTS: Final = "requests.jsonl"
 RESPONSES: Final = "responses.jsonl"
 READ_BUFFER: Final = 1 << 20
 
-Line = TypeVar("Line", bound=msgspec.Struct)
+Line = TypeVar("Line")
 
 
 class _Expected(msgspec.Struct, gc=False):
@@ -58,8 +58,8 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
     fewer than requests, and a torn last line is not there yet."""
     requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
     pairs = zip_longest(
-        _lines(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
-        _lines(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
+        lines_of(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
+        lines_of(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
     )
     for index, (expected, got) in enumerate(pairs):
         if got is None:
@@ -98,7 +98,8 @@ def _outcome(expected: _Expected, got: _Got) -> Outcome:
     )
 
 
-def _lines(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
+def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
+    """The decoded lines of a log; a torn last line is an error only when the log is said to be complete."""
     if not path.is_file():
         raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
     try:

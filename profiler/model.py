@@ -86,6 +86,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return decoded
 
 
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """One rate limit as a provider tells it: how much a minute, and how much of it is left."""
+
+    limit: float
+    remaining: float
+
+
+class RateHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the headers of one reply say of rate limits; None where they say nothing."""
+
+    requests: Limit | None = None
+    input_tokens: Limit | None = None
+    output_tokens: Limit | None = None
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a client got for one request. `latency_s` is set only by clients that simulate time."""
 
@@ -96,6 +111,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     latency_s: float | None = None
     metadata: dict[str, Any] = {}
+    limits: RateHeaders | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

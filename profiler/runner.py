@@ -6,6 +6,7 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import signal
 import time
@@ -20,6 +21,7 @@ import msgspec
 from profiler import __version__, dataset, journal, own, resume, summary
 from profiler.clients import MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -104,14 +106,14 @@ async def run(
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            bound_by = await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, kept=standing.kept, bound_by=bound_by)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        resume.finish(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,
@@ -122,6 +124,31 @@ async def run(
     )
 
 
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(lambda: run(experiment, options=options, client=client, watch=watch, note=note))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def _answer_all(
     experiment: Experiment,
     header: Header,
@@ -130,7 +157,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
-) -> None:
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -151,6 +178,7 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
         timed=options.mode == "live",
     )
     view = View(
@@ -171,6 +199,7 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
+    return pool.bound_by()
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -227,7 +256,9 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment, header: Header, *, options: Options, kept: int, bound_by: dict[str, Any] | None
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -237,11 +268,12 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": experiment.metrics,
+        "metrics": list(experiment.metrics),
         "rate_card": None,
         "started": header.started,
         "finished": _now(options.mode),
         "resumed": kept if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
