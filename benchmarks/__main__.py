@@ -9,7 +9,7 @@ they share:
 
 * A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
   interpreter; the table shows the median, and the least and the greatest beside it. Times alone are this machine's.
-* The engine is used as people use it: `profiler.run.run`, or the command line. Where a scenario needs to see inside, it
+* The engine is used as people use it: `profiler.run`, or the command line. Where a scenario needs to see inside, it
   brings a client, which is how anybody may look; only `journal_cost` has to put another part in the engine's place.
 * Times leave out the start of the interpreter and the imports, unless they are what is measured.
 * A goal that is missed does not change the exit code: a busy machine is no bug.
