@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -19,12 +19,14 @@ from profiler.classify import classify
 from profiler.errors import CallError, ProfilerError, ProviderFailed
 from profiler.limits import Slots
 from profiler.model import Failure, Record, Reply, Request
+from profiler.prices import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from anyio.abc import TaskGroup
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.plan import Planner
     from profiler.settings import Retry
@@ -45,6 +47,9 @@ class Job(msgspec.Struct, kw_only=True):
     wait_s: float = 0.0
     replies: tuple[str, ...] = ()
     usage: dict[str, int] | None = None
+    hold: int | None = None
+    cost: int | None = None
+    maybe_billed: bool = False
 
 
 class Seat:
@@ -71,12 +76,15 @@ class Pool:
         timeout_s: float,
         retry: Retry,
         clock: Callable[[], float] = time.perf_counter,
+        budget: Budget | None = None,
     ) -> None:
         self.slots = Slots(concurrency)
         self.backing_off = 0
         self.retried = 0
         self.failures: dict[str, int] = {}
         self.stopped: ProfilerError | None = None
+        self.recorded_cost = 0
+        self._budget = budget
         self._client = client
         self._planner = planner
         self._writer = writer
@@ -150,6 +158,8 @@ class Pool:
                 await self._back_off(job)
                 if self._draining.is_set():
                     return
+            if self._budget is not None and not await self._afford(job, self._budget):
+                return
             self._begin_call(seat, job)
             try:
                 reply = await complete(job.request)
@@ -171,7 +181,42 @@ class Pool:
         if request is None:
             self._requests = None
             return None
-        return Job(request=request, started=self._clock(), give_up_at=time.monotonic() + self._retry.deadline_s)
+        return Job(
+            request=request,
+            started=self._clock(),
+            give_up_at=time.monotonic() + self._retry.deadline_s,
+            cost=None if self._budget is None else 0,
+        )
+
+    async def _afford(self, job: Job, budget: Budget) -> bool:
+        """Set the worst case of a call aside. Close to the cap that waits until calls in flight turn out cheaper."""
+        while (hold := budget.reserve(job.request)) is None:
+            if not budget.reserved:
+                self.drain(budget.reached(job.request))
+                return False
+            await budget.freed()
+            if self._draining.is_set():
+                return False
+        job.hold = hold
+        return True
+
+    def _pay(self, job: Job, usage: dict[str, Any]) -> None:
+        """Exchange the hold for the price of the reply; one price that is not known leaves the sum unknown."""
+        if self._budget is not None and job.hold is not None:
+            paid, job.hold = self._budget.settle(job.hold, usage), None
+            job.cost = None if paid is None or job.cost is None else job.cost + paid
+
+    def _settle_failed(self, job: Job, error: CallError) -> None:
+        if self._budget is not None and job.hold is not None:
+            job.maybe_billed |= self._budget.fail(job.hold, error)
+            job.hold = None
+
+    def _recorded(self, cost: int | None) -> float | None:
+        """What a record says of its price, and the sum of what the records say."""
+        if cost is None:
+            return None
+        self.recorded_cost += cost
+        return dollars(cost)
 
     def _begin_call(self, seat: Seat, job: Job) -> None:
         job.attempts += 1
@@ -188,6 +233,7 @@ class Pool:
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise TypeError(f"the client answered {dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
         job.client_s += self._clock() - job.called if reply.latency_s is None else reply.latency_s
+        self._pay(job, reply.usage)
         if dialogue.turns is not None:
             job.replies += (reply.completion,)
             job.usage = _sum_usage(job.usage, reply.usage)
@@ -208,7 +254,7 @@ class Pool:
                 queue_s=self._queue_s(job),
                 attempts=job.attempts,
                 request_id=reply.request_id,
-                cost_usd=None,
+                cost_usd=self._recorded(job.cost),
                 error=None,
                 replies=job.replies or msgspec.UNSET,
             )
@@ -218,6 +264,7 @@ class Pool:
     def _failed(self, job: Job, error: CallError) -> Job | None:
         """Decide what a failure means: another try, a record, or the end of the run."""
         job.client_s += self._clock() - job.called
+        self._settle_failed(job, error)
         if error.fatal:
             self.drain(ProviderFailed(f"the provider refuses to go on: {error.message}"))
             return None
@@ -241,9 +288,13 @@ class Pool:
     def _late(self, seat: Seat) -> Job | None:
         """What becomes of a job whose call was cut off at its deadline."""
         job, ended, seat.call_ends = seat.job, seat.call_ends, math.inf
-        if job is None or ended > time.monotonic():  # the cancellation was meant for the call before
+        late = CallError("timeout", "no reply before the deadline", retryable=True)
+        if job is None:
+            return None
+        if ended > time.monotonic():  # the cancellation was meant for the call before
+            self._settle_failed(job, late)
             return job
-        return self._failed(job, CallError("timeout", "no reply before the deadline", retryable=True))
+        return self._failed(job, late)
 
     def _give_up(self, job: Job, error: CallError) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
@@ -261,7 +312,7 @@ class Pool:
                 queue_s=self._queue_s(job),
                 attempts=job.attempts,
                 request_id=error.request_id,
-                cost_usd=None,
+                cost_usd=self._recorded(None if job.maybe_billed else job.cost),
                 error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
                 replies=job.replies or msgspec.UNSET,
             )

@@ -19,6 +19,7 @@ from profiler.codec import DecodeError, dump_line, loads
 from profiler.errors import LogError, Problem, RunDirectoryError, StorageError
 from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
 from profiler.order import Order
+from profiler.prices import pico
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,8 @@ SUMMARY = "summary.json"
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """What an open run directory holds: its files, ready to be appended to, and what is done."""
+    """What an open run directory holds: its files, ready to be appended to, what is done, and what its records cost
+    (pico-dollars; those of failures too)."""
 
     requests: LineFile
     journal: LineFile
@@ -42,6 +44,7 @@ class Standing(msgspec.Struct, kw_only=True):
     done: bytearray
     kept: int = 0
     failed: int = 0
+    cost: int = 0
     notes: list[str]
 
     @property
@@ -172,7 +175,7 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
     requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes)
     responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes)
     journal_file = LineFile(folder / journal.NAME)
-    done, order, failed, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
+    done, order, failed, cost, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
     if end < journal_file.size:
         notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
         journal_file.cut(end)
@@ -180,7 +183,7 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
     if 0 <= missing < laid_out:
         responses.cut(end_of_line(responses.path, missing))
         order.close()
-        done, order, failed, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
+        done, order, failed, cost, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
     size = responses.size
     responses.close()
     return Standing(
@@ -192,6 +195,7 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
         done=done,
         kept=done.count(1),
         failed=failed,
+        cost=cost,
         notes=notes,
     )
 
@@ -208,14 +212,19 @@ def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]
     return file, lines
 
 
-def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> tuple[bytearray, Order, int, int]:
-    """What is done, where the lines not laid out yet stand, how many failed, and where the last line ends."""
+def _replay(
+    file: LineFile, header: Header, *, first: int, retry_failed: bool
+) -> tuple[bytearray, Order, int, int, int]:
+    """What is done, where the lines not laid out yet stand, how many failed, what was paid, where the last line ends."""
     done = bytearray(header.count)
     failed: set[int] = set()
+    cost = 0
     order = _order(file, file.path.parent, first=first)
     end = journal.header_size(file.path)
     for place in journal.replay(file.path, count=header.count):
         end = place.offset + place.size
+        if place.entry.cost_usd:
+            cost += pico(place.entry.cost_usd)
         if retry_failed and place.entry.type == "error":
             failed.add(place.entry.index)
             continue
@@ -223,7 +232,7 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -
         done[place.entry.index] = 1
         if place.entry.index >= first:
             order.note(place.entry.index, offset=place.offset, size=place.size)
-    return done, order, len(failed), end
+    return done, order, len(failed), cost, end
 
 
 def _order(file: LineFile, folder: Path, *, first: int) -> Order:

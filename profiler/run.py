@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import __version__, dataset, journal, own, resume, summary
+from profiler import __version__, dataset, journal, ledger, own, prices, resume, summary
 from profiler.clients import MockClient
-from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.errors import BudgetReached, Interrupted, ProfilerError, ProviderFailed, RunDirectoryError, UsageError
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -33,9 +33,11 @@ from profiler.writer import Fsync, OrderedLog, Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.metrics import Metric
     from profiler.model import Request
+    from profiler.prices import RateCard
     from profiler.resume import Standing
     from profiler.settings import Experiment
 
@@ -51,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     search_path: Path | None = None
     limit: int | None = None
     concurrency: int | None = None
+    max_cost_usd: float | None = None
     fresh: bool = False
     retry_failed: bool = False
     fsync: Fsync = "interval"
@@ -82,6 +85,7 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun = time.perf_counter()
     tell = note or _silent
+    card = _rate_card(experiment, options)
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
@@ -99,18 +103,33 @@ async def run(
                     elapsed_s=0.0,
                     missed=_missed(experiment, metrics, done),
                 )
+            if card is not None:
+                ledger.carry_over(folder, done)
             resume.reopen(folder, header)
         client = client or _client(experiment, search_path=options.search_path)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
-            _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            resumed = _resumed(folder, standing, options=options)
+            _tell_standing(standing, header, resumed, tell=tell)
+            budget = None
+            if card is not None:
+                budget = ledger.begin(
+                    folder,
+                    card,
+                    standing,
+                    unfinished=_unfinished(experiment, standing),
+                    attempts=experiment.retry.max_attempts,
+                    cap_usd=_cap(experiment, options),
+                    reopened=before is not None and before.complete,
+                )
+            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch, budget=budget)
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, resumed=resumed, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
+        ledger.remove(folder)
         resume.finish(folder)
     return Result(
         folder=folder,
@@ -130,6 +149,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
+    budget: Budget | None,
 ) -> None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -152,6 +172,7 @@ async def _answer_all(
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
         clock=time.perf_counter if options.mode == "live" else _still,
+        budget=budget,
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -160,10 +181,11 @@ async def _answer_all(
         kept=standing.kept,
         pool=pool,
         writer=writer,
+        budget=budget,
     )
     dialogues = dataset.read(experiment.dataset_path, start=standing.first)
     requests = planner.plan(dialogues, first=standing.first)
-    with _one_error():
+    with _accounted(standing, view, pool, budget), _one_error():
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -171,6 +193,31 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
+
+
+@contextmanager
+def _accounted(standing: Standing, view: View, pool: Pool, budget: Budget | None) -> Iterator[None]:
+    """Close the ledger of a session that ends in order. A crash or a full disk leaves it open: it may have lost count."""
+    stopped: ProfilerError | None = None
+    try:
+        yield
+    except (BudgetReached, ProviderFailed, Interrupted) as error:
+        stopped = error
+    if budget is not None:
+        ledger.end(standing.journal.path.parent, budget, recorded=standing.cost + pool.recorded_cost)
+    if isinstance(stopped, BudgetReached):
+        stopped.enough_usd = view.enough_usd()
+    if stopped is not None:
+        raise stopped
+
+
+def _unfinished(experiment: Experiment, standing: Standing) -> Iterator[Request]:
+    """The dialogues whose requests stand in the log without an answer in the journal."""
+    planner = Planner(params_of(experiment), system=experiment.system)
+    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
+    for index, dialogue in zip(range(standing.first, standing.asked), dialogues, strict=False):
+        if not standing.done[index]:
+            yield planner.request(index, dialogue)
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -227,7 +274,9 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment, header: Header, *, options: Options, resumed: dict[str, int], budget: Budget | None
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -238,10 +287,10 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
         "metrics": experiment.metrics,
-        "rate_card": None,
+        **ledger.facts(budget),
         "started": header.started,
         "finished": _now(options.mode),
-        "resumed": kept if live else None,
+        "resumed": resumed if live else None,
         "identity": header.identity,
     }
 
@@ -266,13 +315,39 @@ def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
     return cast("Client", client)
 
 
-def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:
+def _cap(experiment: Experiment, options: Options) -> float | None:
+    return experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+
+
+def _rate_card(experiment: Experiment, options: Options) -> RateCard | None:
+    """What a live run reckons with. The mock costs nothing, and a made-up price would look like a real one."""
+    if options.mode != "live":
+        return None
+    card = prices.card_of(experiment, at=datetime.now(UTC))
+    if card is None and _cap(experiment, options) is not None:
+        raise UsageError(
+            f"{experiment.experiment_id}: found max_cost_usd, but nobody knows what {experiment.model!r} costs, "
+            "so the cap could not be held",
+            hint="say it in the manifest: prices: {input_per_million: …, output_per_million: …}",
+        )
+    return card
+
+
+def _resumed(folder: Path, standing: Standing, *, options: Options) -> dict[str, int]:
+    """What an earlier session left: answers, and dialogues that it was asking when it was cut off."""
+    book = ledger.read(folder) if options.mode == "live" else None
+    cut_off = book is None or book.open
+    return {"kept": standing.kept, "maybe_billed": standing.in_flight if cut_off else 0}
+
+
+def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
+        billed = f" ({resumed['maybe_billed']:,} of them may have been billed)" if resumed["maybe_billed"] else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight and are asked again"
+            f"{standing.in_flight:,} were in flight and are asked again{billed}"
         )
 
 
