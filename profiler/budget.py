@@ -62,7 +62,7 @@ class Budget:
         if real is None:
             self.keep(hold)
         else:
-            self._release(hold)
+            self.release(hold)
             self.spent += real
         return real
 
@@ -71,12 +71,12 @@ class Budget:
         if maybe_billed(error):
             self.keep(hold)
             return True
-        self._release(hold)
+        self.release(hold)
         return False
 
     def keep(self, hold: int) -> None:
         """Nobody knows whether this call was billed, so it counts as if it had been."""
-        self._release(hold)
+        self.release(hold)
         self.maybe += hold
 
     def close(self) -> None:
@@ -102,7 +102,8 @@ class Budget:
             f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"
         )
 
-    def _release(self, hold: int) -> None:
+    def release(self, hold: int) -> None:
+        """This call was never made, or is known not to have been billed."""
         self.reserved -= hold
         if self.cap is not None:
             freed, self._freed = self._freed, anyio.Event()

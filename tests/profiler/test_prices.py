@@ -21,7 +21,9 @@ from profiler.settings import Experiment, Prices
 
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = datetime(2026, 11, 21, tzinfo=UTC)
-DATES = [datetime(year, month, 10, tzinfo=UTC) for year, month in ((2025, 6), (2026, 3), (2026, 4), (2026, 10))] + [TODAY]
+DATES = [datetime(year, month, 10, tzinfo=UTC) for year, month in ((2025, 6), (2026, 3), (2026, 4), (2026, 10))] + [
+    TODAY
+]
 [ANTHROPIC] = [each for each in data_snapshot.get_snapshot().providers if each.id == "anthropic"]
 MODELS = [model.id for model in ANTHROPIC.models]
 CONTEXTS: dict[str, dict[str, str]] = {"batch": {"processing": "batch"}, "fast": {"speed": "fast"}}
@@ -232,11 +234,12 @@ def test_the_arithmetic_is_far_cheaper_than_asking_the_library() -> None:
     found = card()
 
     ours = min(timeit.repeat(lambda: cost(found, usage), number=2_000, repeat=5)) / 2_000
-    theirs = min(
-        timeit.repeat(
-            lambda: library_price("claude-haiku-4-5", usage, at=TODAY, context=None), number=50, repeat=5
+    theirs = (
+        min(
+            timeit.repeat(lambda: library_price("claude-haiku-4-5", usage, at=TODAY, context=None), number=50, repeat=5)
         )
-    ) / 50
+        / 50
+    )
 
     assert ours < theirs / 10
 

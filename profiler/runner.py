@@ -6,6 +6,7 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import signal
 import time
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import __version__, dataset, journal, ledger, own, prices, resume, summary
+from profiler import __version__, dataset, journal, ledger, own, resume, summary
 from profiler.clients import MockClient
-from profiler.errors import BudgetReached, Interrupted, ProfilerError, ProviderFailed, RunDirectoryError, UsageError
+from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from profiler.clients import Client
     from profiler.metrics import Metric
     from profiler.model import Request
-    from profiler.prices import RateCard
     from profiler.resume import Standing
     from profiler.settings import Experiment
 
@@ -85,7 +86,8 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun = time.perf_counter()
     tell = note or _silent
-    card = _rate_card(experiment, options)
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
@@ -109,24 +111,20 @@ async def run(
         client = client or _client(experiment, search_path=options.search_path)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
-            resumed = _resumed(folder, standing, options=options)
+            billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
+            resumed = {"kept": standing.kept, "maybe_billed": billed}
             _tell_standing(standing, header, resumed, tell=tell)
             budget = None
             if card is not None:
-                budget = ledger.begin(
-                    folder,
-                    card,
-                    standing,
-                    unfinished=_unfinished(experiment, standing),
-                    attempts=experiment.retry.max_attempts,
-                    cap_usd=_cap(experiment, options),
-                    reopened=before is not None and before.complete,
-                )
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch, budget=budget)
+                reopened = before is not None and before.complete
+                budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened)
+            bound_by = await _answer_all(
+                experiment, header, standing, options=options, client=client, watch=watch, budget=budget
+            )
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, resumed=resumed, budget=budget)
+        facts = _facts(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
         ledger.remove(folder)
@@ -141,6 +139,31 @@ async def run(
     )
 
 
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(lambda: run(experiment, options=options, client=client, watch=watch, note=note))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def _answer_all(
     experiment: Experiment,
     header: Header,
@@ -150,7 +173,7 @@ async def _answer_all(
     client: Client,
     watch: Watch | None,
     budget: Budget | None,
-) -> None:
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -171,7 +194,8 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        clock=time.perf_counter if options.mode == "live" else _still,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
+        timed=options.mode == "live",
         budget=budget,
     )
     view = View(
@@ -185,7 +209,11 @@ async def _answer_all(
     )
     dialogues = dataset.read(experiment.dataset_path, start=standing.first)
     requests = planner.plan(dialogues, first=standing.first)
-    with _accounted(standing, view, pool, budget), _one_error():
+    folder = standing.journal.path.parent
+    with (
+        ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        _one_error(),
+    ):
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -193,31 +221,7 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
-
-
-@contextmanager
-def _accounted(standing: Standing, view: View, pool: Pool, budget: Budget | None) -> Iterator[None]:
-    """Close the ledger of a session that ends in order. A crash or a full disk leaves it open: it may have lost count."""
-    stopped: ProfilerError | None = None
-    try:
-        yield
-    except (BudgetReached, ProviderFailed, Interrupted) as error:
-        stopped = error
-    if budget is not None:
-        ledger.end(standing.journal.path.parent, budget, recorded=standing.cost + pool.recorded_cost)
-    if isinstance(stopped, BudgetReached):
-        stopped.enough_usd = view.enough_usd()
-    if stopped is not None:
-        raise stopped
-
-
-def _unfinished(experiment: Experiment, standing: Standing) -> Iterator[Request]:
-    """The dialogues whose requests stand in the log without an answer in the journal."""
-    planner = Planner(params_of(experiment), system=experiment.system)
-    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
-    for index, dialogue in zip(range(standing.first, standing.asked), dialogues, strict=False):
-        if not standing.done[index]:
-            yield planner.request(index, dialogue)
+    return pool.bound_by()
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -275,7 +279,13 @@ def _complete(folder: Path) -> resume.Earlier | None:
 
 
 def _facts(
-    experiment: Experiment, header: Header, *, options: Options, resumed: dict[str, int], budget: Budget | None
+    experiment: Experiment,
+    header: Header,
+    *,
+    options: Options,
+    resumed: dict[str, int],
+    bound_by: dict[str, Any] | None,
+    budget: Budget | None,
 ) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
@@ -286,11 +296,12 @@ def _facts(
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": experiment.metrics,
+        "metrics": list(experiment.metrics),
         **ledger.facts(budget),
         "started": header.started,
         "finished": _now(options.mode),
         "resumed": resumed if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
@@ -315,39 +326,14 @@ def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
     return cast("Client", client)
 
 
-def _cap(experiment: Experiment, options: Options) -> float | None:
-    return experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-
-
-def _rate_card(experiment: Experiment, options: Options) -> RateCard | None:
-    """What a live run reckons with. The mock costs nothing, and a made-up price would look like a real one."""
-    if options.mode != "live":
-        return None
-    card = prices.card_of(experiment, at=datetime.now(UTC))
-    if card is None and _cap(experiment, options) is not None:
-        raise UsageError(
-            f"{experiment.experiment_id}: found max_cost_usd, but nobody knows what {experiment.model!r} costs, "
-            "so the cap could not be held",
-            hint="say it in the manifest: prices: {input_per_million: …, output_per_million: …}",
-        )
-    return card
-
-
-def _resumed(folder: Path, standing: Standing, *, options: Options) -> dict[str, int]:
-    """What an earlier session left: answers, and dialogues that it was asking when it was cut off."""
-    book = ledger.read(folder) if options.mode == "live" else None
-    cut_off = book is None or book.open
-    return {"kept": standing.kept, "maybe_billed": standing.in_flight if cut_off else 0}
-
-
 def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
-        billed = f" ({resumed['maybe_billed']:,} of them may have been billed)" if resumed["maybe_billed"] else ""
+        billed = " and may have been billed" if resumed["maybe_billed"] else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight and are asked again{billed}"
+            f"{standing.in_flight:,} were in flight{billed} and are asked again"
         )
 
 
@@ -387,11 +373,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _now(mode: Mode) -> str | None:
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
-
-
-def _still() -> float:
-    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
-    return 0.0
 
 
 def _silent(_: str) -> None:
