@@ -27,6 +27,7 @@ from profiler.rundir import find_runs
 from profiler.runner import Options, run_sync
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema
+from profiler.told import told
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -259,21 +260,6 @@ def _remark(text: str) -> None:
 
 def _silent(_: str) -> None:
     return None
-
-
-def told(command: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
-    """Turn an expected failure into its message and its exit code."""
-
-    def telling(args: Namespace) -> int:
-        try:
-            return command(args)
-        except ProfilerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-            return error.exit_code
-
-    return telling
 
 
 COMMANDS = {
