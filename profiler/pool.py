@@ -131,12 +131,13 @@ class Pool:
         self._seats.add(seat)
         try:
             while True:
-                with seat.scope:
+                with seat.scope as scope:
                     await self._serve(seat)
-                if not seat.scope.cancelled_caught:
+                if not scope.cancel_called:
                     break
                 seat.scope = anyio.CancelScope()
-                seat.job = self._late(seat)
+                if scope.cancelled_caught:
+                    seat.job = self._late(seat)
         finally:
             self._seats.discard(seat)
             self.slots.give()
@@ -159,6 +160,8 @@ class Pool:
             else:
                 seat.call_ends = math.inf
                 seat.job = self._answered(job, reply)
+            if seat.scope.cancel_called:  # too late for this call, and it must not hit the next
+                return
             if writer.full:
                 await writer.make_room()
             if slots.wanted and seat.job is None:
@@ -240,10 +243,9 @@ class Pool:
 
     def _late(self, seat: Seat) -> Job | None:
         """What becomes of a job whose call was cut off at its deadline."""
-        job, ended, seat.call_ends = seat.job, seat.call_ends, math.inf
-        if job is None or ended > time.monotonic():  # the cancellation was meant for the call before
-            return job
-        return self._failed(job, CallError("timeout", "no reply before the deadline", retryable=True))
+        seat.call_ends = math.inf
+        error = CallError("timeout", "no reply before the deadline", retryable=True)
+        return None if seat.job is None else self._failed(seat.job, error)
 
     def _give_up(self, job: Job, error: CallError) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
