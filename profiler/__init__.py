@@ -52,18 +52,18 @@ __all__ = [
 if TYPE_CHECKING:
     from profiler.clients import Client
     from profiler.errors import CallError, ProfilerError
-    from profiler.logs import Run, read_run
     from profiler.manifest import Manifest, load_manifest
     from profiler.metrics import Estimate, Metric, mean, rate, total
     from profiler.model import Dialogue, Message, Outcome, Record, Reply, Request
     from profiler.reduce import Reduction, reduce_logs, reduce_outcomes
+    from profiler.rundir import Run, read_run
     from profiler.runner import Options, Result, run, run_sync
     from profiler.settings import Experiment
 else:
     _HOMES = {
         "profiler.clients": ("Client",),
         "profiler.errors": ("CallError", "ProfilerError"),
-        "profiler.logs": ("Run", "read_run"),
+        "profiler.rundir": ("Run", "read_run"),
         "profiler.manifest": ("Manifest", "load_manifest"),
         "profiler.metrics": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.model": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),

@@ -84,12 +84,24 @@ def _guess(message: str, known: Sequence[str]) -> str:
     return ""
 
 
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and the commands on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 15  # commands are indented twice, which argparse forgets to count
+
+
+def _detail(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
+
+
 def build_parser() -> Parser:
     parser = Parser(
         prog="profiler",
         description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Overview,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
@@ -108,6 +120,7 @@ def _command(commands: Commands, name: str, summary: str, detail: str = "") -> P
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
+        formatter_class=_detail,
         allow_abbrev=False,
     )
 
@@ -157,7 +170,9 @@ def _add_summarize(commands: Commands) -> None:
     parser.add_argument(
         "--recompute", action="store_true", help="reduce the logs again instead of reading summary.json"
     )
-    parser.add_argument("--metric", action="append", metavar="NAME", help="with --recompute: this metric instead")
+    parser.add_argument(
+        "--metric", action="append", metavar="NAME", help="with --recompute: this metric instead; repeatable"
+    )
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
     _add_json(parser)
 

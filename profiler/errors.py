@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from profiler.model import RateHeaders
+
 SHOWN_PROBLEMS = 50
 
 
@@ -126,6 +128,7 @@ class CallError(Exception):
         retryable: bool = False,
         retry_after_s: float | None = None,
         fatal: bool = False,
+        limits: RateHeaders | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -135,3 +138,4 @@ class CallError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.fatal = fatal
+        self.limits = limits

@@ -1,85 +1,129 @@
-"""A run directory, finished or not, for those who want to look into it.
+"""The two logs of a run, read in step: one outcome a line.
 
-Comes in: the folder. Goes out: its summary, its lines as plain values, its outcomes, or all its numbers counted
-again. Changes nothing, takes no lock, and may look while the run goes on. Knows nothing of how runs are made.
+Comes in: a log directory. Goes out: outcomes in dataset order, or a LogError with the place of what is wrong.
+Knows nothing of metrics or of how a log is written.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from profiler import summary
-from profiler.errors import UsageError
-from profiler.metrics import BUILTIN, resolve
-from profiler.reduce import REQUESTS, RESPONSES, lines_of, read_outcomes, reduce_logs
+from profiler.errors import LogError, Problem
+from profiler.model import Failure, Outcome, RecordType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from os import PathLike
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from profiler.model import Outcome
+REQUESTS: Final = "requests.jsonl"
+RESPONSES: Final = "responses.jsonl"
+READ_BUFFER: Final = 1 << 20
 
-HINT = "a run directory is wanted, such as runs/demo_run"
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Run:
-    """One run directory."""
-
-    def __init__(self, log_dir: str | PathLike[str]) -> None:
-        self.folder = Path(log_dir)
-        if not holds_run(self.folder):
-            raise UsageError(f"{self.folder}: found no run in it", hint=HINT)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every dialogue has its answer or its error: the summary is written after the last of them."""
-        return (self.folder / summary.NAME).exists()
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What summary.json says; of an unfinished run, `recompute` tells what is known so far."""
-        return summary.read(self.folder)
-
-    def requests(self) -> Iterator[dict[str, Any]]:
-        """What was asked, in dataset order."""
-        return lines_of(self.folder / REQUESTS, _decode, complete=self.complete)
-
-    def responses(self) -> Iterator[dict[str, Any]]:
-        """What came back, in dataset order, with the fields that the manifest kept."""
-        return lines_of(self.folder / RESPONSES, _decode, complete=self.complete)
-
-    def outcomes(self) -> Iterator[Outcome]:
-        """Both together, as metrics see them."""
-        return read_outcomes(self.folder, complete=self.complete)
-
-    def recompute(self, metrics: Sequence[str] | None = None, *, search_path: Path | None = None) -> dict[str, Any]:
-        """Count again from the logs. The facts about the run itself are only in its summary, if it has one."""
-        facts = self.summary["run"] if self.complete else {"experiment_id": self.folder.resolve().name}
-        asked = metrics or facts.get("metrics") or list(BUILTIN)
-        reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
-        return summary.build(reduction, facts)
+Line = TypeVar("Line")
 
 
-def read_run(log_dir: str | PathLike[str]) -> Run:
-    return Run(log_dir)
+class _Expected(msgspec.Struct, gc=False):
+    """What metrics need of a line of requests.jsonl; the decoder skips the rest."""
+
+    dialogue_id: str
+    index: int | None = None
+    required_facts: tuple[str, ...] = ()
+    expect_refusal: bool | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
 
 
-def find_runs(folder: Path) -> list[Run]:
-    """The folder itself when it holds a run, else the runs in it."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: found no such folder", hint=HINT)
-    if holds_run(folder):
-        return [Run(folder)]
-    found = [Run(path) for path in sorted(folder.iterdir()) if holds_run(path)]
-    if not found:
-        raise UsageError(f"{folder}: found no run in it", hint=HINT)
-    return found
+class _Got(msgspec.Struct, gc=False):
+    """The same of responses.jsonl. `output_fields` may have left out all but the first two."""
+
+    dialogue_id: str
+    type: RecordType
+    index: int | None = None
+    completion: str | None = None
+    replies: tuple[str, ...] = ()
+    stop_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    latency_s: float | None = None
+    queue_s: float | None = None
+    attempts: int | None = None
+    cost_usd: float | None = None
+    error: Failure | None = None
 
 
-def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (summary.NAME, RESPONSES))
+def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
+    """Both logs in step, one outcome a line. With `complete=False` the run may still be going on: responses may be
+    fewer than requests, and a torn last line is not there yet."""
+    requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
+    pairs = zip_longest(
+        lines_of(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
+        lines_of(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
+    )
+    for index, (expected, got) in enumerate(pairs):
+        if got is None:
+            if complete:
+                raise damaged(responses, f"ends after {index} lines, {REQUESTS} goes on: the run is unfinished")
+            return
+        if expected is None:
+            raise damaged(requests, f"ends after {index} lines, {RESPONSES} goes on")
+        if expected.dialogue_id != got.dialogue_id:
+            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {expected.dialogue_id!r}"
+            raise damaged(responses, found, line=index + 1)
+        if expected.index != index and expected.index is not None:
+            raise damaged(requests, f"has index {expected.index}, {index} is expected", line=index + 1)
+        if got.index != index and got.index is not None:
+            raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
+        yield _outcome(expected, got)
+
+
+def _outcome(expected: _Expected, got: _Got) -> Outcome:
+    return Outcome(
+        got.dialogue_id,
+        got.type,
+        got.completion,
+        got.replies,
+        got.stop_reason,
+        got.usage,
+        got.latency_s,
+        got.queue_s,
+        got.attempts,
+        got.cost_usd,
+        got.error,
+        expected.required_facts,
+        expected.expect_refusal,
+        expected.tags,
+        expected.metadata,
+    )
+
+
+def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
+    """The decoded lines of a log; a torn last line is an error only when the log is said to be complete."""
+    if not path.is_file():
+        raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
+    try:
+        with path.open("rb", buffering=READ_BUFFER) as file:
+            try:
+                yield from map(decode, file)  # all in C; lines are counted only when one of them is wrong
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                number, torn = _last_line(path, end=file.tell())
+                if not torn:
+                    raise damaged(path, f"is not a line of this log: {error}", line=number) from error
+                if complete:
+                    raise damaged(path, f"is cut off in the middle: {error}", line=number) from error
+    except OSError as error:
+        raise damaged(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
+    """The number of the line that ends there, and whether it lacks its newline."""
+    number, line = 0, b""
+    with path.open("rb", buffering=READ_BUFFER) as file:
+        while file.tell() < end and (line := file.readline()):
+            number += 1
+    return number, not line.endswith(b"\n")
+
+
+def damaged(path: Path, message: str, *, line: int | None = None) -> LogError:
+    return LogError([Problem(path=str(path), line=line, message=message)])

@@ -42,12 +42,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     failures: dict[str, int]
     stopping: bool
+    held_up_by: str | None
 
     @property
     def waits_for(self) -> str:
         """What keeps the run from being over, in words."""
         if self.stopping:
             return f"{self.in_flight} calls in flight to end"
+        if self.held_up_by:
+            return self.held_up_by
         if self.backing_off:
             return f"{self.backing_off} retries to come due"
         if self.in_flight and self.total - self.done <= self.in_flight:
@@ -86,6 +89,7 @@ class View:
             retried=self._pool.retried,
             failures=dict(self._pool.failures),
             stopping=self._pool.stopped is not None,
+            held_up_by=self._pool.holds_up,
         )
 
     def _rate(self, done: int) -> float:

@@ -21,6 +21,7 @@ import msgspec
 from profiler import __version__, dataset, journal, own, resume, summary
 from profiler.clients import MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -105,11 +106,11 @@ async def run(
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            bound_by = await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, kept=standing.kept, bound_by=bound_by)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
         resume.finish(folder, sync=options.fsync != "off")
@@ -156,7 +157,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
-) -> None:
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -177,7 +178,8 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        clock=time.perf_counter if options.mode == "live" else _still,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
+        timed=options.mode == "live",
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -197,6 +199,7 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
+    return pool.bound_by()
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -253,7 +256,9 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment, header: Header, *, options: Options, kept: int, bound_by: dict[str, Any] | None
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -268,6 +273,7 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "started": header.started,
         "finished": _now(options.mode),
         "resumed": kept if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
@@ -338,11 +344,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _now(mode: Mode) -> str | None:
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
-
-
-def _still() -> float:
-    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
-    return 0.0
 
 
 def _silent(_: str) -> None:

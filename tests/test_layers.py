@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = (
-    *("errors", "model", "codec", "own"),
+    *("model", "errors", "codec", "own"),
     *("document", "scalars", "yaml_nodes", "settings", "words", "fields", "layers", "matrix", "overrides"),
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
-    *("classify", "plan", "retry", "limits", "clients"),
+    *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "clients"),
     *("linefile", "order", "writer", "pool", "journal", "resume"),
-    *("stats", "metrics", "reduce", "summary", "logs"),
+    *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
     *("table", "progress", "runner", "doctor", "commands", "cli"),
     *("__init__", "__main__"),
 )

@@ -41,6 +41,19 @@ class Journal:
         self.file.close()
 
 
+def offer(order: Order, journal: Journal, records: list[tuple[int, bytes]]) -> int:
+    """Journal the records and let them wait for their turn; returns where they begin."""
+    offset = journal.keep(records)
+    order.offer([index for index, _ in records], b"".join(line for _, line in records), offset=offset)
+    return offset
+
+
+def test_neighbours_stay_together(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path) as order:
+        offer(order, journal, [(0, b"a\n"), (1, b"b\n"), (2, b"c\n")])
+        assert order.take(100) == [b"a\nb\nc\n"]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
@@ -64,37 +77,37 @@ def test_lines_leave_once_and_in_order_whatever_the_order_of_arrival(
                 batch = arrivals[: (size := data.draw(st.integers(min_value=1, max_value=8)))]
                 arrivals = arrivals[size:]
                 records = [(index, lines[index]) for index in batch]
-                order.offer(records, offset=journal.keep(records))
+                offer(order, journal, records)
                 assert order.held <= in_memory
                 left += order.take(data.draw(st.sampled_from([0, 1, 40, 1000])))
-                assert left == lines[first : order.next]
+                assert b"".join(left) == b"".join(lines[first : order.next])
             while more := order.take(data.draw(st.sampled_from([1, 40, 1000]))):
                 left += more
             assert order.held == 0
-    assert left == lines[first:]
+    assert b"".join(left) == b"".join(lines[first:])
 
 
 @pytest.mark.parametrize("in_memory", [0, 1 << 20])
 def test_a_take_is_about_as_large_as_asked(tmp_path: Path, in_memory: int) -> None:
     lines = lines_of([50] * 20)
     with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path, in_memory=in_memory) as order:
-        order.offer(list(enumerate(lines)), offset=journal.keep(list(enumerate(lines))))
+        for record in enumerate(lines):
+            offer(order, journal, [record])
         assert order.take(3 * len(lines[0])) == lines[:3]
 
 
 def test_nothing_leaves_before_its_turn(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path) as order:
-        order.offer([(1, b"b\n")], offset=journal.keep([(1, b"b\n")]))
+        offer(order, journal, [(1, b"b\n")])
         assert order.take(100) == []
-        order.offer([(0, b"a\n")], offset=journal.keep([(0, b"a\n")]))
+        offer(order, journal, [(0, b"a\n")])
         assert order.take(100) == [b"a\n", b"b\n"]
 
 
 def test_a_line_beyond_the_memory_is_read_back_from_the_journal(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path, in_memory=3) as order:
         records = [(0, b"a\n"), (1, b"later\n")]
-        offset = journal.keep(records)
-        order.offer(records, offset=offset)
+        offset = offer(order, journal, records)
         assert order.held == 2
         with journal.file.path.open("r+b") as file:
             file.seek(offset + 2)
@@ -120,7 +133,7 @@ def test_of_two_places_noted_for_one_dialogue_the_later_wins(tmp_path: Path, *, 
 def test_the_slots_leave_no_file_behind(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         with Order(journal.file.fd, folder=tmp_path, in_memory=0) as order:
-            order.offer([(5, b"f\n")], offset=journal.keep([(5, b"f\n")]))
+            offer(order, journal, [(5, b"f\n")])
             order.settle()
             assert [path.name for path in tmp_path.iterdir()] == ["journal"]
         assert [path.name for path in tmp_path.iterdir()] == ["journal"]

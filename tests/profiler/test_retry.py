@@ -23,7 +23,7 @@ def test_a_later_attempt_never_waits_less(attempt: int, jitter: float) -> None:
 @given(attempt=ATTEMPTS, jitter=JITTER)
 def test_the_wait_lies_in_the_upper_half_of_the_exponential(attempt: int, jitter: float) -> None:
     longest = min(FIRST_WAIT_S * 2.0 ** min(attempt - 2, 100), LONGEST_WAIT_S)
-    assert longest / 2 <= wait_before(attempt, PASSING, jitter=jitter) < longest
+    assert longest / 2 <= wait_before(attempt, PASSING, jitter=jitter) <= longest
 
 
 def test_the_first_waits_double_from_half_a_second() -> None:
