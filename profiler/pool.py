@@ -178,14 +178,8 @@ class Pool:
         writer, slots, complete = self._writer, self.slots, self._client.complete
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
-            if job.wait_s:
-                await self._back_off(job)
-                if self._draining.is_set():
-                    return
-            if self._gate is not None:
-                job.draw = await self._gate.leave(job.request, give_up=self._draining)
-                if job.draw is None:
-                    return
+            if (job.wait_s or self._gate is not None) and not await self._may_go(job):
+                return
             self._begin_call(seat, job)
             try:
                 reply = await complete(job.request)
@@ -201,6 +195,17 @@ class Pool:
                 await writer.make_room()
             if slots.wanted and seat.job is None:
                 return
+
+    async def _may_go(self, job: Job) -> bool:
+        """Wait for what stands before a call: its own back-off, then the limits. False when the run drains meanwhile."""
+        if job.wait_s:
+            await self._back_off(job)
+            if self._draining.is_set():
+                return False
+        if self._gate is None:
+            return True
+        job.draw = await self._gate.leave(job.request, give_up=self._draining)
+        return job.draw is not None
 
     def _next_job(self) -> Job | None:
         if self._requests is None:

@@ -90,7 +90,7 @@ class Bench:
         timeout_s: float = 60,
         max_attempts: int = 3,
         deadline_s: float = 600,
-        clock: Callable[[], float] | None = None,
+        timed: bool = False,
     ) -> None:
         self.client = Answering(answer)
         self.kept = Kept()
@@ -102,7 +102,7 @@ class Bench:
             concurrency=concurrency,
             timeout_s=timeout_s,
             retry=Retry(max_attempts=max_attempts, deadline_s=deadline_s),
-            **({} if clock is None else {"clock": clock}),
+            timed=timed,
         )
 
     async def run(self, dialogues: int | Sequence[Dialogue]) -> list[Record]:
@@ -129,6 +129,23 @@ async def never(_: Request) -> Reply:
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come due at once, but still go the way of those that wait."""
     monkeypatch.setattr(retry_module, "FIRST_WAIT_S", 1e-9)
+
+
+class Clock:
+    """Stands where the module `time` stands in the pool."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pool_module, "time", clock)
+    return clock
 
 
 # --- what is asked, and when --------------------------------------------------------------------------------------
@@ -199,28 +216,38 @@ async def test_a_record_says_what_came_back() -> None:
     assert (record.error, record.cost_usd) == (None, None)
 
 
-async def test_client_time_and_queue_time_are_told_apart() -> None:
-    now = 100.0
-
+async def test_client_time_and_queue_time_are_told_apart(clock: Clock) -> None:
     async def answer(request: Request) -> Reply:
-        nonlocal now
-        now += 2.0
+        clock.now += 2.0
         if request.index == 0 and request.attempt == 1:
             raise asked_to_wait(0.02)
         return reply()
 
-    bench = Bench(answer, clock=lambda: now, concurrency=1)
+    bench = Bench(answer, timed=True, concurrency=1)
     await bench.run(3)  # while the first waits for its retry, the others take two seconds each
     times = {name: (record.latency_s, record.queue_s) for name, record in bench.kept.by_id.items()}
     assert times == {"d0": (4.0, 4.0), "d1": (2.0, 0.0), "d2": (2.0, 0.0)}
 
 
-async def test_simulated_time_counts_instead_of_the_clock() -> None:
+async def test_simulated_time_counts_instead_of_the_clock(clock: Clock) -> None:
     async def answer(_: Request) -> Reply:
+        clock.now += 2.0
         return reply(latency_s=1.5)
 
-    (record,) = await Bench(answer, clock=lambda: 0.0).run(1)
-    assert (record.latency_s, record.queue_s) == (1.5, 0.0)
+    for timed, waited in ((False, 0.0), (True, 0.5)):
+        (record,) = await Bench(answer, timed=timed).run(1)
+        assert (record.latency_s, record.queue_s) == (1.5, waited)
+
+
+async def test_without_a_clock_nothing_depends_on_how_long_it_took(no_waits: None, clock: Clock) -> None:
+    async def answer(request: Request) -> Reply:
+        clock.now += 2.0
+        if request.attempt == 1:
+            raise PASSING
+        return reply()
+
+    (record,) = await Bench(answer).run(1)
+    assert (record.latency_s, record.queue_s, record.attempts) == (0.0, 0.0, 2)
 
 
 async def test_turns_are_asked_one_after_the_other_and_counted_together() -> None:
@@ -278,7 +305,8 @@ async def test_a_failure_that_passes_is_tried_again_with_the_same_request(no_wai
     (record,) = await bench.run(1)
     assert (record.type, record.attempts) == ("answer", 3)
     assert [request.attempt for request in bench.client.calls] == [1, 2, 3]
-    assert len({(request.body, request.line, request.index) for request in bench.client.calls}) == 1
+    first, *others = bench.client.calls
+    assert [(other.body, other.line, other.index) for other in others] == [(first.body, first.line, 0)] * 2
     assert (bench.pool.failures, bench.pool.retried) == ({}, 2)
 
 
@@ -434,7 +462,7 @@ async def test_a_deadline_that_comes_before_that_of_calls_begun_earlier_is_kept(
     assert types == {"hangs": "error", "takes long": "answer", "takes as long": "answer", "late": "answer"}
 
 
-async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(clock: Clock) -> None:
     """The reply and the end of its time arrive in the same turn of the event loop."""
     release = [anyio.Event(), anyio.Event()]
 
@@ -442,19 +470,11 @@ async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(mon
         await release[request.index].wait()
         return reply()
 
-    class Clock:
-        now = 0.0
-
-        @classmethod
-        def monotonic(cls) -> float:
-            return cls.now
-
-    monkeypatch.setattr(pool_module, "time", Clock)
-    bench = Bench(answer, concurrency=1, timeout_s=10, clock=lambda: 0.0)
+    bench = Bench(answer, concurrency=1, timeout_s=10)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.run, 2)
         await anyio.wait_all_tasks_blocked()
-        Clock.now = 11.0
+        clock.now += 11.0
         bench.pool._look_sooner.set()
         release[0].set()
         for _ in range(10):  # turns in which the cancellation would be delivered
