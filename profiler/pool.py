@@ -171,12 +171,13 @@ class Pool:
         self._seats.add(seat)
         try:
             while True:
-                with seat.scope:
+                with seat.scope as scope:
                     await self._serve(seat)
-                if not seat.scope.cancelled_caught:
+                if not scope.cancel_called:
                     break
                 seat.scope = anyio.CancelScope()
-                seat.job = self._late(seat)
+                if scope.cancelled_caught:
+                    seat.job = self._late(seat)
         finally:
             self._seats.discard(seat)
             self.slots.give()
@@ -186,11 +187,7 @@ class Pool:
         writer, slots, complete = self._writer, self.slots, self._client.complete
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
-            if job.wait_s:
-                await self._back_off(job)
-                if self._draining.is_set():
-                    return
-            if self._guarded and not await self._may_leave(job):
+            if (job.wait_s or self._guarded) and not await self._may_go(job):
                 return
             self._begin_call(seat, job)
             try:
@@ -201,10 +198,27 @@ class Pool:
             else:
                 seat.call_ends = math.inf
                 seat.job = self._answered(job, reply)
+            if seat.scope.cancel_called:  # too late for this call, and it must not hit the next
+                return
             if writer.full:
                 await writer.make_room()
             if slots.wanted and seat.job is None:
                 return
+
+    async def _may_go(self, job: Job) -> bool:
+        """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile."""
+        if job.wait_s:
+            await self._back_off(job)
+            if self._draining.is_set():
+                return False
+        if self._budget is not None and not await self._afford(job, self._budget):
+            return False
+        if self._gate is not None:
+            job.draw = await self._gate.leave(job.request, give_up=self._draining)
+            if job.draw is None:
+                self._give_back(job)
+                return False
+        return True
 
     def _next_job(self) -> Job | None:
         if self._requests is None:
@@ -214,17 +228,6 @@ class Pool:
             self._requests = None
             return None
         return Job(request=request, started=time.monotonic(), cost=None if self._budget is None else 0)
-
-    async def _may_leave(self, job: Job) -> bool:
-        """Money first, then the limits: who has both in hand calls at once."""
-        if self._budget is not None and not await self._afford(job, self._budget):
-            return False
-        if self._gate is not None:
-            job.draw = await self._gate.leave(job.request, give_up=self._draining)
-            if job.draw is None:
-                self._give_back(job)
-                return False
-        return True
 
     async def _afford(self, job: Job, budget: Budget) -> bool:
         """Set the worst case of a call aside. Close to the cap that waits until calls in flight turn out cheaper."""
@@ -375,17 +378,9 @@ class Pool:
 
     def _late(self, seat: Seat) -> Job | None:
         """What becomes of a job whose call was cut off at its deadline."""
-        job, ended, seat.call_ends = seat.job, seat.call_ends, math.inf
-        late = CallError("timeout", "no reply before the deadline", retryable=True)
-        if job is None:
-            return None
-        if ended == math.inf:  # no call was under way: the cancellation was meant for the one before
-            self._give_back(job)
-            return job
-        if ended > time.monotonic():  # meant for the one before too, but it struck this one
-            self._settle_failed(job, late)
-            return job
-        return self._failed(job, late)
+        seat.call_ends = math.inf
+        error = CallError("timeout", "no reply before the deadline", retryable=True)
+        return None if seat.job is None else self._failed(seat.job, error)
 
     def _give_up(self, job: Job, error: CallError) -> None:
         self._stop_if_hopeless(error)

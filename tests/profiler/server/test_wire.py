@@ -40,7 +40,10 @@ def test_a_request_is_taken_apart() -> None:
 
 
 def test_a_chunked_body_is_put_together() -> None:
-    data = POST + b"transfer-encoding: chunked\r\n\r\n5;name=value\r\nhello\r\nB\r\n, my friend\r\n0\r\nx-trailer: 1\r\n\r\n"
+    data = (
+        POST
+        + b"transfer-encoding: chunked\r\n\r\n5;name=value\r\nhello\r\nB\r\n, my friend\r\n0\r\nx-trailer: 1\r\n\r\n"
+    )
 
     assert [request.body for request in parse(data)] == [b"hello, my friend"]
 
@@ -132,9 +135,7 @@ def written(body: bytes, *, chunked: bool, size: int) -> bytes:
 
 
 @given(bodies, st.lists(st.integers(0, 2000), max_size=30))
-def test_it_does_not_matter_how_requests_are_split(
-    bodies: list[tuple[bytes, bool, int]], cuts: list[int]
-) -> None:
+def test_it_does_not_matter_how_requests_are_split(bodies: list[tuple[bytes, bool, int]], cuts: list[int]) -> None:
     data = b"".join(written(body, chunked=chunked, size=size) for body, chunked, size in bodies)
 
     assert [request.body for request in fed(split(data, cuts))] == [body for body, _, _ in bodies]
