@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from profiler.model import RateHeaders
+
 SHOWN_PROBLEMS = 50
 
 
@@ -100,9 +102,13 @@ class ProviderFailed(ProfilerError):
 
 
 class BudgetReached(ProfilerError):
-    """The spending cap would be passed; what was answered is kept and the run can be resumed."""
+    """The spending cap would be passed; what was answered is kept and the run can be resumed.
+
+    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    """
 
     exit_code = 4
+    enough_usd: float | None = None
 
 
 class Interrupted(ProfilerError):
@@ -126,6 +132,7 @@ class CallError(Exception):
         retryable: bool = False,
         retry_after_s: float | None = None,
         fatal: bool = False,
+        limits: RateHeaders | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -135,3 +142,4 @@ class CallError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.fatal = fatal
+        self.limits = limits
