@@ -86,12 +86,24 @@ def _guess(message: str, known: Sequence[str]) -> str:
     return ""
 
 
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and the commands on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 15  # commands are indented twice, which argparse forgets to count
+
+
+def _detail(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
+
+
 def build_parser() -> Parser:
     parser = Parser(
         prog="profiler",
         description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Overview,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
@@ -111,6 +123,7 @@ def _command(commands: Commands, name: str, summary: str, detail: str = "") -> P
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
+        formatter_class=_detail,
         allow_abbrev=False,
     )
 
@@ -140,6 +153,20 @@ def _add_run(commands: Commands) -> None:
         help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
     )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument(
+        "--max-cost",
+        type=_positive,
+        metavar="USD",
+        help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what it would cost; sends, writes and spends nothing",
+    )
+    parser.add_argument(
+        "--assume-latency", type=_positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
@@ -165,7 +192,9 @@ def _add_summarize(commands: Commands) -> None:
     parser.add_argument(
         "--recompute", action="store_true", help="reduce the logs again instead of reading summary.json"
     )
-    parser.add_argument("--metric", action="append", metavar="NAME", help="with --recompute: this metric instead")
+    parser.add_argument(
+        "--metric", action="append", metavar="NAME", help="with --recompute: this metric instead; repeatable"
+    )
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
     _add_json(parser)
 
@@ -300,7 +329,7 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> float:
-    return _number(text, least=1e-3, most=1e6, expected="a number above 0")
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
 
 
 def _share(text: str) -> float:

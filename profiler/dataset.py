@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-    from typing_extensions import Buffer
-
     from profiler.dataset_formats import Item, Report
     from profiler.model import Dialogue
 
@@ -88,7 +86,7 @@ class _HashedFile(io.FileIO):
         super().__init__(path)
         self._digest = hashlib.sha256()
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         size = super().readinto(buffer) or 0
         self._digest.update(memoryview(buffer)[:size])
         return size

@@ -102,9 +102,13 @@ class ProviderFailed(ProfilerError):
 
 
 class BudgetReached(ProfilerError):
-    """The spending cap would be passed; what was answered is kept and the run can be resumed."""
+    """The spending cap would be passed; what was answered is kept and the run can be resumed.
+
+    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    """
 
     exit_code = 4
+    enough_usd: float | None = None
 
 
 class Interrupted(ProfilerError):
@@ -119,7 +123,7 @@ class CallError(Exception):
     """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
 
     `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
-    `limits`: what the provider said about its buckets while it refused.
+    `limits`: what the provider said about its limits while it refused.
     """
 
     def __init__(

@@ -6,20 +6,18 @@ decode here, so they cannot disagree. Knows nothing of connections or of the SDK
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from profiler.model import RateHeader, RateHeaders, Reply
+from profiler.model import Limit, RateHeaders, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PREFIX = "anthropic-ratelimit-"
-_BUCKETS = tuple(
-    (name, *(f"{_PREFIX}{name.replace('_', '-')}-{part}" for part in ("limit", "remaining", "reset")))
-    for name in ("requests", "tokens", "input_tokens", "output_tokens")
+_LIMITS = tuple(
+    (name, *(f"anthropic-ratelimit-{name.replace('_', '-')}-{part}" for part in ("limit", "remaining")))
+    for name in ("requests", "input_tokens", "output_tokens")
 )
 
 
@@ -96,25 +94,15 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 
 
 def limits_of(headers: Mapping[str, str]) -> RateHeaders | None:
-    """The buckets that the headers name, None when they name none."""
-    found: dict[str, RateHeader] = {}
-    for name, limit, remaining, reset in _BUCKETS:
-        if limit in headers or remaining in headers:
-            found[name] = RateHeader(
-                limit=_count(headers.get(limit)),
-                remaining=_count(headers.get(remaining)),
-                resets_at=_moment(headers.get(reset)),
-            )
+    """The limits that the headers name, None when they name none."""
+    found: dict[str, Limit] = {}
+    for name, limit, remaining in _LIMITS:
+        if limit in headers and remaining in headers:
+            allowed, left = _count(headers[limit]), _count(headers[remaining])
+            if allowed and left is not None:
+                found[name] = Limit(allowed, left)
     return RateHeaders(**found) if found else None
 
 
-def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
-
-
-def _moment(text: str | None) -> float | None:
-    """An RFC 3339 date as seconds since 1970."""
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except (ValueError, OverflowError):
-        return None
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -13,7 +13,7 @@ import pytest
 
 from profiler.clients import open_client
 from profiler.errors import CallError, UsageError
-from profiler.model import Dialogue, RateHeader
+from profiler.model import Dialogue, Limit, RateHeaders
 from profiler.plan import Planner, params_of
 from profiler.settings import Experiment
 from tests.profiler.clients.loopback import KEY, MESSAGE, Say, error, hang, http, serving
@@ -339,24 +339,20 @@ async def test_rate_limits_are_read_from_a_reply_and_from_a_refusal(lane: Lane) 
         "anthropic_ratelimit_requests_limit": "50",
         "anthropic_ratelimit_requests_remaining": "49",
         "anthropic_ratelimit_requests_reset": "2026-11-21T00:00:10Z",
+        "anthropic_ratelimit_output_tokens_limit": "8000",
         "anthropic_ratelimit_output_tokens_remaining": "nonsense",
     }
     async with serving(lambda _: error(429, **told)) as server:
         limits = (await failed(lane, server)).limits
 
-    assert limits is not None
-    assert limits.requests == RateHeader(limit=50, remaining=49, resets_at=1795219210.0)
-    assert limits.output_tokens == RateHeader()
-    assert limits.tokens is None
+    assert limits == RateHeaders(requests=Limit(50, 49))
 
 
 @pytest.mark.parametrize("lane", LANES)
 async def test_a_reply_carries_its_rate_limits(lane: Lane) -> None:
-    async with serving(lambda _: http(200, MESSAGE, anthropic_ratelimit_tokens_remaining="9")) as server:
-        limits = (await answered(lane, server)).limits
-
-    assert limits is not None
-    assert limits.tokens == RateHeader(remaining=9)
+    told = {"anthropic_ratelimit_input_tokens_limit": "90", "anthropic_ratelimit_input_tokens_remaining": "9"}
+    async with serving(lambda _: http(200, MESSAGE, **told)) as server:
+        assert (await answered(lane, server)).limits == RateHeaders(input_tokens=Limit(90, 9))
 
 
 EVERYTHING: dict[str, Any] = {

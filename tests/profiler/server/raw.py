@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from profiler.server import MockServer
 
@@ -87,3 +87,10 @@ async def ask(server: MockServer, body: Any = ASKED, **options: Any) -> Answer:
     async with connect(server) as line:
         await line.send(post(body, **options))
         return await line.answer()
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    """Let the event loop turn until the server has seen what is already on its way."""
+    with anyio.fail_after(PATIENCE_S):
+        while not seen():  # noqa: ASYNC110 (the counters of a server are no event)
+            await asyncio.sleep(0)

@@ -122,7 +122,8 @@ async def test_an_unknown_model_is_not_found(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("POST", "/v1/complete", 404), ("GET", "/v1/messages", 405), ("POST", "/v1/models", 405)]
+    ("method", "path", "status"),
+    [("POST", "/v1/complete", 404), ("GET", "/v1/messages", 405), ("POST", "/v1/models", 405)],
 )
 async def test_other_paths_and_methods_are_refused_in_the_providers_words(method: str, path: str, status: int) -> None:
     answer = await asked(b"", method=method, path=path)

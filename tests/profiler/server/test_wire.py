@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +43,10 @@ def test_a_request_is_taken_apart() -> None:
 
 
 def test_a_chunked_body_is_put_together() -> None:
-    data = POST + b"transfer-encoding: chunked\r\n\r\n5;name=value\r\nhello\r\nB\r\n, my friend\r\n0\r\nx-trailer: 1\r\n\r\n"
+    data = (
+        POST
+        + b"transfer-encoding: chunked\r\n\r\n5;name=value\r\nhello\r\nB\r\n, my friend\r\n0\r\nx-trailer: 1\r\n\r\n"
+    )
 
     assert [request.body for request in parse(data)] == [b"hello, my friend"]
 
@@ -118,7 +124,7 @@ def test_nobody_waits_to_be_told_to_go_on_who_has_sent_all() -> None:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 bodies = st.lists(st.tuples(st.binary(max_size=80), st.booleans(), st.integers(1, 30)), min_size=1, max_size=4)
@@ -132,9 +138,7 @@ def written(body: bytes, *, chunked: bool, size: int) -> bytes:
 
 
 @given(bodies, st.lists(st.integers(0, 2000), max_size=30))
-def test_it_does_not_matter_how_requests_are_split(
-    bodies: list[tuple[bytes, bool, int]], cuts: list[int]
-) -> None:
+def test_it_does_not_matter_how_requests_are_split(bodies: list[tuple[bytes, bool, int]], cuts: list[int]) -> None:
     data = b"".join(written(body, chunked=chunked, size=size) for body, chunked, size in bodies)
 
     assert [request.body for request in fed(split(data, cuts))] == [body for body, _, _ in bodies]
@@ -150,12 +154,12 @@ fragments = st.sampled_from(
 
 @given(st.lists(st.one_of(st.binary(max_size=20), fragments), max_size=30))
 def test_random_bytes_are_requests_or_refused_and_never_crash(pieces: list[bytes]) -> None:
-    try:
-        found = fed(pieces)
-    except Malformed as error:
-        assert error.status in (400, 413, 431, 501, 505)
-    else:
-        assert all(isinstance(request.body, bytes) for request in found)
+    parser = Parser(max_body=1000)
+    for piece in pieces:
+        parser.feed(piece)
+    with suppress(Malformed):  # anything else fails the test
+        while (request := parser.take()) is not None:
+            assert len(request.body) <= 1000
 
 
 def test_a_reply_says_how_long_it_is() -> None:

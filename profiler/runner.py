@@ -6,6 +6,8 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 import platform
 import signal
@@ -18,9 +20,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import __version__, dataset, journal, own, resume, summary
+from profiler import __version__, dataset, journal, ledger, own, resume, summary
 from profiler.clients import Lane, open_client
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -34,6 +37,7 @@ from profiler.writer import Fsync, OrderedLog, Writer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.metrics import Metric
     from profiler.model import Request
@@ -53,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     search_path: Path | None = None
     limit: int | None = None
     concurrency: int | None = None
+    max_cost_usd: float | None = None
     fresh: bool = False
     retry_failed: bool = False
     fsync: Fsync = "interval"
@@ -84,6 +89,8 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun = time.perf_counter()
     tell = note or _silent
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
@@ -101,19 +108,32 @@ async def run(
                     elapsed_s=0.0,
                     missed=_missed(experiment, metrics, done),
                 )
+            if card is not None:
+                ledger.carry_over(folder, done)
             resume.reopen(folder, header)
         async with _client(experiment, client, options=options, tell=tell) as asked:
             standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
             try:
-                _tell_standing(standing, header, tell=tell)
-                await _answer_all(experiment, header, standing, options=options, client=asked, watch=watch)
+                billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
+                resumed = {"kept": standing.kept, "maybe_billed": billed}
+                _tell_standing(standing, header, resumed, tell=tell)
+                budget = None
+                if card is not None:
+                    reopened = before is not None and before.complete
+                    budget = ledger.begin(
+                        folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened
+                    )
+                bound_by = await _answer_all(
+                    experiment, header, standing, options=options, client=asked, watch=watch, budget=budget
+                )
             finally:
                 standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        resume.finish(folder)
+        ledger.remove(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,
@@ -124,6 +144,39 @@ async def run(
     )
 
 
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(
+        lambda: run(experiment, options=options, client=client, watch=watch, note=note),
+        backend_options=_loop_options(options.mode),
+    )
+
+
+def _loop_options(mode: Mode) -> dict[str, bool]:
+    """uvloop halves what a live call costs; a mock run hardly touches the loop, and importing it takes time."""
+    return {"use_uvloop": mode == "live" and importlib.util.find_spec("uvloop") is not None}
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def _answer_all(
     experiment: Experiment,
     header: Header,
@@ -132,7 +185,8 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
-) -> None:
+    budget: Budget | None,
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -153,7 +207,9 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        clock=time.perf_counter if options.mode == "live" else _still,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
+        timed=options.mode == "live",
+        budget=budget,
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -162,10 +218,15 @@ async def _answer_all(
         kept=standing.kept,
         pool=pool,
         writer=writer,
+        budget=budget,
     )
     dialogues = dataset.read(experiment.dataset_path, start=standing.first)
     requests = planner.plan(dialogues, first=standing.first)
-    with _one_error():
+    folder = standing.journal.path.parent
+    with (
+        ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        _one_error(),
+    ):
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -173,6 +234,7 @@ async def _answer_all(
                 around.start_soon(_obey_signals, pool)
             await pool.run(_owed(requests, header, standing, writer=writer))
             around.cancel_scope.cancel()
+    return pool.bound_by()
 
 
 def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
@@ -229,7 +291,15 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment,
+    header: Header,
+    *,
+    options: Options,
+    resumed: dict[str, int],
+    bound_by: dict[str, Any] | None,
+    budget: Budget | None,
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -239,11 +309,12 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": experiment.metrics,
-        "rate_card": None,
+        "metrics": list(experiment.metrics),
+        **ledger.facts(budget),
         "started": header.started,
         "finished": _now(options.mode),
-        "resumed": kept if live else None,
+        "resumed": resumed if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
@@ -265,8 +336,7 @@ async def _client(
     elif experiment.client is not None:
         yield _own_client(experiment, experiment.client, search_path=options.search_path)
     else:
-        opened = open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ)
-        async with opened as client:
+        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
             if options.mode == "live":
                 tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
             yield client
@@ -283,13 +353,14 @@ def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) 
     return cast("Client", client)
 
 
-def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:
+def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
+        billed = " and may have been billed" if resumed["maybe_billed"] else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight and are asked again"
+            f"{standing.in_flight:,} were in flight{billed} and are asked again"
         )
 
 
@@ -329,11 +400,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _now(mode: Mode) -> str | None:
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
-
-
-def _still() -> float:
-    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
-    return 0.0
 
 
 def _silent(_: str) -> None:
