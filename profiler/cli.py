@@ -293,16 +293,6 @@ def _add_output(parser: Parser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return number
-
-
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -334,7 +324,7 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> float:
-    return _number(text, least=1e-3, most=1e6, expected="a number above 0")
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
 
 
 def _share(text: str) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from profiler import dataset
 from profiler.clients import MockClient
 from profiler.codec import dumps
-from profiler.model import Dialogue, Params, Reply, Request
+from profiler.model import Dialogue, Params, Reply, Request, RequestLine
 from profiler.server.messages import NewMessage, text_of
 from profiler.settings import MockSettings
 
@@ -107,9 +107,8 @@ class Answers:
                 index=0,
                 dialogue=dialogue,
                 params=Params(model=prompt.model, max_tokens=max_tokens, temperature=temperature),
-                messages=tuple({"role": said.role, "content": said.content} for said in prompt.messages),
                 body=prompt.content(),
-                line=b"",
+                line=RequestLine(dialogue.dialogue_id, 0, prompt.model, temperature, max_tokens, {}, ""),
                 turn=prompt.turn if dialogue.turns is not None or not self.knows(dialogue) else 0,
             )
         )
