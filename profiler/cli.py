@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 import shlex
 import sys
@@ -145,6 +146,20 @@ def _add_run(commands: Commands) -> None:
         help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument(
+        "--max-cost",
+        type=_positive,
+        metavar="USD",
+        help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what it would cost; sends, writes and spends nothing",
+    )
+    parser.add_argument(
+        "--assume-latency", type=_positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
@@ -216,6 +231,16 @@ def _add_json(parser: Parser) -> None:
 def _add_output(parser: Parser) -> None:
     _add_json(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return number
 
 
 def _at_least_one(text: str) -> int:

@@ -22,7 +22,7 @@ from profiler.journal import Header
 from profiler.linefile import LineFile
 from profiler.resume import REQUESTS, RESPONSES, SUMMARY, Standing, open_standing
 from profiler.writer import OrderedLog, Writer
-from tests.profiler.building import line_of, record
+from tests.profiler.building import line_of, record, request_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,10 +35,6 @@ IDENTITY = {"model": "m", "mock": {"seed": 0, "latency_s": 0.0}}
 
 def header(count: int = COUNT, **identity: Any) -> Header:
     return Header(journal=journal.FORMAT, count=count, identity={**IDENTITY, **identity}, started=None)
-
-
-def request_line(index: int) -> bytes:
-    return b'{"index":%d,"prompt":"%s"}\n' % (index, b"q" * index)
 
 
 def answer(index: int) -> Record:
@@ -81,7 +77,10 @@ def contents(folder: Path) -> tuple[bytes, bytes]:
     return (folder / REQUESTS).read_bytes(), (folder / RESPONSES).read_bytes()
 
 
-WHOLE = b"".join(map(request_line, range(COUNT))), b"".join(line_of(answer(index)) for index in range(COUNT))
+WHOLE = (
+    b"".join(line_of(request_line(index)) for index in range(COUNT)),
+    b"".join(line_of(answer(index)) for index in range(COUNT)),
+)
 
 
 def cut(path: Path, by: int) -> None:

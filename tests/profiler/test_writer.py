@@ -18,7 +18,7 @@ from profiler.errors import StorageError
 from profiler.linefile import LineFile
 from profiler.order import Order
 from profiler.writer import OrderedLog, Writer
-from tests.profiler.building import files_end_at, line_of, record
+from tests.profiler.building import files_end_at, line_of, record, request_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ class Desk:
 
     def put(self, *records: Record) -> None:
         for one in records:
-            self.writer.put_request(b"request %d\n" % one.index)
+            self.writer.put_request(request_line(one.index))
             self.writer.put(one)
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ def test_a_question_is_kept_before_its_answer(desk: Desk) -> None:
     desk.put(record(0), record(1))
     desk.writer.flush()
     assert desk.notes == ["write requests", "write journal"]
-    assert desk.content("requests") == b"request 0\nrequest 1\n"
+    assert desk.content("requests") == line_of(request_line(0)) + line_of(request_line(1))
 
 
 def test_nothing_queued_is_nothing_written(desk: Desk) -> None:
@@ -225,10 +225,10 @@ async def test_a_full_disk_under_the_journal_ends_the_run_with_whole_lines(desk:
 
 
 async def test_a_full_disk_under_the_requests_keeps_their_answers_out_of_the_journal(desk: Desk) -> None:
-    with pytest.raises(ExceptionGroup) as caught, files_end_at(15):
+    with pytest.raises(ExceptionGroup) as caught, files_end_at(len(line_of(request_line(0))) + 5):
         await serve(desk, record(0), record(1))
     assert "requests" in str(the_storage_error(caught))
-    assert desk.content("requests") == b"request 0\n"
+    assert desk.content("requests") == line_of(request_line(0))
     assert desk.content("journal") == b""
 
 
@@ -311,6 +311,7 @@ async def test_fsync_interval_does_not_force_more_often_than_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "FSYNC_INTERVAL_S", 3600)
+    monkeypatch.setattr(writer_module, "GATHER_S", 0)
     desk = Desk(tmp_path, fsync="interval")
     async with desk.writer.running():
         desk.put(record(0))
@@ -386,5 +387,5 @@ def test_a_cancellation_at_any_moment_neither_loses_nor_doubles_a_line(
         turn = next((index for index in range(count) if index not in put), count)
         assert desk.content("responses") == text_of(*map(record, range(turn)))
         assert desk.content("journal") == text_of(*map(record, put))
-        assert desk.content("requests") == b"".join(b"request %d\n" % index for index in put)
+        assert desk.content("requests") == b"".join(line_of(request_line(index)) for index in put)
         assert desk.writer.done == len(put)
