@@ -9,23 +9,29 @@ import gc
 import os
 import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from profiler import dataset, doctor, resume, table
 from profiler.codec import dump_pretty
 from profiler.errors import Interrupted, ProfilerError, UsageError
+from profiler.estimate import as_table, estimate
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
+from profiler.prices import card_of
 from profiler.progress import duration, lines_to, panel_on
 from profiler.rundir import find_runs
 from profiler.runner import Options, run_sync
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema
+from profiler.told import told
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from profiler.manifest import Manifest
     from profiler.model import Mode
@@ -41,6 +47,8 @@ def run_experiments(args: Namespace) -> int:
     tell = _silent if args.quiet else _remark
     for warning in manifest.warnings:
         tell(str(warning))
+    if args.dry_run:
+        return _dry_run(args, manifest)
     mode = choose_mode(args.mode, os.environ)
     tell(_banner(mode, manifest))
     _spare_the_collector()
@@ -58,6 +66,7 @@ def _run_one(
         search_path=manifest.path.parent,
         limit=args.limit,
         concurrency=args.concurrency,
+        max_cost_usd=args.max_cost,
         fresh=args.fresh,
         retry_failed=args.retry_failed,
         fsync=args.fsync,
@@ -68,7 +77,8 @@ def _run_one(
         result = run_sync(experiment, options=options, watch=watch, note=tell)
     except ProfilerError as error:
         if isinstance(error, Interrupted) or error.exit_code in (3, 4):
-            error.hint = "; ".join(filter(None, [error.hint, f"resume with: {_resume_command(args)}"]))
+            again = _resume_command(args, enough_usd=getattr(error, "enough_usd", None))
+            error.hint = "; ".join(filter(None, [error.hint, f"resume with: {again}"]))
         raise
     if result.answered_now:
         tell(
@@ -87,6 +97,27 @@ def _spare_the_collector() -> None:
     """What a run makes for a dialogue is freed by its last reference; looking for cycles costs a tenth of the time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _dry_run(args: Namespace, manifest: Manifest) -> int:
+    """What the run would ask and cost, whatever the mode; nothing is sent or written."""
+    now = datetime.now(UTC)
+    estimates = [
+        estimate(
+            experiment,
+            card=card_of(experiment, at=now),
+            limit=args.limit,
+            max_cost_usd=experiment.max_cost_usd if args.max_cost is None else args.max_cost,
+            concurrency=args.concurrency,
+            latency_s=args.assume_latency,
+        )
+        for experiment in manifest.experiments
+    ]
+    if args.json:
+        _print_json({"dry_run": [msgspec.to_builtins(each) for each in estimates]})
+    else:
+        table.draw([as_table(estimates)], file=sys.stdout)
+    return OK
 
 
 def _report(args: Namespace, results: list[Result]) -> int:
@@ -202,8 +233,21 @@ def _watch() -> Watch:
     return lines_to(sys.stderr)
 
 
-def _resume_command(args: Namespace) -> str:
-    return shlex.join(["profiler", *(word for word in args.given if word not in ("--fresh", "--retry-failed"))])
+def _resume_command(args: Namespace, *, enough_usd: float | None = None) -> str:
+    words = [word for word in args.given if word not in ("--fresh", "--retry-failed")]
+    if enough_usd is not None:
+        words = [*_without_cap(words), "--max-cost", f"{enough_usd:g}"]
+    return shlex.join(["profiler", *words])
+
+
+def _without_cap(words: list[str]) -> Iterator[str]:
+    """Both spellings: `--max-cost 5` and `--max-cost=5`."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--max-cost":
+            next(rest, None)
+        elif not word.startswith("--max-cost="):
+            yield word
 
 
 def _print_json(value: Any) -> None:
@@ -216,21 +260,6 @@ def _remark(text: str) -> None:
 
 def _silent(_: str) -> None:
     return None
-
-
-def told(command: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
-    """Turn an expected failure into its message and its exit code."""
-
-    def telling(args: Namespace) -> int:
-        try:
-            return command(args)
-        except ProfilerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-            return error.exit_code
-
-    return telling
 
 
 COMMANDS = {

@@ -102,9 +102,13 @@ class ProviderFailed(ProfilerError):
 
 
 class BudgetReached(ProfilerError):
-    """The spending cap would be passed; what was answered is kept and the run can be resumed."""
+    """The spending cap would be passed; what was answered is kept and the run can be resumed.
+
+    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    """
 
     exit_code = 4
+    enough_usd: float | None = None
 
 
 class Interrupted(ProfilerError):

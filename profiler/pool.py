@@ -21,12 +21,14 @@ from profiler.gate import Draw
 from profiler.limits import Slots
 from profiler.model import Failure, Record, Reply, Request
 from profiler.pace import Pace
+from profiler.prices import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anyio.abc import TaskGroup
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.gate import Gate
     from profiler.plan import Planner
@@ -52,6 +54,9 @@ class Job(msgspec.Struct, kw_only=True):
     draw: Draw | None = None
     replies: tuple[str, ...] = ()
     usage: dict[str, int] | None = None
+    hold: int | None = None
+    cost: int | None = None
+    maybe_billed: bool = False
 
 
 class Seat:
@@ -82,12 +87,15 @@ class Pool:
         retry: Retry,
         gate: Gate | None = None,
         timed: bool = True,
+        budget: Budget | None = None,
     ) -> None:
         self.slots = Slots(concurrency)
         self.backing_off = 0
         self.retried = 0
         self.failures: dict[str, int] = {}
         self.stopped: ProfilerError | None = None
+        self.recorded_cost = 0
+        self._budget = budget
         self._client = client
         self._planner = planner
         self._writer = writer
@@ -95,6 +103,7 @@ class Pool:
         self._retry = retry
         self._timed = timed
         self._gate = gate
+        self._guarded = gate is not None or budget is not None
         self._pace = Pace(self.slots) if gate is not None else None
         self._answered_any = False
         self._refused: dict[str, int] = {}
@@ -178,7 +187,7 @@ class Pool:
         writer, slots, complete = self._writer, self.slots, self._client.complete
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
-            if (job.wait_s or self._gate is not None) and not await self._may_go(job):
+            if (job.wait_s or self._guarded) and not await self._may_go(job):
                 return
             self._begin_call(seat, job)
             try:
@@ -197,15 +206,19 @@ class Pool:
                 return
 
     async def _may_go(self, job: Job) -> bool:
-        """Wait for what stands before a call: its own back-off, then the limits. False when the run drains meanwhile."""
+        """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile."""
         if job.wait_s:
             await self._back_off(job)
             if self._draining.is_set():
                 return False
-        if self._gate is None:
-            return True
-        job.draw = await self._gate.leave(job.request, give_up=self._draining)
-        return job.draw is not None
+        if self._budget is not None and not await self._afford(job, self._budget):
+            return False
+        if self._gate is not None:
+            job.draw = await self._gate.leave(job.request, give_up=self._draining)
+            if job.draw is None:
+                self._give_back(job)
+                return False
+        return True
 
     def _next_job(self) -> Job | None:
         if self._requests is None:
@@ -214,7 +227,41 @@ class Pool:
         if request is None:
             self._requests = None
             return None
-        return Job(request=request, started=time.monotonic())
+        return Job(request=request, started=time.monotonic(), cost=None if self._budget is None else 0)
+
+    async def _afford(self, job: Job, budget: Budget) -> bool:
+        """Set the worst case of a call aside. Close to the cap that waits until calls in flight turn out cheaper."""
+        while (hold := budget.reserve(job.request)) is None:
+            if not budget.reserved:
+                self.drain(budget.reached(job.request))
+                return False
+            await budget.freed()
+            if self._draining.is_set():
+                return False
+        job.hold = hold
+        return True
+
+    def _give_back(self, job: Job) -> None:
+        """What was set aside for a call that was never made."""
+        if self._budget is not None and job.hold is not None:
+            self._budget.release(job.hold)
+            job.hold = None
+
+    def _pay(self, job: Job, budget: Budget, usage: dict[str, Any]) -> None:
+        """Exchange the hold for the price of the reply; one price that is not known leaves the sum unknown."""
+        if job.hold is not None:
+            paid, job.hold = budget.settle(job.hold, usage), None
+            job.cost = None if paid is None or job.cost is None else job.cost + paid
+
+    def _settle_failed(self, job: Job, error: CallError) -> None:
+        if self._budget is not None and job.hold is not None:
+            job.maybe_billed |= self._budget.fail(job.hold, error)
+            job.hold = None
+
+    def _recorded(self, cost: int) -> float:
+        """What a record says of its price; the sum of it is what the journal shows."""
+        self.recorded_cost += cost
+        return dollars(cost)
 
     def _begin_call(self, seat: Seat, job: Job) -> None:
         now = time.monotonic() if job.attempts or self._gate is not None else job.started
@@ -241,6 +288,8 @@ class Pool:
             job.client_s += reply.latency_s
         elif self._timed:
             job.client_s += time.monotonic() - job.called
+        if self._budget is not None:
+            self._pay(job, self._budget, reply.usage)
         if dialogue.turns is not None:
             job.replies += (reply.completion,)
             job.usage = _sum_usage(job.usage, reply.usage)
@@ -261,7 +310,7 @@ class Pool:
                 self._queue_s(job),
                 job.attempts,
                 reply.request_id,
-                None,  # cost
+                None if job.cost is None else self._recorded(job.cost),
                 None,  # error
                 job.replies or msgspec.UNSET,
             )
@@ -288,6 +337,7 @@ class Pool:
         """Decide what a failure means: another try, a record, or the end of the run."""
         if self._timed:
             job.client_s += time.monotonic() - job.called
+        self._settle_failed(job, error)
         request = job.request
         wait_s = retry.wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
         pushed_back = error.kind in PUSH_BACKS
@@ -349,7 +399,7 @@ class Pool:
                 queue_s=self._queue_s(job),
                 attempts=job.attempts,
                 request_id=error.request_id,
-                cost_usd=None,
+                cost_usd=None if job.maybe_billed or job.cost is None else self._recorded(job.cost),
                 error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
                 replies=job.replies or msgspec.UNSET,
             )

@@ -19,6 +19,7 @@ from profiler.codec import DecodeError, dump_line, loads
 from profiler.errors import LogError, Problem, RunDirectoryError, StorageError
 from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
 from profiler.order import Order
+from profiler.prices import pico
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,8 @@ SUMMARY = "summary.json"
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """What an open run directory holds: its files, ready to be appended to, and what is done."""
+    """What an open run directory holds: its files, ready to be appended to, what is done, and what its records cost
+    (pico-dollars; those of failures too)."""
 
     requests: LineFile
     journal: LineFile
@@ -42,6 +44,7 @@ class Standing(msgspec.Struct, kw_only=True):
     done: bytearray
     kept: int = 0
     failed: int = 0
+    cost: int = 0
     notes: list[str]
 
     @property
@@ -191,27 +194,28 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
     notes: list[str] = []
     with ExitStack() as opened:
         requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
-        journal_file = opened.enter_context(LineFile(folder / journal.NAME))
+        file = opened.enter_context(LineFile(folder / journal.NAME))
         with ExitStack() as meanwhile:
             responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
-            done, order, failed, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
-            if end < journal_file.size:
-                notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
-                journal_file.cut(end)
-            missing = done.find(0)
+            replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed)
+            if replayed.end < file.size:
+                notes.append(f"{journal.NAME}: cut {file.size - replayed.end} bytes of a torn last line")
+                file.cut(replayed.end)
+            missing = replayed.done.find(0)
             if 0 <= missing < laid_out:
-                order.close()
+                replayed.order.close()
                 responses.cut(end_of_line(responses.path, missing))
-                done, order, failed, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
+                replayed = _replay(file, header, first=missing, retry_failed=retry_failed)
         standing = Standing(
             requests=requests,
-            journal=journal_file,
-            order=order,
+            journal=file,
+            order=replayed.order,
             responses_size=responses.size,
             asked=asked,
-            done=done,
-            kept=done.count(1),
-            failed=failed,
+            done=replayed.done,
+            kept=replayed.done.count(1),
+            failed=replayed.failed,
+            cost=replayed.cost,
             notes=notes,
         )
         opened.pop_all()
@@ -230,24 +234,37 @@ def _cut_log(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> t
     return file, lines
 
 
-def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> tuple[bytearray, Order, int, int]:
-    """What is done, where the lines not laid out yet stand, how many failed, and where the last line ends."""
-    done = bytearray(header.count)
+class _Replayed(msgspec.Struct, kw_only=True):
+    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what was paid, where
+    its last line ends."""
+
+    done: bytearray
+    order: Order
+    end: int
+    failed: int = 0
+    cost: int = 0
+
+
+def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> _Replayed:
     failed: set[int] = set()
-    end = journal.header_size(file.path)
     with ExitStack() as opened:
         order = opened.enter_context(_order(file, file.path.parent, first=first))
+        replayed = _Replayed(done=bytearray(header.count), order=order, end=journal.header_size(file.path))
         for place in journal.replay(file.path, count=header.count):
-            end = place.offset + place.size
-            if retry_failed and place.entry.type == "error":
-                failed.add(place.entry.index)
+            entry = place.entry
+            replayed.end = place.offset + place.size
+            if entry.cost_usd:
+                replayed.cost += pico(entry.cost_usd)
+            if retry_failed and entry.type == "error":
+                failed.add(entry.index)
                 continue
-            failed.discard(place.entry.index)
-            done[place.entry.index] = 1
-            if place.entry.index >= first:
-                order.note(place.entry.index, offset=place.offset, size=place.size)
+            failed.discard(entry.index)
+            replayed.done[entry.index] = 1
+            if entry.index >= first:
+                order.note(entry.index, offset=place.offset, size=place.size)
         opened.pop_all()
-    return done, order, len(failed), end
+    replayed.failed = len(failed)
+    return replayed
 
 
 def _order(file: LineFile, folder: Path, *, first: int) -> Order:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import __version__, dataset, journal, own, resume, summary
+from profiler import __version__, dataset, journal, ledger, own, resume, summary
 from profiler.clients import MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
 from profiler.gate import Gate
@@ -35,6 +35,7 @@ from profiler.writer import Fsync, OrderedLog, Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.metrics import Metric
     from profiler.model import Request
@@ -53,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     search_path: Path | None = None
     limit: int | None = None
     concurrency: int | None = None
+    max_cost_usd: float | None = None
     fresh: bool = False
     retry_failed: bool = False
     fsync: Fsync = "interval"
@@ -84,6 +86,8 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun = time.perf_counter()
     tell = note or _silent
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
@@ -101,18 +105,29 @@ async def run(
                     elapsed_s=0.0,
                     missed=_missed(experiment, metrics, done),
                 )
+            if card is not None:
+                ledger.carry_over(folder, done)
             resume.reopen(folder, header)
         client = client or _client(experiment, search_path=options.search_path)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
-            _tell_standing(standing, header, tell=tell)
-            bound_by = await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
+            resumed = {"kept": standing.kept, "maybe_billed": billed}
+            _tell_standing(standing, header, resumed, tell=tell)
+            budget = None
+            if card is not None:
+                reopened = before is not None and before.complete
+                budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened)
+            bound_by = await _answer_all(
+                experiment, header, standing, options=options, client=client, watch=watch, budget=budget
+            )
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept, bound_by=bound_by)
+        facts = _facts(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
+        ledger.remove(folder)
         resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
@@ -157,6 +172,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
+    budget: Budget | None,
 ) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -180,6 +196,7 @@ async def _answer_all(
         retry=experiment.retry,
         gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
         timed=options.mode == "live",
+        budget=budget,
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -188,10 +205,15 @@ async def _answer_all(
         kept=standing.kept,
         pool=pool,
         writer=writer,
+        budget=budget,
     )
     dialogues = dataset.read(experiment.dataset_path, start=standing.first)
     requests = planner.plan(dialogues, first=standing.first)
-    with _one_error():
+    folder = standing.journal.path.parent
+    with (
+        ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        _one_error(),
+    ):
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -257,7 +279,13 @@ def _complete(folder: Path) -> resume.Earlier | None:
 
 
 def _facts(
-    experiment: Experiment, header: Header, *, options: Options, kept: int, bound_by: dict[str, Any] | None
+    experiment: Experiment,
+    header: Header,
+    *,
+    options: Options,
+    resumed: dict[str, int],
+    bound_by: dict[str, Any] | None,
+    budget: Budget | None,
 ) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
@@ -269,10 +297,10 @@ def _facts(
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
         "metrics": list(experiment.metrics),
-        "rate_card": None,
+        **ledger.facts(budget),
         "started": header.started,
         "finished": _now(options.mode),
-        "resumed": kept if live else None,
+        "resumed": resumed if live else None,
         "bound_by": bound_by,
         "identity": header.identity,
     }
@@ -298,13 +326,14 @@ def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
     return cast("Client", client)
 
 
-def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:
+def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
+        billed = " and may have been billed" if resumed["maybe_billed"] else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight and are asked again"
+            f"{standing.in_flight:,} were in flight{billed} and are asked again"
         )
 
 

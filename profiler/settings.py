@@ -128,6 +128,22 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.latency_s if isinstance(self.latency_s, Latency) else Latency(median_s=self.latency_s)
 
 
+Price = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, in dollars a million tokens, for models that no price list knows."""
+
+    input_per_million: Annotated[Price, Meta(description="Dollars for a million input tokens.")]
+    output_per_million: Annotated[Price, Meta(description="Dollars for a million output tokens.")]
+    cache_write_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens written to the cache.")
+    ] = None
+    cache_read_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens read from the cache.")
+    ] = None
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The range a metric must end in."""
 
@@ -170,6 +186,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     retry: Annotated[Retry, Meta(description="How often a failed call is made again.")] = Retry()
     timeout_s: Annotated[PositiveNumber, Meta(description="Seconds one call may take.")] = 120.0
     max_cost_usd: Annotated[PositiveNumber | None, Meta(description="The run stops before it costs more.")] = None
+    prices: Annotated[
+        Prices | None, Meta(description="Prices to reckon with instead of the list price of the model.")
+    ] = None
     mock: Annotated[MockSettings, Meta(description="How the deterministic mock answers.")] = MockSettings()
     base_url: Annotated[Url | None, Meta(description="Another address of the API.")] = None
     api_version: Annotated[ApiVersion | None, Meta(description="Value of the anthropic-version header.")] = None

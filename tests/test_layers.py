@@ -18,14 +18,14 @@ ORDER = (
     *("document", "scalars", "yaml_nodes", "settings", "words", "fields", "layers", "matrix", "overrides"),
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
-    *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "clients"),
-    *("linefile", "order", "writer", "pool", "journal", "resume"),
+    *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
+    *("linefile", "order", "writer", "pool", "journal", "resume", "ledger"),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
-    *("table", "progress", "runner", "doctor", "commands", "cli"),
+    *("table", "progress", "estimate", "runner", "doctor", "told", "server", "commands", "cli"),
     *("__init__", "__main__"),
 )
 
-SUBPACKAGES = frozenset({"clients"})  # interchangeable implementations: one name in ORDER
+SUBPACKAGES = frozenset({"clients", "server"})  # interchangeable implementations, a program of its own: one name each
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 
 FORBIDDEN = {  # package: packages it must not know
@@ -36,6 +36,7 @@ FORBIDDEN = {  # package: packages it must not know
 
 LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "anthropic": "takes over a second to import, and only a live run needs it",
+    "genai_prices": "takes a third of a second to import, and only who asks for a price needs it",
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
