@@ -127,9 +127,8 @@ def prompt_bound(request: Request, *, window: int | None = None) -> int:
     size = len(request.body)
     if request.dialogue.messages is None:
         return size
-    blocks = (
-        block for message in request.messages if isinstance(message["content"], list) for block in message["content"]
-    )
+    contents = (message.content for message in request.dialogue.messages)
+    blocks = (block for content in contents if not isinstance(content, str) for block in content)
     return size + _media(blocks, window=window or LARGEST_WINDOW)
 
 

@@ -220,13 +220,13 @@ async def _answer_all(
         writer=writer,
         budget=budget,
     )
-    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
-    requests = planner.plan(dialogues, first=standing.first)
     folder = standing.journal.path.parent
     with (
         ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        dataset.reading(experiment.dataset_path, start=standing.first) as dialogues,
         _one_error(),
     ):
+        requests = planner.plan(dialogues, first=standing.first)
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
