@@ -333,10 +333,6 @@ def _seconds(text: str) -> float:
     return _number(text, least=0, most=1e6, expected="a number of at least 0")
 
 
-def _positive(text: str) -> float:
-    return _number(text, least=1e-3, most=1e6, expected="a number above 0")
-
-
 def _share(text: str) -> float:
     return _number(text, least=0, most=1, expected="a share from 0 to 1")
 
