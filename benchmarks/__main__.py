@@ -9,7 +9,7 @@ they share:
 
 * A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
   interpreter; the table shows the median, and the least and the greatest beside it. Times alone are this machine's.
-* The engine is used as people use it: `profiler.run.run`, or the command line. Where a scenario needs to see inside, it
+* The engine is used as people use it: `profiler.run`, or the command line. Where a scenario needs to see inside, it
   brings a client, which is how anybody may look; only `journal_cost` has to put another part in the engine's place.
 * Times leave out the start of the interpreter and the imports, unless they are what is measured.
 * A goal that is missed does not change the exit code: a busy machine is no bug.
@@ -72,9 +72,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine.", allow_abbrev=False)
     parser.add_argument("--only", action="extend", nargs="+", metavar="GLOB", help="only scenarios of such names")
     parser.add_argument("--quick", action="store_true", help="sizes that only show that everything works")
-    parser.add_argument("--runs", type=int, metavar="N", help="measure each side N times (default: 3)")
+    parser.add_argument("--runs", type=_at_least_one, metavar="N", help="measure each side N times (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return number
 
 
 if __name__ == "__main__":

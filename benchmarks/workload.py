@@ -1,7 +1,7 @@
 """The work that is measured: dialogues of about 250 bytes, and one mock run over them.
 
 Comes in: how many. Goes out: a dataset on disk, or how long a run took. What runs is the public way through the
-engine, `profiler.run.run`.
+engine, `profiler.run`.
 """
 
 from __future__ import annotations

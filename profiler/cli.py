@@ -38,7 +38,8 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     args.given = list(argv)
     try:
-        code: int = import_module("profiler.commands").COMMANDS[args.command](args)
+        home = "profiler.server.command" if args.command == "mock-server" else "profiler.commands"
+        code: int = import_module(home).COMMANDS[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,13 +108,14 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_doctor):
+    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor):
         add(commands)
     return parser
 
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 (argparse has no public name for it)
+    Group = argparse._ArgumentGroup  # noqa: SLF001 (nor for this)
 
 
 def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
@@ -208,6 +210,64 @@ def _add_init(commands: Commands) -> None:
     parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (default: here)")
 
 
+def _add_mock_server(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "mock-server",
+        "answer like the provider, on this machine, without a key",
+        "Prints the address it listens on; counters are at /__stats. The same requests always get the same answers.",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=_port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
+    where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
+    where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
+    _add_answers(parser.add_argument_group("what it answers"))
+    _add_limits(parser.add_argument_group("limits, enforced with 429 and 529"))
+    _add_faults(parser.add_argument_group("what goes wrong"))
+
+
+def _add_answers(group: Group) -> None:
+    group.add_argument("--responses", metavar="FILE", help="prepared answers by dialogue_id, as the mock reads them")
+    group.add_argument(
+        "--dataset", metavar="FILE", help="tells which dialogue a text belongs to (else: the x-dialogue-id header)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
+    group.add_argument("--static", action="store_true", help="one answer for everything, unchecked: as fast as can be")
+    group.add_argument(
+        *("--latency", "--latency-median"), type=_seconds, default=0.0, metavar="S", help="seconds an answer takes"
+    )
+    group.add_argument(
+        "--latency-sigma", type=_seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
+    )
+    group.add_argument("--stall-rate", type=_share, default=0.0, metavar="P", help="share of answers that stall")
+    group.add_argument("--stall", type=_seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
+
+
+def _add_limits(group: Group) -> None:
+    for name in ("requests", "input-tokens", "output-tokens"):
+        group.add_argument(f"--{name}-per-minute", type=_at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
+    group.add_argument(
+        "--burst", type=_positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
+    )
+    group.add_argument("--concurrency-limit", type=_at_least_one, metavar="N", help="requests in flight at once")
+
+
+def _add_faults(group: Group) -> None:
+    group.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="this share of answers fails in this way, such as 429=0.01 or reset=0.001; repeatable",
+    )
+    group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
+    group.add_argument(
+        "--trickle", type=_seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+    )
+
+
 def _add_doctor(commands: Commands) -> None:
     parser = _command(commands, "doctor", "check this machine: versions, mode, key, terminal, disk")
     parser.add_argument("--output-dir", default="runs", metavar="DIR", help="the folder to check (default: runs)")
@@ -233,16 +293,6 @@ def _add_output(parser: Parser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return number
-
-
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -251,3 +301,38 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
     return number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def _number(text: str, *, least: float, most: float, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    return _number(text, least=0, most=1e6, expected="a number of at least 0")
+
+
+def _positive(text: str) -> float:
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, least=0, most=1, expected="a share from 0 to 1")
+
+
+def _fault(text: str) -> tuple[str, float]:
+    name, sign, rate = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=RATE such as 429=0.01")
+    return name, _share(rate)

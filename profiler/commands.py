@@ -27,6 +27,7 @@ from profiler.rundir import find_runs
 from profiler.runner import Options, run_sync
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema
+from profiler.told import told
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -76,7 +77,8 @@ def _run_one(
         result = run_sync(experiment, options=options, watch=watch, note=tell)
     except ProfilerError as error:
         if isinstance(error, Interrupted) or error.exit_code in (3, 4):
-            error.hint = f"resume with: {_resume_command(args, enough_usd=getattr(error, 'enough_usd', None))}"
+            again = _resume_command(args, enough_usd=getattr(error, "enough_usd", None))
+            error.hint = "; ".join(filter(None, [error.hint, f"resume with: {again}"]))
         raise
     if result.answered_now:
         tell(
@@ -258,21 +260,6 @@ def _remark(text: str) -> None:
 
 def _silent(_: str) -> None:
     return None
-
-
-def told(command: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
-    """Turn an expected failure into its message and its exit code."""
-
-    def telling(args: Namespace) -> int:
-        try:
-            return command(args)
-        except ProfilerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-            return error.exit_code
-
-    return telling
 
 
 COMMANDS = {

@@ -80,21 +80,21 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
 
 def _outcome(expected: _Expected, got: _Got) -> Outcome:
     return Outcome(
-        dialogue_id=got.dialogue_id,
-        type=got.type,
-        completion=got.completion,
-        replies=got.replies,
-        stop_reason=got.stop_reason,
-        usage=got.usage,
-        latency_s=got.latency_s,
-        queue_s=got.queue_s,
-        attempts=got.attempts,
-        cost_usd=got.cost_usd,
-        error=got.error,
-        required_facts=expected.required_facts,
-        expect_refusal=expected.expect_refusal,
-        tags=expected.tags,
-        metadata=expected.metadata,
+        got.dialogue_id,
+        got.type,
+        got.completion,
+        got.replies,
+        got.stop_reason,
+        got.usage,
+        got.latency_s,
+        got.queue_s,
+        got.attempts,
+        got.cost_usd,
+        got.error,
+        expected.required_facts,
+        expected.expect_refusal,
+        expected.tags,
+        expected.metadata,
     )
 
 
@@ -104,18 +104,25 @@ def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> 
         raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
     try:
         with path.open("rb", buffering=READ_BUFFER) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    value = decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    if line.endswith(b"\n"):
-                        raise damaged(path, f"is not a line of this log: {error}", line=number) from error
-                    if complete:
-                        raise damaged(path, f"is cut off in the middle: {error}", line=number) from error
-                    return
-                yield value
+            try:
+                yield from map(decode, file)  # all in C; lines are counted only when one of them is wrong
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                number, torn = _last_line(path, end=file.tell())
+                if not torn:
+                    raise damaged(path, f"is not a line of this log: {error}", line=number) from error
+                if complete:
+                    raise damaged(path, f"is cut off in the middle: {error}", line=number) from error
     except OSError as error:
         raise damaged(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
+    """The number of the line that ends there, and whether it lacks its newline."""
+    number, line = 0, b""
+    with path.open("rb", buffering=READ_BUFFER) as file:
+        while file.tell() < end and (line := file.readline()):
+            number += 1
+    return number, not line.endswith(b"\n")
 
 
 def damaged(path: Path, message: str, *, line: int | None = None) -> LogError:

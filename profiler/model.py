@@ -16,12 +16,12 @@ RecordType = Literal["answer", "refusal", "truncated", "error"]
 Role = Literal["user", "assistant"]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: Role
     content: str | list[dict[str, Any]]
 
 
-class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One item of a dataset. Exactly one of `user`, `messages` and `turns` says what is asked."""
 
     dialogue_id: str
@@ -142,7 +142,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     replies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One dialogue as the reduction sees it: what was expected beside what came back.
 
     `dialogue_id, required_facts, expect_refusal, tags, metadata` come from requests.jsonl, the rest

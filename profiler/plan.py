@@ -53,7 +53,7 @@ class Planner:
     def request(self, index: int, dialogue: Dialogue) -> Request:
         """The first request of a dialogue, and its line: what is sent, and by what the answer is judged."""
         params = self._params
-        system = dialogue.system or self._system
+        system = self._system_of(dialogue)
         if dialogue.user is not None:
             identity = body = self._head(system) + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
             prompt: dict[str, Any] = {"system": system, "user": dialogue.user}
@@ -63,9 +63,8 @@ class Planner:
         else:
             turns = dialogue.turns or ()
             body = self._head(system) + dumps([{"role": "user", "content": turns[0]}]) + b"}"
-            identity = body + dumps(
-                turns
-            )  # later turns hold replies, so what identifies them is what they are made from
+            # later turns hold replies, so what identifies them is what they are made from
+            identity = body + dumps(turns)
             prompt = {"system": system, "turns": turns}
         line = RequestLine(
             dialogue.dialogue_id,
@@ -93,8 +92,12 @@ class Planner:
             {"role": "assistant", "content": completion},
             {"role": "user", "content": dialogue.turns[turn]},
         ]
-        body = self._head(dialogue.system or self._system) + dumps(messages) + b"}"
+        body = self._head(self._system_of(dialogue)) + dumps(messages) + b"}"
         return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
+
+    def _system_of(self, dialogue: Dialogue) -> str | None:
+        """Its own, else that of the experiment; an empty one says that there is none."""
+        return (self._system if dialogue.system is None else dialogue.system) or None
 
     def _head_with(self, system: str | None) -> bytes:
         """How a body begins, up to its messages."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,15 +76,32 @@ def locked(folder: Path) -> Iterator[None]:
             hint="choose another place with --output-dir",
         ) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(folder, fd)
         yield
-    except BlockingIOError as error:
-        raise RunDirectoryError(
-            f"{folder}: another run is writing here",
-            hint="wait for it to end, stop it, or choose another place with --output-dir",
-        ) from error
     finally:
         os.close(fd)
+
+
+def _lock(folder: Path, fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
+    except BlockingIOError as error:
+        raise _in_use(folder) from error
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be locked: {error.strerror}",
+            hint="choose a place on a local disk with --output-dir",
+        ) from error
+    if moved:  # by a run that starts over, after we had opened it
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{folder}: another run is writing here",
+        hint="wait for it to end, stop it, or choose another place with --output-dir",
+    )
 
 
 def move_aside(folder: Path) -> Path | None:
@@ -157,52 +174,57 @@ def _refuse_strays(folder: Path) -> None:
 
 
 def _begin(folder: Path, header: Header) -> Standing:
-    journal_file = LineFile(folder / journal.NAME)
-    journal.begin(journal_file, header)
-    return Standing(
-        requests=LineFile(folder / REQUESTS),
-        journal=journal_file,
-        order=_order(journal_file, folder, first=0),
-        responses_size=0,
-        asked=0,
-        done=bytearray(header.count),
-        notes=[],
-    )
+    with ExitStack() as opened:
+        journal_file = opened.enter_context(LineFile(folder / journal.NAME))
+        journal.begin(journal_file, header)
+        standing = Standing(
+            requests=opened.enter_context(LineFile(folder / REQUESTS)),
+            journal=journal_file,
+            order=_order(journal_file, folder, first=0),
+            responses_size=0,
+            asked=0,
+            done=bytearray(header.count),
+            notes=[],
+        )
+        opened.pop_all()
+    return standing
 
 
 def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
     notes: list[str] = []
-    requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes)
-    responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes)
-    journal_file = LineFile(folder / journal.NAME)
-    done, order, failed, cost, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
-    if end < journal_file.size:
-        notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
-        journal_file.cut(end)
-    missing = done.find(0)
-    if 0 <= missing < laid_out:
-        responses.cut(end_of_line(responses.path, missing))
-        order.close()
-        done, order, failed, cost, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
-    size = responses.size
-    responses.close()
-    return Standing(
-        requests=requests,
-        journal=journal_file,
-        order=order,
-        responses_size=size,
-        asked=asked,
-        done=done,
-        kept=done.count(1),
-        failed=failed,
-        cost=cost,
-        notes=notes,
-    )
+    with ExitStack() as opened:
+        requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
+        file = opened.enter_context(LineFile(folder / journal.NAME))
+        with ExitStack() as meanwhile:
+            responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
+            replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed)
+            if replayed.end < file.size:
+                notes.append(f"{journal.NAME}: cut {file.size - replayed.end} bytes of a torn last line")
+                file.cut(replayed.end)
+            missing = replayed.done.find(0)
+            if 0 <= missing < laid_out:
+                replayed.order.close()
+                responses.cut(end_of_line(responses.path, missing))
+                replayed = _replay(file, header, first=missing, retry_failed=retry_failed)
+        standing = Standing(
+            requests=requests,
+            journal=file,
+            order=replayed.order,
+            responses_size=responses.size,
+            asked=asked,
+            done=replayed.done,
+            kept=replayed.done.count(1),
+            failed=replayed.failed,
+            cost=replayed.cost,
+            notes=notes,
+        )
+        opened.pop_all()
+    return standing
 
 
-def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]:
+def _cut_log(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open a log, without the torn line at its end."""
-    file = LineFile(path)
+    file = opened.enter_context(LineFile(path))
     lines, end = whole_lines(path)
     if lines > most:
         lines, end = most, end_of_line(path, most)
@@ -212,27 +234,37 @@ def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]
     return file, lines
 
 
-def _replay(
-    file: LineFile, header: Header, *, first: int, retry_failed: bool
-) -> tuple[bytearray, Order, int, int, int]:
-    """What is done, where the lines not laid out yet stand, how many failed, what was paid, where the last line ends."""
-    done = bytearray(header.count)
+class _Replayed(msgspec.Struct, kw_only=True):
+    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what was paid, where
+    its last line ends."""
+
+    done: bytearray
+    order: Order
+    end: int
+    failed: int = 0
+    cost: int = 0
+
+
+def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> _Replayed:
     failed: set[int] = set()
-    cost = 0
-    order = _order(file, file.path.parent, first=first)
-    end = journal.header_size(file.path)
-    for place in journal.replay(file.path, count=header.count):
-        end = place.offset + place.size
-        if place.entry.cost_usd:
-            cost += pico(place.entry.cost_usd)
-        if retry_failed and place.entry.type == "error":
-            failed.add(place.entry.index)
-            continue
-        failed.discard(place.entry.index)
-        done[place.entry.index] = 1
-        if place.entry.index >= first:
-            order.note(place.entry.index, offset=place.offset, size=place.size)
-    return done, order, len(failed), cost, end
+    with ExitStack() as opened:
+        order = opened.enter_context(_order(file, file.path.parent, first=first))
+        replayed = _Replayed(done=bytearray(header.count), order=order, end=journal.header_size(file.path))
+        for place in journal.replay(file.path, count=header.count):
+            entry = place.entry
+            replayed.end = place.offset + place.size
+            if entry.cost_usd:
+                replayed.cost += pico(entry.cost_usd)
+            if retry_failed and entry.type == "error":
+                failed.add(entry.index)
+                continue
+            failed.discard(entry.index)
+            replayed.done[entry.index] = 1
+            if entry.index >= first:
+                order.note(entry.index, offset=place.offset, size=place.size)
+        opened.pop_all()
+    replayed.failed = len(failed)
+    return replayed
 
 
 def _order(file: LineFile, folder: Path, *, first: int) -> Order:
@@ -261,10 +293,15 @@ def reopen(folder: Path, header: Header) -> None:
     sync_folder(folder)
 
 
-def finish(folder: Path) -> None:
-    """Only the three files stay. What goes is what the summary, already on disk, stands for."""
+def finish(folder: Path, *, sync: bool = True) -> None:
+    """Only the three files stay. Before the journal goes, what it vouched for is on the device."""
+    if sync:
+        for name in (REQUESTS, RESPONSES):
+            with LineFile(folder / name) as file:
+                file.sync()
     (folder / journal.NAME).unlink()
-    sync_folder(folder)
+    if sync:
+        sync_folder(folder)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

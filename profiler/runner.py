@@ -128,7 +128,7 @@ async def run(
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
         ledger.remove(folder)
-        resume.finish(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,

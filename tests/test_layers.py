@@ -19,13 +19,13 @@ ORDER = (
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
     *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
-    *("linefile", "order", "writer", "pool", "journal", "resume", "ledger"),
+    *("linefile", "order", "writer", "job", "pool", "journal", "resume", "ledger"),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
-    *("table", "progress", "estimate", "runner", "doctor", "commands", "cli"),
+    *("table", "progress", "estimate", "runner", "doctor", "told", "server", "commands", "cli"),
     *("__init__", "__main__"),
 )
 
-SUBPACKAGES = frozenset({"clients"})  # interchangeable implementations: one name in ORDER
+SUBPACKAGES = frozenset({"clients", "server"})  # interchangeable implementations, a program of its own: one name each
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 
 FORBIDDEN = {  # package: packages it must not know

@@ -2,7 +2,7 @@
 
 Without them, records go in completion order straight into one file, in batches of the same size, and nobody syncs it:
 a kill would lose what is in memory, and the log would have no order. All the rest is shared, requests.jsonl too; it is
-`profiler.run.run` with another writer put in its place. Measured is the calling phase, until the last byte is written.
+`profiler.run` with another writer put in its place. Measured is the calling phase, until the last byte is written.
 
 Twice: without latency, where records come in order anyway; and with a latency (log-normal, 1 ms) that mixes the order
 up, with so many workers that the processor is the limit and not the waiting.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from profiler import run, writer
+from profiler import runner, writer
 from profiler.codec import encode_lines
 from profiler.linefile import LineFile
 
@@ -106,7 +106,7 @@ def _seconds(scale: Scale, dataset: Path, *, median_s: float, direct: bool) -> f
 
 def calling(*, dataset: str, output_dir: str, median_s: float, direct: bool) -> float:
     asked = workload.experiment(dataset, concurrency=WORKERS, median_s=median_s, sigma=1.0 if median_s else 0.0)
-    vars(run)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
+    vars(runner)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
     try:
         workload.run_seconds(asked, output_dir=output_dir)
     except Over as over:

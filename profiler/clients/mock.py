@@ -83,9 +83,10 @@ class MockClient:
             await anyio.sleep(latency_s)
         if self._faults:
             self._fail_perhaps(request)
-        return self._reply(request, latency_s)
+        return self.reply(request, latency_s=latency_s)
 
-    def _reply(self, request: Request, latency_s: float) -> Reply:
+    def reply(self, request: Request, *, latency_s: float | None = None) -> Reply:
+        """What is answered, without the waiting and the faults."""
         answer = self._answers.get(request.dialogue.dialogue_id)
         if answer is None:
             completion, stop_reason = self._invent(request)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from profiler.codec import encode
-from profiler.model import Dialogue, Params, Record
+from profiler.model import Dialogue, Params, Record, RequestLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +39,12 @@ def record(index: int, completion: str = "an answer", **fields: Any) -> Record:
     return Record(**{**usual, **fields})
 
 
-def line_of(record: Record) -> bytes:
-    return encode(record) + b"\n"
+def request_line(index: int) -> RequestLine:
+    return RequestLine(f"d{index}", index, "claude-haiku-4-5", None, 64, {"user": f"question {index}"}, f"hash {index}")
+
+
+def line_of(written: Record | RequestLine) -> bytes:
+    return encode(written) + b"\n"
 
 
 @contextmanager
