@@ -147,6 +147,11 @@ def _add_run(commands: Commands) -> None:
         default="auto",
         help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
+    parser.add_argument(
+        "--client",
+        choices=("fast", "sdk", "stream"),
+        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+    )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
     parser.add_argument(
         "--max-cost",

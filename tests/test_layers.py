@@ -40,6 +40,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
+    "httpx2": "comes with the SDK, and only the SDK's own path needs it",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "cli": "a command imports only what it runs, so that --help stays under 100 ms",
