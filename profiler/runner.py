@@ -100,6 +100,9 @@ async def run(
             resume.refuse_other(folder, before.identity, header.identity)
             done = summary.read(folder)
             if not (options.retry_failed and done["counts"].get("error")):
+                if done["run"].get("metrics") != list(experiment.metrics):
+                    done = _count_again(folder, done["run"], experiment, metrics)
+                    tell("the manifest names other metrics: counted again from the logs")
                 return Result(
                     folder=folder,
                     summary=done,
@@ -317,6 +320,15 @@ def _facts(
         "bound_by": bound_by,
         "identity": header.identity,
     }
+
+
+def _count_again(
+    folder: Path, facts: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]
+) -> dict[str, Any]:
+    """The same answers by the metrics that the manifest names now."""
+    result = summary.build(reduce_logs(folder, metrics), {**facts, "metrics": list(experiment.metrics)})
+    summary.write(folder / resume.SUMMARY, result)
+    return result
 
 
 def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict[str, Any]) -> list[str]:

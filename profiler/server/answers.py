@@ -26,6 +26,7 @@ CHARACTERS_PER_DELTA = 24
 THOUGHT = "The question is clear, so I answer it directly."
 SIGNATURE = "bW9jay1zaWduYXR1cmU="
 ENOUGH_TOKENS = 1 << 30
+NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # the mock writes no log
 
 USAGE = {
     "input_tokens": 0,
@@ -108,7 +109,7 @@ class Answers:
                 dialogue=dialogue,
                 params=Params(model=prompt.model, max_tokens=max_tokens, temperature=temperature),
                 body=prompt.content(),
-                line=RequestLine(dialogue.dialogue_id, 0, prompt.model, temperature, max_tokens, {}, ""),
+                line=NO_LINE,
                 turn=prompt.turn if dialogue.turns is not None or not self.knows(dialogue) else 0,
             )
         )
