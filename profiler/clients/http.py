@@ -10,151 +10,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import zlib
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from profiler.errors import CallError
+from profiler.clients.connection import Answer, Connection, lost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from profiler.clients.proxy import Proxy
 
-LARGEST_REPLY = 64 << 20
 LONGEST_HEAD = 64 << 10  # of a proxy's answer
 IDLE_S = 50.0  # shorter than what servers and their balancers allow
 CLOSING_S = 2.0
 KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5))  # long calls are silent for minutes
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-def lost(reason: str) -> CallError:
-    return CallError("connection", reason, retryable=True)
-
-
-class Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
-
-    def __init__(self, pool: Http) -> None:
-        self.reusable = False
-        self.idle_since = 0.0
-        self._pool = pool
-        self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
-        self._parser: HttpResponseParser | None = None
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._received = 0
-        self._complete = False
-
-    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Answer]:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise lost("the connection was closed before the request was sent")
-        self._waiter = waiter = self._pool.loop.create_future()
-        self._parser = HttpResponseParser(self)
-        self._headers, self._body, self._received, self._complete = {}, [], 0, False
-        self.reusable = False
-        transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
-        return waiter
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of a class of their own
-        self._pool.opened(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self._waiter is None or self._parser is None:
-            self.abort()  # nothing was asked: a server that says good-bye, or one out of step
-            return
-        self._received += len(data)
-        if self._received > LARGEST_REPLY:
-            self._fail(CallError("too_large_reply", f"the reply is longer than {LARGEST_REPLY >> 20} MiB"))
-            return
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            if not self._complete:
-                self._fail(lost(f"the reply is not HTTP: {error}"))
-                return
-            self.reusable = False
-        if self._complete:
-            self._finish()
-
-    @property
-    def usable(self) -> bool:
-        """Whether it can take another request: kept alive by the last one, and not closing since."""
-        return self.reusable and self._transport is not None and not self._transport.is_closing()
-
-    def eof_received(self) -> None:
-        """A body without a length ends here; any other is cut off, which `connection_lost` tells."""
-        if self._waiter is not None and self._ends_with_connection():
-            self._complete, self.reusable = True, False
-            self._finish()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.reusable = False
-        self._pool.lost(self)
-        if self._waiter is not None:
-            when = "in the middle of the reply" if self._received else "before the reply"
-            self._fail(lost(f"the connection was {'reset' if exc else 'closed'} {when}"))
-
-    # what the parser calls
-
-    def on_message_begin(self) -> None:
-        self._headers, self._body = {}, []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        parser = self._parser
-        if parser is not None and parser.get_status_code() >= 200:  # before it come words such as "103 Early Hints"
-            self._complete = True
-            self.reusable = parser.should_keep_alive()
-
-    def _ends_with_connection(self) -> bool:
-        headers = self._headers
-        return bool(headers) and "content-length" not in headers and "transfer-encoding" not in headers
-
-    def _finish(self) -> None:
-        parser, waiter = self._parser, self._waiter
-        self._parser = self._waiter = None
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        if not self.reusable:
-            self.abort()
-        if parser is None or waiter is None or waiter.done():
-            return
-        encoding = self._headers.get("content-encoding")
-        if encoding is not None:
-            try:
-                body = inflated(body, encoding)
-            except CallError as error:
-                waiter.set_exception(error)
-                return
-        waiter.set_result(Answer(parser.get_status_code(), self._headers, body))
-
-    def _fail(self, error: CallError) -> None:
-        waiter, self._waiter, self._parser = self._waiter, None, None
-        self.reusable = False
-        self.abort()
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
 
 
 class Tunnel(asyncio.Protocol):
@@ -272,8 +141,7 @@ def _connect_request(host: str, port: int, proxy: Proxy) -> bytes:
 
 
 def _keep_alive(connection: Connection) -> None:
-    transport = connection._transport  # noqa: SLF001 (same module)
-    found = transport.get_extra_info("socket") if transport is not None else None
+    found = connection.socket
     if found is None:
         return
     found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -286,19 +154,3 @@ def _reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted ({error.verify_message}); SSL_CERT_FILE names the ones that are"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def inflated(body: bytes, encoding: str) -> bytes:
-    """A body that came compressed although nobody asked for it."""
-    if encoding == "identity":
-        return body
-    if encoding not in {"gzip", "deflate"}:
-        raise lost(f"the reply is encoded as {encoding!r}, which was not asked for")
-    try:
-        unpacker = zlib.decompressobj(wbits=47)
-        plain = unpacker.decompress(body, LARGEST_REPLY)
-    except zlib.error as error:
-        raise lost(f"the reply does not unpack: {error}") from error
-    if unpacker.unconsumed_tail:
-        raise CallError("too_large_reply", f"the reply is longer than {LARGEST_REPLY >> 20} MiB")
-    return plain

@@ -32,6 +32,7 @@ class FastClient:
             status, headers, body = await self._http.post(endpoint.head(request.params.api_version), request.body)
         except CallError as error:
             error.message = endpoint.redact(error.message)
+            error.args = (error.message,)
             raise
         if status != 200:
             raise failure_of(status, headers, body, redact=endpoint.redact)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from profiler.clients.connection import lost
 from profiler.clients.failures import bad_reply, failure_in_stream, failure_of, shortened
-from profiler.clients.http import lost
 from profiler.clients.wire import NotAMessage, reply_of
 from profiler.codec import dumps, loads
 from profiler.errors import CallError, UsageError

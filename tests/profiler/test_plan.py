@@ -68,9 +68,11 @@ def test_all_settings_come_from_the_experiment() -> None:
         "stop_sequences": ("x",),
         "thinking": {"type": "disabled"},
         "effort": "low",
+        "cache": CacheSettings(ttl="1h"),
+        "api_version": "2025-01-01",
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
-    assert params_of(experiment) == Params(**settings, api_version="2023-06-01")
+    assert params_of(experiment) == Params(**settings)
     assert set(settings) == set(Params.__struct_fields__)
 
 

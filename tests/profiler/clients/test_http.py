@@ -212,7 +212,7 @@ async def test_a_broken_connection_is_a_failure_that_may_pass(lane: Lane, case: 
 
 
 async def test_a_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiler.clients.http.LARGEST_REPLY", 1 << 20)
+    monkeypatch.setattr("profiler.clients.connection.LARGEST_REPLY", 1 << 20)
     async with serving(lambda _: http(200, b"x" * (2 << 20))) as server:
         found = await failed("fast", server)
 
@@ -220,7 +220,7 @@ async def test_a_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_packed_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiler.clients.http.LARGEST_REPLY", 1 << 20)
+    monkeypatch.setattr("profiler.clients.connection.LARGEST_REPLY", 1 << 20)
     async with serving(lambda _: http(200, gzip.compress(b"x" * (2 << 20)), content_encoding="gzip")) as server:
         assert (await failed("fast", server)).kind == "too_large_reply"
 
