@@ -72,9 +72,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine.", allow_abbrev=False)
     parser.add_argument("--only", action="extend", nargs="+", metavar="GLOB", help="only scenarios of such names")
     parser.add_argument("--quick", action="store_true", help="sizes that only show that everything works")
-    parser.add_argument("--runs", type=int, metavar="N", help="measure each side N times (default: 3)")
+    parser.add_argument("--runs", type=_at_least_one, metavar="N", help="measure each side N times (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return number
 
 
 if __name__ == "__main__":

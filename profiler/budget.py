@@ -37,7 +37,7 @@ class Budget:
         self.maybe = maybe
         self.reserved = 0
         self._ceiling = Ceiling(card)
-        self._freed = anyio.Event()
+        self._freed: anyio.Event | None = None  # made by who waits: an event for every call costs more than the sums
 
     @property
     def committed(self) -> int:
@@ -86,6 +86,8 @@ class Budget:
 
     async def freed(self) -> None:
         """Until the next hold is settled."""
+        if self._freed is None:
+            self._freed = anyio.Event()
         await self._freed.wait()
 
     def worst(self, request: Request) -> int:
@@ -105,9 +107,9 @@ class Budget:
     def release(self, hold: int) -> None:
         """This call was never made, or is known not to have been billed."""
         self.reserved -= hold
-        if self.cap is not None:
-            freed, self._freed = self._freed, anyio.Event()
-            freed.set()
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
 
 
 def usd(amount: int) -> str:
@@ -127,9 +129,8 @@ def prompt_bound(request: Request, *, window: int | None = None) -> int:
     size = len(request.body)
     if request.dialogue.messages is None:
         return size
-    blocks = (
-        block for message in request.messages if isinstance(message["content"], list) for block in message["content"]
-    )
+    contents = (message.content for message in request.dialogue.messages)
+    blocks = (block for content in contents if not isinstance(content, str) for block in content)
     return size + _media(blocks, window=window or LARGEST_WINDOW)
 
 

@@ -150,6 +150,11 @@ def _add_run(commands: Commands) -> None:
         default="auto",
         help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
+    parser.add_argument(
+        "--client",
+        choices=("fast", "sdk", "stream"),
+        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+    )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
     parser.add_argument(
         "--max-cost",
@@ -296,16 +301,6 @@ def _add_output(parser: Parser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return number
-
-
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -337,7 +332,7 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> float:
-    return _number(text, least=1e-3, most=1e6, expected="a number above 0")
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
 
 
 def _share(text: str) -> float:

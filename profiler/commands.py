@@ -62,6 +62,7 @@ def _run_one(
     options = Options(
         output_dir=Path(args.output_dir),
         mode=mode,
+        lane=args.client,
         manifest_sha256=manifest.sha256,
         search_path=manifest.path.parent,
         limit=args.limit,

@@ -120,7 +120,11 @@ class Interrupted(ProfilerError):
 
 
 class CallError(Exception):
-    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool."""
+    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
+
+    `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
+    `limits`: what the provider said about its limits while it refused.
+    """
 
     def __init__(
         self,
@@ -132,6 +136,7 @@ class CallError(Exception):
         retryable: bool = False,
         retry_after_s: float | None = None,
         fatal: bool = False,
+        ramp: bool = False,
         limits: RateHeaders | None = None,
     ) -> None:
         super().__init__(message)
@@ -142,4 +147,5 @@ class CallError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.fatal = fatal
+        self.ramp = ramp
         self.limits = limits

@@ -155,10 +155,10 @@ def end(folder: Path, budget: Budget, *, recorded: int) -> None:
 def _unfinished(experiment: Experiment, standing: Standing) -> Iterator[Request]:
     """The dialogues whose requests stand in the log without an answer in the journal."""
     planner = Planner(params_of(experiment), system=experiment.system)
-    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
-    for index, dialogue in zip(range(standing.first, standing.asked), dialogues, strict=False):
-        if not standing.done[index]:
-            yield planner.request(index, dialogue)
+    with dataset.reading(experiment.dataset_path, start=standing.first) as dialogues:
+        for index, dialogue in zip(range(standing.first, standing.asked), dialogues, strict=False):
+            if not standing.done[index]:
+                yield planner.request(index, dialogue)
 
 
 def facts(budget: Budget | None) -> dict[str, Any]:

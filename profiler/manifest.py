@@ -51,10 +51,12 @@ SNAPSHOT_FIELDS = (
     "stop_sequences",
     "thinking",
     "effort",
+    "cache",
     "log_schema_version",
     "output_fields",
     "base_url",
     "api_version",
+    "provider",
     "client",
     "mock",
 )

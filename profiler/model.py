@@ -7,9 +7,10 @@ garbage collector need not look at them. Knows nothing of files.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 Mode = Literal["mock", "live"]
 RecordType = Literal["answer", "refusal", "truncated", "error"]
@@ -35,6 +36,21 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unkno
     metadata: dict[str, Any] = {}
 
 
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which parts of a prompt the provider may keep for later requests."""
+
+    system: Annotated[bool, Meta(description="Whether the system prompt ends a cached part.")] = True
+    messages: Annotated[
+        bool, Meta(description="Whether the newest message ends one too, for conversations of many turns.")
+    ] = False
+    ttl: Annotated[Literal["5m", "1h"], Meta(description="How long it is kept; 1h costs more to write.")] = "5m"
+
+    @property
+    def control(self) -> dict[str, str]:
+        """The mark as it is sent."""
+        return {"type": "ephemeral", "ttl": self.ttl}
+
+
 class Params(msgspec.Struct, frozen=True, kw_only=True):
     """What all requests of an experiment share; only what the manifest sets is sent."""
 
@@ -46,6 +62,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     stop_sequences: tuple[str, ...] = ()
     thinking: dict[str, Any] | None = None
     effort: str | None = None
+    cache: CacheSettings | None = None
+    api_version: str | None = None
 
 
 class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -66,6 +84,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    api_version: str | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):

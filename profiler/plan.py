@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from profiler.settings import Experiment
 
 SYSTEMS_REMEMBERED = 256
+SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
 
 
 def params_of(experiment: Experiment) -> Params:
@@ -35,7 +37,15 @@ def params_of(experiment: Experiment) -> Params:
         stop_sequences=experiment.stop_sequences,
         thinking=experiment.thinking,
         effort=experiment.effort,
+        cache=experiment.cache,
+        api_version=experiment.api_version or _pinned_version(experiment),
     )
+
+
+def _pinned_version(experiment: Experiment) -> str | None:
+    """The API version that sampling parameters need; None leaves the choice to the SDK."""
+    sampled = any(getattr(experiment, name) is not None for name in SAMPLING)
+    return SAMPLING_API_VERSION if sampled else None
 
 
 class Planner:
@@ -78,6 +88,7 @@ class Planner:
             dialogue.expect_refusal,
             dialogue.tags,
             dialogue.metadata,
+            params.api_version,
         )
         return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
 
@@ -103,7 +114,11 @@ class Planner:
         """How a body begins, up to its messages."""
         if system is None:
             return self._settings + b',"messages":'
-        return b'%b,"system":%b,"messages":' % (self._settings, dumps(system))
+        cache = self._params.cache
+        blocks: Any = system
+        if cache is not None and cache.system:
+            blocks = [{"type": "text", "text": system, "cache_control": cache.control}]
+        return b'%b,"system":%b,"messages":' % (self._settings, dumps(blocks))
 
 
 def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
@@ -113,11 +128,13 @@ def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 def _wire_settings(params: Params) -> dict[str, Any]:
     """Only what the manifest sets: models differ in what they refuse, so nothing is sent by default."""
     settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
-    for name in ("temperature", "top_p", "top_k", "thinking"):
+    for name in (*SAMPLING, "thinking"):
         if (value := getattr(params, name)) is not None:
             settings[name] = value
     if params.stop_sequences:
         settings["stop_sequences"] = params.stop_sequences
     if params.effort is not None:
         settings["output_config"] = {"effort": params.effort}
+    if params.cache is not None and params.cache.messages:
+        settings["cache_control"] = params.cache.control  # the provider marks the newest message that can be
     return settings

@@ -15,11 +15,10 @@ import anyio
 import msgspec
 
 from profiler import retry
-from profiler.classify import classify
 from profiler.errors import CallError, ProfilerError, ProviderFailed
-from profiler.gate import Draw
+from profiler.job import Job, micro, record_failure, record_reply, sum_usage
 from profiler.limits import Slots
-from profiler.model import Failure, Record, Reply, Request
+from profiler.model import Reply, Request
 from profiler.pace import Pace
 from profiler.prices import dollars
 
@@ -38,25 +37,6 @@ if TYPE_CHECKING:
 BACKING_OFF_PER_SLOT = 4
 HOPELESS_AFTER = 5
 PUSH_BACKS = ("rate_limited", "overloaded")
-
-
-class Job(msgspec.Struct, kw_only=True):
-    """One dialogue on its way: the request it is at, and what it has cost so far."""
-
-    request: Request
-    started: float
-    give_up_at: float = math.inf
-    called: float = 0.0
-    client_s: float = 0.0
-    attempts: int = 0
-    tries: int = 0
-    wait_s: float = 0.0
-    draw: Draw | None = None
-    replies: tuple[str, ...] = ()
-    usage: dict[str, int] | None = None
-    hold: int | None = None
-    cost: int | None = None
-    maybe_billed: bool = False
 
 
 class Seat:
@@ -258,10 +238,12 @@ class Pool:
             job.maybe_billed |= self._budget.fail(job.hold, error)
             job.hold = None
 
-    def _recorded(self, cost: int) -> float:
+    def _cost_of(self, job: Job) -> float | None:
         """What a record says of its price; the sum of it is what the journal shows."""
-        self.recorded_cost += cost
-        return dollars(cost)
+        if job.cost is None or job.maybe_billed:
+            return None
+        self.recorded_cost += job.cost
+        return dollars(job.cost)
 
     def _begin_call(self, seat: Seat, job: Job) -> None:
         now = time.monotonic() if job.attempts or self._gate is not None else job.started
@@ -292,29 +274,12 @@ class Pool:
             self._pay(job, self._budget, reply.usage)
         if dialogue.turns is not None:
             job.replies += (reply.completion,)
-            job.usage = _sum_usage(job.usage, reply.usage)
+            job.usage = sum_usage(job.usage, reply.usage)
             following = self._planner.next_turn(request, reply.completion)
             if following is not None:
                 job.request = following
                 return job
-        self._writer.put(
-            Record(
-                dialogue.dialogue_id,
-                request.index,
-                reply.completion,
-                classify(reply.completion, reply.stop_reason, reply.metadata),
-                reply.stop_reason,
-                reply.model,
-                job.usage or reply.usage,
-                _micro(job.client_s),
-                self._queue_s(job),
-                job.attempts,
-                reply.request_id,
-                None if job.cost is None else self._recorded(job.cost),
-                None,  # error
-                job.replies or msgspec.UNSET,
-            )
-        )
+        self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job), cost_usd=self._cost_of(job)))
         return None
 
     def _learn(self, job: Job, reply: Reply) -> None:
@@ -324,8 +289,8 @@ class Pool:
             cached = usage.get("cache_creation_input_tokens") or 0
             gate.settle(
                 job.draw,
-                input_tokens=usage.get("input_tokens", 0) + cached,
-                output_tokens=usage.get("output_tokens", 0),
+                input_tokens=(usage.get("input_tokens") or 0) + cached,
+                output_tokens=usage.get("output_tokens") or 0,
                 sent=len(job.request.body),
             )
             if reply.limits is not None:
@@ -385,25 +350,7 @@ class Pool:
     def _give_up(self, job: Job, error: CallError) -> None:
         self._stop_if_hopeless(error)
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        request = job.request
-        self._writer.put(
-            Record(
-                dialogue_id=request.dialogue.dialogue_id,
-                index=request.index,
-                completion=None,
-                type="error",
-                stop_reason=None,
-                model=None,
-                usage=job.usage,
-                latency_s=_micro(job.client_s),
-                queue_s=self._queue_s(job),
-                attempts=job.attempts,
-                request_id=error.request_id,
-                cost_usd=None if job.maybe_billed or job.cost is None else self._recorded(job.cost),
-                error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
-                replies=job.replies or msgspec.UNSET,
-            )
-        )
+        self._writer.put(record_failure(job, error, queue_s=self._queue_s(job), cost_usd=self._cost_of(job)))
 
     def _stop_if_hopeless(self, error: CallError) -> None:
         """The same refusal for all of the first calls is not about the dialogues: stop before the rest is spent."""
@@ -420,7 +367,7 @@ class Pool:
 
     def _queue_s(self, job: Job) -> float:
         """What the dialogue waited outside the client: for its slot and between its tries."""
-        return _micro(max(0.0, time.monotonic() - job.started - job.client_s)) if self._timed else 0.0
+        return micro(max(0.0, time.monotonic() - job.started - job.client_s)) if self._timed else 0.0
 
     async def _back_off(self, job: Job) -> None:
         """Wait before a retry, with the slot free for others unless too many wait already."""
@@ -452,16 +399,3 @@ class Pool:
             with anyio.move_on_after(self._next_look - now):
                 await self._look_sooner.wait()
             self._look_sooner = anyio.Event()
-
-
-def _micro(seconds: float) -> float:
-    """Whole microseconds; most of what the mock does takes none, and rounding would cost more than it."""
-    return round(seconds, 6) if seconds else 0.0
-
-
-def _sum_usage(total: dict[str, int] | None, usage: dict[str, int]) -> dict[str, int]:
-    total = dict(total or {})
-    for name, value in usage.items():
-        if type(value) is int:
-            total[name] = total.get(name, 0) + value
-    return total

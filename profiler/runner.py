@@ -7,10 +7,12 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import platform
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +21,7 @@ import anyio
 import msgspec
 
 from profiler import __version__, dataset, journal, ledger, own, resume, summary
-from profiler.clients import MockClient
+from profiler.clients import Lane, open_client
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
 from profiler.gate import Gate
 from profiler.journal import Header
@@ -33,7 +35,7 @@ from profiler.reduce import reduce_logs
 from profiler.writer import Fsync, OrderedLog, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from profiler.budget import Budget
     from profiler.clients import Client
@@ -50,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     output_dir: Path = Path("runs")
     mode: Mode = "mock"
+    lane: Lane | None = None
     manifest_sha256: str | None = None
     search_path: Path | None = None
     limit: int | None = None
@@ -111,21 +114,23 @@ async def run(
             if card is not None:
                 ledger.carry_over(folder, done)
             resume.reopen(folder, header)
-        client = client or _client(experiment, search_path=options.search_path)
-        standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
-        try:
-            billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
-            resumed = {"kept": standing.kept, "maybe_billed": billed}
-            _tell_standing(standing, header, resumed, tell=tell)
-            budget = None
-            if card is not None:
-                reopened = before is not None and before.complete
-                budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened)
-            bound_by = await _answer_all(
-                experiment, header, standing, options=options, client=client, watch=watch, budget=budget
-            )
-        finally:
-            standing.close()
+        async with _client(experiment, client, options=options, tell=tell) as asked:
+            standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
+            try:
+                billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
+                resumed = {"kept": standing.kept, "maybe_billed": billed}
+                _tell_standing(standing, header, resumed, tell=tell)
+                budget = None
+                if card is not None:
+                    reopened = before is not None and before.complete
+                    budget = ledger.begin(
+                        folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened
+                    )
+                bound_by = await _answer_all(
+                    experiment, header, standing, options=options, client=asked, watch=watch, budget=budget
+                )
+            finally:
+                standing.close()
         reduction = reduce_logs(folder, metrics)
         facts = _facts(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
@@ -156,7 +161,15 @@ def run_sync(
             "run_sync cannot be used while an event loop is running, as it is in a notebook",
             hint="write `await profiler.run(experiment)` instead",
         )
-    return anyio.run(lambda: run(experiment, options=options, client=client, watch=watch, note=note))
+    return anyio.run(
+        lambda: run(experiment, options=options, client=client, watch=watch, note=note),
+        backend_options=_loop_options(options.mode),
+    )
+
+
+def _loop_options(mode: Mode) -> dict[str, bool]:
+    """uvloop halves what a live call costs; a mock run hardly touches the loop, and importing it takes time."""
+    return {"use_uvloop": mode == "live" and importlib.util.find_spec("uvloop") is not None}
 
 
 def _loop_is_running() -> bool:
@@ -210,13 +223,13 @@ async def _answer_all(
         writer=writer,
         budget=budget,
     )
-    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
-    requests = planner.plan(dialogues, first=standing.first)
     folder = standing.journal.path.parent
     with (
         ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        dataset.reading(experiment.dataset_path, start=standing.first) as dialogues,
         _one_error(),
     ):
+        requests = planner.plan(dialogues, first=standing.first)
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -325,14 +338,28 @@ def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict
     return summary.check_thresholds(result, bounds)
 
 
-def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
-    if experiment.client is None:
-        return MockClient(experiment.mock)
-    make = own.load(experiment.client, key="client", search_path=search_path)
+@asynccontextmanager
+async def _client(
+    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+) -> AsyncIterator[Client]:
+    """The client that was given, or the one that the manifest names, or the one that the mode means."""
+    if given is not None:
+        yield given
+    elif experiment.client is not None:
+        yield _own_client(experiment, experiment.client, search_path=options.search_path)
+    else:
+        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
+            if options.mode == "live":
+                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            yield client
+
+
+def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
+    make = own.load(name, key="client", search_path=search_path)
     client = make(experiment) if callable(make) else None
     if not callable(getattr(client, "complete", None)):
         raise UsageError(
-            f"client: {experiment.client!r} made {client!r}, which has no complete method",
+            f"client: {name!r} made {client!r}, which has no complete method",
             hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
         )
     return cast("Client", client)

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from profiler.model import CacheSettings
+
 BUILTIN_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
@@ -169,6 +171,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     effort: Annotated[
         Literal["low", "medium", "high", "xhigh", "max"] | None, Meta(description="How much work the model puts in.")
     ] = None
+    cache: Annotated[CacheSettings | None, Meta(description="Prompt caching; nothing is marked when not set.")] = None
     log_schema_version: Annotated[Literal[1], Meta(description="Version of the log format; 1 is the only one.")] = 1
     output_fields: Annotated[
         tuple[OutputField, ...] | None,
@@ -192,6 +195,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mock: Annotated[MockSettings, Meta(description="How the deterministic mock answers.")] = MockSettings()
     base_url: Annotated[Url | None, Meta(description="Another address of the API.")] = None
     api_version: Annotated[ApiVersion | None, Meta(description="Value of the anthropic-version header.")] = None
+    provider: Annotated[
+        Literal["anthropic", "bedrock", "vertex", "foundry"],
+        Meta(description="Who serves the model; all but anthropic go through the SDK and its own credentials."),
+    ] = "anthropic"
     client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
 
     def bounds(self) -> dict[str, Bounds]:
@@ -201,5 +208,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         }
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"rate_limits": RateLimits, "retry": Retry, "mock": MockSettings}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "rate_limits": RateLimits,
+    "retry": Retry,
+    "mock": MockSettings,
+    "cache": CacheSettings,
+}
 REQUIRED = ("experiment_id", "model", "max_tokens", "dataset_path")

@@ -19,7 +19,7 @@ ORDER = (
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
     *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
-    *("linefile", "order", "writer", "pool", "journal", "resume", "ledger"),
+    *("linefile", "order", "writer", "job", "pool", "journal", "resume", "ledger"),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
     *("table", "progress", "estimate", "runner", "doctor", "told", "server", "commands", "cli"),
     *("__init__", "__main__"),
@@ -40,6 +40,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
+    "httpx2": "comes with the SDK, and only the SDK's own path needs it",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "cli": "a command imports only what it runs, so that --help stays under 100 ms",

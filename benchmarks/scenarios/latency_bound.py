@@ -23,7 +23,7 @@ LATENCY_S = 0.05
 
 
 def measure(scale: Scale) -> list[Figure]:
-    rounds = scale.pick(80, quick=2)
+    rounds = scale.pick(60, quick=2)
     return [_of_limit(scale, workers, rounds=rounds) for workers in (1_000, 100)]
 
 

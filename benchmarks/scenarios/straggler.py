@@ -26,7 +26,7 @@ SIGMA = 1.0
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(25_000, quick=500)
+    count = scale.pick(20_000, quick=500)
     dataset = workload.dialogues(scale, count)
     stalled, plain = alternate(
         scale.runs,

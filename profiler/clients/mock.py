@@ -66,6 +66,8 @@ def load_answers(path: Path) -> dict[str, Answer]:
 class MockClient:
     """Answers like a provider, deterministically."""
 
+    describes = "the deterministic mock"
+
     def __init__(self, settings: MockSettings) -> None:
         self._answers: Mapping[str, Answer] = {}
         if settings.responses_path is not None:

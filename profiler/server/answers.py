@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from profiler import dataset
 from profiler.clients import MockClient
 from profiler.codec import dumps
-from profiler.model import Dialogue, Params, Reply, Request
+from profiler.model import Dialogue, Params, Reply, Request, RequestLine
 from profiler.server.messages import NewMessage, text_of
 from profiler.settings import MockSettings
 
@@ -26,6 +26,7 @@ CHARACTERS_PER_DELTA = 24
 THOUGHT = "The question is clear, so I answer it directly."
 SIGNATURE = "bW9jay1zaWduYXR1cmU="
 ENOUGH_TOKENS = 1 << 30
+NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # the mock writes no log
 
 USAGE = {
     "input_tokens": 0,
@@ -107,9 +108,8 @@ class Answers:
                 index=0,
                 dialogue=dialogue,
                 params=Params(model=prompt.model, max_tokens=max_tokens, temperature=temperature),
-                messages=tuple({"role": said.role, "content": said.content} for said in prompt.messages),
                 body=prompt.content(),
-                line=b"",
+                line=NO_LINE,
                 turn=prompt.turn if dialogue.turns is not None or not self.knows(dialogue) else 0,
             )
         )

@@ -59,8 +59,8 @@ class Prompt(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def content(self) -> bytes:
         """All that costs input tokens, and nothing that differs between two ways to send it."""
-        said = [(each.role, each.content) for each in self.messages]
-        return encode((self.system, said, self.tools) if self.tools else (self.system, said))
+        counted = {"system": self.system, "messages": self.messages}
+        return encode({**counted, "tools": self.tools} if self.tools else counted)
 
 
 class NewMessage(Prompt, kw_only=True, forbid_unknown_fields=True):

@@ -112,6 +112,10 @@ def test_a_name_that_no_scenario_has_is_refused() -> None:
     assert "there are start_up, " in ended.stderr
 
 
+def test_nothing_is_measured_no_times() -> None:
+    assert benchmarks("--runs", "0").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("figure", "met"),
     [

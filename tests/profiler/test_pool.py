@@ -261,7 +261,7 @@ async def test_turns_are_asked_one_after_the_other_and_counted_together() -> Non
     assert bench.client.calls[2].messages[3] == {"role": "assistant", "content": "reply 2"}
     assert (record.completion, record.replies) == ("reply 3", ("reply 1", "reply 2", "reply 3"))
     assert record.usage == {"input_tokens": 60, "thinking_tokens": 6}
-    assert record.attempts == 3
+    assert record.attempts == 1
 
 
 async def test_a_dialogue_that_fails_half_way_keeps_what_it_got() -> None:
@@ -275,7 +275,7 @@ async def test_a_dialogue_that_fails_half_way_keeps_what_it_got() -> None:
     assert record.usage == {"input_tokens": 1}
     assert record.error is not None
     assert (record.error.type, record.error.status, record.error.request_id) == ("invalid_request", 400, "req_2")
-    assert (record.request_id, record.attempts) == ("req_2", 2)
+    assert (record.request_id, record.attempts) == ("req_2", 1)
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

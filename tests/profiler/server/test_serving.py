@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import anyio
@@ -20,16 +22,17 @@ def question(number: int, **changes: Any) -> dict[str, Any]:
     return {**ASKED, "messages": [{"role": "user", "content": f"Question {number}"}], **changes}
 
 
-def text_of(answer: Answer) -> str:
-    text: str = answer.json["content"][0]["text"]
-    return text
+def answers(answer: Answer, body: dict[str, Any]) -> bool:
+    """Whether this is the answer to that body: the id of a message is made from the bytes it answers."""
+    digest = sha256(json.dumps(body).encode()).hexdigest()
+    return bool(answer.json["id"] == f"msg_{digest[:24]}")
 
 
 async def test_one_connection_serves_many_requests() -> None:
     async with MockServer() as server, connect(server) as line:
         for number in range(5):
             await line.send(post(question(number)))
-            assert text_of(await line.answer()) == f"You asked: Question {number}"
+            assert answers(await line.answer(), question(number))
 
         assert server.stats["connections"]["opened"] == 1
 
@@ -38,9 +41,8 @@ async def test_one_connection_serves_many_requests() -> None:
 async def test_requests_that_come_together_are_answered_in_order(latency_s: float) -> None:
     async with MockServer(ServerSettings(latency_s=latency_s)) as server, connect(server) as line:
         await line.send(b"".join(post(question(number)) for number in range(20)))
-        said = [text_of(await line.answer()) for _ in range(20)]
-
-    assert said == [f"You asked: Question {number}" for number in range(20)]
+        for number in range(20):
+            assert answers(await line.answer(), question(number))
 
 
 async def test_more_than_may_wait_is_read_later_and_lost_never() -> None:
@@ -51,9 +53,8 @@ async def test_more_than_may_wait_is_read_later_and_lost_never() -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(line.send, b"".join(map(post, large)))
-        said = [text_of(await line.answer()) for _ in range(5)]
-
-    assert said == [f"You asked: Question {number}" for number in range(5)]
+        for body in large:
+            assert answers(await line.answer(), body)
 
 
 async def test_a_client_that_does_not_read_is_answered_when_it_does() -> None:
