@@ -68,12 +68,32 @@ def test_all_settings_come_from_the_experiment() -> None:
         "stop_sequences": ("x",),
         "thinking": {"type": "disabled"},
         "effort": "low",
-        "cache": CacheSettings(ttl="1h"),
-        "api_version": "2025-01-01",
+        "cache": CacheSettings(),
+        "api_version": "2026-01-02",
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
-    assert params_of(experiment) == Params(**settings)
+    assert params_of(experiment) == Params(**settings, api_version="2023-06-01")
     assert set(settings) == set(Params.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("temperature", "2023-06-01"), ("top_k", "2023-06-01"), ("effort", None)]
+)
+def test_sampling_parameters_pin_the_version_that_takes_them(name: str, version: str | None) -> None:
+    values: dict[str, Any] = {"temperature": 0.0, "top_k": 1, "effort": "low"}
+    fields = {name: values[name]}
+    experiment = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), **fields)
+    assert params_of(experiment).api_version == version
+
+
+def test_what_is_cached_is_marked_where_the_provider_looks_for_it() -> None:
+    planner = Planner(Params(model="m", max_tokens=1, cache=CacheSettings(system=True, messages=True)), system="long")
+    control = CacheSettings().control
+    sent = body(asked(planner, user="q"))
+    assert sent["system"] == [{"type": "text", "text": "long", "cache_control": control}]
+    assert sent["cache_control"] == control
+    plain = Planner(Params(model="m", max_tokens=1, cache=CacheSettings(system=False, messages=False)), system="long")
+    assert body(asked(plain, user="q")) == {"model": "m", "max_tokens": 1, "system": "long", "messages": [user("q")]}
 
 
 @given(text=TEXT, system=TEXT, fact=TEXT)
