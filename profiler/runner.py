@@ -163,13 +163,15 @@ def run_sync(
         )
     return anyio.run(
         lambda: run(experiment, options=options, client=client, watch=watch, note=note),
-        backend_options=_loop_options(options.mode),
+        backend_options=_loop_options(experiment, options),
     )
 
 
-def _loop_options(mode: Mode) -> dict[str, bool]:
-    """uvloop halves what a live call costs; a mock run hardly touches the loop, and importing it takes time."""
-    return {"use_uvloop": mode == "live" and importlib.util.find_spec("uvloop") is not None}
+def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
+    """uvloop halves what a call that waits costs; one that does not wait hardly touches the loop, and importing
+    uvloop takes time."""
+    waits = options.mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
+    return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
 
 def _loop_is_running() -> bool:

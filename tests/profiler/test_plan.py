@@ -72,7 +72,7 @@ def test_all_settings_come_from_the_experiment() -> None:
         "api_version": "2026-01-02",
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
-    assert params_of(experiment) == Params(**settings)
+    assert params_of(experiment) == Params(**settings, api_version="2023-06-01")
     assert set(settings) == set(Params.__struct_fields__)
 
 
@@ -221,3 +221,40 @@ def test_nothing_is_read_ahead_of_what_is_asked_for() -> None:
     planned = Planner(PARAMS).plan(read)
     next(planned)
     assert next(read).dialogue_id == "d1"
+
+
+def planned(**settings: Any) -> Request:
+    given = {"experiment_id": "e", "model": "m", "max_tokens": 8, "dataset_path": Path("d.json"), "system": "brief"}
+    return asked(Planner(params_of(Experiment(**{**given, **settings})), system="brief"))
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0.0}, {"top_p": 0.5}, {"top_k": 1}])
+def test_sampling_parameters_pin_the_api_version_and_the_log_says_so(sampling: dict[str, Any]) -> None:
+    request = planned(**sampling)
+
+    assert (request.params.api_version, line(request)["api_version"]) == ("2023-06-01", "2023-06-01")
+
+
+def test_without_sampling_parameters_no_api_version_is_pinned() -> None:
+    assert "api_version" not in line(planned())
+
+
+def test_an_api_version_of_the_manifest_stands() -> None:
+    assert planned(temperature=0.5, api_version="2026-10-21").params.api_version == "2026-10-21"
+
+
+def test_caching_marks_the_system_prompt() -> None:
+    marked = {"type": "text", "text": "brief", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    found = body(planned(cache=CacheSettings(ttl="1h")))
+
+    assert (found["system"], found.get("cache_control")) == ([marked], None)
+
+
+def test_caching_of_messages_leaves_the_mark_to_the_provider() -> None:
+    found = body(planned(cache=CacheSettings(system=False, messages=True)))
+
+    assert (found["system"], found["cache_control"]) == ("brief", {"type": "ephemeral", "ttl": "5m"})
+
+
+def test_caching_does_not_change_what_the_log_says_of_the_prompt() -> None:
+    assert line(planned(cache=CacheSettings()))["prompt"] == line(planned())["prompt"]
