@@ -72,7 +72,7 @@ def test_all_settings_come_from_the_experiment() -> None:
         "api_version": "2026-01-02",
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
-    assert params_of(experiment) == Params(**settings, api_version="2023-06-01")
+    assert params_of(experiment) == Params(**settings)
     assert set(settings) == set(Params.__struct_fields__)
 
 
