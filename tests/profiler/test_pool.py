@@ -346,6 +346,20 @@ async def test_the_slot_is_free_while_a_dialogue_backs_off() -> None:
     bench.assert_nothing_leaked()
 
 
+async def test_a_dialogue_that_comes_back_goes_before_those_not_begun(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0 and request.attempt == 1:
+            raise PASSING
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        return reply()
+
+    bench = Bench(answer, concurrency=1)
+    await bench.run(300)
+    assert bench.client.asked.index("d0", 1) < 150
+    assert bench.client.most == 1
+
+
 async def test_a_provider_that_only_refuses_is_not_sent_everything() -> None:
     async def answer(_: Request) -> Reply:
         raise asked_to_wait(500)

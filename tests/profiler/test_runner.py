@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from profiler import journal, pool, resume
+from profiler import journal, pool, resume, runner
 from profiler.clients import MockClient
 from profiler.errors import (
     CallError,
@@ -299,6 +299,15 @@ def test_a_bug_in_a_client_comes_out_alone_and_what_was_answered_is_kept(
         run_sync(experiment, options=options(tmp_path, concurrency=1), client=Counting(first=buggy))
     result = run_sync(experiment, options=options(tmp_path), client=Counting())
     assert result.kept == 20
+
+
+@pytest.mark.parametrize("bug_first", [False, True])
+def test_of_several_errors_the_bug_comes_out(tmp_path: Path, *, bug_first: bool) -> None:
+    bug, full = ZeroDivisionError("a bug"), StorageError(tmp_path, OSError(28, "No space left on device"))
+    inner = ExceptionGroup("inner", [bug] if bug_first else [full])
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught, runner._one_error():
+        raise ExceptionGroup("outer", [inner, full if bug_first else bug])
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
 
 
 def test_a_full_disk_ends_the_run_and_it_is_resumed(experiment: Experiment, tmp_path: Path) -> None:
