@@ -133,7 +133,7 @@ class Pool:
             while True:
                 with seat.scope:
                     await self._serve(seat)
-                if not seat.scope.cancelled_caught:
+                if not seat.scope.cancel_called:
                     break
                 seat.scope = anyio.CancelScope()
                 seat.job = self._late(seat)
@@ -156,6 +156,8 @@ class Pool:
             except CallError as error:
                 seat.call_ends = math.inf
                 seat.job = self._failed(job, error)
+                if seat.scope.cancel_called:  # too late for the call: it must not hit the wait for the next one
+                    return
             else:
                 seat.call_ends = math.inf
                 seat.job = self._answered(job, reply)
