@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
-    args.given = list(argv)
+    args.again = shlex.join(["profiler", *(word for word in argv if word != "--fresh")])
     try:
         code: int = import_module("profiler.commands").COMMANDS[args.command](args)
         sys.stdout.flush()
@@ -43,12 +43,11 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        print("\ninterrupted; everything answered is kept", file=sys.stderr)
+        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {args.again}", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
         traceback.print_exc()
-        again = shlex.join(["profiler", *argv])
-        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
+        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {args.again}", file=sys.stderr)
         return BUG
     return code
 

@@ -68,7 +68,7 @@ def _run_one(
         result = anyio.run(lambda: run(experiment, options=options, watch=watch, note=tell))
     except ProfilerError as error:
         if isinstance(error, Interrupted) or error.exit_code in (3, 4):
-            error.hint = f"resume with: {_resume_command(args)}"
+            error.hint = f"resume with: {args.again}"
         raise
     if result.answered_now:
         tell(
@@ -218,10 +218,6 @@ def _watch() -> Watch:
             return lines_to(sys.stderr)
         return panel_on(Console(stderr=True))
     return lines_to(sys.stderr)
-
-
-def _resume_command(args: Namespace) -> str:
-    return shlex.join(["profiler", *(word for word in args.given if word not in ("--fresh", "--retry-failed"))])
 
 
 def _print_json(value: Any) -> None:
