@@ -62,7 +62,7 @@ def read_header(path: Path) -> Header | None:
         return None
     try:
         header = msgspec.json.decode(line, type=Header)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(path, 1, str(error)) from error
     if header.journal != FORMAT:
         raise RunDirectoryError(
