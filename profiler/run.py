@@ -18,7 +18,7 @@ import anyio
 import msgspec
 
 from profiler import __version__, dataset, journal, own, resume, summary
-from profiler.clients import MockClient
+from profiler.clients import Checked, MockClient
 from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
 from profiler.journal import Header
 from profiler.manifest import snapshot
@@ -100,7 +100,7 @@ async def run(
                     missed=_missed(experiment, metrics, done),
                 )
             resume.reopen(folder, header)
-        client = client or _client(experiment, search_path=options.search_path)
+        client = Checked(client) if client else _client(experiment, search_path=options.search_path)
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
@@ -263,7 +263,7 @@ def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
             f"client: {experiment.client!r} made {client!r}, which has no complete method",
             hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
         )
-    return cast("Client", client)
+    return Checked(cast("Client", client))
 
 
 def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:

@@ -5,6 +5,7 @@ time-outs, limits and records belong to the pool.
 """
 
 from profiler.clients.base import Client
+from profiler.clients.checked import Checked
 from profiler.clients.mock import MockClient
 
-__all__ = ["Client", "MockClient"]
+__all__ = ["Checked", "Client", "MockClient"]
