@@ -11,6 +11,7 @@ import signal
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ import msgspec
 
 from profiler import __version__, dataset, journal, own, resume, summary
 from profiler.clients import Checked, MockClient
-from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.errors import DatasetError, Interrupted, Problem, ProfilerError, RunDirectoryError, UsageError
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -104,7 +105,7 @@ async def run(
         standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
         try:
             _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch)
+            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch, tell=tell)
         finally:
             standing.close()
         reduction = reduce_logs(folder, metrics)
@@ -130,6 +131,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
+    tell: Callable[[str], None],
 ) -> None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -168,20 +170,28 @@ async def _answer_all(
             if watch is not None:
                 around.start_soon(watch, view)
             if options.signals:
-                around.start_soon(_obey_signals, pool)
-            await pool.run(_owed(requests, header, standing, writer=writer))
+                around.start_soon(_obey_signals, pool, tell)
+            await pool.run(_owed(requests, header, standing, writer=writer, dataset_path=experiment.dataset_path))
             around.cancel_scope.cancel()
+    if missing := header.count - standing.kept - writer.done:
+        raise RuntimeError(
+            f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
+        )
 
 
-def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
+def _owed(
+    requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer, dataset_path: Path
+) -> Iterator[Request]:
     """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
-    for request in requests:
-        if request.index >= header.count:
-            return
-        if request.index >= standing.asked:
+    index = standing.first - 1
+    for index, request in enumerate(islice(requests, header.count - standing.first), standing.first):
+        if index >= standing.asked:
             writer.put_request(request.line)
-        if not standing.done[request.index]:
+        if not standing.done[index]:
             yield request
+    if index + 1 < header.count:
+        message = f"found {index + 1} dialogues, expected {header.count}: the file changed during the run"
+        raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 
 @contextmanager
@@ -276,13 +286,15 @@ def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], 
         )
 
 
-async def _obey_signals(pool: Pool) -> None:
+async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
     """The first signal lets the calls in flight end, the second does not wait for them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for signum in signals:
             if pool.stopped is not None:
                 pool.abandon()
+                continue
             name = signal.Signals(signum).name
+            tell(f"{name}: waiting for {pool.in_flight} calls in flight; once more ends them at once")
             pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
 
 
