@@ -9,14 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from profiler import journal
 from profiler.codec import DecodeError, dump_line, loads
-from profiler.errors import LogError, Problem, RunDirectoryError, StorageError
+from profiler.errors import LogError, Problem, RunDirectoryError
 from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
 from profiler.order import Order
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 REQUESTS = "requests.jsonl"
 RESPONSES = "responses.jsonl"
 SUMMARY = "summary.json"
+HALF_MADE = ("journal.tmp", f".{SUMMARY}.tmp")
 
 
 class Standing(msgspec.Struct, kw_only=True):
@@ -73,15 +74,31 @@ def locked(folder: Path) -> Iterator[None]:
             hint="choose another place with --output-dir",
         ) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd, folder)
         yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, folder: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise RunDirectoryError(
             f"{folder}: another run is writing here",
             hint="wait for it to end, stop it, or choose another place with --output-dir",
         ) from error
-    finally:
-        os.close(fd)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be locked: {error.strerror}", hint="choose another place with --output-dir"
+        ) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill left half-made: files that only count once they have been renamed."""
+    for name in HALF_MADE:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
 
 
 def move_aside(folder: Path) -> Path | None:
@@ -137,50 +154,72 @@ def open_standing(folder: Path, header: Header, *, retry_failed: bool = False) -
     path = folder / journal.NAME
     old = journal.read_header(path) if path.exists() else None
     if old is None:
-        _refuse_strays(folder)
-        return _begin(folder, header)
+        return _begin(folder, header, notes=_clear(folder))
     refuse_other(folder, old.identity, header.identity)
     return _take_up(folder, old, retry_failed=retry_failed)
 
 
-def _refuse_strays(folder: Path) -> None:
-    """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
-    for name in (REQUESTS, RESPONSES, SUMMARY):
-        if (folder / name).exists() and (folder / name).stat().st_size:
+def _clear(folder: Path) -> list[str]:
+    """Logs that no journal vouches for are somebody's data, not ours to overwrite. Only the questions of
+    a run whose journal was cut off in its first line are: they hold nothing that was paid for."""
+    torn = (folder / journal.NAME).exists()
+    for name in (RESPONSES, SUMMARY) if torn else (REQUESTS, RESPONSES, SUMMARY):
+        if _size(folder / name):
+            what = f"a {journal.NAME} without a whole first line" if torn else f"no {journal.NAME}"
             raise RunDirectoryError(
-                f"{folder}: holds {name} but no journal, so it cannot be resumed",
+                f"{folder}: holds {name} but {what}, so it cannot be resumed",
                 hint="choose another --output-dir, or use --fresh to move the folder aside",
             )
+    if not torn or not _size(folder / REQUESTS):
+        return []
+    with LineFile(folder / REQUESTS) as file:
+        file.cut(0)
+    return [f"{journal.NAME}: its first line is not whole, so the run begins anew"]
 
 
-def _begin(folder: Path, header: Header) -> Standing:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _begin(folder: Path, header: Header, *, notes: list[str]) -> Standing:
     journal_file = LineFile(folder / journal.NAME)
     journal.begin(journal_file, header)
     return Standing(
         requests=LineFile(folder / REQUESTS),
         journal=journal_file,
-        order=_order(journal_file, folder, first=0),
+        order=Order(journal_file.fd, folder=folder),
         responses_size=0,
         asked=0,
         done=bytearray(header.count),
-        notes=[],
+        notes=notes,
     )
 
 
 def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
+    with ExitStack() as opened:
+        standing = _standing(folder, header, opened, retry_failed=retry_failed)
+        opened.pop_all()
+        return standing
+
+
+def _standing(folder: Path, header: Header, opened: ExitStack, *, retry_failed: bool) -> Standing:
     notes: list[str] = []
-    requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes)
-    responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes)
-    journal_file = LineFile(folder / journal.NAME)
-    done, order, failed, end = _replay(journal_file, header, first=laid_out, retry_failed=retry_failed)
+    requests, asked = _cut_log(opened, folder / REQUESTS, most=header.count, notes=notes)
+    responses, laid_out = _cut_log(opened, folder / RESPONSES, most=header.count, notes=notes)
+    journal_file = opened.enter_context(LineFile(folder / journal.NAME))
+    done, order, failed, end = _replay(opened, journal_file, header, first=laid_out, retry_failed=retry_failed)
     if end < journal_file.size:
         notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
         journal_file.cut(end)
     missing = done.find(0)
     if 0 <= missing < laid_out:
         responses.cut(end_of_line(responses.path, missing))
+        if not retry_failed:
+            notes.append(
+                f"{RESPONSES}: cut {laid_out - missing} lines, the first of which {journal.NAME} does not hold"
+            )
         order.close()
-        done, order, failed, _ = _replay(journal_file, header, first=missing, retry_failed=retry_failed)
+        done, order, failed, _ = _replay(opened, journal_file, header, first=missing, retry_failed=retry_failed)
     size = responses.size
     responses.close()
     return Standing(
@@ -196,9 +235,9 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
     )
 
 
-def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]:
+def _cut_log(opened: ExitStack, path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]:
     """Open a log, without the torn line at its end."""
-    file = LineFile(path)
+    file = opened.enter_context(LineFile(path))
     lines, end = whole_lines(path)
     if lines > most:
         lines, end = most, end_of_line(path, most)
@@ -208,11 +247,13 @@ def _cut_log(path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]
     return file, lines
 
 
-def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> tuple[bytearray, Order, int, int]:
+def _replay(
+    opened: ExitStack, file: LineFile, header: Header, *, first: int, retry_failed: bool
+) -> tuple[bytearray, Order, int, int]:
     """What is done, where the lines not laid out yet stand, how many failed, and where the last line ends."""
     done = bytearray(header.count)
     failed: set[int] = set()
-    order = _order(file, file.path.parent, first=first)
+    order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
     end = journal.header_size(file.path)
     for place in journal.replay(file.path, count=header.count):
         end = place.offset + place.size
@@ -226,13 +267,6 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -
     return done, order, len(failed), end
 
 
-def _order(file: LineFile, folder: Path, *, first: int) -> Order:
-    try:
-        return Order(file.fd, folder=folder, first=first)
-    except OSError as error:
-        raise StorageError(folder, error) from error
-
-
 def reopen(folder: Path, header: Header) -> None:
     """Turn a complete run back into one that still owes the answers of its failed dialogues.
 
@@ -240,7 +274,6 @@ def reopen(folder: Path, header: Header) -> None:
     """
     path = folder / journal.NAME
     temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
     with LineFile(temporary) as file:
         journal.begin(file, header)
         for index, record in enumerate(_records(folder / RESPONSES)):
@@ -250,6 +283,13 @@ def reopen(folder: Path, header: Header) -> None:
     temporary.replace(path)
     (folder / SUMMARY).unlink()
     sync_folder(folder)
+
+
+def secure(folder: Path) -> None:
+    """Force both logs to the device, whoever wrote them: the journal that could replace them goes next."""
+    for name in (REQUESTS, RESPONSES):
+        with LineFile(folder / name) as file:
+            file.sync()
 
 
 def finish(folder: Path) -> None:
@@ -265,5 +305,6 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 record = loads(line)
             except (DecodeError, ValueError) as error:
                 raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
-            if isinstance(record, dict):
-                yield record
+            if not isinstance(record, dict):
+                raise LogError([Problem(path=str(path), line=number, message=f"found no record but {record!r}")])
+            yield record

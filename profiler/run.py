@@ -86,6 +86,7 @@ async def run(
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
+        resume.sweep(folder)
         before = resume.earlier(folder) or _complete(folder)
         header = _header(experiment, options=options, before=before)
         if before is not None and before.complete:
@@ -108,6 +109,8 @@ async def run(
             await _answer_all(experiment, header, standing, options=options, client=client, watch=watch, tell=tell)
         finally:
             standing.close()
+        if options.fsync != "off":
+            resume.secure(folder)
         reduction = reduce_logs(folder, metrics)
         facts = _facts(experiment, header, options=options, kept=standing.kept)
         result = summary.build(reduction, facts)

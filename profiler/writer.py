@@ -42,7 +42,7 @@ class Writer:
         self._journal = journal
         self._order = order
         self._responses = responses
-        self._fsync = fsync
+        self._fsync: Fsync = fsync
         self._request_lines: list[bytes] = []
         self._waiting: list[tuple[int, bytes]] = []
         self._bytes = 0
@@ -53,6 +53,7 @@ class Writer:
         self._plenty = anyio.Event()
         self._unsynced = anyio.Event()
         self._failed = False
+        self._behind = False
         self.done = 0
 
     def put_request(self, line: bytes) -> None:
@@ -77,10 +78,12 @@ class Writer:
         records, self._waiting = self._waiting, []
         self._bytes = 0
         try:
-            if requests:
-                self._requests.write(b"".join(requests))
-            if records:
-                self._keep(records)
+            try:
+                if requests:
+                    self._requests.write(b"".join(requests))
+            finally:  # no room for questions may still be room for answers
+                if records:
+                    self._keep(records)
         except StorageError:
             self._failed = True
             raise
@@ -119,10 +122,18 @@ class Writer:
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                if not self._failed:
-                    self.flush()
-                    await self._lay_out_all()
+                await self._leave()
                 await self._responses.close()
+
+    async def _leave(self) -> None:
+        """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
+        if self._failed:
+            return
+        self.flush()
+        if not self._behind:
+            await self._lay_out_all()
+        if self._fsync != "off":
+            await anyio.to_thread.run_sync(self._journal.sync)
 
     async def _flush_soon(self) -> None:
         while True:
@@ -138,7 +149,11 @@ class Writer:
         while True:
             await self._unsynced.wait()
             self._unsynced = anyio.Event()
-            await anyio.to_thread.run_sync(self._journal.sync)
+            try:
+                await anyio.to_thread.run_sync(self._journal.sync)
+            except StorageError:
+                self._fsync = "off"  # the kernel may have dropped the pages: a second success would be a lie
+                raise
             await anyio.sleep(FSYNC_INTERVAL_S)
 
     async def _lay_out(self) -> None:
@@ -157,7 +172,7 @@ class Writer:
             while lines := self._order.take(BLOCK):
                 await self._responses.write(lines)
         except StorageError:
-            self._failed = True
+            self._behind = True
             raise
 
 
