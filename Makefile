@@ -67,4 +67,4 @@ docs: setup ## write docs/cli.md anew from --help
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
 	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
-	find profiler tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find profiler benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

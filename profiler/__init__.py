@@ -1,3 +1,83 @@
-"""Runs manifests of experiments over dialogues and reduces the answers to honest metrics."""
+"""Runs manifests of experiments over dialogues and reduces the answers to honest metrics.
+
+    import profiler
+
+    manifest = profiler.load_manifest("configs/sample_experiment.yaml")
+    result = await profiler.run(manifest.experiments[0])     # in a notebook or a coroutine
+    result = profiler.run_sync(manifest.experiments[0])      # everywhere else
+    result.summary["fact_coverage"]
+
+    run = profiler.read_run("runs/demo_run")                 # also while it is going on
+    failed = [line for line in run.responses() if line["type"] == "error"]
+    profiler.reduce_outcomes(run.outcomes(), [profiler.rate("long", lambda o: len(o.completion or "") > 500)])
+
+A name is loaded when it is first used, so that `import profiler` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CallError",
+    "Client",
+    "Dialogue",
+    "Estimate",
+    "Experiment",
+    "Manifest",
+    "Message",
+    "Metric",
+    "Options",
+    "Outcome",
+    "ProfilerError",
+    "Record",
+    "Reduction",
+    "Reply",
+    "Request",
+    "Result",
+    "Run",
+    "__version__",
+    "load_manifest",
+    "mean",
+    "rate",
+    "read_run",
+    "reduce_logs",
+    "reduce_outcomes",
+    "run",
+    "run_sync",
+    "total",
+]
+
+if TYPE_CHECKING:
+    from profiler.clients import Client
+    from profiler.errors import CallError, ProfilerError
+    from profiler.manifest import Manifest, load_manifest
+    from profiler.metrics import Estimate, Metric, mean, rate, total
+    from profiler.model import Dialogue, Message, Outcome, Record, Reply, Request
+    from profiler.reduce import Reduction, reduce_logs, reduce_outcomes
+    from profiler.rundir import Run, read_run
+    from profiler.runner import Options, Result, run, run_sync
+    from profiler.settings import Experiment
+else:
+    _HOMES = {
+        "profiler.clients": ("Client",),
+        "profiler.errors": ("CallError", "ProfilerError"),
+        "profiler.rundir": ("Run", "read_run"),
+        "profiler.manifest": ("Manifest", "load_manifest"),
+        "profiler.metrics": ("Estimate", "Metric", "mean", "rate", "total"),
+        "profiler.model": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
+        "profiler.reduce": ("Reduction", "reduce_logs", "reduce_outcomes"),
+        "profiler.runner": ("Options", "Result", "run", "run_sync"),
+        "profiler.settings": ("Experiment",),
+    }
+    _HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'profiler' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

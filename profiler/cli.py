@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 import shlex
 import sys
@@ -35,19 +36,22 @@ def main(argv: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
-    args.again = shlex.join(["profiler", *(word for word in argv if word != "--fresh")])
+    args.given = [word for word in argv if word != "--fresh"]  # to resume with: started over it is already
     try:
-        code: int = import_module("profiler.commands").COMMANDS[args.command](args)
+        home = "profiler.server.command" if args.command == "mock-server" else "profiler.commands"
+        code: int = import_module(home).COMMANDS[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {args.again}", file=sys.stderr)
+        again = shlex.join(["profiler", *args.given])
+        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {again}", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
         traceback.print_exc()
-        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {args.again}", file=sys.stderr)
+        again = shlex.join(["profiler", *args.given])
+        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
         return BUG
     return code
 
@@ -83,23 +87,36 @@ def _guess(message: str, known: Sequence[str]) -> str:
     return ""
 
 
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and the commands on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 15  # commands are indented twice, which argparse forgets to count
+
+
+def _detail(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
+
+
 def build_parser() -> Parser:
     parser = Parser(
         prog="profiler",
         description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Overview,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_doctor):
+    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor):
         add(commands)
     return parser
 
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 (argparse has no public name for it)
+    Group = argparse._ArgumentGroup  # noqa: SLF001 (nor for this)
 
 
 def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
@@ -107,6 +124,7 @@ def _command(commands: Commands, name: str, summary: str, detail: str = "") -> P
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
+        formatter_class=_detail,
         allow_abbrev=False,
     )
 
@@ -130,7 +148,26 @@ def _add_run(commands: Commands) -> None:
         default="auto",
         help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
+    parser.add_argument(
+        "--client",
+        choices=("fast", "sdk", "stream"),
+        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+    )
     parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument(
+        "--max-cost",
+        type=_positive,
+        metavar="USD",
+        help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what it would cost; sends, writes and spends nothing",
+    )
+    parser.add_argument(
+        "--assume-latency", type=_positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
@@ -156,7 +193,9 @@ def _add_summarize(commands: Commands) -> None:
     parser.add_argument(
         "--recompute", action="store_true", help="reduce the logs again instead of reading summary.json"
     )
-    parser.add_argument("--metric", action="append", metavar="NAME", help="with --recompute: this metric instead")
+    parser.add_argument(
+        "--metric", action="append", metavar="NAME", help="with --recompute: this metric instead; repeatable"
+    )
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
     _add_json(parser)
 
@@ -175,6 +214,64 @@ def _add_schema(commands: Commands) -> None:
 def _add_init(commands: Commands) -> None:
     parser = _command(commands, "init", "write a sample manifest with its data, ready to run")
     parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (default: here)")
+
+
+def _add_mock_server(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "mock-server",
+        "answer like the provider, on this machine, without a key",
+        "Prints the address it listens on; counters are at /__stats. The same requests always get the same answers.",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=_port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
+    where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
+    where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
+    _add_answers(parser.add_argument_group("what it answers"))
+    _add_limits(parser.add_argument_group("limits, enforced with 429 and 529"))
+    _add_faults(parser.add_argument_group("what goes wrong"))
+
+
+def _add_answers(group: Group) -> None:
+    group.add_argument("--responses", metavar="FILE", help="prepared answers by dialogue_id, as the mock reads them")
+    group.add_argument(
+        "--dataset", metavar="FILE", help="tells which dialogue a text belongs to (else: the x-dialogue-id header)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
+    group.add_argument("--static", action="store_true", help="one answer for everything, unchecked: as fast as can be")
+    group.add_argument(
+        *("--latency", "--latency-median"), type=_seconds, default=0.0, metavar="S", help="seconds an answer takes"
+    )
+    group.add_argument(
+        "--latency-sigma", type=_seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
+    )
+    group.add_argument("--stall-rate", type=_share, default=0.0, metavar="P", help="share of answers that stall")
+    group.add_argument("--stall", type=_seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
+
+
+def _add_limits(group: Group) -> None:
+    for name in ("requests", "input-tokens", "output-tokens"):
+        group.add_argument(f"--{name}-per-minute", type=_at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
+    group.add_argument(
+        "--burst", type=_positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
+    )
+    group.add_argument("--concurrency-limit", type=_at_least_one, metavar="N", help="requests in flight at once")
+
+
+def _add_faults(group: Group) -> None:
+    group.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="this share of answers fails in this way, such as 429=0.01 or reset=0.001; repeatable",
+    )
+    group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
+    group.add_argument(
+        "--trickle", type=_seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+    )
 
 
 def _add_doctor(commands: Commands) -> None:
@@ -210,3 +307,38 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
     return number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def _number(text: str, *, least: float, most: float, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    return _number(text, least=0, most=1e6, expected="a number of at least 0")
+
+
+def _positive(text: str) -> float:
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, least=0, most=1, expected="a share from 0 to 1")
+
+
+def _fault(text: str) -> tuple[str, float]:
+    name, sign, rate = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=RATE such as 429=0.01")
+    return name, _share(rate)

@@ -15,6 +15,7 @@ JSONDecodeError = orjson.JSONDecodeError
 DecodeError = msgspec.DecodeError
 
 encode = msgspec.json.encode
+encode_lines = msgspec.json.Encoder().encode_lines
 dumps = orjson.dumps
 loads = orjson.loads
 

@@ -13,7 +13,7 @@ import io
 import itertools
 import stat
 import zlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,8 @@ from profiler.duplicates import Duplicates, Suspects
 from profiler.errors import DatasetError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from os import PathLike
-
-    from typing_extensions import Buffer
 
     from profiler.dataset_formats import Item, Report
     from profiler.model import Dialogue
@@ -48,12 +46,25 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+@contextmanager
+def reading(path: str | PathLike[str], *, start: int = 0) -> Iterator[Iterator[Dialogue]]:
+    """`read` for who may stop before the end: the file is closed then, and not when the collector comes by."""
+    if start < 0:
+        raise UsageError(f"start: expected 0 or more, found {start}")
+    with closing(_stream(Path(path), start=start, report=_refuse)) as items:
+        yield _dialogues(items)
+
+
 def read(path: str | PathLike[str], *, start: int = 0) -> Iterator[Dialogue]:
     """The dialogues from number `start` on. Raises DatasetError at the first one that is wrong."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
+    return _dialogues(_stream(Path(path), start=start, report=_refuse))
+
+
+def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
     # None stands for a wrong row, and `_refuse` has raised before one is handed out.
-    return map(itemgetter(1), _stream(Path(path), start=start, report=_refuse))
+    return map(itemgetter(1), items)
 
 
 def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
@@ -88,7 +99,7 @@ class _HashedFile(io.FileIO):
         super().__init__(path)
         self._digest = hashlib.sha256()
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         size = super().readinto(buffer) or 0
         self._digest.update(memoryview(buffer)[:size])
         return size
@@ -165,7 +176,7 @@ def _used_twice(name: str, *, line: int, before: int) -> str:
     return f"dialogue_id {name!r} at line {line} was already used at line {before}"
 
 
-def _stream(path: Path, *, report: Report, start: int = 0) -> Iterator[Item]:
+def _stream(path: Path, *, report: Report, start: int = 0) -> Generator[Item]:
     with _reading(path, report=report), io.BufferedReader(io.FileIO(path), _BUFFER) as stream:
         yield from _items(stream, path, report=report, start=start)
 

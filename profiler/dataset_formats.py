@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from profiler import codec
 from profiler.dialogue import Decoder, from_mapping, loads
-from profiler.dialogue_faults import ASKS, Fault, Rejected, explain
+from profiler.dialogue_faults import Fault, Rejected, missing
 from profiler.errors import Problem, UsageError
 from profiler.json_array import Broken, elements
 
@@ -203,18 +203,10 @@ def _header_is_sound(names: list[str], report: Reporter) -> bool:
     messages += [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
     for message in messages:
         report.at(message, line=1)
-    absent = [] if messages else list(_absent_columns(names))
+    absent = [] if messages else list(missing(names))
     for fault in absent:
         report.at(f"in the header: {fault.message}", line=1, hint=fault.hint)
     return not messages and not absent
-
-
-def _absent_columns(names: list[str]) -> Iterator[Fault]:
-    """What every row would lack, said once."""
-    row = dict.fromkeys((name for name in names if name not in ASKS), "x")
-    asks = [name for name in names if name in ASKS]
-    yield from (fault for fault in explain({**row, **dict.fromkeys(asks[:1], "x")}) if " none" in fault.message)
-    yield from (fault for fault in explain(row) if "dialogue_id is missing" in fault.message)
 
 
 def _csv_mapping(names: list[str], cells: list[str]) -> dict[str, Any]:

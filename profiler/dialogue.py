@@ -3,8 +3,8 @@
 Comes in: the bytes of a JSON object, or a mapping that another format was read into. Goes out: a Dialogue,
 or Rejected with every fault. Knows nothing of files, lines or formats.
 
-Two ways with one result. The quick one decodes straight into a typed struct and takes any row that uses
-only the known keys. The general one takes unknown keys too, and finds the words when a row is wrong.
+Two ways with one result. The quick one decodes straight into a Dialogue and takes nearly any row that uses only
+the known keys. The general one takes unknown keys and nulls too, and finds the words when a row is wrong.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class _Said(msgspec.Struct, forbid_unknown_fields=True):
     content: _Text | _Blocks
 
 
-class _Row(msgspec.Struct, forbid_unknown_fields=True):
-    """A dialogue as it is written: null stands for absent, which the model does not know."""
+class _Row(msgspec.Struct):
+    """A dialogue as it is written: null stands for absent, which the model does not know, and keys of the file's own
+    may stand beside these."""
 
     dialogue_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
     user: _Text | None = None
@@ -49,11 +50,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     metadata: dict[str, Any] | None = None
 
 
-class _OwnRow(_Row, forbid_unknown_fields=False):
-    """The same beside keys of the file's own, which are looked at elsewhere."""
-
-
-_decode_row = msgspec.json.Decoder(_Row).decode
+_decode = msgspec.json.Decoder(Dialogue).decode
 _decode_any = msgspec.json.Decoder().decode
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -67,11 +64,11 @@ class Decoder:
     def __call__(self, raw: bytes) -> Dialogue:
         if self._quick:
             try:
-                row = _decode_row(raw)
+                dialogue = _decode(raw)
             except _REFUSALS:
                 pass
             else:
-                if (dialogue := _from_row(row)) is not None:
+                if _sound(dialogue):
                     return dialogue
         return self._general(raw)
 
@@ -94,7 +91,7 @@ def from_mapping(value: Any) -> Dialogue:
     if type(value) is not dict:
         raise Rejected(*explain(value))
     try:
-        row = msgspec.convert(value, _OwnRow)
+        row = msgspec.convert(value, _Row)
         dialogue = _from_row(row, {key: item for key, item in value.items() if key not in KNOWN})
     except (msgspec.ValidationError, RecursionError) as error:
         raise Rejected(*(tuple(explain(value)) or (Fault(message=str(error)),))) from None
@@ -103,7 +100,34 @@ def from_mapping(value: Any) -> Dialogue:
     return dialogue
 
 
-def _from_row(row: _Row, own: dict[str, Any] | None = None) -> Dialogue | None:
+def _sound(dialogue: Dialogue) -> bool:
+    """Whether a dialogue that decoded is one, too, in what its types do not say: the same as `_Row` and `_from_row`."""
+    name = dialogue.dialogue_id
+    return (
+        _asks_once(dialogue)
+        and 0 < len(name) <= MAX_ID_LENGTH
+        and (name.isprintable() or not has_control(name))
+        and "" not in dialogue.required_facts
+        and (not dialogue.metadata or loggable(dialogue.metadata))
+    )
+
+
+def _asks_once(dialogue: Dialogue) -> bool:
+    if dialogue.messages is not None:
+        said = dialogue.messages
+        return (
+            dialogue.user is None
+            and dialogue.turns is None
+            and bool(said)
+            and said[-1].role == "user"
+            and all(map(_sendable, said))
+        )
+    if dialogue.turns is not None:
+        return dialogue.user is None and bool(dialogue.turns) and "" not in dialogue.turns
+    return bool(dialogue.user)
+
+
+def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
     """None when something is wrong that types cannot say; `explain` then finds the words."""
     asks = (row.user is not None) + (row.messages is not None) + (row.turns is not None)
     if asks != 1 or has_control(row.dialogue_id):
@@ -135,5 +159,5 @@ def _from_row(row: _Row, own: dict[str, Any] | None = None) -> Dialogue | None:
     )
 
 
-def _sendable(said: _Said) -> bool:
-    return type(said.content) is str or loggable(said.content)
+def _sendable(said: _Said | Message) -> bool:
+    return bool(said.content) and (type(said.content) is str or loggable(said.content))

@@ -16,7 +16,7 @@ import msgspec
 from profiler import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 MAX_ID_LENGTH = 512
 KNOWN = frozenset(
@@ -88,8 +88,8 @@ def found(value: object) -> str:
         case str():
             return repr(value) if len(value) <= 40 else f"{value[:37]!r}…"
         case int() | float():
-            text = str(value) if not isinstance(value, int) or value.bit_length() <= 128 else "a huge number"
-            return f"the number {text}" if text[0] in "-0123456789" else text
+            huge = isinstance(value, int) and value.bit_length() > 128  # str() may refuse it, nobody would read it
+            return "a huge number" if huge else f"the number {value}"
         case list() | tuple():
             return f"a list of {len(value)}" if value else "an empty list"
         case dict():
@@ -104,8 +104,8 @@ def explain(row: object) -> Iterator[Fault]:
         yield Fault(message=f"expected a dialogue (an object with dialogue_id and user), found {found(row)}")
         return
     present = {key: value for key, value in row.items() if value is not None}
-    yield from _identity(present)
-    yield from _question(present)
+    yield from missing(present)
+    yield from _too_many(present)
     yield from _own_keys(row)
     for key, check in _CHECKS.items():
         if key in present:
@@ -143,24 +143,17 @@ def _not_utf8(raw: bytes) -> Fault | None:
     return None
 
 
-def _identity(row: dict[str, Any]) -> Iterator[Fault]:
-    if "dialogue_id" not in row:
-        yield Fault(message="dialogue_id is missing", hint=_near_miss(row, ("dialogue_id",)))
-        return
-    value = row["dialogue_id"]
-    if not isinstance(value, str) or not value:
-        yield Fault(message=f"dialogue_id: expected a non-empty string, found {found(value)}")
-    elif len(value) > MAX_ID_LENGTH:
-        yield Fault(message=f"dialogue_id: expected at most {MAX_ID_LENGTH} characters, found {len(value)}")
-    elif has_control(value):
-        yield Fault(message=f"dialogue_id: control characters are not allowed, found {found(value)}")
+def missing(keys: Collection[str]) -> Iterator[Fault]:
+    """What a row with these keys lacks, whatever their values are."""
+    if "dialogue_id" not in keys:
+        yield Fault(message="dialogue_id is missing", hint=_near_miss(keys, ("dialogue_id",)))
+    if not any(key in keys for key in ASKS):
+        yield Fault(message="one of user, messages and turns is needed, found none", hint=_near_miss(keys, ASKS))
 
 
-def _question(row: dict[str, Any]) -> Iterator[Fault]:
-    asks = [key for key in ASKS if key in row]
-    if not asks:
-        yield Fault(message="one of user, messages and turns is needed, found none", hint=_near_miss(row, ASKS))
-    elif len(asks) > 1:
+def _too_many(keys: Collection[str]) -> Iterator[Fault]:
+    asks = [key for key in ASKS if key in keys]
+    if len(asks) > 1:
         yield Fault(message=f"only one of user, messages and turns is allowed, found {' and '.join(asks)}")
 
 
@@ -175,14 +168,23 @@ def _own_keys(row: dict[str, Any]) -> Iterator[Fault]:
             yield Fault(message=f"{key}: {_NOT_LOGGABLE}")
 
 
-def _near_miss(row: dict[str, Any], wanted: tuple[str, ...]) -> str | None:
-    spare = [key for key in row if key not in KNOWN]
+def _near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:
+    spare = [key for key in keys if key not in KNOWN]
     for name in wanted:
         close = difflib.get_close_matches(name, spare, n=1, cutoff=0.75)
         close += [key for key in spare if key.lower() in _OTHER_NAMES[name]]
         if close:
             return f"did you mean {name!r} where it says {close[0]!r}?"
     return None
+
+
+def _identity(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, str) or not value:
+        yield f"{key}: expected a non-empty string, found {found(value) if value != '' else 'an empty one'}"
+    elif len(value) > MAX_ID_LENGTH:
+        yield f"{key}: expected at most {MAX_ID_LENGTH} characters, found {len(value)}"
+    elif has_control(value):
+        yield f"{key}: control characters are not allowed, found {found(value)}"
 
 
 def _string(key: str, value: object) -> Iterator[str]:
@@ -254,6 +256,7 @@ def _each(
 
 
 _CHECKS: dict[str, Callable[[str, object], Iterator[str]]] = {
+    "dialogue_id": _identity,
     "user": _text,
     "messages": _messages,
     "turns": _turns,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from profiler.model import RateHeaders
+
 SHOWN_PROBLEMS = 50
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -103,9 +105,13 @@ class ProviderFailed(ProfilerError):
 
 
 class BudgetReached(ProfilerError):
-    """The spending cap would be passed; what was answered is kept and the run can be resumed."""
+    """The spending cap would be passed; what was answered is kept and the run can be resumed.
+
+    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    """
 
     exit_code = 4
+    enough_usd: float | None = None
 
 
 class Interrupted(ProfilerError):
@@ -117,7 +123,11 @@ class Interrupted(ProfilerError):
 
 
 class CallError(Exception):
-    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool."""
+    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
+
+    `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
+    `limits`: what the provider said about its limits while it refused.
+    """
 
     def __init__(
         self,
@@ -129,6 +139,8 @@ class CallError(Exception):
         retryable: bool = False,
         retry_after_s: float | None = None,
         fatal: bool = False,
+        ramp: bool = False,
+        limits: RateHeaders | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -138,3 +150,5 @@ class CallError(Exception):
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.fatal = fatal
+        self.ramp = ramp
+        self.limits = limits

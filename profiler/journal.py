@@ -6,7 +6,7 @@ dialogues are done and where their lines begin. Knows nothing of dataset order o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is: two runs with the same identity ask the same and may share their answers."""
 
     journal: int
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0)]
     identity: dict[str, Any]
     started: str | None
 
@@ -110,7 +110,8 @@ def _damaged(path: Path, number: int, reason: str) -> LogError:
                 path=str(path),
                 line=number,
                 message=f"found a line that is no record ({reason}), expected one JSON object a line",
-                hint="remove that line to ask its dialogue again, or start over with --fresh",
+                hint=("remove that line to ask its dialogue again, or " if number > 1 else "")
+                + "start over with --fresh",
             )
         ]
     )

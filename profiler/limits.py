@@ -39,13 +39,20 @@ class Slots:
             raise
 
     def give(self) -> None:
-        """Give a slot back: to whoever waits, else to the free ones."""
-        if self._waiting:
+        """Give a slot back: to whoever waits, else to the free ones. Above a limit that shrank, it is gone."""
+        if self._waiting and self.taken <= self.limit:
             self._waiting.popleft().set()
         else:
             self.taken -= 1
 
+    def resize(self, limit: int) -> None:
+        """Allow more, at once, or fewer, as slots are given back."""
+        self.limit = limit
+        while self._waiting and self.taken < limit:
+            self.taken += 1
+            self._waiting.popleft().set()
+
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits, so that a worker that has one should give way."""
-        return bool(self._waiting)
+        """Whether a worker should give its slot up: somebody waits for it, or the limit has shrunk."""
+        return bool(self._waiting) or self.taken > self.limit

@@ -23,7 +23,7 @@ from profiler.forms import Forms
 from profiler.layers import Draft
 from profiler.matrix import MAX_ID
 from profiler.overrides import RESERVED_ENVIRONMENT
-from profiler.settings import BUILTIN_METRICS, Bounds, Experiment, Latency, MockSettings, RateLimits, Retry
+from profiler.settings import BUILTIN_METRICS, Bounds, Experiment, Latency, MockSettings, Prices, RateLimits, Retry
 from profiler.words import did_you_mean
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Latency",
     "Manifest",
     "MockSettings",
+    "Prices",
     "RateLimits",
     "Retry",
     "load_manifest",
@@ -50,10 +51,12 @@ SNAPSHOT_FIELDS = (
     "stop_sequences",
     "thinking",
     "effort",
+    "cache",
     "log_schema_version",
     "output_fields",
     "base_url",
     "api_version",
+    "provider",
     "client",
     "mock",
 )

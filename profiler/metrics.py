@@ -155,32 +155,42 @@ def _finish_total(state: Sums | None) -> Estimate:
 
 # Two metrics ask the same question of the same outcomes, a batch after the other.
 @lru_cache(maxsize=512)
-def _share_found(facts: tuple[str, ...], text: str, more: tuple[str, ...]) -> int:
-    texts = [text.casefold(), *[other.casefold() for other in more]]
-    found = sum([1 for fact in facts if _within(fact.casefold(), texts)])
-    return (found << stats.FIXED_BITS) // len(facts)
+def _found(facts: tuple[str, ...], text: str) -> int:
+    """How many of the facts are in the text. What is in it as it stands needs no folding."""
+    missing = [fact for fact in facts if fact not in text]
+    if not missing:
+        return len(facts)
+    folded = text.casefold()
+    return len(facts) - len([fact for fact in missing if fact.casefold() not in folded])
 
 
-def _within(fact: str, texts: list[str]) -> bool:
-    return fact in texts[0] or (len(texts) > 1 and any(fact in text for text in texts[1:]))
+def _found_in_any(facts: tuple[str, ...], texts: tuple[str, ...]) -> int:
+    folded = [text.casefold() for text in texts]
+    return len([fact for fact in facts if any(fact.casefold() in text for text in folded)])
 
 
-def _coverage(outcome: Outcome) -> int | None:
-    """In units of 2^-60. A reply that the log does not hold says nothing, unless nothing was required of it."""
-    if outcome.type == "error":
-        return None
-    if not outcome.required_facts:
-        return 1 << stats.FIXED_BITS
-    if outcome.replies:
-        return _share_found(outcome.required_facts, outcome.replies[0], outcome.replies[1:])
-    if outcome.completion is None:
-        return None
-    return _share_found(outcome.required_facts, outcome.completion, ())
+@lru_cache(maxsize=512)
+def _share(found: int, required: int) -> Sums:
+    """One outcome's n, coverage in units of 2^-60, and its square. There are few, so equal ones are the same object."""
+    units = (found << stats.FIXED_BITS) // required
+    return 1, units, units * units
+
+
+_ALL_FOUND: Final = _share(1, 1)
 
 
 def _coverage_sums(outcome: Outcome) -> Sums | None:
-    units = _coverage(outcome)
-    return None if units is None else (1, units, units * units)
+    """A reply that the log does not hold says nothing, unless nothing was required of it."""
+    if outcome.type == "error":
+        return None
+    facts = outcome.required_facts
+    if not facts:
+        return _ALL_FOUND
+    if outcome.replies:
+        return _share(_found_in_any(facts, outcome.replies), len(facts))
+    if outcome.completion is None:
+        return None
+    return _share(_found(facts, outcome.completion), len(facts))
 
 
 def _refused(outcome: Outcome) -> bool | None:
@@ -197,10 +207,11 @@ def _joint_sums(outcome: Outcome) -> Sums | None:
     if outcome.type == "error":
         return None
     refused = 1 if outcome.type == "refusal" else 0
-    units = _coverage(outcome)
-    if units is None:
+    covered = _coverage_sums(outcome)
+    if covered is None:
         return 1, refused, 0, 0, 0, 0, 0
-    return 1, refused, 1, units, units * units, refused, refused * units
+    _, units, squares = covered
+    return 1, refused, 1, units, squares, refused, refused * units
 
 
 def _finish_geometric(state: Sums | None) -> Estimate:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from profiler.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 SLOT = struct.Struct("<QI")
@@ -29,9 +28,9 @@ class Order:
 
     def __init__(self, journal_fd: int, *, folder: Path, first: int = 0, in_memory: int = IN_MEMORY) -> None:
         self.next = first
-        self._in_memory = in_memory
         self.held = 0
-        self._lines: dict[int, bytes] = {}
+        self._in_memory = in_memory
+        self._runs: dict[int, tuple[int, bytes]] = {}
         self._late: list[tuple[int, int, int]] = []
         self._spilled = 0
         self._folder = folder
@@ -41,18 +40,25 @@ class Order:
             raise StorageError(folder, error) from error
         self._journal = _BlockReader(journal_fd)
 
-    def offer(self, records: Sequence[tuple[int, bytes]], *, offset: int) -> None:
-        """Lines just written to the journal, one behind the other from `offset`, wait here for their turn."""
-        lines, held = self._lines, self.held
-        for index, line in records:
+    def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
+        """A block of lines just written to the journal at `offset`, a line for each index, waits here for its turn.
+
+        Lines that are neighbours in the dataset too, as most are, stay together.
+        """
+        if indexes == list(range(indexes[0], indexes[0] + len(indexes))) and self.held + len(block) <= self._in_memory:
+            self._hold(indexes[0], len(indexes), block)
+            return
+        for index, line in zip(indexes, block.splitlines(keepends=True), strict=True):
             size = len(line)
-            if held + size <= self._in_memory:
-                held += size
-                lines[index] = line
+            if self.held + size <= self._in_memory:
+                self._hold(index, 1, line)
             else:
                 self.note(index, offset=offset, size=size)
             offset += size
-        self.held = held
+
+    def _hold(self, first: int, count: int, lines: bytes) -> None:
+        self._runs[first] = count, lines
+        self.held += len(lines)
 
     def note(self, index: int, *, offset: int, size: int) -> None:
         """Only where a line begins is kept, on disk; `settle` makes it count."""
@@ -80,20 +86,18 @@ class Order:
             raise StorageError(self._folder, error) from error
 
     def take(self, most: int) -> list[bytes]:
-        """The lines whose turn it is, about `most` bytes of them."""
+        """The lines whose turn it is, whole and in blocks, about `most` bytes of them."""
         taken: list[bytes] = []
         size = 0
-        pop = self._lines.pop
-        index = self.next
         while size < most:
-            line = pop(index, None)
-            if line is None:
+            run = self._runs.pop(self.next, None)
+            if run is None:
                 break
-            taken.append(line)
-            size += len(line)
-            index += 1
+            count, lines = run
+            self.next += count
+            taken.append(lines)
+            size += len(lines)
         self.held -= size
-        self.next = index
         if size < most and (self._spilled or self._late):
             taken += self._take_spilled(most - size)
         return taken

@@ -27,7 +27,7 @@ def load(name: str, *, key: str, search_path: Path | None = None) -> object:
     with _importable(Path.cwd(), search_path):
         try:
             found = importlib.import_module(module)
-        except Exception as error:  # what people wrote may raise anything
+        except (Exception, SystemExit) as error:  # what people wrote may raise anything, and a script may exit
             said = f"{type(error).__name__}: {error}"
             raise UsageError(f"{key}: cannot import {module!r} for {name!r}: {said}") from error
     if not hasattr(found, attribute):

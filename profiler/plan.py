@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.codec import dumps, encode
-from profiler.model import Dialogue, Params, Request
+from profiler.codec import dumps
+from profiler.model import Dialogue, Message, Params, Request, RequestLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from profiler.settings import Experiment
 
 SYSTEMS_REMEMBERED = 256
+SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
 
 
 def params_of(experiment: Experiment) -> Params:
@@ -34,23 +37,15 @@ def params_of(experiment: Experiment) -> Params:
         stop_sequences=experiment.stop_sequences,
         thinking=experiment.thinking,
         effort=experiment.effort,
+        cache=experiment.cache,
+        api_version=experiment.api_version or _pinned_version(experiment),
     )
 
 
-class RequestLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of requests.jsonl, its fields in the order in which they are written."""
-
-    dialogue_id: str
-    index: int
-    model: str
-    temperature: float | None
-    max_tokens: int
-    prompt: msgspec.Raw
-    request_hash: str
-    required_facts: tuple[str, ...] = ()
-    expect_refusal: bool | None = None
-    tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
+def _pinned_version(experiment: Experiment) -> str | None:
+    """The API version that sampling parameters need; None leaves the choice to the SDK."""
+    sampled = any(getattr(experiment, name) is not None for name in SAMPLING)
+    return SAMPLING_API_VERSION if sampled else None
 
 
 class Planner:
@@ -59,83 +54,87 @@ class Planner:
     def __init__(self, params: Params, *, system: str | None = None) -> None:
         self._params = params
         self._system = system
-        self._wire = dumps(_wire_settings(params))[:-1]
-        self._opened = lru_cache(SYSTEMS_REMEMBERED)(self._open)
+        self._settings = dumps(_wire_settings(params))[:-1]
+        self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
 
     def plan(self, dialogues: Iterable[Dialogue], *, first: int = 0) -> Iterator[Request]:
-        for index, dialogue in enumerate(dialogues, first):
-            yield self.request(index, dialogue)
+        return map(self.request, count(first), dialogues)
 
     def request(self, index: int, dialogue: Dialogue) -> Request:
         """The first request of a dialogue, and its line: what is sent, and by what the answer is judged."""
-        sent_head, logged_head = self._opened(dialogue.system or self._system)
-        messages, sent, logged = _asked(dialogue)
-        body = b'%b,"messages":%b}' % (sent_head, sent)
-        # later turns hold replies, so what identifies them is what they are made from
-        identity = body if dialogue.turns is None else body + logged
         params = self._params
+        system = self._system_of(dialogue)
+        if dialogue.user is not None:
+            identity = body = self._head(system) + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
+            prompt: dict[str, Any] = {"system": system, "user": dialogue.user}
+        elif dialogue.messages is not None:
+            identity = body = self._head(system) + dumps(_plain(dialogue.messages)) + b"}"
+            prompt = {"system": system, "messages": dialogue.messages}
+        else:
+            turns = dialogue.turns or ()
+            body = self._head(system) + dumps([{"role": "user", "content": turns[0]}]) + b"}"
+            # later turns hold replies, so what identifies them is what they are made from
+            identity = body + dumps(turns)
+            prompt = {"system": system, "turns": turns}
         line = RequestLine(
-            dialogue_id=dialogue.dialogue_id,
-            index=index,
-            model=params.model,
-            temperature=params.temperature,
-            max_tokens=params.max_tokens,
-            prompt=msgspec.Raw(logged_head + logged),
-            request_hash=sha256(identity).hexdigest(),
-            required_facts=dialogue.required_facts,
-            expect_refusal=dialogue.expect_refusal,
-            tags=dialogue.tags,
-            metadata=dialogue.metadata,
+            dialogue.dialogue_id,
+            index,
+            params.model,
+            params.temperature,
+            params.max_tokens,
+            prompt,
+            sha256(identity).hexdigest(),
+            dialogue.required_facts,
+            dialogue.expect_refusal,
+            dialogue.tags,
+            dialogue.metadata,
+            params.api_version,
         )
-        return Request(
-            index=index, dialogue=dialogue, params=params, messages=messages, body=body, line=encode(line) + b"\n"
-        )
+        return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
 
     def next_turn(self, request: Request, completion: str) -> Request | None:
         """The request that follows a reply, or None after the last turn."""
-        turns = request.dialogue.turns
+        dialogue = request.dialogue
         turn = request.turn + 1
-        if turns is None or turn == len(turns):
+        if dialogue.turns is None or turn == len(dialogue.turns):
             return None
-        messages = (
+        messages = [
             *request.messages,
             {"role": "assistant", "content": completion},
-            {"role": "user", "content": turns[turn]},
-        )
-        sent_head, _ = self._opened(request.dialogue.system or self._system)
-        body = b'%b,"messages":%b}' % (sent_head, dumps(messages))
-        return msgspec.structs.replace(request, messages=messages, body=body, turn=turn, attempt=1)
+            {"role": "user", "content": dialogue.turns[turn]},
+        ]
+        body = self._head(self._system_of(dialogue)) + dumps(messages) + b"}"
+        return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
 
-    def _open(self, system: str | None) -> tuple[bytes, bytes]:
-        """How the body and the logged prompt begin, given the system prompt."""
-        encoded = dumps(system)
-        sent = self._wire if system is None else b'%b,"system":%b' % (self._wire, encoded)
-        return sent, b'{"system":%b,' % encoded
+    def _system_of(self, dialogue: Dialogue) -> str | None:
+        """Its own, else that of the experiment; an empty one says that there is none."""
+        return (self._system if dialogue.system is None else dialogue.system) or None
+
+    def _head_with(self, system: str | None) -> bytes:
+        """How a body begins, up to its messages."""
+        if system is None:
+            return self._settings + b',"messages":'
+        cache = self._params.cache
+        blocks: Any = system
+        if cache is not None and cache.system:
+            blocks = [{"type": "text", "text": system, "cache_control": cache.control}]
+        return b'%b,"system":%b,"messages":' % (self._settings, dumps(blocks))
 
 
-def _asked(dialogue: Dialogue) -> tuple[tuple[dict[str, Any], ...], bytes, bytes]:
-    """The opening messages: as values, as they are sent, and as they are logged."""
-    if dialogue.user is not None:
-        text = dumps(dialogue.user)
-        messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": dialogue.user},)
-        return messages, b'[{"role":"user","content":%b}]' % text, b'"user":%b}' % text
-    if dialogue.messages is not None:
-        messages = tuple({"role": message.role, "content": message.content} for message in dialogue.messages)
-        encoded = dumps(messages)
-        return messages, encoded, b'"messages":%b}' % encoded
-    turns = dialogue.turns or ("",)
-    messages = ({"role": "user", "content": turns[0]},)
-    return messages, dumps(messages), b'"turns":%b}' % dumps(turns)
+def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _wire_settings(params: Params) -> dict[str, Any]:
     """Only what the manifest sets: models differ in what they refuse, so nothing is sent by default."""
     settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
-    for name in ("temperature", "top_p", "top_k", "thinking"):
+    for name in (*SAMPLING, "thinking"):
         if (value := getattr(params, name)) is not None:
             settings[name] = value
     if params.stop_sequences:
         settings["stop_sequences"] = params.stop_sequences
     if params.effort is not None:
         settings["output_config"] = {"effort": params.effort}
+    if params.cache is not None and params.cache.messages:
+        settings["cache_control"] = params.cache.control  # the provider marks the newest message that can be
     return settings

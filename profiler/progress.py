@@ -6,6 +6,7 @@ most, on stderr. Nothing is done per dialogue, and nothing here can change a run
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 import anyio
 import msgspec
 
+from profiler.budget import usd
+from profiler.prices import dollars, pico
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from rich.console import Console, RenderableType
 
+    from profiler.budget import Budget
     from profiler.model import Mode
     from profiler.pool import Pool
     from profiler.writer import Writer
@@ -42,12 +47,28 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     failures: dict[str, int]
     stopping: bool
+    held_up_by: str | None
+    cost_usd: float | None = None
+    maybe_billed_usd: float | None = None
+    projected_usd: float | None = None
+
+    @property
+    def money(self) -> str | None:
+        """What was spent and what it will come to, in words; None where no price is known."""
+        if self.cost_usd is None:
+            return None
+        words = f"{usd(pico(self.cost_usd))} spent"
+        if self.maybe_billed_usd:
+            words += f" (and up to {usd(pico(self.maybe_billed_usd))} maybe billed)"
+        return words if self.projected_usd is None else f"{words}, about {usd(pico(self.projected_usd))} in all"
 
     @property
     def waits_for(self) -> str:
         """What keeps the run from being over, in words."""
         if self.stopping:
             return f"{self.in_flight} calls in flight to end"
+        if self.held_up_by:
+            return self.held_up_by
         if self.backing_off:
             return f"{self.backing_off} retries to come due"
         if self.in_flight and self.total - self.done <= self.in_flight:
@@ -60,13 +81,24 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class View:
     """Looks at a run from outside; the rate is taken over the last seconds."""
 
-    def __init__(self, *, experiment_id: str, mode: Mode, total: int, kept: int, pool: Pool, writer: Writer) -> None:
+    def __init__(
+        self,
+        *,
+        experiment_id: str,
+        mode: Mode,
+        total: int,
+        kept: int,
+        pool: Pool,
+        writer: Writer,
+        budget: Budget | None = None,
+    ) -> None:
         self._experiment_id = experiment_id
         self._mode = mode
         self._total = total
         self._kept = kept
         self._pool = pool
         self._writer = writer
+        self._budget = budget
         self._looks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def look(self) -> Snapshot:
@@ -86,7 +118,30 @@ class View:
             retried=self._pool.retried,
             failures=dict(self._pool.failures),
             stopping=self._pool.stopped is not None,
+            held_up_by=self._pool.holds_up,
+            **self._money(self._kept + done),
         )
+
+    def enough_usd(self) -> float | None:
+        """A cap with which the run would probably end: what it will come to and a tenth more, in round figures."""
+        projected = self.look().projected_usd
+        if self._budget is None or self._budget.cap is None or projected is None:
+            return None
+        wanted = max(projected * 1.1, dollars(self._budget.cap) * 1.5)
+        unit = 10.0 ** (math.floor(math.log10(wanted)) - 1)
+        return float(f"{math.ceil(wanted / unit) * unit:.2g}")
+
+    def _money(self, done: int) -> dict[str, float | None]:
+        """The dialogues to come are taken to cost what the ones before them cost."""
+        budget = self._budget
+        if budget is None:
+            return {}
+        gone = budget.spent + budget.maybe
+        return {
+            "cost_usd": dollars(budget.spent),
+            "maybe_billed_usd": dollars(budget.maybe),
+            "projected_usd": dollars(gone) / done * self._total if done else None,
+        }
 
     def _rate(self, done: int) -> float:
         now = time.monotonic()
@@ -132,6 +187,8 @@ def as_line(look: Snapshot) -> str:
         f"ETA {duration(look.eta_s)}",
         f"{look.in_flight} in flight",
     ]
+    if look.money:
+        parts.append(look.money)
     if look.failures:
         parts.append("errors " + ", ".join(f"{kind} {count}" for kind, count in sorted(look.failures.items())))
     if look.retried:
@@ -161,6 +218,7 @@ def _panel(look: Snapshot) -> RenderableType:
         f"{look.done:,} of {look.total:,} done   {look.rate:,.0f}/s   ETA {duration(look.eta_s)}",
         f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
         f"waiting for {look.waits_for}",
+        *([look.money] if look.money else []),
     ]
     bar = ProgressBar(total=max(look.total, 1), completed=look.done)
     return Panel(

@@ -8,50 +8,29 @@ print or write, and its memory does not grow with the number of outcomes.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice, repeat, zip_longest
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from profiler.errors import LogError, Problem
+from profiler.logs import RESPONSES, damaged, read_outcomes
 from profiler.metrics import Estimate, Metric
-from profiler.model import Failure, Outcome, RecordType
-from profiler.stats import Histogram
+from profiler.totals import TYPES, BadOutcome, Totals, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-REQUESTS: Final = "requests.jsonl"
-RESPONSES: Final = "responses.jsonl"
+    from profiler.model import Outcome, RecordType
 
 TAG_LIMIT: Final = 1000
 ERROR_TYPE_LIMIT: Final = 100
 BATCH: Final = 256
 PENDING_LIMIT: Final = 2048
-READ_BUFFER: Final = 1 << 20
-
-PICO: Final = 10**12
-LARGEST_COST: Final = 1e9
-LARGEST_COUNT: Final = 1 << 53
-
-TYPES: Final[tuple[RecordType, ...]] = get_args(RecordType)
-TOKENS: Final = ("input", "output", "cache_creation_input", "cache_read_input", "thinking")
-_USAGE_KEYS: Final = tuple((token, f"{token}_tokens") for token in TOKENS[:-1])
 
 States = tuple[Any, ...]
-Key = tuple[RecordType, str | None, tuple[str, ...], States]
+Key = tuple["RecordType", str | None, tuple[str, ...], States]
 Value = TypeVar("Value")
-Line = TypeVar("Line", bound=msgspec.Struct)
-
-
-class BadOutcome(ValueError):
-    """An outcome holds a number that cannot be: it would spoil a sum for good. `position` counts from 0."""
-
-    def __init__(self, reason: str, *, position: int = 0, dialogue_id: str = "?") -> None:
-        super().__init__(f"dialogue {dialogue_id!r}: {reason}")
-        self.reason = reason
-        self.position = position
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -59,53 +38,6 @@ class Group(msgspec.Struct, frozen=True):
 
     n: int
     states: States
-
-
-class Totals:
-    """What needs no metric: sums of tokens, money and attempts, and the histograms of times (of answered outcomes only:
-    how fast a failure came says nothing of how fast an answer comes)."""
-
-    def __init__(self) -> None:
-        self.sums: Counter[str] = Counter()
-        self.latency = Histogram()
-        self.queue = Histogram()
-
-    def add(self, batch: list[Outcome]) -> None:
-        if not set(TYPES).issuperset([outcome.type for outcome in batch]):
-            raise BadOutcome(f"type: one of {', '.join(TYPES)} is expected, found {batch[0].type!r}")
-        answered = [outcome for outcome in batch if outcome.type != "error"]
-        _add_times(self.latency, "latency_s", [outcome.latency_s for outcome in answered])
-        _add_times(self.queue, "queue_s", [outcome.queue_s for outcome in answered])
-        usages = [outcome.usage for outcome in batch if outcome.usage is not None]
-        costs = [outcome.cost_usd for outcome in batch if outcome.cost_usd is not None]
-        attempts = [outcome.attempts for outcome in batch if outcome.attempts is not None]
-        self.sums.update(_token_sums(usages))
-        self.sums.update(
-            usage_known=len(usages),
-            pico_dollars=_pico_dollars(costs),
-            cost_known=len(costs),
-            cost_unknown=len(batch) - len(costs),
-            attempts=_whole(attempts, "attempts"),
-            attempts_known=len(attempts),
-            retried=sum([count > 1 for count in attempts]),
-        )
-
-    def merge(self, other: Totals) -> None:
-        self.sums.update(other.sums)
-        self.latency.merge(other.latency)
-        self.queue.merge(other.queue)
-
-    def known(self, name: str, *, given: str) -> int | None:
-        """A sum, or None when no outcome said anything of it: unknown is not 0."""
-        return self.sums[name] if self.sums[given] else None
-
-    @property
-    def tokens(self) -> dict[str, int | None]:
-        return {token: self.known(token, given="usage_known") for token in TOKENS}
-
-    @property
-    def cost_usd(self) -> float | None:
-        return self.sums["pico_dollars"] / PICO if self.sums["cost_known"] else None
 
 
 class Reduction:
@@ -163,7 +95,7 @@ class Reduction:
             self._settle()
 
     def _located(self, batch: list[Outcome]) -> BadOutcome:
-        position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := _fault(outcome)))
+        position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := fault(outcome)))
         return BadOutcome(reason, position=self._taken + position, dialogue_id=batch[position].dialogue_id)
 
     # --- merging ------------------------------------------------------------------------------------------------
@@ -287,14 +219,6 @@ def _kinds(batch: list[Outcome]) -> tuple[list[RecordType], list[str | None], li
     )
 
 
-def _fault(outcome: Outcome) -> str | None:
-    try:
-        Totals().add([outcome])
-    except BadOutcome as error:
-        return error.reason
-    return None
-
-
 def _error_type(outcome: Outcome) -> str:
     return outcome.error.type if outcome.error is not None else "unknown"
 
@@ -308,147 +232,14 @@ def _contributions(metric: Metric[Any], batch: list[Outcome]) -> list[Any]:
         raise
 
 
-def _add_times(histogram: Histogram, name: str, times: list[float | None]) -> None:
-    try:
-        histogram.update([time for time in times if time is not None])
-    except (ValueError, TypeError) as error:
-        raise BadOutcome(f"{name}: {error}") from error
-
-
-def _token_sums(usages: list[dict[str, Any]]) -> dict[str, int]:
-    sums = {token: _column(usages, key) for token, key in _USAGE_KEYS}
-    details = [found for usage in usages if (found := usage.get("output_tokens_details")) is not None]
-    if not all(isinstance(found, dict) for found in details):
-        raise BadOutcome("usage.output_tokens_details: an object is expected")
-    return sums | {"thinking": _column(details, "thinking_tokens")}
-
-
-def _column(usages: list[dict[str, Any]], key: str) -> int:
-    return _whole([count for usage in usages if (count := usage.get(key)) is not None], f"usage.{key}")
-
-
-def _whole(counts: list[Any], name: str) -> int:
-    if not counts:
-        return 0
-    if set(map(type, counts)) != {int} or min(counts) < 0 or max(counts) > LARGEST_COUNT:
-        raise BadOutcome(f"{name}: a whole number is expected, found {counts[0]!r}")
-    total: int = sum(counts)
-    return total
-
-
-def _pico_dollars(costs: list[float]) -> int:
-    if len([cost for cost in costs if 0 <= cost <= LARGEST_COST]) < len(costs):
-        raise BadOutcome(f"cost_usd: a number from 0 to {LARGEST_COST:g} is expected, found {costs[0]!r}")
-    return sum([round(cost * PICO) for cost in costs])
-
-
 def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Reduction:
     reduction = Reduction(metrics)
     reduction.extend(outcomes)
     return reduction
 
 
-# --- logs -------------------------------------------------------------------------------------------------------
-
-
-class _Expected(msgspec.Struct, gc=False):
-    """What metrics need of a line of requests.jsonl; the decoder skips the rest."""
-
-    dialogue_id: str
-    index: int | None = None
-    required_facts: tuple[str, ...] = ()
-    expect_refusal: bool | None = None
-    tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
-
-
-class _Got(msgspec.Struct, gc=False):
-    """The same of responses.jsonl. `output_fields` may have left out all but the first two."""
-
-    dialogue_id: str
-    type: RecordType
-    index: int | None = None
-    completion: str | None = None
-    replies: tuple[str, ...] = ()
-    stop_reason: str | None = None
-    usage: dict[str, Any] | None = None
-    latency_s: float | None = None
-    queue_s: float | None = None
-    attempts: int | None = None
-    cost_usd: float | None = None
-    error: Failure | None = None
-
-
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
     try:
         return reduce_outcomes(read_outcomes(log_dir, complete=complete), metrics)
     except BadOutcome as error:
-        raise _damaged(log_dir / RESPONSES, error.reason, line=error.position + 1) from error
-
-
-def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
-    """Both logs in step, one outcome a line. With `complete=False` the run may still be going on: responses may be
-    fewer than requests, and a torn last line is not there yet."""
-    requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
-    pairs = zip_longest(
-        _lines(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
-        _lines(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
-    )
-    for index, (expected, got) in enumerate(pairs):
-        if got is None:
-            if complete:
-                raise _damaged(responses, f"ends after {index} lines, {REQUESTS} goes on: the run is unfinished")
-            return
-        if expected is None:
-            raise _damaged(requests, f"ends after {index} lines, {RESPONSES} goes on")
-        if expected.dialogue_id != got.dialogue_id:
-            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {expected.dialogue_id!r}"
-            raise _damaged(responses, found, line=index + 1)
-        if expected.index != index and expected.index is not None:
-            raise _damaged(requests, f"has index {expected.index}, {index} is expected", line=index + 1)
-        if got.index != index and got.index is not None:
-            raise _damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
-        yield _outcome(expected, got)
-
-
-def _outcome(expected: _Expected, got: _Got) -> Outcome:
-    return Outcome(
-        dialogue_id=got.dialogue_id,
-        type=got.type,
-        completion=got.completion,
-        replies=got.replies,
-        stop_reason=got.stop_reason,
-        usage=got.usage,
-        latency_s=got.latency_s,
-        queue_s=got.queue_s,
-        attempts=got.attempts,
-        cost_usd=got.cost_usd,
-        error=got.error,
-        required_facts=expected.required_facts,
-        expect_refusal=expected.expect_refusal,
-        tags=expected.tags,
-        metadata=expected.metadata,
-    )
-
-
-def _lines(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
-    if not path.is_file():
-        raise _damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
-    try:
-        with path.open("rb", buffering=READ_BUFFER) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    value = decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    if line.endswith(b"\n"):
-                        raise _damaged(path, f"is not a line of this log: {error}", line=number) from error
-                    if complete:
-                        raise _damaged(path, f"is cut off in the middle: {error}", line=number) from error
-                    return
-                yield value
-    except OSError as error:
-        raise _damaged(path, f"cannot be read: {error.strerror or error}") from error
-
-
-def _damaged(path: Path, message: str, *, line: int | None = None) -> LogError:
-    return LogError([Problem(path=str(path), line=line, message=message)])
+        raise damaged(log_dir / RESPONSES, error.reason, line=error.position + 1) from error

@@ -19,6 +19,7 @@ from profiler.codec import DecodeError, dump_line, loads
 from profiler.errors import LogError, Problem, RunDirectoryError
 from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
 from profiler.order import Order
+from profiler.prices import pico
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 REQUESTS = "requests.jsonl"
 RESPONSES = "responses.jsonl"
 SUMMARY = "summary.json"
-HALF_MADE = ("journal.tmp", f".{SUMMARY}.tmp")
+HALF_MADE = ("journal.tmp", "ledger.tmp", f".{SUMMARY}.tmp")
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """What an open run directory holds: its files, ready to be appended to, and what is done."""
+    """What an open run directory holds: its files, ready to be appended to, what is done, and what its records cost
+    (pico-dollars; those of failures too)."""
 
     requests: LineFile
     journal: LineFile
@@ -43,6 +45,7 @@ class Standing(msgspec.Struct, kw_only=True):
     done: bytearray
     kept: int = 0
     failed: int = 0
+    cost: int = 0
     notes: list[str]
 
     @property
@@ -74,24 +77,32 @@ def locked(folder: Path) -> Iterator[None]:
             hint="choose another place with --output-dir",
         ) from error
     try:
-        _lock(fd, folder)
+        _lock(folder, fd)
         yield
     finally:
         os.close(fd)
 
 
-def _lock(fd: int, folder: Path) -> None:
+def _lock(folder: Path, fd: int) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
     except BlockingIOError as error:
-        raise RunDirectoryError(
-            f"{folder}: another run is writing here",
-            hint="wait for it to end, stop it, or choose another place with --output-dir",
-        ) from error
+        raise _in_use(folder) from error
     except OSError as error:
         raise RunDirectoryError(
-            f"{folder}: cannot be locked: {error.strerror}", hint="choose another place with --output-dir"
+            f"{folder}: cannot be locked: {error.strerror}",
+            hint="choose a place on a local disk with --output-dir",
         ) from error
+    if moved:  # by a run that starts over, after we had opened it
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{folder}: another run is writing here",
+        hint="wait for it to end, stop it, or choose another place with --output-dir",
+    )
 
 
 def sweep(folder: Path) -> None:
@@ -149,93 +160,84 @@ def refuse_other(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None
         )
 
 
-def open_standing(folder: Path, header: Header, *, retry_failed: bool = False) -> Standing:
+def open_standing(folder: Path, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Standing:
     """Take up what the folder holds of this run, or begin it."""
     path = folder / journal.NAME
     old = journal.read_header(path) if path.exists() else None
     if old is None:
-        return _begin(folder, header, notes=_clear(folder))
+        _refuse_strays(folder)
+        return _begin(folder, header, sync=sync)
     refuse_other(folder, old.identity, header.identity)
     return _take_up(folder, old, retry_failed=retry_failed)
 
 
-def _clear(folder: Path) -> list[str]:
-    """Logs that no journal vouches for are somebody's data, not ours to overwrite. Only the questions of
-    a run whose journal was cut off in its first line are: they hold nothing that was paid for."""
-    torn = (folder / journal.NAME).exists()
-    for name in (RESPONSES, SUMMARY) if torn else (REQUESTS, RESPONSES, SUMMARY):
-        if _size(folder / name):
-            what = f"a {journal.NAME} without a whole first line" if torn else f"no {journal.NAME}"
+def _refuse_strays(folder: Path) -> None:
+    """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
+    torn = " with a whole first line" if (folder / journal.NAME).exists() else ""
+    for name in (REQUESTS, RESPONSES, SUMMARY):
+        if (folder / name).exists() and (folder / name).stat().st_size:
             raise RunDirectoryError(
-                f"{folder}: holds {name} but {what}, so it cannot be resumed",
+                f"{folder}: holds {name} but no journal{torn}, so it cannot be resumed",
                 hint="choose another --output-dir, or use --fresh to move the folder aside",
             )
-    if not torn or not _size(folder / REQUESTS):
-        return []
-    with LineFile(folder / REQUESTS) as file:
-        file.cut(0)
-    return [f"{journal.NAME}: its first line is not whole, so the run begins anew"]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _begin(folder: Path, header: Header, *, notes: list[str]) -> Standing:
-    journal_file = LineFile(folder / journal.NAME)
-    journal.begin(journal_file, header)
-    return Standing(
-        requests=LineFile(folder / REQUESTS),
-        journal=journal_file,
-        order=Order(journal_file.fd, folder=folder),
-        responses_size=0,
-        asked=0,
-        done=bytearray(header.count),
-        notes=notes,
-    )
+def _begin(folder: Path, header: Header, *, sync: bool) -> Standing:
+    with ExitStack() as opened:
+        journal_file = opened.enter_context(LineFile(folder / journal.NAME))
+        journal.begin(journal_file, header)
+        if sync:  # what follows means nothing without this line
+            journal_file.sync()
+            sync_folder(folder)
+        standing = Standing(
+            requests=opened.enter_context(LineFile(folder / REQUESTS)),
+            journal=journal_file,
+            order=Order(journal_file.fd, folder=folder),
+            responses_size=0,
+            asked=0,
+            done=bytearray(header.count),
+            notes=[],
+        )
+        opened.pop_all()
+    return standing
 
 
 def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
-    with ExitStack() as opened:
-        standing = _standing(folder, header, opened, retry_failed=retry_failed)
-        opened.pop_all()
-        return standing
-
-
-def _standing(folder: Path, header: Header, opened: ExitStack, *, retry_failed: bool) -> Standing:
     notes: list[str] = []
-    requests, asked = _cut_log(opened, folder / REQUESTS, most=header.count, notes=notes)
-    responses, laid_out = _cut_log(opened, folder / RESPONSES, most=header.count, notes=notes)
-    journal_file = opened.enter_context(LineFile(folder / journal.NAME))
-    done, order, failed, end = _replay(opened, journal_file, header, first=laid_out, retry_failed=retry_failed)
-    if end < journal_file.size:
-        notes.append(f"{journal.NAME}: cut {journal_file.size - end} bytes of a torn last line")
-        journal_file.cut(end)
-    missing = done.find(0)
-    if 0 <= missing < laid_out:
-        responses.cut(end_of_line(responses.path, missing))
-        if not retry_failed:
-            notes.append(
-                f"{RESPONSES}: cut {laid_out - missing} lines, the first of which {journal.NAME} does not hold"
-            )
-        order.close()
-        done, order, failed, _ = _replay(opened, journal_file, header, first=missing, retry_failed=retry_failed)
-    size = responses.size
-    responses.close()
-    return Standing(
-        requests=requests,
-        journal=journal_file,
-        order=order,
-        responses_size=size,
-        asked=asked,
-        done=done,
-        kept=done.count(1),
-        failed=failed,
-        notes=notes,
-    )
+    with ExitStack() as opened:
+        requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
+        file = opened.enter_context(LineFile(folder / journal.NAME))
+        with ExitStack() as meanwhile:
+            responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
+            replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed)
+            if replayed.end < file.size:
+                notes.append(f"{journal.NAME}: cut {file.size - replayed.end} bytes of a torn last line")
+                file.cut(replayed.end)
+            missing = replayed.done.find(0)
+            if 0 <= missing < laid_out:
+                replayed.order.close()
+                responses.cut(end_of_line(responses.path, missing))
+                if not retry_failed:
+                    lines = laid_out - missing
+                    notes.append(f"{RESPONSES}: cut {lines} lines, the first of which {journal.NAME} does not hold")
+                replayed = _replay(file, header, first=missing, retry_failed=retry_failed)
+        standing = Standing(
+            requests=requests,
+            journal=file,
+            order=replayed.order,
+            responses_size=responses.size,
+            asked=asked,
+            done=replayed.done,
+            kept=replayed.done.count(1),
+            failed=replayed.failed,
+            cost=replayed.cost,
+            notes=notes,
+        )
+        opened.pop_all()
+    return standing
 
 
-def _cut_log(opened: ExitStack, path: Path, *, most: int, notes: list[str]) -> tuple[LineFile, int]:
+def _cut_log(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open a log, without the torn line at its end."""
     file = opened.enter_context(LineFile(path))
     lines, end = whole_lines(path)
@@ -247,24 +249,37 @@ def _cut_log(opened: ExitStack, path: Path, *, most: int, notes: list[str]) -> t
     return file, lines
 
 
-def _replay(
-    opened: ExitStack, file: LineFile, header: Header, *, first: int, retry_failed: bool
-) -> tuple[bytearray, Order, int, int]:
-    """What is done, where the lines not laid out yet stand, how many failed, and where the last line ends."""
-    done = bytearray(header.count)
+class _Replayed(msgspec.Struct, kw_only=True):
+    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what was paid, where
+    its last line ends."""
+
+    done: bytearray
+    order: Order
+    end: int
+    failed: int = 0
+    cost: int = 0
+
+
+def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> _Replayed:
     failed: set[int] = set()
-    order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
-    end = journal.header_size(file.path)
-    for place in journal.replay(file.path, count=header.count):
-        end = place.offset + place.size
-        if retry_failed and place.entry.type == "error":
-            failed.add(place.entry.index)
-            continue
-        failed.discard(place.entry.index)
-        done[place.entry.index] = 1
-        if place.entry.index >= first:
-            order.note(place.entry.index, offset=place.offset, size=place.size)
-    return done, order, len(failed), end
+    with ExitStack() as opened:
+        order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
+        replayed = _Replayed(done=bytearray(header.count), order=order, end=journal.header_size(file.path))
+        for place in journal.replay(file.path, count=header.count):
+            entry = place.entry
+            replayed.end = place.offset + place.size
+            if entry.cost_usd:
+                replayed.cost += pico(entry.cost_usd)
+            if retry_failed and entry.type == "error":
+                failed.add(entry.index)
+                continue
+            failed.discard(entry.index)
+            replayed.done[entry.index] = 1
+            if entry.index >= first:
+                order.note(entry.index, offset=place.offset, size=place.size)
+        opened.pop_all()
+    replayed.failed = len(failed)
+    return replayed
 
 
 def reopen(folder: Path, header: Header) -> None:
@@ -276,7 +291,7 @@ def reopen(folder: Path, header: Header) -> None:
     temporary = path.with_suffix(".tmp")
     with LineFile(temporary) as file:
         journal.begin(file, header)
-        for index, record in enumerate(_records(folder / RESPONSES)):
+        for index, record in _records(folder / RESPONSES):
             if record.get("type") != "error":
                 file.write(dump_line({**record, "index": index}))
         file.sync()
@@ -285,26 +300,24 @@ def reopen(folder: Path, header: Header) -> None:
     sync_folder(folder)
 
 
-def secure(folder: Path) -> None:
-    """Force both logs to the device, whoever wrote them: the journal that could replace them goes next."""
-    for name in (REQUESTS, RESPONSES):
-        with LineFile(folder / name) as file:
-            file.sync()
-
-
-def finish(folder: Path) -> None:
-    """Only the three files stay. What goes is what the summary, already on disk, stands for."""
+def finish(folder: Path, *, sync: bool = True) -> None:
+    """Only the three files stay. Before the journal goes, what it vouched for is on the device."""
+    if sync:
+        for name in (REQUESTS, RESPONSES):
+            with LineFile(folder / name) as file:
+                file.sync()
     (folder / journal.NAME).unlink()
-    sync_folder(folder)
+    if sync:
+        sync_folder(folder)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record and its place; one that is none is missing, and does not move the others."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 record = loads(line)
             except (DecodeError, ValueError) as error:
                 raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
-            if not isinstance(record, dict):
-                raise LogError([Problem(path=str(path), line=number, message=f"found no record but {record!r}")])
-            yield record
+            if isinstance(record, dict):
+                yield number - 1, record

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from profiler.model import CacheSettings
+
 BUILTIN_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
@@ -128,6 +130,22 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.latency_s if isinstance(self.latency_s, Latency) else Latency(median_s=self.latency_s)
 
 
+Price = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, in dollars a million tokens, for models that no price list knows."""
+
+    input_per_million: Annotated[Price, Meta(description="Dollars for a million input tokens.")]
+    output_per_million: Annotated[Price, Meta(description="Dollars for a million output tokens.")]
+    cache_write_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens written to the cache.")
+    ] = None
+    cache_read_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens read from the cache.")
+    ] = None
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The range a metric must end in."""
 
@@ -153,6 +171,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     effort: Annotated[
         Literal["low", "medium", "high", "xhigh", "max"] | None, Meta(description="How much work the model puts in.")
     ] = None
+    cache: Annotated[CacheSettings | None, Meta(description="Prompt caching; nothing is marked when not set.")] = None
     log_schema_version: Annotated[Literal[1], Meta(description="Version of the log format; 1 is the only one.")] = 1
     output_fields: Annotated[
         tuple[OutputField, ...] | None,
@@ -170,9 +189,16 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     retry: Annotated[Retry, Meta(description="How often a failed call is made again.")] = Retry()
     timeout_s: Annotated[PositiveNumber, Meta(description="Seconds one call may take.")] = 120.0
     max_cost_usd: Annotated[PositiveNumber | None, Meta(description="The run stops before it costs more.")] = None
+    prices: Annotated[
+        Prices | None, Meta(description="Prices to reckon with instead of the list price of the model.")
+    ] = None
     mock: Annotated[MockSettings, Meta(description="How the deterministic mock answers.")] = MockSettings()
     base_url: Annotated[Url | None, Meta(description="Another address of the API.")] = None
     api_version: Annotated[ApiVersion | None, Meta(description="Value of the anthropic-version header.")] = None
+    provider: Annotated[
+        Literal["anthropic", "bedrock", "vertex", "foundry"],
+        Meta(description="Who serves the model; all but anthropic go through the SDK and its own credentials."),
+    ] = "anthropic"
     client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
 
     def bounds(self) -> dict[str, Bounds]:
@@ -182,5 +208,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         }
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"rate_limits": RateLimits, "retry": Retry, "mock": MockSettings}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "rate_limits": RateLimits,
+    "retry": Retry,
+    "mock": MockSettings,
+    "cache": CacheSettings,
+}
 REQUIRED = ("experiment_id", "model", "max_tokens", "dataset_path")

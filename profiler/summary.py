@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.metrics import Estimate
-    from profiler.reduce import Reduction, Totals
+    from profiler.reduce import Reduction
     from profiler.settings import Bounds
     from profiler.stats import Histogram
+    from profiler.totals import Totals
 
 NAME: Final = "summary.json"
 HEADLINE_PLACES: Final = 4

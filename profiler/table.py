@@ -40,9 +40,13 @@ def render(
     tables = [_one(summaries[0])] if len(summaries) == 1 else [_several(summaries)]
     if by_tag:
         tables += [_tags(summary) for summary in summaries]
-    draw = _draw_plain if plain or (plain is None and not _can_show_rich(file)) else _draw_rich
+    draw(tables, file=file, plain=plain)
+
+
+def draw(tables: Sequence[Table], *, file: TextIO, plain: bool | None = None) -> None:
+    drawer = _draw_plain if plain or (plain is None and not _can_show_rich(file)) else _draw_rich
     for table in tables:
-        draw(table, file=file)
+        drawer(table, file=file)
 
 
 def _can_show_rich(file: TextIO) -> bool:

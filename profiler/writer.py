@@ -1,12 +1,14 @@
 """The queue between the workers and the disk, and the two tasks that empty it.
 
-Request lines and records come in from workers, without waiting. Requests and the journal are on disk
-one turn of the event loop later; responses.jsonl follows in dataset order, in large blocks. A record
-counts as done once it is in the journal. Knows nothing of clients, requests or metrics.
+Request lines and records come in from workers, without waiting. Requests and the journal are on disk one turn
+of the event loop later, or when much comes five milliseconds after the write before; responses.jsonl follows
+in dataset order, in large blocks. A record counts as done once it is in the journal. Knows nothing of clients,
+requests or metrics.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import aiofiles
 import anyio
 
-from profiler.codec import dump_line, encode, loads
+from profiler.codec import dump_line, encode_lines, loads
 from profiler.errors import StorageError
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.linefile import LineFile
-    from profiler.model import Record
+    from profiler.model import Record, RequestLine
     from profiler.order import Order
 
 Fsync = Literal["interval", "always", "off"]
 BLOCK = 1 << 20
-BATCH = 1 << 17
+BATCH = 256
+GATHER_S = 0.005
 LINGER_S = 0.25
 FSYNC_INTERVAL_S = 1.0
 
@@ -43,12 +46,12 @@ class Writer:
         self._order = order
         self._responses = responses
         self._fsync: Fsync = fsync
-        self._request_lines: list[bytes] = []
-        self._waiting: list[tuple[int, bytes]] = []
-        self._bytes = 0
+        self._requests_waiting: list[RequestLine] = []
+        self._records_waiting: list[Record] = []
         self.full = False
         self._parked: deque[anyio.Event] = deque()
         self._queued = anyio.Event()
+        self._hurry = anyio.Event()
         self._kept = anyio.Event()
         self._plenty = anyio.Event()
         self._unsynced = anyio.Event()
@@ -56,45 +59,40 @@ class Writer:
         self._behind = False
         self.done = 0
 
-    def put_request(self, line: bytes) -> None:
-        self._request_lines.append(line)
-        self._queue(len(line))
+    def put_request(self, line: RequestLine) -> None:
+        if not self._requests_waiting:
+            self._queued.set()
+        self._requests_waiting.append(line)
 
     def put(self, record: Record) -> None:
-        line = encode(record) + b"\n"
-        self._waiting.append((record.index, line))
-        self._queue(len(line))
-
-    def _queue(self, size: int) -> None:
-        if not self._bytes:
+        records = self._records_waiting
+        if not records:
             self._queued.set()
-        self._bytes += size
-        if self._bytes >= BATCH:
+        records.append(record)
+        if len(records) >= BATCH:
             self.full = True
 
     def flush(self) -> None:
         """Keep everything queued: requests first, so that no answer stands without its question."""
-        requests, self._request_lines = self._request_lines, []
-        records, self._waiting = self._waiting, []
-        self._bytes = 0
+        requests, self._requests_waiting = self._requests_waiting, []
+        records, self._records_waiting = self._records_waiting, []
         try:
-            try:
-                if requests:
-                    self._requests.write(b"".join(requests))
-            finally:  # no room for questions may still be room for answers
-                if records:
-                    self._keep(records)
+            if requests:
+                self._requests.write(encode_lines(requests))
+            if records:
+                self._keep(records)
         except StorageError:
             self._failed = True
             raise
 
-    def _keep(self, records: list[tuple[int, bytes]]) -> None:
+    def _keep(self, records: list[Record]) -> None:
         """Once in the journal, a record counts as done."""
+        block = encode_lines(records)
         offset = self._journal.size
-        self._journal.write(b"".join([line for _, line in records]))
+        self._journal.write(block)
         if self._fsync == "always":
             self._journal.sync()
-        self._order.offer(records, offset=offset)
+        self._order.offer([record.index for record in records], block, offset=offset)
         self.done += len(records)
         self._kept.set()
         self._unsynced.set()
@@ -107,6 +105,7 @@ class Writer:
         turn = anyio.Event()
         self._parked.append(turn)
         self._queued.set()
+        self._hurry.set()
         await turn.wait()
 
     @asynccontextmanager
@@ -122,8 +121,10 @@ class Writer:
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._leave()
-                await self._responses.close()
+                try:
+                    await self._leave()
+                finally:
+                    await self._responses.close()
 
     async def _leave(self) -> None:
         """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
@@ -132,14 +133,19 @@ class Writer:
         self.flush()
         if not self._behind:
             await self._lay_out_all()
-        if self._fsync != "off":
+        if self._fsync == "interval" and self._unsynced.is_set():
             await anyio.to_thread.run_sync(self._journal.sync)
 
     async def _flush_soon(self) -> None:
+        flushed = 0.0
         while True:
             await self._queued.wait()
-            self._queued = anyio.Event()
+            if not self._parked and (early := flushed + GATHER_S - time.monotonic()) > 0:
+                with anyio.move_on_after(early):
+                    await self._hurry.wait()
+            self._queued, self._hurry = anyio.Event(), anyio.Event()
             self.flush()
+            flushed = time.monotonic()
             self.full = False
             if self._parked:
                 self._parked.popleft().set()
@@ -169,8 +175,8 @@ class Writer:
 
     async def _lay_out_all(self) -> None:
         try:
-            while lines := self._order.take(BLOCK):
-                await self._responses.write(lines)
+            while blocks := self._order.take(BLOCK):
+                await self._responses.write(blocks)
         except StorageError:
             self._behind = True
             raise
@@ -185,10 +191,10 @@ class OrderedLog:
         self._project = _projection(fields)
         self._file: aiofiles.threadpool.binary.AsyncFileIO | None = None
 
-    async def write(self, lines: list[bytes]) -> None:
+    async def write(self, blocks: list[bytes]) -> None:
+        block = b"".join(blocks)
         if self._project is not None:
-            lines = [self._project(line) for line in lines]
-        block = b"".join(lines)
+            block = b"".join([self._project(line) for line in block.splitlines()])
         try:
             await self._append(block)
         except OSError as error:

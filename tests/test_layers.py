@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = (
-    *("errors", "model", "codec", "own"),
+    *("model", "errors", "codec", "own"),
     *("document", "scalars", "yaml_nodes", "settings", "words", "fields", "layers", "matrix", "overrides"),
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
-    *("classify", "plan", "retry", "limits", "clients"),
-    *("linefile", "order", "writer", "pool", "journal", "resume"),
-    *("stats", "metrics", "reduce", "summary"),
-    *("table", "progress", "run", "doctor", "commands", "cli"),
+    *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
+    *("linefile", "order", "writer", "job", "pool", "journal", "resume", "ledger"),
+    *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
+    *("table", "progress", "estimate", "runner", "doctor", "told", "server", "commands", "cli"),
     *("__init__", "__main__"),
 )
 
-SUBPACKAGES = frozenset({"clients"})  # interchangeable implementations: one name in ORDER
+SUBPACKAGES = frozenset({"clients", "server"})  # interchangeable implementations, a program of its own: one name each
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 
 FORBIDDEN = {  # package: packages it must not know
@@ -36,9 +36,11 @@ FORBIDDEN = {  # package: packages it must not know
 
 LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "anthropic": "takes over a second to import, and only a live run needs it",
+    "genai_prices": "takes a third of a second to import, and only who asks for a price needs it",
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
+    "httpx2": "comes with the SDK, and only the SDK's own path needs it",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "cli": "a command imports only what it runs, so that --help stays under 100 ms",
@@ -47,7 +49,7 @@ LAZY_MODULES = {  # which modules may import others of profiler inside a functio
 
 
 class Import(NamedTuple):
-    target: str  # dotted and absolute: "profiler.run.run", "profiler.__version__", "anyio"
+    target: str  # dotted and absolute: "profiler.runner.run", "profiler.__version__", "anyio"
     line: int
     lazy: bool  # inside a function
 
@@ -174,22 +176,26 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("file", "text", "complaint"),
     [
-        ("profiler/codec.py", "from profiler.run import run", "run stands to its right"),
-        ("profiler/codec.py", "from profiler import run", "run stands to its right"),
-        ("profiler/codec.py", "import profiler.run as later", "run stands to its right"),
-        ("profiler/codec.py", "from . import run", "run stands to its right"),
-        ("profiler/codec.py", "from .run import run", "run stands to its right"),
-        ("profiler/codec.py", "if TYPE_CHECKING:\n    from profiler.run import run", "run stands to its right"),
-        ("profiler/codec.py", "try:\n    import profiler.run\nexcept ImportError: pass", "run stands to its right"),
-        ("profiler/codec.py", "import_module('profiler.run')", "run stands to its right"),
+        ("profiler/codec.py", "from profiler.runner import run", "runner stands to its right"),
+        ("profiler/codec.py", "from profiler import runner", "runner stands to its right"),
+        ("profiler/codec.py", "import profiler.runner as later", "runner stands to its right"),
+        ("profiler/codec.py", "from . import runner", "runner stands to its right"),
+        ("profiler/codec.py", "from .runner import run", "runner stands to its right"),
+        ("profiler/codec.py", "if TYPE_CHECKING:\n    from profiler.runner import run", "runner stands to its right"),
+        (
+            "profiler/codec.py",
+            "try:\n    import profiler.runner\nexcept ImportError: pass",
+            "runner stands to its right",
+        ),
+        ("profiler/codec.py", "import_module('profiler.runner')", "runner stands to its right"),
         ("profiler/codec.py", "import profiler", "__init__ stands to its right"),
         ("profiler/codec.py", "from profiler import *", "__init__ stands to its right"),
         ("profiler/codec.py", "from profiler.nowhere import x", "__init__ stands to its right"),
         ("profiler/clients/mock.py", "from ..pool import Pool", "pool stands to its right"),
-        ("profiler/run.py", "def f():\n    from profiler.codec import loads", "not in LAZY_MODULES"),
-        ("profiler/run.py", "class C:\n    async def f(self):\n        import tomllib", "not in LAZY_PACKAGES"),
-        ("profiler/run.py", "import grader.verdict", "profiler must not know grader"),
-        ("profiler/run.py", "def f():\n    import task_kit", "profiler must not know task_kit"),
+        ("profiler/runner.py", "def f():\n    from profiler.codec import loads", "not in LAZY_MODULES"),
+        ("profiler/runner.py", "class C:\n    async def f(self):\n        import tomllib", "not in LAZY_PACKAGES"),
+        ("profiler/runner.py", "import grader.verdict", "profiler must not know grader"),
+        ("profiler/runner.py", "def f():\n    import task_kit", "profiler must not know task_kit"),
         ("task_kit/tools.py", "from grader import verdict", "task_kit must not know grader"),
         ("profiler/utils.py", "", "'utils' has no place"),
         ("profiler/helpers/text.py", "", "'helpers' has no place"),
@@ -205,12 +211,12 @@ def test_a_violation_is_caught(tmp_path: Path, file: str, text: str, complaint: 
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("profiler/run.py", "from profiler import codec\nfrom .pool import Pool\nimport profiler.errors"),
+        ("profiler/runner.py", "from profiler import codec\nfrom .pool import Pool\nimport profiler.errors"),
         ("profiler/table.py", "from profiler import __version__"),
         ("profiler/table.py", "def show():\n    from rich.table import Table"),
-        ("profiler/cli.py", "def command():\n    from profiler.run import run"),
+        ("profiler/cli.py", "def command():\n    from profiler.runner import run"),
         ("profiler/clients/mock.py", "from profiler.clients.base import Client\nfrom . import base"),
-        ("profiler/__init__.py", "from profiler.run import run"),
+        ("profiler/__init__.py", "from profiler.runner import run"),
         ("task_kit/tools.py", "import profiler"),
         ("grader/verdict.py", "import profiler, task_kit"),
     ],

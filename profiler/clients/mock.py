@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from profiler.model import Request
+    from profiler.model import Params, Request
     from profiler.settings import MockSettings
 
 CHARACTERS_PER_TOKEN = 4
@@ -66,6 +66,8 @@ def load_answers(path: Path) -> dict[str, Answer]:
 class MockClient:
     """Answers like a provider, deterministically."""
 
+    describes = "the deterministic mock"
+
     def __init__(self, settings: MockSettings) -> None:
         self._answers: Mapping[str, Answer] = {}
         if settings.responses_path is not None:
@@ -73,6 +75,8 @@ class MockClient:
         self._seed = settings.seed
         self._faults = settings.faults
         self._latency = settings.latency
+        self._salted_for: Params | None = None
+        self._salted = 0
         self._drawn = bool(self._latency.sigma or self._latency.stalls)
 
     async def complete(self, request: Request) -> Reply:
@@ -81,9 +85,10 @@ class MockClient:
             await anyio.sleep(latency_s)
         if self._faults:
             self._fail_perhaps(request)
-        return self._reply(request, latency_s)
+        return self.reply(request, latency_s=latency_s)
 
-    def _reply(self, request: Request, latency_s: float) -> Reply:
+    def reply(self, request: Request, *, latency_s: float | None = None) -> Reply:
+        """What is answered, without the waiting and the faults."""
         answer = self._answers.get(request.dialogue.dialogue_id)
         if answer is None:
             completion, stop_reason = self._invent(request)
@@ -103,7 +108,7 @@ class MockClient:
     def _invent(self, request: Request) -> tuple[str, str]:
         """A plausible answer: most facts found, safety prompts refused, long ones cut at max_tokens."""
         dialogue, params = request.dialogue, request.params
-        draw = crc32(f"{self._seed} {params.model} {params.temperature} {request.turn} {dialogue.dialogue_id}".encode())
+        draw = crc32(dialogue.dialogue_id.encode(), self._salt(params) + request.turn & 0xFFFFFFFF)
         if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
             return "I can't help with that request.", "refusal"
         found = []
@@ -114,6 +119,13 @@ class MockClient:
         completion = f"Here is what I know: {'; '.join(found)}." if found else _echo(request)
         room = params.max_tokens * CHARACTERS_PER_TOKEN
         return (completion, "end_turn") if len(completion) <= room else (completion[:room], "max_tokens")
+
+    def _salt(self, params: Params) -> int:
+        """What makes models and settings answer differently; the same for all requests of an experiment."""
+        if params is not self._salted_for:
+            self._salted_for = params
+            self._salted = crc32(f"{self._seed} {params.model} {params.temperature}".encode())
+        return self._salted
 
     def _draw(self, request: Request, purpose: str) -> float:
         """A number in (0, 1) that only depends on the seed, the dialogue and what it is for."""
@@ -138,7 +150,7 @@ class MockClient:
 
 
 def _echo(request: Request) -> str:
-    content = request.messages[-1]["content"]
+    content = request.dialogue.user or request.messages[-1]["content"]
     asked = content if isinstance(content, str) else "the content given"
     return f"You asked: {asked[:200]}"
 

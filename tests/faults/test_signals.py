@@ -97,7 +97,7 @@ def test_one_signal_waits_for_a_client_that_hangs_only_until_its_timeout(tmp_pat
 
 
 def test_an_interrupt_before_the_first_call_leaves_a_run_that_can_be_begun(tmp_path: Path) -> None:
-    site = Site(folder=tmp_path).write(dialogues(60_000), client=None)
+    site = Site(folder=tmp_path).write(dialogues(20_000), client=None)
     process = site.start()
     assert wait_until(process, site.run_dir.exists)
     process.send_signal(signal.SIGINT)

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,9 +25,9 @@ from profiler.model import Dialogue, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
+SWEEP = Path(__file__).parents[2] / "data" / "sweep_dialogues.jsonl"
 Row = dict[str, Any]
 
 
@@ -126,6 +127,14 @@ def test_cells_of_csv_are_lists_or_json_where_the_key_asks_for_it(tmp_path: Path
 def test_a_cell_longer_than_the_limit_of_the_csv_module_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "d.csv", "dialogue_id,user\na," + "x" * 300_000 + "\n")
     assert [len(dialogue.user or "") for dialogue in dataset.read(path)] == [300_000]
+
+
+def test_the_dialogues_of_the_sweep_are_as_varied_as_they_claim() -> None:
+    dialogues = list(dataset.read(SWEEP))
+    assert dataset.survey(SWEEP).count == len(dialogues) > 200
+    assert sum(dialogue.expect_refusal is True for dialogue in dialogues) == 21
+    tags = {tag for dialogue in dialogues for tag in dialogue.tags}
+    assert tags >= {"safety", "multi-turn", "context", "system", "unicode", "long", "borderline"}
 
 
 # What is refused, and where

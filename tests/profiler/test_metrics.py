@@ -207,3 +207,15 @@ def test_two_metrics_of_one_name_are_refused(own: str, tmp_path: Path) -> None:
         metrics.resolve(["fact_coverage", f"{own}:fact_coverage"], search_path=tmp_path)
     with pytest.raises(UsageError, match="both named"):
         metrics.resolve(["refusal_rate", "refusal_rate"])
+
+
+letters = st.text("abßẞIİıſsS ΣσςǅⅧ", max_size=6)
+
+
+@given(st.lists(letters.filter(bool), min_size=1, max_size=3), letters)
+def test_a_fact_is_found_whatever_the_case_of_either_side(facts: list[str], text: str) -> None:
+    found = [fact for fact in facts if fact.casefold() in text.casefold()]
+    assert estimate("fact_coverage", outcome("answer", text, *facts)).value == pytest.approx(len(found) / len(facts))
+    assert estimate("fact_coverage", outcome("answer", "", *facts, replies=("x", text))).value == pytest.approx(
+        len(found) / len(facts)
+    )

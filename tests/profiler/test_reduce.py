@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from profiler import metrics, reduce, summary
 from profiler.errors import LogError
+from profiler.logs import read_outcomes
 from profiler.metrics import BUILTIN, Metric
 from profiler.model import Failure, Outcome
-from profiler.reduce import BadOutcome, Reduction, read_outcomes, reduce_logs, reduce_outcomes
+from profiler.reduce import Reduction, reduce_logs, reduce_outcomes
+from profiler.totals import TYPES, BadOutcome
 
 ALL = tuple(BUILTIN.values())
 optional_time = st.none() | st.floats(0, 1e6)
@@ -24,7 +26,7 @@ count = st.integers(0, 10**6)
 
 @st.composite
 def outcome_values(draw: st.DrawFn) -> Outcome:
-    kind = draw(st.sampled_from(reduce.TYPES))
+    kind = draw(st.sampled_from(TYPES))
     return Outcome(
         dialogue_id=draw(st.text(max_size=3)),
         type=kind,

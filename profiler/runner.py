@@ -6,10 +6,13 @@ the three files. Knows nothing of terminals; every step lives in the module it i
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
+import os
 import platform
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,9 +21,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import __version__, dataset, journal, own, resume, summary
-from profiler.clients import Checked, MockClient
+from profiler import __version__, dataset, journal, ledger, own, resume, summary
+from profiler.clients import Checked, Lane, open_client
 from profiler.errors import DatasetError, Interrupted, Problem, ProfilerError, RunDirectoryError, UsageError
+from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
 from profiler.metrics import resolve
@@ -32,8 +36,9 @@ from profiler.reduce import reduce_logs
 from profiler.writer import Fsync, OrderedLog, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
+    from profiler.budget import Budget
     from profiler.clients import Client
     from profiler.metrics import Metric
     from profiler.model import Request
@@ -48,10 +53,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     output_dir: Path = Path("runs")
     mode: Mode = "mock"
+    lane: Lane | None = None
     manifest_sha256: str | None = None
     search_path: Path | None = None
     limit: int | None = None
     concurrency: int | None = None
+    max_cost_usd: float | None = None
     fresh: bool = False
     retry_failed: bool = False
     fsync: Fsync = "interval"
@@ -83,6 +90,8 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun = time.perf_counter()
     tell = note or _silent
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
@@ -101,21 +110,34 @@ async def run(
                     elapsed_s=0.0,
                     missed=_missed(experiment, metrics, done),
                 )
+            if card is not None:
+                ledger.carry_over(folder, done)
             resume.reopen(folder, header)
-        client = Checked(client) if client else _client(experiment, search_path=options.search_path)
-        standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
-        try:
-            _tell_standing(standing, header, tell=tell)
-            await _answer_all(experiment, header, standing, options=options, client=client, watch=watch, tell=tell)
-        finally:
-            standing.close()
-        if options.fsync != "off":
-            resume.secure(folder)
+        async with _client(experiment, client, options=options, tell=tell) as asked:
+            standing = resume.open_standing(
+                folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
+            )
+            try:
+                billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
+                resumed = {"kept": standing.kept, "maybe_billed": billed}
+                _tell_standing(standing, header, resumed, tell=tell)
+                budget = None
+                if card is not None:
+                    reopened = before is not None and before.complete
+                    budget = ledger.begin(
+                        folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened
+                    )
+                bound_by = await _answer_all(
+                    experiment, header, standing, options=options, client=asked, watch=watch, tell=tell, budget=budget
+                )
+            finally:
+                standing.close()
         reduction = reduce_logs(folder, metrics)
-        facts = _facts(experiment, header, options=options, kept=standing.kept)
+        facts = _facts(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        resume.finish(folder)
+        ledger.remove(folder)
+        resume.finish(folder, sync=options.fsync != "off")
     return Result(
         folder=folder,
         summary=result,
@@ -124,6 +146,39 @@ async def run(
         elapsed_s=time.perf_counter() - begun,
         missed=_missed(experiment, metrics, result),
     )
+
+
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(
+        lambda: run(experiment, options=options, client=client, watch=watch, note=note),
+        backend_options=_loop_options(options.mode),
+    )
+
+
+def _loop_options(mode: Mode) -> dict[str, bool]:
+    """uvloop halves what a live call costs; a mock run hardly touches the loop, and importing it takes time."""
+    return {"use_uvloop": mode == "live" and importlib.util.find_spec("uvloop") is not None}
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _answer_all(
@@ -135,7 +190,8 @@ async def _answer_all(
     client: Client,
     watch: Watch | None,
     tell: Callable[[str], None],
-) -> None:
+    budget: Budget | None,
+) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = Writer(
@@ -156,7 +212,9 @@ async def _answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        clock=time.perf_counter if options.mode == "live" else _still,
+        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
+        timed=options.mode == "live",
+        budget=budget,
     )
     view = View(
         experiment_id=experiment.experiment_id,
@@ -165,10 +223,15 @@ async def _answer_all(
         kept=standing.kept,
         pool=pool,
         writer=writer,
+        budget=budget,
     )
-    dialogues = dataset.read(experiment.dataset_path, start=standing.first)
-    requests = planner.plan(dialogues, first=standing.first)
-    with _one_error():
+    folder = standing.journal.path.parent
+    with (
+        ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
+        dataset.reading(experiment.dataset_path, start=standing.first) as dialogues,
+        _one_error(),
+    ):
+        requests = planner.plan(dialogues, first=standing.first)
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
@@ -180,6 +243,7 @@ async def _answer_all(
         raise RuntimeError(
             f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
         )
+    return pool.bound_by()
 
 
 def _owed(
@@ -240,7 +304,15 @@ def _complete(folder: Path) -> resume.Earlier | None:
     return resume.Earlier(count=count, identity=identity, complete=True)
 
 
-def _facts(experiment: Experiment, header: Header, *, options: Options, kept: int) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment,
+    header: Header,
+    *,
+    options: Options,
+    resumed: dict[str, int],
+    bound_by: dict[str, Any] | None,
+    budget: Budget | None,
+) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
     live = options.mode == "live"
     return {
@@ -250,11 +322,12 @@ def _facts(experiment: Experiment, header: Header, *, options: Options, kept: in
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": experiment.metrics,
-        "rate_card": None,
+        "metrics": list(experiment.metrics),
+        **ledger.facts(budget),
         "started": header.started,
         "finished": _now(options.mode),
-        "resumed": kept if live else None,
+        "resumed": resumed if live else None,
+        "bound_by": bound_by,
         "identity": header.identity,
     }
 
@@ -266,26 +339,41 @@ def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict
     return summary.check_thresholds(result, bounds)
 
 
-def _client(experiment: Experiment, *, search_path: Path | None) -> Client:
-    if experiment.client is None:
-        return MockClient(experiment.mock)
-    make = own.load(experiment.client, key="client", search_path=search_path)
+@asynccontextmanager
+async def _client(
+    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+) -> AsyncIterator[Client]:
+    """The client that was given, or the one that the manifest names, or the one that the mode means."""
+    if given is not None:
+        yield Checked(given)
+    elif experiment.client is not None:
+        yield _own_client(experiment, experiment.client, search_path=options.search_path)
+    else:
+        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
+            if options.mode == "live":
+                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            yield client
+
+
+def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
+    make = own.load(name, key="client", search_path=search_path)
     client = make(experiment) if callable(make) else None
     if not callable(getattr(client, "complete", None)):
         raise UsageError(
-            f"client: {experiment.client!r} made {client!r}, which has no complete method",
+            f"client: {name!r} made {client!r}, which has no complete method",
             hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
         )
     return Checked(cast("Client", client))
 
 
-def _tell_standing(standing: Standing, header: Header, *, tell: Callable[[str], None]) -> None:
+def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
+        billed = " and may have been billed" if resumed["maybe_billed"] else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight and are asked again"
+            f"{standing.in_flight:,} were in flight{billed} and are asked again"
         )
 
 
@@ -327,11 +415,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _now(mode: Mode) -> str | None:
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None
-
-
-def _still() -> float:
-    """The clock of mock runs: what takes time there is simulated, and must be the same every time."""
-    return 0.0
 
 
 def _silent(_: str) -> None:

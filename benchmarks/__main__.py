@@ -1,0 +1,87 @@
+"""`python -m benchmarks`, or `make bench`: measures the engine, prints a table, and writes JSON on demand.
+
+    make bench                                  everything, in less than five minutes
+    make bench ARGS="--only 'mock*' --runs 7"   some of it, with more patience
+    make bench ARGS="--json bench.json"         for programs
+
+Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured and why in that way. What
+they share:
+
+* A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
+  interpreter; the table shows the median, and the least and the greatest beside it. Times alone are this machine's.
+* The engine is used as people use it: `profiler.run`, or the command line. Where a scenario needs to see inside, it
+  brings a client, which is how anybody may look; only `journal_cost` has to put another part in the engine's place.
+* Times leave out the start of the interpreter and the imports, unless they are what is measured.
+* A goal that is missed does not change the exit code: a busy machine is no bug.
+
+Other work on the machine shows as a wide min – max, and in the load before and after. A new scenario is a new module
+with a `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import machine, report
+from benchmarks.figure import Scale
+from benchmarks.scenarios import SCENARIOS
+from profiler.codec import dump_pretty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.figure import Figure, Scenario
+
+
+def main(words: Sequence[str]) -> int:
+    args = _parser().parse_args(words)
+    chosen = [each for each in SCENARIOS if any(fnmatchcase(name(each), glob) for glob in args.only or ["*"])]
+    if not chosen:
+        print(f"no scenario has such a name; there are {', '.join(map(name, SCENARIOS))}", file=sys.stderr)
+        return 2
+    facts = machine.facts()
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        scale = Scale(folder=Path(folder), runs=args.runs or (1 if args.quick else 3), quick=args.quick)
+        found = {name(scenario): _measured(scenario, scale) for scenario in chosen}
+    facts["load_after"] = machine.load()
+    report.show(found, machine=facts, quick=args.quick, file=sys.stdout)
+    if args.json:
+        args.json.write_bytes(dump_pretty(report.as_json(found, machine=facts, quick=args.quick)))
+    return 0
+
+
+def name(scenario: Scenario) -> str:
+    return scenario.__name__.rpartition(".")[2]
+
+
+def _measured(scenario: Scenario, scale: Scale) -> list[Figure]:
+    print(f"{name(scenario)} …", end="", file=sys.stderr, flush=True)
+    begun = time.perf_counter()
+    figures = scenario.measure(scale)
+    print(f" {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    return figures
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine.", allow_abbrev=False)
+    parser.add_argument("--only", action="extend", nargs="+", metavar="GLOB", help="only scenarios of such names")
+    parser.add_argument("--quick", action="store_true", help="sizes that only show that everything works")
+    parser.add_argument("--runs", type=_at_least_one, metavar="N", help="measure each side N times (default: 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""What a scenario is given and what it gives back.
+
+A scenario is a module of `benchmarks.scenarios` with one function, `measure`. Its docstring says what is measured
+and against what.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Value = TypeVar("Value")
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """How much to measure, and the folder for what it takes."""
+
+    folder: Path
+    runs: int = 3
+    quick: bool = False
+
+    def pick(self, full: int, *, quick: int) -> int:
+        """A size: the one that the goals are meant for, or one that only shows that the scenario works."""
+        return quick if self.quick else full
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One number, and what it should be where there is such a number. A ratio has no unit."""
+
+    name: str
+    value: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where there is none."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        enough = self.at_least is None or self.value >= self.at_least
+        return enough and (self.at_most is None or self.value <= self.at_most)
+
+
+class Scenario(Protocol):
+    """A module with a `measure`."""
+
+    @property
+    def __name__(self) -> str: ...
+
+    @property
+    def measure(self) -> Callable[[Scale], list[Figure]]: ...
+
+
+def median(
+    name: str,
+    values: Sequence[float],
+    *,
+    unit: str = "",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    note: str = "",
+) -> Figure:
+    """The median of several measurements, with the least and the greatest of them."""
+    return Figure(
+        name=name,
+        value=statistics.median(values),
+        unit=unit,
+        at_least=at_least,
+        at_most=at_most,
+        low=min(values),
+        high=max(values),
+        note=note,
+    )
+
+
+def alternate(runs: int, *sides: Callable[[], Value]) -> list[tuple[Value, ...]]:
+    """Measure the sides in turn, A B A B …, so that a machine that slows down or speeds up does so for all of them.
+
+    One tuple a side comes back, and neighbours in it were measured next to each other.
+    """
+    rounds = [[side() for side in sides] for _ in range(runs)]
+    return list(zip(*rounds, strict=True))
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """Each measurement by its neighbour on the other side."""
+    return [a / b for a, b in zip(over, under, strict=True)]

@@ -1,0 +1,105 @@
+"""Figures to a table for people and to JSON for programs.
+
+Comes in: the figures by scenario and the facts of the machine. Goes out: text, or plain values. Measures nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.figure import Figure
+
+Row = tuple[str, str, str, str, str, str]
+HEADINGS: Row = ("scenario", "figure", "value", "min – max", "goal", "met")
+RIGHT = (2, 3, 4)
+ADVICE = "These are this machine's figures, on this day. Compare ratios (both sides in one run), never times of two machines."
+QUICK = "--quick: sizes too small to judge by; goals are not checked."
+
+
+def as_json(found: Mapping[str, Sequence[Figure]], *, machine: dict[str, Any], quick: bool) -> dict[str, Any]:
+    return {
+        "machine": machine,
+        "quick": quick,
+        "figures": [
+            {
+                "scenario": scenario,
+                "name": figure.name,
+                "value": figure.value,
+                "unit": figure.unit,
+                "low": figure.low,
+                "high": figure.high,
+                "goal": _goal(figure) or None,
+                "met": None if quick else figure.met,
+                "note": figure.note,
+            }
+            for scenario, figures in found.items()
+            for figure in figures
+        ],
+    }
+
+
+def show(found: Mapping[str, Sequence[Figure]], *, machine: dict[str, Any], quick: bool, file: TextIO) -> None:
+    rows = [_row(scenario, figure, quick=quick) for scenario, figures in found.items() for figure in figures]
+    print("\n".join([ADVICE, *([QUICK] if quick else []), _machine(machine), ""]), file=file)
+    if file.isatty():
+        _draw(rows, file=file)
+    else:
+        print(_aligned([HEADINGS, *rows]), file=file)
+    for scenario, figures in found.items():
+        for figure in figures:
+            if figure.note:
+                print(f"{scenario}.{figure.name}: {figure.note}", file=file)
+
+
+def _machine(facts: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    before, after = facts["load"][0], facts["load_after"][0]
+    return (
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}\n"
+        f"{facts['python']}, profiler {facts['profiler']}, {packages}; load {before} before, {after} after"
+    )
+
+
+def _row(scenario: str, figure: Figure, *, quick: bool) -> Row:
+    met = {None: "", True: "yes", False: "NO"}[None if quick else figure.met]
+    spread = "" if figure.low is None or figure.high is None else f"{number(figure.low)} – {number(figure.high)}"
+    return scenario, figure.name, f"{number(figure.value)} {figure.unit}".rstrip(), spread, _goal(figure), met
+
+
+def _goal(figure: Figure) -> str:
+    bounds = (("≥", figure.at_least), ("≤", figure.at_most))
+    return " ".join(f"{sign} {number(bound)}" for sign, bound in bounds if bound is not None)
+
+
+def number(value: float) -> str:
+    """Three digits say all that a benchmark knows."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n".join("  ".join(_padded(row, widths)).rstrip() for row in rows)
+
+
+def _padded(row: Row, widths: Sequence[int]) -> list[str]:
+    return [
+        cell.rjust(width) if column in RIGHT else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _draw(rows: Sequence[Row], *, file: TextIO) -> None:
+    from rich.console import Console  # noqa: PLC0415 (what measures memory should not hold it)
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table()
+    for column, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if column in RIGHT else "left")
+    for row in rows:
+        table.add_row(*row, style="bold red" if row[-1] == "NO" else None)
+    Console(file=file).print(table)

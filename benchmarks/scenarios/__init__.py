@@ -1,0 +1,30 @@
+"""Every scenario, in the order in which they are measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.scenarios import (
+    journal_cost,
+    latency_bound,
+    memory,
+    mock_zero_latency,
+    reduction,
+    resume,
+    start_up,
+    straggler,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.figure import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    start_up,
+    mock_zero_latency,
+    journal_cost,
+    latency_bound,
+    straggler,
+    reduction,
+    memory,
+    resume,
+)

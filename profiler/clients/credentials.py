@@ -1,0 +1,109 @@
+"""Where a live run asks and as whom: settings and environment in, an `Endpoint` out.
+
+The official SDK resolves the address, the headers and the API version; it is imported here and nowhere else but in
+`sdk`, and only by live runs. The key is passed on explicitly, because the SDK would also take others that it finds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from profiler import __version__
+from profiler.clients.failures import Redactor
+from profiler.clients.proxy import proxy_for
+from profiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anthropic import AsyncAnthropic
+
+    from profiler.clients.proxy import Proxy
+    from profiler.settings import Experiment
+
+KEY, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
+PATH = "v1/messages"
+# What the SDK says of itself would be untrue of the fast lane.
+NOT_OURS = ("x-stainless-", "user-agent", "content-length", "host", "connection", "accept-encoding")
+
+
+class Endpoint:
+    """An address with what has to be said there. Its repr holds no secret."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], *, proxy: Proxy | None, redact: Redactor) -> None:
+        self.url = url
+        self.proxy = proxy
+        self.redact = redact
+        self._headers = dict(headers)
+        self._heads: dict[str | None, bytes] = {}
+
+    def head(self, api_version: str | None) -> bytes:
+        """The head of a request, up to the length of its body."""
+        if (head := self._heads.get(api_version)) is None:
+            head = self._heads[api_version] = self._head(api_version)
+        return head
+
+    def _head(self, api_version: str | None) -> bytes:
+        headers = self._headers if api_version is None else {**self._headers, "anthropic-version": api_version}
+        parts = urlsplit(self.url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if self.proxy is not None and parts.scheme == "http":
+            target = f"http://{_host(self.url)}{target}"
+            if self.proxy.authorization:
+                headers = {**headers, "proxy-authorization": self.proxy.authorization}
+        lines = [f"POST {target} HTTP/1.1", f"host: {_host(self.url)}", *(f"{k}: {v}" for k, v in headers.items())]
+        return "\r\n".join([*lines, "content-length: "]).encode("latin-1")
+
+    @property
+    def describes(self) -> str:
+        """What can be told of it: where, and through what."""
+        return told(self.url, self.proxy)
+
+
+def told(url: str, proxy: Proxy | None) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_host(url)}" + (f" through the proxy {proxy}" if proxy is not None else "")
+
+
+def required_key(environ: Mapping[str, str]) -> str:
+    key = environ.get(KEY, "").strip()
+    if not key:
+        raise UsageError(
+            f"live mode needs {KEY}, which is not set",
+            hint=f"export {KEY}=…, or use --mode mock, which asks nobody and spends nothing",
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise UsageError(f"{KEY}: found characters that no key has (not shown)", hint="was it pasted whole?")
+    return key
+
+
+def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options: Any) -> AsyncAnthropic:
+    """The official client, which decides nothing that the engine decides: no retries, an explicit time-out."""
+    from anthropic import AsyncAnthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+
+    return AsyncAnthropic(
+        api_key=required_key(environ),
+        base_url=experiment.base_url or environ.get(BASE_URL) or None,
+        max_retries=0,
+        timeout=experiment.timeout_s,
+        **options,
+    )
+
+
+async def resolve(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
+    """Let the SDK say where and as whom, then do without it."""
+    async with anthropic_sdk(experiment, environ) as sdk:
+        headers = {name.lower(): value for name, value in sdk.default_headers.items() if isinstance(value, str)}
+        headers |= {name.lower(): value for name, value in sdk.auth_headers.items()}
+        url = f"{str(sdk.base_url).rstrip('/')}/{PATH}"
+    headers = {name: value for name, value in headers.items() if not name.startswith(NOT_OURS)}
+    headers |= {"user-agent": f"experiment-profiler/{__version__}", "accept-encoding": "identity"}
+    for name, value in headers.items():
+        if not (value.isprintable() and name.isprintable()):
+            raise UsageError(f"the header {name!r} holds characters that cannot be sent (not shown)")
+    return Endpoint(url, headers, proxy=proxy_for(url, environ), redact=Redactor(environ.get(KEY, "").strip()))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]

@@ -1,0 +1,134 @@
+"""When a call may leave: after a shared cool-down, and within what the provider allows a minute.
+
+Comes in: requests about to be sent, and what replies say of limits. Goes out: nothing but the passing of
+time; callers wait in line. Knows nothing of retries, money or files.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+
+from profiler.bucket import Bucket
+
+if TYPE_CHECKING:
+    from profiler.model import RateHeaders, Request
+    from profiler.settings import RateLimits
+
+LIMITS = ("requests", "input_tokens", "output_tokens")
+BYTES_PER_TOKEN = 4.0
+LEARNING = 0.05
+MIN_COOL_DOWN_S = 0.05
+
+
+class Draw(msgspec.Struct, gc=False):
+    """What one call has drawn from the buckets, to be settled when its usage is known."""
+
+    input_tokens: float
+    output_tokens: float
+
+
+class Gate:
+    """The one way out for all calls. First come, first served; a wait of one is a wait of all behind it."""
+
+    def __init__(self, limits: RateLimits | None = None) -> None:
+        now = time.monotonic()
+        self._buckets: dict[str, Bucket] = {}
+        for name in LIMITS:
+            allowed = getattr(limits, f"{name}_per_minute", None) if limits else None
+            if allowed is not None:
+                self._buckets[name] = Bucket(allowed, now=now)
+        self._line = anyio.Lock(fast_acquire=True)
+        self._cool_until = 0.0
+        self._bytes_per_token = BYTES_PER_TOKEN
+        self._output_tokens: float | None = None
+        self._in_flight = dict.fromkeys(LIMITS, 0.0)
+        self.waited_s: dict[str, float] = {}
+        self.waits_for: str | None = None
+
+    async def leave(self, request: Request, *, give_up: anyio.Event) -> Draw | None:
+        """Wait until this call may be sent, and draw what it will probably use. None when given up."""
+        draw = Draw(len(request.body) / self._bytes_per_token, self._expected_output(request))
+        async with self._line:
+            while (wait := self._wait(draw)) is not None:
+                reason, seconds = wait
+                self.waits_for = f"{reason.replace('_', ' ')} {seconds:.0f} s"
+                began = time.monotonic()
+                with anyio.move_on_after(seconds):
+                    await give_up.wait()
+                self.waited_s[reason] = self.waited_s.get(reason, 0.0) + time.monotonic() - began
+                if give_up.is_set():
+                    return None
+            self.waits_for = None
+            self._move(draw, 1)
+        return draw
+
+    def settle(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
+        """A call has ended: give back, or draw, what the guess was wrong by, and guess better next time."""
+        self._move(draw, -1, in_flight_only=True)
+        if input_tokens is None or output_tokens is None:
+            return
+        self._give_back("input_tokens", draw.input_tokens - input_tokens)
+        self._give_back("output_tokens", draw.output_tokens - output_tokens)
+        if input_tokens:
+            self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
+        known = output_tokens if self._output_tokens is None else self._output_tokens
+        self._output_tokens = known + LEARNING * (output_tokens - known)
+
+    def cool_down(self, seconds: float) -> None:
+        """The provider wants a pause: for everyone, once, and no longer than it asks for."""
+        now = time.monotonic()
+        self._cool_until = max(self._cool_until, now + max(seconds, MIN_COOL_DOWN_S))
+        for bucket in self._buckets.values():
+            bucket.empty(now)
+
+    def believe(self, headers: RateHeaders) -> None:
+        """Correct the buckets by what a reply says is left; a limit nobody told of makes its own bucket."""
+        now = time.monotonic()
+        for name in LIMITS:
+            told = getattr(headers, name)
+            if told is None:
+                continue
+            bucket = self._buckets.get(name)
+            if bucket is None:
+                bucket = self._buckets[name] = Bucket(told.limit, now=now)
+            in_flight = self._in_flight[name]
+            bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
+
+    def utilisation(self, now: float) -> dict[str, float]:
+        """How much of each limit is in use, 1.0 being all of it."""
+        return {name: 1.0 - max(0.0, bucket.level(now)) / bucket.per_minute for name, bucket in self._buckets.items()}
+
+    def _wait(self, draw: Draw) -> tuple[str, float] | None:
+        """The longest wait that stands before a call, and its reason."""
+        now = time.monotonic()
+        waits = [(name, bucket.wait_s(_amount(draw, name), now)) for name, bucket in self._buckets.items()]
+        if self._cool_until > now:
+            # nobody is first by much: a burst of all who waited would be refused again
+            waits.append(("cool_down", (self._cool_until - now) * random.uniform(1.0, 1.02)))  # noqa: S311 (no secret)
+        reason, seconds = max(waits, key=lambda wait: wait[1], default=("", 0.0))
+        return (reason, seconds) if seconds > 0 else None
+
+    def _move(self, draw: Draw, sign: int, *, in_flight_only: bool = False) -> None:
+        for name in LIMITS:
+            amount = _amount(draw, name)
+            self._in_flight[name] += sign * amount
+            if not in_flight_only and name in self._buckets:
+                self._buckets[name].draw(amount)
+
+    def _give_back(self, name: str, amount: float) -> None:
+        if name in self._buckets:
+            self._buckets[name].draw(-amount)
+
+    def _expected_output(self, request: Request) -> float:
+        """What answers took so far, or the most they may take while none is known."""
+        known = self._output_tokens
+        return request.params.max_tokens if known is None else min(known, request.params.max_tokens)
+
+
+def _amount(draw: Draw, name: str) -> float:
+    return 1.0 if name == "requests" else getattr(draw, name)

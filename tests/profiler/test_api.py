@@ -1,0 +1,160 @@
+"""The public Python API: what `import profiler` gives, and what it costs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import profiler
+from profiler.errors import LogError, UsageError
+from profiler.metrics import BUILTIN
+from profiler.settings import BUILTIN_METRICS, OutputField
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "configs" / "sample_experiment.yaml"
+
+
+def sample() -> profiler.Experiment:
+    return profiler.load_manifest(SAMPLE, environ={}).experiments[0]
+
+
+def modules_after(*arguments: str, cwd: Path = ROOT) -> set[str]:
+    """The packages that a fresh interpreter has loaded when it ends."""
+    show = "import sys, atexit; atexit.register(lambda: print('\\n', *sys.modules, file=sys.stderr)); "
+    if arguments[0] == "-c":
+        code = show + arguments[1]
+    else:
+        run = "runpy.run_module('profiler', alter_sys=True, run_name='__main__')"
+        code = f"{show} import runpy; sys.argv[1:] = {list(arguments)!r}; {run}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def heavy(modules: set[str]) -> set[str]:
+    return modules & {"msgspec", "orjson", "anyio", "asyncio", "aiofiles", "rich", "yaml", "anthropic", "pydantic"}
+
+
+@pytest.mark.parametrize("name", profiler.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(profiler, name) is not None
+    assert name in dir(profiler)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'runn'"):
+        profiler.runn  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_no_public_name_is_hidden_by_a_module_of_the_same_name() -> None:
+    modules = {path.stem for path in (ROOT / "profiler").iterdir()}
+    assert modules.isdisjoint(profiler.__all__)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    modules = modules_after("-c", "import profiler")
+    assert "profiler" in modules
+    assert heavy(modules) == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    modules = modules_after("--help")
+    assert "profiler.cli" in modules
+    assert heavy(modules) == set()
+
+
+def test_a_mock_run_loads_neither_the_sdk_nor_what_draws(tmp_path: Path) -> None:
+    modules = modules_after("run", "--config", str(SAMPLE), "--output-dir", str(tmp_path), "--mode", "mock")
+    assert "profiler.runner" in modules
+    assert heavy(modules).isdisjoint({"anthropic", "pydantic", "rich"})
+
+
+async def test_run_works_where_an_event_loop_is_running(tmp_path: Path) -> None:
+    result = await profiler.run(sample(), options=profiler.Options(output_dir=tmp_path))
+    assert result.summary["fact_coverage"] == 0.8889
+    assert result.folder == tmp_path / "demo_run"
+
+
+async def test_run_sync_refuses_where_an_event_loop_is_running(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="while an event loop is running") as caught:
+        profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    assert "await profiler.run" in str(caught.value.hint)
+    assert not (tmp_path / "demo_run").exists()
+
+
+def test_run_sync_runs_where_none_is(tmp_path: Path) -> None:
+    result = profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    assert (result.answered_now, result.kept, result.missed) == (3, 0, [])
+
+
+def test_a_run_leaves_signal_handlers_alone_unless_told(tmp_path: Path) -> None:
+    seen = []
+
+    class Client:
+        async def complete(self, request: profiler.Request) -> profiler.Reply:
+            seen.append((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
+            return profiler.Reply(completion="x", stop_reason="end_turn", model="m", usage={})
+
+    profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path), client=Client())
+    assert seen == [(signal.SIG_DFL, False)] * 3
+
+
+def test_a_finished_run_is_read_back(tmp_path: Path) -> None:
+    result = profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    run = profiler.read_run(result.folder)
+    assert run.complete
+    assert run.summary == result.summary
+    assert [line["dialogue_id"] for line in run.requests()] == ["tide_clock", "bread_rise", "lock_bypass"]
+    assert [line["type"] for line in run.responses()] == ["answer", "answer", "refusal"]
+    assert [outcome.type for outcome in run.outcomes()] == ["answer", "answer", "refusal"]
+    assert run.recompute() == run.summary
+
+
+def test_own_metrics_reduce_what_was_read(tmp_path: Path) -> None:
+    result = profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    asked = profiler.total("characters", lambda outcome: len(outcome.completion or ""))
+    found = profiler.reduce_outcomes(profiler.Run(result.folder).outcomes(), [asked]).estimates()["characters"]
+    lines = profiler.Run(result.folder).responses()
+    assert found == profiler.Estimate(sum(len(line["completion"]) for line in lines), 3)
+    assert profiler.reduce_logs(result.folder, [asked]).estimates()["characters"] == found
+
+
+def test_an_unfinished_run_is_read_as_far_as_it_got(tmp_path: Path) -> None:
+    result = profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    (result.folder / "summary.json").unlink()
+    responses = result.folder / "responses.jsonl"
+    responses.write_bytes(responses.read_bytes()[:-5])
+    run = profiler.read_run(result.folder)
+    assert not run.complete
+    assert [line["dialogue_id"] for line in run.responses()] == ["tide_clock", "bread_rise"]
+    assert len(list(run.requests())) == 3
+    assert run.recompute(["fact_coverage"])["metrics"]["fact_coverage"]["n"] == 2
+    with pytest.raises(LogError, match=r"summary.json: cannot be read"):
+        _ = run.summary
+
+
+def test_a_torn_line_in_a_finished_run_is_damage(tmp_path: Path) -> None:
+    result = profiler.run_sync(sample(), options=profiler.Options(output_dir=tmp_path))
+    responses = result.folder / "responses.jsonl"
+    responses.write_bytes(responses.read_bytes()[:-5])
+    with pytest.raises(LogError, match=r"responses.jsonl:3: is cut off in the middle"):
+        list(profiler.read_run(result.folder).responses())
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(profiler.ProfilerError, match="found no run in it"):
+        profiler.read_run(tmp_path)
+
+
+def test_the_metrics_that_a_manifest_may_name_are_those_that_exist() -> None:
+    assert tuple(BUILTIN) == BUILTIN_METRICS
+
+
+def test_the_output_fields_that_a_manifest_may_name_are_those_of_a_record() -> None:
+    assert get_args(OutputField) == profiler.Record.__struct_fields__

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import time
+
+import anyio
+import msgspec
+import pytest
+
+from profiler.gate import Gate
+from profiler.model import Dialogue, Limit, Params, RateHeaders, Request
+from profiler.plan import Planner
+from profiler.settings import RateLimits
+
+PLANNER = Planner(Params(model="claude-haiku-4-5", max_tokens=100))
+
+
+def request(text: str = "x") -> Request:
+    return PLANNER.request(0, Dialogue(dialogue_id="d", user=text))
+
+
+async def leave(gate: Gate) -> None:
+    assert await gate.leave(request(), give_up=anyio.Event()) is not None
+
+
+async def test_without_limits_everybody_leaves_at_once() -> None:
+    gate = Gate()
+
+    with anyio.fail_after(1):
+        for _ in range(1000):
+            await leave(gate)
+
+
+async def test_requests_a_minute_are_kept() -> None:
+    gate = Gate(RateLimits(requests_per_minute=600))  # ten a second, a minute's worth at once
+    began = time.monotonic()
+
+    for _ in range(605):
+        await leave(gate)
+
+    assert time.monotonic() - began >= 0.49
+
+
+async def test_output_tokens_are_guessed_at_their_most_until_an_answer_is_known() -> None:
+    gate = Gate(RateLimits(output_tokens_per_minute=150))
+    draw = await gate.leave(request(), give_up=anyio.Event())
+
+    assert draw is not None
+    assert draw.output_tokens == 100
+
+    gate.settle(draw, input_tokens=5, output_tokens=10, sent=len(request().body))
+    draw = await gate.leave(request(), give_up=anyio.Event())
+
+    assert draw is not None
+    assert draw.output_tokens == 10
+
+
+async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much_longer() -> None:
+    gate = Gate()
+    gate.cool_down(0.2)
+    began = time.monotonic()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(leave, gate)
+
+    assert 0.2 <= time.monotonic() - began < 0.4
+    assert gate.waited_s.keys() == {"cool_down"}
+
+
+async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
+    gate = Gate()
+    gate.cool_down(60)
+    give_up = anyio.Event()
+    got = []
+
+    async def wait() -> None:
+        got.append(await gate.leave(request(), give_up=give_up))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            give_up.set()
+
+    assert got == [None]
+
+
+async def test_a_limit_that_only_the_replies_tell_of_is_kept_too() -> None:
+    gate = Gate()
+
+    gate.believe(RateHeaders(requests=Limit(limit=600, remaining=0)))
+
+    began = time.monotonic()
+    await leave(gate)
+    assert time.monotonic() - began >= 0.09
+
+
+async def test_line_is_first_come_first_served() -> None:
+    gate = Gate(RateLimits(requests_per_minute=6000))
+    gate.cool_down(0.05)
+    order: list[int] = []
+
+    async def wait(number: int) -> None:
+        await leave(gate)
+        order.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            group.start_soon(wait, number)
+            await anyio.wait_all_tasks_blocked()
+
+    assert order == list(range(10))
+
+
+async def test_what_is_in_flight_is_not_counted_twice() -> None:
+    gate = Gate(RateLimits(requests_per_minute=100))
+    draws = [await gate.leave(request(), give_up=anyio.Event()) for _ in range(40)]
+
+    gate.believe(RateHeaders(requests=Limit(limit=100, remaining=99)))  # the provider saw one of the forty
+
+    used = gate.utilisation(time.monotonic())["requests"]
+    assert used == pytest.approx(0.40, abs=0.02)
+    assert all(draws)
+
+
+def test_the_waits_have_names() -> None:
+    assert {field.name for field in msgspec.structs.fields(RateHeaders)} == {
+        "requests",
+        "input_tokens",
+        "output_tokens",
+    }

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import time
+
+from profiler.limits import Slots
+from profiler.pace import Pace
+
+
+def saturate(slots: Slots) -> None:
+    while slots.take_nowait():
+        pass
+
+
+def test_it_begins_with_a_few_and_doubles_a_round_until_the_ceiling() -> None:
+    slots = Slots(100)
+    pace = Pace(slots, first=8)
+    limits = [slots.limit]
+
+    for _ in range(5):
+        saturate(slots)
+        for _ in range(slots.limit):
+            saturate(slots)
+            pace.succeeded()
+        limits.append(slots.limit)
+
+    assert limits == [8, 16, 32, 64, 100, 100]
+
+
+def test_it_does_not_grow_while_slots_are_free() -> None:
+    slots = Slots(100)
+    pace = Pace(slots, first=8)
+    slots.take_nowait()
+
+    assert [pace.succeeded() for _ in range(50)] == [False] * 50
+    assert slots.limit == 8
+
+
+def test_a_push_back_cuts_once_an_episode() -> None:
+    slots = Slots(64)
+    pace = Pace(slots, first=64)
+    before = time.monotonic()
+
+    for _ in range(64):
+        pace.pushed_back("rate_limited", called=before)
+
+    assert slots.limit == 32
+
+
+def test_a_call_that_left_after_the_cut_cuts_again() -> None:
+    slots = Slots(64)
+    pace = Pace(slots, first=64)
+    pace.pushed_back("rate_limited", called=time.monotonic())
+
+    pace.pushed_back("overloaded", called=time.monotonic())
+
+    assert slots.limit == 16
+
+
+def test_it_never_goes_below_one() -> None:
+    slots = Slots(2)
+    pace = Pace(slots, first=2)
+
+    for _ in range(5):
+        pace.pushed_back("overloaded", called=time.monotonic())
+
+    assert slots.limit == 1
+
+
+def test_after_a_cut_it_grows_by_steps_and_not_by_doubling() -> None:
+    slots = Slots(100)
+    pace = Pace(slots, first=100)
+    pace.pushed_back("overloaded", called=time.monotonic())
+
+    for _ in range(50):
+        saturate(slots)
+        pace.succeeded()
+
+    assert slots.limit in range(54, 57)
+
+
+def test_the_history_says_what_was_cut_and_why() -> None:
+    slots = Slots(64)
+    pace = Pace(slots, first=64)
+
+    pace.pushed_back("overloaded", called=time.monotonic())
+
+    assert [(change.limit, change.reason) for change in pace.changes] == [(64, "start"), (32, "overloaded")]

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiler.codec import encode
+from profiler.model import Message, Params, Request
+from profiler.plan import Planner, params_of
+from profiler.settings import Experiment
+from tests.profiler.building import PARAMS, dialogue
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+TURNS = dialogue(turns=("one", "two", "three"), system="brief")
+
+
+def asked(planner: Planner | None = None, **fields: Any) -> Request:
+    return (planner or Planner(PARAMS)).request(0, dialogue(**fields))
+
+
+def body(request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(request.body)
+    return found
+
+
+def line(request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(encode(request.line))
+    return found
+
+
+def user(text: object) -> dict[str, object]:
+    return {"role": "user", "content": text}
+
+
+def test_only_what_the_manifest_sets_is_sent() -> None:
+    assert body(asked(user="hello")) == {"model": "claude-haiku-4-5", "max_tokens": 64, "messages": [user("hello")]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sent"),
+    [
+        ("temperature", 0.0, {"temperature": 0.0}),
+        ("top_p", 0.5, {"top_p": 0.5}),
+        ("top_k", 7, {"top_k": 7}),
+        ("stop_sequences", ("END", "\n\n"), {"stop_sequences": ["END", "\n\n"]}),
+        ("thinking", {"type": "adaptive"}, {"thinking": {"type": "adaptive"}}),
+        ("effort", "high", {"output_config": {"effort": "high"}}),
+    ],
+)
+def test_a_setting_of_the_manifest_is_sent(name: str, value: object, sent: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"model": "m", "max_tokens": 1, name: value}
+    planner = Planner(Params(**settings))
+    assert body(asked(planner, user="q")) == {"model": "m", "max_tokens": 1, **sent, "messages": [user("q")]}
+
+
+def test_all_settings_come_from_the_experiment() -> None:
+    settings: dict[str, Any] = {
+        "model": "m",
+        "max_tokens": 9,
+        "temperature": 0.1,
+        "top_p": 0.2,
+        "top_k": 3,
+        "stop_sequences": ("x",),
+        "thinking": {"type": "disabled"},
+        "effort": "low",
+    }
+    experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
+    assert params_of(experiment) == Params(**settings)
+    assert set(settings) == set(Params.__struct_fields__)
+
+
+@given(text=TEXT, system=TEXT, fact=TEXT)
+def test_the_same_dialogue_gives_the_same_bytes_and_they_say_what_it_says(text: str, system: str, fact: str) -> None:
+    fields: dict[str, Any] = {"user": text, "system": system, "required_facts": (fact,), "tags": (text,)}
+    first, second = asked(**fields), asked(Planner(PARAMS), **fields)
+    assert (first.body, first.line) == (second.body, second.line)
+    assert body(first).get("system", "") == system
+    assert body(first)["messages"] == [user(text)] == list(first.messages)
+    assert line(first)["required_facts"] == [fact]
+
+
+@pytest.mark.parametrize(
+    ("of_dialogue", "of_experiment", "sent"),
+    [
+        ("own", "shared", "own"),
+        (None, "shared", "shared"),
+        ("own", None, "own"),
+        (None, None, None),
+        ("", "shared", None),
+        (None, "", None),
+    ],
+)
+def test_the_system_prompt_of_a_dialogue_comes_first_and_an_empty_one_is_none(
+    of_dialogue: str | None, of_experiment: str | None, sent: str | None
+) -> None:
+    planner = Planner(PARAMS, system=of_experiment)
+    for request in (asked(planner, system=of_dialogue), asked(planner, system=of_dialogue, turns=("a", "b"))):
+        following = planner.next_turn(request, "reply")
+        bodies = [body(each) for each in (request, following) if each is not None]
+        assert [found.get("system", "absent") for found in bodies] == [sent or "absent"] * len(bodies)
+        assert line(request)["prompt"]["system"] == sent
+
+
+def test_a_line_says_what_was_asked_and_by_what_it_is_judged_in_this_order() -> None:
+    planner = Planner(Params(model="m", max_tokens=5, temperature=0.5), system="s")
+    request = planner.request(
+        7, dialogue(1, user="q", required_facts=("f",), expect_refusal=True, tags=("t",), metadata={"level": 3})
+    )
+    assert list(line(request).items()) == [
+        ("dialogue_id", "d1"),
+        ("index", 7),
+        ("model", "m"),
+        ("temperature", 0.5),
+        ("max_tokens", 5),
+        ("prompt", {"system": "s", "user": "q"}),
+        ("request_hash", sha256(request.body).hexdigest()),
+        ("required_facts", ["f"]),
+        ("expect_refusal", True),
+        ("tags", ["t"]),
+        ("metadata", {"level": 3}),
+    ]
+
+
+def test_what_a_dialogue_does_not_say_is_not_in_its_line() -> None:
+    assert list(line(asked()))[-1] == "request_hash"
+    assert line(asked())["temperature"] is None
+
+
+def test_messages_are_sent_and_logged_as_they_stand() -> None:
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": "größer 🌍"}]
+    messages = (
+        Message(role="user", content="a"),
+        Message(role="assistant", content="b"),
+        Message(role="user", content=blocks),
+    )
+    request = asked(messages=messages)
+    plain = [user("a"), {"role": "assistant", "content": "b"}, user(blocks)]
+    assert body(request)["messages"] == plain == line(request)["prompt"]["messages"]
+    assert line(request)["request_hash"] == sha256(request.body).hexdigest()
+
+
+def test_each_turn_is_asked_with_the_replies_so_far() -> None:
+    planner = Planner(PARAMS)
+    first = planner.request(3, TURNS)
+    second = planner.next_turn(first, "reply 1")
+    assert second is not None
+    third = planner.next_turn(second, "reply 2")
+    assert third is not None
+    assert planner.next_turn(third, "reply 3") is None
+    assert [each.turn for each in (first, second, third)] == [0, 1, 2]
+    assert body(third) == {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 64,
+        "system": "brief",
+        "messages": [
+            user("one"),
+            {"role": "assistant", "content": "reply 1"},
+            user("two"),
+            {"role": "assistant", "content": "reply 2"},
+            user("three"),
+        ],
+    }
+    assert body(first)["messages"] == [user("one")]
+    assert (third.index, third.dialogue, third.line) == (3, TURNS, first.line)
+
+
+def test_a_dialogue_of_one_turn_has_no_next() -> None:
+    assert Planner(PARAMS).next_turn(asked(), "reply") is None
+    assert Planner(PARAMS).next_turn(asked(turns=("only",)), "reply") is None
+
+
+def test_a_new_turn_counts_its_attempts_anew() -> None:
+    planner = Planner(PARAMS)
+    first = planner.request(0, TURNS)
+    retried = Request(**{name: getattr(first, name) for name in Request.__struct_fields__} | {"attempt": 3})
+    following = planner.next_turn(retried, "reply")
+    assert following is not None
+    assert following.attempt == 1
+
+
+def test_the_hash_of_several_turns_tells_them_all_apart() -> None:
+    hashes = {line(asked(turns=turns))["request_hash"] for turns in [("a",), ("a", "b"), ("a", "c")]}
+    assert len(hashes) == 3
+    assert line(asked(turns=("a", "b")))["prompt"] == {"system": None, "turns": ["a", "b"]}
+
+
+def test_requests_are_planned_in_order_from_the_first_asked_for() -> None:
+    planned = list(Planner(PARAMS).plan([dialogue(4), dialogue(5)], first=4))
+    assert [(request.index, request.dialogue.dialogue_id) for request in planned] == [(4, "d4"), (5, "d5")]
+
+
+def test_nothing_is_read_ahead_of_what_is_asked_for() -> None:
+    read = iter([dialogue(0), dialogue(1)])
+    planned = Planner(PARAMS).plan(read)
+    next(planned)
+    assert next(read).dialogue_id == "d1"
