@@ -36,6 +36,7 @@ class Budget:
         self.spent = spent
         self.maybe = maybe
         self.reserved = 0
+        self.wanted = 0  # a cap with which the call that was refused could have been made
         self._ceiling = Ceiling(card)
         self._freed: anyio.Event | None = None  # made by who waits: an event for every call costs more than the sums
 
@@ -99,6 +100,7 @@ class Budget:
 
     def reached(self, request: Request) -> BudgetReached:
         """Why nothing more is asked, in words."""
+        self.wanted = self.committed + self.worst(request)
         return BudgetReached(
             f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
             f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"

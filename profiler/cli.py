@@ -61,7 +61,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         self._given = list(args or ())
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # here, where the options of this very command are known
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         known = self._known()
@@ -81,7 +84,7 @@ class Parser(argparse.ArgumentParser):
 def _guess(message: str, known: Sequence[str]) -> str:
     """Did you mean: the known word nearest to one of the words that were not understood."""
     words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
-    for word in reversed(words):
+    for word in (word.rstrip(":,") for word in reversed(words)):
         if word not in known and (near := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
             return f" — did you mean {near[0]!r}?"
     return ""

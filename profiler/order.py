@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SLOT = struct.Struct("<QI")
 SLOTS_AT_ONCE = 4096
-IN_MEMORY = 8 << 20
+IN_MEMORY = 3 << 20
 READ_AHEAD = 1 << 20
 
 

@@ -124,10 +124,11 @@ class View:
 
     def enough_usd(self) -> float | None:
         """A cap with which the run would probably end: what it will come to and a tenth more, in round figures."""
-        projected = self.look().projected_usd
-        if self._budget is None or self._budget.cap is None or projected is None:
+        budget = self._budget
+        if budget is None or budget.cap is None:
             return None
-        wanted = max(projected * 1.1, dollars(self._budget.cap) * 1.5)
+        projected = self.look().projected_usd or 0.0
+        wanted = max(projected * 1.1, dollars(budget.wanted) * 1.1, dollars(budget.cap) * 1.5)
         unit = 10.0 ** (math.floor(math.log10(wanted)) - 1)
         return float(f"{math.ceil(wanted / unit) * unit:.2g}")
 

@@ -102,6 +102,9 @@ async def run(
             resume.refuse_other(folder, before.identity, header.identity)
             done = summary.read(folder)
             if not (options.retry_failed and done["counts"].get("error")):
+                if done["run"].get("metrics") != list(experiment.metrics):
+                    done = _count_again(folder, done["run"], experiment, metrics)
+                    tell("the manifest names other metrics: counted again from the logs")
                 return Result(
                     folder=folder,
                     summary=done,
@@ -164,13 +167,15 @@ def run_sync(
         )
     return anyio.run(
         lambda: run(experiment, options=options, client=client, watch=watch, note=note),
-        backend_options=_loop_options(options.mode),
+        backend_options=_loop_options(experiment, options),
     )
 
 
-def _loop_options(mode: Mode) -> dict[str, bool]:
-    """uvloop halves what a live call costs; a mock run hardly touches the loop, and importing it takes time."""
-    return {"use_uvloop": mode == "live" and importlib.util.find_spec("uvloop") is not None}
+def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
+    """uvloop halves what a call that waits costs; one that does not wait hardly touches the loop, and importing
+    uvloop takes time."""
+    waits = options.mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
+    return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
 
 def _loop_is_running() -> bool:
@@ -330,6 +335,15 @@ def _facts(
         "bound_by": bound_by,
         "identity": header.identity,
     }
+
+
+def _count_again(
+    folder: Path, facts: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]
+) -> dict[str, Any]:
+    """The same answers by the metrics that the manifest names now."""
+    result = summary.build(reduce_logs(folder, metrics), {**facts, "metrics": list(experiment.metrics)})
+    summary.write(folder / resume.SUMMARY, result)
+    return result
 
 
 def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict[str, Any]) -> list[str]:

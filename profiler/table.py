@@ -171,10 +171,15 @@ def _times(times: Mapping[str, Any]) -> str:
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    total, unknown = summary.get("cost_usd"), _part(summary, "cost").get("unknown")
+    """From the log when it holds costs, else what the run itself counted; with what failed calls may have cost."""
+    total, unknown, run = summary.get("cost_usd"), _part(summary, "cost").get("unknown"), _part(summary, "run")
+    if not isinstance(total, (int, float)):
+        total, unknown = run.get("spent_usd"), 0
     if not isinstance(total, (int, float)):
         return "unknown"
-    return f"${total:.4f}" + (f" + {_whole(unknown)} unknown" if unknown else "")
+    maybe = run.get("maybe_billed_usd")
+    told = f" (+ up to ${maybe:.4f} maybe billed)" if isinstance(maybe, (int, float)) and maybe else ""
+    return f"${total:.4f}" + (f" + {_whole(unknown)} unknown" if unknown else "") + told
 
 
 # --- how it is drawn ------------------------------------------------------------------------------------------------

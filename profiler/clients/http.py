@@ -11,7 +11,7 @@ import asyncio
 import socket
 import ssl
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -72,8 +72,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (create_connection makes no other)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of a class of their own
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:

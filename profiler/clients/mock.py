@@ -159,5 +159,5 @@ def _usage(request: Request, completion: str) -> dict[str, int]:
     sent = len(request.body)
     return {
         "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
-        "output_tokens": 1 + len(completion) // CHARACTERS_PER_TOKEN,
+        "output_tokens": min(1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens),
     }

@@ -183,6 +183,20 @@ async def test_the_cap_that_is_suggested_is_enough(tmp_path: Path) -> None:
     assert (await run(experiment(tmp_path), options=enough, client=Provider())).summary["counts"]["total"] == 60
 
 
+async def test_a_cap_too_small_for_a_single_call_suggests_one_that_lets_the_run_begin(tmp_path: Path) -> None:
+    provider, cap = Provider(), WORST / PICO / 100
+    with pytest.raises(BudgetReached) as stopped:
+        await run(experiment(tmp_path), options=options(tmp_path, max_cost_usd=cap), client=provider)
+    assert not provider.calls
+    assert stopped.value.enough_usd is not None
+    with pytest.raises(BudgetReached):
+        await run(
+            experiment(tmp_path), options=options(tmp_path, max_cost_usd=stopped.value.enough_usd), client=provider
+        )
+
+    assert provider.calls
+
+
 async def test_calls_that_went_silent_count_against_the_cap(tmp_path: Path) -> None:
     silent = Provider(lost(*(f"d{index}" for index in range(60))))
     with pytest.raises(BudgetReached, match="may have been billed"):

@@ -113,6 +113,33 @@ async def test_one_who_stops_waiting_is_forgotten() -> None:
     assert slots.taken == 0
 
 
+async def test_more_slots_let_those_in_who_wait_and_fewer_are_felt_as_slots_come_back() -> None:
+    slots, served = Slots(1), list[int]()
+    await slots.take()
+
+    async def wait(number: int) -> None:
+        await slots.take()
+        served.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(wait, number)
+        await turns(3)
+        slots.resize(3)
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1], 3)
+        slots.resize(1)
+        slots.give()
+        slots.give()
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1], 1)
+        slots.give()
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1, 2], 1)
+        slots.give()
+    assert served == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_schedule_of_takes_and_cancellations_leaks_or_doubles_a_slot(seed: int) -> None:
     chance = random.Random(seed)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.codec import encode
-from profiler.model import Message, Params, Request
+from profiler.model import CacheSettings, Message, Params, Request
 from profiler.plan import Planner, params_of
 from profiler.settings import Experiment
 from tests.profiler.building import PARAMS, dialogue
@@ -68,10 +68,32 @@ def test_all_settings_come_from_the_experiment() -> None:
         "stop_sequences": ("x",),
         "thinking": {"type": "disabled"},
         "effort": "low",
+        "cache": CacheSettings(),
+        "api_version": "2026-01-02",
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
-    assert params_of(experiment) == Params(**settings)
+    assert params_of(experiment) == Params(**settings, api_version="2023-06-01")
     assert set(settings) == set(Params.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("temperature", "2023-06-01"), ("top_k", "2023-06-01"), ("effort", None)]
+)
+def test_sampling_parameters_pin_the_version_that_takes_them(name: str, version: str | None) -> None:
+    values: dict[str, Any] = {"temperature": 0.0, "top_k": 1, "effort": "low"}
+    fields = {name: values[name]}
+    experiment = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), **fields)
+    assert params_of(experiment).api_version == version
+
+
+def test_what_is_cached_is_marked_where_the_provider_looks_for_it() -> None:
+    planner = Planner(Params(model="m", max_tokens=1, cache=CacheSettings(system=True, messages=True)), system="long")
+    control = CacheSettings().control
+    sent = body(asked(planner, user="q"))
+    assert sent["system"] == [{"type": "text", "text": "long", "cache_control": control}]
+    assert sent["cache_control"] == control
+    plain = Planner(Params(model="m", max_tokens=1, cache=CacheSettings(system=False, messages=False)), system="long")
+    assert body(asked(plain, user="q")) == {"model": "m", "max_tokens": 1, "system": "long", "messages": [user("q")]}
 
 
 @given(text=TEXT, system=TEXT, fact=TEXT)
@@ -199,3 +221,40 @@ def test_nothing_is_read_ahead_of_what_is_asked_for() -> None:
     planned = Planner(PARAMS).plan(read)
     next(planned)
     assert next(read).dialogue_id == "d1"
+
+
+def planned(**settings: Any) -> Request:
+    given = {"experiment_id": "e", "model": "m", "max_tokens": 8, "dataset_path": Path("d.json"), "system": "brief"}
+    return asked(Planner(params_of(Experiment(**{**given, **settings})), system="brief"))
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0.0}, {"top_p": 0.5}, {"top_k": 1}])
+def test_sampling_parameters_pin_the_api_version_and_the_log_says_so(sampling: dict[str, Any]) -> None:
+    request = planned(**sampling)
+
+    assert (request.params.api_version, line(request)["api_version"]) == ("2023-06-01", "2023-06-01")
+
+
+def test_without_sampling_parameters_no_api_version_is_pinned() -> None:
+    assert "api_version" not in line(planned())
+
+
+def test_an_api_version_of_the_manifest_stands() -> None:
+    assert planned(temperature=0.5, api_version="2026-10-21").params.api_version == "2026-10-21"
+
+
+def test_caching_marks_the_system_prompt() -> None:
+    marked = {"type": "text", "text": "brief", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    found = body(planned(cache=CacheSettings(ttl="1h")))
+
+    assert (found["system"], found.get("cache_control")) == ([marked], None)
+
+
+def test_caching_of_messages_leaves_the_mark_to_the_provider() -> None:
+    found = body(planned(cache=CacheSettings(system=False, messages=True)))
+
+    assert (found["system"], found["cache_control"]) == ("brief", {"type": "ephemeral", "ttl": "5m"})
+
+
+def test_caching_does_not_change_what_the_log_says_of_the_prompt() -> None:
+    assert line(planned(cache=CacheSettings()))["prompt"] == line(planned())["prompt"]

@@ -35,10 +35,12 @@ USAGES: list[dict[str, Any]] = [
         "cache_creation": {"ephemeral_5m_input_tokens": written - hour, "ephemeral_1h_input_tokens": hour},
         "cache_read_input_tokens": read,
         "output_tokens_details": {"thinking_tokens": out // 2},
-        "server_tool_use": {"web_search_requests": searches},
+        "server_tool_use": {"web_search_requests": number % 3},
     }
-    for fresh, out, (written, hour), read, searches in itertools.product(
-        (1, 99_999, 100_000, 200_000, 200_001), (0, 777), ((0, 0), (1_001, 0), (50_001, 333)), (0, 100_000), (0, 3)
+    for number, (fresh, out, (written, hour), read) in enumerate(
+        itertools.product(
+            (1, 99_999, 100_000, 200_000, 200_001), (0, 777), ((0, 0), (1_001, 0), (50_001, 333)), (0, 100_000)
+        )
     )
 ]
 

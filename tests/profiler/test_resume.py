@@ -20,6 +20,7 @@ from profiler.codec import loads
 from profiler.errors import LogError, RunDirectoryError, StorageError
 from profiler.journal import Header
 from profiler.linefile import LineFile
+from profiler.prices import pico
 from profiler.resume import REQUESTS, RESPONSES, SUMMARY, Standing, open_standing
 from profiler.writer import OrderedLog, Writer
 from tests.profiler.building import line_of, record, request_line
@@ -203,6 +204,17 @@ def test_a_dialogue_answered_after_it_failed_is_not_asked_a_third_time(tmp_path:
     lines = contents(tmp_path)[1].splitlines(keepends=True)
     assert lines[5] == line_of(record(5, "at last"))
     assert lines[:5] + lines[6:] == [line_of(answer(index)) for index in range(COUNT) if index != 5]
+
+
+def test_what_the_journal_cost_is_summed_up_also_of_what_is_asked_again(tmp_path: Path) -> None:
+    open_standing(tmp_path, header()).close()
+    costs = {0: ("answer", 0.25), 1: ("error", 0.5), 2: ("answer", None)}
+    with LineFile(tmp_path / journal.NAME) as file:
+        for index, (kind, cost) in costs.items():
+            file.write(line_of(record(index, type=kind, cost_usd=cost)))
+    standing = open_standing(tmp_path, header(), retry_failed=True)
+    standing.close()
+    assert (standing.cost, standing.kept, standing.failed) == (pico(0.75), 2, 1)
 
 
 def complete(folder: Path) -> None:

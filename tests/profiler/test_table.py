@@ -112,3 +112,14 @@ def test_a_summary_with_parts_missing_is_shown_as_far_as_it_goes(junk: dict[str,
 def test_importing_the_table_does_not_import_rich() -> None:
     code = "import sys, profiler.table, profiler.reduce; sys.exit(bool({'rich', 'anthropic', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_log_without_costs_leaves_what_the_run_itself_counted() -> None:
+    known = built(OUTCOMES[0], mode="live")
+    known["run"] |= {"spent_usd": 0.25, "maybe_billed_usd": 0.0}
+    doubtful = built(OUTCOMES[0], mode="live")
+    doubtful["run"] |= {"spent_usd": 0.25, "maybe_billed_usd": 0.5}
+
+    assert "cost $0.2500\n" in drawn(known)
+    assert "cost $0.2500 (+ up to $0.5000 maybe billed)\n" in drawn(doubtful)
+    assert "cost unknown\n" in drawn(built(OUTCOMES[0], mode="live"))

@@ -1,20 +1,23 @@
-"""How bytes travel: proxies, certificates, and who may be trusted with the key."""
+"""How bytes travel: every form of HTTP, what breaks, proxies and certificates; on asyncio's loop and on uvloop's."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 import trustme
 
 from profiler.clients import open_client
 from profiler.clients.proxy import proxy_for
 from profiler.errors import CallError, UsageError
-from tests.profiler.clients.loopback import KEY, MESSAGE, Say, http, serving
-from tests.profiler.clients.test_live import experiment, request_for
+from tests.profiler.clients.loopback import KEY, MESSAGE, Say, hang, http, serving
+from tests.profiler.clients.test_live import ALL_LANES, LANES, answered, asking, experiment, failed, request_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
     from profiler.clients import Lane
     from profiler.model import Reply
-
-LANES: tuple[Lane, ...] = ("fast", "sdk")
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +190,97 @@ async def tunnelling() -> AsyncIterator[tuple[int, list[str]]]:
         yield listener.sockets[0].getsockname()[1], asked
     finally:
         listener.close()
+
+
+BROKEN = {
+    "reset": Say(b"", "reset"),
+    "closed": Say(b"", "close"),
+    "half a head": Say(b"HTTP/1.1 200 OK\r\ncontent-", "close"),
+    "half a body": Say(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + json.dumps(MESSAGE).encode(), "close"),
+    "half a chunk": Say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\n{", "close"),
+    "another protocol": Say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "close"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_broken_connection_is_a_failure_that_may_pass(lane: Lane, case: str) -> None:
+    async with serving(lambda _: BROKEN[case]) as server:
+        found = await failed(lane, server)
+
+    assert (found.kind, found.retryable, found.fatal, found.status) == ("connection", True, False, None)
+
+
+async def test_a_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiler.clients.http.LARGEST_REPLY", 1 << 20)
+    async with serving(lambda _: http(200, b"x" * (2 << 20))) as server:
+        found = await failed("fast", server)
+
+    assert (found.kind, found.retryable) == ("too_large_reply", False)
+
+
+async def test_a_packed_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiler.clients.http.LARGEST_REPLY", 1 << 20)
+    async with serving(lambda _: http(200, gzip.compress(b"x" * (2 << 20)), content_encoding="gzip")) as server:
+        assert (await failed("fast", server)).kind == "too_large_reply"
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_reply_that_came_packed_is_unpacked(lane: Lane) -> None:
+    packed = gzip.compress(json.dumps(MESSAGE).encode())
+    async with serving(lambda _: http(200, packed, content_encoding="gzip")) as server:
+        assert (await answered(lane, server)).completion == "Paris."
+
+
+CHUNKS = b"".join(b"%x\r\n%b\r\n" % (1, bytes([byte])) for byte in json.dumps(MESSAGE).encode()) + b"0\r\n\r\n"
+FORMS = {
+    "byte by byte": Say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKS),
+    "until the end": Say(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + json.dumps(MESSAGE).encode(), "close"),
+    "after early hints": Say(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + http(200, MESSAGE).data),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("lane", LANES)
+async def test_every_form_of_http_is_read(lane: Lane, form: str) -> None:
+    async with serving(lambda _: FORMS[form]) as server:
+        assert (await answered(lane, server)).completion == "Paris."
+
+
+@pytest.mark.parametrize("lane", ALL_LANES)
+async def test_a_call_that_is_cancelled_leaves_no_connection(lane: Lane) -> None:
+    async with serving(hang) as server, asking(lane, server.url) as (client, request):
+        async with anyio.create_task_group() as calls:
+            for _ in range(20):
+                calls.start_soon(client.complete, request)
+            await server.until(lambda: len(server.asked) == 20)
+            calls.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await server.until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_closed_client_leaves_no_connection(lane: Lane) -> None:
+    async with serving(lambda _: http(200, MESSAGE)) as server:
+        await answered(lane, server)
+        with anyio.fail_after(5):
+            await server.until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_connection_serves_many_calls(lane: Lane) -> None:
+    async with serving(lambda _: http(200, MESSAGE)) as server, asking(lane, server.url) as (client, request):
+        for _ in range(5):
+            await client.complete(request)
+
+        assert server.accepted == 1
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    closing = Say(http(200, MESSAGE).data, "close")
+    async with serving(lambda _: closing) as server, asking("fast", server.url) as (client, request):
+        await client.complete(request)
+        await server.until(lambda: server.open == 0)
+        await anyio.wait_all_tasks_blocked()
+
+        assert (await client.complete(request)).completion == "Paris."

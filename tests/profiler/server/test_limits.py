@@ -54,6 +54,16 @@ def test_a_refusal_says_which_limit_and_how_long() -> None:
     assert (refusal.limit, refusal.per_minute, round(refusal.wait_s, 6)) == ("output-tokens", 600, 9.0)
 
 
+def test_of_several_limits_the_longest_wait_is_told() -> None:
+    both = limits(requests_per_minute=60, output_tokens_per_minute=60, burst_s=1)
+    both.admit(input_tokens=1, output_tokens=5, now=0)
+
+    refusal = both.admit(input_tokens=1, output_tokens=1, now=0)
+
+    assert refusal is not None
+    assert (refusal.limit, refusal.wait_s) == ("output-tokens", 5.0)
+
+
 def test_what_never_fits_is_let_through_by_a_full_bucket_and_paid_back() -> None:
     bucket = Bucket(60, burst_s=10)
     bucket.refill(0)
