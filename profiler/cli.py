@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
-    args.given = list(argv)
+    args.given = [word for word in argv if word != "--fresh"]  # to resume with: started over it is already
     try:
         home = "profiler.server.command" if args.command == "mock-server" else "profiler.commands"
         code: int = import_module(home).COMMANDS[args.command](args)
@@ -45,11 +45,12 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        print("\ninterrupted; everything answered is kept", file=sys.stderr)
+        again = shlex.join(["profiler", *args.given])
+        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {again}", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
         traceback.print_exc()
-        again = shlex.join(["profiler", *argv])
+        again = shlex.join(["profiler", *args.given])
         print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
         return BUG
     return code

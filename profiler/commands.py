@@ -235,7 +235,7 @@ def _watch() -> Watch:
 
 
 def _resume_command(args: Namespace, *, enough_usd: float | None = None) -> str:
-    words = [word for word in args.given if word not in ("--fresh", "--retry-failed")]
+    words: list[str] = args.given
     if enough_usd is not None:
         words = [*_without_cap(words), "--max-cost", f"{enough_usd:g}"]
     return shlex.join(["profiler", *words])

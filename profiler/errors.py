@@ -6,6 +6,7 @@ Knows nothing of files, clients or terminals.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from profiler.model import RateHeaders
 
 SHOWN_PROBLEMS = 50
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +91,10 @@ class StorageError(ProfilerError):
     """The disk refused a write; what was written before it is whole and the run can be resumed."""
 
     def __init__(self, path: Path, cause: OSError) -> None:
+        remedy = "make room" if cause.errno in NO_ROOM else "mend that"
         super().__init__(
             f"{path}: cannot write: {cause.strerror or cause}",
-            hint="everything answered so far is kept; make room, then run the same command again",
+            hint=f"everything answered so far is kept; {remedy}, then run the same command again",
         )
 
 

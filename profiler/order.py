@@ -12,6 +12,8 @@ import struct
 import tempfile
 from typing import TYPE_CHECKING, Self
 
+from profiler.errors import StorageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,7 +33,11 @@ class Order:
         self._runs: dict[int, tuple[int, bytes]] = {}
         self._late: list[tuple[int, int, int]] = []
         self._spilled = 0
-        self._slots = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed with the order)
+        self._folder = folder
+        try:
+            self._slots = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed with the order)
+        except OSError as error:
+            raise StorageError(folder, error) from error
         self._journal = _BlockReader(journal_fd)
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
@@ -68,8 +74,16 @@ class Order:
         for place in range(1, len(late) + 1):
             if place == len(late) or late[place][0] != late[place - 1][0] + 1:
                 block = b"".join(SLOT.pack(offset, size) for _, offset, size in late[start:place])
-                os.pwrite(self._slots.fileno(), block, late[start][0] * SLOT.size)
+                self._write(block, at=late[start][0] * SLOT.size)
                 start = place
+
+    def _write(self, block: bytes, *, at: int) -> None:
+        written = 0
+        try:
+            while written < len(block):
+                written += os.pwrite(self._slots.fileno(), block[written:], at + written)
+        except OSError as error:
+            raise StorageError(self._folder, error) from error
 
     def take(self, most: int) -> list[bytes]:
         """The lines whose turn it is, whole and in blocks, about `most` bytes of them."""

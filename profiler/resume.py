@@ -9,14 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from profiler import journal
 from profiler.codec import DecodeError, dump_line, loads
-from profiler.errors import LogError, Problem, RunDirectoryError, StorageError
+from profiler.errors import LogError, Problem, RunDirectoryError
 from profiler.linefile import LineFile, end_of_line, sync_folder, whole_lines
 from profiler.order import Order
 from profiler.prices import pico
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REQUESTS = "requests.jsonl"
 RESPONSES = "responses.jsonl"
 SUMMARY = "summary.json"
+HALF_MADE = ("journal.tmp", "ledger.tmp", f".{SUMMARY}.tmp")
 
 
 class Standing(msgspec.Struct, kw_only=True):
@@ -104,6 +105,13 @@ def _in_use(folder: Path) -> RunDirectoryError:
     )
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a kill left half-made: files that only count once they have been renamed."""
+    for name in HALF_MADE:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+
+
 def move_aside(folder: Path) -> Path | None:
     """Make room for a new run by renaming the old one; nothing is ever deleted."""
     if not any(folder.iterdir()):
@@ -152,35 +160,39 @@ def refuse_other(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None
         )
 
 
-def open_standing(folder: Path, header: Header, *, retry_failed: bool = False) -> Standing:
+def open_standing(folder: Path, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Standing:
     """Take up what the folder holds of this run, or begin it."""
     path = folder / journal.NAME
     old = journal.read_header(path) if path.exists() else None
     if old is None:
         _refuse_strays(folder)
-        return _begin(folder, header)
+        return _begin(folder, header, sync=sync)
     refuse_other(folder, old.identity, header.identity)
     return _take_up(folder, old, retry_failed=retry_failed)
 
 
 def _refuse_strays(folder: Path) -> None:
     """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
+    torn = " with a whole first line" if (folder / journal.NAME).exists() else ""
     for name in (REQUESTS, RESPONSES, SUMMARY):
         if (folder / name).exists() and (folder / name).stat().st_size:
             raise RunDirectoryError(
-                f"{folder}: holds {name} but no journal, so it cannot be resumed",
+                f"{folder}: holds {name} but no journal{torn}, so it cannot be resumed",
                 hint="choose another --output-dir, or use --fresh to move the folder aside",
             )
 
 
-def _begin(folder: Path, header: Header) -> Standing:
+def _begin(folder: Path, header: Header, *, sync: bool) -> Standing:
     with ExitStack() as opened:
         journal_file = opened.enter_context(LineFile(folder / journal.NAME))
         journal.begin(journal_file, header)
+        if sync:  # what follows means nothing without this line
+            journal_file.sync()
+            sync_folder(folder)
         standing = Standing(
             requests=opened.enter_context(LineFile(folder / REQUESTS)),
             journal=journal_file,
-            order=_order(journal_file, folder, first=0),
+            order=Order(journal_file.fd, folder=folder),
             responses_size=0,
             asked=0,
             done=bytearray(header.count),
@@ -205,6 +217,9 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
             if 0 <= missing < laid_out:
                 replayed.order.close()
                 responses.cut(end_of_line(responses.path, missing))
+                if not retry_failed:
+                    lines = laid_out - missing
+                    notes.append(f"{RESPONSES}: cut {lines} lines, the first of which {journal.NAME} does not hold")
                 replayed = _replay(file, header, first=missing, retry_failed=retry_failed)
         standing = Standing(
             requests=requests,
@@ -248,7 +263,7 @@ class _Replayed(msgspec.Struct, kw_only=True):
 def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> _Replayed:
     failed: set[int] = set()
     with ExitStack() as opened:
-        order = opened.enter_context(_order(file, file.path.parent, first=first))
+        order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
         replayed = _Replayed(done=bytearray(header.count), order=order, end=journal.header_size(file.path))
         for place in journal.replay(file.path, count=header.count):
             entry = place.entry
@@ -267,13 +282,6 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -
     return replayed
 
 
-def _order(file: LineFile, folder: Path, *, first: int) -> Order:
-    try:
-        return Order(file.fd, folder=folder, first=first)
-    except OSError as error:
-        raise StorageError(folder, error) from error
-
-
 def reopen(folder: Path, header: Header) -> None:
     """Turn a complete run back into one that still owes the answers of its failed dialogues.
 
@@ -281,10 +289,9 @@ def reopen(folder: Path, header: Header) -> None:
     """
     path = folder / journal.NAME
     temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
     with LineFile(temporary) as file:
         journal.begin(file, header)
-        for index, record in enumerate(_records(folder / RESPONSES)):
+        for index, record in _records(folder / RESPONSES):
             if record.get("type") != "error":
                 file.write(dump_line({**record, "index": index}))
         file.sync()
@@ -304,7 +311,8 @@ def finish(folder: Path, *, sync: bool = True) -> None:
         sync_folder(folder)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record and its place; one that is none is missing, and does not move the others."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -312,4 +320,4 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             except (DecodeError, ValueError) as error:
                 raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
             if isinstance(record, dict):
-                yield record
+                yield number - 1, record

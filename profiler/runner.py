@@ -14,6 +14,7 @@ import signal
 import time
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,8 +22,8 @@ import anyio
 import msgspec
 
 from profiler import __version__, dataset, journal, ledger, own, resume, summary
-from profiler.clients import Lane, open_client
-from profiler.errors import Interrupted, ProfilerError, RunDirectoryError, UsageError
+from profiler.clients import Checked, Lane, open_client
+from profiler.errors import DatasetError, Interrupted, Problem, ProfilerError, RunDirectoryError, UsageError
 from profiler.gate import Gate
 from profiler.journal import Header
 from profiler.manifest import snapshot
@@ -94,6 +95,7 @@ async def run(
     folder = options.output_dir / experiment.experiment_id
     metrics = resolve(experiment.metrics, search_path=options.search_path)
     with _own_folder(folder, fresh=options.fresh, tell=tell):
+        resume.sweep(folder)
         before = resume.earlier(folder) or _complete(folder)
         header = _header(experiment, options=options, before=before)
         if before is not None and before.complete:
@@ -115,7 +117,9 @@ async def run(
                 ledger.carry_over(folder, done)
             resume.reopen(folder, header)
         async with _client(experiment, client, options=options, tell=tell) as asked:
-            standing = resume.open_standing(folder, header, retry_failed=options.retry_failed)
+            standing = resume.open_standing(
+                folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
+            )
             try:
                 billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
                 resumed = {"kept": standing.kept, "maybe_billed": billed}
@@ -127,7 +131,7 @@ async def run(
                         folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened
                     )
                 bound_by = await _answer_all(
-                    experiment, header, standing, options=options, client=asked, watch=watch, budget=budget
+                    experiment, header, standing, options=options, client=asked, watch=watch, tell=tell, budget=budget
                 )
             finally:
                 standing.close()
@@ -190,6 +194,7 @@ async def _answer_all(
     options: Options,
     client: Client,
     watch: Watch | None,
+    tell: Callable[[str], None],
     budget: Budget | None,
 ) -> dict[str, Any] | None:
     """Everything that happens at once: workers, writers, the onlooker and the signals."""
@@ -236,21 +241,29 @@ async def _answer_all(
             if watch is not None:
                 around.start_soon(watch, view)
             if options.signals:
-                around.start_soon(_obey_signals, pool)
-            await pool.run(_owed(requests, header, standing, writer=writer))
+                around.start_soon(_obey_signals, pool, tell)
+            await pool.run(_owed(requests, header, standing, writer=writer, dataset_path=experiment.dataset_path))
             around.cancel_scope.cancel()
+    if missing := header.count - standing.kept - writer.done:
+        raise RuntimeError(
+            f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
+        )
     return pool.bound_by()
 
 
-def _owed(requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer) -> Iterator[Request]:
+def _owed(
+    requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer, dataset_path: Path
+) -> Iterator[Request]:
     """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
-    for request in requests:
-        if request.index >= header.count:
-            return
-        if request.index >= standing.asked:
+    index = standing.first - 1
+    for index, request in enumerate(islice(requests, header.count - standing.first), standing.first):
+        if index >= standing.asked:
             writer.put_request(request.line)
-        if not standing.done[request.index]:
+        if not standing.done[index]:
             yield request
+    if index + 1 < header.count:
+        message = f"found {index + 1} dialogues, expected {header.count}: the file changed during the run"
+        raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 
 @contextmanager
@@ -346,7 +359,7 @@ async def _client(
 ) -> AsyncIterator[Client]:
     """The client that was given, or the one that the manifest names, or the one that the mode means."""
     if given is not None:
-        yield given
+        yield Checked(given)
     elif experiment.client is not None:
         yield _own_client(experiment, experiment.client, search_path=options.search_path)
     else:
@@ -364,7 +377,7 @@ def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) 
             f"client: {name!r} made {client!r}, which has no complete method",
             hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
         )
-    return cast("Client", client)
+    return Checked(cast("Client", client))
 
 
 def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
@@ -378,13 +391,15 @@ def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], 
         )
 
 
-async def _obey_signals(pool: Pool) -> None:
+async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
     """The first signal lets the calls in flight end, the second does not wait for them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for signum in signals:
             if pool.stopped is not None:
                 pool.abandon()
+                continue
             name = signal.Signals(signum).name
+            tell(f"{name}: waiting for {pool.in_flight} calls in flight; once more ends them at once")
             pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
 
 

@@ -90,7 +90,7 @@ def _attempts(totals: Totals) -> dict[str, Any]:
 
 def write(path: Path, summary: Mapping[str, Any]) -> None:
     """Whole or not at all: a reader never sees half a summary, and a full disk leaves the old one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(codec.dump_pretty(dict(summary)))

@@ -45,7 +45,7 @@ class Writer:
         self._journal = journal
         self._order = order
         self._responses = responses
-        self._fsync = fsync
+        self._fsync: Fsync = fsync
         self._requests_waiting: list[RequestLine] = []
         self._records_waiting: list[Record] = []
         self.full = False
@@ -56,6 +56,7 @@ class Writer:
         self._plenty = anyio.Event()
         self._unsynced = anyio.Event()
         self._failed = False
+        self._behind = False
         self.done = 0
 
     def put_request(self, line: RequestLine) -> None:
@@ -121,11 +122,19 @@ class Writer:
         finally:
             with anyio.CancelScope(shield=True):
                 try:
-                    if not self._failed:
-                        self.flush()
-                        await self._lay_out_all()
+                    await self._leave()
                 finally:
                     await self._responses.close()
+
+    async def _leave(self) -> None:
+        """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
+        if self._failed:
+            return
+        self.flush()
+        if not self._behind:
+            await self._lay_out_all()
+        if self._fsync == "interval" and self._unsynced.is_set():
+            await anyio.to_thread.run_sync(self._journal.sync)
 
     async def _flush_soon(self) -> None:
         flushed = 0.0
@@ -146,7 +155,11 @@ class Writer:
         while True:
             await self._unsynced.wait()
             self._unsynced = anyio.Event()
-            await anyio.to_thread.run_sync(self._journal.sync)
+            try:
+                await anyio.to_thread.run_sync(self._journal.sync)
+            except StorageError:
+                self._fsync = "off"  # the kernel may have dropped the pages: a second success would be a lie
+                raise
             await anyio.sleep(FSYNC_INTERVAL_S)
 
     async def _lay_out(self) -> None:
@@ -165,7 +178,7 @@ class Writer:
             while blocks := self._order.take(BLOCK):
                 await self._responses.write(blocks)
         except StorageError:
-            self._failed = True
+            self._behind = True
             raise
 
 

@@ -1,0 +1,221 @@
+"""Real runs in processes of their own, and what they leave on disk.
+
+Comes in: a manifest and dialogues as plain values. Goes out: a `Site` whose command can be run, stopped and run
+again; who called the client when, counted outside the process. Knows nothing of the inside of the profiler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from profiler.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIM = Path(__file__).resolve().parent / "shim"
+LOGS = ("requests.jsonl", "responses.jsonl")
+THREE = {*LOGS, "summary.json"}
+PATIENCE_S = 60.0
+LOOK_EVERY_S = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """A folder with a manifest, its dataset, and the runs made of them; each run directory counts its own calls."""
+
+    folder: Path
+    runs: str = "runs"
+    experiment_id: str = "trial"
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def write(self, dialogues: Sequence[dict[str, Any]], *, client: str | None = "Counting", **settings: Any) -> Site:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.dataset.write_text("".join(json.dumps(dialogue) + "\n" for dialogue in dialogues), encoding="utf-8")
+        manifest = {
+            "experiment_id": self.experiment_id,
+            "model": "claude-haiku-4-5",
+            "max_tokens": 64,
+            "dataset_path": self.dataset.name,
+            **({"client": f"tests.faults.clients:{client}"} if client else {}),
+            **settings,
+        }
+        # JSON is YAML
+        self.manifest.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        return self
+
+    def at(self, runs: str, **environ: str) -> Site:
+        """The same manifest with another output directory."""
+        return Site(folder=self.folder, runs=runs, experiment_id=self.experiment_id, environ=self.environ | environ)
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.yaml"
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / "dialogues.jsonl"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / self.runs / self.experiment_id
+
+    @property
+    def journal(self) -> Path:
+        return self.run_dir / "journal.jsonl"
+
+    @property
+    def requests(self) -> Path:
+        return self.run_dir / "requests.jsonl"
+
+    @property
+    def responses(self) -> Path:
+        return self.run_dir / "responses.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.run_dir / "summary.json"
+
+    def command(self, *more: str) -> list[str]:
+        words = ["run", "--config", str(self.manifest), "--output-dir", str(self.folder / self.runs), "--mode", "mock"]
+        return [sys.executable, "-m", "profiler", *words, *more]
+
+    def start(
+        self, *more: str, wrapper: Sequence[str] = (), command: Sequence[str] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*wrapper, *(command or self.command(*more))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self._environment(),
+        )
+
+    def run(self, *more: str, wrapper: Sequence[str] = ()) -> Ended:
+        return ended(self.start(*more, wrapper=wrapper))
+
+    def run_here(self, *more: str) -> Ended:
+        """The same command line in this process, in a tenth of the time: for whatever no process needs to die for."""
+        out, err = io.StringIO(), io.StringIO()
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self._environment())
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = main(self.command(*more)[3:])
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return Ended(code=code, out=out.getvalue(), err=err.getvalue())
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        seen = {"FAULTS_CALLS": str(self.call_log), "FAULTS_DATASET": str(self.dataset)}
+        path = os.pathsep.join([str(SHIM), str(ROOT)])
+        return kept | {"PYTHONPATH": path, "PYTHONUTF8": "1"} | seen | self.environ
+
+    @property
+    def call_log(self) -> Path:
+        return self.folder / f"{self.runs}.calls"
+
+    def calls(self) -> list[str]:
+        """The dialogue of each call that was ever made for this output directory, in order."""
+        return self.call_log.read_text(encoding="utf-8").split() if self.call_log.exists() else []
+
+    def answered(self) -> set[str]:
+        """Every dialogue whose line is whole in the journal."""
+        return {record["dialogue_id"] for record in whole_records(self.journal)[1:]}
+
+    def results(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.run_dir.iterdir()}
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    """Wait for the end; a run that does not come to one is killed, and fails the test by its code."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    return Ended(code=process.returncode, out=out, err=err)
+
+
+def kill(process: subprocess.Popen[str]) -> bool:
+    """Whether the kill came before the end."""
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def wait_until(process: subprocess.Popen[str], happened: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> bool:
+    """Look at the disk while the process lives; whether it happened before the process ended or patience did."""
+    give_up = time.monotonic() + patience_s
+    while not happened() and time.monotonic() < give_up:
+        try:
+            process.wait(LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    return happened()
+
+
+def size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    if not path.exists():
+        return []
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def whole_records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in whole_lines(path)]
+
+
+def dialogues(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"dialogue_id": f"d{number}", "user": f"Tell me about {number}.", "required_facts": ["sun"], **more}
+        for number in range(count)
+    ]
+
+
+def differing(found: dict[str, bytes], expected: dict[str, bytes]) -> Iterator[str]:
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            yield f"{name}: {len(found.get(name, b''))} bytes differ from the {len(expected.get(name, b''))} expected"
+
+
+def refused(run: Ended, *words: str) -> bool:
+    """Whether a run ended as a person can understand it: exit 2, the reason, and no traceback."""
+    assert "Traceback" not in run.said, run.said
+    assert run.code == 2, run
+    assert all(word in run.err for word in words), run.err
+    return True
