@@ -8,10 +8,11 @@ requests or metrics.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import aiofiles
 import anyio
@@ -33,6 +34,7 @@ BATCH = 256
 GATHER_S = 0.005
 LINGER_S = 0.25
 FSYNC_INTERVAL_S = 1.0
+CLOSING_S = 60.0
 
 
 class Writer:
@@ -111,20 +113,19 @@ class Writer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Runs the tasks; leaving writes out all that is queued, unless the disk refuses."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._flush_soon)
-                tasks.start_soon(self._lay_out)
-                if self._fsync == "interval":
-                    tasks.start_soon(self._sync)
-                yield
-                tasks.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await self._leave()
-                finally:
-                    await self._responses.close()
+        async with self._responses:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._flush_soon)
+                    tasks.start_soon(self._lay_out)
+                    if self._fsync == "interval":
+                        tasks.start_soon(self._sync)
+                    yield
+                    tasks.cancel_scope.cancel()
+                await self._leave()  # all of it: a run is complete only with its logs
+            finally:
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await self._leave()  # after a failure as much as can be: the journal has the rest
 
     async def _leave(self) -> None:
         """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
@@ -134,6 +135,7 @@ class Writer:
         if not self._behind:
             await self._lay_out_all()
         if self._fsync == "interval" and self._unsynced.is_set():
+            self._unsynced = anyio.Event()
             await anyio.to_thread.run_sync(self._journal.sync)
 
     async def _flush_soon(self) -> None:
@@ -209,12 +211,16 @@ class OrderedLog:
             while written < len(block):
                 written += await self._file.write(block[written:] if written else block)
         except OSError:
-            await self._file.truncate(self._size + block.rfind(b"\n", 0, written) + 1)
+            os.truncate(self._path, self._size + block.rfind(b"\n", 0, written) + 1)
             raise
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         if self._file is not None:
-            await self._file.close()
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await self._file.close()
 
 
 def _projection(fields: tuple[str, ...] | None) -> Callable[[bytes], bytes] | None:

@@ -263,7 +263,8 @@ async def test_an_ordered_log_that_cannot_be_opened_is_a_storage_error(tmp_path:
     log = OrderedLog(tmp_path / "missing" / "responses", size=0, fields=None)
     with pytest.raises(StorageError, match="No such file or directory"):
         await log.write([b"line\n"])
-    await log.close()
+    async with log:
+        pass
 
 
 async def test_without_fsync_nothing_is_forced_to_the_device(desk: Desk) -> None:
