@@ -17,7 +17,8 @@ import orjson
 from benchmarks.clients import Watched
 from profiler import dataset
 from profiler.clients import MockClient
-from profiler.runner import Options, run
+from profiler.options import Options
+from profiler.runner import run
 from profiler.settings import Experiment, Latency, MockSettings, Retry
 
 if TYPE_CHECKING:

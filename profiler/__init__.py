@@ -55,9 +55,10 @@ if TYPE_CHECKING:
     from profiler.manifest import Manifest, load_manifest
     from profiler.metrics import Estimate, Metric, mean, rate, total
     from profiler.model import Dialogue, Message, Outcome, Record, Reply, Request
+    from profiler.options import Options
     from profiler.reduce import Reduction, reduce_logs, reduce_outcomes
     from profiler.rundir import Run, read_run
-    from profiler.runner import Options, Result, run, run_sync
+    from profiler.runner import Result, run, run_sync
     from profiler.settings import Experiment
 else:
     _HOMES = {
@@ -68,7 +69,8 @@ else:
         "profiler.metrics": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.model": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
         "profiler.reduce": ("Reduction", "reduce_logs", "reduce_outcomes"),
-        "profiler.runner": ("Options", "Result", "run", "run_sync"),
+        "profiler.options": ("Options",),
+        "profiler.runner": ("Result", "run", "run_sync"),
         "profiler.settings": ("Experiment",),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}

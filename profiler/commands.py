@@ -5,7 +5,6 @@ Results go to stdout, everything else to stderr. Knows no argument syntax; `cli`
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import sys
@@ -21,10 +20,11 @@ from profiler.errors import Interrupted, ProfilerError, UsageError
 from profiler.estimate import as_table, estimate
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
+from profiler.options import Options
 from profiler.prices import card_of
 from profiler.progress import duration, lines_to, panel_on
 from profiler.rundir import find_runs
-from profiler.runner import Options, run_sync
+from profiler.runner import run_sync
 from profiler.scaffold import scaffold
 from profiler.schema import manifest_schema
 from profiler.told import told
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from profiler.manifest import Manifest
     from profiler.model import Mode
-    from profiler.runner import Result, Watch
+    from profiler.options import Watch
+    from profiler.runner import Result
     from profiler.settings import Experiment
 
 OK, THRESHOLD_MISSED = 0, 1
@@ -51,7 +52,6 @@ def run_experiments(args: Namespace) -> int:
         return _dry_run(args, manifest)
     mode = choose_mode(args.mode, os.environ)
     tell(_banner(mode, manifest))
-    _spare_the_collector()
     results = [_run_one(experiment, manifest, args, mode=mode, tell=tell) for experiment in manifest.experiments]
     return _report(args, results)
 
@@ -92,12 +92,6 @@ def _run_one(
         print(f"Completed experiment {experiment.experiment_id}")
         print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
     return result
-
-
-def _spare_the_collector() -> None:
-    """What a run makes for a dialogue is freed by its last reference; looking for cycles costs a tenth of the time."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _dry_run(args: Namespace, manifest: Manifest) -> int:

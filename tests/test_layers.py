@@ -21,7 +21,20 @@ ORDER = (
     *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
     *("linefile", "order", "writer", "job", "pool", "journal", "resume", "ledger"),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
-    *("table", "progress", "estimate", "runner", "doctor", "told", "server", "commands", "cli"),
+    *(
+        "table",
+        "progress",
+        "estimate",
+        "options",
+        "identity",
+        "calling",
+        "runner",
+        "doctor",
+        "told",
+        "server",
+        "commands",
+        "cli",
+    ),
     *("__init__", "__main__"),
 )
 

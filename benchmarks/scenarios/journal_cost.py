@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from profiler import runner, writer
+from profiler import calling as at_once
+from profiler import writer
 from profiler.codec import encode_lines
 from profiler.linefile import LineFile
 
@@ -106,7 +107,7 @@ def _seconds(scale: Scale, dataset: Path, *, median_s: float, direct: bool) -> f
 
 def calling(*, dataset: str, output_dir: str, median_s: float, direct: bool) -> float:
     asked = workload.experiment(dataset, concurrency=WORKERS, median_s=median_s, sigma=1.0 if median_s else 0.0)
-    vars(runner)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
+    vars(at_once)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
     try:
         workload.run_seconds(asked, output_dir=output_dir)
     except Over as over:

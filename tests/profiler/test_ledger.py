@@ -19,9 +19,10 @@ from profiler import ledger
 from profiler.budget import Budget
 from profiler.errors import BudgetReached, CallError, LogError, ProviderFailed, UsageError
 from profiler.model import Reply
+from profiler.options import Options
 from profiler.plan import Planner, params_of
 from profiler.prices import PICO, cost, dollars, look_up
-from profiler.runner import Options, run
+from profiler.runner import run
 from profiler.settings import Experiment, Prices, RateLimits, Retry
 from tests.profiler.building import dialogue
 

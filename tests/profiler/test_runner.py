@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from profiler import journal, pool, resume, runner
+from profiler import calling, journal, pool, resume
 from profiler.clients import MockClient
 from profiler.errors import (
     CallError,
@@ -23,7 +23,8 @@ from profiler.errors import (
 )
 from profiler.metrics import BUILTIN
 from profiler.model import Reply, Request
-from profiler.runner import Options, Result, run, run_sync
+from profiler.options import Options
+from profiler.runner import Result, run, run_sync
 from profiler.settings import Experiment, Latency, MockSettings, Retry
 from tests.profiler.building import files_end_at
 
@@ -305,7 +306,7 @@ def test_a_bug_in_a_client_comes_out_alone_and_what_was_answered_is_kept(
 def test_of_several_errors_the_bug_comes_out(tmp_path: Path, *, bug_first: bool) -> None:
     bug, full = ZeroDivisionError("a bug"), StorageError(tmp_path, OSError(28, "No space left on device"))
     inner = ExceptionGroup("inner", [bug] if bug_first else [full])
-    with pytest.raises(ZeroDivisionError, match="a bug") as caught, runner._one_error():
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught, calling._one_error():
         raise ExceptionGroup("outer", [inner, full if bug_first else bug])
     assert isinstance(caught.value.__cause__, ExceptionGroup)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.clients import open_client
-from profiler.runner import Options, run
+from profiler.options import Options
+from profiler.runner import run
 from tests.profiler.clients.loopback import KEY, error, serving
 from tests.profiler.clients.test_live import ALL_LANES, experiment, request_for
 from tests.servers import Server, mock_server
