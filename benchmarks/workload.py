@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import orjson
 
 from benchmarks.clients import Watched
 from profiler import dataset
 from profiler.clients import MockClient
 from profiler.options import Options
-from profiler.runner import run
+from profiler.runner import run_sync
 from profiler.settings import Experiment, Latency, MockSettings, Retry
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def run_seconds(asked: Experiment, *, output_dir: str | Path, client: Client | N
     """One whole run, from the survey of the dataset to the summary."""
     gc.collect()
     begun = time.perf_counter()
-    anyio.run(lambda: run(asked, options=Options(output_dir=Path(output_dir)), client=client))
+    run_sync(asked, options=Options(output_dir=Path(output_dir)), client=client)
     return time.perf_counter() - begun
 
 
