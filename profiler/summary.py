@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from profiler import codec
 from profiler.errors import LogError, Problem, StorageError
+from profiler.linefile import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,19 +98,11 @@ def write(path: Path, summary: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise StorageError(path, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(log_dir: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tests.profiler.building import PARAMS, dialogue
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from profiler.gate import Gate
     from profiler.model import Dialogue
 
 STOP = Interrupted("stopped", signum=2)
@@ -91,6 +92,7 @@ class Bench:
         max_attempts: int = 3,
         deadline_s: float = 600,
         timed: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         self.client = Answering(answer)
         self.kept = Kept()
@@ -103,6 +105,7 @@ class Bench:
             timeout_s=timeout_s,
             retry=Retry(max_attempts=max_attempts, deadline_s=deadline_s),
             timed=timed,
+            gate=gate,
         )
 
     async def run(self, dialogues: int | Sequence[Dialogue]) -> list[Record]:

@@ -1,0 +1,166 @@
+"""The pool behind its gate: what a provider's limits and refusals do to a live run."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+import pytest
+
+from profiler.errors import CallError, ProviderFailed
+from profiler.gate import Gate
+from profiler.model import Limit, RateHeaders, Reply, Request
+from profiler.pool import HOPELESS_AFTER
+from tests.profiler.test_pool import Bench, at_once, reply
+
+
+def refused(kind: str = "rate_limited", *, retry_after_s: float | None = 0.05) -> CallError:
+    return CallError(kind, "slow down", status=429, retryable=True, retry_after_s=retry_after_s)
+
+
+async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
+    bench: Bench
+
+    async def answer(_: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        return reply()
+
+    bench = Bench(answer, concurrency=40, gate=Gate())
+    await bench.run(300)
+
+    assert len(bench.client.calls) == 300
+    assert bench.client.most == 40
+    assert [change.limit for change in bench.pool._pace.changes] == [8, 40]  # type: ignore[union-attr]
+    bench.assert_nothing_leaked()
+
+
+async def test_a_rate_limit_uses_up_no_try() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.attempt <= 6:
+            raise refused(retry_after_s=0.0)
+        return reply()
+
+    bench = Bench(answer, max_attempts=2, gate=Gate())
+    records = await bench.run(1)
+
+    assert [(record.type, record.attempts) for record in records] == [("answer", 7)]
+
+
+async def test_a_rate_limit_that_never_ends_is_ended_by_the_deadline() -> None:
+    async def answer(_: Request) -> Reply:
+        raise refused(retry_after_s=0.05)
+
+    bench = Bench(answer, deadline_s=0.3, gate=Gate())
+    records = await bench.run(1)
+
+    assert [record.error.type for record in records if record.error] == ["rate_limited"]
+
+
+async def test_one_refusal_holds_everybody_for_as_long_as_was_asked() -> None:
+    refusals: list[float] = []
+    calls: list[float] = []
+
+    async def answer(request: Request) -> Reply:
+        calls.append(time.monotonic())
+        if request.index == 3 and not refusals:
+            refusals.append(time.monotonic())
+            raise refused(retry_after_s=0.3)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    await bench.run(10)
+
+    later = [called - refusals[0] for called in calls if called > refusals[0]]
+    assert len(later) == 7
+    assert 0.3 <= min(later) < 0.45
+
+
+async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 100 and not hit:
+            hit.append(request)
+            raise refused("overloaded", retry_after_s=0.01)
+        return reply()
+
+    bench = Bench(answer, concurrency=32, gate=Gate())
+    await bench.run(200)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert [(change["limit"], change["reason"]) for change in bound_by["concurrency"]][:3] == [
+        (8, "start"),
+        (32, "all slots in use"),
+        (16, "overloaded"),
+    ]
+    assert list(bound_by["waited_s"]) == ["cool_down"]
+    bench.assert_nothing_leaked()
+
+
+async def test_what_the_headers_say_is_left_is_not_overdrawn() -> None:
+    left = [3.0]
+
+    async def answer(_: Request) -> Reply:
+        left[0] -= 1
+        assert left[0] >= -1e-6
+        return reply(limits=RateHeaders(requests=Limit(limit=1200, remaining=left[0])))
+
+    async def refill() -> None:
+        while True:
+            await anyio.sleep(0.05)
+            left[0] += 1
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    async with anyio.create_task_group() as group:
+        group.start_soon(refill)
+        await bench.run(8)
+        group.cancel_scope.cancel()
+
+    assert len(bench.client.calls) == 8
+
+
+@pytest.mark.parametrize("kind", ["authentication", "spend_limit"])
+async def test_a_fatal_refusal_ends_the_run_after_a_handful_of_calls(kind: str) -> None:
+    async def answer(_: Request) -> Reply:
+        raise CallError(kind, "no", fatal=True)
+
+    bench = Bench(answer, concurrency=64, gate=Gate())
+    with pytest.raises(ProviderFailed):
+        await bench.run(1000)
+
+    assert len(bench.client.calls) <= 8
+    assert bench.kept.records == []
+    bench.assert_nothing_leaked()
+
+
+async def test_the_same_refusal_for_all_of_the_first_calls_ends_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        raise CallError("not_found", "there is no such model", status=404)
+
+    bench = Bench(answer, concurrency=64, gate=Gate())
+    with pytest.raises(ProviderFailed, match="there is no such model"):
+        await bench.run(1000)
+
+    assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
+
+
+async def test_refusals_after_an_answer_are_about_their_dialogues() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index:
+            raise CallError("invalid_request", "no", status=400)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    records = await bench.run(30)
+
+    assert [record.type for record in records] == ["answer"] + ["error"] * 29
+
+
+async def test_without_a_gate_nothing_is_paced() -> None:
+    bench = Bench(at_once, concurrency=40)
+    await bench.run(50)
+
+    assert bench.pool.bound_by() is None
+    assert bench.pool.slots.limit == 40
