@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from profiler.writer import Writer
 
 PANEL_EVERY_S = 0.25
+ECHO = 3  # columns beside the panel, so that the ^C that a terminal echoes does not begin a line of its own
 LINE_EVERY_S = 5.0
 RATE_OVER_S = 10.0
 
@@ -171,10 +172,14 @@ def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
 
     async def watch(view: View) -> None:
         with Live(
-            _panel(view.look()), console=console, auto_refresh=False, transient=True, redirect_stdout=False
+            _panel(view.look(), width=console.width - ECHO),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
         ) as live:
             while True:
-                live.update(_panel(view.look()), refresh=True)
+                live.update(_panel(view.look(), width=console.width - ECHO), refresh=True)
                 await anyio.sleep(PANEL_EVERY_S)
 
     return watch
@@ -208,8 +213,9 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
-def _panel(look: Snapshot) -> RenderableType:
+def _panel(look: Snapshot, *, width: int) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
+    from rich.padding import Padding  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
     from rich.progress_bar import ProgressBar  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -221,10 +227,11 @@ def _panel(look: Snapshot) -> RenderableType:
         f"waiting for {look.waits_for}",
         *([look.money] if look.money else []),
     ]
-    bar = ProgressBar(total=max(look.total, 1), completed=look.done)
+    bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
     return Panel(
         Group(bar, *(Text(line) for line in lines)),
         title=f"{look.experiment_id} · {look.mode.upper()}",
         title_align="left",
+        width=width,
         border_style="yellow" if look.mode == "mock" else "green",
     )

@@ -196,7 +196,7 @@ async def test_the_panel_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch
     console = Console(file=screen, force_terminal=True, width=80, color_system=None)
     text = await watched(panel_on(console), screen, mode=mode, total=10, kept=4)
     assert f"demo · {mode.upper()}" in text
-    assert "4 of 10 done" in text
+    assert "│ 4 of 10 done" in text  # on a line of its own, below the bar
     assert "in flight 3 of 8   retries 2   errors timeout 1" in text
     assert "\x1b[2K" in text  # lines are cleared, so nothing stays
 
