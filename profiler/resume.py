@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REQUESTS = "requests.jsonl"
 RESPONSES = "responses.jsonl"
 SUMMARY = "summary.json"
+ASIDE = ".old-"
 HALF_MADE = ("journal.tmp", "ledger.tmp", f".{SUMMARY}.tmp")
 
 
@@ -118,7 +119,7 @@ def move_aside(folder: Path) -> Path | None:
         return None
     stamp = time.strftime("%Y%m%dT%H%M%S")
     for number in range(1000):
-        aside = folder.with_name(f"{folder.name}.old-{stamp}" + (f"-{number}" if number else ""))
+        aside = folder.with_name(f"{folder.name}{ASIDE}{stamp}" + (f"-{number}" if number else ""))
         if not aside.exists():
             folder.rename(aside)
             return aside

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler import summary
+from profiler.resume import ASIDE
 from profiler.errors import UsageError
 from profiler.logs import REQUESTS, RESPONSES, lines_of, read_outcomes
 from profiler.metrics import BUILTIN, resolve
@@ -71,12 +72,12 @@ def read_run(log_dir: str | PathLike[str]) -> Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """The folder itself when it holds a run, else the runs in it."""
+    """The folder itself when it holds a run, else the runs in it, without those that `--fresh` moved aside."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: found no such folder", hint=HINT)
     if holds_run(folder):
         return [Run(folder)]
-    found = [Run(path) for path in sorted(folder.iterdir()) if holds_run(path)]
+    found = [Run(path) for path in sorted(folder.iterdir()) if ASIDE not in path.name and holds_run(path)]
     if not found:
         raise UsageError(f"{folder}: found no run in it", hint=HINT)
     return found

@@ -366,3 +366,10 @@ def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "rich.console", None)
     assert commands._watch().__qualname__.startswith("lines_to")
+
+
+def test_runs_that_were_moved_aside_are_not_summed_up_with_the_others(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    shell.run(SAMPLE, "--fresh")
+    assert len(list(shell.runs.iterdir())) == 2
+    assert shell("summarize", "--log-dir", shell.runs, "--json").json["run"]["experiment_id"] == "demo_run"
