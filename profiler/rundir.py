@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler import summary
-from profiler.resume import ASIDE
 from profiler.errors import UsageError
 from profiler.logs import REQUESTS, RESPONSES, lines_of, read_outcomes
 from profiler.metrics import BUILTIN, resolve
 from profiler.reduce import reduce_logs
+from profiler.resume import ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
