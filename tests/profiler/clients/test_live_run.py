@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,12 +109,13 @@ def foreign_url() -> Iterator[str]:
         pytest.skip("mock-ai-api is not on PATH: install it from PyPI into an environment of its own")
     ports = free_port(), free_port()
     command = [program, "--openai-port", str(ports[0]), "--anthropic-port", str(ports[1])]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True) as process:
         try:
             wait_for(ports[1])
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # it serves from children, which its own end would leave behind
 
 
 def free_port() -> int:
