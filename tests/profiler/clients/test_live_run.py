@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -110,12 +109,12 @@ def foreign_url() -> Iterator[str]:
     ports = free_port(), free_port()
     command = [program, "--openai-port", str(ports[0]), "--anthropic-port", str(ports[1])]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True) as process:
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
         try:
             wait_for(ports[1])
             yield f"http://127.0.0.1:{ports[1]}"
         finally:
-            os.killpg(process.pid, signal.SIGTERM)  # it serves from children, which its own end would leave behind
+            process.send_signal(signal.SIGINT)  # it serves from children, which it ends on Ctrl-C only
 
 
 def free_port() -> int:
