@@ -1,0 +1,1 @@
+"""What judges: worlds, checks, verdicts, graded runs, audit, regrade, calibration."""

@@ -1,0 +1,1 @@
+"""Runs code nobody trusts: levels of isolation, limits, and the probes that measure both."""
