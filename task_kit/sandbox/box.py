@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from task_kit.sandbox import copying, interpreter, plan
+from task_kit.sandbox.launcher import shared_launcher
 from task_kit.sandbox.level import Level
 from task_kit.sandbox.spec import Outcome, SandboxError
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
 SPARE_S = 30.0
-SUPERVISOR = "import sys; sys.path.insert(0, {root!r}); from task_kit.sandbox.inside import main; main()"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
@@ -111,37 +110,14 @@ def open_to_others(path: str) -> bool:
 
 
 def supervised(box: Plan, *, wall_s: float) -> Report:
-    command = [sys._base_executable, "-I", "-S", "-c", SUPERVISOR.format(root=str(ROOT))]  # noqa: SLF001
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, bufsize=0, env={}, cwd="/", start_new_session=True, **pipes)  # noqa: S603
-    with process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            plan.write(process.stdin.fileno(), box)
-            answer = read_all(process.stdout.fileno(), deadline=time.monotonic() + wall_s + SPARE_S)
-        finally:
-            process.stdin.close()
-    if answer is None:
-        raise SandboxError(f"the supervisor of a box did not answer: {''!r}")
-    return cast("Report", plan.unpack(answer[plan.HEADER :]))
-
-
-def read_all(fd: int, *, deadline: float) -> bytes | None:
-    blocks = []
-    while select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        block = os.read(fd, 1 << 16)
-        if not block:
-            return b"".join(blocks) or None
-        blocks.append(block)
-    return None
+    with shared_launcher().ask(box) as asked:
+        return asked.report(timeout_s=wall_s + SPARE_S)
 
 
 def outcome(report: Report, level: Level) -> Outcome:
     if "error" in report:
         raise SandboxError(f"level {level.label}: {report['error']}")
     status = report["status"]
-    killed = report["reason"] in {"timeout", "cpu", "memory", "processes", "disk", "output"} and status == 9
     return Outcome(
         exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -151,6 +127,6 @@ def outcome(report: Report, level: Level) -> Outcome:
         wall_s=report["wall_s"],
         cpu_s=report["cpu_s"],
         peak_bytes=report["peak_bytes"],
-        leftover=report["leftover"] and not killed,
+        leftover=report["leftover"],
         level=level,
     )

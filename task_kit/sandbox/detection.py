@@ -31,7 +31,11 @@ class Detection:
 
 
 def run(spec: Spec, *, level: Level | None = None) -> Outcome:
-    return boxed(spec, detect().level if level is None else level)
+    return boxed(spec, sure_of(level))
+
+
+def sure_of(level: Level | None) -> Level:
+    return detect().level if level is None else level
 
 
 def detect() -> Detection:
