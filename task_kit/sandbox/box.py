@@ -70,7 +70,7 @@ def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
     uid = FIRST_UID + secrets.randbelow(LAST_UID - FIRST_UID) if os.geteuid() == 0 else None
     readable = [os.path.abspath(path) for path in interpreter.with_targets(spec.readable)]
     writable = os.path.abspath(spec.writable) if spec.writable else None
-    needed = [*readable, *([writable] if writable else []), *([str(scratch)] if scratch else []), str(spec.cwd)]
+    needed = [spec.argv[0], *readable, *([writable] if writable else []), *([str(scratch)] if scratch else []), str(spec.cwd)]
     env = dict(spec.env)
     if scratch:
         env.setdefault("TMPDIR", str(scratch))
