@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from task_kit.sandbox.box import boxed
-from task_kit.sandbox.container import prefix
+from task_kit.sandbox.container import configured
 from task_kit.sandbox.level import Level
 from task_kit.sandbox.probes import probe
 from task_kit.sandbox.spec import SandboxError
@@ -66,7 +66,7 @@ def missing(level: Level, probes: tuple[Probe, ...]) -> str | None:
 
 def ladder() -> list[Level]:
     """A container only where somebody has said how to start one."""
-    return sorted((level for level in Level if level is not Level.CONTAINER or prefix()), reverse=True)
+    return sorted((level for level in Level if level is not Level.CONTAINER or configured()), reverse=True)
 
 
 def detect() -> Detection:

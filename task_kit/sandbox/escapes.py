@@ -21,6 +21,7 @@ NUMBERS = {
     "aarch64": {"shmget": 194, "mq_open": 180, "add_key": 217, "perf_event_open": 241, "bpf": 280, "userfaultfd": 282},
 }[os.uname().machine]
 PTRACE_SEIZE, CLONE_NEWUSER, CLONE_NEWNS, IPC_CREAT = 0x4206, 0x10000000, 0x20000, 0o1000
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- that others see it is the point
 PR_GET_NO_NEW_PRIVS, IO_URING_SETUP = 39, 425
 
 BAIT = json.loads(sys.argv[1])
@@ -117,7 +118,8 @@ def trace_parent() -> object:
 
 @attempt
 def signal_parent() -> object:
-    return os.kill(BAIT["pid"], signal.SIGURG)
+    os.kill(BAIT["pid"], signal.SIGURG)
+    return "it worked"
 
 
 @attempt
@@ -135,12 +137,14 @@ def write_beside() -> object:
 
 @attempt
 def truncate_secret() -> object:
-    return os.truncate(BAIT["short"], 0)
+    os.truncate(BAIT["short"], 0)
+    return "it worked"
 
 
 @attempt
 def change_mode() -> object:
-    return os.chmod(BAIT["short"], 0o600)
+    os.chmod(BAIT["short"], 0o600)
+    return "it worked"
 
 
 @attempt
@@ -159,13 +163,15 @@ def network() -> object:
 @attempt
 def abstract_socket() -> object:
     with socket.socket(socket.AF_UNIX) as connected:
-        return connected.connect("\0" + BAIT["token"])
+        connected.connect("\0" + BAIT["token"])
+    return "it worked"
 
 
 @attempt
 def unix_socket() -> object:
     with socket.socket(socket.AF_UNIX) as connected:
-        return connected.connect(BAIT["socket"])
+        connected.connect(BAIT["socket"])
+    return "it worked"
 
 
 @attempt
@@ -205,7 +211,8 @@ def change_root() -> object:
 
 @attempt
 def raw_device() -> object:
-    return os.mknod(f"{BAIT['folder']}/device", 0o660 | 0o060000, os.makedev(254, 0))
+    os.mknod(f"{BAIT['folder']}/device", 0o660 | 0o060000, os.makedev(254, 0))
+    return "it worked"
 
 
 @attempt
@@ -221,7 +228,7 @@ def message_queue() -> object:
 
 @attempt
 def memory_file() -> object:
-    with open(f"/dev/shm/{BAIT['token']}", "w", encoding="utf-8") as file:
+    with open(f"{SHARED_MEMORY}/{BAIT['token']}", "w", encoding="utf-8") as file:
         return file.write("here")
 
 
@@ -240,12 +247,16 @@ def rings() -> object:
 @attempt
 def watch_performance() -> object:
     attributes = ctypes.create_string_buffer(b"\1\0\0\0\x80", 128)
-    return syscall("perf_event_open", attributes, ctypes.c_int(0), ctypes.c_int(-1), ctypes.c_int(-1), ctypes.c_ulong(0))
+    return syscall(
+        "perf_event_open", attributes, ctypes.c_int(0), ctypes.c_int(-1), ctypes.c_int(-1), ctypes.c_ulong(0)
+    )
 
 
 @attempt
 def load_programs() -> object:
-    return syscall("bpf", ctypes.c_int(0), ctypes.create_string_buffer(b"\2\0\0\0\4\0\0\0\4\0\0\0\1", 128), ctypes.c_uint(128))
+    return syscall(
+        "bpf", ctypes.c_int(0), ctypes.create_string_buffer(b"\2\0\0\0\4\0\0\0\4\0\0\0\1", 128), ctypes.c_uint(128)
+    )
 
 
 @attempt
@@ -286,16 +297,20 @@ def is_open(fd: int) -> bool:
 @attempt
 def daemon() -> object:
     """To live on: a process of its own session, whose parent is gone, waiting under a name that is looked for."""
-    if os.fork():
-        os.wait()
-        return "it was let go"
+    if not os.fork():
+        live_on()
+    os.wait()
+    return "it was let go"
+
+
+def live_on() -> None:
     os.setsid()
     if os.fork():
         os._exit(0)
     for fd in range(3):
         os.close(fd)
     sleep = "import time\nwhile True: time.sleep(1)"
-    os.execv(sys.executable, [sys.executable, "-c", sleep, BAIT["token"]])
+    os.execv(sys.executable, [sys.executable, "-c", sleep, BAIT["token"]])  # noqa: S606 -- no shell is wanted
 
 
 def tried(name: str) -> tuple[bool, str]:

@@ -73,7 +73,7 @@ def serve(control: socket.socket, entry: Entry | None) -> None:
         if not message:
             return
         for pipe in pipes:
-            os.set_inheritable(pipe, False)  # noqa: FBT003 -- this is how it is called
+            os.set_inheritable(pipe, False)
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(control.detach())

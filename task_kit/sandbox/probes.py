@@ -25,6 +25,7 @@ from task_kit.sandbox.spec import Limits, SandboxError, Spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- that others see it is the point
 SCRIPT = Path(__file__).with_name("escapes.py")
 LIMITS = Limits(wall_s=20.0, cpu_s=10.0, output_bytes=1 << 20)
 NR_SHMGET = {"x86_64": 29, "aarch64": 194}
@@ -111,9 +112,16 @@ def bait() -> Iterator[Bait]:
         key = secrets.randbelow(1 << 30) + 1
         stack.callback(remove_traces, token=token, key=key)
         told: dict[str, object] = {
-            **{"token": token, "folder": str(folder), "secret": str(folder / "secret"), "short": str(folder / "short")},
-            **{"socket": str(folder / "socket"), "port": loopback.getsockname()[1], "key": key, "pid": os.getpid()},
-            **{"address": ctypes.addressof(planted), "size": len(token)},
+            "token": token,
+            "folder": str(folder),
+            "secret": str(folder / "secret"),
+            "short": str(folder / "short"),
+            "socket": str(folder / "socket"),
+            "port": loopback.getsockname()[1],
+            "key": key,
+            "pid": os.getpid(),
+            "address": ctypes.addressof(planted),
+            "size": len(token),
         }
         traces = {
             "write_beside": (folder / "written").exists,
@@ -123,14 +131,14 @@ def bait() -> Iterator[Bait]:
             "abstract_socket": lambda: reached(abstract),
             "unix_socket": lambda: reached(by_path),
             "shared_memory": lambda: segment(key) is not None,
-            "memory_file": Path("/dev/shm", token).exists,
+            "memory_file": Path(SHARED_MEMORY, token).exists,
             "daemon": lambda: bool(running(token)),
         }
         yield Bait(told=told, traces=traces)
 
 
 @contextmanager
-def listener(family: int, address: object) -> Iterator[socket.socket]:
+def listener(family: int, address: tuple[str, int] | str) -> Iterator[socket.socket]:
     with socket.socket(family) as listening:
         listening.bind(address)
         listening.listen()
@@ -167,7 +175,7 @@ def running(token: str) -> list[int]:
 
 def remove_traces(*, token: str, key: int) -> None:
     """What an escape left behind, where there was one."""
-    Path("/dev/shm", token).unlink(missing_ok=True)
+    Path(SHARED_MEMORY, token).unlink(missing_ok=True)
     kernel.LIBC.mq_unlink(f"/{token}".encode())
     if (found := segment(key)) is not None:
         kernel.LIBC.shmctl(found, 0, None)
