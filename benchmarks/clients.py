@@ -15,6 +15,8 @@ from profiler.clients import MockClient
 from profiler.errors import CallError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from profiler.clients import Client
     from profiler.model import Reply, Request
     from profiler.settings import Experiment
@@ -60,8 +62,9 @@ class Watched:
 class Paced:
     """Passes calls on and notes when each began, and when the provider asked for how long a pause."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
         self._begun: list[float] = []
         self._asked: list[tuple[float, float]] = []
 
@@ -76,12 +79,12 @@ class Paced:
         return self._begun[place] - since if place < len(self._begun) else 0.0
 
     async def complete(self, request: Request) -> Reply:
-        self._begun.append(time.monotonic())
+        self._begun.append(self._clock())
         try:
             return await self._client.complete(request)
         except CallError as error:
             if error.retry_after_s:
-                self._asked.append((time.monotonic(), error.retry_after_s))
+                self._asked.append((self._clock(), error.retry_after_s))
             raise
 
 

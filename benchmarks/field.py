@@ -96,8 +96,8 @@ class Course:
     ) -> None:
         self._scale = scale
         self._server = server
-        self._dataset = dataset
-        self._expected = expected
+        self.dataset = dataset
+        self.expected = expected
         self._turns = turns
 
     def take(self, peer: Peer, asked: Sequence[Asked]) -> list[Took]:
@@ -108,14 +108,14 @@ class Course:
             files = [Path(folder) / f"answers-{number}.jsonl" for number in range(len(legs))]
             told = _run(peer, [self._leg(peer, leg, file) for leg, file in zip(legs, files, strict=True)])
             for leg, file in zip(legs, files, strict=True):
-                check_answers(file, self._expected(self._dataset(leg.count)), by=peer.name)
+                check_answers(file, self.expected(self.dataset(leg.count)), by=peer.name)
         self._check_calls(peer, sum(leg.count for leg in legs) * self._turns)
         return [Took(count=leg.count, **took) for leg, took in zip(asked, told[1:], strict=True)]
 
     def _leg(self, peer: Peer, leg: Asked, file: Path) -> dict[str, Any]:
         return {
             "base_url": self._server.base_url,
-            "dataset": str(self._dataset(leg.count)),
+            "dataset": str(self.dataset(leg.count)),
             "answers": str(file),
             "in_flight": leg.in_flight,
             "model": workload.MODEL,

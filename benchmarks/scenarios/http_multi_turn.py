@@ -6,9 +6,7 @@ that was sent with another conversation's past would be seen.
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,6 +18,8 @@ from benchmarks.process import fresh
 from benchmarks.serving import serving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.figure import Figure, Scale
 
 TURNS = 3
@@ -36,7 +36,7 @@ def measure(scale: Scale) -> list[Figure]:
             scale,
             server,
             dataset=partial(_conversations, scale),
-            expected=partial(_answers_of_the_mock, scale),
+            expected=_answers_of_the_mock,
             turns=TURNS,
         )
         taken = contest.held(scale, course, sizes)
@@ -62,9 +62,10 @@ def _conversation(number: int) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _answers_of_the_mock(scale: Scale, dataset: Path) -> dict[str, str]:
-    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+def _answers_of_the_mock(dataset: Path) -> dict[str, str]:
+    folder = dataset.with_suffix(".mock")
+    if not folder.exists():
         fresh(workload.finished_run, dataset=dataset, output_dir=folder)
-        responses = Path(folder) / workload.EXPERIMENT_ID / "responses.jsonl"
-        rows = map(orjson.loads, responses.read_bytes().splitlines())
-        return {row["dialogue_id"]: row["completion"] for row in rows}
+    responses = folder / workload.EXPERIMENT_ID / "responses.jsonl"
+    rows = map(orjson.loads, responses.read_bytes().splitlines())
+    return {row["dialogue_id"]: row["completion"] for row in rows}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.figure import Figure, Scale
 
 IN_FLIGHT = 64
-SIZES = {field.FAST: 12_000, field.ASYNC_BATCH: 300, field.INSPECT: 80, field.LITELLM: 150}
+SIZES = {field.FAST: 12_000, field.ASYNC_BATCH: 300, field.INSPECT: 64, field.LITELLM: 100}
 QUICK = 10
 GOALS = {field.ASYNC_BATCH: 20.0, field.INSPECT: 100.0}
 

@@ -1,4 +1,4 @@
-"""Ten times the dialogues over HTTP: neither memory nor speed notices. (`memory` does it up to a million in the mock.)"""
+"""Six times the dialogues over HTTP: neither memory nor speed notices. (`memory` does it up to a million in the mock.)"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT = 0.9
 
 
 def measure(scale: Scale) -> list[Figure]:
-    small, large = scale.pick(5_000, quick=100), scale.pick(50_000, quick=500)
+    small, large = scale.pick(5_000, quick=100), scale.pick(30_000, quick=500)
     with serving("--static") as server:
         course = field.static_course(scale, server)
         few, many = (course.take(field.FAST, [Asked(count=n, in_flight=IN_FLIGHT)])[0] for n in (small, large))

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 SIZES: dict[field.Peer, Sizes] = {
     field.FAST: {16: 8_000, 64: 12_000, 256: 12_000, 1_000: 12_000},
     field.SOCKETS: {16: 10_000, 64: 15_000, 256: 15_000, 1_000: 15_000},
-    field.SDK_LOOP: {16: 300, 64: 500, 256: 500, 1_000: 1_000},
-    field.SDK_LANE: {64: 500, 1_000: 1_000},
-    field.AIOHTTP: {64: 3_000, 1_000: 3_000},
+    field.SDK_LOOP: {16: 250, 64: 500, 256: 400, 1_000: 1_000},
+    field.SDK_LANE: {64: 400, 1_000: 1_000},
+    field.AIOHTTP: {64: 2_500, 1_000: 2_500},
     field.PYREQWEST: {64: 5_000, 1_000: 5_000},
 }
-QUICK: Sizes = {16: 50}
+QUICK = 40
 GOALS_BY_LOOP = {64: 15.0, 1_000: 40.0}
 GOALS_BY_SOCKETS = {64: 0.6, 1_000: 0.6}
 GOAL_CPU_MS = 0.12
 
 
 def measure(scale: Scale) -> list[Figure]:
-    sizes = dict.fromkeys(SIZES, QUICK) if scale.quick else SIZES
+    sizes = {peer: {n: scale.pick(count, quick=QUICK) for n, count in legs.items()} for peer, legs in SIZES.items()}
     with serving("--static") as server:
         taken = contest.held(scale, field.static_course(scale, server), sizes)
     return [*_ratios(taken), *_costs(taken), *contest.rates(taken)]

@@ -29,7 +29,7 @@ LATENCY_S = 0.05
 
 
 def measure(scale: Scale) -> list[Figure]:
-    rounds = scale.pick(60, quick=2)
+    rounds = scale.pick(50, quick=2)
     return [figure for workers in (1_000, 100) for figure in _figures(scale, workers, rounds=rounds)]
 
 
