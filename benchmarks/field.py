@@ -106,7 +106,7 @@ class Course:
         legs = [Asked(count=WARM_UP, in_flight=asked[0].in_flight), *asked]
         with tempfile.TemporaryDirectory(dir=self._scale.folder) as folder:
             files = [Path(folder) / f"answers-{number}.jsonl" for number in range(len(legs))]
-            told = _run(peer, [self._leg(peer, leg, file) for leg, file in zip(legs, files, strict=True)])
+            told = run_legs(peer, [self._leg(peer, leg, file) for leg, file in zip(legs, files, strict=True)])
             for leg, file in zip(legs, files, strict=True):
                 check_answers(file, self.expected(self.dataset(leg.count)), by=peer.name)
         self._check_calls(peer, sum(leg.count for leg in legs) * self._turns)
@@ -161,7 +161,8 @@ def present(scale: Scale, peers: Sequence[Peer]) -> list[Peer]:
     return [peer for peer in peers if peer.name not in absent]
 
 
-def _run(peer: Peer, legs: list[dict[str, Any]]) -> list[dict[str, float]]:
+def run_legs(peer: Peer, legs: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """What each of them took, in a process of their own."""
     python = str(PEERS / "bin" / "python") if peer.foreign else sys.executable
     command = [python, "-m", f"benchmarks.peers.{peer.module}", json.dumps(legs)]
     ended = subprocess.run(

@@ -55,10 +55,11 @@ def server() -> Iterator[Serving]:
         yield started
 
 
-def test_a_peer_is_measured_on_the_same_dialogues(tmp_path: Path, server: Serving) -> None:
+@pytest.mark.parametrize("peer", [field.SOCKETS, field.FAST], ids=lambda peer: peer.name)
+def test_a_peer_is_measured_on_the_same_dialogues(tmp_path: Path, server: Serving, peer: Peer) -> None:
     course = field.static_course(Scale(folder=tmp_path), server)
 
-    few, more = course.take(field.SOCKETS, [Asked(count=50, in_flight=4), Asked(count=80, in_flight=8)])
+    few, more = course.take(peer, [Asked(count=50, in_flight=4), Asked(count=80, in_flight=8)])
 
     assert (few.count, more.count) == (50, 80)
     assert server.stats()["replies"]["by_status"] == {"200": field.WARM_UP + 50 + 80}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import results
+from benchmarks import report, results
 from benchmarks.figure import Figure
 from benchmarks.report import Report
 
@@ -45,6 +46,15 @@ def test_the_head_holds_the_goals_and_the_machine() -> None:
     assert "| rate |" not in head
     assert "a processor, 2 cores" in head
     assert "2026-11-21T12:00:00+00:00" in head
+
+
+def test_the_table_says_what_was_left_out() -> None:
+    file = io.StringIO()
+
+    report.show(REPORT, file=file)
+
+    assert file.getvalue().splitlines()[-2:] == ["speed.rate: of many", "left out: nobody"]
+    assert report.as_json(REPORT)["words"] == ["left out: nobody"]
 
 
 def test_the_document_says_how_to_repeat_it_and_all_else() -> None:
