@@ -88,10 +88,14 @@ def test_it_tells_the_limits_of_a_process() -> None:
 
 
 def test_it_tells_the_limits_of_a_file() -> None:
-    assert (
-        f"larger than {strict.FILE_LIMIT >> 20} MiB, {strict.LINES_LIMIT:,} lines, {strict.TEXT_LIMIT >> 10} KiB a line, "
-        f"or nested deeper than {strict.DEPTH_LIMIT}"
-    ) in PROMPT
+    (told,) = (line for line in PROMPT.splitlines() if line.startswith("| `bad_artifact`"))
+
+    for said in (
+        f"larger than {strict.FILE_LIMIT >> 20} MiB, {strict.LINES_LIMIT:,} lines, {strict.TEXT_LIMIT >> 10} KiB a line",
+        f"nested deeper than {strict.DEPTH_LIMIT}",
+        f"more than {strict.DIGITS_LIMIT} digits",
+    ):
+        assert said in told
 
 
 def test_it_tells_the_limits_of_a_folder() -> None:
