@@ -6,19 +6,16 @@ import signal
 import stat
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from task_kit import sandbox
-from task_kit.sandbox import Level, Limits, SandboxError, Spec
+from task_kit.sandbox import Level, SandboxError, Spec
 from task_kit.sandbox.launcher import SHARED
 from task_kit.sandbox.probes import running
 
 from .running import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_what_it_prints_and_how_it_ends_come_back(level: Level) -> None:
@@ -39,7 +36,10 @@ def test_a_signal_is_told_apart_from_an_exit(level: Level) -> None:
 
 
 def test_it_costs_what_it_took(level: Level) -> None:
-    outcome = run("import time; held = b'x' * (64 << 20)\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass", level=level)
+    outcome = run(
+        "import time; held = b'x' * (64 << 20)\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass",
+        level=level,
+    )
 
     assert outcome.peak_bytes > 64 << 20
     assert 0.2 <= outcome.cpu_s < 2
@@ -130,25 +130,25 @@ def test_temporary_files_have_a_place_and_go_with_the_box(level: Level) -> None:
     outcome = run(code, level=level)
 
     assert outcome.exit_code == 0
-    assert not os.path.exists(outcome.stdout.decode().strip())
+    assert not Path(outcome.stdout.decode().strip()).exists()
 
 
-def test_a_temporary_folder_goes_however_deep_and_closed_it_is(level: Level) -> None:
+def test_a_temporary_folder_goes_however_deep_and_closed_it_is() -> None:
     code = """
 import os, tempfile
 os.chdir(tempfile.mkdtemp())
-for _ in range(1500):
+for _ in range(1100):
     os.mkdir("d"); os.chdir("d")
 open("file", "w").close()
 os.chmod("../../d", 0o500)
 """
-    assert run(code, level=level).exit_code == 0  # that nothing is left is checked after every test
+    assert run(code, level=Level.PROCESS).exit_code == 0  # that nothing is left is checked after every test
 
 
-def test_a_deep_tree_is_not_fetched_for_ever(out: Path) -> None:
+def test_a_tree_is_cut_where_nobody_could_remove_it(level: Level, out: Path) -> None:
     code = "import os\nfor _ in range(1000):\n    os.mkdir('d'); os.chdir('d')\n"
 
-    outcome = run(code, level=Level.NAMESPACES, writable=out)
+    outcome = run(code, level=level, writable=out)
 
     assert outcome.reason == "disk"
     assert sum(1 for _ in os.walk(out)) < 100
