@@ -129,6 +129,7 @@ class Grading:
             return replace(self._result, reason="grader", error="".join(traceback.format_exception(error)))
 
     def _graded(self, folder: Path) -> Result:
+        self._result = replace(self._result, submission={"path": os.fspath(folder)})
         self._isolate()
         self._mark("isolation")
         taken = submissions.take(folder)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grader import grade as grading
-from grader.grade import Asked, Grading, grade, reference
+from grader.grade import TASK, Asked, Grading, grade, reference
 from grader.regrade import regrade
 from grader.verdict import Result, Status
 from task_kit import sandbox
@@ -134,7 +133,7 @@ def test_a_bug_of_the_grader_is_an_error_and_no_verdict(monkeypatch: pytest.Monk
     def broken(box: Box, outcome: sandbox.Outcome) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(grading.checks, "judge", broken)
+    monkeypatch.setattr("grader.checks.judge", broken)
 
     result = sample_only(reference())
     assert (result.status, result.reason, result.reward_valid) == (Status.ERROR, "grader", False)
@@ -147,7 +146,7 @@ def test_another_task_is_refused() -> None:
 
 
 def test_seeds_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Grading, "run", lambda self, folder: Result(task=grading.TASK, asked=self.asked.public()))
+    monkeypatch.setattr(Grading, "run", lambda self, folder: Result(task=TASK, asked=self.asked.public()))
 
     assert grade("x").asked["seed"] != grade("x").asked["seed"]
 
