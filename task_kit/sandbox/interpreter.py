@@ -118,7 +118,8 @@ def packages(names: Iterable[str]) -> tuple[Path, ...]:
 @cache
 def farm(names: tuple[str, ...]) -> Path:
     """Installing or removing anything changes a folder's date, and so the name under which this is kept."""
-    dates = [(path, os.stat(path).st_mtime_ns) for path in sys.path if Path(path).is_dir()]
+    sites = [path for path in sys.path if Path(path).name in SITE_FOLDERS and Path(path).is_dir()]
+    dates = [(path, os.stat(path).st_mtime_ns) for path in sites]
     folder = "packages-" + hashlib.sha256(repr((names, sys.prefix, dates)).encode()).hexdigest()[:16]
     if (cache_folder() / folder).is_dir():
         return cache_folder() / folder
@@ -162,9 +163,8 @@ def required(distribution: metadata.Distribution) -> Iterator[str]:
 def links_of(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
     """Its own names in site-packages. A folder that is no package may be shared, so it is entered, not linked."""
     site = Path(str(distribution.locate_file("")))
-    for name in {own_name(file.parts, site) for file in distribution.files or ()} - {None}:
-        assert name is not None
-        yield name, site / name
+    names = {own_name(file.parts, site) for file in distribution.files or ()}
+    yield from ((name, site / name) for name in names if name is not None)
 
 
 def own_name(parts: tuple[str, ...], site: Path) -> str | None:

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
         search: bool  # the way to some path is closed to others, and root's right to pass has to be kept
         limits: LimitValues
 
+    class Warmth(TypedDict):
+        paths: list[str]  # added to sys.path
+        preload: list[str]
+        entry_file: str | None
+        entry_name: str
+
     class Report(TypedDict, total=False):
         error: str
         status: int
@@ -54,7 +60,7 @@ HEADER = 8
 
 
 def pack(message: object) -> bytes:
-    body = marshal.dumps(message)
+    body = marshal.dumps(message)  # type: ignore[arg-type] # plain values, by the types above
     return len(body).to_bytes(HEADER, "big") + body
 
 

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from task_kit.sandbox.plan import Plan, Report
 
 BLOCK = 1 << 16
+ABANDONED = "abandoned"  # by who asked for it; no reason of the box's own
 GRACE_S = 0.1  # for helpers of honest programs, which end a moment after their program
-
-
-class Abandoned(Exception):
-    """Nobody waits for this box any more."""
 
 
 class Output:
@@ -84,7 +81,7 @@ def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
         reason = "disk"
     return {
         "status": box.status if box.status is not None else boxes.KILLED,
-        "reason": reason,
+        "reason": None if reason == ABANDONED else reason,
         "stdout": out_bytes,
         "stderr": error_bytes,
         "wall_s": wall_s,
@@ -101,7 +98,7 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
         left = max(0.0, next_look - time.monotonic())
         for fd in select.select([box.fd, lifeline, *output.open], [], [], left)[0]:
             if fd == lifeline:
-                raise Abandoned
+                return ABANDONED
             if fd == box.fd:
                 box.notice()
             else:

@@ -10,13 +10,13 @@ import os
 import posixpath
 
 from task_kit.sandbox import copying, kernel
-from task_kit.sandbox.confine import DEVICES
+from task_kit.sandbox.confine import DEVICES, PRIVATE_FOLDERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from task_kit.sandbox.plan import Plan
 
-STAGE = "/tmp"  # noqa: S108 -- any folder that exists everywhere: it is only covered, in a namespace of our own
+STAGE, SHARED_MEMORY = PRIVATE_FOLDERS  # the first exists everywhere and is only covered, in a namespace of our own
 OLD = "/.old"
 DATA = "/.data"
 WORK, TEMPORARY, SHARED = "work", "tmp", "shm"
@@ -45,8 +45,7 @@ def build(box: Plan) -> int:
 
 
 def wanted(box: Plan) -> set[str]:
-    own = {"/" + STAGE.strip("/"), "/dev/shm"}
-    return own | set(box["readable"]) | ({box["writable"]} if box["writable"] else set())
+    return {*PRIVATE_FOLDERS} | set(box["readable"]) | ({box["writable"]} if box["writable"] else set())
 
 
 def start_empty() -> None:
@@ -75,7 +74,7 @@ def write_data(box: Plan) -> None:
 def place(box: Plan, path: str) -> None:
     if path == STAGE:
         return bind(f"{DATA}/{TEMPORARY}", path)
-    if path == "/dev/shm":
+    if path == SHARED_MEMORY:
         return bind(f"{DATA}/{SHARED}", path)
     if path == box["writable"]:
         return bind(f"{DATA}/{WORK}", resolved(path))
