@@ -1,0 +1,1 @@
+"""Judges leakage-aware modelling: the checks in order, graded runs, calibration."""
