@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
-from grader.corpus.entries import Corpus, load
+from grader.corpus.entries import Corpus
 from grader.loot import laid_out
 from grader.trial import Job, Trial, attempt
 from task_kit.sandbox import Level, detect
@@ -74,10 +74,6 @@ def _argued(trial: Trial) -> bool:
     return trial.entry.corpus is Corpus.MUTANTS and trial.status == "pass" and trial.entry.survives is not None
 
 
-def everything() -> tuple[Entry, ...]:
-    return tuple(entry for corpus in Corpus for entry in load(corpus))
-
-
 def chosen(entries: Iterable[Entry], patterns: Sequence[str]) -> tuple[Entry, ...]:
     """Those whose corpus/file/name matches any of the patterns; all of them without a pattern."""
     return tuple(
@@ -102,7 +98,7 @@ def audit(
     claimed = [entry for entry in entries if Level.parse(entry.stopped_from) <= level]
     trials = []
     with laid_out() as loot:
-        for trial in _attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds), workers=jobs):
+        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds), workers=jobs):
             told(trial)
             trials.append(trial)
     return Report(
@@ -121,28 +117,30 @@ def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int) -> li
     ]
 
 
-def _attempts(owed: Sequence[Job], *, workers: int) -> Iterator[Trial]:
+def attempts(
+    owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt
+) -> Iterator[Trial]:
     """In the order of `owed`. Each worker is a fresh process, so that its environment holds what was laid out.
 
-    A trial that kills its worker takes the others' along: they are asked again, each alone, and the one that does it
+    A trial that kills its worker takes the others' along: they are tried again, each alone, and the one that does it
     again is the culprit.
     """
     done = 0
     with _pool(workers) as pool:
         try:
-            for trial in pool.map(attempt, owed):
+            for trial in pool.map(work, owed):
                 done += 1
                 yield trial
         except BrokenProcessPool:
             pass
     for job in owed[done:]:
-        yield _alone(job)
+        yield _alone(job, work)
 
 
-def _alone(job: Job) -> Trial:
+def _alone(job: Job, work: Callable[[Job], Trial]) -> Trial:
     with _pool(1) as pool:
         try:
-            return pool.submit(attempt, job).result()
+            return pool.submit(work, job).result()
         except BrokenProcessPool:
             return Trial(entry=job.entry, seed=job.seed, status="error", problem="it killed the grader")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grader.audit import Report, audit, chosen, everything
+from grader.audit import Report, audit, chosen
 from grader.audit_table import ASCII, UNICODE, lines
-from grader.corpus.entries import Corpus, CorpusError
+from grader.corpus.entries import Corpus, CorpusError, load_all
 from task_kit.sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="entries, as cheats/loot/*; repeatable")
+    parser.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="cheats/*.toml, honest/*.toml and mutants/*.toml of your own instead"
+    )
     parser.add_argument("--seed", metavar="TEXT", help="repeat an audit (default: a fresh one)")
     parser.add_argument("--rounds", type=_positive, default=1, metavar="N", help="grade each N times, with another seed each")
     parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="gradings at once (default: the cores)")
@@ -48,9 +52,9 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        entries = chosen(everything(), args.only)
+        entries = chosen(load_all(root=args.corpus), args.only)
         if not entries:
-            raise CorpusError(f"--only {' '.join(args.only)}: no entry is named like that; names are cheats/loot/…")
+            raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
         report = audit(entries, seed=args.seed, rounds=args.rounds, jobs=args.jobs, told=_progress())
     except (CorpusError, SandboxError) as error:
         print(f"error: {error}", file=sys.stderr)

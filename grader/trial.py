@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from grader.corpus.entries import Corpus
 from grader.corpus.overlay import lay_out
-from grader.grade import grade
-from grader.reference import REFERENCE
+from grader.grade import grade, reference
 
 if TYPE_CHECKING:
     from grader.corpus.entries import Entry
@@ -63,7 +62,7 @@ def attempt(job: Job) -> Trial:
 def _graded(job: Job) -> Result:
     with tempfile.TemporaryDirectory(prefix="audit-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch) / "submission"
-        lay_out(job.entry, folder, reference=REFERENCE, words=job.loot.words())
+        lay_out(job.entry, folder, reference=reference(), words=job.loot.words())
         limits = {} if job.entry.timeout is None else {"timeout": job.entry.timeout}
         return grade(folder, seed=job.seed, worlds=job.entry.worlds, **limits)
 

@@ -50,11 +50,17 @@ class Entry:
     survives: str | None = None  # why a mutant that is not caught is no fault
 
 
-def load(corpus: Corpus) -> tuple[Entry, ...]:
-    """All entries, in the order of their files' names."""
-    folder = resources.files("grader.corpus") / corpus.value
+def load(corpus: Corpus, *, root: Traversable | None = None) -> tuple[Entry, ...]:
+    """All entries, in the order of their files' names; of a corpus below another folder, which may lack it."""
+    folder = (resources.files("grader.corpus") if root is None else root) / corpus.value
+    if not folder.is_dir():
+        return ()
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     return tuple(entry for file in files for entry in read(corpus, file))
+
+
+def load_all(*, root: Traversable | None = None) -> tuple[Entry, ...]:
+    return tuple(entry for corpus in Corpus for entry in load(corpus, root=root))
 
 
 def read(corpus: Corpus, file: Traversable) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ import pytest
 
 from grader.corpus.entries import Corpus, CorpusError, Entry, load, read
 from grader.corpus.overlay import lay_out
+from grader.grade import reference as solution
 from grader.reasons import REASONS
 from task_kit.sandbox import Level
 
@@ -84,11 +85,9 @@ def test_a_cheat_names_reasons_and_a_level_that_exist(cheat: Entry) -> None:
 
 def test_what_is_laid_out_can_be_compiled(tmp_path: Path) -> None:
     """A typing error would fail as a cheat, and for a reason that may even be the named one."""
-    from grader.submission import REFERENCE  # noqa: PLC0415
-
     for number, each in enumerate(ALL):
         folder = tmp_path / str(number)
-        lay_out(each, folder, reference=REFERENCE, words={"@GRADER_PID@": "1", "@LOOT_PORT@": "1"})
+        lay_out(each, folder, reference=solution(), words={"@GRADER_PID@": "1", "@LOOT_PORT@": "1"})
         for file in folder.rglob("*.py"):
             ast.parse(file.read_text(encoding="utf-8"), filename=f"{each.name}: {file.name}")
 
