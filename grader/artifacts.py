@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grader import strict, truth
 from grader.strict import BadArtifact, is_number, quoted, same
-from grader.worlds import COVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from grader.sheet import Sheet
     from grader.worlds import World
 
+COVERAGE: Final = 0.6  # of the facts of an answer that is no refusal
 NAMES: Final = ("requests.jsonl", "responses.jsonl", "summary.json")
 
 Lines = list[dict[str, Any]]
@@ -142,15 +142,15 @@ def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
 
 
 def _fields(sheet: Sheet, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    for name in expected:
-        if name in found and not _right(found[name], expected[name]):
+    for name, value in expected.items():
+        if name in found and not _right(found[name], value):
             reason = "completion_mismatch" if name == "completion" else "response_field"
             sheet.fail(reason, f"{name} of {quoted(expected['dialogue_id'])} is {quoted(found[name])}")
 
 
 def _right(found: object, expected: object) -> bool:
     if expected is truth.ANY_LATENCY:
-        return found is None or (is_number(found) and isinstance(found, (int, float)) and found >= 0)
+        return is_number(found) and isinstance(found, (int, float)) and found >= 0
     return same(found, expected)
 
 

@@ -116,7 +116,7 @@ class Box:
 @contextmanager
 def temporary() -> Iterator[Path]:
     """A folder that others can pass through but not list, gone at the end whatever was done to it."""
-    folder = Path(tempfile.mkdtemp(prefix="grading-"))
+    folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
     try:
         folder.chmod(0o711)
         yield folder

@@ -17,7 +17,7 @@ from grader.strict import BadArtifact, is_number, quoted, same
 from grader.worlds import ALWAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from grader.boxes import Box
     from grader.verdict import Finding
@@ -42,6 +42,8 @@ def judge(box: Box, outcome: Outcome) -> list[Finding]:
         sheet.fail(outcome.reason, REASONS[outcome.reason].sentence)
         return list(sheet.findings())
     sheet.made("limits")
+    if outcome.leftover:
+        sheet.fail("leftover_process", REASONS["leftover_process"].sentence)
     match box.kind:
         case Kind.API:
             _api(sheet, box, outcome)
@@ -76,10 +78,9 @@ def _api(sheet: Sheet, box: Box, outcome: Outcome) -> None:
     _location(sheet, box, claims)
     _run(sheet, box)
     _compare(sheet, "metric_mismatch", "result.metrics", found=claims["metrics"], expected=truth.metrics(box.world))
-    _compare(sheet, "summarize_mismatch", "of its own run", found=claims["own"], expected=truth.metrics(box.world))
+    _compare(sheet, "summarize_mismatch", "of its own run", found=claims["own"], expected=truth.metrics(box.world), required=ALWAYS)
     expected = truth.metrics_of(box.logs)
-    asked = set(box.world.manifest["metrics"])
-    _compare(sheet, "summarize_mismatch", "of given logs", found=claims["foreign"], expected=expected, required=asked)
+    _compare(sheet, "summarize_mismatch", "of given logs", found=claims["foreign"], expected=expected, required=ALWAYS)
     sheet.made("summarize")
 
 
@@ -191,7 +192,7 @@ def _summarized(sheet: Sheet, box: Box) -> None:
         return
     sheet.made("summarize")
     expected = truth.metrics_of(box.logs)
-    _compare(sheet, "summarize_mismatch", "summary.json", found=summary, expected=expected, required=set(ALWAYS))
+    _compare(sheet, "summarize_mismatch", "summary.json", found=summary, expected=expected, required=ALWAYS)
 
 
 def _compare(
@@ -201,7 +202,7 @@ def _compare(
     *,
     found: object,
     expected: Mapping[str, float],
-    required: set[str] | None = None,
+    required: Sequence[str] | None = None,
 ) -> None:
     """Every metric that is required must be there, and every one that is there must be right."""
     values = _object(found)

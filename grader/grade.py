@@ -18,6 +18,7 @@ import platform
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +43,6 @@ TASK: Final = "experiment_profiler"
 WORLDS: Final = 3
 TIMEOUT_S: Final = 10.0
 AT_ONCE: Final = min(2, os.cpu_count() or 1)
-OUTPUT_BYTES: Final = 1 << 20  # honest submissions may say a lot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,19 +153,20 @@ class Grading:
         """Outcomes count in the order of the plan up to the first that exceeded a limit, however many ran at once."""
         findings: list[Finding] = []
         exceeded = False
-        with ThreadPoolExecutor(self._at_once) as pool:
+        with _pool(self._at_once) as pool:
             waiting = [pool.submit(self._outcome, box) for box in plan]
             for box, outcome in zip(plan, waiting, strict=True):
-                if exceeded and outcome.cancel():
+                if exceeded:
+                    outcome.cancel()
                     findings += checks.not_run(box)
                     continue
                 ended = outcome.result()
-                findings += checks.not_run(box) if exceeded else checks.judge(box, ended)
-                exceeded = exceeded or ended.reason is not None
+                findings += checks.judge(box, ended)
+                exceeded = ended.reason is not None
         return findings
 
     def _outcome(self, box: Box) -> sandbox.Outcome:
-        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s, output_bytes=OUTPUT_BYTES)
+        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s)
         outcome = sandbox.run(box.spec(limits), level=self._level)
         self._boxes[box.name] = {
             "wall_s": round(outcome.wall_s, 4),
@@ -189,6 +190,16 @@ class Grading:
             checks=checks_of(findings),
             metrics=_metrics(findings, share=share, drawn=drawn),
         )
+
+
+@contextmanager
+def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
+    """Whatever goes wrong, what has not begun is not begun any more."""
+    pool = ThreadPoolExecutor(size)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World]) -> dict[str, Any]:

@@ -26,9 +26,10 @@ REASONS: Final = {
     "file_size": Reason(check="limits", sentence="a file grew larger than is allowed"),
     "disk": Reason(check="limits", sentence="more was written to disk than is allowed"),
     "output": Reason(check="limits", sentence="more was printed than is allowed"),
+    "leftover_process": Reason(check="limits", sentence="a process was still running when its command had ended"),
     # how it is called
-    "exit_status": Reason(check="interface", sentence="a command did not exit with 0"),
     "interface": Reason(check="interface", sentence="the interface raised an error, or lacks what it must have"),
+    "exit_status": Reason(check="interface", sentence="a command did not exit with 0"),
     "config": Reason(check="config", sentence="ExperimentConfig differs from the manifest"),
     "client_choice": Reason(check="client", sentence="the factory does not give the client that was asked for"),
     # what is on disk

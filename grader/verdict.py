@@ -45,8 +45,9 @@ class Check:
     passed: bool
     reason: str | None = None
     detail: str | None = None
-    made: int = 0  # in how many processes, and in how many of them it failed
+    made: int = 0  # in how many processes; in how many of them it failed; in how many more it could not be made
     failed: int = 0
+    not_reached: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,21 +95,28 @@ def checks_of(findings: list[Finding]) -> tuple[Check, ...]:
 
 
 def _check(name: str, findings: list[Finding]) -> Check:
-    made = len({finding.where for finding in findings})
     failed = [finding for finding in findings if finding.reason is not None]
-    if not failed:
-        return Check(name=name, passed=True, made=made)
+    missed = [finding for finding in failed if finding.reason == NOT_REACHED]
     reason = first({finding.reason for finding in failed if finding.reason is not None})
-    told = next(finding for finding in failed if finding.reason == reason)
-    detail = f"{told.where}: {told.said}" if told.said else told.where
     return Check(
         name=name,
-        passed=False,
+        passed=not failed,
         reason=reason,
-        detail=detail[:DETAIL_LIMIT],
-        made=made,
-        failed=len({finding.where for finding in failed}),
+        detail=_detail(next((finding for finding in failed if finding.reason == reason), None)),
+        made=_processes(findings) - _processes(missed),
+        failed=_processes(failed) - _processes(missed),
+        not_reached=_processes(missed),
     )
+
+
+def _processes(findings: list[Finding]) -> int:
+    return len({finding.where for finding in findings})
+
+
+def _detail(finding: Finding | None) -> str | None:
+    if finding is None:
+        return None
+    return f"{finding.where}: {finding.said or REASONS[finding.reason or NOT_REACHED].sentence}"[:DETAIL_LIMIT]
 
 
 def reasons_of(findings: list[Finding]) -> tuple[str, ...]:
