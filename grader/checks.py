@@ -78,7 +78,14 @@ def _api(sheet: Sheet, box: Box, outcome: Outcome) -> None:
     _location(sheet, box, claims)
     _run(sheet, box)
     _compare(sheet, "metric_mismatch", "result.metrics", found=claims["metrics"], expected=truth.metrics(box.world))
-    _compare(sheet, "summarize_mismatch", "of its own run", found=claims["own"], expected=truth.metrics(box.world), required=ALWAYS)
+    _compare(
+        sheet,
+        "summarize_mismatch",
+        "of its own run",
+        found=claims["own"],
+        expected=truth.metrics(box.world),
+        required=ALWAYS,
+    )
     expected = truth.metrics_of(box.logs)
     _compare(sheet, "summarize_mismatch", "of given logs", found=claims["foreign"], expected=expected, required=ALWAYS)
     sheet.made("summarize")

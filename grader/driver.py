@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +44,16 @@ def main(job_path: str, claims_path: str) -> None:
 
 
 def drive(job: dict[str, Any], claims: dict[str, Any]) -> None:
-    from experiment_profiler.config import ExperimentConfig  # noqa: PLC0415 (its failure is the first finding)
-    from experiment_profiler.runner import ExperimentRunner  # noqa: PLC0415
-    from experiment_profiler.simulation import ClientFactory  # noqa: PLC0415
-
+    parts = [import_module(f"experiment_profiler.{name}") for name in ("config", "simulation", "runner")]
     claims["step"] = "ExperimentConfig.from_yaml"
-    config = ExperimentConfig.from_yaml(Path(job["manifest"]))
+    config = parts[0].ExperimentConfig.from_yaml(Path(job["manifest"]))
     claims["config"] = {name: plain(getattr(config, name)) for name in CONFIG}
     claims["step"] = "ClientFactory"
-    factory = ClientFactory(Path(job["responses"]))
+    factory = parts[1].ClientFactory(Path(job["responses"]))
     claims["simulated"] = told(factory.build_simulator(), job)
     claims["chosen"] = told(choose(factory, job), job)
     claims["step"] = "ExperimentRunner.run"
-    runner = ExperimentRunner(config=config, factory=factory)
+    runner = parts[2].ExperimentRunner(config=config, factory=factory)
     result = runner.run(Path(job["output_dir"]))
     claims["artifacts"] = {name: plain(getattr(result.artifacts, name)) for name in ARTIFACTS}
     claims["metrics"] = plain(result.metrics)

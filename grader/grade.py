@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import secrets
 import time
+import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,7 +36,7 @@ from grader.verdict import Finding, Result, Status, checks_of, reasons_of, share
 from task_kit import sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
     from grader.boxes import Box
@@ -43,6 +46,9 @@ TASK: Final = "experiment_profiler"
 WORLDS: Final = 3
 TIMEOUT_S: Final = 10.0
 AT_ONCE: Final = min(2, os.cpu_count() or 1)
+
+
+Watch = Callable[["Box", sandbox.Outcome], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +80,17 @@ def grade(
     if task != TASK:
         raise ValueError(f"task: found {task!r}, expected {TASK!r}")
     asked = Asked(
-        seed=secrets.token_hex(16) if seed is None else str(seed),
+        seed=draw_seed() if seed is None else str(seed),
         worlds=worlds,
         timeout_s=timeout,
         require_isolation=require_isolation,
         partial=partial,
     )
     return Grading(asked, at_once=at_once).run(Path(submission))
+
+
+def draw_seed() -> str:
+    return secrets.token_hex(16)
 
 
 def reference() -> Path:
@@ -91,8 +101,9 @@ def reference() -> Path:
 class Grading:
     """One run of the grader; its result is an error until everything else is known."""
 
-    def __init__(self, asked: Asked, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, asked: Asked, *, at_once: int = AT_ONCE, watch: Watch | None = None) -> None:
         self.asked = asked
+        self._watch = watch
         self._at_once = at_once
         self._started = time.perf_counter()
         self._phases: dict[str, float] = {}
@@ -100,15 +111,22 @@ class Grading:
         self._result = Result(task=TASK, asked=asked.public(), versions=_versions())
 
     def run(self, folder: Path) -> Result:
-        try:
-            result = self._graded(folder)
-        except UnusableSubmission as error:
-            finding = Finding(check="submission", where="the folder", reason="submission", said=str(error))
-            result = self._decided([finding])
-        except (sandbox.SandboxError, OSError, profiler.ProfilerError) as error:
-            result = replace(self._result, reason="machine", error=f"{type(error).__name__}: {error}")
+        result = self._safely(folder)
         self._mark("total")
         return replace(result, timings={"seconds": self._phases, "boxes": self._boxes})
+
+    def _safely(self, folder: Path) -> Result:
+        """Whatever breaks in the grader or the machine is a result too, and says nothing of the submission."""
+        try:
+            return self._graded(folder)
+        except UnusableSubmission as error:
+            return self._decided(
+                [Finding(check="submission", where="the folder", reason="submission", said=str(error))]
+            )
+        except (sandbox.SandboxError, OSError) as error:
+            return replace(self._result, reason="machine", error=f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 (a bug must not look like a verdict, nor end a batch)
+            return replace(self._result, reason="grader", error="".join(traceback.format_exception(error)))
 
     def _graded(self, folder: Path) -> Result:
         self._isolate()
@@ -173,6 +191,8 @@ class Grading:
             "cpu_s": round(outcome.cpu_s, 4),
             "peak_bytes": outcome.peak_bytes,
         }
+        if self._watch is not None:
+            self._watch(box, outcome)
         return outcome
 
     def _decided(self, findings: list[Finding], *, drawn: Sequence[World] = ()) -> Result:
@@ -211,3 +231,7 @@ def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World
 
 def _versions() -> dict[str, str]:
     return {"experiment-profiler": profiler.__version__, "python": platform.python_version()}
+
+
+if __name__ == "__main__":  # the same as `python -m grader`
+    runpy.run_module("grader", run_name="__main__", alter_sys=True)

@@ -44,7 +44,9 @@ def regrade(stored: dict[str, Any], *, submission: Path | None = None) -> Regrad
 
 def _differences(before: dict[str, Any], again: dict[str, Any]) -> list[str]:
     keys = list(dict.fromkeys([*before, *again]))
-    return [f"{key}: {_value(before, key)} before, {_value(again, key)} now" for key in keys if _differ(before, again, key)]
+    return [
+        f"{key}: {_value(before, key)} before, {_value(again, key)} now" for key in keys if _differ(before, again, key)
+    ]
 
 
 def _differ(before: dict[str, Any], again: dict[str, Any], key: str) -> bool:

@@ -55,12 +55,15 @@ def quoted(value: object) -> str:
 def read(folder: Path, name: str) -> bytes:
     """A regular file below `folder`, reached through real directories only."""
     *parents, last = PurePosixPath(name).parts
-    opened = [os.open(folder, _FOLDER)]
+    opened: list[int] = []
     try:
+        opened.append(os.open(folder, _FOLDER))
         for parent in parents:
             opened.append(_open(opened[-1], parent, flags=_FOLDER, name=name))
         opened.append(_open(opened[-1], last, flags=_FILE, name=name))
         return _content(opened[-1], name)
+    except OSError as error:
+        raise BadArtifact("bad_artifact", f"{name} cannot be read: {error.strerror}") from error
     finally:
         for descriptor in opened:
             os.close(descriptor)

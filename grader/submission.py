@@ -41,6 +41,15 @@ class Submission:
 
 
 def take(folder: Path) -> Submission:
+    """Raises OSError when there is no such folder; whatever is wrong inside is the submission's own doing."""
+    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    try:
+        return Submission(path=os.fspath(folder), files=_files(folder))
+    except OSError as error:
+        raise UnusableSubmission(f"it cannot be read: {error.strerror}") from error
+
+
+def _files(folder: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     taken = 0
     for path in _regular(folder, depth=0):
@@ -49,7 +58,7 @@ def take(folder: Path) -> Submission:
         files[path.relative_to(folder).as_posix()] = content
         if len(files) > FILES_LIMIT:
             raise UnusableSubmission(f"it holds more than {FILES_LIMIT} files")
-    return Submission(path=os.fspath(folder), files=files)
+    return files
 
 
 def _regular(folder: Path, *, depth: int) -> Iterator[Path]:

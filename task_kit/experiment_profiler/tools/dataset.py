@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .logging_utils import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -31,15 +30,15 @@ class Sample:
     tags: tuple[str, ...] = ()
 
 
-def read_samples(path: Path) -> Iterator[Sample]:
-    """One sample after the other; an id that comes twice is an error."""
-    seen: set[str] = set()
+def read_samples(path: Path) -> list[Sample]:
+    """All of them, or an error: nothing should be asked of a dataset that is broken further down."""
+    samples: dict[str, Sample] = {}
     for number, item in enumerate(_items(path), start=1):
         sample = _sample(item, place=f"{path}: dialogue {number}")
-        if sample.dialogue_id in seen:
+        if sample.dialogue_id in samples:
             raise DatasetError(f"{path}: dialogue {number}: found the id {sample.dialogue_id!r} a second time")
-        seen.add(sample.dialogue_id)
-        yield sample
+        samples[sample.dialogue_id] = sample
+    return list(samples.values())
 
 
 def _items(path: Path) -> list[Any]:

@@ -48,13 +48,14 @@ class ExperimentRunner:
     def run(self, output_dir: str | Path) -> RunResult:
         """Ask every dialogue, in the order of the dataset, and keep each answer at once."""
         config = self._config
+        samples = read_samples(config.dataset_path)
         client = self._factory.build_live_or_simulated(
             model=config.model, max_tokens=config.max_tokens, temperature=config.temperature
         )
         artifacts = Artifacts.inside(Path(output_dir) / config.experiment_id)
         tally = Tally()
         with open_logs(artifacts) as logs:
-            for index, sample in enumerate(read_samples(config.dataset_path)):
+            for index, sample in enumerate(samples):
                 logs.requests.write(self._request(index, sample))
                 response = self._ask(client, index, sample)
                 logs.responses.write({field: response[field] for field in config.output_fields})
