@@ -64,7 +64,14 @@ def _graded(job: Job) -> Result:
         folder = Path(scratch) / "submission"
         lay_out(job.entry, folder, reference=reference(), words=job.loot.words())
         limits = {} if job.entry.timeout is None else {"timeout": job.entry.timeout}
-        return grade(folder, seed=job.seed, worlds=job.entry.worlds, **limits)
+        return grade(
+            folder,
+            seed=job.seed,
+            worlds=job.entry.worlds,
+            fail_fast=job.entry.corpus is not Corpus.HONEST,
+            at_once=1,  # the audit itself has others going on beside this one
+            **limits,
+        )
 
 
 def _problem(entry: Entry, result: Result) -> str | None:
