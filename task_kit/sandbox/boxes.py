@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 FAILED = 70
+FIRST = 1  # the number of a box's first process, inside
 KILLED = kernel.SIGKILL  # as a status of wait()
 
 
@@ -62,6 +63,9 @@ class Box:
 
     def processes(self) -> dict[int, list[bytes]]:
         return tree.descendants(self.root)
+
+    def proportional(self, pids: list[int]) -> int | None:
+        return tree.proportional(pids)
 
     def folders(self) -> list[str]:
         """What is written lies here, seen from outside."""
@@ -154,9 +158,15 @@ class NamespaceBox(Box):
         return os.wait4(self.root, 0)[2]
 
     def processes(self) -> dict[int, list[bytes]]:
+        """By the box's own /proc, and by its own numbers, where it has one."""
         found = tree.snapshot(f"/proc/self/fd/{self.proc}")
-        found.pop(1, None)
-        return found or tree.descendants(self.root)
+        if not found:
+            return super().processes()
+        del found[FIRST]
+        return found
+
+    def proportional(self, pids: list[int]) -> int | None:
+        return tree.proportional(pids, proc=f"/proc/self/fd/{self.proc}")
 
     def folders(self) -> list[str]:
         return [f"/proc/self/fd/{self.data}"]

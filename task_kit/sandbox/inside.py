@@ -72,6 +72,8 @@ def serve(control: socket.socket, entry: Entry | None) -> None:
         message, pipes, _, _ = socket.recv_fds(control, 1, MOST_PIPES)
         if not message:
             return
+        for pipe in pipes:
+            os.set_inheritable(pipe, False)
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(control.detach())

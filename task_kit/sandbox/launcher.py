@@ -12,9 +12,8 @@ import socket
 import subprocess
 import threading
 import time
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from task_kit.sandbox import interpreter, plan
 from task_kit.sandbox.spec import SandboxError
@@ -42,7 +41,7 @@ class Launcher:
         command = [interpreter.executable(), "-I", "-S", "-c", MAIN]
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
-                command, stdin=theirs, env=ONE_THREAD, cwd="/", start_new_session=True
+                command, stdin=theirs.fileno(), env=ONE_THREAD, cwd="/", start_new_session=True
             )
         plan.write(self.control.fileno(), warmth)
         self.wait_until_warm()
@@ -84,6 +83,11 @@ class Launcher:
     def close(self) -> None:
         self.control.close()
         self.process.wait()
+
+    def forget(self) -> None:
+        """For a fork of the owner: the process goes on and is not ours to wait for."""
+        self.control.close()
+        self.process.returncode = 0
 
 
 class Asked:
@@ -144,7 +148,12 @@ class Shared:
 
     def get(self) -> Launcher:
         with self.turn:
-            if self.launcher is None or self.owner != os.getpid() or not self.launcher.alive:
+            if self.launcher is not None and self.owner != os.getpid():
+                self.launcher.forget()
+                self.launcher = None
+            if self.launcher is not None and not self.launcher.alive:
+                self.close()
+            if self.launcher is None:
                 self.launcher, self.owner = Launcher(), os.getpid()
                 atexit.register(self.close)
             return self.launcher
