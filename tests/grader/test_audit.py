@@ -21,7 +21,7 @@ from grader.trial import Job, Trial
 
 RUNNER = "experiment_profiler/runner.py"
 UNCHANGED = Entry(corpus=Corpus.HONEST, kind="planted", name="planted/unchanged", tries=".", write={}, append={}, replace={})
-WITHOUT_THE_LAST = {RUNNER: (("read_samples(config.dataset_path)", "list(read_samples(config.dataset_path))[:-1]"),)}
+WITHOUT_THE_LAST = {RUNNER: (("enumerate(samples)", "enumerate(list(samples)[:-1])"),)}
 
 
 def planted(corpus: Corpus, **changes: Any) -> Entry:
@@ -167,7 +167,7 @@ def corpus(folder: Path, *, reason: str) -> Path:
     (folder / "cheats").mkdir()
     (folder / "cheats" / "mine.toml").write_text(
         f'[short]\ntries = "."\nreason = ["{reason}"]\n'
-        f'replace."{RUNNER}" = [["read_samples(config.dataset_path)", "list(read_samples(config.dataset_path))[:1]"]]\n'
+        f'replace."{RUNNER}" = [["enumerate(samples)", "enumerate(list(samples)[:1])"]]\n'
     )
     return folder
 
