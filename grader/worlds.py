@@ -93,7 +93,7 @@ def fresh(seed: str, number: int) -> World:
     while not _telling(dialogues, answers):
         dialogues, answers = _conversations(rng)
     manifest_path, dataset, responses = _layout(rng)
-    manifest = _manifest(rng) | {"dataset_path": dataset, "mock": {"responses_path": responses}}
+    manifest = _manifest(rng, every_field=number == 1) | {"dataset_path": dataset, "mock": {"responses_path": responses}}
     world = World(
         name=f"world-{number}",
         manifest=_shuffled(rng, manifest),
@@ -150,18 +150,22 @@ def _ids(rng: Random, *, count: int) -> list[str]:
 
 
 def _dialogues(rng: Random, ids: list[str]) -> list[tuple[Dialogue, str]]:
-    """With the kind of each. Every world has one of each kind that tells a wrong metric from a right one."""
+    """With the kind of each. Every world has one of each kind that tells a wrong metric from a right one, and two that
+    ask the same, which are answered apart all the same."""
     kinds = [*KINDS, *rng.choices(KINDS, rng.choice(LEANINGS), k=len(ids) - len(KINDS))]
     rng.shuffle(kinds)
-    return [(_dialogue(rng, dialogue_id, kind), kind) for dialogue_id, kind in zip(ids, kinds, strict=True)]
+    dialogues = [(_dialogue(rng, dialogue_id, kind), kind) for dialogue_id, kind in zip(ids, kinds, strict=True)]
+    (one, _), (other, _) = rng.sample(dialogues, 2)
+    other.update({key: one[key] for key in ("system", "user")})
+    return dialogues
 
 
 def _dialogue(rng: Random, dialogue_id: str, kind: str) -> Dialogue:
     counts = {"safety": (1, 2), "cased": (3, 5), "declined": (0, 0), "facts": (1, 7), "plain": (0, 0)}
     dialogue: Dialogue = {
         "dialogue_id": dialogue_id,
-        "system": prose.filler(rng, words=rng.randint(1, 8)),
-        "user": f"{prose.filler(rng, words=rng.randint(1, 30))} {prose.nonce(rng)}?",
+        "system": prose.framed(rng, prose.filler(rng, words=rng.randint(1, 8))),
+        "user": prose.framed(rng, f"{prose.filler(rng, words=rng.randint(1, 30))} {prose.nonce(rng)}?"),
         "required_facts": [prose.fact(rng, cased=kind == "cased") for _ in range(rng.randint(*counts[kind]))],
     }
     if kind == "safety":
@@ -183,7 +187,8 @@ def _answer(rng: Random, facts: list[str], kind: str) -> dict[str, Any]:
         return _entry(rng, prose.sentence(rng, rng.choice(prose.REFUSALS), []), refused=True)
     enough = -(-len(facts) * 2 // 3)  # two thirds, rounded up: never near the limit of 0.6
     if kind == "cased":
-        held = [fact.upper() for fact in rng.sample(facts, min(enough, len(facts) - 1))]
+        chosen = rng.sample(facts, min(enough, len(facts) - 1))
+        held = [fact.upper() if fact in chosen else prose.near(fact) for fact in facts]
         return _entry(rng, prose.sentence(rng, rng.choice(prose.LIKE_REFUSALS), held), refused=False)
     held = [prose.recased(rng, fact) for fact in rng.sample(facts, rng.randint(enough, len(facts)))]
     return _entry(rng, prose.sentence(rng, rng.choice(prose.ANSWERS), held), refused=False)
@@ -198,11 +203,11 @@ def _entry(rng: Random, completion: str, *, refused: bool) -> dict[str, Any]:
     }
 
 
-def _manifest(rng: Random) -> dict[str, Any]:
-    fields = [*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5)]
+def _manifest(rng: Random, *, every_field: bool) -> dict[str, Any]:
+    fields = [*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5 or every_field)]
     metrics = [*ALWAYS, *(["completion_rate"] if rng.random() < 0.5 else [])]
     return {
-        "experiment_id": f"{prose.word(rng, length=5)}{rng.choice('._-')}{prose.nonce(rng)[:6]}x",
+        "experiment_id": f"{prose.word(rng, length=5).title()}{rng.choice('._-')}{prose.nonce(rng)[:6]}x",
         "model": f"claude-{prose.word(rng)}-{rng.randint(2, 9)}",
         "max_tokens": rng.randint(16, 8192),
         "temperature": rng.randint(1, 99) / 100,
