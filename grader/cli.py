@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = {  # name: (module:function that adds it, what it does)
     "grade": ("grader.grade_command:add", "grade one submission, or many"),
     "regrade": ("grader.regrade_command:add", "grade a stored result again and compare"),
+    "audit": ("grader.audit_command:add", "grade what is known to be good, bad or broken, and compare"),
 }
 DEFAULT: Final = "grade"
 EPILOG: Final = """\

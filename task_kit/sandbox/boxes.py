@@ -144,8 +144,14 @@ class NamespaceBox(Box):
         self.status = ended if isinstance(ended, int) else KILLED  # the first process itself was killed
 
     def alone(self, seconds: float) -> bool:
-        """Its first process ends as soon as nobody else is left, and its end closes the pipe."""
-        return bool(select.select([self.fd], [], [], seconds)[0])
+        """Its first process ends as soon as nobody else is left, and its end closes the pipe. On a busy machine it may
+        not have come to that in time, so it is looked who is there before anybody is accused."""
+        return bool(select.select([self.fd], [], [], seconds)[0]) or not self.living()
+
+    def living(self) -> list[int]:
+        """Those besides the first process that still run."""
+        found = tree.snapshot(f"/proc/self/fd/{self.proc}")
+        return [pid for pid, fields in found.items() if pid != 1 and fields[tree.STATE] not in (b"Z", b"X")]
 
     def end(self) -> resource.struct_rusage:
         tree.send(self.root, kernel.SIGKILL)
