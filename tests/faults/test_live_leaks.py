@@ -41,15 +41,15 @@ class Failing:
         self.calls = 0
 
     async def complete(self, request: Request) -> Reply:
-        self.calls += 1
-        if self.calls <= ANSWERED:
+        self.calls = number = self.calls + 1
+        if number <= ANSWERED:
             await checkpoint()
             return Reply(completion="yes", stop_reason="end_turn", model="m", usage={"input_tokens": 1})
-        if self.calls % 100 == 0:
+        if number % 100 == 0:
             await checkpoint()
-        if self.calls % 20_000 == 0:
+        if number % 20_000 == 0:
             await anyio.sleep_forever()  # until the time-out
-        if self.calls in PUSHED_BACK:
+        if number in PUSHED_BACK:
             raise CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=0.0)
         raise next(self.ways)
 
