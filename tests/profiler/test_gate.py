@@ -64,7 +64,7 @@ async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much
             group.start_soon(leave, gate)
 
     assert 0.2 <= time.monotonic() - began < 0.45
-    assert gate.waited_s.keys() == {"cool_down"}
+    assert gate.waited_s.keys() == {"retry_after"}
 
 
 async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
