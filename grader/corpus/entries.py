@@ -81,7 +81,7 @@ def _entry(where: str, parts: dict[str, Any]) -> Entry:
         found = sorted(table) if isinstance(table, dict) else table
         raise CorpusError(f"{where}: found {found!r}, expected a table with `tries` and any of {sorted(KEYS)}")
     if corpus is Corpus.CHEATS and not table.get("reason"):
-        raise CorpusError(f"{where}: a cheat names the reason that it must fail for, as `reason = [\"…\"]`")
+        raise CorpusError(f'{where}: a cheat names the reason that it must fail for, as `reason = ["…"]`')
     before = shared.get("before", {})
     append = table.get("append", {})
     return Entry(
@@ -92,8 +92,6 @@ def _entry(where: str, parts: dict[str, Any]) -> Entry:
         reasons=tuple(table.get("reason", ())),
         write={**shared.get("write", {}), **table.get("write", {})},
         append={name: before.get(name, "") + append.get(name, "") for name in {**before, **append}},
-        replace={
-            name: tuple((old, new) for old, new in pairs) for name, pairs in table.get("replace", {}).items()
-        },
+        replace={name: tuple((old, new) for old, new in pairs) for name, pairs in table.get("replace", {}).items()},
         **{key: table[key] for key in ("worlds", "timeout", "stopped_from", "survives") if key in table},
     )
