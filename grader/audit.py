@@ -66,7 +66,11 @@ class Report:
         score = self.score()
         if score is not None and score < CAUGHT_ENOUGH:
             found.append(f"only {score:.1%} of the mutants are caught, expected at least {CAUGHT_ENOUGH:.0%}")
-        found += [f"{self.level}: the probe {probe.name!r} got out: {probe.said}" for probe in self.probes if not probe.stopped]
+        found += [
+            f"{self.level}: the probe {probe.name!r} got out: {probe.said}"
+            for probe in self.probes
+            if not probe.stopped
+        ]
         return tuple(found)
 
 
@@ -117,9 +121,7 @@ def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int) -> li
     ]
 
 
-def attempts(
-    owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt
-) -> Iterator[Trial]:
+def attempts(owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt) -> Iterator[Trial]:
     """In the order of `owed`. Each worker is a fresh process, so that its environment holds what was laid out.
 
     A trial that kills its worker takes the others' along: they are tried again, each alone, and the one that does it

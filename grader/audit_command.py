@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from grader.cli import Commands
+    from grader.corpus.entries import Entry
     from grader.trial import Trial
 
 PROBLEMS, ERROR = 1, 2
@@ -31,16 +32,29 @@ def add(commands: Commands) -> None:
         "fewer than 95 % of the broken references are caught, or an escape succeeds.",
         allow_abbrev=False,
     )
-    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="entries, as cheats/loot/*; repeatable")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="GLOB", help="entries, as cheats/loot/*; repeatable"
+    )
     parser.add_argument(
         "--corpus", type=Path, metavar="DIR", help="cheats/*.toml, honest/*.toml and mutants/*.toml of your own instead"
     )
     parser.add_argument("--seed", metavar="TEXT", help="repeat an audit (default: a fresh one)")
-    parser.add_argument("--rounds", type=_positive, default=1, metavar="N", help="grade each N times, with another seed each")
-    parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="gradings at once (default: the cores)")
+    parser.add_argument(
+        "--rounds", type=_positive, default=1, metavar="N", help="grade each N times, with another seed each"
+    )
+    parser.add_argument(
+        "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="gradings at once (default: the cores)"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--verbose", action="store_true", help="a row for each entry instead of each kind")
     parser.set_defaults(run=run)
+
+
+def _chosen(args: argparse.Namespace) -> tuple[Entry, ...]:
+    entries = chosen(load_all(root=args.corpus), args.only)
+    if not entries:
+        raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
+    return entries
 
 
 def _positive(text: str) -> int:
@@ -52,9 +66,7 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        entries = chosen(load_all(root=args.corpus), args.only)
-        if not entries:
-            raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
+        entries = _chosen(args)
         report = audit(entries, seed=args.seed, rounds=args.rounds, jobs=args.jobs, told=_progress())
     except (CorpusError, SandboxError) as error:
         print(f"error: {error}", file=sys.stderr)

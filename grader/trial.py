@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from grader.corpus.entries import Corpus
 from grader.corpus.overlay import lay_out
-from grader.grade import grade, reference
+from grader.grade import TIMEOUT_S, grade, reference
 
 if TYPE_CHECKING:
     from grader.corpus.entries import Entry
@@ -63,14 +63,13 @@ def _graded(job: Job) -> Result:
     with tempfile.TemporaryDirectory(prefix="audit-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch) / "submission"
         lay_out(job.entry, folder, reference=reference(), words=job.loot.words())
-        limits = {} if job.entry.timeout is None else {"timeout": job.entry.timeout}
         return grade(
             folder,
             seed=job.seed,
             worlds=job.entry.worlds,
             fail_fast=job.entry.corpus is not Corpus.HONEST,
+            timeout=job.entry.timeout or TIMEOUT_S,
             at_once=1,  # the audit itself has others going on beside this one
-            **limits,
         )
 
 

@@ -93,7 +93,10 @@ def fresh(seed: str, number: int) -> World:
     while not _telling(dialogues, answers):
         dialogues, answers = _conversations(rng)
     manifest_path, dataset, responses = _layout(rng)
-    manifest = _manifest(rng, every_field=number == 1) | {"dataset_path": dataset, "mock": {"responses_path": responses}}
+    manifest = _manifest(rng, every_field=number == 1) | {
+        "dataset_path": dataset,
+        "mock": {"responses_path": responses},
+    }
     world = World(
         name=f"world-{number}",
         manifest=_shuffled(rng, manifest),
