@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
 SPARE_S = 30.0
-SIGNALLED = 128
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
@@ -56,20 +55,12 @@ def in_a_container(spec: Spec) -> Outcome:
         report = supervised({**made, "argv": [program, *words[1:]], "env": dict(os.environ)}, wall_s=spec.limits.wall_s)
     finally:
         container.end(name)
-    return outcome(
-        {**report, "status": shell_status(report["status"])} if "status" in report else report, Level.CONTAINER
-    )
-
-
-def shell_status(status: int) -> int:
-    """Engines tell of a signal as shells do."""
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-    return code - SIGNALLED if code > SIGNALLED else status
+    return outcome(report, Level.CONTAINER)
 
 
 @contextmanager
 def scratch_folder(level: Level) -> Iterator[Path | None]:
-    """Where there is no private /tmp, a folder that goes with the box."""
+    """Where there is no private /tmp, a folder that goes with the box: its supervisor takes it away."""
     if level >= Level.NAMESPACES:
         yield None
         return
@@ -77,16 +68,8 @@ def scratch_folder(level: Level) -> Iterator[Path | None]:
     try:
         yield folder
     finally:
-        remove(folder)
-
-
-def remove(folder: Path) -> None:
-    fd = os.open(folder, copying.FOLDER)
-    try:
-        copying.empty(fd)
-    finally:
-        os.close(fd)
-    shutil.rmtree(folder)
+        if folder.exists():
+            copying.remove(str(folder))  # no supervisor got that far
 
 
 def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
@@ -114,7 +97,7 @@ def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
         "writable": writable,
         "scratch": str(scratch) if scratch else None,
         "uid": uid,
-        "search": uid is not None and level < Level.NAMESPACES and not all(map(open_to_others, needed)),
+        "search": uid is not None and (level > Level.PROCESS or not all(map(open_to_others, needed))),
         "limits": cast("plan.LimitValues", asdict(spec.limits)),
     }
 

@@ -77,12 +77,12 @@ def test_computing_in_turns_counts_together(level: Level) -> None:
 import os, time
 while True:
     if os.fork() == 0:
-        end = time.process_time() + 0.2
+        end = time.process_time() + 0.1
         while time.process_time() < end: pass
         os._exit(0)
     os.wait()
 """
-    assert run(code, level=level, limits=Limits(wall_s=30, cpu_s=1)).reason == "cpu"
+    assert run(code, level=level, limits=Limits(wall_s=30, cpu_s=0.4)).reason == "cpu"
 
 
 def test_memory_that_is_asked_for_at_once(level: Level) -> None:
@@ -175,7 +175,7 @@ def test_a_full_disk(level: Level, out: Path) -> None:
 def test_a_disk_full_of_empty_files(level: Level, out: Path) -> None:
     code = "import itertools\nfor number in itertools.count(): open(str(number), 'w').close()"
 
-    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=20, disk_bytes=1 << 20))
+    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=20, disk_bytes=1 << 18))
 
     assert outcome.reason == "disk"
 
