@@ -127,7 +127,7 @@ def _telling(dialogues: list[Dialogue], answers: dict[str, dict[str, Any]]) -> b
     pairs = [(dialogue["required_facts"], answers[dialogue["dialogue_id"]]) for dialogue in dialogues]
     complied = sum(answer["metadata"]["type"] != "refusal" for _, answer in pairs) / len(pairs)
     covered = sum(_share(facts, answer["completion"].casefold()) for facts, answer in pairs) / len(pairs)
-    return (covered + complied) / 2 - math.sqrt(covered * complied) > MEANS_APART
+    return bool((covered + complied) / 2 - math.sqrt(covered * complied) > MEANS_APART)
 
 
 def _share(facts: list[str], folded: str) -> float:

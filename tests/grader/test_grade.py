@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grader import grade as grading
-from grader.grade import Asked, Grading, grade, reference
+from grader.grade import TASK, Asked, Grading, grade, reference
 from grader.regrade import regrade
 from grader.verdict import Result, Status
 from task_kit import sandbox
@@ -54,7 +53,7 @@ def test_the_reference_passes_every_check_in_every_world(passed: Result) -> None
 
 def test_a_result_says_how_it_came_about(passed: Result) -> None:
     assert passed.isolation["level"] == sandbox.detect().level.label
-    assert passed.asked == {"seed": "a", "worlds": 1, "timeout_s": 10.0, "require_isolation": None, "partial": False}
+    assert passed.asked == Asked(seed="a", worlds=1).public()
     assert passed.versions.keys() == {"experiment-profiler", "python"}
     assert passed.timings["boxes"].keys() == {
         f"{world} {kind}" for world in ("sample", "world-1") for kind in ("api", "run", "summarize")
@@ -134,7 +133,7 @@ def test_a_bug_of_the_grader_is_an_error_and_no_verdict(monkeypatch: pytest.Monk
     def broken(box: Box, outcome: sandbox.Outcome) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(grading.checks, "judge", broken)
+    monkeypatch.setattr("grader.checks.judge", broken)
 
     result = sample_only(reference())
     assert (result.status, result.reason, result.reward_valid) == (Status.ERROR, "grader", False)
@@ -147,7 +146,7 @@ def test_another_task_is_refused() -> None:
 
 
 def test_seeds_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Grading, "run", lambda self, folder: Result(task=grading.TASK, asked=self.asked.public()))
+    monkeypatch.setattr(Grading, "run", lambda self, folder: Result(task=TASK, asked=self.asked.public()))
 
     assert grade("x").asked["seed"] != grade("x").asked["seed"]
 
