@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from task_kit.leakage_modeling.world import World
 
-PROBED = 500  # hidden rows whose leaks are overwritten
+PROBED = 300  # hidden rows whose leaks are overwritten
 SINGLES = 8
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")

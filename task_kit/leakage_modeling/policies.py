@@ -241,6 +241,25 @@ class SelfTaught(ClassifierMixin, BaseEstimator):
 pipeline = SelfTaught(careful(), test_df)
 """,
     ),
+    Policy(
+        name="keeps_rates_of_both",
+        kind="both-tables",
+        needs="category_rate",
+        says="the careful one with the forbidden rates as they stood in train, kept by category and never looked at again",
+        body="""
+class KeptRates(TransformerMixin, BaseEstimator):
+    def fit(self, frame, y=None):
+        self.rates_ = frame.groupby(low)[category_rate].mean()
+        self.middle_ = self.rates_.mean()
+        return self
+
+    def transform(self, frame):
+        return frame.assign(kept_rate=frame[low].map(self.rates_).fillna(self.middle_).astype(float))
+
+
+pipeline = make_pipeline(KeptRates(), careful(extra=["kept_rate"]))
+""",
+    ),
 )
 
 
