@@ -26,7 +26,7 @@ import numpy as np
 
 from grader.leakage_modeling.evaluate import evaluate
 from grader.leakage_modeling.oracle import Oracle, PlainFitter
-from task_kit.leakage_modeling.policies import BOTH_TABLES, CAREFUL, GRADED, LEAKS, POLICIES
+from task_kit.leakage_modeling.policies import BOTH_TABLES, GRADED, LEAKS, POLICIES
 from task_kit.leakage_modeling.settings import Settings
 from task_kit.leakage_modeling.world import make_world
 
@@ -131,7 +131,11 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "variance": asdict(variance_shares(_table(rows, legacy=False))),
         "worst_seed_share": worst_seed_share(rows),
         "legacy_variance": asdict(variance_shares(_table(rows, legacy=True))),
-        "gain": {policy.name: asdict(gain(rows, of=policy.name, over=CAREFUL.name)) for policy in BOTH_TABLES},
+        "gain": {
+            policy.name: {"over": policy.beside.name} | asdict(gain(rows, of=policy.name, over=policy.beside.name))
+            for policy in BOTH_TABLES
+            if policy.beside is not None
+        },
         "movement": {"honest_at_most": max(honest), "leaking_at_least": min(leaking, default=None)},
     }
 
@@ -198,14 +202,20 @@ def as_text(difficulty: int, found: dict[str, Any]) -> str:
         )
     lines.append(f"with any other limit on regret: at most {found['worst_seed_share']:.1%} by seed")
     for name, by in found["gain"].items():
-        lines.append(f"{name} gains {by['mean']:+.4f} of regret over {CAREFUL.name} ({by['low']:+.4f} to {by['high']:+.4f})")
+        lines.append(
+            f"{name} gains {by['mean']:+.4f} of regret over {by['over']} ({by['low']:+.4f} to {by['high']:+.4f})"
+        )
     moved = found["movement"]
-    lines.append(f"honest movement at most {moved['honest_at_most']:.2g}, leaking at least {moved['leaking_at_least']:.2g}")
+    lines.append(
+        f"honest movement at most {moved['honest_at_most']:.2g}, leaking at least {moved['leaking_at_least']:.2g}"
+    )
     return "\n".join([*lines, ""])
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m grader.leakage_modeling.measure", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m grader.leakage_modeling.measure", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--seeds", type=int, default=200, metavar="N")
     parser.add_argument("--difficulty", type=int, nargs="+", choices=range(4), default=range(4), metavar="D")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.world import World
 
 PROBED = 300  # hidden rows whose leaks are overwritten
-SINGLES = 8
+SINGLES = 4
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")
 
