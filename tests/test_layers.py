@@ -19,7 +19,7 @@ ORDER = (
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
     *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
-    *("linefile", "order", "writer", "job", "pool", "journal", "resume", "ledger"),
+    *("linefile", "order", "writer", "job", "pool", "asking", "journal", "resume", "ledger"),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
     *(
         "table",
