@@ -108,7 +108,10 @@ STORIES = (
         high=("depot", "the depot that took the parcel in"),
         group=("sender", "senders may post several parcels; the ones to be scored are all new to us"),
         month=("month_no", "month in which the parcel came in, counted from the start of the records"),
-        future_signal=("scan_gap", "index of the time between the last two scans, complete once the parcel is delivered"),
+        future_signal=(
+            "scan_gap",
+            "index of the time between the last two scans, complete once the parcel is delivered",
+        ),
         global_mean=("network_share", "share of late parcels in the whole network, from the audit that followed"),
         category_rate=("service_share", "the same share by service, from the audit that followed"),
     ),
