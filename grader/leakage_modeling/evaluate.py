@@ -158,7 +158,9 @@ def _check_same(predicted: np.ndarray, submitted: np.ndarray) -> Check:
 def _legacy(found: dict[str, Any], checks: list[Check], *, threshold: float) -> Verdict:
     """The rule of the public original: it rewards the leaks and, on so few rows, luck."""
     reached = found["legacy"]["auroc"]
-    detail = f"legacy rule: AUROC {reached:.4f} on {found['legacy']['rows']} leaky rows, at least {threshold:g} is asked"
+    detail = (
+        f"legacy rule: AUROC {reached:.4f} on {found['legacy']['rows']} leaky rows, at least {threshold:g} is asked"
+    )
     return conclude(
         [*checks, Check(name="score", passed=reached >= threshold, detail=detail)], scores=found, praise=detail
     )
@@ -173,7 +175,9 @@ def _format_fault(found: Any, *, rows: int) -> str | None:
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
         return f"found {type(found).__name__}, expected an array of numbers"
     if found.shape != (rows,):
-        return f"found probabilities of shape {found.shape}, expected {(rows,)}: one for each row of test_df, in its order"
+        return (
+            f"found probabilities of shape {found.shape}, expected {(rows,)}: one for each row of test_df, in its order"
+        )
     return _range_fault(found)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from task_kit.leakage_modeling.fitter import StopReason
+    from task_kit.sandbox.spec import Reason
 
 TARGET = "target"
 GRACE_S = 2.0  # between the end of a call inside and the end of its worker
@@ -33,14 +34,20 @@ LOST = "The worker was started again: all variables are gone; train_df and test_
 NO_MORE = "It will not be started again, so no more code can be run and nothing can be submitted."
 
 
+class End(Protocol):
+    """How a process in a box ended; `reason` names the limit it ran into."""
+
+    @property
+    def reason(self) -> Reason | None: ...
+
+
 class Child(Protocol):
-    """A process in the box."""
+    """A process in the box. An end or nonsense is an EOFError, silence a TimeoutError."""
 
     def send(self, message: bytes) -> None: ...
     def receive(self, timeout_s: float) -> bytes: ...
     def kill(self) -> None: ...
-    @property
-    def stopped_by(self) -> str | None: ...
+    def outcome(self) -> End: ...
 
 
 class Nursery(Protocol):
@@ -128,6 +135,7 @@ class Workers:
         self._limits = limits or CallLimits()
 
     def start(self, world: Views) -> Worker:
+        """Raises `task_kit.sandbox.SandboxError` when the machine cannot."""
         worker = Worker(self._nursery, world, limits=self._limits)
         worker.begin()
         return worker
@@ -214,9 +222,11 @@ class Worker:
         return [_numbers(blob) for blob in found]
 
     def close(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        """Ends the process and waits until it is dead, with all that it started."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.outcome()
 
     def _ask_or_refuse(self, kind: type[Said], request: dict[str, Any]) -> tuple[Said, list[memoryview]]:
         try:
@@ -247,10 +257,10 @@ class Worker:
         return said, found
 
     def _ended(self, child: Child) -> SandboxStopped:
-        reason = child.stopped_by
+        reason = child.outcome().reason
         if reason is None:
             return SandboxStopped("exit", "the worker's process ended in the middle of the call")
-        return SandboxStopped(msgspec.convert(reason, StopReason), f"the worker was stopped by its limit: {reason}")
+        return SandboxStopped(reason, f"the worker was stopped at its limit: {reason}")
 
     def _dead(self, stopped: SandboxStopped) -> SandboxStopped:
         self.close()

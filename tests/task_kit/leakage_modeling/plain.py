@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from task_kit.leakage_modeling.inside import serve
+
+if TYPE_CHECKING:
+    from task_kit.sandbox.spec import Reason
+
+
+class Ended(NamedTuple):
+    reason: Reason | None = None
 
 
 class PlainChild:
@@ -21,7 +28,7 @@ class PlainChild:
             _live(there)
         there.close()
         self._socket = here
-        self.stopped_by: str | None = None
+        self._ended = False
 
     def send(self, message: bytes) -> None:
         self._socket.settimeout(10)
@@ -33,8 +40,13 @@ class PlainChild:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        self._socket.close()
+
+    def outcome(self) -> Ended:
+        if not self._ended:
+            os.waitpid(self.pid, 0)
+            self._socket.close()
+            self._ended = True
+        return Ended()
 
     def _exactly(self, size: int) -> bytes:
         parts = b""
