@@ -1,0 +1,132 @@
+"""Runs one command in a box and says how it ended.
+
+Comes in: a spec. Goes out: an outcome; the whole process tree is dead by then. Knows nothing of grading.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from task_kit.sandbox import copying, interpreter, plan
+from task_kit.sandbox.launcher import shared_launcher
+from task_kit.sandbox.level import Level
+from task_kit.sandbox.spec import Outcome, SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from task_kit.sandbox.plan import Plan, Report
+    from task_kit.sandbox.spec import Reason, Spec
+
+FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
+SPARE_S = 30.0
+
+
+def boxed(spec: Spec, level: Level) -> Outcome:
+    """At this level and no other, whether or not its probes were tried."""
+    if not sys.platform.startswith("linux"):
+        raise SandboxError(f"a box needs Linux, found {sys.platform!r}", hint="run it in a Linux container")
+    with scratch_folder(level) as scratch:
+        made = make_plan(spec, level=level, scratch=scratch)
+        hand_over(made)
+        report = supervised(made, wall_s=spec.limits.wall_s)
+    return outcome(report, level)
+
+
+@contextmanager
+def scratch_folder(level: Level) -> Iterator[Path | None]:
+    """Where there is no private /tmp, a folder that goes with the box."""
+    if level >= Level.NAMESPACES:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="box-"))
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    fd = os.open(folder, copying.FOLDER)
+    try:
+        copying.empty(fd)
+    finally:
+        os.close(fd)
+    shutil.rmtree(folder)
+
+
+def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
+    uid = FIRST_UID + secrets.randbelow(LAST_UID - FIRST_UID) if os.geteuid() == 0 else None
+    readable = [os.path.abspath(path) for path in interpreter.with_targets(spec.readable)]
+    writable = os.path.abspath(spec.writable) if spec.writable else None
+    needed = [*readable, *([writable] if writable else []), *([str(scratch)] if scratch else []), str(spec.cwd)]
+    env = dict(spec.env)
+    if scratch:
+        env.setdefault("TMPDIR", str(scratch))
+    return {
+        "level": int(level),
+        "argv": list(spec.argv),
+        "env": env,
+        "cwd": str(spec.cwd),
+        "readable": readable,
+        "masked": interpreter.masked(),
+        "writable": writable,
+        "scratch": str(scratch) if scratch else None,
+        "uid": uid,
+        "search": uid is not None and level < Level.NAMESPACES and not all(map(open_to_others, needed)),
+        "limits": cast("plan.LimitValues", asdict(spec.limits)),
+    }
+
+
+def hand_over(box: Plan) -> None:
+    """What is to be written belongs to the user that writes it, where it is the host's own folder."""
+    uid = box["uid"]
+    if uid is None or box["level"] == plan.NAMESPACES:
+        return
+    for top in filter(None, (box["writable"], box["scratch"])):
+        for folder, _, files in os.walk(top):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def open_to_others(path: str) -> bool:
+    """Whether somebody who is neither owner nor in the group gets there."""
+    try:
+        folders = [Path(path).resolve(), *Path(path).resolve().parents]
+        return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders if folder.is_dir())
+    except OSError:
+        return False
+
+
+def supervised(box: Plan, *, wall_s: float) -> Report:
+    with shared_launcher().ask(box) as asked:
+        return asked.report(timeout_s=wall_s + SPARE_S)
+
+
+def outcome(report: Report, level: Level) -> Outcome:
+    if "error" in report:
+        raise SandboxError(f"level {level.label}: {report['error']}")
+    status = report["status"]
+    return Outcome(
+        exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+        signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        reason=cast("Reason | None", report["reason"]),
+        stdout=report["stdout"],
+        stderr=report["stderr"],
+        wall_s=report["wall_s"],
+        cpu_s=report["cpu_s"],
+        peak_bytes=report["peak_bytes"],
+        leftover=report["leftover"],
+        level=level,
+    )

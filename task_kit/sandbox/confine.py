@@ -1,0 +1,101 @@
+"""The last steps of a process before it becomes the code nobody trusts: limits, identity, Landlock, seccomp.
+
+Comes in: the plan. Goes out: the calling process, restricted for good at the plan's level.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+
+from task_kit.sandbox import kernel, landlock, plan, privileges, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from task_kit.sandbox.plan import LimitValues, Plan
+
+TASKS_PER_PROCESS = 4  # threads count as well in the kernel's eyes
+STACK_BYTES = 8 << 20
+ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use: 64 MiB an arena
+FIRST_OWN_FD = 3
+
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 -- of the box's own, where there are namespaces
+
+
+def confine(box: Plan, *, others: int) -> None:
+    """`others`: how many tasks the same user runs outside this box, where they cannot be told apart."""
+    set_limits(box["limits"], others=others)
+    os.chdir(box["cwd"])
+    privileges.drop(box["uid"], search=box["search"])
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, kernel.SIGKILL)  # a change of user resets it, so not before
+    if box["level"] == plan.KERNEL:
+        restrict_files(rules_by_path(box))
+        restrict_calls(shared_files=box["uid"] is None)
+    elif box["level"] == plan.NAMESPACES:
+        restrict_files(rules_by_view(box))
+        restrict_calls(shared_files=False, unix_sockets=True)
+
+
+def set_limits(limits: LimitValues, *, others: int) -> None:
+    cpu = math.ceil(limits["cpu_s"])
+    tasks = limits["processes"] * TASKS_PER_PROCESS + others
+    memory = limits["memory_bytes"]
+    wanted = {
+        resource.RLIMIT_CPU: (cpu, cpu + 1),
+        resource.RLIMIT_DATA: memory,
+        resource.RLIMIT_AS: memory + ADDRESS_HEADROOM,
+        resource.RLIMIT_NPROC: tasks,
+        resource.RLIMIT_FSIZE: limits["file_bytes"],
+        resource.RLIMIT_NOFILE: limits["open_files"],
+        resource.RLIMIT_STACK: STACK_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, value in wanted.items():
+        lower(kind, value if isinstance(value, tuple) else (value, value))
+
+
+def lower(kind: int, wanted: tuple[int, int]) -> None:
+    """Never above what the caller may have itself."""
+    hard = resource.getrlimit(kind)[1]
+    soft_wanted, hard_wanted = wanted
+    if hard != resource.RLIM_INFINITY:
+        soft_wanted, hard_wanted = min(soft_wanted, hard), min(hard_wanted, hard)
+    resource.setrlimit(kind, (soft_wanted, hard_wanted))
+
+
+def rules_by_path(box: Plan) -> list[tuple[str, int]]:
+    """The host's own tree is in sight, so every path that may be touched is named."""
+    rules = [(path, landlock.USE if path == "/dev/null" else landlock.READ) for path in DEVICES]
+    for path in box["readable"]:
+        rules += around(path, box["masked"])
+    return rules + [(path, landlock.WRITE) for path in (box["writable"], box["scratch"]) if path]
+
+
+def around(path: str, masked: list[str]) -> list[tuple[str, int]]:
+    """Landlock only ever allows: to leave something out, allow its neighbours one by one."""
+    if path in masked:
+        return []
+    if not any(hidden.startswith(path.rstrip("/") + "/") for hidden in masked):
+        return [(path, landlock.READ)]
+    with os.scandir(path) as entries:
+        children = sorted(entry.path for entry in entries)
+    return [(path, landlock.LIST), *(rule for child in children for rule in around(child, masked))]
+
+
+def rules_by_view(box: Plan) -> list[tuple[str, int]]:
+    """Only what may be read is in sight, so what remains is to say what may be written."""
+    writable = [path for path in (box["writable"], *PRIVATE_FOLDERS) if path]
+    return [("/", landlock.READ), ("/dev/null", landlock.USE), *((path, landlock.WRITE) for path in writable)]
+
+
+def restrict_files(rules: list[tuple[str, int]]) -> None:
+    landlock.restrict(rules)
+
+
+def restrict_calls(*, shared_files: bool, unix_sockets: bool = False) -> None:
+    abi = landlock.version()
+    seccomp.restrict(unix_sockets=unix_sockets, scoped=abi >= 6, truncation=abi >= 3, shared_files=shared_files)

@@ -1,0 +1,196 @@
+"""Which Python works inside a box, what of the host it needs to read, and which distributions it can import.
+
+Comes in: names of distributions. Goes out: paths. The interpreter is a virtual environment with nothing in it, laid out once
+a user; distributions are folders of links to what is installed here, so that nothing else of the same site-packages (this
+project, its tests, an editable install) can be imported or read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from task_kit.sandbox.spec import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FLAGS = ("-s", "-P", "-B")
+SITE_FOLDERS = ("site-packages", "dist-packages")
+SYSTEM_PATHS = (
+    *("/lib64", "/usr/lib64", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/usr/lib/locale"),
+    *(f"{top}/{sysconfig.get_config_var('MULTIARCH')}" for top in ("/lib", "/usr/lib", "/usr/local/lib")),
+)
+LEFT_OUT = frozenset({"..", "__pycache__"})  # scripts, and what Python writes itself
+WHOLE = (".dist-info", ".libs", ".data")
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+EXTRA = re.compile(r";.*\bextra\s*==")
+
+
+def python() -> tuple[str, ...]:
+    """The first words of a command: an interpreter without this project and without anybody's site-packages."""
+    return (str(empty_environment() / "bin" / "python"), *FLAGS)
+
+
+def python_paths() -> tuple[Path, ...]:
+    """What `python()` reads of the host: itself, the standard library, shared libraries."""
+    base = Path(executable())
+    library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
+    own = {base, base.resolve(), library, *shared_library()}
+    system = {Path(path) for path in SYSTEM_PATHS}
+    return tuple(sorted(path for path in {empty_environment(), *own, *system} if path.exists()))
+
+
+def executable() -> str:
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def shared_library() -> Iterator[Path]:
+    """libpython, where the interpreter is built with one."""
+    folder = sysconfig.get_config_var("LIBDIR")
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and folder:
+        yield from Path(folder).glob("libpython*.so*")
+
+
+@cache
+def masked() -> list[str]:
+    """Below readable paths and yet not readable: what is installed into the interpreter itself."""
+    library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
+    return [str(library / name) for name in SITE_FOLDERS if (library / name).is_dir()]
+
+
+@cache
+def cache_folder() -> Path:
+    """Ours alone: what lies here decides what code inside may read."""
+    preferred = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-kit-sandbox"
+    try:
+        preferred.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return Path(tempfile.mkdtemp(prefix="task-kit-sandbox-"))
+    found = preferred.lstat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise SandboxError(f"{preferred}: expected a folder that only you can write to", hint="remove it")
+    return preferred
+
+
+@cache
+def empty_environment() -> Path:
+    base = Path(executable())
+    key = hashlib.sha256(f"{base}\0{sys.version}".encode()).hexdigest()[:16]
+    version = ".".join(map(str, sys.version_info[:3]))
+    config = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {version}\n"
+    return laid_out(f"python-{key}", links={"bin/python": base}, files={"pyvenv.cfg": config})
+
+
+def laid_out(name: str, *, links: dict[str, Path], files: dict[str, str]) -> Path:
+    """Built beside and renamed, so that two who build at once both find a whole folder."""
+    folder = cache_folder() / name
+    if folder.is_dir():
+        return folder
+    building = Path(tempfile.mkdtemp(dir=cache_folder(), prefix=".building-"))
+    for path, target in links.items():
+        (building / path).parent.mkdir(parents=True, exist_ok=True)
+        (building / path).symlink_to(target)
+    for path, text in files.items():
+        (building / path).write_text(text, encoding="utf-8")
+    building.chmod(0o755)
+    try:
+        building.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    return folder
+
+
+def packages(names: Iterable[str]) -> tuple[Path, ...]:
+    """A folder for PYTHONPATH and `readable` with these distributions, what they depend on, and nothing else."""
+    return (farm(tuple(sorted({canonical(name) for name in names}))),)
+
+
+@cache
+def farm(names: tuple[str, ...]) -> Path:
+    """Installing or removing anything changes a folder's date, and so the name under which this is kept."""
+    sites = [path for path in sys.path if Path(path).name in SITE_FOLDERS and Path(path).is_dir()]
+    dates = [(path, os.stat(path).st_mtime_ns) for path in sites]
+    folder = "packages-" + hashlib.sha256(repr((names, sys.prefix, dates)).encode()).hexdigest()[:16]
+    if (cache_folder() / folder).is_dir():
+        return cache_folder() / folder
+    links = {name: target for found in closure(names) for name, target in links_of(found)}
+    return laid_out(folder, links=links, files={})
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def closure(names: tuple[str, ...]) -> list[metadata.Distribution]:
+    """The named distributions and all that they need without extras, as far as it is installed."""
+    found: dict[str, metadata.Distribution | None] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = distribution = installed(name)
+            waiting += required(distribution) if distribution else []
+    if missing := [name for name in names if found[name] is None]:
+        raise SandboxError(f"packages: not installed here: {', '.join(missing)}")
+    return [distribution for distribution in found.values() if distribution]
+
+
+def installed(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def required(distribution: metadata.Distribution) -> Iterator[str]:
+    """Of the markers only extras are looked at: what another one leaves out is not installed, or does no harm."""
+    for line in distribution.requires or ():
+        name = REQUIREMENT.match(line)
+        if name and not EXTRA.search(line):
+            yield canonical(name[0])
+
+
+def links_of(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
+    """Its own names in site-packages. A folder that is no package may be shared, so it is entered, not linked."""
+    site = Path(str(distribution.locate_file("")))
+    names = {own_name(file.parts, site) for file in distribution.files or ()}
+    yield from ((name, site / name) for name in names if name is not None)
+
+
+def own_name(parts: tuple[str, ...], site: Path) -> str | None:
+    if parts[0] in LEFT_OUT or parts[0].endswith(".pth"):
+        return None
+    taken = 1
+    while taken < len(parts) and may_be_shared(site.joinpath(*parts[:taken])):
+        taken += 1
+    return None if parts[taken - 1] == "__pycache__" else "/".join(parts[:taken])
+
+
+def may_be_shared(folder: Path) -> bool:
+    return not folder.name.endswith(WHOLE) and not (folder / "__init__.py").exists()
+
+
+def with_targets(readable: Iterable[Path]) -> list[Path]:
+    """A folder of links is of no use without what they lead to."""
+    found = []
+    for path in readable:
+        found.append(path)
+        if path.parent == cache_folder():
+            found += links_in(path)
+    return found
+
+
+@cache
+def links_in(folder: Path) -> tuple[Path, ...]:
+    """Only our own folders are asked: a link in anybody else's opens nothing."""
+    return tuple(path.readlink() for path in folder.rglob("*") if path.is_symlink())

@@ -1,0 +1,162 @@
+"""The warm process that boxes are forked from, seen from outside, and one box that was asked of it.
+
+Comes in: plans. Goes out: reports. Knows nothing of what a plan says.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from task_kit.sandbox import interpreter, plan
+from task_kit.sandbox.spec import SandboxError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from task_kit.sandbox.plan import Plan, Report, Warmth
+
+ROOT = str(Path(__file__).resolve().parents[2])
+MAIN = f"import sys; sys.path.insert(0, {ROOT!r}); from task_kit.sandbox.inside import main; main({ROOT!r})"
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "BLIS")}
+COLD: Warmth = {"paths": [], "preload": [], "entry_file": None, "entry_name": ""}
+START_S = 60.0
+BLOCK = 1 << 16
+
+
+class Launcher:
+    """Starts clean: no environment, no files, a session of its own. Ends when it is closed or its owner ends."""
+
+    def __init__(self, warmth: Warmth = COLD) -> None:
+        self.turn = threading.Lock()
+        self.control, theirs = socket.socketpair()
+        command = [interpreter.executable(), "-I", "-S", "-c", MAIN]
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
+                command, stdin=theirs, env=ONE_THREAD, cwd="/", start_new_session=True
+            )
+        plan.write(self.control.fileno(), warmth)
+        self.wait_until_warm()
+
+    def wait_until_warm(self) -> None:
+        fd = self.control.fileno()
+        answered = select.select([fd], [], [], START_S)[0]
+        header = plan.read_exactly(fd, plan.HEADER) if answered else None
+        body = plan.read_exactly(fd, int.from_bytes(header, "big")) if header else None
+        failure = "it ended without a word" if body is None else plan.unpack(body)
+        if failure is not None:
+            self.close()
+            raise SandboxError(f"the process that boxes are forked from could not start: {failure}")
+
+    def ask(self, box: Plan, *, channel: int | None = None) -> Asked:
+        theirs_lifeline, lifeline = os.pipe()
+        reports, theirs_reports = os.pipe()
+        theirs = [theirs_lifeline, theirs_reports, *([] if channel is None else [channel])]
+        try:
+            with self.turn:
+                socket.send_fds(self.control, [b"."], theirs)
+            os.close(theirs_lifeline)
+            theirs_lifeline = -1
+            plan.write(lifeline, box)
+        except OSError as error:
+            os.close(lifeline)
+            os.close(reports)
+            raise SandboxError(f"the process that boxes are forked from is gone: {error}") from error
+        finally:
+            for fd in (theirs_lifeline, theirs_reports):
+                if fd >= 0:
+                    os.close(fd)
+        return Asked(lifeline=lifeline, reports=reports)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        self.control.close()
+        self.process.wait()
+
+
+class Asked:
+    """One box on its way. To leave it early ends the box."""
+
+    def __init__(self, *, lifeline: int, reports: int) -> None:
+        self.lifeline: int | None = lifeline
+        self.reports: int | None = reports
+        self.found: Report | None = None
+
+    def report(self, *, timeout_s: float) -> Report:
+        """Waits for the box's end. A supervisor ends its box in time by itself, so a time-out is the machine's fault."""
+        if self.found is None and self.reports is not None:
+            content = read_all(self.reports, deadline=time.monotonic() + timeout_s)
+            self.found = cast("Report", plan.unpack(content[plan.HEADER :])) if content else None
+        if self.found is None:
+            raise SandboxError("the supervisor of a box ended without a report", hint="was it killed from outside?")
+        return self.found
+
+    def abandon(self) -> None:
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
+
+    def close(self) -> None:
+        self.abandon()
+        if self.reports is not None:
+            os.close(self.reports)
+            self.reports = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_all(fd: int, *, deadline: float) -> bytes:
+    """Empty when it did not come in time."""
+    blocks: list[bytes] = []
+    while select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        block = os.read(fd, BLOCK)
+        if not block:
+            return b"".join(blocks)
+        blocks.append(block)
+    return b""
+
+
+class Shared:
+    """The one launcher of this process. A fork of the process gets its own: the pipes of two would cross."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.owner = -1
+        self.launcher: Launcher | None = None
+
+    def get(self) -> Launcher:
+        with self.turn:
+            if self.launcher is None or self.owner != os.getpid() or not self.launcher.alive:
+                self.launcher, self.owner = Launcher(), os.getpid()
+                atexit.register(self.close)
+            return self.launcher
+
+    def close(self) -> None:
+        if self.launcher is not None and self.owner == os.getpid():
+            self.launcher.close()
+            self.launcher = None
+
+
+SHARED = Shared()
+
+
+def shared_launcher() -> Launcher:
+    return SHARED.get()

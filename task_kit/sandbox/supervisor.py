@@ -1,0 +1,128 @@
+"""Runs one box from its start to its certain end: reads what it prints, watches its limits, fetches what it wrote.
+
+Comes in: the plan, what the boxed process shall do, and a pipe whose end means that nobody wants the answer any more.
+Goes out: a report. Runs in a process of its own, which has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from task_kit.sandbox import boxes, copying, view
+from task_kit.sandbox.watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from task_kit.sandbox.boxes import Body, Box
+    from task_kit.sandbox.plan import Plan, Report
+
+BLOCK = 1 << 16
+ABANDONED = "abandoned"  # by who asked for it; no reason of the box's own
+GRACE_S = 0.1  # for helpers of honest programs, which end a moment after their program
+
+
+class Output:
+    """What came through the pipes, up to a limit for both together."""
+
+    def __init__(self, *, limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        self.pipes = [os.pipe() for _ in range(2)]
+        self.kept: dict[int, list[bytes]] = {read_end: [] for read_end, _ in self.pipes}
+        self.open = set(self.kept)
+
+    def take(self, fd: int) -> None:
+        block = os.read(fd, BLOCK)
+        if not block:
+            self.open.discard(fd)
+            return
+        room = max(0, self.limit - self.total)
+        self.total += len(block)
+        self.kept[fd].append(block[:room])
+
+    def drain(self) -> None:
+        """What is still in the pipes. Whoever could have kept them open is dead."""
+        while ready := select.select(list(self.open), [], [], 0)[0]:
+            for fd in ready:
+                self.take(fd)
+
+    def started(self) -> None:
+        for _, write_end in self.pipes:
+            os.close(write_end)
+
+    def streams(self) -> list[bytes]:
+        return [b"".join(self.kept[read_end]) for read_end, _ in self.pipes]
+
+
+def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
+    output = Output(limit=plan["limits"]["output_bytes"])
+    box = boxes.make(plan)
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    (_, out), (_, errors) = output.pipes
+    box.start(body, (nothing, out, errors))
+    output.started()
+    watch = Watch(box)
+    try:
+        reason = until_it_ends(box, output, watch=watch, lifeline=lifeline)
+        leftover = reason is None and not box.alone(GRACE_S)
+    finally:
+        taken = box.end()
+    output.drain()
+    wall_s = time.monotonic() - watch.started
+    cpu_s = max(taken.ru_utime + taken.ru_stime - box.set_up_s, watch.cpu_s)
+    out_bytes, error_bytes = output.streams()
+    if reason is None and output.total > output.limit:
+        reason = "output"
+    if reason is None and box.status is not None:
+        reason = watch.afterwards(box.status, errors=error_bytes, cpu_s=cpu_s)
+    if fetch(box, plan) and reason is None:
+        reason = "disk"
+    return {
+        "status": box.status if box.status is not None else boxes.KILLED,
+        "reason": None if reason == ABANDONED else reason,
+        "stdout": out_bytes,
+        "stderr": error_bytes,
+        "wall_s": wall_s,
+        "cpu_s": cpu_s,
+        "peak_bytes": max(watch.peak, taken.ru_maxrss << 10),
+        "leftover": leftover,
+    }
+
+
+def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> str | None:
+    """None when the main process ended by itself, or the limit that was passed."""
+    next_look = time.monotonic() + watch.wait_s()
+    while box.status is None:
+        left = max(0.0, next_look - time.monotonic())
+        for fd in select.select([box.fd, lifeline, *output.open], [], [], left)[0]:
+            if fd == lifeline:
+                return ABANDONED
+            if fd == box.fd:
+                box.notice()
+            else:
+                output.take(fd)
+        if output.total > output.limit:
+            return "output"
+        if box.status is None and time.monotonic() >= next_look:
+            if reason := watch.look():
+                return reason
+            next_look = time.monotonic() + watch.wait_s()
+    return None
+
+
+def fetch(box: Box, plan: Plan) -> bool:
+    """Brings what was written on the box's own file system to where it was asked for. True: not all had room."""
+    if not box.bounded or plan["writable"] is None:
+        return False
+    copy = copying.Copy(limit=plan["limits"]["disk_bytes"])
+    target = os.open(plan["writable"], copying.FOLDER)
+    source = os.open(view.WORK, copying.FOLDER, dir_fd=box.data)
+    try:
+        copying.empty(target)
+        copy.folder(source, target, depth=0)
+    finally:
+        os.close(source)
+        os.close(target)
+    return copy.full

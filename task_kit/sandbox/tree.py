@@ -1,0 +1,138 @@
+"""Processes as /proc shows them: who belongs to a box, what they take, and how they are ended.
+
+Comes in: the process everything in the box descends from. Goes out: sums, and the certainty that none is left.
+"""
+
+from __future__ import annotations
+
+import os
+
+from task_kit.sandbox import kernel
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SIGSTOP, SIGCONT = 19, 18
+STATE, PARENT, USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESIDENT = 0, 1, 11, 14, 17, 21
+
+
+class Usage:
+    """What a tree takes at one moment; `cpu_s` has the time of those that ended and were waited for."""
+
+    __slots__ = ("cpu_s", "processes", "resident", "tasks")
+
+    def __init__(self) -> None:
+        self.processes = self.tasks = self.resident = 0
+        self.cpu_s = 0.0
+
+    def add(self, fields: list[bytes]) -> None:
+        self.processes += 1
+        self.tasks += int(fields[THREADS])
+        self.resident += int(fields[RESIDENT]) * PAGE
+        self.cpu_s += sum(map(int, fields[USER_TIME : CHILDREN_SYSTEM_TIME + 1])) / TICKS
+
+
+def stat(pid: str, *, proc: str) -> list[bytes] | None:
+    """The fields after the name, which may itself hold blanks and brackets."""
+    try:
+        with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
+            content = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return content[content.rindex(b")") + 2 :].split()
+
+
+def snapshot(proc: str = "/proc") -> dict[int, list[bytes]]:
+    found = ((name, stat(name, proc=proc)) for name in os.listdir(proc) if name.isdigit())
+    return {int(name): fields for name, fields in found if fields is not None}
+
+
+def descendants(root: int) -> dict[int, list[bytes]]:
+    """Everyone below `root`, itself left out, as they are at this moment."""
+    everyone = snapshot()
+    children: dict[int, list[int]] = {}
+    for pid, fields in everyone.items():
+        children.setdefault(int(fields[PARENT]), []).append(pid)
+    found, waiting = {}, [root]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            found[child] = everyone[child]
+            waiting.append(child)
+    return found
+
+
+def usage(processes: dict[int, list[bytes]]) -> Usage:
+    total = Usage()
+    for fields in processes.values():
+        total.add(fields)
+    return total
+
+
+def own_tasks() -> int:
+    """All tasks of the calling user, which the kernel counts together."""
+    uid = os.getuid()
+    total = 0
+    for pid, fields in snapshot().items():
+        try:
+            total += int(fields[THREADS]) if os.stat(f"/proc/{pid}").st_uid == uid else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def proportional(pids: list[int]) -> int | None:
+    """Resident memory with shared pages counted once; None where the kernel does not tell."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                total += sum(int(line.split()[1]) << 10 for line in file if line.startswith(b"Pss:"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except PermissionError:
+            return None
+    return total
+
+
+def send(pid: int, signal: int) -> None:
+    try:
+        os.kill(pid, signal)
+    except ProcessLookupError:
+        return
+
+
+def end_descendants() -> None:
+    """Ends all that the calling subreaper has below it, however fast they multiply.
+
+    A process that is stopped starts no other, so all are stopped before any is killed: killing at once would
+    free places for those that wait for one.
+    """
+    while reap():
+        stop_all()
+        for pid in descendants(os.getpid()):
+            send(pid, kernel.SIGKILL)
+        wait_for_one()
+
+
+def stop_all() -> None:
+    stopped: set[int] = set()
+    while new := descendants(os.getpid()).keys() - stopped:
+        for pid in new:
+            send(pid, SIGSTOP)
+        stopped |= new
+
+
+def reap() -> bool:
+    """Waits for all that have ended. True while somebody is left: orphans come to their subreaper."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def wait_for_one() -> None:
+    try:
+        os.waitpid(-1, 0)
+    except ChildProcessError:
+        return

@@ -1,0 +1,158 @@
+"""The tree of files inside a box of its own: an empty root with the readable paths, a private /tmp and what may be written.
+
+Comes in: the plan, in a mount namespace of our own. Goes out: a process whose root is the new tree.
+Knows nothing of processes and limits.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+
+from task_kit.sandbox import copying, kernel
+from task_kit.sandbox.confine import DEVICES, PRIVATE_FOLDERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from task_kit.sandbox.plan import Plan
+
+STAGE, SHARED_MEMORY = PRIVATE_FOLDERS  # the first exists everywhere and is only covered, in a namespace of our own
+OLD = "/.old"
+DATA = "/.data"
+WORK, TEMPORARY, SHARED = "work", "tmp", "shm"
+MOST_FILES = 1 << 16
+FILES_PER_BYTE = 1 << 12
+QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
+READ_ONLY = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
+
+
+def build(box: Plan) -> int:
+    """Goes out: the folder that everything writable lies in, for who has to fetch from it; nothing inside names it."""
+    start_empty()
+    write_data(box)
+    for path in sorted(wanted(box), key=lambda path: path.count("/")):
+        place(box, path)
+    for path in box["masked"]:
+        hide(path)
+    add_devices()
+    add_accounts(box["uid"] if box["uid"] is not None else os.getuid())
+    data = os.open(DATA, copying.FOLDER)
+    for stage in (DATA, OLD):
+        kernel.unmount(stage)
+        os.rmdir(stage)
+    kernel.restrict_mount("/", READ_ONLY, recursive=False)
+    return data
+
+
+def wanted(box: Plan) -> set[str]:
+    return {*PRIVATE_FOLDERS} | set(box["readable"]) | ({box["writable"]} if box["writable"] else set())
+
+
+def start_empty() -> None:
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", STAGE, kind="tmpfs", flags=QUIET, options="size=1m,nr_inodes=8192,mode=0755")
+    os.mkdir(STAGE + OLD, 0o755)
+    kernel.pivot_root(STAGE, STAGE + OLD)
+    os.chdir("/")
+
+
+def write_data(box: Plan) -> None:
+    """One tmpfs for all that may be written, so that one limit holds for the sum."""
+    size = box["limits"]["disk_bytes"]
+    files = min(MOST_FILES, max(256, size // FILES_PER_BYTE))
+    os.mkdir(DATA, 0o755)
+    kernel.mount("tmpfs", DATA, kind="tmpfs", flags=QUIET, options=f"size={size},nr_inodes={files},mode=0755")
+    for name, mode in ((WORK, 0o700), (TEMPORARY, 0o1777), (SHARED, 0o1777)):
+        os.mkdir(f"{DATA}/{name}")
+        os.chmod(f"{DATA}/{name}", mode)
+    if box["writable"]:
+        copying.copy(OLD + box["writable"], f"{DATA}/{WORK}", limit=size, owner=box["uid"])
+    if box["uid"] is not None:
+        os.chown(f"{DATA}/{WORK}", box["uid"], box["uid"])
+
+
+def place(box: Plan, path: str) -> None:
+    if path == STAGE:
+        return bind(f"{DATA}/{TEMPORARY}", path)
+    if path == SHARED_MEMORY:
+        return bind(f"{DATA}/{SHARED}", path)
+    if path == box["writable"]:
+        return bind(f"{DATA}/{WORK}", resolved(path))
+    real = resolved(path)
+    if os.path.lexists(OLD + real) and not covered(real):
+        bind(OLD + real, real)
+        kernel.restrict_mount(real, READ_ONLY, recursive=True)
+    return None
+
+
+def covered(path: str) -> bool:
+    """It is in sight already, because a folder above it is."""
+    try:
+        inside, outside = os.lstat(path), os.lstat(OLD + path)
+    except FileNotFoundError:
+        return False
+    return (inside.st_dev, inside.st_ino) == (outside.st_dev, outside.st_ino)
+
+
+def resolved(path: str) -> str:
+    """Where a path really leads on the host; links on the way are laid inside as well."""
+    real, rest = "", [part for part in path.split("/") if part]
+    while rest:
+        step = f"{real}/{rest.pop(0)}"
+        if not os.path.islink(OLD + step):
+            real = step
+            continue
+        target = os.readlink(OLD + step)
+        lay_link(target, step)
+        whole = posixpath.normpath(posixpath.join(posixpath.dirname(step), target))
+        real, rest = "", [*(part for part in whole.split("/") if part), *rest]
+    return real or "/"
+
+
+def lay_link(target: str, link: str) -> None:
+    os.makedirs(posixpath.dirname(link), mode=0o755, exist_ok=True)
+    if not os.path.lexists(link):
+        os.symlink(target, link)
+
+
+def bind(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        os.makedirs(target, mode=0o755, exist_ok=True)
+    elif not os.path.lexists(target):
+        os.makedirs(posixpath.dirname(target), mode=0o755, exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+    kernel.mount(source, target, flags=kernel.MS_BIND | kernel.MS_REC)
+
+
+def hide(path: str) -> None:
+    if os.path.isdir(path):
+        kernel.mount(
+            "tmpfs", path, kind="tmpfs", flags=QUIET | kernel.MS_RDONLY, options="size=0,nr_inodes=1,mode=0755"
+        )
+    elif os.path.exists(path):
+        kernel.mount(OLD + "/dev/null", path, flags=kernel.MS_BIND)
+
+
+def add_devices() -> None:
+    for device in DEVICES:
+        bind(OLD + device, device)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")
+    os.symlink("/proc/self/fd", "/dev/fd")
+    os.mkdir("/proc", 0o555)
+    try:
+        kernel.mount("proc", "/proc", kind="proc", flags=QUIET | kernel.MS_NOEXEC | kernel.MS_RDONLY)
+    except PermissionError:
+        return  # where parts of the host's own /proc are covered the kernel allows no other; Python does without
+
+
+def add_accounts(uid: int) -> None:
+    os.makedirs("/etc", mode=0o755, exist_ok=True)
+    write("/etc/passwd", f"box:x:{uid}:{uid}::/tmp:/bin/sh\n")
+    write("/etc/group", f"box:x:{uid}:\n")
+
+
+def write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444)
+    os.write(fd, text.encode())
+    os.close(fd)

@@ -1,0 +1,125 @@
+"""Whether a box has passed one of its limits: looked at now and then while it runs, and once after its end.
+
+Comes in: a box and its limits. Goes out: a reason code, or None. Ends nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+from task_kit.sandbox import confine, copying, tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from task_kit.sandbox.boxes import Box
+
+FIRST_LOOK_S, LOOK_S, SHARE = 0.02, 0.05, 20  # looking takes at most a twentieth of the time
+FOLDERS_EVERY = 4
+SIGXCPU, SIGXFSZ = 24, 25
+MOST_ENTRIES = 50_000
+MEMORY_WORDS = (b"MemoryError", b"Cannot allocate memory", b"Unable to allocate")
+TAIL = 400
+
+
+class Watch:
+    """One box's limits against what it takes; `peak` is the most memory that was seen."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.limits = box.plan["limits"]
+        self.started = time.monotonic()
+        self.deadline = self.started + self.limits["wall_s"]
+        self.pause = FIRST_LOOK_S
+        self.looks = 0
+        self.peak = 0
+        self.cpu_s = 0.0
+
+    def look(self) -> str | None:
+        now = time.monotonic()
+        self.looks += 1
+        reason = "timeout" if now >= self.deadline else self.passed()
+        self.pause = max(LOOK_S, (time.monotonic() - now) * SHARE)
+        return reason
+
+    def wait_s(self) -> float:
+        return max(0.0, min(self.pause, self.deadline - time.monotonic()))
+
+    def passed(self) -> str | None:
+        processes = self.box.processes()
+        used = tree.usage(processes)
+        self.cpu_s = max(self.cpu_s, used.cpu_s)
+        if used.cpu_s > self.limits["cpu_s"]:
+            return "cpu"
+        if used.processes > self.limits["processes"] or used.tasks >= self.most_tasks():
+            return "processes"
+        if self.too_much_memory(used.resident, list(processes)):
+            return "memory"
+        return "disk" if self.box.full() or self.folders_full() else None
+
+    def most_tasks(self) -> int:
+        return self.limits["processes"] * confine.TASKS_PER_PROCESS
+
+    def too_much_memory(self, resident: int, pids: list[int]) -> bool:
+        """Pages that several share count once, as soon as it matters."""
+        if resident > self.limits["memory_bytes"] and len(pids) > 1:
+            counted_once = tree.proportional(pids)
+            resident = resident if counted_once is None else counted_once
+        self.peak = max(self.peak, resident)
+        return resident > self.limits["memory_bytes"]
+
+    def folders_full(self) -> bool:
+        """Where no file system of its own sets the limit, the files are counted, less often."""
+        if self.box.bounded or self.looks % FOLDERS_EVERY:
+            return False
+        return survey(self.box.folders()).taken > self.limits["disk_bytes"]
+
+    def afterwards(self, status: int, *, errors: bytes, cpu_s: float) -> str | None:
+        """What a box that ended by itself died of, when it was a limit that the kernel or Python enforced."""
+        signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        found = survey(self.box.folders())
+        if signal == SIGXCPU or (signal is not None and cpu_s >= self.limits["cpu_s"]):
+            return "cpu"
+        if signal == SIGXFSZ or found.largest >= self.limits["file_bytes"]:
+            return "file_size"
+        if self.box.full() or found.taken > self.limits["disk_bytes"]:
+            return "disk"
+        return "memory" if status and any(word in errors[-TAIL:] for word in MEMORY_WORDS) else None
+
+
+class Survey:
+    __slots__ = ("largest", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.largest = 0
+
+
+def survey(folders: list[str]) -> Survey:
+    """Follows nothing. What has more entries than anybody counts is as good as full."""
+    found = Survey()
+    for number, entry in enumerate(entries(folders)):
+        if number > MOST_ENTRIES:
+            found.taken = 1 << 62
+            break
+        found.taken += max(entry.st_blocks * 512, 512)
+        if stat.S_ISREG(entry.st_mode):
+            found.largest = max(found.largest, entry.st_size)
+    return found
+
+
+def entries(folders: list[str]) -> Iterator[os.stat_result]:
+    waiting = [(folder, 0) for folder in folders]
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            with os.scandir(folder) as listed:
+                for entry in listed:
+                    yield entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False) and depth < copying.DEPTH:
+                        waiting.append((entry.path, depth + 1))
+        except OSError:
+            continue  # it went while it was counted, or is closed to us and counts as empty
