@@ -32,14 +32,14 @@ run: setup ## run the sample in mock mode, whatever keys are set, and show its t
 	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
 
-test: setup ## run the tests; ARGS="-m 'not slow'" leaves the slow ones out
-	$(VENV_PYTHON) -m pytest $(ARGS)
+test: setup ## run the tests on all cores; ARGS="-m 'not slow'" leaves the slow ones out
+	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: setup ## format, lint, types, async rules and import layers, without changing a file
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy
-	find profiler -name '*.py' -exec $(VENV_PYTHON) -m flake8_async --anyio --enable=$(ASYNC_RULES) {} +
+	find profiler task_kit grader -name '*.py' -exec $(VENV_PYTHON) -m flake8_async --anyio --enable=$(ASYNC_RULES) {} +
 	$(VENV_PYTHON) -m pytest -q tests/test_layers.py
 
 format: setup ## write the format and the fixes that ruff is sure of
@@ -67,4 +67,4 @@ docs: setup ## write docs/cli.md anew from --help
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
 	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
-	find profiler benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find profiler task_kit grader benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

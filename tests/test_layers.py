@@ -1,8 +1,9 @@
-"""Imports point one way: each module of `profiler/` knows only what stands before it in ORDER."""
+"""Imports point one way: each module of a package knows only what stands before it in the package's order."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,13 +39,28 @@ ORDER = (
     *("__init__", "__main__"),
 )
 
-SUBPACKAGES = frozenset({"clients", "server"})  # interchangeable implementations, a program of its own: one name each
+TASK_KIT = ("sandbox", "experiment_profiler", "task", "stage", "cli", "__init__", "__main__")
+
+ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT}
+
+SUBPACKAGES = {  # one name each in the order of their package
+    "profiler": frozenset({"clients", "server"}),  # interchangeable implementations, a program of its own
+    "task_kit": frozenset({"sandbox", "experiment_profiler"}),  # what both sides need, the tasks
+}
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 
 FORBIDDEN = {  # package: packages it must not know
     "profiler": frozenset({"task_kit", "grader", "benchmarks", "tests"}),
     "task_kit": frozenset({"grader", "benchmarks", "tests"}),
     "grader": frozenset({"benchmarks", "tests"}),
+}
+
+# What a model is given or shows as its own runs without us: from where it is, all that it may import.
+GIVEN = "task_kit/experiment_profiler"
+GIVEN_IMPORTS = {
+    "tools": frozenset({"anthropic"}),
+    "starter": frozenset({"tools", "yaml"}),
+    "reference_submission": frozenset({"tools", "yaml"}),
 }
 
 LAZY_PACKAGES = {  # what any module may import inside a function, and why
@@ -109,49 +125,60 @@ def imports(file: Path, root: Path) -> list[Import]:
 
 
 def layer(file: Path, package: Path) -> str:
-    """The name under which a file stands in ORDER."""
+    """The name under which a file stands in the order of its package."""
     first, *rest = file.relative_to(package).parts
     return first if rest else file.stem
 
 
-def known_layer(target: str) -> str | None:
-    """The name in ORDER that an import of profiler means; None for other packages."""
-    package, _, rest = target.partition(".")
-    if package != "profiler":
+def known_layer(target: str, package: str) -> str | None:
+    """The name in the package's order that an import of it means; None for other packages."""
+    first, _, rest = target.partition(".")
+    if first != package:
         return None
     name = rest.partition(".")[0]
-    return name if name in ORDER else "__init__"
+    return name if name in ORDERS[package] else "__init__"
 
 
-def misplaced(root: Path) -> Iterator[str]:
-    """Modules without a place in ORDER, and sub-packages nobody agreed on."""
-    package = root / "profiler"
-    for file in sorted(package.rglob("*.py")):
-        name = layer(file, package)
-        if name not in ORDER:
-            yield f"{file.relative_to(root)}: {name!r} has no place in ORDER of tests/test_layers.py yet"
-        elif file.parent != package and name not in SUBPACKAGES:
-            yield f"{file.relative_to(root)}: {name!r} is a package, but only {sorted(SUBPACKAGES)} may be"
+def misplaced(root: Path, package: str) -> Iterator[str]:
+    """Modules without a place in the order, and sub-packages nobody agreed on."""
+    folder = root / package
+    for file in sorted(folder.rglob("*.py")):
+        name = layer(file, folder)
+        if name not in ORDERS[package]:
+            yield f"{file.relative_to(root)}: {name!r} has no place in the order of tests/test_layers.py yet"
+        elif file.parent != folder and name not in SUBPACKAGES[package]:
+            yield f"{file.relative_to(root)}: {name!r} is a package, but only {sorted(SUBPACKAGES[package])} may be"
 
 
-def upward(root: Path) -> Iterator[str]:
-    """Imports inside profiler that point to the right, or are hidden in a function without a reason."""
-    package = root / "profiler"
-    for file in sorted(package.rglob("*.py")):
-        name = layer(file, package)
+def upward(root: Path, package: str) -> Iterator[str]:
+    """Imports inside a package that point to the right, or are hidden in a function without a reason."""
+    folder, order = root / package, ORDERS[package]
+    for file in sorted(folder.rglob("*.py")):
+        name = layer(file, folder)
         for found in imports(file, root):
             place = f"{file.relative_to(root)}:{found.line}"
-            other = known_layer(found.target)
+            other = known_layer(found.target, package)
             if other is None:
                 if found.lazy and found.target.partition(".")[0] not in LAZY_PACKAGES:
                     yield f"{place}: {found.target} is imported inside a function and is not in LAZY_PACKAGES"
                 continue
             if other == name or found.target in CONSTANTS:
                 continue
-            if name in ORDER and ORDER.index(other) > ORDER.index(name):
-                yield f"{place}: {name} imports {found.target}, but {other} stands to its right in ORDER"
+            if name in order and order.index(other) > order.index(name):
+                yield f"{place}: {name} imports {found.target}, but {other} stands to its right in the order"
             if found.lazy and name not in LAZY_MODULES:
                 yield f"{place}: {found.target} is imported inside a function and {name} is not in LAZY_MODULES"
+
+
+def beyond(root: Path) -> Iterator[str]:
+    """Imports of what a model would not have where its files run."""
+    for part, allowed in GIVEN_IMPORTS.items():
+        for file in sorted((root / GIVEN / part).rglob("*.py")):
+            inside = ".".join(file.parent.relative_to(root).parts) + "."
+            for found in imports(file, root):
+                first = found.target.partition(".")[0]
+                if not (found.target.startswith(inside) or first in allowed | sys.stdlib_module_names):
+                    yield f"{file.relative_to(root)}:{found.line}: {part} must do without {found.target}"
 
 
 def across(root: Path) -> Iterator[str]:
@@ -164,19 +191,20 @@ def across(root: Path) -> Iterator[str]:
 
 
 def violations(root: Path) -> list[str]:
-    return [*misplaced(root), *upward(root), *across(root)]
+    placed = [line for package in ORDERS for line in (*misplaced(root, package), *upward(root, package))]
+    return [*placed, *across(root), *beyond(root)]
 
 
 def test_imports_point_one_way() -> None:
     assert violations(ROOT) == []
 
 
-def test_every_name_in_the_order_is_a_module() -> None:
-    package = ROOT / "profiler"
-    written = {layer(file, package) for file in package.rglob("*.py")}
+@pytest.mark.parametrize("package", ORDERS)
+def test_every_name_in_the_order_is_a_module(package: str) -> None:
+    written = {layer(file, ROOT / package) for file in (ROOT / package).rglob("*.py")}
 
-    assert len(set(ORDER)) == len(ORDER)
-    assert set(ORDER) == written
+    assert len(set(ORDERS[package])) == len(ORDERS[package])
+    assert set(ORDERS[package]) == written
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -209,7 +237,13 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ("profiler/runner.py", "class C:\n    async def f(self):\n        import tomllib", "not in LAZY_PACKAGES"),
         ("profiler/runner.py", "import grader.verdict", "profiler must not know grader"),
         ("profiler/runner.py", "def f():\n    import task_kit", "profiler must not know task_kit"),
-        ("task_kit/tools.py", "from grader import verdict", "task_kit must not know grader"),
+        ("task_kit/stage.py", "from grader import verdict", "task_kit must not know grader"),
+        ("task_kit/sandbox/box.py", "from task_kit.stage import stage", "stage stands to its right"),
+        ("task_kit/helpers.py", "", "'helpers' has no place"),
+        (f"{GIVEN}/tools/dataset.py", "import profiler", "tools must do without profiler"),
+        (f"{GIVEN}/tools/dataset.py", "from ..starter import x", "tools must do without task_kit"),
+        (f"{GIVEN}/tools/dataset.py", "import yaml", "tools must do without yaml"),
+        (f"{GIVEN}/starter/experiment_profiler/cli.py", "import task_kit", "starter must do without task_kit"),
         ("profiler/utils.py", "", "'utils' has no place"),
         ("profiler/helpers/text.py", "", "'helpers' has no place"),
         ("profiler/pool/worker.py", "", "'pool' is a package"),
@@ -230,7 +264,13 @@ def test_a_violation_is_caught(tmp_path: Path, file: str, text: str, complaint: 
         ("profiler/cli.py", "def command():\n    from profiler.runner import run"),
         ("profiler/clients/mock.py", "from profiler.clients.base import Client\nfrom . import base"),
         ("profiler/__init__.py", "from profiler.runner import run"),
-        ("task_kit/tools.py", "import profiler"),
+        ("task_kit/stage.py", "import profiler"),
+        ("task_kit/stage.py", "from task_kit.task import Task"),
+        (f"{GIVEN}/tools/dataset.py", "import json\nfrom .logging_utils import loads\nfrom . import metrics"),
+        (
+            f"{GIVEN}/starter/experiment_profiler/cli.py",
+            "import yaml\nfrom tools import dataset\nfrom .config import x",
+        ),
         ("grader/verdict.py", "import profiler, task_kit"),
     ],
 )

@@ -15,6 +15,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("profiler", "task_kit", "grader")
 
 
 def run(*command: str | Path, cwd: Path, path: Path | None = None) -> str:
@@ -46,13 +47,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_it_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
+def test_it_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "profiler").rglob("*") if path.is_file()}
+    source = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
-    assert "profiler/py.typed" in packed
-    assert packed == {name for name in source if "__pycache__" not in name}
+    assert {f"{package}/py.typed" for package in PACKAGES} <= packed
+    assert packed == source
 
 
 def test_it_carries_the_licence_and_the_command(wheel: Path) -> None:

@@ -1,0 +1,77 @@
+"""The tasks there are, and for each the files that a model may see: nothing else is ever staged.
+
+Comes in: the name of a task. Goes out: a `Task`, whose contents are read from where the package is installed. Does not
+know of folders that a task is laid out in.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from profiler.errors import UsageError
+from profiler.scaffold import SAMPLE_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROMPT: Final = "prompt.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """`shown` says for each path in a staged folder which file of an installed package it is a copy of."""
+
+    name: str
+    says: str
+    shown: Mapping[str, tuple[str, str]]
+
+    def contents(self) -> dict[str, bytes]:
+        return {path: _content(*source) for path, source in sorted(self.shown.items())}
+
+    def prompt(self) -> str:
+        return _content(*self.shown[PROMPT]).decode()
+
+
+def task_named(name: str) -> Task:
+    if name in TASKS:
+        return TASKS[name]
+    near = difflib.get_close_matches(name, TASKS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(TASKS)}"
+    raise UsageError(f"found no task {name!r}, expected the name of one", hint=hint)
+
+
+def _content(package: str, path: str) -> bytes:
+    return resources.files(package).joinpath(*path.split("/")).read_bytes()
+
+
+def _of_task(name: str, *paths: str, within: str = "") -> dict[str, tuple[str, str]]:
+    """Files of the task's own folder. What lies `within` a folder there is staged without it."""
+    return {path: ("task_kit", f"{name}/{within}{path}") for path in paths}
+
+
+# By name, not by what is found there: a stray file or a cache of the interpreter must never be shown.
+_EXPERIMENT_PROFILER: Final = Task(
+    name="experiment_profiler",
+    says="Finish a program that runs an experiment over dialogues, logs it and measures it.",
+    shown={
+        **_of_task("experiment_profiler", PROMPT, "README.md"),
+        **_of_task(
+            "experiment_profiler",
+            *(f"tools/{name}.py" for name in ("__init__", "anthropic_client", "dataset", "logging_utils", "metrics")),
+        ),
+        **_of_task(
+            "experiment_profiler",
+            *(
+                f"experiment_profiler/{name}.py"
+                for name in ("__init__", "cli", "config", "runner", "simulation", "storage")
+            ),
+            within="starter/",
+        ),
+        **{path: ("profiler", f"sample/{path}") for path in SAMPLE_FILES},
+    },
+)
+
+TASKS: Final[Mapping[str, Task]] = {task.name: task for task in (_EXPERIMENT_PROFILER,)}
