@@ -93,6 +93,7 @@ class Stage:
     workers: Workers
     threads: CapacityLimiter
     prompt: Callable[[World], str]
+    model: str
     timed: bool
 
     async def play(self, job: Job, *, asker: Asks) -> EpisodeResult:
@@ -122,12 +123,12 @@ class Stage:
     async def _with_worker(self, job: Job, home: Path, asker: Asks, *, world: World, worker: Worker) -> EpisodeResult:
         settings = self.settings
         rules = Rules(
-            model=settings.model,
+            model=self.model,
             max_steps=settings.max_steps,
             max_tokens=settings.max_tokens,
             stdout_chars=settings.max_stdout_chars,
         )
-        with Transcript(home / TRANSCRIPT, session_id=job.name, model=settings.model) as transcript:
+        with Transcript(home / TRANSCRIPT, session_id=job.name, model=self.model) as transcript:
             episode = Episode(
                 name=job.name,
                 rules=rules,

@@ -56,7 +56,6 @@ class Plan:
     live: bool = False
     seed: str | None = None
     max_cost_usd: float | None = None
-    base_url: str | None = None
     variants: tuple[scripted.Variant, ...] = scripted.VARIANTS
 
 
@@ -103,6 +102,7 @@ async def play_all(
             workers=workers,
             threads=anyio.CapacityLimiter(settings.concurrency),
             prompt=_prompt,
+            model=run.model,
             timed=plan.live,
         )
         async with _asker(plan, jobs, environ=environ) as asker:
@@ -172,7 +172,6 @@ async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> 
         model=settings.model,
         max_tokens=settings.max_tokens,
         dataset_path=Path(),
-        base_url=plan.base_url,
     )
     if not plan.live:
         yield _asks(Scripts(plan, jobs), experiment, settings=settings)
