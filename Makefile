@@ -7,13 +7,14 @@ ARGS ?=
 VENV_PYTHON := .venv/bin/python
 SAMPLE := configs/sample_experiment.yaml
 PIN_GROUPS := --all-extras --group build --group test --group check
+PEERS := benchmarks/peers
 ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format pins bench docs clean
+.PHONY: help setup run test check format pins bench bench-peers docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv from the pins, or do nothing when it is up to date
 	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
@@ -46,7 +47,7 @@ format: setup ## write the format and the fixes that ruff is sure of
 	$(VENV_PYTHON) -m ruff check --fix .
 	$(VENV_PYTHON) -m ruff format .
 
-pins: setup ## write requirements.txt from pyproject.toml; ARGS=--upgrade moves every pin to its newest version
+pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade moves every pin to its newest version
 	@set -e; uv=$$(command -v uv || true); \
 	if [ -z "$$uv" ]; then \
 		scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
@@ -54,17 +55,29 @@ pins: setup ## write requirements.txt from pyproject.toml; ARGS=--upgrade moves 
 		"$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
 		uv="$$scratch/bin/uv"; \
 	fi; \
-	"$$uv" pip compile pyproject.toml $(PIN_GROUPS) --quiet --no-config --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make pins" $(ARGS) \
-		--output-file requirements.txt
-	@echo "requirements.txt is written; the next make installs it."
+	pin() { \
+		"$$uv" pip compile "$$@" --quiet --no-config --universal --python-version 3.11 \
+			--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make pins" $(ARGS); \
+	}; \
+	pin pyproject.toml $(PIN_GROUPS) --output-file requirements.txt; \
+	pin $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
+	@echo "requirements.txt is written; the next make installs it. \`make bench-peers\` installs those of the peers."
 
 bench: setup ## measure throughput, memory and start-up
 	$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-peers: setup ## make .venv-peers: the programs that `make bench` compares the engine with
+	@cmp -s $(PEERS)/requirements.txt .venv-peers/.made-from || { set -e; \
+		rm -rf .venv-peers; \
+		$(VENV_PYTHON) -m venv .venv-peers; \
+		.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+			--require-hashes -r $(PEERS)/requirements.txt; \
+		cp $(PEERS)/requirements.txt .venv-peers/.made-from; \
+	}
 
 docs: setup ## write docs/cli.md anew from --help
 	$(VENV_PYTHON) tests/regenerate.py
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
-	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf .venv .venv.lock .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
 	find profiler task_kit grader benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,8 @@
     make bench                                  everything, in less than five minutes
     make bench ARGS="--only 'mock*' --runs 7"   some of it, with more patience
     make bench ARGS="--json bench.json"         for programs
+    make bench ARGS="--runs 5 --write"          a long run, written to benchmarks/RESULTS.md and its head to README.md
+    make bench-peers                            first, for the programs that the engine is compared with
 
 Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured and why in that way. What
 they share:
@@ -11,6 +13,8 @@ they share:
   interpreter; the table shows the median, and the least and the greatest beside it. Times alone are this machine's.
 * The engine is used as people use it: `profiler.run`, or the command line. Where a scenario needs to see inside, it
   brings a client, which is how anybody may look; only `journal_cost` has to put another part in the engine's place.
+* Over HTTP the other side is `profiler mock-server` on a core of its own, and answers are checked: who did other work
+  than was asked gets no figure.
 * Times leave out the start of the interpreter and the imports, unless they are what is measured.
 * A goal that is missed does not change the exit code: a busy machine is no bug.
 
@@ -28,8 +32,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import machine, report
+from benchmarks import machine, report, results
 from benchmarks.figure import Scale
+from benchmarks.report import Report
 from benchmarks.scenarios import SCENARIOS
 from profiler.codec import dump_pretty
 
@@ -45,14 +50,21 @@ def main(words: Sequence[str]) -> int:
     if not chosen:
         print(f"no scenario has such a name; there are {', '.join(map(name, SCENARIOS))}", file=sys.stderr)
         return 2
+    if args.write and (args.quick or args.only):
+        print("--write wants a full run: leave out --quick and --only", file=sys.stderr)
+        return 2
     facts = machine.facts()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        scale = Scale(folder=Path(folder), runs=args.runs or (1 if args.quick else 3), quick=args.quick)
+        runs = args.runs or (1 if args.quick else 3)
+        scale = Scale(folder=Path(folder), runs=runs, quick=args.quick, peers=not args.no_peers)
         found = {name(scenario): _measured(scenario, scale) for scenario in chosen}
     facts["load_after"] = machine.load()
-    report.show(found, machine=facts, quick=args.quick, file=sys.stdout)
+    made = Report(found=found, machine=facts, quick=args.quick, words=scale.words)
+    report.show(made, file=sys.stdout)
     if args.json:
-        args.json.write_bytes(dump_pretty(report.as_json(found, machine=facts, quick=args.quick)))
+        args.json.write_bytes(dump_pretty(report.as_json(made)))
+    if args.write:
+        results.write(made, words=words)
     return 0
 
 
@@ -73,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="extend", nargs="+", metavar="GLOB", help="only scenarios of such names")
     parser.add_argument("--quick", action="store_true", help="sizes that only show that everything works")
     parser.add_argument("--runs", type=_at_least_one, metavar="N", help="measure each side N times (default: 3)")
+    parser.add_argument("--no-peers", action="store_true", help="leave out the programs of .venv-peers")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md, and its head to README.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 from profiler.clients import MockClient
+from profiler.errors import CallError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from profiler.clients import Client
     from profiler.model import Reply, Request
     from profiler.settings import Experiment
@@ -53,6 +57,35 @@ class Watched:
             self.ended = time.perf_counter()
             self._others_done.set()
         return reply
+
+
+class Paced:
+    """Passes calls on and notes when each began, and when the provider asked for how long a pause."""
+
+    def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._begun: list[float] = []
+        self._asked: list[tuple[float, float]] = []
+
+    @property
+    def longest_by_asked(self) -> float:
+        """Of all pauses, the longest for what was asked: 1.0 is exactly as long. 0.0 when none was asked for."""
+        return max((self._pause(since) / asked for since, asked in self._asked), default=0.0)
+
+    def _pause(self, since: float) -> float:
+        """Until the next call of anybody."""
+        place = bisect_right(self._begun, since)
+        return self._begun[place] - since if place < len(self._begun) else 0.0
+
+    async def complete(self, request: Request) -> Reply:
+        self._begun.append(self._clock())
+        try:
+            return await self._client.complete(request)
+        except CallError as error:
+            if error.retry_after_s:
+                self._asked.append((self._clock(), error.retry_after_s))
+            raise
 
 
 class Dying:

@@ -24,6 +24,18 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     runs: int = 3
     quick: bool = False
+    peers: bool = True
+    words: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def few(self) -> int:
+        """How often to measure what takes long."""
+        return (self.runs + 1) // 2
+
+    def say(self, words: str) -> None:
+        """Something to be read beside the figures, such as what could not be measured."""
+        if words not in self.words:
+            self.words.append(words)
 
     def pick(self, full: int, *, quick: int) -> int:
         """A size: the one that the goals are meant for, or one that only shows that the scenario works."""

@@ -5,12 +5,12 @@ Comes in: the figures by scenario and the facts of the machine. Goes out: text, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+import msgspec
 
-    from benchmarks.figure import Figure
+from benchmarks.figure import Figure
 
 Row = tuple[str, str, str, str, str, str]
 HEADINGS: Row = ("scenario", "figure", "value", "min – max", "goal", "met")
@@ -19,10 +19,21 @@ ADVICE = "These are this machine's figures, on this day. Compare ratios (both si
 QUICK = "--quick: sizes too small to judge by; goals are not checked."
 
 
-def as_json(found: Mapping[str, Sequence[Figure]], *, machine: dict[str, Any], quick: bool) -> dict[str, Any]:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one call of the benchmarks has to say."""
+
+    found: dict[str, list[Figure]]
+    machine: dict[str, Any]
+    quick: bool = False
+    words: Sequence[str] = ()
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    quick = report.quick
     return {
-        "machine": machine,
+        "machine": report.machine,
         "quick": quick,
+        "words": list(report.words),
         "figures": [
             {
                 "scenario": scenario,
@@ -35,32 +46,47 @@ def as_json(found: Mapping[str, Sequence[Figure]], *, machine: dict[str, Any], q
                 "met": None if quick else figure.met,
                 "note": figure.note,
             }
-            for scenario, figures in found.items()
+            for scenario, figures in report.found.items()
             for figure in figures
         ],
     }
 
 
-def show(found: Mapping[str, Sequence[Figure]], *, machine: dict[str, Any], quick: bool, file: TextIO) -> None:
-    rows = [_row(scenario, figure, quick=quick) for scenario, figures in found.items() for figure in figures]
-    print("\n".join([ADVICE, *([QUICK] if quick else []), _machine(machine), ""]), file=file)
+def show(report: Report, *, file: TextIO) -> None:
+    shown = rows(report)
+    print("\n".join([ADVICE, *([QUICK] if report.quick else []), described(report.machine), ""]), file=file)
     if file.isatty():
-        _draw(rows, file=file)
+        _draw(shown, file=file)
     else:
-        print(_aligned([HEADINGS, *rows]), file=file)
-    for scenario, figures in found.items():
-        for figure in figures:
-            if figure.note:
-                print(f"{scenario}.{figure.name}: {figure.note}", file=file)
+        print(_aligned([HEADINGS, *shown]), file=file)
+    print("\n".join([*notes(report), *report.words]), file=file)
 
 
-def _machine(facts: dict[str, Any]) -> str:
-    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    before, after = facts["load"][0], facts["load_after"][0]
+def described(machine: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    before, after = machine["load"][0], machine["load_after"][0]
     return (
-        f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}\n"
-        f"{facts['python']}, profiler {facts['profiler']}, {packages}; load {before} before, {after} after"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}\n"
+        f"{machine['python']}, profiler {machine['profiler']}, {packages}; load {before} before, {after} after"
     )
+
+
+def rows(report: Report) -> list[Row]:
+    return [_row(scenario, each, quick=report.quick) for scenario, figures in report.found.items() for each in figures]
+
+
+def judged(report: Report) -> list[Row]:
+    """The rows that have a goal."""
+    return [row for row in rows(report) if row[4]]
+
+
+def notes(report: Report) -> list[str]:
+    return [
+        f"{scenario}.{figure.name}: {figure.note}"
+        for scenario, figures in report.found.items()
+        for figure in figures
+        if figure.note
+    ]
 
 
 def _row(scenario: str, figure: Figure, *, quick: bool) -> Row:

@@ -41,11 +41,20 @@ ORDER = (
 
 TASK_KIT = ("sandbox", "experiment_profiler", "task", "stage", "cli", "__init__", "__main__")
 
-ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT}
+GRADER = (
+    *("reasons", "verdict", "sheet", "strict", "prose", "worlds", "foreign", "truth", "submission"),
+    *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
+    *("table", "leakage_modeling"),
+    *("cli", "grade_command", "regrade_command"),  # found by their names, and know the type of their parser
+    *("__init__", "__main__"),
+)
+
+ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT, "grader": GRADER}
 
 SUBPACKAGES = {  # one name each in the order of their package
     "profiler": frozenset({"clients", "server"}),  # interchangeable implementations, a program of its own
     "task_kit": frozenset({"sandbox", "experiment_profiler"}),  # what both sides need, the tasks
+    "grader": frozenset({"leakage_modeling"}),  # a task, with all that is its own
 }
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 

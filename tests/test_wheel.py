@@ -69,7 +69,11 @@ def test_it_carries_the_licence_and_the_command(wheel: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read_string(metadata["entry_points.txt"])
 
-    assert entry_points["console_scripts"]["profiler"] == "profiler.__main__:main"
+    assert dict(entry_points["console_scripts"]) == {
+        "grader": "grader.__main__:main",
+        "profiler": "profiler.__main__:main",
+        "task-kit": "task_kit.__main__:main",
+    }
     assert "MIT License" in metadata["LICENSE"]
     assert "Requires-Python: >=3.11" in metadata["METADATA"]
 
@@ -87,3 +91,15 @@ def test_it_runs_the_sample_from_an_empty_folder(installed: Path, tmp_path: Path
 
     summary = json.loads((tmp_path / "runs" / "demo_run" / "summary.json").read_bytes())
     assert (summary["fact_coverage"], summary["refusal_rate"], summary["geometric_mean"]) == (0.8889, 0.3333, 0.7698)
+
+
+def test_it_lays_out_a_task_as_the_checkout_does(installed: Path, tmp_path: Path) -> None:
+    origin = run(sys.executable, "-c", "import task_kit; print(task_kit.__file__)", cwd=tmp_path, path=installed)
+    assert Path(origin.strip()).is_relative_to(installed)
+
+    staging = ("-m", "task_kit", "stage", "experiment_profiler", "--json")
+    packed = json.loads(run(sys.executable, *staging, "packed", cwd=tmp_path, path=installed))
+    checked_out = json.loads(run(sys.executable, *staging, "checked_out", cwd=tmp_path, path=ROOT))
+
+    assert packed["files"] == checked_out["files"]
+    assert packed["others"] == []

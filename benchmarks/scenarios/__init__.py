@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.scenarios import (
+    http_limits,
+    http_long_tail,
+    http_multi_turn,
+    http_peers,
+    http_scale,
+    http_static,
     journal_cost,
     latency_bound,
     memory,
@@ -27,4 +33,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     reduction,
     memory,
     resume,
+    http_static,
+    http_peers,
+    http_multi_turn,
+    http_long_tail,
+    http_limits,
+    http_scale,
 )

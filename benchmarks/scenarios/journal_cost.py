@@ -83,8 +83,8 @@ class DirectWriter(writer.Writer):
 
 def measure(scale: Scale) -> list[Figure]:
     return [
-        _cost(scale, "cost_in_order", count=scale.pick(50_000, quick=1_000), median_s=0.0),
-        _cost(scale, "cost_out_of_order", count=scale.pick(30_000, quick=1_000), median_s=0.001),
+        _cost(scale, "cost_in_order", count=scale.pick(40_000, quick=1_000), median_s=0.0),
+        _cost(scale, "cost_out_of_order", count=scale.pick(20_000, quick=1_000), median_s=0.001),
     ]
 
 

@@ -29,14 +29,14 @@ LATENCY_S = 0.05
 
 
 def measure(scale: Scale) -> list[Figure]:
-    rounds = scale.pick(100, quick=2)
+    rounds = scale.pick(50, quick=2)
     return [figure for workers in (1_000, 100) for figure in _figures(scale, workers, rounds=rounds)]
 
 
 def _figures(scale: Scale, workers: int, *, rounds: int) -> list[Figure]:
     dataset = workload.dialogues(scale, workers * rounds)
     engine, bare = alternate(
-        scale.runs,
+        scale.few,
         lambda: rounds * LATENCY_S / _seconds(scale, dataset, workers=workers),
         lambda: rounds * LATENCY_S / fresh(sleeping, workers=workers, rounds=rounds).value,
     )

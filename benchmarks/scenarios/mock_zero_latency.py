@@ -28,7 +28,7 @@ BUFFER = 1 << 20
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(200_000, quick=1_000)
+    count = scale.pick(100_000, quick=1_000)
     dataset = workload.dialogues(scale, count)
     engine, loop = alternate(
         scale.runs,

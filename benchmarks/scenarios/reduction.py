@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(200_000, quick=1_000)
+    count = scale.pick(100_000, quick=1_000)
     with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
         fresh(workload.finished_run, dataset=workload.dialogues(scale, count), output_dir=folder)
         logs = Path(folder) / workload.EXPERIMENT_ID

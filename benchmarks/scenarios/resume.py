@@ -43,9 +43,9 @@ def measure(scale: Scale) -> list[Figure]:
     folder.mkdir()
     manifest = _manifest(folder, workload.dialogues(scale, count))
     _seconds_to_call(manifest, call=count * 99 // 100)
-    usual = [_seconds_to_call(manifest, call=1) for _ in range(scale.runs)]
+    usual = [_seconds_to_call(manifest, call=1) for _ in range(scale.few)]
     _forget_the_first(folder / workload.EXPERIMENT_ID)
-    hardest = [_seconds_to_call(manifest, call=1) for _ in range(scale.runs)]
+    hardest = [_seconds_to_call(manifest, call=1) for _ in range(scale.few)]
     return [
         median("first_call", usual, unit="s", at_most=SOON_S, note=f"{count:,} dialogues, 99 % done"),
         median("first_call_stalled", hardest, unit="s", at_most=SOON_S, note="the same, dialogue 0 never answered"),

@@ -26,10 +26,10 @@ SIGMA = 1.0
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(20_000, quick=500)
+    count = scale.pick(12_000, quick=500)
     dataset = workload.dialogues(scale, count)
     stalled, plain = alternate(
-        scale.runs,
+        scale.few,
         partial(_rate, scale, dataset, count=count, stall=True),
         partial(_rate, scale, dataset, count=count, stall=False),
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FRAMING = 8
 SHOWN_FRAMES = 4
 LONGEST_TRACEBACK = 2_000
+QUICK_S = 5.0
 
 
 class TimeUp(BaseException):
@@ -104,16 +105,16 @@ class Session:
     def value(self, name: str) -> tuple[dict[str, Any], list[bytes]]:
         """The numbers of a variable."""
         try:
-            numbers = _as_numbers(self._variable(name), name)
-        except Exception as error:  # noqa: BLE001 (an object of the agent's may raise anything)
+            numbers = _within(QUICK_S, lambda: _as_numbers(self._variable(name), name))
+        except BaseException as error:  # noqa: BLE001 (an object of the agent's may raise anything)
             return {"error": _said(error), "shape": None}, []
         return {"error": None, "shape": list(numbers.shape)}, [numbers.tobytes()]
 
     def pipeline_fault(self, name: str) -> str | None:
         """Why a variable cannot be fitted and asked again by the grader."""
         try:
-            _clone_of(self._variable(name), name)
-        except Exception as error:  # noqa: BLE001 (an object of the agent's may raise anything)
+            _within(QUICK_S, lambda: _clone_of(self._variable(name), name))
+        except BaseException as error:  # noqa: BLE001 (an object of the agent's may raise anything)
             return _said(error)
         return None
 
@@ -289,6 +290,8 @@ def short_traceback(error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     """One line of an error; also when its own words fail."""
+    if isinstance(error, TimeUp):
+        return f"it took longer than {QUICK_S:g} s"
     what = " ".join("".join(traceback.format_exception_only(error)).split())
     return what if len(what) <= 500 else f"{what[:499]}…"
 

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import os
 import secrets
-import select
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from task_kit.sandbox import copying, interpreter, plan
+from task_kit.sandbox import container, copying, interpreter, plan
 from task_kit.sandbox.launcher import shared_launcher
 from task_kit.sandbox.level import Level
 from task_kit.sandbox.spec import Outcome, SandboxError
@@ -31,17 +28,43 @@ if TYPE_CHECKING:
 
 FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
 SPARE_S = 30.0
+SIGNALLED = 128
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
     """At this level and no other, whether or not its probes were tried."""
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"a box needs Linux, found {sys.platform!r}", hint="run it in a Linux container")
+    if level is Level.CONTAINER:
+        return in_a_container(spec)
     with scratch_folder(level) as scratch:
         made = make_plan(spec, level=level, scratch=scratch)
         hand_over(made)
-        report = supervised(made, wall_s=spec.limits.wall_s)
-    return outcome(report, level)
+        return outcome(supervised(made, wall_s=spec.limits.wall_s), level)
+
+
+def in_a_container(spec: Spec) -> Outcome:
+    """The client of the engine is watched like a box, with the caller's own rights and environment."""
+    name = f"box-{secrets.token_hex(8)}"
+    made = make_plan(spec, level=Level.CONTAINER, scratch=None)
+    mounts = container.mounts(made["readable"], made["writable"])
+    words = container.start(spec.argv, spec.env, name=name, mounts=mounts, limits=spec.limits)
+    program = shutil.which(words[0])
+    if program is None:
+        raise SandboxError(f"level container: {words[0]!r} is no command here")
+    try:
+        report = supervised({**made, "argv": [program, *words[1:]], "env": dict(os.environ)}, wall_s=spec.limits.wall_s)
+    finally:
+        container.end(name)
+    return outcome(
+        {**report, "status": shell_status(report["status"])} if "status" in report else report, Level.CONTAINER
+    )
+
+
+def shell_status(status: int) -> int:
+    """Engines tell of a signal as shells do."""
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+    return code - SIGNALLED if code > SIGNALLED else status
 
 
 @contextmanager
@@ -67,10 +90,17 @@ def remove(folder: Path) -> None:
 
 
 def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
-    uid = FIRST_UID + secrets.randbelow(LAST_UID - FIRST_UID) if os.geteuid() == 0 else None
+    dropped = os.geteuid() == 0 and level is not Level.CONTAINER
+    uid = FIRST_UID + secrets.randbelow(LAST_UID - FIRST_UID) if dropped else None
     readable = [os.path.abspath(path) for path in interpreter.with_targets(spec.readable)]
     writable = os.path.abspath(spec.writable) if spec.writable else None
-    needed = [*readable, *([writable] if writable else []), *([str(scratch)] if scratch else []), str(spec.cwd)]
+    needed = [
+        spec.argv[0],
+        *readable,
+        *([writable] if writable else []),
+        *([str(scratch)] if scratch else []),
+        str(spec.cwd),
+    ]
     env = dict(spec.env)
     if scratch:
         env.setdefault("TMPDIR", str(scratch))

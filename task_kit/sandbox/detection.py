@@ -1,24 +1,26 @@
-"""Which levels hold on this machine, found out by trying, and runs at the strongest of them."""
+"""Which levels hold on this machine, found out by trying, and runs at the strongest of them.
+
+Comes in: a spec. Goes out: an outcome at a level whose probes were all stopped. A level that does not hold is an
+error, never a quiet step down.
+"""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from task_kit.sandbox.box import boxed
+from task_kit.sandbox.container import configured
 from task_kit.sandbox.level import Level
-from task_kit.sandbox.probes import Probe
+from task_kit.sandbox.probes import probe
 from task_kit.sandbox.spec import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from task_kit.sandbox.probes import Probe
     from task_kit.sandbox.spec import Outcome, Spec
-
-LADDER = (Level.NAMESPACES, Level.KERNEL, Level.PROCESS)
-TURN = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,39 +32,68 @@ class Detection:
     why: Mapping[Level, str]
 
 
-def run(spec: Spec, *, level: Level | None = None) -> Outcome:
-    return boxed(spec, sure_of(level))
+class Tried:
+    """What is known so far. A level is tried once in a process, however many threads ask."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.results: dict[Level, tuple[Probe, ...] | str] = {}
+
+    def result(self, level: Level) -> tuple[Probe, ...] | str:
+        """The probes when the level holds, or the reason why it does not."""
+        with self.turn:
+            if level not in self.results:
+                self.results[level] = attempt(level)
+            return self.results[level]
 
 
-def sure_of(level: Level | None) -> Level:
-    return detect().level if level is None else level
+TRIED = Tried()
+
+
+def attempt(level: Level) -> tuple[Probe, ...] | str:
+    try:
+        probes = probe(level, lasting=False)
+    except SandboxError as error:
+        return str(error)
+    return missing(level, probes) or probes
+
+
+def missing(level: Level, probes: tuple[Probe, ...]) -> str | None:
+    """What a level claims to stop and did not."""
+    escaped = [f"{found.name} ({found.said})" for found in probes if found.claimed and not found.stopped]
+    return f"level {level.label}: not stopped: {', '.join(escaped)}" if escaped else None
+
+
+def ladder() -> list[Level]:
+    """A container only where somebody has said how to start one."""
+    return sorted((level for level in Level if level is not Level.CONTAINER or configured()), reverse=True)
 
 
 def detect() -> Detection:
-    with TURN:
-        return detected()
-
-
-@cache
-def detected() -> Detection:
+    """The strongest level whose probes all hold; those below it are not tried."""
     why: dict[Level, str] = {}
-    for level in LADDER:
-        try:
-            probes = examine(level)
-        except SandboxError as error:
-            why[level] = str(error)
-        else:
-            return Detection(level=level, probes={level: probes}, why=why)
-    raise SandboxError("no box can be built here: " + "; ".join(why.values()))
+    for level in ladder():
+        result = TRIED.result(level)
+        if not isinstance(result, str):
+            return Detection(level=level, probes={level: result}, why=why)
+        why[level] = result
+    raise SandboxError("no box holds here: " + "; ".join(why.values()))
 
 
 def examine(level: Level) -> tuple[Probe, ...]:
-    from pathlib import Path
+    """All probes of one level afresh, the slow one too."""
+    return probe(level, lasting=True)
 
-    from task_kit.sandbox.interpreter import python, python_paths
-    from task_kit.sandbox.spec import Spec
 
-    argv = (*python(), "-c", "")
-    spec = Spec(argv=argv, env={}, cwd=Path("/"), readable=python_paths(), writable=None)
-    outcome = boxed(spec, level)
-    return (Probe(name="starts", stopped=outcome.exit_code == 0, said=outcome.stderr.decode(errors="replace")),)
+def sure_of(level: Level | None) -> Level:
+    if level is None:
+        return detect().level
+    result = TRIED.result(level)
+    if isinstance(result, str):
+        raise SandboxError(result, hint="sandbox.detect() says what holds here")
+    return level
+
+
+def run(spec: Spec, *, level: Level | None = None) -> Outcome:
+    """Blocking, and safe from many threads. On return the whole process tree is dead."""
+    return boxed(spec, sure_of(level))

@@ -72,6 +72,8 @@ def serve(control: socket.socket, entry: Entry | None) -> None:
         message, pipes, _, _ = socket.recv_fds(control, 1, MOST_PIPES)
         if not message:
             return
+        for pipe in pipes:
+            os.set_inheritable(pipe, False)
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(control.detach())
@@ -86,7 +88,10 @@ def supervise_one(pipes: list[int], entry: Entry | None) -> None:
     try:
         box: Plan = plan.read(lifeline)  # type: ignore[assignment] # our own caller sends nothing else
         body = call_entry(entry, box, channel=channel[0]) if entry and channel else become_program(box)
-        plan.write(reports, answer(box, body, lifeline=lifeline))
+        report = answer(box, body, lifeline=lifeline)
+        for end in channel:  # else whoever waits at the other end hears of the death only after the report was read
+            os.close(end)
+        plan.write(reports, report)
     except BrokenPipeError:
         pass  # nobody is left to read it
     finally:

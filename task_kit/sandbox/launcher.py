@@ -12,9 +12,8 @@ import socket
 import subprocess
 import threading
 import time
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from task_kit.sandbox import interpreter, plan
 from task_kit.sandbox.spec import SandboxError
@@ -42,7 +41,7 @@ class Launcher:
         command = [interpreter.executable(), "-I", "-S", "-c", MAIN]
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
-                command, stdin=theirs, env=ONE_THREAD, cwd="/", start_new_session=True
+                command, stdin=theirs.fileno(), env=ONE_THREAD, cwd="/", start_new_session=True
             )
         plan.write(self.control.fileno(), warmth)
         self.wait_until_warm()

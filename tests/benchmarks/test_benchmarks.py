@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+HERE = [name(each) for each in SCENARIOS if not name(each).startswith("http_")]  # the others: test_http_scenarios.py
 GOALS = {
     "start_up.help": "≤ 100",
     "start_up.sample_run": "≤ 350",
@@ -57,7 +58,7 @@ def benchmarks(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     path = tmp_path_factory.mktemp("bench") / "figures.json"
-    ended = benchmarks("--quick", "--json", str(path))
+    ended = benchmarks("--quick", "--json", str(path), "--only", *HERE)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(path.read_bytes())
     figures = {f"{figure['scenario']}.{figure['name']}": figure for figure in found["figures"]}
@@ -73,7 +74,7 @@ def test_every_goal_of_the_engine_is_measured(measured: Measured) -> None:
 def test_every_scenario_gives_numbers(measured: Measured) -> None:
     values = [figure["value"] for figure in measured.figures.values()]
 
-    assert {figure["scenario"] for figure in measured.figures.values()} == set(map(name, SCENARIOS))
+    assert {figure["scenario"] for figure in measured.figures.values()} == set(HERE)
     assert all(map(math.isfinite, values))
 
 
@@ -103,6 +104,13 @@ def test_the_table_shows_every_figure(measured: Measured) -> None:
 def test_the_machine_is_described(measured: Measured) -> None:
     assert measured.machine["cores"] >= 1
     assert {"cpu", "python", "packages", "load", "load_after"} <= measured.machine.keys()
+
+
+def test_a_document_is_not_written_from_half_a_run() -> None:
+    ended = benchmarks("--quick", "--write")
+
+    assert ended.returncode == 2
+    assert "--write wants a full run" in ended.stderr
 
 
 def test_a_name_that_no_scenario_has_is_refused() -> None:

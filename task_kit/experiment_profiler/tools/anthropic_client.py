@@ -120,6 +120,13 @@ class LiveClient:
             },
         )
 
+    def close(self) -> None:
+        """Close its connections; the next call opens new ones."""
+        with self._opening:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
     def _sdk(self) -> anthropic.Anthropic:
         import anthropic  # noqa: PLC0415 (as above)
 

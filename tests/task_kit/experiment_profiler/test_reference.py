@@ -14,6 +14,7 @@ from reference_submission.experiment_profiler.cli import main
 from reference_submission.experiment_profiler.config import ConfigError, ExperimentConfig
 from reference_submission.experiment_profiler.runner import ExperimentRunner, RunResult
 from reference_submission.experiment_profiler.simulation import ClientFactory
+from tests.servers import mock_server
 from tests.task_kit.staging import REFERENCE, SAMPLE, python, staged
 from tools.anthropic_client import ClientError, Completion, LiveClient, SimulatedClient
 
@@ -333,6 +334,32 @@ def test_it_is_live_if_and_only_if_a_key_is_set(tmp_path: Path, monkeypatch: pyt
     assert isinstance(chosen(), SimulatedClient)
 
 
+class Closing(ClientFactory):
+    """Keeps the client, so that a test can close its connections."""
+
+    def build_live_or_simulated(self, *, model: str, max_tokens: int, temperature: float) -> Client:
+        self.client = super().build_live_or_simulated(model=model, max_tokens=max_tokens, temperature=temperature)
+        return self.client
+
+
+def test_a_live_run_leaves_the_same_logs_as_a_simulated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = world(tmp_path, model="claude-haiku-4-5", temperature=0.5)
+    simulated = run(manifest).artifacts.responses_path.read_bytes()
+    factory = Closing(tmp_path / "answers.json")
+    with mock_server(
+        "--responses", str(tmp_path / "answers.json"), "--dataset", str(tmp_path / "dialogues.json")
+    ) as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.base_url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a key")
+        result = run(manifest, factory)
+        asked = server.stats()["requests"]["total"]
+    assert isinstance(factory.client, LiveClient)
+    factory.client.close()
+
+    assert asked == 3
+    assert result.artifacts.responses_path.read_bytes() == simulated
+
+
 # --- manifests ------------------------------------------------------------------------------------------------------
 
 
@@ -347,7 +374,7 @@ def test_paths_are_absolute_wherever_one_is(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = {
+    wrong: dict[str, Any] = {
         "experiment_id": "../up",
         "max_tokens": True,
         "temperature": float("nan"),

@@ -67,6 +67,6 @@ def test_rows_out_of_order_keep_their_places() -> None:
         pd.Series([1j]),
     ],
 )
-def test_what_is_neither_number_nor_text_is_refused(column: pd.Series) -> None:  # type: ignore[type-arg]
+def test_what_is_neither_number_nor_text_is_refused(column: pd.Series) -> None:
     with pytest.raises(TypeError, match="column 'c'"):
         flatten(pd.DataFrame({"c": column}))

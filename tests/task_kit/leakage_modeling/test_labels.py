@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.world import World
     from task_kit.sandbox import Zygote
 
+PAGE = 4096
 ENOUGH = 64  # labels in a row: nobody has the same by chance
-LINE = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r(?P<rest>.*)")
+WRITABLE = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) rw")
 TOKEN = "the-episode-seed-is-4f1d7a"
 
 
@@ -33,35 +35,35 @@ def forms(labels: np.ndarray) -> dict[str, bytes]:
     return {**numbers, "json": ",".join(map(str, few)).encode(), "text": "".join(map(str, few)).encode()}
 
 
-def family(ancestor: int) -> Iterator[int]:
-    """All processes below one, itself included."""
+def leaves(ancestor: int) -> list[int]:
+    """The processes below one that have none below themselves."""
     parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            parents.setdefault(parent, []).append(int(entry.name))
-    waiting = [ancestor]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    waiting, found = [ancestor], []
     while waiting:
-        yield (pid := waiting.pop())
-        waiting += parents.get(pid, [])
+        children = parents.get(pid := waiting.pop(), [])
+        waiting += children
+        found += [] if children else [pid]
+    return found
 
 
 def memory(pid: int) -> Iterator[bytes]:
-    """What a process can read of itself."""
+    """Everything that was ever written in a process: what lies in its files alone is another test."""
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
-        for found in filter(None, map(LINE.match, maps)):
+        for found in filter(None, map(WRITABLE.match, maps)):
             start, end = int(found["start"], 16), int(found["end"], 16)
-            if "[v" in found["rest"]:  # the kernel's own pages
-                continue
-            try:
+            with suppress(OSError):
                 mem.seek(start)
-                yield mem.read(end - start)
-            except (OSError, ValueError, OverflowError):
-                continue
+                yield without_empty_pages(mem.read(end - start))
+
+
+def without_empty_pages(block: bytes) -> bytes:
+    """Most of what is mapped was never touched; no label fills a page with nothing but zeros."""
+    pages = (block[start : start + PAGE] for start in range(0, len(block), PAGE))
+    return b"".join(page for page in pages if page.strip(b"\0"))
 
 
 def seen_in(pid: int, wanted: dict[str, bytes]) -> set[str]:
@@ -90,7 +92,7 @@ def test_no_label_and_no_seed_lies_in_the_memory_of_a_worker(nursery: Zygote, wo
     secrets |= {f"test {name}": content for name, content in forms(world.test_target).items()}
     secrets |= {"seed": TOKEN.encode(), "truth": world.hidden_p[:4].tobytes()}
     control = {"train labels": world.train["target"].to_numpy()[:ENOUGH].tobytes()}
-    processes = list(family(nursery.launcher.process.pid))
+    processes = leaves(nursery.launcher.process.pid)
     try:
         found = {pid: seen_in(pid, secrets | control) for pid in processes}
     except PermissionError:
@@ -123,7 +125,7 @@ def test_no_file_that_a_worker_can_read_holds_a_label(
         "    for folder, _, names in os.walk(home):\n"
         "        for name in names:\n"
         "            try:\n"
-        "                content = open(os.path.join(folder, name), 'rb').read(1 << 20)\n"
+        "                content = open(os.path.join(folder, name), 'rb').read(1 << 16)\n"
         "            except OSError:\n"
         "                continue\n"
         "            found += [name for one in wanted if one in content]\n"

@@ -142,12 +142,11 @@ def test_a_worker_that_ends_is_replaced_by_a_fresh_one(worker: Worker, code: str
     assert worker.run("len(test_df)").stdout == "200\n"
 
 
-def test_a_worker_that_eats_all_memory_is_stopped(worker: Worker) -> None:
-    ran = worker.run("kept = []\nwhile True:\n    kept.append(np.ones(10**7))")
+def test_more_memory_than_there_is_gives_an_error_and_no_more(shared: Worker) -> None:
+    ran = shared.run("kept = []\nwhile True:\n    kept.append(np.empty(5 * 10**7))")
 
-    assert ran.error is not None
-    assert "MemoryError" in ran.error or ran.reason == "memory"
-    assert worker.run("1 + 1").stdout == "2\n"
+    assert "MemoryError" in (ran.error or "")
+    assert shared.run("del kept\n1 + 1").stdout == "2\n"
 
 
 def test_a_worker_that_dies_too_often_is_not_started_again(worker: Worker) -> None:
@@ -216,7 +215,7 @@ def test_numbers_of_a_variable_come_out_as_they_are(shared: Worker) -> None:
         ("v = [object()]", "expected numbers"),
         ("v = [1j]", "expected numbers"),
         ("class V:\n    def __array__(self, *a, **k): raise ValueError('mine')\nv = V()", "mine"),
-        ("import sys\nclass V:\n    def __array__(self, *a, **k): sys.exit()\nv = [V()]", "expected numbers"),
+        ("import sys\nclass V:\n    def __array__(self, *a, **k): sys.exit()\nv = V()", "SystemExit"),
         ("value = 1; del globals()['v']", "there is no variable 'v'"),
     ],
 )

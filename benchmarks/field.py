@@ -1,0 +1,173 @@
+"""The field: who is compared over HTTP, and how one of them is run and its answers are checked.
+
+Comes in: a peer and its legs. Goes out: what each leg took, from a process of its own that answered every dialogue
+with the right text and asked for none of them twice. Knows nothing of goals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchmarks import live, workload
+from benchmarks.process import ROOT, ChildFailed
+from profiler.server.app import STATIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.figure import Scale
+    from benchmarks.serving import Serving
+
+PEERS = ROOT / ".venv-peers"
+PINS = ROOT / "benchmarks" / "peers" / "requirements.txt"
+STAMP = PEERS / ".made-from"
+WARM_UP = 32
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of `benchmarks.peers`."""
+
+    name: str
+    module: str
+    lane: str = "fast"
+    foreign: bool = False  # what it needs is not among our own pins
+
+
+FAST = Peer(name="fast_lane", module="ours")
+SDK_LANE = Peer(name="sdk_lane", module="ours", lane="sdk")
+SDK_LOOP = Peer(name="sdk_loop", module="plain_sdk")
+SOCKETS = Peer(name="sockets", module="raw_sockets")
+AIOHTTP = Peer(name="aiohttp", module="aiohttp_bare", foreign=True)
+PYREQWEST = Peer(name="pyreqwest", module="pyreqwest_bare", foreign=True)
+ASYNC_BATCH = Peer(name="async_batch_llm", module="async_batch", foreign=True)
+INSPECT = Peer(name="inspect_ai", module="inspect_eval", foreign=True)
+LITELLM = Peer(name="litellm", module="litellm_loop", foreign=True)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg as a scenario words it: how many dialogues, how many of them in flight."""
+
+    count: int
+    in_flight: int
+
+
+class Took(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg as it was measured."""
+
+    count: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.wall_s
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the client's process, for one dialogue."""
+        return self.cpu_s / self.count * 1e3
+
+
+class WrongAnswers(Exception):
+    """A peer did other work than it was given; how fast it did it says nothing."""
+
+
+class Course:
+    """What peers are measured on: a server, dialogues by number, and the texts that they must be answered with."""
+
+    def __init__(
+        self,
+        scale: Scale,
+        server: Serving,
+        *,
+        dataset: Callable[[int], Path],
+        expected: Callable[[Path], dict[str, str]],
+        turns: int = 1,
+    ) -> None:
+        self._scale = scale
+        self._server = server
+        self.dataset = dataset
+        self.expected = expected
+        self._turns = turns
+
+    def take(self, peer: Peer, asked: Sequence[Asked]) -> list[Took]:
+        """Run the legs in one fresh process, after one that is only there to warm it up."""
+        self._server.reset()
+        legs = [Asked(count=WARM_UP, in_flight=asked[0].in_flight), *asked]
+        with tempfile.TemporaryDirectory(dir=self._scale.folder) as folder:
+            files = [Path(folder) / f"answers-{number}.jsonl" for number in range(len(legs))]
+            told = run_legs(peer, [self._leg(peer, leg, file) for leg, file in zip(legs, files, strict=True)])
+            for leg, file in zip(legs, files, strict=True):
+                check_answers(file, self.expected(self.dataset(leg.count)), by=peer.name)
+        self._check_calls(peer, sum(leg.count for leg in legs) * self._turns)
+        return [Took(count=leg.count, **took) for leg, took in zip(asked, told[1:], strict=True)]
+
+    def _leg(self, peer: Peer, leg: Asked, file: Path) -> dict[str, Any]:
+        return {
+            "base_url": self._server.base_url,
+            "dataset": str(self.dataset(leg.count)),
+            "answers": str(file),
+            "in_flight": leg.in_flight,
+            "model": workload.MODEL,
+            "max_tokens": workload.MAX_TOKENS,
+            "lane": peer.lane,
+        }
+
+    def _check_calls(self, peer: Peer, expected: int) -> None:
+        found = self._server.stats()["requests"]["by_endpoint"].get("/v1/messages", 0)
+        if found != expected:
+            raise WrongAnswers(f"{peer.name} made {found:,} calls, expected {expected:,}")
+
+
+def static_course(scale: Scale, server: Serving) -> Course:
+    """Any number of dialogues, and the one answer to them all."""
+
+    def expected(dataset: Path) -> dict[str, str]:
+        with dataset.open("rb") as lines:
+            return {workload.dialogue_id(number): STATIC["content"][0]["text"] for number, _ in enumerate(lines)}
+
+    return Course(scale, server, dataset=partial(workload.dialogues, scale), expected=expected)
+
+
+def check_answers(file: Path, expected: dict[str, str], *, by: str) -> None:
+    """Every dialogue once, with its own text, whatever the order."""
+    with file.open("rb") as lines:
+        found = [(row["dialogue_id"], row["completion"]) for row in map(json.loads, lines)]
+    if len(found) != len(expected):
+        raise WrongAnswers(f"{by} gave {len(found):,} answers, expected {len(expected):,}")
+    answers = dict(found)
+    for dialogue_id, text in expected.items():
+        if answers.get(dialogue_id) != text:
+            raise WrongAnswers(f"{by} answered {dialogue_id} with {answers.get(dialogue_id)!r}, expected {text!r}")
+
+
+def present(scale: Scale, peers: Sequence[Peer]) -> list[Peer]:
+    """Those that can be run here; the others are left out with a word."""
+    made = scale.peers and STAMP.is_file() and STAMP.read_bytes() == PINS.read_bytes()
+    absent = [peer.name for peer in peers if peer.foreign and not made]
+    if absent:
+        why = "`make bench-peers` installs what they need" if scale.peers else "nobody asked for them"
+        scale.say(f"left out: {', '.join(absent)}; {why}")
+    return [peer for peer in peers if peer.name not in absent]
+
+
+def run_legs(peer: Peer, legs: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """What each of them took, in a process of their own."""
+    python = str(PEERS / "bin" / "python") if peer.foreign else sys.executable
+    command = [python, "-m", f"benchmarks.peers.{peer.module}", json.dumps(legs)]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **live.ENVIRON}, capture_output=True, check=False, text=True
+    )
+    if ended.returncode:
+        raise ChildFailed(f"{peer.name} ended with exit code {ended.returncode}: {ended.stderr[-2000:]}")
+    return [json.loads(line) for line in ended.stdout.splitlines()]

@@ -1,0 +1,56 @@
+"""Live runs against the mock server: the dialogues of `workload`, asked over a real connection.
+
+Comes in: a dataset and the address of a server. Goes out: a finished run, or what its client saw of it. What runs is
+`profiler.run` in live mode; the key is a word that the mock server takes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import msgspec
+
+from benchmarks import workload
+from profiler.clients import open_client
+from profiler.options import Options
+from profiler.runner import run, run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from profiler.clients import Client, Lane
+    from profiler.settings import Experiment
+
+ENVIRON = {"ANTHROPIC_API_KEY": "mock", "no_proxy": "*"}  # proxies of the environment are not for loopback
+
+Seen = TypeVar("Seen", bound="Client")
+
+
+def experiment(dataset: str | Path, *, base_url: str, concurrency: int) -> Experiment:
+    return msgspec.structs.replace(workload.experiment(dataset, concurrency=concurrency), base_url=base_url)
+
+
+def finished_run(
+    dataset: str | Path, *, base_url: str, output_dir: Path, concurrency: int, lane: Lane = "fast"
+) -> Path:
+    """A whole live run with everything on; gives the directory of its logs."""
+    os.environ.update(ENVIRON)
+    asked = experiment(dataset, base_url=base_url, concurrency=concurrency)
+    return run_sync(asked, options=Options(output_dir=output_dir, mode="live", lane=lane)).folder
+
+
+def seen_run(asked: Experiment, *, output_dir: str | Path, seen: Callable[[Client], Seen]) -> Seen:
+    """The same over the fast lane, watched by a client that passes calls on."""
+    os.environ.update(ENVIRON)
+
+    async def main() -> Seen:
+        async with open_client(asked, mode="live", environ=os.environ) as client:
+            watching = seen(client)
+            await run(asked, options=Options(output_dir=Path(output_dir), mode="live"), client=watching)
+        return watching
+
+    return anyio.run(main, backend_options={"use_uvloop": importlib.util.find_spec("uvloop") is not None})

@@ -1,0 +1,40 @@
+"""The same work by programs that people use for it, 64 in flight, each as its own documents say.
+
+`async_batch_llm` streams its results and keeps its checkpoint store, over the official SDK; `inspect_ai` evaluates a
+task of one generation a sample; `litellm` is called in a loop. They live in an environment of their own, which
+`make bench-peers` makes; without it there is nothing to compare. The course is that of `http_static`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import contest, field
+from benchmarks.figure import median, ratios
+from benchmarks.serving import serving
+
+if TYPE_CHECKING:
+    from benchmarks.figure import Figure, Scale
+
+IN_FLIGHT = 64
+SIZES = {field.FAST: 12_000, field.ASYNC_BATCH: 300, field.INSPECT: 64, field.LITELLM: 100}
+QUICK = 10
+GOALS = {field.ASYNC_BATCH: 20.0, field.INSPECT: 100.0}
+
+
+def measure(scale: Scale) -> list[Figure]:
+    if field.present(scale, list(SIZES)) == [field.FAST]:
+        return []
+    sizes = {peer: {IN_FLIGHT: scale.pick(count, quick=QUICK)} for peer, count in SIZES.items()}
+    with serving("--static") as server:
+        taken = contest.held(scale, field.static_course(scale, server), sizes)
+    ours = [leg.rate for leg in taken.pop(field.FAST)[IN_FLIGHT]]
+    by_name = [
+        median(
+            f"fast_by_{peer.name}_{IN_FLIGHT}",
+            ratios(ours, [leg.rate for leg in legs[IN_FLIGHT]]),
+            at_least=GOALS.get(peer),
+        )
+        for peer, legs in taken.items()
+    ]
+    return [*by_name, *contest.rates(taken)]

@@ -1,0 +1,31 @@
+"""Six times the dialogues over HTTP: neither memory nor speed notices. (`memory` does it up to a million in the mock.)"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import field
+from benchmarks.field import Asked
+from benchmarks.figure import Figure
+from benchmarks.serving import serving
+
+if TYPE_CHECKING:
+    from benchmarks.figure import Scale
+
+IN_FLIGHT = 256
+GROWTH = 1.15
+KEPT = 0.9
+
+
+def measure(scale: Scale) -> list[Figure]:
+    small, large = scale.pick(5_000, quick=100), scale.pick(30_000, quick=500)
+    with serving("--static") as server:
+        course = field.static_course(scale, server)
+        few, many = (course.take(field.FAST, [Asked(count=n, in_flight=IN_FLIGHT)])[0] for n in (small, large))
+    note = f"{large:,} dialogues by {small:,}"
+    return [
+        Figure(name="growth", value=many.peak_mb / few.peak_mb, at_most=GROWTH, note=note),
+        Figure(name="rate_kept", value=many.rate / few.rate, at_least=KEPT, note=note),
+        Figure(name="rate", value=many.rate, unit="dialogues/s"),
+        Figure(name="cpu", value=many.cpu_ms, unit="ms"),
+    ]

@@ -1,0 +1,62 @@
+"""HTTP at its fastest: one static answer, and everything else is the client's.
+
+All read the same dialogues, ask the same mock server, which has a core for itself, and write their answers, which are
+checked: every dialogue once, with the right text, and no call more than dialogues. `fast_lane` and `sdk_lane` are whole
+live runs with journal, logs and metrics; `sdk_loop` is the official SDK in a loop; `sockets` is the limit, a program
+that knows one server and no fault; `aiohttp` and `pyreqwest` are bare HTTP clients in the same loop.
+
+Slow ones get fewer dialogues, but at least one for every place in flight. Before each measurement the program answers
+a few dialogues unmeasured, so that nobody pays for imports.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import contest, field
+from benchmarks.figure import median, ratios
+from benchmarks.serving import serving
+
+if TYPE_CHECKING:
+    from benchmarks.contest import Sizes, Taken
+    from benchmarks.figure import Figure, Scale
+
+SIZES: dict[field.Peer, Sizes] = {
+    field.FAST: {16: 8_000, 64: 12_000, 256: 12_000, 1_000: 12_000},
+    field.SOCKETS: {16: 10_000, 64: 15_000, 256: 15_000, 1_000: 15_000},
+    field.SDK_LOOP: {16: 250, 64: 500, 256: 400, 1_000: 1_000},
+    field.SDK_LANE: {64: 400, 1_000: 1_000},
+    field.AIOHTTP: {64: 2_500, 1_000: 2_500},
+    field.PYREQWEST: {64: 5_000, 1_000: 5_000},
+}
+QUICK = 40
+GOALS_BY_LOOP = {64: 15.0, 1_000: 40.0}
+GOALS_BY_SOCKETS = {64: 0.6, 1_000: 0.6}
+GOAL_CPU_MS = 0.12
+
+
+def measure(scale: Scale) -> list[Figure]:
+    sizes = {peer: {n: scale.pick(count, quick=QUICK) for n, count in legs.items()} for peer, legs in SIZES.items()}
+    with serving("--static") as server:
+        taken = contest.held(scale, field.static_course(scale, server), sizes)
+    return [*_ratios(taken), *_costs(taken), *contest.rates(taken)]
+
+
+def _ratios(taken: Taken) -> list[Figure]:
+    rows = []
+    for peer, goals in ((field.SDK_LOOP, GOALS_BY_LOOP), (field.SOCKETS, GOALS_BY_SOCKETS)):
+        for in_flight, legs in taken[peer].items():
+            ours = taken[field.FAST][in_flight]
+            by = ratios([leg.rate for leg in ours], [leg.rate for leg in legs])
+            rows.append(median(f"fast_by_{peer.name}_{in_flight}", by, at_least=goals.get(in_flight)))
+    return rows
+
+
+def _costs(taken: Taken) -> list[Figure]:
+    rows = []
+    for in_flight, legs in taken[field.FAST].items():
+        used = [leg.cpu_ms for leg in legs]
+        rows.append(median(f"fast_lane_cpu_{in_flight}", used, unit="ms", at_most=GOAL_CPU_MS))
+    most = max(taken[field.FAST])
+    peaks = [leg.peak_mb for leg in taken[field.FAST][most]]
+    return [*rows, median(f"fast_lane_peak_{most}", peaks, unit="MB")]

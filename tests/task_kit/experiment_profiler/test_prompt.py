@@ -1,0 +1,104 @@
+"""The prompt promises what the code holds: names, limits, reason codes. Each is read out of the text itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reference_submission.experiment_profiler.config import FIELDS, ExperimentConfig
+from reference_submission.experiment_profiler.storage import Artifacts
+from task_kit.task import TASKS
+from tests.task_kit.staging import SAMPLE
+from tools.metrics import METRICS, TYPES
+
+ROOT = Path(__file__).resolve().parents[3]
+PROMPT = TASKS["experiment_profiler"].prompt()
+CODE = re.compile(r"`([^`]+)`")
+
+
+def section(title: str) -> str:
+    _, found, rest = PROMPT.partition(f"## {title}\n")
+    assert found, title
+    return rest.partition("\n## ")[0]
+
+
+def first_column(title: str) -> set[str]:
+    """What stands in backticks in the first cell of each row of a section's table."""
+    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+    return {name for row in rows for name in CODE.findall(row.split("|")[1])}
+
+
+def test_it_explains_every_key_of_a_manifest() -> None:
+    manifest = yaml.safe_load((ROOT / SAMPLE).read_bytes())
+
+    told = {key.partition(".")[0] for key in first_column("What it is given")}
+    assert told == manifest.keys()
+
+
+def test_it_names_every_attribute_of_the_interface() -> None:
+    told = set(CODE.findall(section("What it must offer")))
+
+    assert {field.name for field in fields(ExperimentConfig)} <= told
+    assert {f".{field.name}" for field in fields(Artifacts)} <= told
+
+
+def test_it_defines_every_metric_and_every_type() -> None:
+    told = section("The metrics")
+
+    assert re.findall(r"^\* `(\w+)`", told, re.MULTILINE) == list(METRICS)
+    assert set(TYPES) <= set(CODE.findall(told))
+
+
+def test_it_names_every_output_field() -> None:
+    assert [field for field in FIELDS if f"`{field}`" not in section("What it is given")] == []
+
+
+def test_it_says_where_the_gaps_are() -> None:
+    contents = TASKS["experiment_profiler"].contents()
+    gaps = {path.rpartition("/")[2] for path, text in contents.items() if path.endswith(".py") and b"# TODO" in text}
+
+    (sentence,) = re.findall(r"What is missing is marked.*?\.\s+`config", PROMPT, re.DOTALL)
+    assert {name.rpartition("/")[2] for name in CODE.findall(sentence)} - {"TODO"} == gaps
+
+
+def test_it_lists_the_reason_codes_of_the_grader_and_no_others() -> None:
+    reasons = pytest.importorskip("grader.reasons")
+
+    told = first_column("How it is checked") - {"code"} | {"not_reached"}
+    assert told == set(reasons.REASONS)
+    assert "`not_reached`" in PROMPT
+
+
+def test_it_tells_the_limits_of_a_process() -> None:
+    limits = pytest.importorskip("task_kit.sandbox.spec").Limits()
+
+    told = section("Where it runs")
+    for said in (
+        f"Each process has {limits.wall_s:.0f} s, {limits.cpu_s:.0f} s of CPU time",
+        f"{limits.memory_bytes >> 20} MiB of memory, at most {limits.processes} processes and threads",
+        f"files of at most {limits.file_bytes >> 20} MiB, {limits.disk_bytes >> 20} MiB on disk",
+        f"{limits.output_bytes >> 10} KiB of output",
+    ):
+        assert said in " ".join(told.split())
+
+
+def test_it_tells_the_limits_of_a_file() -> None:
+    strict = pytest.importorskip("grader.strict")
+
+    assert (
+        f"larger than {strict.FILE_LIMIT >> 20} MiB, {strict.LINES_LIMIT:,} lines, {strict.TEXT_LIMIT >> 10} KiB a line, "
+        f"or nested deeper than {strict.DEPTH_LIMIT}"
+    ) in PROMPT
+
+
+def test_it_tells_the_limits_of_a_folder() -> None:
+    submission = pytest.importorskip("grader.submission")
+
+    assert (
+        f"more than {submission.FILES_LIMIT:,} files, {submission.BYTES_LIMIT >> 20} MiB or "
+        f"{submission.DEPTH_LIMIT} folders deep"
+    ) in PROMPT

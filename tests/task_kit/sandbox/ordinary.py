@@ -1,0 +1,41 @@
+"""Becomes an ordinary user with the same interpreter, wherever that lies, and runs what follows on the command line.
+
+A folder on the way to the interpreter may be closed to everybody but root. In a mount namespace of our own, an empty one
+takes the place of the uppermost such folder, open, with the interpreter bound into it.
+"""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from task_kit.sandbox import kernel
+
+NOBODY = 65534
+
+
+def closed_ancestor(path: Path) -> Path | None:
+    closed = [folder for folder in path.parents if not folder.stat().st_mode & stat.S_IXOTH]
+    return closed[-1] if closed else None
+
+
+def open_way_to(path: Path) -> None:
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    if closed := closed_ancestor(path):
+        source = os.open(path, os.O_PATH)
+        kernel.mount("tmpfs", str(closed), kind="tmpfs", options="mode=0755")
+        path.mkdir(parents=True)
+        kernel.mount(f"/proc/self/fd/{source}", str(path), flags=kernel.MS_BIND)
+
+
+def main(home: str, *command: str) -> None:
+    open_way_to(Path(sys.base_prefix))
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.execve(sys.executable, [sys.executable, *command], {"HOME": home, "PATH": os.defpath, "TMPDIR": home})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
