@@ -197,17 +197,17 @@ def _played(args: argparse.Namespace, plan: Plan) -> Report:
     nurseries = import_module("task_kit.leakage_modeling.nursery")
     output = args.output or Path("runs") / f"{TASK}-{plan.mode}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
-    nursery = nurseries.open_nursery(level=level)
-    report: Report = anyio.run(
-        lambda: runs.play_all(
-            plan,
-            nursery=nursery,
-            isolation=nursery.level.label,
-            output=output,
-            environ=os.environ,
-            tell=_tell if args.verbose else _keep_quiet,
+    with nurseries.open_nursery(level=level) as nursery:
+        report: Report = anyio.run(
+            lambda: runs.play_all(
+                plan,
+                nursery=nursery,
+                isolation=nursery.level.label,
+                output=output,
+                environ=os.environ,
+                tell=_tell if args.verbose else _keep_quiet,
+            )
         )
-    )
     return report
 
 

@@ -95,18 +95,17 @@ async def play_all(
     folder.begin(run)
     jobs = list(_jobs(plan, run.sealed_seed))
     limits = CallLimits(stdout_chars=settings.max_stdout_chars)
-    with Workers(nursery, limits=limits) as workers:
-        stage = Stage(
-            settings=settings,
-            folder=folder,
-            workers=workers,
-            threads=anyio.CapacityLimiter(settings.concurrency),
-            prompt=_prompt,
-            model=run.model,
-            timed=plan.live,
-        )
-        async with _asker(plan, jobs, environ=environ) as asker:
-            results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
+    stage = Stage(
+        settings=settings,
+        folder=folder,
+        workers=Workers(nursery, limits=limits),
+        threads=anyio.CapacityLimiter(settings.concurrency),
+        prompt=_prompt,
+        model=run.model,
+        timed=plan.live,
+    )
+    async with _asker(plan, jobs, environ=environ) as asker:
+        results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
     folder.finish(results)
     return Report(run=run, folder=output, asked=len(jobs), results=tuple(results), stopped=stopped)
 

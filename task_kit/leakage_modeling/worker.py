@@ -8,7 +8,7 @@ never given to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ from task_kit.leakage_modeling.parcel import BadParcel, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     import pandas as pd
 
@@ -54,7 +53,6 @@ class Nursery(Protocol):
     """Where processes in the box come from, warm."""
 
     def spawn(self) -> Child: ...
-    def close(self) -> None: ...
 
 
 class Views(Protocol):
@@ -139,17 +137,6 @@ class Workers:
         worker = Worker(self._nursery, world, limits=self._limits)
         worker.begin()
         return worker
-
-    def close(self) -> None:
-        self._nursery.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Worker:

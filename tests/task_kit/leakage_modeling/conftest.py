@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from task_kit.leakage_modeling.nursery import open_nursery
 from task_kit.leakage_modeling.settings import Settings
 from task_kit.leakage_modeling.worker import CallLimits, Workers
 from task_kit.leakage_modeling.world import make_world
+from tests.nurseries import shared_nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Zygote]:
-    with open_nursery() as zygote:
-        yield zygote
+def nursery() -> Zygote:
+    return shared_nursery()
 
 
 @pytest.fixture(scope="session")
