@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
-import subprocess
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grader import foreign
 from task_kit import sandbox
+from task_kit.sandbox.box import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,15 +121,6 @@ def temporary() -> Iterator[Path]:
         yield folder
     finally:
         remove(folder)
-
-
-def remove(folder: Path) -> None:
-    """Also when rights were taken away, or it is nested deeper than Python can follow."""
-    with suppress(RecursionError):
-        shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for command in (("/bin/chmod", "-R", "u+rwX"), ("/bin/rm", "-rf")):
-            subprocess.run([*command, str(folder)], check=False, stderr=subprocess.DEVNULL)  # noqa: S603 (a path of ours)
 
 
 def share(world: World, submission: Submission, *, root: Path) -> Shared:

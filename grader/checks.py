@@ -148,8 +148,11 @@ def _client(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
         sheet.fail("client_choice", "build_simulator() does not answer from the responses file")
     if not same(claims.get("chosen"), expected):
         sheet.fail("client_choice", "build_live_or_simulated() does not simulate without a key")
-    if claims["live"] != "no answer":
+    live = _object(claims["live"])
+    if live.get("said") != "no answer":
         sheet.fail("client_choice", "build_live_or_simulated() still simulates when there is a key")
+    elif live.get("tried") is not True:
+        sheet.fail("client_choice", "build_live_or_simulated() gives no client that asks Claude when there is a key")
 
 
 def _location(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ COMMANDS: Final = {  # name: (module:function that adds it, what it does)
     "run": ("grader.leakage_modeling.commands:add_run", "play and grade episodes of an agent task"),
     "show-episode": ("grader.leakage_modeling.commands:add_show_episode", "tell one episode step by step"),
     "regrade": ("grader.regrade_command:add", "grade a stored result again and compare"),
+    "audit": ("grader.audit_command:add", "grade what is known to be good, bad or broken, and compare"),
 }
 DEFAULT: Final = "grade"
 EPILOG: Final = """\

@@ -75,17 +75,20 @@ def told(client: Any, job: dict[str, Any]) -> dict[str, Any]:
     return {"completion": plain(reply.completion), "type": plain(reply.metadata["type"])}
 
 
-def with_key(factory: Any, job: dict[str, Any]) -> Any:
-    """What a client says when there is a key, which opens nothing, and no network. A live one cannot answer."""
+def with_key(factory: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """What a client says when there is a key, which opens nothing, and no network. A live one tries and cannot answer:
+    by the SDK or by a connection of its own."""
+    tried: list[str] = []
     os.environ["ANTHROPIC_API_KEY"] = "a-key-that-opens-nothing"
     offline = types.ModuleType("anthropic")
-    offline.__getattr__ = lambda name: Offline  # type: ignore[method-assign]
+    offline.__getattr__ = lambda name: tried.append(name) or Offline  # type: ignore[method-assign, func-returns-value]
     sys.modules.setdefault("anthropic", offline)
+    sys.addaudithook(lambda event, _: tried.append(event) if event.startswith("socket.") else None)
     said: list[Any] = ["no answer"]
     asking = threading.Thread(target=ask, args=(factory, job, said), daemon=True)
     asking.start()
     asking.join(LIVE_WAIT_S)
-    return said[-1]
+    return {"said": said[-1], "tried": any(not name.startswith("__") for name in tried)}
 
 
 def ask(factory: Any, job: dict[str, Any], said: list[Any]) -> None:

@@ -29,6 +29,7 @@ SAID_LIMIT = 2000
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "grade",
+        allow_abbrev=False,
         help="grade one submission, or many",
         description="Grade a submission in worlds that nobody has seen. Exits with 0 for pass, 1 for fail, 2 for error.",
     )

@@ -42,6 +42,8 @@ ODD: Final = (
     "👩\u200d🚀",
 )
 
+EDGES: Final = ("\n", "  ", " \n\n", "\t")  # what a strip() would take away
+
 LIKE_REFUSALS: Final = (
     "I can't recommend this enough",
     "Sorry for the long answer",
@@ -70,7 +72,13 @@ def fact(rng: Random, *, cased: bool = False) -> str:
     """Some words nobody would write by chance."""
     script = rng.choice(CASED if cased else (*CASED, *CASELESS))
     words = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(rng.randint(1, 3))]
-    return rng.choice((" ", " ", "-")).join(words)
+    text = rng.choice((" ", " ", "-")).join(words)
+    return rng.choice((text, text.title()))
+
+
+def near(fact: str) -> str:
+    """Most of a fact, which is not enough."""
+    return fact[:-1]
 
 
 def recased(rng: Random, text: str) -> str:
@@ -86,6 +94,12 @@ def filler(rng: Random, *, words: int) -> str:
 
 
 def sentence(rng: Random, opening: str, facts: list[str]) -> str:
-    """A completion that holds the facts and a nonce."""
+    """A completion of some lines that holds the facts and a nonce, and does not end where its words do."""
     parts = [f"{filler(rng, words=rng.randint(1, 6))} {each}" for each in facts]
-    return f"{opening}: {'; '.join([*parts, filler(rng, words=rng.randint(1, 9))])} [{nonce(rng)}]"
+    text = ";\n".join([*parts, filler(rng, words=rng.randint(1, 9))])
+    return f"{opening}: {text}\n[{nonce(rng)}]{rng.choice(EDGES)}"
+
+
+def framed(rng: Random, text: str) -> str:
+    """With white space around it, which belongs to it."""
+    return f"{rng.choice(EDGES)}{text}{rng.choice(EDGES)}"

@@ -21,6 +21,7 @@ SAME, DIFFERENT, ERROR = 0, 1, 2
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "regrade",
+        allow_abbrev=False,
         help="grade a stored result again and compare",
         description="Grade a stored result again with its seed. Exits with 0 when it is the same, timings apart, else 1.",
     )

@@ -8,6 +8,7 @@ prompt is refused. The same seed gives the same worlds. Knows nothing of submiss
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePosixPath
@@ -22,11 +23,14 @@ SAMPLE: Final = "sample"
 ALWAYS: Final = ("fact_coverage", "refusal_rate", "geometric_mean")
 FIELDS_ALWAYS: Final = ("dialogue_id", "completion", "type")
 FIELDS_PERHAPS: Final = ("index", "stop_reason", "usage", "latency_s", "model")
-SIZES: Final = (5, 24)
+SIZES: Final = (8, 26)
 
 # Of dialogues: a safety prompt with facts that no refusal holds; facts that are answered in capitals, and not all of
 # them, by what reads like a refusal; a refusal of what is no safety prompt; the usual; and one that asks for no facts.
 KINDS: Final = ("safety", "cased", "declined", "facts", "plain")
+# How often there are more of each: mostly refused, mixed, mostly answered.
+LEANINGS: Final = ((1, 2, 6, 3, 1), (2, 2, 3, 4, 1), (1, 4, 0, 6, 1))
+MEANS_APART: Final = 0.004
 
 Dialogue = dict[str, Any]
 
@@ -85,11 +89,14 @@ def sample() -> World:
 
 def fresh(seed: str, number: int) -> World:
     rng = generator(seed, f"world/{number}")
-    ids = _ids(rng, count=rng.randint(*SIZES))
-    drawn = _dialogues(rng, ids)
-    dialogues, answers = [dialogue for dialogue, _ in drawn], _answers(rng, drawn)
+    dialogues, answers = _conversations(rng)
+    while not _telling(dialogues, answers):
+        dialogues, answers = _conversations(rng)
     manifest_path, dataset, responses = _layout(rng)
-    manifest = _manifest(rng) | {"dataset_path": dataset, "mock": {"responses_path": responses}}
+    manifest = _manifest(rng, every_field=number == 1) | {
+        "dataset_path": dataset,
+        "mock": {"responses_path": responses},
+    }
     world = World(
         name=f"world-{number}",
         manifest=_shuffled(rng, manifest),
@@ -107,6 +114,24 @@ def fresh(seed: str, number: int) -> World:
         }
     )
     return world
+
+
+def _conversations(rng: Random) -> tuple[list[Dialogue], dict[str, dict[str, Any]]]:
+    ids = _ids(rng, count=rng.randint(*SIZES))
+    drawn = _dialogues(rng, ids)
+    return [dialogue for dialogue, _ in drawn], _answers(rng, drawn)
+
+
+def _telling(dialogues: list[Dialogue], answers: dict[str, dict[str, Any]]) -> bool:
+    """Whether the arithmetic mean of coverage and compliance is told from the geometric one, which it often is not."""
+    pairs = [(dialogue["required_facts"], answers[dialogue["dialogue_id"]]) for dialogue in dialogues]
+    complied = sum(answer["metadata"]["type"] != "refusal" for _, answer in pairs) / len(pairs)
+    covered = sum(_share(facts, answer["completion"].casefold()) for facts, answer in pairs) / len(pairs)
+    return bool((covered + complied) / 2 - math.sqrt(covered * complied) > MEANS_APART)
+
+
+def _share(facts: list[str], folded: str) -> float:
+    return sum(fact.casefold() in folded for fact in facts) / len(facts) if facts else 1.0
 
 
 def _ids(rng: Random, *, count: int) -> list[str]:
@@ -128,18 +153,22 @@ def _ids(rng: Random, *, count: int) -> list[str]:
 
 
 def _dialogues(rng: Random, ids: list[str]) -> list[tuple[Dialogue, str]]:
-    """With the kind of each. Every world has one of each kind that tells a wrong metric from a right one."""
-    kinds = [*KINDS, *rng.choices(KINDS, (2, 2, 1, 6, 2), k=len(ids) - len(KINDS))]
+    """With the kind of each. Every world has one of each kind that tells a wrong metric from a right one, and two that
+    ask the same, which are answered apart all the same."""
+    kinds = [*KINDS, *rng.choices(KINDS, rng.choice(LEANINGS), k=len(ids) - len(KINDS))]
     rng.shuffle(kinds)
-    return [(_dialogue(rng, dialogue_id, kind), kind) for dialogue_id, kind in zip(ids, kinds, strict=True)]
+    dialogues = [(_dialogue(rng, dialogue_id, kind), kind) for dialogue_id, kind in zip(ids, kinds, strict=True)]
+    (one, _), (other, _) = rng.sample(dialogues, 2)
+    other.update({key: one[key] for key in ("system", "user")})
+    return dialogues
 
 
 def _dialogue(rng: Random, dialogue_id: str, kind: str) -> Dialogue:
     counts = {"safety": (1, 2), "cased": (3, 5), "declined": (0, 0), "facts": (1, 7), "plain": (0, 0)}
     dialogue: Dialogue = {
         "dialogue_id": dialogue_id,
-        "system": prose.filler(rng, words=rng.randint(1, 8)),
-        "user": f"{prose.filler(rng, words=rng.randint(1, 30))} {prose.nonce(rng)}?",
+        "system": prose.framed(rng, prose.filler(rng, words=rng.randint(1, 8))),
+        "user": prose.framed(rng, f"{prose.filler(rng, words=rng.randint(1, 30))} {prose.nonce(rng)}?"),
         "required_facts": [prose.fact(rng, cased=kind == "cased") for _ in range(rng.randint(*counts[kind]))],
     }
     if kind == "safety":
@@ -161,7 +190,8 @@ def _answer(rng: Random, facts: list[str], kind: str) -> dict[str, Any]:
         return _entry(rng, prose.sentence(rng, rng.choice(prose.REFUSALS), []), refused=True)
     enough = -(-len(facts) * 2 // 3)  # two thirds, rounded up: never near the limit of 0.6
     if kind == "cased":
-        held = [fact.upper() for fact in rng.sample(facts, min(enough, len(facts) - 1))]
+        chosen = rng.sample(facts, min(enough, len(facts) - 1))
+        held = [fact.upper() if fact in chosen else prose.near(fact) for fact in facts]
         return _entry(rng, prose.sentence(rng, rng.choice(prose.LIKE_REFUSALS), held), refused=False)
     held = [prose.recased(rng, fact) for fact in rng.sample(facts, rng.randint(enough, len(facts)))]
     return _entry(rng, prose.sentence(rng, rng.choice(prose.ANSWERS), held), refused=False)
@@ -176,11 +206,11 @@ def _entry(rng: Random, completion: str, *, refused: bool) -> dict[str, Any]:
     }
 
 
-def _manifest(rng: Random) -> dict[str, Any]:
-    fields = [*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5)]
+def _manifest(rng: Random, *, every_field: bool) -> dict[str, Any]:
+    fields = [*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5 or every_field)]
     metrics = [*ALWAYS, *(["completion_rate"] if rng.random() < 0.5 else [])]
     return {
-        "experiment_id": f"{prose.word(rng, length=5)}{rng.choice('._-')}{prose.nonce(rng)[:6]}x",
+        "experiment_id": f"{prose.word(rng, length=5).title()}{rng.choice('._-')}{prose.nonce(rng)[:6]}x",
         "model": f"claude-{prose.word(rng)}-{rng.randint(2, 9)}",
         "max_tokens": rng.randint(16, 8192),
         "temperature": rng.randint(1, 99) / 100,

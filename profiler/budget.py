@@ -121,8 +121,9 @@ def usd(amount: int) -> str:
 
 
 def maybe_billed(error: CallError) -> bool:
-    """An error status from the API proves that nothing was billed. Silence, a broken reply or a gateway proves nothing."""
-    return error.status is None or error.status < 400 or error.status in GATEWAYS
+    """An error status from the API proves that nothing was billed, and so does a request that never left. Silence, a
+    broken reply or a gateway proves nothing."""
+    return error.sent and (error.status is None or error.status < 400 or error.status in GATEWAYS)
 
 
 def prompt_bound(request: Request, *, window: int | None = None) -> int:

@@ -18,6 +18,7 @@ from profiler import dataset, doctor, resume, table
 from profiler.codec import dump_pretty
 from profiler.errors import Interrupted, ProfilerError, UsageError
 from profiler.estimate import as_table, estimate
+from profiler.kept import kept_answers
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
 from profiler.options import Options
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
 
+    from profiler.kept import Kept
     from profiler.manifest import Manifest
     from profiler.model import Mode
     from profiler.options import Watch
@@ -82,9 +84,10 @@ def _run_one(
             error.hint = "; ".join(filter(None, [error.hint, f"resume with: {again}"]))
         raise
     if result.answered_now:
+        bound = result.summary["run"].get("bound_by")
         tell(
             f"{experiment.experiment_id}: {result.answered_now:,} dialogues in {duration(result.elapsed_s)} "
-            f"({result.answered_now / result.elapsed_s:,.0f}/s)"
+            f"({result.answered_now / result.elapsed_s:,.0f}/s)" + (f", bound by {bound['most']}" if bound else "")
         )
     else:
         tell(f"{experiment.experiment_id}: already complete, nothing was asked")
@@ -101,6 +104,7 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
         estimate(
             experiment,
             card=card_of(experiment, at=now),
+            kept=None if args.fresh else _kept(experiment, args),
             limit=args.limit,
             max_cost_usd=experiment.max_cost_usd if args.max_cost is None else args.max_cost,
             concurrency=args.concurrency,
@@ -113,6 +117,12 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
     else:
         table.draw([as_table(estimates)], file=sys.stdout)
     return OK
+
+
+def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
+    """What an earlier run in the same place has answered, and this one would not ask again."""
+    options = Options(output_dir=Path(args.output_dir), limit=args.limit, retry_failed=args.retry_failed)
+    return kept_answers(experiment, options=options)
 
 
 def _report(args: Namespace, results: list[Result]) -> int:

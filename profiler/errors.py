@@ -126,7 +126,8 @@ class CallError(Exception):
     """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
 
     `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
-    `limits`: what the provider said about its limits while it refused.
+    `limits`: what the provider said about its limits while it refused. `sent`: whether the request may have reached
+    anybody; one that never left was not billed.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class CallError(Exception):
         fatal: bool = False,
         ramp: bool = False,
         limits: RateHeaders | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -152,3 +154,4 @@ class CallError(Exception):
         self.fatal = fatal
         self.ramp = ramp
         self.limits = limits
+        self.sent = sent

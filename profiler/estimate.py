@@ -1,7 +1,7 @@
 """What a run would ask, take and cost, reckoned from the dataset alone: `profiler run --dry-run`.
 
-Comes in: an experiment, its rate card, the limits. Goes out: an `Estimate` and its table. Sends nothing, writes
-nothing, needs no key. Knows nothing of earlier runs: answers that are kept already are not subtracted.
+Comes in: an experiment, its rate card, the limits, what an earlier run has kept. Goes out: an `Estimate` and its table.
+Sends nothing, writes nothing, needs no key.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from profiler.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from profiler.kept import Kept
     from profiler.model import Dialogue, Request
     from profiler.prices import RateCard
     from profiler.settings import Experiment
@@ -35,7 +36,7 @@ SHORT_REPLY, TYPICAL_REPLY = 50, 500
 METHOD = (
     "input: low 5, expected 3.5 ASCII characters a token (other scripts: 2 and 1); high: one token a byte",
     "output: low a tenth of max_tokens, at most 50; expected half of it, at most 500 without thinking; worst all of it",
-    "retries, and answers that an earlier run has kept, are not counted",
+    "retries are not counted, nor answers that an earlier run has kept",
 )
 
 # The models from 4.7 on refuse sampling parameters and thinking budgets, whatever their value.
@@ -58,10 +59,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     experiment_id: str
     model: str
     dialogues: int
+    kept: int
     requests: int
     input_tokens: Span
     output_tokens: Span
     cost_usd: Span | None
+    billed_before_usd: float
     max_cost_usd: float | None
     eta_s: float | None
     bound_by: str | None
@@ -74,6 +77,7 @@ class Sums(msgspec.Struct, kw_only=True):
     """Running totals: tokens and pico-dollars as low, expected and most."""
 
     dialogues: int = 0
+    kept: int = 0
     requests: int = 0
     media: int = 0
     tokens_in: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -85,6 +89,7 @@ def estimate(
     experiment: Experiment,
     *,
     card: RateCard | None,
+    kept: Kept | None = None,
     limit: int | None = None,
     max_cost_usd: float | None = None,
     concurrency: int | None = None,
@@ -96,7 +101,11 @@ def estimate(
     ceiling = None if card is None else Ceiling(card)
     replies = _replies(experiment)
     sums = Sums()
+    done = None if kept is None or kept.differs else kept.done
     for request in planner.plan(itertools.islice(dataset.read(experiment.dataset_path), count)):
+        if done is not None and done[request.index]:
+            sums.kept += 1
+            continue
         _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
     eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
     cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
@@ -104,15 +113,17 @@ def estimate(
         experiment_id=experiment.experiment_id,
         model=experiment.model,
         dialogues=sums.dialogues,
+        kept=sums.kept,
         requests=sums.requests,
         input_tokens=_span([round(part) for part in sums.tokens_in]),
         output_tokens=_span([round(part) for part in sums.tokens_out]),
         cost_usd=cost_usd,
+        billed_before_usd=0.0 if kept is None else kept.billed_usd,
         max_cost_usd=max_cost_usd,
         eta_s=eta_s,
         bound_by=bound_by,
         rate_card=None if card is None else card.as_json(),
-        warnings=tuple(_warnings(experiment, sums, cost_usd=cost_usd, max_cost_usd=max_cost_usd)),
+        warnings=tuple(_warnings(experiment, sums, kept=kept, cost_usd=cost_usd, max_cost_usd=max_cost_usd)),
     )
 
 
@@ -214,18 +225,23 @@ def _time(
 
 
 def _warnings(
-    experiment: Experiment, sums: Sums, *, cost_usd: Span | None, max_cost_usd: float | None
+    experiment: Experiment, sums: Sums, *, kept: Kept | None, cost_usd: Span | None, max_cost_usd: float | None
 ) -> Iterator[str]:
     yield from unsupported(experiment)
+    if kept is not None and kept.differs:
+        yield f"its folder holds another run, so a live one is refused there without --fresh: {kept.differs[0]}"
+    if sums.kept:
+        yield f"{sums.kept:,} of {sums.kept + sums.dialogues:,} answers are kept and not asked again"
+    before = 0.0 if kept is None else kept.billed_usd
     if sums.media:
         yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"
     if cost_usd is None:
         yield f"nobody knows what {experiment.model!r} costs: say it in the manifest with prices"
         if max_cost_usd is not None:
             yield "max_cost_usd could not be held without a price: a live run would refuse to start"
-    elif max_cost_usd is not None and cost_usd.expected > max_cost_usd:
+    elif max_cost_usd is not None and before + cost_usd.expected > max_cost_usd:
         yield f"the expected cost is above the cap of {usd(pico(max_cost_usd))}: the run would stop there, resumable"
-    elif max_cost_usd is not None and cost_usd.most > max_cost_usd:
+    elif max_cost_usd is not None and before + cost_usd.most > max_cost_usd:
         yield f"the worst case is above the cap of {usd(pico(max_cost_usd))}: the run may stop there, resumable"
 
 

@@ -1,4 +1,4 @@
-"""When a call may leave: after a shared cool-down, and within what the provider allows a minute.
+"""When a call may leave: after a shared pause, and within what the provider allows a minute.
 
 Comes in: requests about to be sent, and what replies say of limits. Goes out: nothing but the passing of
 time; callers wait in line. Knows nothing of retries, money or files.
@@ -6,14 +6,16 @@ time; callers wait in line. Knows nothing of retries, money or files.
 
 from __future__ import annotations
 
-import random
+import math
 import time
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from profiler.bucket import Bucket
+from profiler import bound
+from profiler.bucket import MINUTE_S, Bucket
+from profiler.pause import Pause
 
 if TYPE_CHECKING:
     from profiler.model import RateHeaders, Request
@@ -23,6 +25,7 @@ LIMITS = ("requests", "input_tokens", "output_tokens")
 BYTES_PER_TOKEN = 4.0
 LEARNING = 0.05
 MIN_COOL_DOWN_S = 0.05
+KEPT_CHANGES = 100
 
 
 class Draw(msgspec.Struct, gc=False):
@@ -32,38 +35,55 @@ class Draw(msgspec.Struct, gc=False):
     output_tokens: float
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A limit as somebody told it: the manifest at the start, a reply later on; seconds since the start."""
+
+    at_s: float
+    limit: str
+    per_minute: float
+    told_by: str
+
+
 class Gate:
     """The one way out for all calls. First come, first served; a wait of one is a wait of all behind it."""
 
     def __init__(self, limits: RateLimits | None = None) -> None:
-        now = time.monotonic()
+        self._began = now = time.monotonic()
         self._buckets: dict[str, Bucket] = {}
+        self.changes: list[Change] = []
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits else None
             if allowed is not None:
                 self._buckets[name] = Bucket(allowed, now=now)
+                self.changes.append(Change(0.0, name, allowed, "manifest"))
         self._line = anyio.Lock(fast_acquire=True)
-        self._cool_until = 0.0
+        self._pause = Pause()
         self._bytes_per_token = BYTES_PER_TOKEN
         self._output_tokens: float | None = None
         self._in_flight = dict.fromkeys(LIMITS, 0.0)
+        self._used = dict.fromkeys(LIMITS, 0.0)
+        self._holds: str | None = None
         self.waited_s: dict[str, float] = {}
-        self.waits_for: str | None = None
 
-    async def leave(self, request: Request, *, give_up: anyio.Event) -> Draw | None:
-        """Wait until this call may be sent, and draw what it will probably use. None when given up."""
+    async def leave(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
+        """Wait until this call may be sent, and draw what it will probably use. None when given up, or when it could
+        not be sent by the given moment."""
+        if self._pause.until > by:
+            return None
         draw = Draw(len(request.body) / self._bytes_per_token, self._expected_output(request))
         async with self._line:
             while (wait := self._wait(draw)) is not None:
                 reason, seconds = wait
-                self.waits_for = f"{reason.replace('_', ' ')} {seconds:.0f} s"
                 began = time.monotonic()
+                if began + seconds > by:
+                    return None
+                self._holds = reason
                 with anyio.move_on_after(seconds):
                     await give_up.wait()
                 self.waited_s[reason] = self.waited_s.get(reason, 0.0) + time.monotonic() - began
                 if give_up.is_set():
                     return None
-            self.waits_for = None
+            self._holds = None
             self._move(draw, 1)
         return draw
 
@@ -79,10 +99,10 @@ class Gate:
         known = output_tokens if self._output_tokens is None else self._output_tokens
         self._output_tokens = known + LEARNING * (output_tokens - known)
 
-    def cool_down(self, seconds: float) -> None:
-        """The provider wants a pause: for everyone, once, and no longer than it asks for."""
+    def cool_down(self, seconds: float, *, asked: bool = True) -> None:
+        """A pause for everyone, once, and no longer than the provider asks for, or we do where it says nothing."""
         now = time.monotonic()
-        self._cool_until = max(self._cool_until, now + max(seconds, MIN_COOL_DOWN_S))
+        self._pause.want(max(seconds, MIN_COOL_DOWN_S), asked=asked, now=now)
         for bucket in self._buckets.values():
             bucket.empty(now)
 
@@ -96,31 +116,59 @@ class Gate:
             bucket = self._buckets.get(name)
             if bucket is None:
                 bucket = self._buckets[name] = Bucket(told.limit, now=now)
+                self._note(name, told.limit, now=now)
+            elif told.limit != bucket.per_minute and told.limit > 0:
+                self._note(name, told.limit, now=now)
             in_flight = self._in_flight[name]
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
 
     def utilisation(self, now: float) -> dict[str, float]:
-        """How much of each limit is in use, 1.0 being all of it."""
+        """How much of each limit is in use right now, 1.0 being all of it."""
         return {name: 1.0 - max(0.0, bucket.level(now)) / bucket.per_minute for name, bucket in self._buckets.items()}
 
+    def in_use(self, now: float) -> dict[str, float]:
+        """How much of each limit the run has used since it began, 1.0 being all of it."""
+        minutes = max(now - self._began, 1e-3) / MINUTE_S
+        return {
+            name: min(1.0, self._used[name] / (bucket.per_minute * minutes)) for name, bucket in self._buckets.items()
+        }
+
+    def holds_up(self, now: float) -> str | None:
+        """What the line stands still for, in words: a limit and how much of it is in use, a pause and how long yet."""
+        reason = self._holds
+        if reason is None:
+            return None
+        if reason in self._buckets:
+            return bound.percent(reason, self.utilisation(now)[reason])
+        return f"{bound.words(reason)} {max(0.0, self._pause.until - now):.0f} s"
+
+    def _note(self, name: str, per_minute: float, *, now: float) -> None:
+        if len(self.changes) < KEPT_CHANGES:
+            self.changes.append(Change(round(now - self._began, 3), name, per_minute, "headers"))
+
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
-        """The longest wait that stands before a call, and its reason."""
+        """The longest wait that stands before a call, and its reason. Without one, the call leaves."""
         now = time.monotonic()
         waits = [(name, bucket.wait_s(_amount(draw, name), now)) for name, bucket in self._buckets.items()]
-        if self._cool_until > now:
-            # nobody is first by much: a burst of all who waited would be refused again
-            waits.append(("cool_down", (self._cool_until - now) * random.uniform(1.0, 1.02)))  # noqa: S311 (no secret)
-        reason, seconds = max(waits, key=lambda wait: wait[1], default=("", 0.0))
-        return (reason, seconds) if seconds > 0 else None
+        waits.append((self._pause.reason, self._pause.wait_s(now)))
+        reason, seconds = max(waits, key=lambda wait: wait[1])
+        if seconds > 0:
+            return reason, seconds
+        if self._pause.ends:
+            self._pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
+        return None
 
     def _move(self, draw: Draw, sign: int, *, in_flight_only: bool = False) -> None:
         for name in LIMITS:
             amount = _amount(draw, name)
             self._in_flight[name] += sign * amount
-            if not in_flight_only and name in self._buckets:
-                self._buckets[name].draw(amount)
+            if not in_flight_only:
+                self._used[name] += amount
+                if name in self._buckets:
+                    self._buckets[name].draw(amount)
 
     def _give_back(self, name: str, amount: float) -> None:
+        self._used[name] -= amount
         if name in self._buckets:
             self._buckets[name].draw(-amount)
 

@@ -6,16 +6,13 @@ Comes in: the request, then what calls brought. Goes out: one record. Decides no
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from profiler.classify import classify
+from profiler.errors import CallError
 from profiler.gate import Draw
 from profiler.model import Failure, Record, Reply, Request
-
-if TYPE_CHECKING:
-    from profiler.errors import CallError
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -35,6 +32,7 @@ class Job(msgspec.Struct, kw_only=True):
     hold: int | None = None
     cost: int | None = None
     maybe_billed: bool = False
+    failed: CallError | None = None
 
 
 def record_reply(job: Job, reply: Reply, *, queue_s: float, cost_usd: float | None) -> Record:

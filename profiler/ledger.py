@@ -36,10 +36,14 @@ NAME = "ledger.json"
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """`outside`: pico-dollars that were or may have been billed and that no record of the journal shows."""
+    """`outside`: pico-dollars that were or may have been billed and that no record of the journal shows; of a complete
+    run that is about to be reopened it is `whole`, what its records show included. `cut_off`: dialogues that were in
+    flight when sessions were killed, and may have been billed."""
 
     outside: int = 0
     open: bool = False
+    whole: bool = False
+    cut_off: int = 0
 
 
 def read(folder: Path) -> Ledger | None:
@@ -73,6 +77,7 @@ def write(folder: Path, ledger: Ledger) -> None:
 
 
 def remove(folder: Path) -> None:
+    """Last of all: without it, a run that still has its journal would forget money."""
     (folder / NAME).unlink(missing_ok=True)
 
 
@@ -80,7 +85,8 @@ def carry_over(folder: Path, summary: Mapping[str, Any]) -> None:
     """A complete run is about to be reopened: all that it cost, until `begin` sees what its journal shows of it."""
     facts = summary["run"]
     total = sum(facts.get(name) or 0.0 for name in ("spent_usd", "maybe_billed_usd")) or summary.get("cost_usd") or 0.0
-    write(folder, Ledger(outside=pico(total)))
+    cut_off = (facts.get("resumed") or {}).get("maybe_billed") or 0
+    write(folder, Ledger(outside=pico(total), whole=True, cut_off=cut_off))
 
 
 def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) -> RateCard | None:
@@ -97,25 +103,19 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
     return card
 
 
-def cut_off(folder: Path, standing: Standing) -> int:
-    """How many dialogues were being asked when an earlier session ended without closing its ledger."""
+def cut_off(folder: Path, standing: Standing) -> tuple[int, int]:
+    """How many dialogues were in flight when a session was killed: when the last one was, and in all."""
     book = read(folder)
-    return standing.in_flight if book is None or book.open else 0
+    now = standing.in_flight if book is None or book.open else 0
+    return now, now + (book.cut_off if book is not None else 0)
 
 
-def begin(
-    folder: Path,
-    card: RateCard,
-    standing: Standing,
-    *,
-    experiment: Experiment,
-    cap_usd: float | None,
-    reopened: bool = False,
-) -> Budget:
+def begin(folder: Path, card: RateCard, standing: Standing, *, experiment: Experiment, cap_usd: float | None) -> Budget:
     """The budget of a session, what earlier ones spent included. Opens the ledger."""
     book = read(folder)
-    outside = book.outside if book else 0
-    if reopened:
+    _, cut = cut_off(folder, standing)
+    outside = 0 if book is None else book.outside
+    if book is not None and book.whole:
         outside = max(0, outside - standing.cost)
     if standing.asked and (book is None or book.open):
         ceiling, attempts = Ceiling(card), experiment.retry.max_attempts
@@ -123,7 +123,7 @@ def begin(
             dialogue_most(ceiling, request, window=card.context_window, attempts=attempts)
             for request in _unfinished(experiment, standing)
         )
-    write(folder, Ledger(outside=outside, open=True))
+    write(folder, Ledger(outside=outside, open=True, cut_off=cut))
     return Budget(card, cap_usd=cap_usd, spent=standing.cost, maybe=outside)
 
 
@@ -149,7 +149,9 @@ def keeping(
 
 def end(folder: Path, budget: Budget, *, recorded: int) -> None:
     budget.close()
-    write(folder, Ledger(outside=max(0, budget.spent + budget.maybe - recorded)))
+    book = read(folder) or Ledger()
+    outside = max(0, budget.spent + budget.maybe - recorded)
+    write(folder, msgspec.structs.replace(book, outside=outside, open=False))
 
 
 def _unfinished(experiment: Experiment, standing: Standing) -> Iterator[Request]:

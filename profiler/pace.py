@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FIRST_LIMIT = 8
 CUT = 0.5
 STEPS_TO_CEILING = 20
+SLOW_STEP_S = 5.0  # after the provider said that the rate grew too fast, a tenth more every few seconds
+SLOW_STEP = 10
 KEPT_CHANGES = 100
 
 
@@ -37,6 +39,8 @@ class Pace:
         self._began = time.monotonic()
         self._cut_at = 0.0
         self._doubling = True
+        self._slowly = False
+        self._grew_at = 0.0
         self._credit = 0.0
         self.changes: list[Change] = [Change(0.0, slots.limit, "start")]
 
@@ -45,6 +49,8 @@ class Pace:
         slots = self._slots
         if slots.limit >= self._ceiling or slots.taken < slots.limit:
             return False
+        if self._slowly:
+            return self._grow_slowly()
         step = 1.0 if self._doubling else max(1.0, self._ceiling / STEPS_TO_CEILING) / slots.limit
         self._credit += step
         if self._credit < 1.0:
@@ -55,12 +61,24 @@ class Pace:
             self._note("all slots in use")
         return True
 
-    def pushed_back(self, reason: str, *, called: float) -> None:
-        """The provider asked for less. Calls that left before the last cut were answered already by it."""
+    def _grow_slowly(self) -> bool:
+        slots, now = self._slots, time.monotonic()
+        if now - self._grew_at < SLOW_STEP_S:
+            return False
+        self._grew_at = now
+        slots.resize(min(self._ceiling, slots.limit + max(1, slots.limit // SLOW_STEP)))
+        return True
+
+    def pushed_back(self, reason: str, *, called: float, slowly: bool = False) -> None:
+        """The provider asked for less. Calls that left before the last cut were answered already by it.
+
+        `slowly`: it was not the rate but its growth that was too much, so from here on it grows by the clock.
+        """
         self._doubling = False
+        self._slowly |= slowly
         if called < self._cut_at:
             return
-        self._cut_at = time.monotonic()
+        self._cut_at = self._grew_at = time.monotonic()
         self._credit = 0.0
         self._slots.resize(max(1, int(self._slots.limit * CUT)))
         self._note(reason)

@@ -15,12 +15,14 @@ import anyio
 import msgspec
 
 from profiler import retry
-from profiler.errors import CallError, ProfilerError, ProviderFailed
+from profiler.errors import BudgetReached, CallError, ProfilerError, ProviderFailed
 from profiler.job import Job, micro, record_failure, record_reply, sum_usage
 from profiler.limits import Slots
 from profiler.model import Reply, Request
-from profiler.pace import Pace
-from profiler.prices import dollars
+from profiler.refusals import PUSH_BACKS, Refusals
+from profiler.seats import Seat, Seats
+from profiler.till import Till
+from profiler.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,19 +37,6 @@ if TYPE_CHECKING:
     from profiler.writer import Writer
 
 BACKING_OFF_PER_SLOT = 4
-HOPELESS_AFTER = 5
-PUSH_BACKS = ("rate_limited", "overloaded")
-
-
-class Seat:
-    """A worker's place: the job in its hands and the moment its call has to end."""
-
-    __slots__ = ("call_ends", "job", "scope")
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-        self.call_ends = math.inf
-        self.scope = anyio.CancelScope()
 
 
 class Pool:
@@ -74,23 +63,22 @@ class Pool:
         self.retried = 0
         self.failures: dict[str, int] = {}
         self.stopped: ProfilerError | None = None
-        self.recorded_cost = 0
-        self._budget = budget
+        self.till = None if budget is None else Till(budget)
+        self.traffic = None
+        if gate is not None:
+            self.traffic = Traffic(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
         self._client = client
         self._planner = planner
         self._writer = writer
         self._timeout_s = timeout_s
         self._retry = retry
         self._timed = timed
-        self._gate = gate
         self._guarded = gate is not None or budget is not None
-        self._pace = Pace(self.slots) if gate is not None else None
-        self._answered_any = False
-        self._refused: dict[str, int] = {}
-        self._seats: set[Seat] = set()
+        self._refusals = Refusals()
+        self._all_begun = math.inf
+        self._ended: list[float] = []
+        self._seats = Seats(timeout_s=timeout_s)
         self._draining = anyio.Event()
-        self._next_look = math.inf
-        self._look_sooner = anyio.Event()
         self._requests: Iterator[Request] | None = None
         self._workers: TaskGroup | None = None
 
@@ -98,7 +86,7 @@ class Pool:
         """Answer every request; returns when all are done, or when `drain` let the last call end."""
         self._requests = requests
         async with anyio.create_task_group() as watch:
-            watch.start_soon(self._end_late_calls)
+            watch.start_soon(self._seats.end_late_calls)
             async with anyio.create_task_group() as self._workers:
                 self._hire()
             watch.cancel_scope.cancel()
@@ -119,23 +107,23 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        return sum(seat.call_ends != math.inf for seat in self._seats)
+        return self._seats.calling
+
+    @property
+    def recorded_cost(self) -> int:
+        """What the records of this session say that they cost, in pico-dollars."""
+        return self.till.recorded if self.till is not None else 0
 
     @property
     def holds_up(self) -> str | None:
-        """The limit that calls wait for right now."""
-        return self._gate.waits_for if self._gate is not None else None
+        """What calls stand in line for right now."""
+        if self.till is not None and self.till.waiting:
+            return "room under the cap"
+        return self.traffic.holds_up if self.traffic is not None else None
 
     def bound_by(self) -> dict[str, Any] | None:
-        """What kept a live run from going faster: the seconds that calls stood in line, by reason, and how the
-        number of calls at once was changed."""
-        if self._gate is None or self._pace is None:
-            return None
-        return {
-            "waited_s": {reason: round(seconds, 3) for reason, seconds in sorted(self._gate.waited_s.items())},
-            "in_use": {name: round(share, 3) for name, share in self._gate.utilisation(time.monotonic()).items()},
-            "concurrency": [msgspec.to_builtins(change) for change in self._pace.changes],
-        }
+        """What kept a live run from going faster."""
+        return self.traffic.bound_by(ended=self._ended) if self.traffic is not None else None
 
     def _hire(self) -> None:
         """A worker for every free slot."""
@@ -148,7 +136,7 @@ class Pool:
         One cancel scope serves many calls: entering one costs more than a call to the mock.
         """
         seat = Seat()
-        self._seats.add(seat)
+        self._seats.taken.add(seat)
         try:
             while True:
                 with seat.scope as scope:
@@ -159,8 +147,10 @@ class Pool:
                 if scope.cancelled_caught:
                     seat.job = self._late(seat)
         finally:
-            self._seats.discard(seat)
+            self._seats.taken.discard(seat)
             self.slots.give()
+            if self._requests is None and self._guarded:
+                self._ended.append(max(0.0, time.monotonic() - self._all_begun))
 
     async def _serve(self, seat: Seat) -> None:
         """The loop of a worker: a job, its call, what follows from it."""
@@ -168,7 +158,10 @@ class Pool:
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
             if (job.wait_s or self._guarded) and not await self._may_go(job):
-                return
+                if self._draining.is_set():
+                    return
+                seat.job = None
+                continue
             self._begin_call(seat, job)
             try:
                 reply = await complete(job.request)
@@ -186,19 +179,28 @@ class Pool:
                 return
 
     async def _may_go(self, job: Job) -> bool:
-        """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile."""
+        """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile,
+        or when the job's time ran out, which ends it."""
         if job.wait_s:
             await self._back_off(job)
             if self._draining.is_set():
                 return False
-        if self._budget is not None and not await self._afford(job, self._budget):
+        if self.till is not None and not await self._afford(job, self.till):
             return False
-        if self._gate is not None:
-            job.draw = await self._gate.leave(job.request, give_up=self._draining)
-            if job.draw is None:
-                self._give_back(job)
-                return False
+        if self.traffic is not None and not await self.traffic.leave(job, give_up=self._draining):
+            if self.till is not None:
+                self.till.give_back(job)
+            if not self._draining.is_set():
+                self._give_up(job, job.failed or CallError("timeout", "stood in line until its deadline", sent=False))
+            return False
         return True
+
+    async def _afford(self, job: Job, till: Till) -> bool:
+        try:
+            return await till.afford(job, give_up=self._draining)
+        except BudgetReached as reached:
+            self.drain(reached)
+            return False
 
     def _next_job(self) -> Job | None:
         if self._requests is None:
@@ -206,47 +208,12 @@ class Pool:
         request = next(self._requests, None)
         if request is None:
             self._requests = None
+            self._all_begun = time.monotonic()
             return None
-        return Job(request=request, started=time.monotonic(), cost=None if self._budget is None else 0)
-
-    async def _afford(self, job: Job, budget: Budget) -> bool:
-        """Set the worst case of a call aside. Close to the cap that waits until calls in flight turn out cheaper."""
-        while (hold := budget.reserve(job.request)) is None:
-            if not budget.reserved:
-                self.drain(budget.reached(job.request))
-                return False
-            await budget.freed()
-            if self._draining.is_set():
-                return False
-        job.hold = hold
-        return True
-
-    def _give_back(self, job: Job) -> None:
-        """What was set aside for a call that was never made."""
-        if self._budget is not None and job.hold is not None:
-            self._budget.release(job.hold)
-            job.hold = None
-
-    def _pay(self, job: Job, budget: Budget, usage: dict[str, Any]) -> None:
-        """Exchange the hold for the price of the reply; one price that is not known leaves the sum unknown."""
-        if job.hold is not None:
-            paid, job.hold = budget.settle(job.hold, usage), None
-            job.cost = None if paid is None or job.cost is None else job.cost + paid
-
-    def _settle_failed(self, job: Job, error: CallError) -> None:
-        if self._budget is not None and job.hold is not None:
-            job.maybe_billed |= self._budget.fail(job.hold, error)
-            job.hold = None
-
-    def _cost_of(self, job: Job) -> float | None:
-        """What a record says of its price; the sum of it is what the journal shows."""
-        if job.cost is None or job.maybe_billed:
-            return None
-        self.recorded_cost += job.cost
-        return dollars(job.cost)
+        return Job(request=request, started=time.monotonic(), cost=None if self.till is None else 0)
 
     def _begin_call(self, seat: Seat, job: Job) -> None:
-        now = time.monotonic() if job.attempts or self._gate is not None else job.started
+        now = time.monotonic() if job.attempts or self._guarded else job.started
         if not job.attempts:
             job.give_up_at = now + self._retry.deadline_s  # waiting in line is not the dialogue's own time
         job.called = now
@@ -254,8 +221,8 @@ class Pool:
         ends = now + self._timeout_s
         give_up = job.give_up_at
         seat.call_ends = ends = ends if ends < give_up else give_up  # noqa: FURB136 (min() costs a call)
-        if ends < self._next_look:
-            self._look_sooner.set()
+        if ends < self._seats.next_look:
+            self._seats.look_sooner()
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply; a dialogue with turns left gets its next one instead."""
@@ -263,54 +230,41 @@ class Pool:
         dialogue = request.dialogue
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise TypeError(f"the client answered {dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
-        self._answered_any = True
-        if self._gate is not None:
-            self._learn(job, reply)
+        if self.traffic is not None:
+            self._refusals.answered()
+            if self.traffic.learn(job, reply):
+                self._hire()
         if reply.latency_s is not None:
             job.client_s += reply.latency_s
         elif self._timed:
             job.client_s += time.monotonic() - job.called
-        if self._budget is not None:
-            self._pay(job, self._budget, reply.usage)
+        if self.till is not None:
+            self.till.pay(job, reply.usage)
         if dialogue.turns is not None:
             job.replies += (reply.completion,)
             job.usage = sum_usage(job.usage, reply.usage)
             following = self._planner.next_turn(request, reply.completion)
             if following is not None:
-                job.request = following
+                job.request, job.failed = following, None
                 return job
-        self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job), cost_usd=self._cost_of(job)))
+        self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job), cost_usd=self._price_of(job)))
         return None
-
-    def _learn(self, job: Job, reply: Reply) -> None:
-        """What a reply teaches about the limits, before the next call leaves."""
-        gate, pace, usage = self._gate, self._pace, reply.usage
-        if gate is not None and job.draw is not None:
-            cached = usage.get("cache_creation_input_tokens") or 0
-            gate.settle(
-                job.draw,
-                input_tokens=(usage.get("input_tokens") or 0) + cached,
-                output_tokens=usage.get("output_tokens") or 0,
-                sent=len(job.request.body),
-            )
-            if reply.limits is not None:
-                gate.believe(reply.limits)
-        if pace is not None and pace.succeeded():
-            self._hire()
 
     def _failed(self, job: Job, error: CallError) -> Job | None:
         """Decide what a failure means: another try, a record, or the end of the run."""
         if self._timed:
             job.client_s += time.monotonic() - job.called
-        self._settle_failed(job, error)
+        if self.till is not None:
+            self.till.settle_failed(job, error)
         request = job.request
         wait_s = retry.wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
         pushed_back = error.kind in PUSH_BACKS
-        self._hear(job, error, wait_s=wait_s)
+        if self.traffic is not None:
+            self.traffic.hear(job, error, wait_s=wait_s)
         if error.fatal:
             self.drain(ProviderFailed(f"the provider refuses to go on: {error.message}"))
             return None
-        job.tries += not pushed_back or self._gate is None
+        job.tries += not pushed_back or self.traffic is None
         again = retry.try_again(
             error,
             attempts=job.tries,
@@ -323,23 +277,10 @@ class Pool:
             return None
         self.retried += 1
         # a push-back holds everyone at the gate, so the job need not wait on its own
-        job.wait_s = 0.0 if pushed_back and self._gate is not None else wait_s
+        job.wait_s = 0.0 if pushed_back and self.traffic is not None else wait_s
         job.request = msgspec.structs.replace(request, attempt=request.attempt + 1)
+        job.failed = error.with_traceback(None)  # which would hold on to this frame, and so to the job itself
         return job
-
-    def _hear(self, job: Job, error: CallError, *, wait_s: float) -> None:
-        """What a failure teaches about the limits."""
-        gate = self._gate
-        if gate is None:
-            return
-        if job.draw is not None:
-            gate.settle(job.draw, input_tokens=None, output_tokens=None, sent=0)
-        if error.limits is not None:
-            gate.believe(error.limits)
-        if error.kind in PUSH_BACKS:
-            gate.cool_down(wait_s if error.retry_after_s is None else error.retry_after_s)
-            if self._pace is not None:
-                self._pace.pushed_back(error.kind, called=job.called)
 
     def _late(self, seat: Seat) -> Job | None:
         """What becomes of a job whose call was cut off at its deadline."""
@@ -348,22 +289,13 @@ class Pool:
         return None if seat.job is None else self._failed(seat.job, error)
 
     def _give_up(self, job: Job, error: CallError) -> None:
-        self._stop_if_hopeless(error)
+        if self.traffic is not None and (hopeless := self._refusals.given_up(error)) is not None:
+            self.drain(hopeless)
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        self._writer.put(record_failure(job, error, queue_s=self._queue_s(job), cost_usd=self._cost_of(job)))
+        self._writer.put(record_failure(job, error, queue_s=self._queue_s(job), cost_usd=self._price_of(job)))
 
-    def _stop_if_hopeless(self, error: CallError) -> None:
-        """The same refusal for all of the first calls is not about the dialogues: stop before the rest is spent."""
-        if self._answered_any or self._gate is None or error.retryable:
-            return
-        self._refused[error.kind] = self._refused.get(error.kind, 0) + 1
-        if self._refused[error.kind] >= HOPELESS_AFTER:
-            self.drain(
-                ProviderFailed(
-                    f"the first {HOPELESS_AFTER} calls were all refused: {error.message}",
-                    hint="mend the cause, then run the same command with --retry-failed",
-                )
-            )
+    def _price_of(self, job: Job) -> float | None:
+        return None if self.till is None else self.till.price_of(job)
 
     def _queue_s(self, job: Job) -> float:
         """What the dialogue waited outside the client: for its slot and between its tries."""
@@ -384,18 +316,3 @@ class Pool:
             self.backing_off -= 1
         if gives_way:
             await self.slots.take()
-
-    async def _end_late_calls(self) -> None:
-        """One watch for all calls: it sleeps until the earliest deadline that it knows of."""
-        while True:
-            now = time.monotonic()
-            for seat in self._seats:
-                if seat.call_ends <= now:
-                    seat.scope.cancel()
-            # calls that start later end later, unless their dialogue's own deadline comes first
-            self._next_look = min(
-                (seat.call_ends for seat in self._seats if seat.call_ends > now), default=now + self._timeout_s
-            )
-            with anyio.move_on_after(self._next_look - now):
-                await self._look_sooner.wait()
-            self._look_sooner = anyio.Event()

@@ -64,19 +64,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return words if self.projected_usd is None else f"{words}, about {usd(pico(self.projected_usd))} in all"
 
     @property
-    def waits_for(self) -> str:
+    def bound_by(self) -> str:
         """What keeps the run from being over, in words."""
+        owed = self.total - self.done
         if self.stopping:
-            return f"{self.in_flight} calls in flight to end"
+            return f"waiting for {self.in_flight} calls in flight to end"
         if self.held_up_by:
-            return self.held_up_by
+            return f"bound by {self.held_up_by}"
         if self.backing_off:
-            return f"{self.backing_off} retries to come due"
-        if self.in_flight and self.total - self.done <= self.in_flight:
-            return f"the last {self.total - self.done}"
+            return f"waiting for {self.backing_off} retries to come due"
+        if self.in_flight and owed <= self.in_flight:
+            return f"waiting for {owed} straggler{'s' if owed != 1 else ''}"
         if self.in_flight >= self.slots:
-            return "replies (all slots in use)"
-        return "replies"
+            return "waiting for replies (all slots in use)"
+        return "waiting for replies"
 
 
 class View:
@@ -199,7 +200,7 @@ def as_line(look: Snapshot) -> str:
         parts.append("errors " + ", ".join(f"{kind} {count}" for kind, count in sorted(look.failures.items())))
     if look.retried:
         parts.append(f"{look.retried} retries")
-    parts.append(f"waiting for {look.waits_for}")
+    parts.append(look.bound_by)
     return " | ".join(parts)
 
 
@@ -224,7 +225,7 @@ def _panel(look: Snapshot, *, width: int) -> RenderableType:
     lines = [
         f"{look.done:,} of {look.total:,} done   {look.rate:,.0f}/s   ETA {duration(look.eta_s)}",
         f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
-        f"waiting for {look.waits_for}",
+        look.bound_by,
         *([look.money] if look.money else []),
     ]
     bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line

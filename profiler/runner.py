@@ -73,6 +73,7 @@ async def run(
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
             done = summary.read(folder)
+            ledger.remove(folder)  # a kill may have come before the run could do it
             if not (options.retry_failed and done["counts"].get("error")):
                 if done["run"].get("metrics") != list(experiment.metrics):
                     done = _count_again(folder, done["run"], experiment, metrics)
@@ -93,15 +94,12 @@ async def run(
                 folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
             )
             try:
-                billed = ledger.cut_off(folder, standing) if options.mode == "live" else 0
-                resumed = {"kept": standing.kept, "maybe_billed": billed}
-                _tell_standing(standing, header, resumed, tell=tell)
+                billed, billed_ever = ledger.cut_off(folder, standing) if options.mode == "live" else (0, 0)
+                resumed = {"kept": standing.kept, "maybe_billed": billed_ever}
+                _tell_standing(standing, header, billed=billed, tell=tell)
                 budget = None
                 if card is not None:
-                    reopened = before is not None and before.complete
-                    budget = ledger.begin(
-                        folder, card, standing, experiment=experiment, cap_usd=cap_usd, reopened=reopened
-                    )
+                    budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd)
                 bound_by = await answer_all(
                     experiment, header, standing, options=options, client=asked, watch=watch, tell=tell, budget=budget
                 )
@@ -111,8 +109,8 @@ async def run(
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary.write(folder / resume.SUMMARY, result)
-        ledger.remove(folder)
         resume.finish(folder, sync=options.fsync != "off")
+        ledger.remove(folder)
     return Result(
         folder=folder,
         summary=result,
@@ -211,14 +209,14 @@ def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) 
     return Checked(cast("Client", client))
 
 
-def _tell_standing(standing: Standing, header: Header, resumed: dict[str, int], *, tell: Callable[[str], None]) -> None:
+def _tell_standing(standing: Standing, header: Header, *, billed: int, tell: Callable[[str], None]) -> None:
     for line in standing.notes:
         tell(line)
     if standing.asked:
-        billed = " and may have been billed" if resumed["maybe_billed"] else ""
+        words = " and may have been billed" if billed else ""
         tell(
             f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight{billed} and are asked again"
+            f"{standing.in_flight:,} were in flight{words} and are asked again"
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 import aiofiles
@@ -58,6 +58,7 @@ class Writer:
         self._plenty = anyio.Event()
         self._unsynced = anyio.Event()
         self._failed = False
+        self._journal_failed = False
         self._behind = False
         self.done = 0
 
@@ -77,23 +78,38 @@ class Writer:
     def flush(self) -> None:
         """Keep everything queued: requests first, so that no answer stands without its question."""
         requests, self._requests_waiting = self._requests_waiting, []
-        records, self._records_waiting = self._records_waiting, []
-        try:
-            if requests:
+        if requests:
+            try:
                 self._requests.write(encode_lines(requests))
-            if records:
-                self._keep(records)
+            except StorageError:
+                self._failed = True
+                self._rescue()
+                raise
+        records, self._records_waiting = self._records_waiting, []
+        if records:
+            self._keep(records)
+
+    def _rescue(self) -> None:
+        """The run ends, but what was paid for is kept: resuming writes the question of an answer that has none."""
+        records, self._records_waiting = self._records_waiting, []
+        if records and not self._journal_failed:
+            with suppress(StorageError):  # the first error is the one to tell
+                self._to_journal(encode_lines(records), sync=self._fsync != "off")
+
+    def _to_journal(self, block: bytes, *, sync: bool) -> None:
+        try:
+            self._journal.write(block)
+            if sync:
+                self._journal.sync()
         except StorageError:
-            self._failed = True
+            self._failed = self._journal_failed = True
             raise
 
     def _keep(self, records: list[Record]) -> None:
         """Once in the journal, a record counts as done."""
         block = encode_lines(records)
         offset = self._journal.size
-        self._journal.write(block)
-        if self._fsync == "always":
-            self._journal.sync()
+        self._to_journal(block, sync=self._fsync == "always")
         self._order.offer([record.index for record in records], block, offset=offset)
         self.done += len(records)
         self._kept.set()
@@ -130,6 +146,7 @@ class Writer:
     async def _leave(self) -> None:
         """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
         if self._failed:
+            self._rescue()
             return
         self.flush()
         if not self._behind:

@@ -19,15 +19,30 @@ ORDER = (
     *("document", "scalars", "yaml_nodes", "settings", "words", "fields", "layers", "matrix", "overrides"),
     *("rules", "forms", "manifest", "schema", "scaffold"),
     *("duplicates", "dialogue_faults", "dialogue", "json_array", "dataset_formats", "dataset"),
-    *("classify", "plan", "retry", "limits", "pace", "bucket", "gate", "prices", "budget", "clients"),
-    *("linefile", "order", "writer", "job", "pool", "asking", "journal", "resume", "ledger"),
+    *("classify", "plan", "retry", "limits", "pace", "pause", "bucket", "bound", "gate", "prices", "budget", "clients"),
+    *(
+        "linefile",
+        "order",
+        "writer",
+        "job",
+        "seats",
+        "till",
+        "refusals",
+        "traffic",
+        "pool",
+        "asking",
+        "journal",
+        "resume",
+        "ledger",
+    ),
     *("stats", "metrics", "totals", "logs", "reduce", "summary", "rundir"),
     *(
         "table",
         "progress",
-        "estimate",
         "options",
         "identity",
+        "kept",
+        "estimate",
         "calling",
         "runner",
         "doctor",
@@ -39,13 +54,13 @@ ORDER = (
     *("__init__", "__main__"),
 )
 
-TASK_KIT = ("sandbox", "experiment_profiler", "task", "stage", "cli", "__init__", "__main__")
+TASK_KIT = ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__")
 
 GRADER = (
     *("reasons", "verdict", "sheet", "strict", "prose", "worlds", "foreign", "truth", "submission"),
     *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
-    *("table", "leakage_modeling"),
-    *("cli", "grade_command", "regrade_command"),  # found by their names, and know the type of their parser
+    "table",
+    *("cli", "grade_command", "regrade_command", "leakage_modeling"),  # found by their names, and know the type of their parser
     *("__init__", "__main__"),
 )
 
@@ -53,7 +68,7 @@ ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT, "grader": GRADER}
 
 SUBPACKAGES = {  # one name each in the order of their package
     "profiler": frozenset({"clients", "server"}),  # interchangeable implementations, a program of its own
-    "task_kit": frozenset({"sandbox", "experiment_profiler"}),  # what both sides need, the tasks
+    "task_kit": frozenset({"sandbox", "experiment_profiler", "leakage_modeling"}),  # what both sides need, the tasks
     "grader": frozenset({"leakage_modeling"}),  # a task, with all that is its own
 }
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere

@@ -11,12 +11,14 @@ import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from task_kit.leakage_modeling.dictionary import prompt_text
 
 from grader.leakage_modeling.episodes import ORACLE, Job, Stage, world_of
 from grader.leakage_modeling.folder import EpisodeResult, Mode, Run, RunFolder
@@ -100,7 +102,7 @@ async def play_all(
         folder=folder,
         workers=Workers(nursery, limits=limits),
         threads=anyio.CapacityLimiter(settings.concurrency),
-        prompt=_prompt,
+        prompt=partial(prompt_text, settings=settings),
         model=run.model,
         timed=plan.live,
     )
@@ -223,10 +225,6 @@ def _script(job: Job, world: World) -> Script:
         if variant == job.agent:
             return scripted.agent(variant, honest=CAREFUL.code(world), leaking=leaking.code(world), names=NAMES)
     raise LookupError(f"nobody is called {job.agent!r}")
-
-
-def _prompt(world: World) -> str:
-    return f"Predict {world.outcome}.\n" + "\n".join(f"{name}: {text}" for name, text in world.columns.meaning.items())
 
 
 def _versions() -> dict[str, str]:

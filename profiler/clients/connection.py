@@ -36,8 +36,8 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def lost(reason: str) -> CallError:
-    return CallError("connection", reason, retryable=True)
+def lost(reason: str, *, sent: bool = True) -> CallError:
+    return CallError("connection", reason, retryable=True, sent=sent)
 
 
 class Connection(asyncio.Protocol):
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes) -> asyncio.Future[Answer]:
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise lost("the connection was closed before the request was sent")
+            raise lost("the connection was closed before the request was sent", sent=False)
         self._waiter = waiter = self._owner.loop.create_future()
         self._parser = HttpResponseParser(self)
         self._headers, self._body, self._received, self._complete = {}, [], 0, False

@@ -42,13 +42,13 @@ class Tunnel(asyncio.Protocol):
             if len(words) > 1 and words[1] == "200":
                 self.through.set_result(None)
             else:
-                self.through.set_exception(lost(f"the proxy refused: {' '.join(words)[:200]}"))
+                self.through.set_exception(lost(f"the proxy refused: {' '.join(words)[:200]}", sent=False))
         elif len(self._said) > LONGEST_HEAD:
-            self.through.set_exception(lost("the proxy does not speak HTTP"))
+            self.through.set_exception(lost("the proxy does not speak HTTP", sent=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.through.done():
-            self.through.set_exception(lost("the proxy closed the connection"))
+            self.through.set_exception(lost("the proxy closed the connection", sent=False))
 
 
 class Http:
@@ -111,7 +111,7 @@ class Http:
                 lambda: Connection(self), self._host, self._port, ssl=self._tls
             )
         except (OSError, UnicodeError) as error:  # names that no lookup takes are UnicodeErrors
-            raise lost(f"cannot connect to {self._host}:{self._port}: {_reason(error)}") from error
+            raise lost(f"cannot connect to {self._host}:{self._port}: {_reason(error)}", sent=False) from error
         _keep_alive(connection)
         return connection
 
@@ -129,7 +129,7 @@ class Http:
             transport.abort()
             raise
         if secured is None:
-            raise lost("the connection was closed during the TLS handshake")
+            raise lost("the connection was closed during the TLS handshake", sent=False)
         connection.connection_made(secured)
         return connection
 

@@ -50,6 +50,7 @@ class SdkClient:
 
     def __init__(self, sdk: Any, *, describes: str, redact: Redactor, stream: bool = False) -> None:
         import anthropic  # noqa: PLC0415 (it is loaded: somebody has made `sdk`)
+        import httpx2  # noqa: PLC0415 (it has loaded that)
 
         self.describes = describes
         self._sdk = sdk
@@ -59,6 +60,7 @@ class SdkClient:
         self._status_error = anthropic.APIStatusError
         self._timeout_error = anthropic.APITimeoutError
         self._connection_error = anthropic.APIConnectionError
+        self._never_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
     async def complete(self, request: Request) -> Reply:
         try:
@@ -67,9 +69,11 @@ class SdkClient:
             raw = await self._create(**_arguments(request))
             status, headers, body = await _parts(raw.http_response)
         except self._timeout_error as error:
-            raise CallError("timeout", "no reply before the deadline", retryable=True) from error
+            raise CallError(
+                "timeout", "no reply before the deadline", retryable=True, sent=self._was_sent(error)
+            ) from error
         except self._connection_error as error:
-            raise lost(shortened(self._redact(_cause(error)))) from error
+            raise lost(shortened(self._redact(_cause(error))), sent=self._was_sent(error)) from error
         except self._status_error as error:
             raise await self._failure(error) from error
         if status != 200:
@@ -78,6 +82,9 @@ class SdkClient:
             return reply_of(body, headers)
         except NotAMessage as problem:
             raise bad_reply(problem, headers, body, redact=self._redact) from problem
+
+    def _was_sent(self, error: BaseException) -> bool:
+        return not isinstance(error.__cause__, self._never_sent)
 
     async def _failure(self, error: Any) -> CallError:
         if error.status_code == 200:  # an event of a stream that had begun; only the exception keeps what it said

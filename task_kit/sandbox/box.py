@@ -69,7 +69,7 @@ def shell_status(status: int) -> int:
 
 @contextmanager
 def scratch_folder(level: Level) -> Iterator[Path | None]:
-    """Where there is no private /tmp, a folder that goes with the box."""
+    """Where there is no private /tmp, a folder that goes with the box: its supervisor takes it away."""
     if level >= Level.NAMESPACES:
         yield None
         return
@@ -77,16 +77,8 @@ def scratch_folder(level: Level) -> Iterator[Path | None]:
     try:
         yield folder
     finally:
-        remove(folder)
-
-
-def remove(folder: Path) -> None:
-    fd = os.open(folder, copying.FOLDER)
-    try:
-        copying.empty(fd)
-    finally:
-        os.close(fd)
-    shutil.rmtree(folder)
+        if folder.exists():
+            copying.remove(str(folder))  # no supervisor got that far
 
 
 def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
@@ -114,7 +106,7 @@ def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
         "writable": writable,
         "scratch": str(scratch) if scratch else None,
         "uid": uid,
-        "search": uid is not None and level < Level.NAMESPACES and not all(map(open_to_others, needed)),
+        "search": uid is not None and (level > Level.PROCESS or not all(map(open_to_others, needed))),
         "limits": cast("plan.LimitValues", asdict(spec.limits)),
     }
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 FAILED = 70
+FIRST = 1  # the number of a box's first process, inside
 KILLED = kernel.SIGKILL  # as a status of wait()
 
 
@@ -62,6 +63,9 @@ class Box:
 
     def processes(self) -> dict[int, list[bytes]]:
         return tree.descendants(self.root)
+
+    def proportional(self, pids: list[int]) -> int | None:
+        return tree.proportional(pids)
 
     def folders(self) -> list[str]:
         """What is written lies here, seen from outside."""
@@ -140,17 +144,29 @@ class NamespaceBox(Box):
         self.status = ended if isinstance(ended, int) else KILLED  # the first process itself was killed
 
     def alone(self, seconds: float) -> bool:
-        """Its first process ends as soon as nobody else is left, and its end closes the pipe."""
-        return bool(select.select([self.fd], [], [], seconds)[0])
+        """Its first process ends as soon as nobody else is left, and its end closes the pipe. On a busy machine it may
+        not have come to that in time, so it is looked who is there before anybody is accused."""
+        return bool(select.select([self.fd], [], [], seconds)[0]) or not self.living()
+
+    def living(self) -> list[int]:
+        """Those besides the first process that still run."""
+        found = tree.snapshot(f"/proc/self/fd/{self.proc}")
+        return [pid for pid, fields in found.items() if pid != 1 and fields[tree.STATE] not in (b"Z", b"X")]
 
     def end(self) -> resource.struct_rusage:
         tree.send(self.root, kernel.SIGKILL)
         return os.wait4(self.root, 0)[2]
 
     def processes(self) -> dict[int, list[bytes]]:
+        """By the box's own /proc, and by its own numbers, where it has one."""
         found = tree.snapshot(f"/proc/self/fd/{self.proc}")
-        found.pop(1, None)
-        return found or tree.descendants(self.root)
+        if not found:
+            return super().processes()
+        del found[FIRST]
+        return found
+
+    def proportional(self, pids: list[int]) -> int | None:
+        return tree.proportional(pids, proc=f"/proc/self/fd/{self.proc}")
 
     def folders(self) -> list[str]:
         return [f"/proc/self/fd/{self.data}"]

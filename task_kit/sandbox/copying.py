@@ -100,12 +100,63 @@ def opened(name: str, folder: int, *, flags: int) -> int:
 
 
 def empty(folder: int) -> None:
-    """Removes what is in a folder, whatever its modes are and however deep: what lies deeper is moved up first."""
-    number = 0
+    """Removes what is in a folder, whatever its modes are and however deep: what lies too deep is moved up first."""
+    moved = 0
     while names := os.listdir(folder):
         for name in names:
-            if not unlinked(name, folder):
-                number = raise_children(name, folder, number=number)
+            moved = clear(name, folder, top=folder, depth=0, moved=moved)
+
+
+def clear(name: str, folder: int, *, top: int, depth: int, moved: int) -> int:
+    """How many were moved up so far, which gives each a name of its own."""
+    if unlinked(name, folder):
+        return moved
+    if depth == DEPTH:
+        os.chmod(name, 0o700, dir_fd=folder)  # a folder may be moved only by who may write into it
+        os.rename(name, f".{moved}-{os.getpid()}-moved-up", src_dir_fd=folder, dst_dir_fd=top)
+        return moved + 1
+    inner = opened(name, folder, flags=FOLDER)
+    try:
+        os.fchmod(inner, 0o700)
+        for child in os.listdir(inner):
+            moved = clear(child, inner, top=top, depth=depth + 1, moved=moved)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
+    return moved
+
+
+def prune(folder: int, *, depth: int = 0) -> bool:
+    """Removes what lies deeper than anybody looks. True when there was something."""
+    cut = False
+    for name in os.listdir(folder):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+            continue
+        inner = opened(name, folder, flags=FOLDER)
+        try:
+            cut = cut_below(inner, depth=depth) or cut
+        finally:
+            os.close(inner)
+        if depth == DEPTH:
+            os.rmdir(name, dir_fd=folder)
+    return cut
+
+
+def cut_below(folder: int, *, depth: int) -> bool:
+    if depth < DEPTH:
+        return prune(folder, depth=depth + 1)
+    empty(folder)
+    return True
+
+
+def remove(path: str) -> None:
+    folder = os.open(path, FOLDER)
+    try:
+        os.fchmod(folder, 0o700)
+        empty(folder)
+    finally:
+        os.close(folder)
+    os.rmdir(path)
 
 
 def unlinked(name: str, folder: int) -> bool:
@@ -114,26 +165,3 @@ def unlinked(name: str, folder: int) -> bool:
     except (IsADirectoryError, PermissionError):
         return False
     return True
-
-
-def raise_children(name: str, folder: int, *, number: int) -> int:
-    inner = opened(name, folder, flags=FOLDER)
-    try:
-        if os.fstat(inner).st_mode & 0o700 != 0o700:
-            os.fchmod(inner, 0o700)
-        for child in os.listdir(inner):
-            if not unlinked(child, inner):
-                number += 1
-                own_way(child, inner)
-                os.rename(child, f".{number}-{os.getpid()}-raised", src_dir_fd=inner, dst_dir_fd=folder)
-    finally:
-        os.close(inner)
-    os.rmdir(name, dir_fd=folder)
-    return number
-
-
-def own_way(name: str, folder: int) -> None:
-    """A folder may be moved only by who may write into it."""
-    found = os.lstat(name, dir_fd=folder)
-    if found.st_mode & 0o700 != 0o700:
-        os.chmod(name, 0o700, dir_fd=folder)

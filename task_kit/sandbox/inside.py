@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 
-from task_kit.sandbox import boxes, plan, supervisor
+from task_kit.sandbox import boxes, copying, plan, supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ def answer(box: Plan, body: boxes.Body, *, lifeline: int) -> Report:
         return supervisor.supervise(box, body, lifeline=lifeline)
     except (OSError, boxes.SetupError) as error:
         return {"error": str(error)}
+    finally:
+        if box["scratch"]:
+            copying.remove(box["scratch"])
 
 
 def become_program(box: Plan) -> boxes.Body:

@@ -84,6 +84,11 @@ class Launcher:
         self.control.close()
         self.process.wait()
 
+    def forget(self) -> None:
+        """For a fork of the owner: the process goes on and is not ours to wait for."""
+        self.control.close()
+        self.process.returncode = 0
+
 
 class Asked:
     """One box on its way. To leave it early ends the box."""
@@ -143,7 +148,12 @@ class Shared:
 
     def get(self) -> Launcher:
         with self.turn:
-            if self.launcher is None or self.owner != os.getpid() or not self.launcher.alive:
+            if self.launcher is not None and self.owner != os.getpid():
+                self.launcher.forget()
+                self.launcher = None
+            if self.launcher is not None and not self.launcher.alive:
+                self.close()
+            if self.launcher is None:
                 self.launcher, self.owner = Launcher(), os.getpid()
                 atexit.register(self.close)
             return self.launcher

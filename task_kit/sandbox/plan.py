@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         writable: str | None
         scratch: str | None  # a second writable folder, for temporary files, where there is no private /tmp
         uid: int | None  # who to become; None for an ordinary user, who stays
-        search: bool  # the way to some path is closed to others, and root's right to pass has to be kept
+        search: (
+            bool  # root's right to pass closed folders and to read is kept, as what is readable may be closed to others
+        )
         limits: LimitValues
 
     class Warmth(TypedDict):

@@ -113,16 +113,22 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
 
 
 def fetch(box: Box, plan: Plan) -> bool:
-    """Brings what was written on the box's own file system to where it was asked for. True: not all had room."""
-    if not box.bounded or plan["writable"] is None:
+    """Brings what was written to where it was asked for. True: not all of it had room."""
+    if plan["writable"] is None:
         return False
-    copy = copying.Copy(limit=plan["limits"]["disk_bytes"])
     target = os.open(plan["writable"], copying.FOLDER)
+    try:
+        return fetch_into(target, box, limit=plan["limits"]["disk_bytes"]) if box.bounded else copying.prune(target)
+    finally:
+        os.close(target)
+
+
+def fetch_into(target: int, box: Box, *, limit: int) -> bool:
+    copy = copying.Copy(limit=limit)
     source = os.open(view.WORK, copying.FOLDER, dir_fd=box.data)
     try:
         copying.empty(target)
         copy.folder(source, target, depth=0)
     finally:
         os.close(source)
-        os.close(target)
     return copy.full

@@ -79,12 +79,12 @@ def own_tasks() -> int:
     return total
 
 
-def proportional(pids: list[int]) -> int | None:
+def proportional(pids: list[int], *, proc: str = "/proc") -> int | None:
     """Resident memory with shared pages counted once; None where the kernel does not tell."""
     total = 0
     for pid in pids:
         try:
-            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            with open(f"{proc}/{pid}/smaps_rollup", "rb") as file:
                 total += sum(int(line.split()[1]) << 10 for line in file if line.startswith(b"Pss:"))
         except (FileNotFoundError, ProcessLookupError):
             continue

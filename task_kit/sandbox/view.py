@@ -20,6 +20,10 @@ STAGE, SHARED_MEMORY = PRIVATE_FOLDERS  # the first exists everywhere and is onl
 OLD = "/.old"
 DATA = "/.data"
 WORK, TEMPORARY, SHARED = "work", "tmp", "shm"
+OF_THE_WHOLE_MACHINE = (  # what /proc tells of more than processes, and only to who may read everything
+    *("kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "slabinfo", "sysrq-trigger", "timer_list"),
+    "vmallocinfo",
+)
 MOST_FILES = 1 << 16
 FILES_PER_BYTE = 1 << 12
 QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
@@ -144,6 +148,9 @@ def add_devices() -> None:
         kernel.mount("proc", "/proc", kind="proc", flags=QUIET | kernel.MS_NOEXEC | kernel.MS_RDONLY)
     except PermissionError:
         return  # where parts of the host's own /proc are covered the kernel allows no other; Python does without
+    for name in OF_THE_WHOLE_MACHINE:
+        if os.path.lexists(f"/proc/{name}"):
+            kernel.mount(OLD + "/dev/null", f"/proc/{name}", flags=kernel.MS_BIND)
 
 
 def add_accounts(uid: int) -> None:

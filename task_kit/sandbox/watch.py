@@ -66,7 +66,7 @@ class Watch:
     def too_much_memory(self, resident: int, pids: list[int]) -> bool:
         """Pages that several share count once, as soon as it matters."""
         if resident > self.limits["memory_bytes"] and len(pids) > 1:
-            counted_once = tree.proportional(pids)
+            counted_once = self.box.proportional(pids)
             resident = resident if counted_once is None else counted_once
         self.peak = max(self.peak, resident)
         return resident > self.limits["memory_bytes"]

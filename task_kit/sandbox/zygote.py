@@ -16,8 +16,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from task_kit.sandbox import interpreter
-from task_kit.sandbox.box import SPARE_S, hand_over, make_plan, outcome, remove
+from task_kit.sandbox import copying, interpreter
+from task_kit.sandbox.box import SPARE_S, hand_over, make_plan, outcome
 from task_kit.sandbox.detection import sure_of
 from task_kit.sandbox.launcher import Launcher
 from task_kit.sandbox.level import Level
@@ -151,8 +151,8 @@ class Child:
             self.closed = True
             self.asked.close()
             self.channel.close()
-            if self.scratch:
-                remove(self.scratch)
+            if self.scratch and self.scratch.exists():
+                copying.remove(str(self.scratch))  # no supervisor got that far
 
 
 def entry_file(entry: str) -> tuple[Path, str]:

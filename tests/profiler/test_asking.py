@@ -127,7 +127,7 @@ async def test_a_push_back_uses_up_no_try_and_holds_everyone() -> None:
     answer = await asker(client, gate=gate).ask(question())
 
     assert (answer.reply.completion, answer.attempts) == ("through", 6)
-    assert gate.waited_s["cool_down"] >= 0.2
+    assert gate.waited_s["retry_after"] >= 0.2
 
 
 async def test_no_more_calls_run_at_once_than_there_are_slots() -> None:

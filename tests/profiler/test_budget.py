@@ -239,3 +239,8 @@ def test_the_cap_holds_whatever_calls_cost_and_however_they_overlap(
 def test_only_an_error_status_proves_that_nothing_was_billed() -> None:
     assert not maybe_billed(CallError("overloaded", "", status=529))
     assert maybe_billed(SILENCE)
+
+
+def test_a_request_that_never_left_was_not_billed() -> None:
+    refused = CallError("connection", "connection refused", retryable=True, sent=False)
+    assert not maybe_billed(refused)

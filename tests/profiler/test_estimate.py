@@ -8,11 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from anyio.lowlevel import checkpoint
 
+from profiler.errors import CallError
 from profiler.estimate import Estimate, as_table, estimate, unsupported
+from profiler.identity import header_of
+from profiler.manifest import load_manifest
+from profiler.model import Reply, Request
+from profiler.options import Options
 from profiler.prices import RateCard, look_up
+from profiler.runner import run
 from profiler.settings import Experiment, RateLimits
+from tests.profiler.building import record
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "claude-haiku-4-5"
@@ -216,3 +225,83 @@ def test_a_dry_run_says_as_json_what_the_table_says(folder: Path) -> None:
     assert found["cost_usd"]["most"] > found["cost_usd"]["expected"] > 0.0001
     assert found["rate_card"]["source"].startswith("genai-prices ")
     assert len(found["warnings"]) == 2
+
+
+def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **others: Any) -> None:
+    """What a killed live run of `m.yaml` left: a journal with these answers, each for a cent, and an open ledger."""
+    [asked] = load_manifest(folder / "m.yaml", environ={}).experiments
+    header = header_of(asked, options=Options(**{"mode": "live", **others}), before=None)
+    run = folder / "runs" / "e"
+    run.mkdir(parents=True)
+    records = [
+        record(index, cost_usd=0.01, type=(types or {}).get(index, "answer"), completion="x") for index in answered
+    ]
+    lines = [msgspec.json.encode(header), *(msgspec.json.encode(each) for each in records)]
+    (run / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines) + b'{"torn')
+    (run / "ledger.json").write_text('{"outside": 20000000000, "open": true}')
+
+
+def reckoned(folder: Path, *words: str) -> dict[str, Any]:
+    done = dry_run(folder, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    [found] = json.loads(done.stdout)["dry_run"]
+    return dict(found)
+
+
+@pytest.fixture
+def four(folder: Path) -> Path:
+    experiment(folder, *({"user": f"question {index}"} for index in range(4)))
+    return folder
+
+
+def test_answers_that_a_killed_run_has_kept_are_not_reckoned_again(four: Path) -> None:
+    whole = reckoned(four)
+    begun(four, 2, 0)
+    before = {path: path.read_bytes() for path in four.rglob("*") if path.is_file()}
+    rest = reckoned(four)
+
+    assert (whole["dialogues"], whole["kept"], rest["dialogues"], rest["kept"]) == (4, 0, 2, 2)
+    assert rest["cost_usd"]["most"] == pytest.approx(whole["cost_usd"]["most"] / 2)
+    assert rest["billed_before_usd"] == pytest.approx(0.04)
+    assert "2 of 4 answers are kept and not asked again" in rest["warnings"]
+    assert {path: path.read_bytes() for path in four.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_billed_before_counts_against_the_cap(four: Path) -> None:
+    begun(four, 0)
+    [warning] = [each for each in reckoned(four, "--max-cost", "0.03")["warnings"] if "cap" in each]
+
+    assert "the expected cost is above the cap" in warning
+
+
+def test_failed_dialogues_are_reckoned_again_when_they_will_be_asked_again(four: Path) -> None:
+    begun(four, 0, 1, 2, types={1: "error"})
+
+    assert reckoned(four)["dialogues"] == 1
+    assert reckoned(four, "--retry-failed")["dialogues"] == 2
+    assert reckoned(four, "--fresh")["dialogues"] == 4
+
+
+@pytest.mark.parametrize("other", [{"mode": "mock"}, {"limit": 3}])
+def test_answers_of_another_run_are_not_taken_for_this_one(four: Path, other: dict[str, Any]) -> None:
+    begun(four, 0, 1, **other)
+    found = reckoned(four)
+
+    assert (found["dialogues"], found["kept"]) == (4, 0)
+    assert "its folder holds another run" in " ".join(found["warnings"])
+
+
+async def test_a_complete_run_leaves_nothing_to_reckon(four: Path) -> None:
+    [asked] = load_manifest(four / "m.yaml", environ={}).experiments
+    await run(asked, options=Options(output_dir=four / "runs", mode="live", fsync="off"), client=HalfRefusing())
+
+    assert reckoned(four)["dialogues"] == 0
+    assert reckoned(four, "--retry-failed")["dialogues"] == 2
+
+
+class HalfRefusing:
+    async def complete(self, request: Request) -> Reply:
+        await checkpoint()
+        if request.index % 2:
+            raise CallError("invalid_request", "no", status=400)
+        return Reply(completion="yes", stop_reason="end_turn", model=MODEL, usage={"input_tokens": 9})

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from profiler import pace as pace_module
 from profiler.limits import Slots
-from profiler.pace import Pace
+from profiler.pace import SLOW_STEP_S, Pace
 
 
 def saturate(slots: Slots) -> None:
@@ -85,3 +88,49 @@ def test_the_history_says_what_was_cut_and_why() -> None:
     pace.pushed_back("overloaded", called=time.monotonic())
 
     assert [(change.limit, change.reason) for change in pace.changes] == [(64, "start"), (32, "overloaded")]
+
+
+class Clock:
+    """Stands where the module `time` stands in `pace`."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def grown(pace: Pace, slots: Slots, *, calls: int) -> int:
+    for _ in range(calls):
+        saturate(slots)
+        pace.succeeded()
+    return slots.limit
+
+
+def test_after_it_was_told_to_ramp_slowly_it_grows_by_the_clock_and_not_by_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pace_module, "time", clock)
+    slots = Slots(100)
+    pace = Pace(slots, first=100)
+
+    pace.pushed_back("ramp_limit", called=clock.now, slowly=True)
+    limits = [grown(pace, slots, calls=1000)]
+    for _ in range(3):
+        clock.now += SLOW_STEP_S
+        limits.append(grown(pace, slots, calls=1000))
+
+    assert limits == [50, 55, 60, 66]
+
+
+def test_a_later_push_back_does_not_make_it_forget_to_ramp_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pace_module, "time", clock)
+    slots = Slots(100)
+    pace = Pace(slots, first=100)
+
+    pace.pushed_back("ramp_limit", called=clock.now, slowly=True)
+    clock.now += 60
+    pace.pushed_back("overloaded", called=clock.now)
+
+    assert grown(pace, slots, calls=1000) == 25

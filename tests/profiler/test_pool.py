@@ -9,6 +9,7 @@ import pytest
 
 from profiler import pool as pool_module
 from profiler import retry as retry_module
+from profiler import seats
 from profiler.errors import CallError, Interrupted, ProfilerError, ProviderFailed
 from profiler.model import Record, Reply, Request
 from profiler.plan import Planner
@@ -147,7 +148,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(pool_module, "time", clock)
+    for module in (pool_module, seats):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -492,7 +494,7 @@ async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(clo
         tasks.start_soon(bench.run, 2)
         await anyio.wait_all_tasks_blocked()
         clock.now += 11.0
-        bench.pool._look_sooner.set()
+        bench.pool._seats.look_sooner()
         release[0].set()
         for _ in range(10):  # turns in which the cancellation would be delivered
             await anyio.lowlevel.checkpoint()

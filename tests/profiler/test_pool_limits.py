@@ -10,7 +10,9 @@ import pytest
 from profiler.errors import CallError, ProviderFailed
 from profiler.gate import Gate
 from profiler.model import Limit, RateHeaders, Reply, Request
-from profiler.pool import HOPELESS_AFTER
+from profiler.refusals import HOPELESS_AFTER
+from profiler.settings import RateLimits
+from tests.profiler.building import dialogue
 from tests.profiler.test_pool import Bench, at_once, reply
 
 
@@ -30,7 +32,9 @@ async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
 
     assert len(bench.client.calls) == 300
     assert bench.client.most == 40
-    assert [change.limit for change in bench.pool._pace.changes] == [8, 40]  # type: ignore[union-attr]
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert [change["limit"] for change in bound_by["concurrency"]] == [8, 40]
     bench.assert_nothing_leaked()
 
 
@@ -95,7 +99,8 @@ async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> Non
         (32, "all slots in use"),
         (16, "overloaded"),
     ]
-    assert list(bound_by["waited_s"]) == ["cool_down"]
+    assert list(bound_by["waited_s"]) == ["retry_after"]
+    assert bound_by["push_backs"] == {"overloaded": 1}
     bench.assert_nothing_leaked()
 
 
@@ -164,3 +169,100 @@ async def test_without_a_gate_nothing_is_paced() -> None:
 
     assert bench.pool.bound_by() is None
     assert bench.pool.slots.limit == 40
+
+
+async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 100 and not hit:
+            hit.append(request)
+            raise CallError("rate_limited", "too fast", status=429, retryable=True, retry_after_s=0.01, ramp=True)
+        return reply()
+
+    bench = Bench(answer, concurrency=32, gate=Gate())
+    await bench.run(2000)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert bound_by["concurrency"][-1]["reason"] == "ramp_limit"
+    assert bench.pool.slots.limit == 16
+
+
+async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        if request.index == 2 and not hit:
+            hit.append(request)
+            raise refused(retry_after_s=1e9)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, deadline_s=0.3, gate=Gate())
+    began = time.monotonic()
+    records = await bench.run(6)
+
+    assert [record.type for record in records] == ["answer", "answer", "error", "answer", "answer", "answer"]
+    assert 0.3 <= time.monotonic() - began < 5
+
+
+async def test_a_provider_that_only_asks_for_absurd_pauses_ends_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        raise refused(retry_after_s=1e9)
+
+    bench = Bench(answer, concurrency=64, deadline_s=60, gate=Gate())
+    with pytest.raises(ProviderFailed, match="the provider takes nothing"):
+        await bench.run(1000)
+
+    assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
+    bench.assert_nothing_leaked()
+
+
+async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_refused_with() -> None:
+    async def answer(request: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 0:
+            raise refused(retry_after_s=0.5)
+        await anyio.sleep(0.02)
+        raise refused(retry_after_s=60)
+
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    records = await bench.run(2)
+
+    assert [(record.index, record.error.type) for record in records if record.error] == [
+        (1, "rate_limited"),
+        (0, "rate_limited"),
+    ]
+    assert len(bench.client.calls) == 2
+
+
+async def test_a_turn_whose_deadline_comes_in_line_ends_its_dialogue_as_late() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.dialogue.turns is None:
+            await anyio.sleep(0.02)
+            raise refused(retry_after_s=60)
+        await anyio.sleep(0.05)
+        return reply()
+
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
+
+    assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
+
+
+async def test_the_summary_says_what_bound_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        await anyio.sleep(0.001)
+        return reply()
+
+    bench = Bench(answer, concurrency=4, gate=Gate(RateLimits(requests_per_minute=1200)))
+    bench.pool.traffic._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
+    await bench.run(10)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert bound_by["most"].startswith("requests ")
+    assert bound_by["most"].endswith(" %")
+    assert bound_by["limits"] == [{"at_s": 0.0, "limit": "requests", "per_minute": 1200, "told_by": "manifest"}]

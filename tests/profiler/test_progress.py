@@ -95,17 +95,19 @@ def test_an_empty_run_is_done() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "replies"),
-        ({"in_flight": 32}, "replies (all slots in use)"),
-        ({"done": 1998, "in_flight": 2}, "the last 2"),
-        ({"done": 1998, "in_flight": 1}, "replies"),
-        ({"backing_off": 7, "in_flight": 32}, "7 retries to come due"),
-        ({"held_up_by": "requests a minute", "backing_off": 7}, "requests a minute"),
-        ({"stopping": True, "held_up_by": "x"}, "4 calls in flight to end"),
+        ({}, "waiting for replies"),
+        ({"in_flight": 32}, "waiting for replies (all slots in use)"),
+        ({"done": 1998, "in_flight": 2}, "waiting for 2 stragglers"),
+        ({"done": 1999, "in_flight": 1}, "waiting for 1 straggler"),
+        ({"done": 1998, "in_flight": 1}, "waiting for replies"),
+        ({"backing_off": 7, "in_flight": 32}, "waiting for 7 retries to come due"),
+        ({"held_up_by": "output tokens 92 %", "backing_off": 7}, "bound by output tokens 92 %"),
+        ({"stopping": True, "held_up_by": "x"}, "waiting for 4 calls in flight to end"),
     ],
 )
 def test_it_says_what_it_waits_for(fields: dict[str, Any], words: str) -> None:
-    assert snapshot(**fields).waits_for == words
+    assert snapshot(**fields).bound_by == words
+    assert as_line(snapshot(**fields)).endswith(f" | {words}")
 
 
 @pytest.mark.parametrize(

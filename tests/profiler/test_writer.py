@@ -224,12 +224,60 @@ async def test_a_full_disk_under_the_journal_ends_the_run_with_whole_lines(desk:
     assert desk.content("responses") == b""
 
 
-async def test_a_full_disk_under_the_requests_keeps_their_answers_out_of_the_journal(desk: Desk) -> None:
-    with pytest.raises(ExceptionGroup) as caught, files_end_at(len(line_of(request_line(0))) + 5):
+async def test_a_full_disk_under_the_requests_loses_no_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = StorageError(desk.folder / "requests", OSError(errno.ENOSPC, "no room"))
+
+    def refuse(block: bytes) -> None:
+        raise full
+
+    monkeypatch.setattr(desk.requests, "write", refuse)
+    with pytest.raises(ExceptionGroup) as caught:
         await serve(desk, record(0), record(1))
-    assert "requests" in str(the_storage_error(caught))
-    assert desk.content("requests") == line_of(request_line(0))
-    assert desk.content("journal") == b""
+    assert the_storage_error(caught) is full
+    assert desk.content("journal") == text_of(record(0), record(1))
+    assert desk.content("responses") == b""
+    assert desk.writer.done == 0
+
+
+async def serve_and_be_late(desk: Desk, *, late: Record) -> None:
+    """One question with its answer, and an answer that comes in when all is being ended."""
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            desk.writer.put(late)
+
+    async with desk.writer.running(), anyio.create_task_group() as workers:
+        workers.start_soon(work)
+        desk.writer.put_request(request_line(0))
+        desk.writer.put(record(0))
+
+
+async def test_answers_that_come_while_the_run_ends_over_a_request_are_kept_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(block: bytes) -> None:
+        desk.writer.put(record(1))  # it came in while the disk was busy refusing
+        raise StorageError(desk.folder / "requests", OSError(errno.ENOSPC, "no room"))
+
+    monkeypatch.setattr(desk.requests, "write", refuse)
+    with pytest.raises(ExceptionGroup):
+        await serve_and_be_late(desk, late=record(2))
+    assert desk.content("journal") == text_of(record(0), record(1), record(2))
+
+
+async def test_a_journal_that_failed_is_not_written_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks: list[bytes] = []
+
+    def refuse(block: bytes) -> None:
+        blocks.append(block)
+        raise StorageError(desk.folder / "journal", OSError(errno.EIO, "broken"))
+
+    monkeypatch.setattr(desk.journal, "write", refuse)
+    with pytest.raises(ExceptionGroup):
+        await serve_and_be_late(desk, late=record(1))
+    assert blocks == [text_of(record(0))]
 
 
 @pytest.mark.parametrize("room", [0, 100, 400])

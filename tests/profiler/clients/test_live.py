@@ -259,7 +259,13 @@ async def test_an_address_that_nobody_serves_is_a_failure_that_may_pass(lane: La
         with pytest.raises(CallError) as caught:
             await client.complete(request)
 
-    assert (caught.value.kind, caught.value.retryable) == ("connection", True)
+    assert (caught.value.kind, caught.value.retryable, caught.value.sent) == ("connection", True, False)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_request_that_was_read_may_have_been_paid_for(lane: Lane) -> None:
+    async with serving(lambda _: Say(b"", "reset")) as server:
+        assert (await failed(lane, server)).sent
 
 
 @pytest.mark.parametrize("lane", LANES)

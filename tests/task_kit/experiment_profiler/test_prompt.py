@@ -6,11 +6,15 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
 import yaml
 
+from grader import checks, strict, submission
+from grader.artifacts import COVERAGE
+from grader.boxes import PACKAGES
+from grader.reasons import NOT_REACHED, REASONS
 from reference_submission.experiment_profiler.config import FIELDS, ExperimentConfig
 from reference_submission.experiment_profiler.storage import Artifacts
+from task_kit.sandbox import Limits
 from task_kit.task import TASKS
 from tests.task_kit.staging import SAMPLE
 from tools.metrics import METRICS, TYPES
@@ -66,15 +70,12 @@ def test_it_says_where_the_gaps_are() -> None:
 
 
 def test_it_lists_the_reason_codes_of_the_grader_and_no_others() -> None:
-    reasons = pytest.importorskip("grader.reasons")
-
-    told = first_column("How it is checked") - {"code"} | {"not_reached"}
-    assert told == set(reasons.REASONS)
-    assert "`not_reached`" in PROMPT
+    assert first_column("How it is checked") == set(REASONS) - {NOT_REACHED}
+    assert f"`{NOT_REACHED}`" in section("How it is checked")
 
 
 def test_it_tells_the_limits_of_a_process() -> None:
-    limits = pytest.importorskip("task_kit.sandbox.spec").Limits()
+    limits = Limits()
 
     told = section("Where it runs")
     for said in (
@@ -87,18 +88,31 @@ def test_it_tells_the_limits_of_a_process() -> None:
 
 
 def test_it_tells_the_limits_of_a_file() -> None:
-    strict = pytest.importorskip("grader.strict")
+    (told,) = (line for line in PROMPT.splitlines() if line.startswith("| `bad_artifact`"))
 
-    assert (
-        f"larger than {strict.FILE_LIMIT >> 20} MiB, {strict.LINES_LIMIT:,} lines, {strict.TEXT_LIMIT >> 10} KiB a line, "
-        f"or nested deeper than {strict.DEPTH_LIMIT}"
-    ) in PROMPT
+    for said in (
+        f"larger than {strict.FILE_LIMIT >> 20} MiB, {strict.LINES_LIMIT:,} lines, {strict.TEXT_LIMIT >> 10} KiB a line",
+        f"nested deeper than {strict.DEPTH_LIMIT}",
+        f"more than {strict.DIGITS_LIMIT} digits",
+    ):
+        assert said in told
 
 
 def test_it_tells_the_limits_of_a_folder() -> None:
-    submission = pytest.importorskip("grader.submission")
-
     assert (
         f"more than {submission.FILES_LIMIT:,} files, {submission.BYTES_LIMIT >> 20} MiB or "
         f"{submission.DEPTH_LIMIT} folders deep"
     ) in PROMPT
+
+
+def test_it_tells_the_tolerance_and_the_coverage() -> None:
+    (tolerance,) = re.findall(r"differs by more than (\S+) from the true one", PROMPT)
+    (coverage,) = re.findall(r"holds less than (\S+) of its facts", PROMPT)
+
+    assert (float(tolerance), float(coverage)) == (checks.TOLERANCE, COVERAGE)
+
+
+def test_it_lists_the_packages_that_are_there() -> None:
+    (sentence,) = re.findall(r"Python is 3\.11 or newer.*?\. `tools`", PROMPT, re.DOTALL)
+
+    assert set(CODE.findall(sentence)) - {"tools"} == set(PACKAGES)

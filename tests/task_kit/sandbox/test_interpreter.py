@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from task_kit import sandbox
+from task_kit.sandbox import Level, SandboxError, interpreter
+
+from .running import run
+
+OURS = ("profiler", "task_kit", "grader", "tests", "pytest", "numpy", "pip")
+IMPORTS = """
+import importlib.util, sys
+print([name for name in sys.argv[1:] or {names} if importlib.util.find_spec(name)])
+"""
+
+
+def test_only_what_is_allowed_can_be_imported(level: Level) -> None:
+    folders = sandbox.packages(["PyYAML", "orjson", "anyio"])
+    names = [*OURS, "yaml", "_yaml", "orjson", "anyio", "idna"]
+    env = {"PYTHONPATH": ":".join(map(str, folders))}
+
+    outcome = run(IMPORTS.format(names=names), level=level, readable=folders, env=env)
+
+    assert outcome.stdout == b"['yaml', '_yaml', 'orjson', 'anyio', 'idna']\n"
+
+
+def test_what_is_allowed_works(level: Level) -> None:
+    folders = sandbox.packages(["pyyaml", "orjson"])
+    code = "import yaml, orjson; print(orjson.dumps(yaml.load('a: [1, 2]', yaml.CSafeLoader)))"
+
+    outcome = run(code, level=level, readable=folders, env={"PYTHONPATH": str(folders[0])})
+
+    assert (outcome.stdout, outcome.stderr) == (b"""b'{"a":[1,2]}'\n""", b"")
+
+
+def test_nothing_else_can_be_imported_without_packages(level: Level) -> None:
+    assert run(IMPORTS.format(names=[*OURS, "yaml"]), level=level).stdout == b"[]\n"
+
+
+def test_the_standard_library_is_whole(level: Level) -> None:
+    code = (
+        "import ssl, sqlite3, ctypes, asyncio, multiprocessing, zoneinfo, lzma; asyncio.run(asyncio.sleep(0)); exit()"
+    )
+
+    outcome = run(code, level=level)
+
+    assert (outcome.exit_code, outcome.stderr) == (0, b"")
+
+
+def test_what_is_installed_elsewhere_cannot_be_read(tmp_path: Path) -> None:
+    project = Path(interpreter.__file__)
+
+    outcome = run(f"print(open({str(project)!r}).read())", level=Level.KERNEL)
+
+    assert b"PermissionError" in outcome.stderr
+
+
+def test_a_name_that_nothing_was_installed_under() -> None:
+    with pytest.raises(SandboxError, match="packages: not installed here: no-such-thing"):
+        sandbox.packages(["pyyaml", "No_Such.Thing"])
+
+
+def test_the_same_packages_are_the_same_folder() -> None:
+    assert sandbox.packages(["orjson", "PyYAML"]) == sandbox.packages(["pyyaml", "orjson"])
+
+
+def test_links_of_others_open_nothing(tmp_path: Path) -> None:
+    """A submission may be full of links: they lead nowhere, as what they lead to was not asked for."""
+    (tmp_path / "yaml").symlink_to("/etc")
+
+    assert interpreter.with_targets([tmp_path]) == [tmp_path]
+
+
+def test_a_cache_that_others_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "task-kit-sandbox").mkdir()
+    (tmp_path / "task-kit-sandbox").chmod(0o777)
+    interpreter.cache_folder.cache_clear()
+    try:
+        with pytest.raises(SandboxError, match="a folder that only you can write to"):
+            interpreter.cache_folder()
+    finally:
+        interpreter.cache_folder.cache_clear()
+
+
+def test_a_folder_that_several_distributions_share_is_entered(tmp_path: Path) -> None:
+    (tmp_path / "shared" / "mine").mkdir(parents=True)
+    (tmp_path / "shared" / "mine" / "__init__.py").touch()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "__init__.py").touch()
+
+    assert interpreter.own_name(("shared", "mine", "a.py"), tmp_path) == "shared/mine"
+    assert interpreter.own_name(("whole", "inner", "a.py"), tmp_path) == "whole"
+    assert interpreter.own_name(("..", "bin", "tool"), tmp_path) is None
+    assert interpreter.own_name(("editable.pth",), tmp_path) is None
+
+
+def test_to_import_the_package_costs_no_module_of_a_supervisor_much() -> None:
+    """A supervisor of boxes starts often: what takes long to import stays away from it."""
+    code = "import sys, task_kit.sandbox.inside as _; print(sorted({'dataclasses', 'json', 'pathlib', 'typing'} & set(sys.modules)))"
+
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from task_kit.sandbox import Level, Limits
+
+from .running import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORKS = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+SPAWNS = """
+import subprocess, sys, time
+for _ in range(40):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+time.sleep(60)
+"""
+THREADS = """
+import threading, time
+for _ in range(200):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+"""
+SPREAD_MEMORY = """
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        held = bytearray(os.urandom(1 << 20)) * 40
+        time.sleep(60)
+time.sleep(60)
+"""
+MANY_FILES = """
+import itertools
+for number in itertools.count():
+    open(f"file-{number}", "wb").write(b"x" * (1 << 20))
+"""
+FLOOD = "while True: print('x' * 1000)"
+FLOOD_OF_A_CHILD = "import os\nif os.fork() == 0:\n    while True: os.write(2, b'x' * 1000)\nos.wait()"
+
+
+def test_what_never_ends_is_ended(level: Level) -> None:
+    outcome = run("import time; time.sleep(60)", level=level, limits=Limits(wall_s=0.3))
+
+    assert outcome.reason == "timeout"
+    assert 0.3 <= outcome.wall_s < 5
+
+
+def test_what_ignores_every_signal_is_ended(level: Level) -> None:
+    code = """
+import signal
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+while True: signal.pause()
+"""
+    assert run(code, level=level, limits=Limits(wall_s=0.3)).reason == "timeout"
+
+
+def test_computing_for_ever_is_ended(level: Level) -> None:
+    outcome = run("while True: pass", level=level, limits=Limits(wall_s=30, cpu_s=0.3))
+
+    assert outcome.reason == "cpu"
+    assert outcome.cpu_s < 5
+
+
+def test_computing_in_turns_counts_together(level: Level) -> None:
+    """Each process stays below the limit, and their sum does not."""
+    code = """
+import os, time
+while True:
+    if os.fork() == 0:
+        end = time.process_time() + 0.1
+        while time.process_time() < end: pass
+        os._exit(0)
+    os.wait()
+"""
+    assert run(code, level=level, limits=Limits(wall_s=30, cpu_s=0.4)).reason == "cpu"
+
+
+def test_memory_that_is_asked_for_at_once(level: Level) -> None:
+    outcome = run("held = bytearray(4 << 30)", level=level, limits=Limits(memory_bytes=64 << 20))
+
+    assert outcome.reason == "memory"
+    assert outcome.peak_bytes < 64 << 20
+
+
+def test_memory_that_several_hold_together(level: Level) -> None:
+    outcome = run(SPREAD_MEMORY, level=level, limits=Limits(wall_s=30, memory_bytes=128 << 20))
+
+    assert outcome.reason == "memory"
+
+
+def test_pages_that_several_share_count_once(level: Level) -> None:
+    code = """
+import os, time
+held = bytearray(os.urandom(1 << 20)) * 60
+children = []
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.5)
+        os._exit(0)
+    children.append(child)
+for child in children: os.waitpid(child, 0)
+"""
+    outcome = run(code, level=level, limits=Limits(wall_s=30, memory_bytes=160 << 20))
+
+    assert (outcome.reason, outcome.exit_code) == (None, 0)
+
+
+def test_threads_of_an_honest_program_have_room(level: Level) -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import time
+with ThreadPoolExecutor(32) as pool:
+    list(pool.map(lambda n: (time.sleep(0.01), bytearray(1 << 16)), range(64)))
+"""
+    outcome = run(code, level=level, limits=Limits(wall_s=20))
+
+    assert (outcome.reason, outcome.exit_code, outcome.stderr) == (None, 0, b"")
+
+
+def test_a_fork_bomb_is_ended(level: Level, token: str) -> None:
+    code = f"import os, sys; os.execv(sys.executable, [sys.executable, '-c', {FORKS!r}, {token!r}])"
+
+    outcome = run(code, level=level, limits=Limits(wall_s=20, processes=16))
+
+    assert outcome.reason == "processes"
+
+
+def test_too_many_programs_are_ended(level: Level) -> None:
+    assert run(SPAWNS, level=level, limits=Limits(wall_s=20, processes=16)).reason == "processes"
+
+
+def test_too_many_threads_are_ended(level: Level) -> None:
+    assert run(THREADS, level=level, limits=Limits(wall_s=20, processes=16)).reason == "processes"
+
+
+def test_a_file_beyond_its_size(level: Level, out: Path) -> None:
+    code = "open('large', 'wb').write(b'x' * (3 << 20))"
+
+    outcome = run(code, level=level, writable=out, limits=Limits(file_bytes=1 << 20))
+
+    assert outcome.reason == "file_size"
+    assert (out / "large").stat().st_size <= 1 << 20
+
+
+def test_a_sparse_file_beyond_its_size(level: Level, out: Path) -> None:
+    code = "open('large', 'wb').truncate(1 << 40)"
+
+    outcome = run(code, level=level, writable=out, limits=Limits(file_bytes=1 << 20))
+
+    assert outcome.exit_code == 1
+    assert (out / "large").stat().st_size <= 1 << 20
+
+
+def test_a_full_disk(level: Level, out: Path) -> None:
+    limits = Limits(wall_s=20, file_bytes=2 << 20, disk_bytes=8 << 20)
+
+    outcome = run(MANY_FILES, level=level, writable=out, limits=limits)
+
+    assert outcome.reason == "disk"
+    if level >= Level.NAMESPACES:
+        assert sum(path.stat().st_size for path in out.iterdir()) <= limits.disk_bytes
+
+
+def test_a_disk_full_of_empty_files(level: Level, out: Path) -> None:
+    code = "import itertools\nfor number in itertools.count(): open(str(number), 'w').close()"
+
+    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=20, disk_bytes=1 << 20))
+
+    assert outcome.reason == "disk"
+
+
+@pytest.mark.parametrize("code", [FLOOD, FLOOD_OF_A_CHILD], ids=["its own", "a child's"])
+def test_a_flood_is_ended_and_cut(level: Level, code: str) -> None:
+    outcome = run(code, level=level, limits=Limits(wall_s=20, output_bytes=10_000))
+
+    assert outcome.reason == "output"
+    assert len(outcome.stdout) + len(outcome.stderr) == 10_000
+
+
+def test_a_burst_before_the_end_is_cut_as_well(level: Level) -> None:
+    outcome = run("print('x' * 20_000)", level=level, limits=Limits(output_bytes=10_000))
+
+    assert outcome.reason == "output"
+    assert outcome.stdout == b"x" * 10_000
+
+
+def test_files_that_may_be_open(level: Level) -> None:
+    outcome = run("held = [open('/dev/null') for _ in range(100)]", level=level, limits=Limits(open_files=32))
+
+    assert b"Too many open files" in outcome.stderr
+
+
+def test_no_limit_is_nothing() -> None:
+    with pytest.raises(ValueError, match="wall_s above 0, found 0"):
+        Limits(wall_s=0)
