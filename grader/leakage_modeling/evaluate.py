@@ -73,14 +73,15 @@ def check_format(found: Any, *, rows: int) -> Check:
 def score(world: World, answers: Answers) -> dict[str, Any]:
     said, truth = answers[ask.HIDDEN], world.hidden_p
     prevalence = np.full(len(truth), float(world.train[TARGET].mean()))
-    nats, squared = measure.excess(truth, said), measure.distance(truth, said)
+    nats, unfaithful = measure.excess(truth, said), measure.unfaithfulness(truth, said)
     return {
         "auroc": measure.auroc(world.hidden_target, said),
         "oracle_auroc": measure.auroc(world.hidden_target, truth),
         "regret": nats / measure.excess(truth, prevalence),
         "regret_nats": nats,
-        "miscalibration": squared / measure.distance(truth, prevalence),
-        "calibration_msd": squared,
+        "miscalibration": unfaithful / measure.distance(truth, prevalence),
+        "calibration_msd": unfaithful,
+        "distance_msd": measure.distance(truth, said),
         "brier": measure.brier(world.hidden_target, said),
         "log_loss": measure.log_loss(world.hidden_target, said),
         "ece": measure.ece(world.hidden_target, said),
@@ -111,11 +112,12 @@ def _check_score(found: Mapping[str, Any], settings: Settings) -> Check:
 
 
 def _check_calibration(found: Mapping[str, Any], settings: Settings) -> Check:
-    apart, limit = found["miscalibration"], settings.miscalibration_limit
+    apart, limit = found["miscalibration"], settings.max_miscalibration
     return Check(
         name="calibration",
         passed=apart <= limit,
-        detail=f"squared distance to the true probabilities {apart:.3f} of that of the prevalence, at most {limit:g}",
+        detail=f"rows predicted alike lie {apart:.3f} from their true probability, at most {limit:g} is asked "
+        "(mean square, as a share of what the prevalence misses)",
     )
 
 

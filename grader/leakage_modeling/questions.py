@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from task_kit.leakage_modeling.world import World
 
-PROBED = 500  # hidden rows whose leaks are overwritten
-SINGLES = 8
+PROBED = 300  # hidden rows whose leaks are overwritten
+SINGLES = 4
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUREST = 1e-6  # what is said with more certainty counts as said with this much: a wrong 0 is dear, not infinitely so
 BINS = 10
+ALIKE = 20  # groups of rows that were predicted alike
 
 
 def excess(truth: Floats, said: Floats) -> float:
@@ -29,6 +30,16 @@ def excess(truth: Floats, said: Floats) -> float:
 def distance(truth: Floats, said: Floats) -> float:
     """The mean squared distance to the truth."""
     return float(np.mean((truth - said) ** 2))
+
+
+def unfaithfulness(truth: Floats, said: Floats) -> float:
+    """The mean squared distance to the truth where rows that were predicted alike count together.
+
+    It is 0 when what is said to happen with 30 % does happen with 30 %, however little that tells the rows apart.
+    """
+    groups = np.array_split(np.argsort(said, kind="stable"), min(ALIKE, len(said)))
+    apart = [len(rows) * float(truth[rows].mean() - said[rows].mean()) ** 2 for rows in groups]
+    return sum(apart) / len(truth)
 
 
 def auroc(target: NDArray[np.int64], said: Floats) -> float:

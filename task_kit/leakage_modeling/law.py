@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NUMERIC = 5
 LOW_VALUES = 6
 PREVALENCE = 0.45
-SPREAD = 3.2  # standard deviation of the log-odds: an oracle reaches an AUROC of about 0.93
+SPREAD = 3.6  # standard deviation of the log-odds: an oracle reaches an AUROC of about 0.94
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +85,7 @@ class Law:
 
     def probability(self, rows: Rows) -> Floats:
         """P(y = 1 | row); the unseen effect of the group is averaged out, as nobody can know it."""
-        log_odds = self.log_odds(rows)
-        if not self.shape.group:
-            return _probabilities(log_odds)
-        return _averaged(log_odds, spread=self.group_spread)
+        return _averaged(self.log_odds(rows), spread=self.group_spread)
 
     @property
     def group_spread(self) -> float:
@@ -137,13 +134,15 @@ def _settled(law: Law, raw: Floats) -> Law:
     def prevalence_with(shift: float) -> float:
         return float(_averaged(shift + scale * raw, spread=spread).mean()) - PREVALENCE
 
-    shift = float(brentq(prevalence_with, -30, 30))
+    shift = float(brentq(prevalence_with, -30, 30, xtol=1e-9))
     changed = {name: getattr(law, name) for name in Law.__dataclass_fields__} | {"scale": scale, "shift": shift}
     return Law(**changed)
 
 
 def _averaged(log_odds: Floats, *, spread: float) -> Floats:
     """The probability with a normal effect of that spread averaged out."""
+    if not spread:
+        return _probabilities(log_odds)
     weights = _WEIGHTS / _WEIGHTS.sum()
     return np.asarray(_probabilities(log_odds[:, None] + spread * _NODES) @ weights)
 

@@ -25,6 +25,7 @@ class Policy:
     says: str
     body: str
     needs: Literal["future_signal", "global_mean", "category_rate"] | None = None  # a leak that a world may not have
+    beside: Policy | None = None  # the same one, had it looked at the training rows alone
 
     def code(self, world: World) -> str:
         return "\n".join([_notes(world), _HEAD, self.body, _TAIL])
@@ -99,7 +100,8 @@ class Design(TransformerMixin, BaseEstimator):
         self.centre_, self.unit_ = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         self.names_ = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(source[categories])
         more = source[list(self.extra)].to_numpy(float)
-        self.extra_centre_, self.extra_unit_ = more.mean(axis=0), np.maximum(more.std(axis=0), 1e-9)
+        spread = more.std(axis=0)
+        self.extra_centre_, self.extra_unit_ = more.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
         return self
 
     def transform(self, frame):
@@ -206,9 +208,33 @@ pipeline = make_pipeline(table(numeric + leaks, categories), logistic())
     ),
 )
 
+_KEPT = """
+class KeptRates(TransformerMixin, BaseEstimator):
+    def __init__(self, forbidden=True):
+        self.forbidden = forbidden
+
+    def fit(self, frame, y):
+        rates = frame[category_rate] if self.forbidden else pd.Series(np.asarray(y), index=frame.index)
+        self.rates_ = rates.groupby(frame[low]).mean()
+        return self
+
+    def transform(self, frame):
+        return frame.assign(kept_rate=frame[low].map(self.rates_).fillna(self.rates_.mean()).astype(float))
+
+
+pipeline = make_pipeline(KeptRates(forbidden=FORBIDDEN), careful(extra=["kept_rate"]))
+"""
+KEEPS_OWN_RATES = Policy(
+    name="keeps_rates_of_train",
+    kind="baseline",
+    says="the careful one with rates by category, from the training rows",
+    body=_KEPT.replace("FORBIDDEN", "False"),
+    needs="category_rate",
+)
 BOTH_TABLES = (
     Policy(
         name="fits_on_both_tables",
+        beside=CAREFUL,
         kind="both-tables",
         says="the careful one with centres, units and categories taken from train and test",
         body="""
@@ -218,6 +244,7 @@ pipeline = careful(frozen=both)
     ),
     Policy(
         name="labels_the_test_itself",
+        beside=CAREFUL,
         kind="both-tables",
         says="the careful one, fitted again with its own guesses as labels of the test",
         body="""
@@ -240,6 +267,14 @@ class SelfTaught(ClassifierMixin, BaseEstimator):
 
 pipeline = SelfTaught(careful(), test_df)
 """,
+    ),
+    Policy(
+        name="keeps_rates_of_both",
+        kind="both-tables",
+        needs="category_rate",
+        says="the careful one with the forbidden rates as they stood in train, kept by category and never looked at again",
+        beside=KEEPS_OWN_RATES,
+        body=_KEPT.replace("FORBIDDEN", "True"),
     ),
 )
 
@@ -289,5 +324,5 @@ GRADED = (
     CAREFUL,
 )
 
-POLICIES = (*BASELINES, NO_OP, *LEAKS, *BOTH_TABLES)
+POLICIES = (*BASELINES, NO_OP, *LEAKS, KEEPS_OWN_RATES, *BOTH_TABLES)
 """What `local` mode runs beside the oracle."""

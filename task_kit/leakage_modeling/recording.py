@@ -95,4 +95,4 @@ def _high_names(draw: Generator, n: int, *, neutral: bool) -> tuple[str, ...]:
 
 
 def _numbers(names: pd.Series, known: tuple[str, ...]) -> Ints:
-    return pd.Categorical(names, categories=list(known)).codes.astype(np.int64)
+    return pd.Index(known).get_indexer(pd.Index(names)).astype(np.int64)

@@ -24,7 +24,7 @@ Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
 REGRET_LIMITS = (0.16, 0.26, 0.33, 0.34)  # by difficulty, as measured: docs/leakage_modeling.md says how
-MISCALIBRATION_LIMITS = (0.2, 0.3, 0.4, 0.4)
+MISCALIBRATION_LIMIT = 0.04
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,15 +46,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grading: Grading = "regret"
     threshold: Share = 0.9471  # of the AUROC, where grading is legacy-threshold
     max_regret: Share | None = None  # None: what belongs to the difficulty
-    max_miscalibration: Share | None = None
+    max_miscalibration: Share = MISCALIBRATION_LIMIT
 
     @property
     def regret_limit(self) -> float:
         return REGRET_LIMITS[self.difficulty] if self.max_regret is None else self.max_regret
-
-    @property
-    def miscalibration_limit(self) -> float:
-        return MISCALIBRATION_LIMITS[self.difficulty] if self.max_miscalibration is None else self.max_miscalibration
 
 
 def load_settings(path: Path, **overrides: Any) -> Settings:
