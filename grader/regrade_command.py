@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,18 @@ def add(commands: Commands) -> None:
         help="grade a stored result again and compare",
         description="Grade a stored result again with its seed. Exits with 0 when it is the same, timings apart, else 1.",
     )
-    parser.add_argument("result", type=Path, metavar="FILE", help="what `grader grade` printed or kept")
+    parser.add_argument(
+        "result", type=Path, metavar="FILE", help="what `grader grade` printed or kept, or the folder of `grader run`"
+    )
     parser.add_argument("--line", type=int, metavar="N", help="of a file of many results, counted from 1")
     parser.add_argument("--submission", type=Path, metavar="DIR", help="where it lies now (default: where it lay)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.result.is_dir():
+        code: int = import_module("grader.leakage_modeling.commands").regrade_folder(args.result)
+        return code
     try:
         again = regrade(stored.read(args.result, number=args.line), submission=args.submission)
     except stored.StoredResultError as error:
