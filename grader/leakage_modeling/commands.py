@@ -22,13 +22,14 @@ from profiler.table import draw
 from task_kit.sandbox import Level, SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from grader.cli import Commands
     from grader.leakage_modeling.folder import EpisodeResult
     from grader.leakage_modeling.regrade import Regraded
     from grader.leakage_modeling.runs import Plan, Report
     from task_kit.leakage_modeling.settings import Settings
+    from task_kit.sandbox.zygote import Zygote
 
 TASK: Final = "leakage_modeling"
 CONFIG: Final = Path("configs/leakage_modeling.yaml")
@@ -52,6 +53,12 @@ def add_run(commands: Commands) -> None:
         description=RUN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What decides which episodes are played, and how they are told."""
     parser.add_argument("task", choices=[TASK], help="what is played")
     parser.add_argument("--mode", choices=("local", "agent"), default="local", help="who plays (default: local)")
     parser.add_argument("--runs", type=int, metavar="N", help="worlds, one episode of an agent each (default: 10)")
@@ -71,7 +78,6 @@ def add_run(commands: Commands) -> None:
     )
     parser.add_argument("--json", action="store_true", help="for programs: everything, as one document")
     parser.add_argument("--verbose", action="store_true", help="each episode as it ends, on stderr")
-    parser.set_defaults(run=run)
 
 
 def add_show_episode(commands: Commands) -> None:
@@ -89,10 +95,10 @@ def add_show_episode(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     show = import_module("grader.leakage_modeling.show")
     try:
-        plan = _plan(args)
-        report = _played(args, plan)
+        plan = plan_of(args)
+        (report,) = played(args, {default_output(args, what=plan.mode): plan})
     except (ProfilerError, SandboxError) as error:
-        return _refused("run", error)
+        return refused("run", error)
     if args.json:
         sys.stdout.buffer.write(dump_pretty(as_json(report)))
     else:
@@ -138,7 +144,7 @@ def show_episode(args: argparse.Namespace) -> int:
             raise UsageError(f"{name}: has no transcript: nobody called a tool")
         story, result = transcripts.read(path), folder.result(name)
     except (ProfilerError, OSError) as error:
-        return _refused("show-episode", error)
+        return refused("show-episode", error)
     if args.json:
         sys.stdout.buffer.write(dump_pretty(story.trajectory()))
     else:
@@ -155,23 +161,23 @@ def regrade_folder(path: Path) -> int:
         run = folder.run()
         found: Sequence[Regraded] = list(import_module("grader.leakage_modeling.regrade").regrade(folder))
     except ProfilerError as error:
-        return _refused("regrade", error)
+        return refused("regrade", error)
     draw([show.regraded_table(run, found)], file=sys.stdout)
     different = [one for one in found if one.differs is not None]
     print(f"{'different' if different else 'the same'}: {len(found) - len(different)} of {len(found)} episodes")
     return DIFFERENT if different else SAME
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> Plan:
     runs = import_module("grader.leakage_modeling.runs")
     live = args.mode == "agent" and not args.scripted and bool(os.environ.get(KEY, "").strip())
     plan: Plan = runs.Plan(
-        mode=args.mode, settings=_settings(args), live=live, seed=args.seed, max_cost_usd=args.max_cost
+        mode=args.mode, settings=settings_of(args), live=live, seed=args.seed, max_cost_usd=args.max_cost
     )
     return plan
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def settings_of(args: argparse.Namespace) -> Settings:
     settings = import_module("task_kit.leakage_modeling.settings")
     path = args.config or (CONFIG if CONFIG.is_file() else None)
     given = {
@@ -192,23 +198,31 @@ def _settings(args: argparse.Namespace) -> Settings:
     return found
 
 
-def _played(args: argparse.Namespace, plan: Plan) -> Report:
+def default_output(args: argparse.Namespace, *, what: str) -> Path:
+    return args.output or Path("runs") / f"{TASK}-{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]:
+    """Play plans one after the other, each into its folder, in boxes of one nursery."""
     runs = import_module("grader.leakage_modeling.runs")
     nurseries = import_module("task_kit.leakage_modeling.nursery")
-    output = args.output or Path("runs") / f"{TASK}-{plan.mode}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
-    with nurseries.open_nursery(level=level) as nursery:
-        report: Report = anyio.run(
-            lambda: runs.play_all(
+
+    async def play(nursery: Zygote) -> list[Report]:
+        return [
+            await runs.play_all(
                 plan,
                 nursery=nursery,
                 isolation=nursery.level.label,
                 output=output,
                 environ=os.environ,
-                tell=_tell if args.verbose else _keep_quiet,
+                tell=tell if args.verbose else keep_quiet,
             )
-        )
-    return report
+            for output, plan in plans.items()
+        ]
+
+    with nurseries.open_nursery(level=level) as nursery:
+        return anyio.run(play, nursery)
 
 
 def _chosen(names: Sequence[str], wanted: str | None) -> str:
@@ -218,16 +232,16 @@ def _chosen(names: Sequence[str], wanted: str | None) -> str:
     return wanted if wanted in found else found[0]
 
 
-def _tell(result: EpisodeResult) -> None:
+def tell(result: EpisodeResult) -> None:
     reason = f" ({result.reason})" if result.reason else ""
     print(f"{result.episode}: {result.status}{reason}: {result.sentence}", file=sys.stderr)
 
 
-def _keep_quiet(result: EpisodeResult) -> None:
+def keep_quiet(result: EpisodeResult) -> None:
     """Nothing is shown until all is known."""
 
 
-def _refused(command: str, error: Exception) -> int:
+def refused(command: str, error: Exception) -> int:
     hint = getattr(error, "hint", None)
     print(f"grader {command}: error: {error}" + (f"\nhint: {hint}" if hint else ""), file=sys.stderr)
     return ERROR
