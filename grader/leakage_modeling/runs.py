@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-from task_kit.leakage_modeling.dictionary import prompt_text
 
 from grader.leakage_modeling.episodes import ORACLE, Job, Stage, world_of
 from grader.leakage_modeling.folder import EpisodeResult, Mode, Run, RunFolder
@@ -30,6 +29,7 @@ from profiler.gate import Gate
 from profiler.prices import look_up
 from profiler.settings import Experiment, Retry
 from task_kit.leakage_modeling import scripted
+from task_kit.leakage_modeling.dictionary import prompt_text
 from task_kit.leakage_modeling.policies import CAREFUL, LEAKS, PIPELINE, POLICIES, PROBABILITIES
 from task_kit.leakage_modeling.worker import CallLimits, Workers
 
