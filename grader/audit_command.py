@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from grader.cli import Commands
+    from grader.corpus.entries import Entry
     from grader.trial import Trial
 
 PROBLEMS, ERROR = 1, 2
@@ -49,6 +50,13 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
+def _chosen(args: argparse.Namespace) -> tuple[Entry, ...]:
+    entries = chosen(load_all(root=args.corpus), args.only)
+    if not entries:
+        raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
+    return entries
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -58,9 +66,7 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        entries = chosen(load_all(root=args.corpus), args.only)
-        if not entries:
-            raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
+        entries = _chosen(args)
         report = audit(entries, seed=args.seed, rounds=args.rounds, jobs=args.jobs, told=_progress())
     except (CorpusError, SandboxError) as error:
         print(f"error: {error}", file=sys.stderr)

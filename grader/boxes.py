@@ -1,8 +1,8 @@
 """The folders and commands of one grading: what lies in each box, and what is run in it.
 
-Comes in: a submission, the worlds, a temporary folder. Goes out: boxes, each a process to be run with a work folder
-of its own. Every world has its own copy of submission and tools, so that nothing can be left for the next one, and a
-box holds only what it needs. Names of folders cannot be guessed. Knows nothing of what is right.
+Comes in: a submission, a world, a temporary folder. Goes out: boxes, each a process to be run. Every process has its
+own copy of submission and tools, so that nothing can be left for the next one, and a box holds only what it needs.
+Names of folders cannot be guessed. Knows nothing of what is right.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,7 @@ TOOLS: Final = resources.files("task_kit") / "experiment_profiler" / "tools"
 DRIVER: Final = resources.files("grader") / "driver.py"
 CLAIMS: Final = "claims.json"
 OUTPUT: Final = "out/runs"
+LIVE_WAIT_S: Final = 2.0  # a live client that has not answered by then does not simulate
 
 
 class Kind(StrEnum):
@@ -45,27 +47,36 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What the boxes of one world may read: the tools, the submission, and what is given."""
-
-    kit: Path
-    submission: Path
-    given: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """One process to be run: `logs` are what its summarize is asked about."""
+    """One process to be run, in a folder of its own. `logs` are what its summarize is asked about."""
 
     kind: Kind
     world: World
     logs: Logs
-    work: Path
-    shared: Shared
+    folder: Path
 
     @property
     def name(self) -> str:
         return f"{self.world.name} {self.kind}"
+
+    @property
+    def kit(self) -> Path:
+        """The tools, as the task gives them to everybody."""
+        return self.folder / "kit"
+
+    @property
+    def submission(self) -> Path:
+        return self.folder / "submission"
+
+    @property
+    def given(self) -> Path:
+        """The files of the world, and the driver with its job."""
+        return self.folder / "given"
+
+    @property
+    def work(self) -> Path:
+        """All that can be written to."""
+        return self.folder / "work"
 
     @property
     def run_dir(self) -> str:
@@ -78,10 +89,10 @@ class Box:
 
     def spec(self, limits: sandbox.Limits) -> sandbox.Spec:
         packages = sandbox.packages(PACKAGES)
-        own = (self.shared.kit, self.shared.submission, self.shared.given)
+        own = (self.kit, self.submission, self.given)
         return sandbox.Spec(
             argv=(*sandbox.PYTHON, *self._arguments()),
-            env=self._environment((self.shared.kit, self.shared.submission, *packages)),
+            env=self._environment((self.kit, self.submission, *packages)),
             cwd=self.work,
             readable=(*own, *packages, *sandbox.python_paths()),
             writable=self.work,
@@ -92,10 +103,9 @@ class Box:
         command = ("-m", "experiment_profiler.cli", self.kind.value)
         match self.kind:
             case Kind.API:
-                given = self.shared.given
-                return (str(given / "driver.py"), str(given / "job.json"), str(self.work / CLAIMS))
+                return (str(self.given / "driver.py"), str(self.given / "job.json"), str(self.work / CLAIMS))
             case Kind.RUN:
-                manifest = os.path.relpath(self.shared.given / self.world.manifest_path, self.work)
+                manifest = os.path.relpath(self.given / self.world.manifest_path, self.work)
                 return (*command, "--config", manifest, "--output-dir", OUTPUT)
             case Kind.SUMMARIZE:
                 return (*command, "--log-dir", str(self.work / self.logs_dir))
@@ -123,50 +133,57 @@ def temporary() -> Iterator[Path]:
         remove(folder)
 
 
-def share(world: World, submission: Submission, *, root: Path) -> Shared:
-    """Lay out what the boxes of a world may read."""
-    folder = root / secrets.token_hex(8)
-    shared = Shared(kit=folder / "kit", submission=folder / "submission", given=folder / "given")
-    _write(shared.kit, _tools())
-    _write(shared.submission, submission.files)
-    _write(shared.given, {**world.files, "driver.py": DRIVER.read_bytes()})
-    return shared
+def plan(kind: Kind, world: World, *, seed: str, root: Path) -> Box:
+    """A box, of which nothing is laid out yet."""
+    logs = foreign.logs(seed, f"{world.name}/{kind}")
+    return Box(kind=kind, world=world, logs=logs, folder=root / secrets.token_hex(8))
 
 
-def make(kind: Kind, world: World, *, seed: str, shared: Shared) -> Box:
-    """One box, laid out and ready to be run."""
-    work = shared.kit.parent / secrets.token_hex(8)
-    work.mkdir()
-    box = Box(kind=kind, world=world, logs=foreign.logs(seed, f"{world.name}/{kind}"), work=work, shared=shared)
-    if kind is not Kind.RUN:
-        _write(work / box.logs_dir, box.logs.files(), writable=True)
-    if kind is Kind.API:
-        _write(shared.given, {"job.json": json.dumps(_job(box)).encode()})
-    return box
+def lay_out(box: Box, submission: Submission) -> None:
+    """Just what this process needs: one that is only asked about logs is given no world."""
+    box.work.mkdir(parents=True)
+    _write(box.kit, _tools())
+    _write(box.submission, submission.files)
+    _write(box.given, box.world.files if box.kind is not Kind.SUMMARIZE else {})
+    if box.kind is not Kind.RUN:
+        _write(box.work / box.logs_dir, box.logs.files(), mode=0o644)
+    if box.kind is Kind.API:
+        _write(box.given, {"driver.py": _driver(), "job.json": json.dumps(_job(box)).encode()})
+
+
+def clear(box: Box) -> None:
+    remove(box.folder)
 
 
 def _job(box: Box) -> dict[str, Any]:
     """All that the driver is told."""
-    world, given = box.world, box.shared.given
+    world, given = box.world, box.given
     return {
         "manifest": str(given / world.manifest_path),
         "responses": str(given / world.resolved(world.manifest["mock"]["responses_path"])),
         "output_dir": str(box.work / OUTPUT),
         "run_dir": str(box.work / box.run_dir),
         "logs_dir": str(box.work / box.logs_dir),
+        "live_wait_s": LIVE_WAIT_S,
         "sample": {key: world.dialogues[0][key] for key in ("dialogue_id", "system", "user", "required_facts")},
         **{key: world.manifest[key] for key in ("model", "max_tokens", "temperature")},
     }
 
 
+@cache
 def _tools() -> dict[str, bytes]:
     return {f"tools/{file.name}": file.read_bytes() for file in TOOLS.iterdir() if file.name.endswith(".py")}
 
 
-def _write(folder: Path, files: Mapping[str, bytes], *, writable: bool = False) -> None:
+@cache
+def _driver() -> bytes:
+    return DRIVER.read_bytes()
+
+
+def _write(folder: Path, files: Mapping[str, bytes], *, mode: int = 0o444) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        path.chmod(0o666 if writable else 0o444)
+        path.chmod(mode)

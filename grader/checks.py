@@ -108,7 +108,7 @@ def _claims(sheet: Sheet, box: Box) -> dict[str, Any] | None:
 
 def _told(error: object, box: Box) -> str:
     """An error of the submission, without the random names of the folders."""
-    return ascii(str(error).replace(str(box.shared.kit.parent), "")[:200])
+    return ascii(str(error).replace(str(box.folder), "")[:200])
 
 
 def _config(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ def _config(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
             sheet.fail("config", f"{name} is not what the manifest says")
     paths = {"dataset_path": manifest["dataset_path"], "responses_path": manifest["mock"]["responses_path"]}
     for name, relative in paths.items():
-        if not _is_path(found.get(name), str(box.shared.given / box.world.resolved(relative))):
+        if not _is_path(found.get(name), str(box.given / box.world.resolved(relative))):
             sheet.fail("config", f"{name} is not the absolute path of the file that the manifest names")
 
 

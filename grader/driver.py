@@ -28,7 +28,6 @@ CONFIG = (
     "responses_path",
 )
 ARTIFACTS = ("output_dir", "requests_path", "responses_path", "summary_path")
-LIVE_WAIT_S = 2.0
 DEPTH = 6
 
 
@@ -87,7 +86,7 @@ def with_key(factory: Any, job: dict[str, Any]) -> dict[str, Any]:
     said: list[Any] = ["no answer"]
     asking = threading.Thread(target=ask, args=(factory, job, said), daemon=True)
     asking.start()
-    asking.join(LIVE_WAIT_S)
+    asking.join(job["live_wait_s"])
     return {"said": said[-1], "tried": any(not name.startswith("__") for name in tried)}
 
 

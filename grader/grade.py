@@ -141,9 +141,7 @@ class Grading:
         drawn = worlds.draw(self.asked.seed, count=self.asked.worlds)
         self._mark("worlds")
         with boxes.temporary() as root:
-            plan = self._plan(drawn, taken, root=root)
-            self._mark("boxes")
-            findings = self._judged(plan)
+            findings = self._judged(self._plan(drawn, root=root), taken)
         self._mark("runs")
         return self._decided(findings, drawn=drawn)
 
@@ -162,23 +160,19 @@ class Grading:
         if wanted is not None and found.level < sandbox.Level.parse(wanted):
             raise sandbox.SandboxError(f"isolation {wanted!r} was asked for, this machine gives {found.level.label!r}")
 
-    def _plan(self, drawn: Sequence[World], taken: Submission, *, root: Path) -> list[Box]:
-        """All boxes, in the order in which they count. Worlds are shuffled, the processes of a world stay together."""
-        order = list(drawn)
+    def _plan(self, drawn: Sequence[World], *, root: Path) -> list[Box]:
+        """All boxes, in the order in which they count."""
+        order = [(world, kind) for world in drawn for kind in Kind]
         worlds.generator(self.asked.seed, "order").shuffle(order)
-        plan = []
-        for world in order:
-            shared = boxes.share(world, taken, root=root)
-            plan += [boxes.make(kind, world, seed=self.asked.seed, shared=shared) for kind in Kind]
-        return plan
+        return [boxes.plan(kind, world, seed=self.asked.seed, root=root) for world, kind in order]
 
-    def _judged(self, plan: Sequence[Box]) -> list[Finding]:
+    def _judged(self, plan: Sequence[Box], taken: Submission) -> list[Finding]:
         """Outcomes count in the order of the plan up to the first that exceeded a limit, however many ran at once; or
         up to the first that failed, when one is enough."""
         findings: list[Finding] = []
         enough = False
         with _pool(self._at_once) as pool:
-            waiting = [pool.submit(self._outcome, box) for box in plan]
+            waiting = [pool.submit(self._outcome, box, taken) for box in plan]
             for box, outcome in zip(plan, waiting, strict=True):
                 if enough:
                     outcome.cancel()
@@ -186,12 +180,14 @@ class Grading:
                     continue
                 ended = outcome.result()
                 judged = checks.judge(box, ended)
+                boxes.clear(box)
                 findings += judged
                 failed = any(finding.reason is not None for finding in judged)
                 enough = ended.reason is not None or (self.asked.fail_fast and failed)
         return findings
 
-    def _outcome(self, box: Box) -> sandbox.Outcome:
+    def _outcome(self, box: Box, taken: Submission) -> sandbox.Outcome:
+        boxes.lay_out(box, taken)
         limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s)
         outcome = sandbox.run(box.spec(limits), level=self._level)
         self._boxes[box.name] = {

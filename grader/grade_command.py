@@ -46,6 +46,9 @@ def add(commands: Commands) -> None:
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
     parser.add_argument("--partial", action="store_true", help="reward the weighted share of the checks that held")
+    parser.add_argument(
+        "--fail-fast", action="store_true", help="end at the first process that fails: the same verdict"
+    )
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="submissions at the same time (default: 1)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where results are kept; of many, one a line")
     parser.add_argument(
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
         require_isolation=args.require_isolation,
         partial=args.partial,
+        fail_fast=args.fail_fast,
     )
     if args.submissions is not None:
         return _run_many(args, asked)

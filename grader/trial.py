@@ -9,16 +9,19 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grader.corpus.entries import Corpus
 from grader.corpus.overlay import lay_out
-from grader.grade import grade, reference
+from grader.grade import TIMEOUT_S, grade, reference
+from grader.reasons import NOT_REACHED
 
 if TYPE_CHECKING:
     from grader.corpus.entries import Entry
     from grader.loot import Loot
     from grader.verdict import Result
+
+SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +66,13 @@ def _graded(job: Job) -> Result:
     with tempfile.TemporaryDirectory(prefix="audit-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch) / "submission"
         lay_out(job.entry, folder, reference=reference(), words=job.loot.words())
-        limits = {} if job.entry.timeout is None else {"timeout": job.entry.timeout}
         return grade(
             folder,
             seed=job.seed,
             worlds=job.entry.worlds,
             fail_fast=job.entry.corpus is not Corpus.HONEST,
+            timeout=job.entry.timeout or TIMEOUT_S,
             at_once=1,  # the audit itself has others going on beside this one
-            **limits,
         )
 
 
@@ -96,5 +98,6 @@ def _unpunished(entry: Entry, result: Result) -> str | None:
 
 
 def _named(result: Result) -> str:
-    failed = [f"{check.reason} ({check.detail})" for check in result.checks if not check.passed]
-    return "; ".join(failed[:3])
+    """What failed, with its detail; not what was never reached because of that."""
+    failed = [check for check in result.checks if not check.passed and check.reason != NOT_REACHED]
+    return "; ".join(f"{check.reason} ({check.detail})" for check in failed[:SHOWN])

@@ -59,8 +59,15 @@ TASK_KIT = ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage
 GRADER = (
     *("reasons", "verdict", "sheet", "strict", "prose", "worlds", "foreign", "truth", "submission"),
     *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
-    "table",
-    *("cli", "grade_command", "regrade_command", "leakage_modeling"),  # found by their names, and know the type of their parser
+    *("corpus", "loot", "trial", "audit"),
+    *("table", "audit_table"),
+    *(
+        "cli",
+        "grade_command",
+        "regrade_command",
+        "audit_command",
+        "leakage_modeling",
+    ),  # found by their names, and know the type of their parser
     *("__init__", "__main__"),
 )
 
@@ -69,7 +76,7 @@ ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT, "grader": GRADER}
 SUBPACKAGES = {  # one name each in the order of their package
     "profiler": frozenset({"clients", "server"}),  # interchangeable implementations, a program of its own
     "task_kit": frozenset({"sandbox", "experiment_profiler", "leakage_modeling"}),  # what both sides need, the tasks
-    "grader": frozenset({"leakage_modeling"}),  # a task, with all that is its own
+    "grader": frozenset({"corpus", "leakage_modeling"}),  # known submissions; a task, with all that is its own
 }
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 

@@ -72,16 +72,19 @@ def read(corpus: Corpus, file: Traversable) -> Iterator[Entry]:
     shared = {key: tables.pop(key) for key in SHARED & tables.keys()}
     for name, table in tables.items():
         where = f"{file.name.removesuffix('.toml')}/{name}"
-        yield _entry(where, {"corpus": corpus, "shared": shared, "table": table})
+        yield _entry(where, _checked(where, table, corpus=corpus), corpus=corpus, shared=shared)
 
 
-def _entry(where: str, parts: dict[str, Any]) -> Entry:
-    corpus, shared, table = parts["corpus"], parts["shared"], parts["table"]
-    if not isinstance(table, dict) or (unknown := sorted(table.keys() - KEYS)) or "tries" not in table:
+def _checked(where: str, table: object, *, corpus: Corpus) -> dict[str, Any]:
+    if not isinstance(table, dict) or table.keys() - KEYS or "tries" not in table:
         found = sorted(table) if isinstance(table, dict) else table
         raise CorpusError(f"{where}: found {found!r}, expected a table with `tries` and any of {sorted(KEYS)}")
     if corpus is Corpus.CHEATS and not table.get("reason"):
-        raise CorpusError(f'{where}: a cheat names the reason that it must fail for, as `reason = ["…"]`')
+        raise CorpusError(f"{where}: found no reason, expected the codes that a cheat may fail for: `reason = [...]`")
+    return table
+
+
+def _entry(where: str, table: dict[str, Any], *, corpus: Corpus, shared: dict[str, Any]) -> Entry:
     before = shared.get("before", {})
     append = table.get("append", {})
     return Entry(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
 SPARE_S = 30.0
-SIGNALLED = 128
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
@@ -56,15 +55,7 @@ def in_a_container(spec: Spec) -> Outcome:
         report = supervised({**made, "argv": [program, *words[1:]], "env": dict(os.environ)}, wall_s=spec.limits.wall_s)
     finally:
         container.end(name)
-    return outcome(
-        {**report, "status": shell_status(report["status"])} if "status" in report else report, Level.CONTAINER
-    )
-
-
-def shell_status(status: int) -> int:
-    """Engines tell of a signal as shells do."""
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-    return code - SIGNALLED if code > SIGNALLED else status
+    return outcome(report, Level.CONTAINER)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 FAILED = 70
+SIGNALLED = 128
 FIRST = 1  # the number of a box's first process, inside
 KILLED = kernel.SIGKILL  # as a status of wait()
 
@@ -87,7 +88,8 @@ class TreeBox(Box):
 
     def notice(self) -> None:
         if self.status is None:
-            self.status = os.waitpid(self.main, 0)[1]
+            status = os.waitpid(self.main, 0)[1]
+            self.status = as_engines_tell(status) if self.plan["level"] == plan.CONTAINER else status
 
     def alone(self, seconds: float) -> bool:
         """Each that ends tells, so there is nothing to ask over and over."""
@@ -186,6 +188,12 @@ def attempt(what: str, step: Callable[[], None], *, when: bool = True) -> None:
             step()
     except OSError as error:
         raise SetupError(f"cannot {what}: {error}") from error
+
+
+def as_engines_tell(status: int) -> int:
+    """Engines tell of a signal as shells do."""
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+    return code - SIGNALLED if code > SIGNALLED else status
 
 
 def wait_for(pid: int, *, seconds: float) -> bool:

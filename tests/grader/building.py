@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grader.verdict import Finding
+    from grader.worlds import World
 
 SEED = "a seed for tests"
 
@@ -34,13 +35,18 @@ def outcome(**changes: Any) -> Outcome:
     return Outcome(**{**ended, **changes})
 
 
+def laid_out(kind: Kind, world: World, *, root: Path, files: dict[str, bytes] | None = None) -> Box:
+    box = boxes.plan(kind, world, seed=SEED, root=root)
+    boxes.lay_out(box, Submission(path="x", files=files or {}))
+    return box
+
+
 class Run:
     """One box with a right run in it. Change its parts, then `judged` says what is found."""
 
     def __init__(self, root: Path, *, kind: Kind = Kind.RUN, number: int = 1) -> None:
         world = worlds.fresh(SEED, number)
-        shared = boxes.share(world, Submission(path="x", files={}), root=root)
-        self.box: Box = boxes.make(kind, world, seed=SEED, shared=shared)
+        self.box = laid_out(kind, world, root=root)
         self.world = world
         self.folder = self.box.work / self.box.run_dir
         self.requests = truth.requests(world)
@@ -57,7 +63,7 @@ class Run:
         self.given_summary = truth.metrics_of(self.box.logs)
 
     def _claims(self) -> dict[str, Any]:
-        manifest, given = self.world.manifest, self.box.shared.given
+        manifest, given = self.world.manifest, self.box.given
         answer = self.world.answers[self.world.dialogues[0]["dialogue_id"]]
         told = {"completion": answer["completion"], "type": answer["metadata"]["type"]}
         paths = {"dataset_path": manifest["dataset_path"], "responses_path": manifest["mock"]["responses_path"]}
@@ -69,7 +75,7 @@ class Run:
             },
             "simulated": told,
             "chosen": told,
-            "live": "no answer",
+            "live": {"said": "no answer", "tried": True},
             "artifacts": {
                 "output_dir": str(self.folder),
                 "requests_path": str(self.folder / "requests.jsonl"),

@@ -20,7 +20,9 @@ from grader.loot import VARIABLE, Loot, laid_out
 from grader.trial import Job, Trial
 
 RUNNER = "experiment_profiler/runner.py"
-UNCHANGED = Entry(corpus=Corpus.HONEST, kind="planted", name="planted/unchanged", tries=".", write={}, append={}, replace={})
+UNCHANGED = Entry(
+    corpus=Corpus.HONEST, kind="planted", name="planted/unchanged", tries=".", write={}, append={}, replace={}
+)
 WITHOUT_THE_LAST = {RUNNER: (("enumerate(samples)", "enumerate(list(samples)[:-1])"),)}
 
 

@@ -11,21 +11,19 @@ import pytest
 
 from grader import boxes, worlds
 from grader.boxes import Kind
-from grader.submission import Submission
 from task_kit import sandbox
-from tests.grader.building import SEED
+from tests.grader.building import SEED, laid_out
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from grader.boxes import Box
 
-MINE = Submission(path="x", files={"experiment_profiler/__init__.py": b"", "tools/__init__.py": b"raise SystemExit"})
+MINE = {"experiment_profiler/__init__.py": b"", "tools/__init__.py": b"raise SystemExit"}
 
 
 def made(root: Path, kind: Kind) -> Box:
-    world = worlds.fresh(SEED, 1)
-    return boxes.make(kind, world, seed=SEED, shared=boxes.share(world, MINE, root=root))
+    return laid_out(kind, worlds.fresh(SEED, 1), root=root, files=MINE)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -43,16 +41,14 @@ def test_the_graders_tools_come_before_those_of_the_submission(tmp_path: Path) -
     box = made(tmp_path, Kind.RUN)
 
     first, second, *_ = box.spec(sandbox.Limits()).env["PYTHONPATH"].split(os.pathsep)
-    assert first == str(box.shared.kit)
-    assert second == str(box.shared.submission)
-    assert "raise SystemExit" not in (box.shared.kit / "tools" / "__init__.py").read_text(encoding="utf-8")
+    assert first == str(box.kit)
+    assert second == str(box.submission)
+    assert "raise SystemExit" not in (box.kit / "tools" / "__init__.py").read_text(encoding="utf-8")
 
 
 def test_what_may_be_read_holds_neither_seed_nor_expected_values(tmp_path: Path) -> None:
     box = made(tmp_path, Kind.API)
-    files = [
-        path for part in (box.shared.kit, box.shared.given, box.work) for path in part.rglob("*") if path.is_file()
-    ]
+    files = [path for part in (box.kit, box.given, box.work) for path in part.rglob("*") if path.is_file()]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
 
     assert len(files) > 10
@@ -63,10 +59,10 @@ def test_what_may_be_read_holds_neither_seed_nor_expected_values(tmp_path: Path)
 def test_the_driver_is_told_paths_settings_and_one_sample(tmp_path: Path) -> None:
     box = made(tmp_path, Kind.API)
 
-    job = json.loads((box.shared.given / "job.json").read_bytes())
+    job = json.loads((box.given / "job.json").read_bytes())
     assert set(job) == {
         *("manifest", "responses", "output_dir", "run_dir", "logs_dir", "sample"),
-        *("model", "max_tokens", "temperature"),
+        *("model", "max_tokens", "temperature", "live_wait_s"),
     }
 
 
@@ -77,9 +73,13 @@ def test_only_who_is_asked_about_logs_has_them(tmp_path: Path, kind: Kind, logs:
     assert (box.work / box.logs_dir / "requests.jsonl").exists() is logs
 
 
+def test_who_is_only_asked_about_logs_is_given_no_world(tmp_path: Path) -> None:
+    assert list(made(tmp_path, Kind.SUMMARIZE).given.iterdir()) == []
+
+
 def test_what_is_shared_is_read_only(tmp_path: Path) -> None:
     box = made(tmp_path, Kind.RUN)
-    shared = [path for part in (box.shared.kit, box.shared.submission, box.shared.given) for path in part.rglob("*.*")]
+    shared = [path for part in (box.kit, box.submission, box.given) for path in part.rglob("*.*")]
 
     files = [path for path in shared if path.is_file()]
     assert files

@@ -243,11 +243,13 @@ def test_a_claim_of_another_shape_is_a_fail_and_no_crash(tmp_path: Path, part: s
     assert judged(tmp_path, lambda run: run.claims.update({part: value}), kind=Kind.API) != set()
 
 
-def test_a_client_that_simulates_though_there_is_a_key_is_found_out(tmp_path: Path) -> None:
-    def answer(run: Run) -> None:
-        run.claims["live"] = run.claims["chosen"]
-
-    assert judged(tmp_path, answer, kind=Kind.API) == {"client_choice"}
+@pytest.mark.parametrize(
+    "live",
+    [{"said": {"completion": "prepared"}, "tried": True}, {"said": "no answer", "tried": False}, {}, None, "no answer"],
+    ids=["answers", "never asks", "empty", "nothing", "text"],
+)
+def test_a_client_that_is_not_live_though_there_is_a_key_is_found_out(tmp_path: Path, live: Any) -> None:
+    assert judged(tmp_path, lambda run: run.claims.update(live=live), kind=Kind.API) == {"client_choice"}
 
 
 def test_without_claims_the_interface_failed(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_options_reach_the_grading(asked: list[Any], tmp_path: Path) -> None:
         "timeout_s": 2.5,
         "require_isolation": "kernel",
         "partial": True,
+        "fail_fast": False,
     }
 
 

@@ -126,7 +126,7 @@ def test_a_replacement_must_find_its_place_once(tmp_path: Path, text: str) -> No
         ('[one]\ntires = "."', "kind/one: found .*tires.*expected a table with `tries`"),
         ('[one]\nreason = ["order"]', "expected a table with `tries`"),
         ("one = 1", "kind/one: found 1"),
-        ('[one]\ntries = "."', "a cheat names the reason"),
+        ('[one]\ntries = "."', "kind/one: found no reason"),
     ],
 )
 def test_a_mistake_in_a_corpus_is_told_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:

@@ -6,18 +6,14 @@ import json
 import math
 import subprocess
 import sys
-import threading
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from grader import driver
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Odd:
@@ -50,46 +46,102 @@ def test_only_plain_values_are_told(value: Any, told: Any) -> None:
     json.dumps(driver.plain(value), allow_nan=False)
 
 
-@pytest.fixture
-def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the driver sets in a process of its own, undone here."""
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
-    monkeypatch.setattr(driver, "LIVE_WAIT_S", 0.2)
-    monkeypatch.setitem(sys.modules, "anthropic", None)
+# --- with a submission, in a process of its own ---------------------------------------------------------------------
+
+CONFIG = """
+class ExperimentConfig:
+    @classmethod
+    def from_yaml(cls, path):
+        config = cls()
+        vars(config).update(dict.fromkeys({names!r}, 1), path=path)
+        return config
+"""
+RUNNER = """
+from types import SimpleNamespace
+class ExperimentRunner:
+    def __init__(self, *, config, factory): pass
+    def run(self, output_dir):
+        names = ("output_dir", "requests_path", "responses_path", "summary_path")
+        return SimpleNamespace(artifacts=SimpleNamespace(**dict.fromkeys(names, output_dir)), metrics={"a": 1.0})
+    def summarize(self, log_dir): return {"of": str(log_dir)}
+"""
+SIMULATION = """
+import os, socket, threading
+from types import SimpleNamespace
+REPLY = SimpleNamespace(completion="prepared", metadata={"type": "answer"})
+class Live:
+    def complete(self, sample):
+        LIVE
+class Simulated:
+    def complete(self, sample): return REPLY
+class ClientFactory:
+    def __init__(self, path): pass
+    def build_simulator(self): return Simulated()
+    def build_live_or_simulated(self, *, model, max_tokens, temperature):
+        return Live() if os.environ.get("ANTHROPIC_API_KEY") else Simulated()
+"""
+JOB = {
+    **dict.fromkeys(("manifest", "responses", "output_dir", "run_dir", "logs_dir"), "x"),
+    "model": "m",
+    "max_tokens": 1,
+    "temperature": 0.0,
+    "live_wait_s": 0.3,
+    "sample": {"dialogue_id": "x"},
+}
 
 
-class Factory:
-    def __init__(self, complete: Callable[[Any], Any]) -> None:
-        self.complete = complete
-
-    def build_live_or_simulated(self, **settings: Any) -> Factory:
-        return self
-
-
-JOB = {"model": "m", "max_tokens": 1, "temperature": 0.0, "sample": {"dialogue_id": "x"}}
-
-
-@pytest.mark.usefixtures("no_key")
-def test_who_answers_though_there_is_no_network_simulates() -> None:
-    reply = SimpleNamespace(completion="prepared", metadata={"type": "answer"})
-
-    told = driver.with_key(Factory(lambda sample: reply), JOB)
-
-    assert told == {"completion": "prepared", "type": "answer"}
+def claims_of(folder: Path, *, live: str = "raise OSError", runner: str = RUNNER) -> dict[str, Any]:
+    package = folder / "experiment_profiler"
+    package.mkdir()
+    (package / "config.py").write_text(CONFIG.format(names=driver.CONFIG))
+    (package / "runner.py").write_text(runner)
+    (package / "simulation.py").write_text(SIMULATION.replace("LIVE", live))
+    (folder / "job.json").write_text(json.dumps(JOB))
+    command = [sys.executable, driver.__file__, folder / "job.json", folder / "claims.json"]
+    subprocess.run(command, env={"PYTHONPATH": str(folder)}, check=True)
+    claims: dict[str, Any] = json.loads((folder / "claims.json").read_bytes())
+    return claims
 
 
-def raising(sample: Any) -> Any:
-    raise OSError("no network")
+def test_everything_the_interface_promises_is_called_and_told(tmp_path: Path) -> None:
+    claims = claims_of(tmp_path)
+
+    assert claims["step"] == "done"
+    assert set(claims["config"]) == set(driver.CONFIG)
+    assert claims["simulated"] == claims["chosen"] == {"completion": "prepared", "type": "answer"}
+    assert set(claims["artifacts"]) == set(driver.ARTIFACTS)
+    assert (claims["metrics"], claims["own"], claims["foreign"]) == ({"a": 1.0}, {"of": "x"}, {"of": "x"})
 
 
-def waiting(sample: Any) -> Any:
-    threading.Event().wait(5)
+LIVE = {
+    "with the SDK": ("import anthropic; anthropic.Anthropic(api_key='x').messages.create(model='m')", True),
+    "and knows its errors": (
+        "import anthropic\n        try: anthropic.Anthropic().messages.create()\n        except anthropic.APIError: raise",
+        True,
+    ),
+    "with a socket": ("socket.create_connection(('127.0.0.1', 9), timeout=1)", True),
+    "not at all": ("raise OSError", False),
+    "not for seconds": ("threading.Event().wait(9)", False),
+}
 
 
-@pytest.mark.usefixtures("no_key")
-@pytest.mark.parametrize("complete", [raising, waiting])
-def test_who_fails_or_waits_is_live(complete: Callable[[Any], Any]) -> None:
-    assert driver.with_key(Factory(complete), JOB) == "no answer"
+@pytest.mark.parametrize("how", LIVE)
+def test_who_cannot_answer_with_a_key_is_asked_whether_it_tried(tmp_path: Path, how: str) -> None:
+    live, tried = LIVE[how]
+
+    assert claims_of(tmp_path, live=live)["live"] == {"said": "no answer", "tried": tried}
+
+
+def test_who_answers_though_there_is_no_network_simulates(tmp_path: Path) -> None:
+    assert claims_of(tmp_path, live="return REPLY")["live"]["said"] == {"completion": "prepared", "type": "answer"}
+
+
+@pytest.mark.parametrize("error", ["ValueError('why')", "SystemExit(0)", "KeyboardInterrupt"])
+def test_whatever_is_raised_is_told_with_its_step(tmp_path: Path, error: str) -> None:
+    claims = claims_of(tmp_path, runner=RUNNER.replace("return {", f"raise {error}; return {{"))
+
+    assert claims["step"] == "ExperimentRunner.summarize"
+    assert claims["error"].startswith(error.partition("(")[0])
 
 
 @pytest.mark.parametrize("name", ["Anthropic", "AsyncAnthropic"])

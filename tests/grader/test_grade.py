@@ -53,7 +53,7 @@ def test_the_reference_passes_every_check_in_every_world(passed: Result) -> None
 
 def test_a_result_says_how_it_came_about(passed: Result) -> None:
     assert passed.isolation["level"] == sandbox.detect().level.label
-    assert passed.asked == {"seed": "a", "worlds": 1, "timeout_s": 10.0, "require_isolation": None, "partial": False}
+    assert passed.asked == Asked(seed="a", worlds=1).public()
     assert passed.versions.keys() == {"experiment-profiler", "python"}
     assert passed.timings["boxes"].keys() == {
         f"{world} {kind}" for world in ("sample", "world-1") for kind in ("api", "run", "summarize")

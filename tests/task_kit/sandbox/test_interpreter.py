@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from task_kit import sandbox
 from task_kit.sandbox import Level, SandboxError, interpreter
 
-from .running import run
+from .running import LEVELS, run
 
 OURS = ("profiler", "task_kit", "grader", "tests", "pytest", "numpy", "pip")
 IMPORTS = """
@@ -57,6 +58,18 @@ def test_what_is_installed_elsewhere_cannot_be_read(tmp_path: Path) -> None:
     outcome = run(f"print(open({str(project)!r}).read())", level=Level.KERNEL)
 
     assert b"PermissionError" in outcome.stderr
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level > Level.PROCESS], ids=lambda level: level.label)
+def test_what_is_installed_into_the_interpreter_cannot_be_read(level: Level) -> None:
+    """It lies below the standard library, which can be."""
+    installed = sorted(path for folder in interpreter.masked() for path in Path(folder).rglob("*.py"))
+    if not installed:
+        pytest.skip("nothing is installed into the interpreter itself")
+
+    outcome = run(f"import json.tool; print(open({str(installed[0])!r}).read())", level=level)
+
+    assert re.search(rb"(PermissionError|FileNotFoundError): .*site-packages", outcome.stderr)
 
 
 def test_a_name_that_nothing_was_installed_under() -> None:

@@ -175,7 +175,7 @@ def test_a_full_disk(level: Level, out: Path) -> None:
 def test_a_disk_full_of_empty_files(level: Level, out: Path) -> None:
     code = "import itertools\nfor number in itertools.count(): open(str(number), 'w').close()"
 
-    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=20, disk_bytes=1 << 20))
+    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=20, disk_bytes=1 << 18))
 
     assert outcome.reason == "disk"
 
