@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader import stored
+from grader.leakage_modeling.commands import regrade_folder
 from grader.regrade import regrade
 from grader.verdict import Status
 
@@ -35,8 +35,7 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.result.is_dir():
-        code: int = import_module("grader.leakage_modeling.commands").regrade_folder(args.result)
-        return code
+        return regrade_folder(args.result)
     try:
         again = regrade(stored.read(args.result, number=args.line), submission=args.submission)
     except stored.StoredResultError as error:

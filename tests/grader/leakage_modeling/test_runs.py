@@ -40,7 +40,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of all scripted agents, one world each, as the command makes it."""
     folder = tmp_path_factory.mktemp("runs") / "agents"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("task_kit.leakage_modeling.nursery.open_nursery", borrowed)
+        patch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)
         assert main(["run", "leakage_modeling", *WORDS, "--runs", "5", "--seed", "s", "--output", str(folder)]) == 0
     return folder
 
@@ -225,7 +225,7 @@ async def test_an_episode_says_error_until_its_verdict_stands(tmp_path: Path, mo
 def test_the_command_says_everything_as_json(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("task_kit.leakage_modeling.nursery.open_nursery", borrowed)
+    monkeypatch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)
     words = ["run", "leakage_modeling", *WORDS, "--runs", "1", "--difficulty", "1", "--output", str(tmp_path / "r")]
 
     assert main([*words, "--json"]) == 0
