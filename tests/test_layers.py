@@ -63,10 +63,10 @@ GRADER = (
     *("table", "audit_table"),
     *(
         "cli",
+        "leakage_modeling",
         "grade_command",
         "regrade_command",
         "audit_command",
-        "leakage_modeling",
     ),  # found by their names, and know the type of their parser
     *("__init__", "__main__"),
 )
