@@ -60,7 +60,12 @@ GRADER = (
     *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
     *("corpus", "loot", "trial", "audit"),
     *("table", "audit_table", "leakage_modeling"),
-    *("cli", "grade_command", "regrade_command", "audit_command"),  # found by their names, and know the type of their parser
+    *(
+        "cli",
+        "grade_command",
+        "regrade_command",
+        "audit_command",
+    ),  # found by their names, and know the type of their parser
     *("__init__", "__main__"),
 )
 
