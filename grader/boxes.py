@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grader import foreign
 from task_kit import sandbox
-from task_kit.sandbox.box import remove
+from task_kit.sandbox.copying import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,7 +130,7 @@ def temporary() -> Iterator[Path]:
         folder.chmod(0o711)
         yield folder
     finally:
-        remove(folder)
+        remove(str(folder))
 
 
 def plan(kind: Kind, world: World, *, seed: str, root: Path) -> Box:
@@ -152,7 +152,7 @@ def lay_out(box: Box, submission: Submission) -> None:
 
 
 def clear(box: Box) -> None:
-    remove(box.folder)
+    remove(str(box.folder))
 
 
 def _job(box: Box) -> dict[str, Any]:
