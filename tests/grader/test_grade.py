@@ -163,7 +163,8 @@ def test_seeds_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_folder_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     tmp_path.chmod(0o755)
 
     sample_only(STARTER)
