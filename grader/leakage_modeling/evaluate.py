@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 STILL = 1e-6  # how far a prediction may move when a forbidden column is overwritten, or other rows stand around its own
 SAME = 1e-3  # how far submitted probabilities may lie from those of the pipeline that was fitted again
+UNREST = 3  # a prediction that is drawn moves by itself; the farthest of 300 such moves varies by less than this factor
 SEALED = 7  # keeps the stream of the questions apart from that of the world
 
 
@@ -91,16 +92,14 @@ def score(world: World, answers: Answers, asked: ask.Questions) -> dict[str, Any
 
 
 def movement(world: World, answers: Answers, asked: ask.Questions) -> dict[str, float]:
-    """The farthest that any prediction moved, by column, beyond what it moves when nothing was changed."""
+    """The farthest that any prediction moved, by column; nothing if it moves about as far when nothing was changed."""
     said = {name: answers[ask.REWRITTEN][rows] for name, rows in asked.rewritten.items()}
-    unrest = _farthest(said[ask.AS_IT_WAS], said[ask.AGAIN])
-    return {
-        column: max(
-            0.0,
-            *(_farthest(said[ask.AS_IT_WAS], said[ask.rewrite_name(column, how)]) - unrest for how in ask.REWRITES),
-        )
+    unrest = UNREST * _farthest(said[ask.AS_IT_WAS], said[ask.AGAIN])
+    far = {
+        column: max(_farthest(said[ask.AS_IT_WAS], said[ask.rewrite_name(column, how)]) for how in ask.REWRITES)
         for column in world.leak_columns
     }
+    return {column: moved if moved > unrest else 0.0 for column, moved in far.items()}
 
 
 def _check_score(found: Mapping[str, Any], settings: Settings) -> Check:

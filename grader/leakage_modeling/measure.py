@@ -2,6 +2,7 @@
 
     python -m grader.leakage_modeling.measure                       200 seeds at each difficulty
     python -m grader.leakage_modeling.measure --seeds 20 --difficulty 1 --json
+    python -m grader.leakage_modeling.measure --keep rows.jsonl     verdicts are kept seed by seed; run again, it goes on
 
 For each difficulty: how often each policy passes and why it fails; how far predictions move when forbidden columns are
 overwritten; what fitting on both tables gains; and how much of the verdict of ten policies of graded skill the policy
@@ -19,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +73,25 @@ class Gain:
     mean: float
     low: float
     high: float
+
+
+class Kept:
+    """The verdicts of one difficulty by seed, and a file that they outlive a run in, if there is to be one."""
+
+    def __init__(self, path: Path | None, *, difficulty: int) -> None:
+        self.rows: dict[int, list[Row]] = {}
+        self._path = path
+        self._difficulty = difficulty
+        for line in path.read_text().splitlines() if path is not None and path.exists() else ():
+            of, rows = json.loads(line)
+            if of == difficulty:
+                self.rows[rows[0]["seed"]] = [Row(**row) for row in rows]
+
+    def add(self, rows: list[Row]) -> None:
+        self.rows[rows[0].seed] = rows
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps([self._difficulty, [asdict(row) for row in rows]]) + "\n")
 
 
 def rows_of(seed: int, settings: Settings) -> list[Row]:
@@ -177,8 +198,11 @@ def main(words: Sequence[str] | None = None) -> int:
     found = {}
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
         for difficulty in args.difficulty:
-            measured = pool.map(partial(rows_of, settings=Settings(difficulty=difficulty)), range(args.seeds))
-            found[difficulty] = summary([row for rows in measured for row in rows])
+            kept = Kept(args.keep, difficulty=difficulty)
+            missing = [seed for seed in range(args.seeds) if seed not in kept.rows]
+            for rows in pool.map(partial(rows_of, settings=Settings(difficulty=difficulty)), missing):
+                kept.add(rows)
+            found[difficulty] = summary([row for seed in range(args.seeds) for row in kept.rows[seed]])
             if not args.json:
                 print(as_text(difficulty, found[difficulty]), flush=True)
     if args.json:
@@ -216,11 +240,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m grader.leakage_modeling.measure", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--seeds", type=int, default=200, metavar="N")
+    parser.add_argument("--seeds", type=_at_least_two, default=200, metavar="N")
     parser.add_argument("--difficulty", type=int, nargs="+", choices=range(4), default=range(4), metavar="D")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")
+    parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     return parser
+
+
+def _at_least_two(text: str) -> int:
+    if (number := int(text)) < 2:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 2 seeds: one says nothing of luck")
+    return number
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from grader.leakage_modeling.measure import ORACLE, Row, as_text, gain, summary, variance_shares, worst_seed_share
+from grader.leakage_modeling.measure import ORACLE, Kept, Row, as_text, gain, summary, variance_shares, worst_seed_share
 from task_kit.leakage_modeling.policies import GRADED, LEAKS, POLICIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def row(seed: int, policy: str, *, regret: float, movement: float = 0.0) -> Row:
@@ -71,3 +76,14 @@ def test_the_summary_tells_what_is_claimed() -> None:
     assert found["legacy_variance"]["seed"] == pytest.approx(1.0)
     assert 0 < worst_seed_share(rows()) < 0.3
     assert "100.0% by policy" in as_text(0, found)
+
+
+def test_verdicts_that_were_kept_are_not_sought_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first = [row(4, ORACLE, regret=0.0), row(4, "careful", regret=0.1)]
+    Kept(path, difficulty=2).add(first)
+    Kept(path, difficulty=3).add([row(5, ORACLE, regret=0.0)])
+
+    assert Kept(path, difficulty=2).rows == {4: first}
+    assert set(Kept(path, difficulty=3).rows) == {5}
+    assert Kept(None, difficulty=2).rows == {}

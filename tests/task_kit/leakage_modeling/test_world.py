@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from task_kit.leakage_modeling.columns import TARGET
+from task_kit.leakage_modeling.law import PREVALENCE, SPREAD
 from task_kit.leakage_modeling.settings import Settings
 from task_kit.leakage_modeling.world import World, make_world
 
@@ -118,6 +119,15 @@ def test_one_world_is_as_hard_as_the_next(difficulty: int) -> None:
     uncertainty = [np.mean(p * (1 - p)) for p in (world(difficulty, seed=seed).hidden_p for seed in (11, 12, 13))]
 
     assert np.ptp(uncertainty) < 0.012
+
+
+@pytest.mark.parametrize("difficulty", LEVELS)
+def test_how_much_there_is_to_know_is_the_same_at_every_difficulty(difficulty: int) -> None:
+    found = world(difficulty)
+    log_odds = found.law.log_odds(found.recording.rows(found.hidden))
+
+    assert np.hypot(log_odds.std(), found.law.group_spread) == pytest.approx(SPREAD, rel=0.07)
+    assert found.hidden_p.mean() == pytest.approx(PREVALENCE, abs=0.03)
 
 
 def test_values_are_absent_from_difficulty_1_on_and_more_often_when_they_are_high() -> None:
