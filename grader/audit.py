@@ -17,22 +17,16 @@ from typing import TYPE_CHECKING, Final
 from grader.corpus.entries import Corpus
 from grader.loot import laid_out
 from grader.trial import Job, Trial, attempt
-from task_kit.sandbox import Level, detect
+from task_kit.sandbox import Level, detect, examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from grader.corpus.entries import Entry
     from grader.loot import Loot
+    from task_kit.sandbox import Probe
 
 CAUGHT_ENOUGH: Final = 0.95  # of the mutants, those included that are argued to be harmless
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
-    name: str
-    stopped: bool
-    said: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +35,7 @@ class Report:
     seed: str
     rounds: int
     trials: tuple[Trial, ...]
-    probes: tuple[Probed, ...]
+    probes: tuple[Probe, ...]  # all attempts to get out, those included that the level does not claim to stop
     left_out: tuple[str, ...]  # entries that the level does not claim to stop
 
     def of(self, corpus: Corpus) -> tuple[Trial, ...]:
@@ -69,7 +63,7 @@ class Report:
         found += [
             f"{self.level}: the probe {probe.name!r} got out: {probe.said}"
             for probe in self.probes
-            if not probe.stopped
+            if probe.claimed and not probe.stopped
         ]
         return tuple(found)
 
@@ -97,8 +91,7 @@ def audit(
 ) -> Report:
     """Grade every entry in every round, each with a seed of its own. `told` hears of each trial, in order."""
     seed = seed or secrets.token_hex(8)
-    detection = detect()
-    level = detection.level
+    level = detect().level
     claimed = [entry for entry in entries if Level.parse(entry.stopped_from) <= level]
     trials = []
     with laid_out() as loot:
@@ -110,7 +103,7 @@ def audit(
         seed=seed,
         rounds=rounds,
         trials=tuple(trials),
-        probes=tuple(Probed(name=p.name, stopped=p.stopped, said=p.said) for p in detection.probes[level]),
+        probes=examine(level),
         left_out=tuple(f"{e.corpus}/{e.name}" for e in entries if e not in claimed),
     )
 

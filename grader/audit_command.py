@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         "mutation_score": report.score(),
         "survivors": {name: _argument(report, name) for name in report.survivors()},
         **{corpus.value: [_trial(trial) for trial in report.of(corpus)] for corpus in Corpus},
-        "probes": [{"name": p.name, "stopped": p.stopped, "said": p.said} for p in report.probes],
+        "probes": [asdict(probe) for probe in report.probes],
         "left_out": list(report.left_out),
     }
 

@@ -32,7 +32,8 @@ def lines(report: Report, *, verbose: bool, marks: dict[bool, str]) -> Iterator[
     yield from _mutation_score(report)
     yield f"Escape probes at level {report.level}"
     for probe in report.probes:
-        yield f"  {marks[probe.stopped]} {probe.name:<44} {probe.said}"
+        said = probe.said if probe.stopped or probe.claimed else f"not claimed to be stopped here: {probe.said}"
+        yield f"  {marks[probe.stopped or not probe.claimed]} {probe.name:<20} {said}"
     if report.left_out:
         yield f"Not tried, because level {report.level} does not claim to stop them: {', '.join(report.left_out)}"
     yield ""

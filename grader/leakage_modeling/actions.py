@@ -26,10 +26,11 @@ from task_kit.sandbox import Level, SandboxError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from grader.leakage_modeling.folder import EpisodeResult
     from grader.leakage_modeling.runs import Report
+    from task_kit.sandbox.zygote import Zygote
 
 KEY: Final = "ANTHROPIC_API_KEY"
 SAME, DIFFERENT, ERROR = 0, 1, 2
@@ -37,10 +38,10 @@ SAME, DIFFERENT, ERROR = 0, 1, 2
 
 def run(args: argparse.Namespace) -> int:
     try:
-        plan = _plan(args)
-        report = _played(args, plan)
+        plan = plan_of(args)
+        (report,) = played(args, {default_output(args, what=plan.mode): plan})
     except (ProfilerError, SandboxError) as error:
-        return _refused("run", error)
+        return refused("run", error)
     if args.json:
         sys.stdout.buffer.write(dump_pretty(as_json(report)))
     else:
@@ -83,7 +84,7 @@ def show_episode(args: argparse.Namespace) -> int:
             raise UsageError(f"{name}: has no transcript: nobody called a tool")
         story, result = read(path), folder.result(name)
     except (ProfilerError, OSError) as error:
-        return _refused("show-episode", error)
+        return refused("show-episode", error)
     if args.json:
         sys.stdout.buffer.write(dump_pretty(story.trajectory()))
     else:
@@ -99,19 +100,19 @@ def regrade_folder(path: Path) -> int:
         run = folder.run()
         found = list(regrade(folder))
     except ProfilerError as error:
-        return _refused("regrade", error)
+        return refused("regrade", error)
     draw([show.regraded_table(run, found)], file=sys.stdout)
     different = [one for one in found if one.differs is not None]
     print(f"{'different' if different else 'the same'}: {len(found) - len(different)} of {len(found)} episodes")
     return DIFFERENT if different else SAME
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> Plan:
     live = args.mode == "agent" and not args.scripted and bool(os.environ.get(KEY, "").strip())
-    return Plan(mode=args.mode, settings=_settings(args), live=live, seed=args.seed, max_cost_usd=args.max_cost)
+    return Plan(mode=args.mode, settings=settings_of(args), live=live, seed=args.seed, max_cost_usd=args.max_cost)
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def settings_of(args: argparse.Namespace) -> Settings:
     path = args.config or (CONFIG if CONFIG.is_file() else None)
     given = {
         "num_runs": args.runs,
@@ -128,20 +129,29 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise UsageError(f"{path}: cannot read: {error.strerror or error}") from error
 
 
-def _played(args: argparse.Namespace, plan: Plan) -> Report:
-    output = args.output or Path("runs") / f"{TASK}-{plan.mode}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+def default_output(args: argparse.Namespace, *, what: str) -> Path:
+    return args.output or Path("runs") / f"{TASK}-{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]:
+    """Play plans one after the other, each into its folder, in boxes of one nursery."""
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
-    with open_nursery(level=level) as nursery:
-        return anyio.run(
-            lambda: play_all(
+
+    async def play(nursery: Zygote) -> list[Report]:
+        return [
+            await play_all(
                 plan,
                 nursery=nursery,
                 isolation=nursery.level.label,
                 output=output,
                 environ=os.environ,
-                tell=_tell if args.verbose else _keep_quiet,
+                tell=tell if args.verbose else keep_quiet,
             )
-        )
+            for output, plan in plans.items()
+        ]
+
+    with open_nursery(level=level) as nursery:
+        return anyio.run(play, nursery)
 
 
 def _chosen(names: Sequence[str], wanted: str | None) -> str:
@@ -151,16 +161,16 @@ def _chosen(names: Sequence[str], wanted: str | None) -> str:
     return wanted if wanted in found else found[0]
 
 
-def _tell(result: EpisodeResult) -> None:
+def tell(result: EpisodeResult) -> None:
     reason = f" ({result.reason})" if result.reason else ""
     print(f"{result.episode}: {result.status}{reason}: {result.sentence}", file=sys.stderr)
 
 
-def _keep_quiet(result: EpisodeResult) -> None:
+def keep_quiet(result: EpisodeResult) -> None:
     """Nothing is shown until all is known."""
 
 
-def _refused(command: str, error: Exception) -> int:
+def refused(command: str, error: Exception) -> int:
     hint = getattr(error, "hint", None)
     print(f"grader {command}: error: {error}" + (f"\nhint: {hint}" if hint else ""), file=sys.stderr)
     return ERROR

@@ -37,6 +37,12 @@ def add_run(commands: Commands) -> None:
         description=RUN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_options(parser)
+    parser.set_defaults(run=partial(act, "run"))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What decides which episodes are played, and how they are told."""
     parser.add_argument("task", choices=[TASK], help="what is played")
     parser.add_argument("--mode", choices=("local", "agent"), default="local", help="who plays (default: local)")
     parser.add_argument("--runs", type=int, metavar="N", help="worlds, one episode of an agent each (default: 10)")
@@ -56,7 +62,6 @@ def add_run(commands: Commands) -> None:
     )
     parser.add_argument("--json", action="store_true", help="for programs: everything, as one document")
     parser.add_argument("--verbose", action="store_true", help="each episode as it ends, on stderr")
-    parser.set_defaults(run=partial(act, "run"))
 
 
 def add_show_episode(commands: Commands) -> None:

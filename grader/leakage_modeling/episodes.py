@@ -48,15 +48,16 @@ world_of = lru_cache(WORLDS_KEPT)(make_world)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An episode to play: which world, and who plays in it."""
+    """An episode to play: which world, who plays in it, and for which time."""
 
     index: int
     seed: int
     agent: str
+    repeat: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.index:04d}-{self.agent}"
+        return f"{self.index:04d}-{self.agent}" + (f"-{self.repeat + 1}" if self.repeat else "")
 
     def result(self, verdict: Verdict, ending: Ending | None = None, *, restarts: int = 0) -> EpisodeResult:
         took = ending or Ending(how="submitted", steps=0)

@@ -47,7 +47,7 @@ def evaluate(
         answers = asked.answers([_probabilities(values, len(frame)) for values, frame in _pairs(found, asked.asked)])
     except (PipelineError, SandboxStopped) as fault:
         return conclude([form, _broken(fault)], scores={}, praise="")
-    found_scores = score(world, answers)
+    found_scores = score(world, answers, asked)
     kept = Check(name="pipeline_contract", passed=True, detail="it was cloned, fitted on train alone, and asked")
     if settings.grading == "legacy-threshold":
         return _legacy(found_scores, [form, kept], threshold=settings.threshold)
@@ -70,7 +70,7 @@ def check_format(found: Any, *, rows: int) -> Check:
     return Check(name="format", passed=said is None, detail=said or f"{rows} probabilities")
 
 
-def score(world: World, answers: Answers) -> dict[str, Any]:
+def score(world: World, answers: Answers, asked: ask.Questions) -> dict[str, Any]:
     said, truth = answers[ask.HIDDEN], world.hidden_p
     prevalence = np.full(len(truth), float(world.train[TARGET].mean()))
     nats, unfaithful = measure.excess(truth, said), measure.unfaithfulness(truth, said)
@@ -85,18 +85,19 @@ def score(world: World, answers: Answers) -> dict[str, Any]:
         "brier": measure.brier(world.hidden_target, said),
         "log_loss": measure.log_loss(world.hidden_target, said),
         "ece": measure.ece(world.hidden_target, said),
-        "movement": movement(world, answers),
+        "movement": movement(world, answers, asked),
         "legacy": {"auroc": measure.auroc(world.test_target, answers[ask.LEGACY]), "rows": len(world.test)},
     }
 
 
-def movement(world: World, answers: Answers) -> dict[str, float]:
+def movement(world: World, answers: Answers, asked: ask.Questions) -> dict[str, float]:
     """The farthest that any prediction moved, by column, beyond what it moves when nothing was changed."""
-    unrest = _farthest(answers[ask.PROBE], answers[ask.AGAIN])
+    said = {name: answers[ask.REWRITTEN][rows] for name, rows in asked.rewritten.items()}
+    unrest = _farthest(said[ask.AS_IT_WAS], said[ask.AGAIN])
     return {
         column: max(
             0.0,
-            max(_farthest(answers[ask.PROBE], answers[ask.rewrite_name(column, how)]) for how in ask.REWRITES) - unrest,
+            *(_farthest(said[ask.AS_IT_WAS], said[ask.rewrite_name(column, how)]) - unrest for how in ask.REWRITES),
         )
         for column in world.leak_columns
     }
@@ -133,9 +134,9 @@ def _check_forbidden(moved: Mapping[str, float]) -> list[Check]:
 
 
 def _check_batch(answers: Answers, asked: ask.Questions) -> Check:
-    whole = answers[ask.HIDDEN]
+    whole, among = answers[ask.HIDDEN], answers[ask.REWRITTEN]
     apart = {
-        "asked twice": _farthest(answers[ask.PROBE], answers[ask.AGAIN]),
+        "asked twice": _farthest(among[asked.rewritten[ask.AS_IT_WAS]], among[asked.rewritten[ask.AGAIN]]),
         "among fewer rows": _farthest(answers[ask.PROBE], whole[asked.probed]),
         "in reverse": _farthest(answers[ask.REVERSED], whole[: ask.CHUNK][::-1]),
         "alone or in a chunk": max(_farthest(answers[name], whole[rows]) for name, rows in asked.chunks.items()),

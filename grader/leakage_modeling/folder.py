@@ -31,13 +31,14 @@ Mode = Literal["local", "agent"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `live` says whether a model was called."""
+    """What was asked for. `live` says whether a model was called; `runs` worlds, in each of them `repeats` episodes an agent."""
 
     task: str = TASK
     mode: Mode
     live: bool
     model: str
     runs: int
+    repeats: int = 1
     sealed_seed: str
     settings: Settings
     versions: dict[str, str]

@@ -24,7 +24,8 @@ SINGLES = 4
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")
 
-HIDDEN, PROBE, AGAIN, TEST, LEGACY, REVERSED = "hidden", "probe", "probe again", "test", "legacy", "reversed"
+HIDDEN, PROBE, REWRITTEN, TEST, LEGACY, REVERSED = "hidden", "probe", "rewritten", "test", "legacy", "reversed"
+AS_IT_WAS, AGAIN = "as it was", "again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Questions:
     frames: dict[str, pd.DataFrame]
     order: tuple[str, ...]
     chunks: dict[str, slice]  # the rows of `hidden` that some frames repeat
-    probed: np.ndarray
+    probed: np.ndarray  # the rows of `hidden` in `probe`
+    rewritten: dict[str, np.ndarray]  # where in the frame `rewritten` the probed rows stand, by what was done to them
 
     @property
     def asked(self) -> list[pd.DataFrame]:
@@ -51,18 +53,18 @@ def make_questions(world: World, draw: Generator) -> Questions:
     probed = draw.choice(len(hidden), size=min(PROBED, len(hidden)), replace=False)
     probe = hidden.iloc[probed].reset_index(drop=True)
     chunks = dict(_chunks(len(hidden), draw))
+    rewritten, places = _shuffled(dict(_rewrites(world, probe, draw)), draw)
     frames = {
         HIDDEN: hidden,
         PROBE: probe,
-        AGAIN: probe.copy(),
+        REWRITTEN: rewritten,
         TEST: world.test,
         LEGACY: world.legacy_test,
         REVERSED: hidden.iloc[:CHUNK][::-1].reset_index(drop=True),
         **{name: hidden.iloc[rows].reset_index(drop=True) for name, rows in chunks.items()},
-        **dict(_rewritten(world, probe, draw)),
     }
     order = tuple(str(name) for name in draw.permutation(list(frames)))
-    return Questions(frames=frames, order=order, chunks=chunks, probed=probed)
+    return Questions(frames=frames, order=order, chunks=chunks, probed=probed, rewritten=places)
 
 
 def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
@@ -72,11 +74,24 @@ def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
     yield "chunk", slice(first, first + CHUNK)
 
 
-def _rewritten(world: World, probe: pd.DataFrame, draw: Generator) -> Iterator[tuple[str, pd.DataFrame]]:
+def _rewrites(world: World, probe: pd.DataFrame, draw: Generator) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The probed rows twice as they were, and once for each way of overwriting each forbidden column."""
+    yield AS_IT_WAS, probe
+    yield AGAIN, probe
     for column in world.leak_columns:
         for how in REWRITES:
             values = _other_values(probe[column].to_numpy(), like=world.train[column].to_numpy(), how=how, draw=draw)
             yield rewrite_name(column, how), probe.assign(**{column: values})
+
+
+def _shuffled(parts: dict[str, pd.DataFrame], draw: Generator) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """All in one frame, so that what a pipeline makes of its neighbours is the same for a row and its rewritten twin."""
+    stacked = pd.concat(parts.values(), ignore_index=True)
+    order = draw.permutation(len(stacked))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+    return stacked.iloc[order].reset_index(drop=True), dict(zip(parts, np.split(place, ends), strict=True))
 
 
 def _other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:

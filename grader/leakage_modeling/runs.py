@@ -51,7 +51,8 @@ LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run. `live` decides whether agents are a model or scripts; the seed of all seeds is drawn when not given."""
+    """What to run. `live` decides whether agents are a model or scripts; the seed of all seeds is drawn when not given.
+    `only`: the local policies that play, all when not given. `repeats`: episodes of each agent in a world."""
 
     mode: Mode
     settings: Settings
@@ -59,6 +60,8 @@ class Plan:
     seed: str | None = None
     max_cost_usd: float | None = None
     variants: tuple[scripted.Variant, ...] = scripted.VARIANTS
+    only: frozenset[str] | None = None
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ async def play_all(
         live=plan.live,
         model=settings.model if plan.live else scripted.MODEL,
         runs=settings.num_runs,
+        repeats=plan.repeats,
         sealed_seed=plan.seed or secrets.token_hex(16),
         settings=settings,
         versions=_versions(),
@@ -122,7 +126,9 @@ def _jobs(plan: Plan, sealed_seed: str) -> Iterator[Job]:
     for index in range(plan.settings.num_runs):
         seed = seed_of(sealed_seed, index)
         for agent in _agents(plan, index=index, seed=seed):
-            yield Job(index=index, seed=seed, agent=agent)
+            if plan.only is None or agent in plan.only:
+                for repeat in range(plan.repeats):
+                    yield Job(index=index, seed=seed, agent=agent, repeat=repeat)
 
 
 def _agents(plan: Plan, *, index: int, seed: int) -> list[str]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from grader.audit import Probed, Report, attempts, audit, chosen
+from grader.audit import Report, attempts, audit, chosen
 from grader.audit_table import ASCII, lines
 from grader.cli import main
 from grader.corpus.entries import Corpus, Entry, load_all
 from grader.loot import VARIABLE, Loot, laid_out
 from grader.trial import Job, Trial
+from task_kit.sandbox import Probe
 
 RUNNER = "experiment_profiler/runner.py"
 UNCHANGED = Entry(
@@ -94,7 +95,11 @@ def test_getting_out_of_the_box_is_rewarded_so_that_it_is_found() -> None:
 
 
 def test_a_probe_that_gets_out_is_found() -> None:
-    probes = (Probed(name="one", stopped=True, said="EACCES"), Probed(name="two", stopped=False, said="read 12 bytes"))
+    probes = (
+        Probe(name="one", stopped=True, said="EACCES", claimed=True),
+        Probe(name="two", stopped=False, said="read 12 bytes", claimed=True),
+        Probe(name="three", stopped=False, said="saw a name", claimed=False),
+    )
     report = Report(level="kernel", seed="s", rounds=1, trials=(), probes=probes, left_out=())
 
     assert report.problems() == ("kernel: the probe 'two' got out: read 12 bytes",)
@@ -114,7 +119,7 @@ def test_an_audit_can_be_repeated() -> None:
 
     first, again = (audit([entry], seed="same", rounds=2) for _ in range(2))
 
-    assert first == again
+    assert first.trials == again.trials
     assert len({trial.seed for trial in first.trials}) == 2
 
 
@@ -198,7 +203,7 @@ def test_the_command_exits_with_2_when_nothing_is_named_like_that(capsys: pytest
 def test_the_table_has_a_row_for_each_kind_and_names_what_is_wrong() -> None:
     good = Trial(entry=planted(Corpus.CHEATS, kind="theft"), seed="s", status="fail", reasons=("order", "prompt"))
     bad = replace(good, status="pass", reasons=(), problem="passed")
-    probes = (Probed(name="read a secret", stopped=True, said="EACCES"),)
+    probes = (Probe(name="read_secret", stopped=True, said="EACCES", claimed=True),)
     report = Report(level="kernel", seed="s", rounds=2, trials=(good, bad), probes=probes, left_out=("cheats/x/y",))
 
     text = "\n".join(lines(report, verbose=False, marks=ASCII))
@@ -206,7 +211,7 @@ def test_the_table_has_a_row_for_each_kind_and_names_what_is_wrong() -> None:
     assert "BAD theft" in text
     assert "1/2" in text
     assert "order 1" in text
-    assert "ok  read a secret" in text
+    assert "ok  read_secret" in text
     assert "does not claim to stop them: cheats/x/y" in text
     assert "cheats/planted/unchanged (seed s): passed" in text
     assert text.endswith("2 gradings in 2 rounds from seed s: 1 problem")
