@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.scenarios import (
+    episodes,
     http_limits,
     http_long_tail,
     http_multi_turn,
@@ -39,4 +40,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     http_long_tail,
     http_limits,
     http_scale,
+    episodes,
 )

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from task_kit.leakage_modeling.fitter import PipelineError, SandboxStopped, Submission
-from task_kit.leakage_modeling.frames import flatten
+from task_kit.leakage_modeling.frames import Frames
 from task_kit.leakage_modeling.parcel import pack, unpack
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class RecordingFitter:
         self._fitter = fitter
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-        asked = tuple(identity(frame) for frame in frames)
+        frames = Frames(frames)
+        asked = identities(frames)
         try:
             found = self._fitter.fit_predict(pipeline, frames=frames)
         except PipelineError as error:
@@ -96,7 +97,7 @@ class StoredFitter:
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
         answered = next(self._rest, None)
-        asked = tuple(identity(frame) for frame in frames)
+        asked = identities(Frames(frames))
         if answered is None or (answered.fit.pipeline, answered.fit.frames) != (pipeline, asked):
             raise Different(f"{pipeline}: the grader asks for {len(asked)} frames that were not asked for, or not then")
         if answered.fit.fault is not None:
@@ -104,9 +105,12 @@ class StoredFitter:
         return [found.copy() for found in answered.found]
 
 
-def identity(frame: pd.DataFrame) -> str:
+def identities(frames: Frames) -> tuple[str, ...]:
     """The same for frames of the same names, types and values."""
-    shape, blobs = flatten(frame)
+    return tuple(_digest(shape, blobs) for shape, blobs in frames.flat)
+
+
+def _digest(shape: dict[str, Any], blobs: list[bytes]) -> str:
     digest = sha256(msgspec.json.encode(shape))
     for blob in blobs:
         digest.update(blob)

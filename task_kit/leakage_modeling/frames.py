@@ -6,6 +6,7 @@ and back: the same values and types, on a fresh index. Knows nothing of targets 
 
 from __future__ import annotations
 
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +15,22 @@ import pandas as pd
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+NUMBERS = frozenset({f"<{kind}{size}" for kind in "fiu" for size in (2, 4, 8)} | {"|i1", "|u1", "|b1"})
 TEXTS = ("object", "str", "string", "category")
+
+
+class Frames(list[pd.DataFrame]):
+    """Frames that are flattened once, however many want their bytes."""
+
+    @cached_property
+    def flat(self) -> list[tuple[dict[str, Any], list[bytes]]]:
+        return [flatten(frame) for frame in self]
 
 
 def flatten(frame: pd.DataFrame) -> tuple[dict[str, Any], list[bytes]]:
     """What a frame is, and its bytes."""
-    columns: list[dict[str, Any]] = []
-    blobs: list[bytes] = []
-    for name in frame.columns:
-        column, blob = _flat_column(str(name), frame[name])
-        columns.append(column)
-        blobs.append(blob)
-    return {"rows": len(frame), "columns": columns}, blobs
+    found = [_flat_column(str(name), values) for name, values in frame.items()]
+    return {"rows": len(frame), "columns": [column for column, _ in found]}, [blob for _, blob in found]
 
 
 def rebuild(shape: dict[str, Any], blobs: Iterator[memoryview]) -> pd.DataFrame:
@@ -40,14 +45,21 @@ def rebuild_all(shapes: Sequence[dict[str, Any]], blobs: Sequence[memoryview]) -
 
 
 def _flat_column(name: str, values: pd.Series[Any]) -> tuple[dict[str, Any], bytes]:
-    kind = str(values.dtype)
+    kind = _kind(values.dtype)
     if kind in TEXTS:
-        codes, texts = pd.factorize(values, sort=False)
-        known = [_text(text, name) for text in texts]
-        return {"name": name, "type": kind, "texts": known}, codes.astype("<i4").tobytes()
-    if not isinstance(values.dtype, np.dtype) or values.dtype.kind not in "fiub":
+        codes, texts = pd.factorize(np.asarray(values, dtype=object))
+        return {"name": name, "type": kind, "texts": [_text(text, name) for text in texts]}, codes.astype(
+            "<i4"
+        ).tobytes()
+    if kind not in NUMBERS:
         raise TypeError(f"column {name!r}: found {kind}, expected numbers, booleans or texts")
-    return {"name": name, "type": values.dtype.newbyteorder("<").str}, values.to_numpy().tobytes()
+    return {"name": name, "type": kind}, values.to_numpy().tobytes()
+
+
+@cache
+def _kind(dtype: Any) -> str:
+    """The name of a type, with its byte order where it is a plain one."""
+    return dtype.newbyteorder("<").str if isinstance(dtype, np.dtype) and dtype.kind in "fiub" else str(dtype)
 
 
 def _text(value: Any, name: str) -> str:

@@ -39,6 +39,7 @@ FRAMING = 8
 SHOWN_FRAMES = 4
 LONGEST_TRACEBACK = 2_000
 QUICK_S = 5.0
+NICE = 5  # one grader answers many workers: whoever waits for it would wait for all of them
 
 
 class TimeUp(BaseException):
@@ -143,6 +144,7 @@ class Session:
 def serve(connection: socket.socket) -> None:
     """Answer parcels until the other side hangs up."""
     joblib.parallel_config(backend="sequential")  # a box has no room for other processes, and the cores are shared
+    os.nice(NICE)
     connection.setblocking(True)
     header, blobs = unpack(_receive(connection))
     train, test = rebuild_all([header["train"], header["test"]], blobs)

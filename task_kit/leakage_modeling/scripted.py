@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODEL: Final = "scripted"
 CHARACTERS_PER_TOKEN = 4
+LOOK: Final = "print(train_df.dtypes)\ntrain_df.describe()"
 Variant = Literal["honest", "leaking", "clumsy", "silent", "truncated"]
 VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
 
@@ -116,7 +117,7 @@ def run(code: str) -> tuple[str, dict[str, Any]]:
 
 
 def _look() -> Turn:
-    return Turn(text="Let me look at the data.", calls=(run("print(train_df.dtypes)\ntrain_df.describe()"),))
+    return Turn(text="Let me look at the data.", calls=(run(LOOK),))
 
 
 def _mistakes(names: Names) -> Script:

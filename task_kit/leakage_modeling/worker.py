@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from task_kit.leakage_modeling.fitter import PipelineError, SandboxStopped
-from task_kit.leakage_modeling.frames import flatten
+from task_kit.leakage_modeling.frames import Frames, flatten
 from task_kit.leakage_modeling.parcel import BadParcel, pack, unpack
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TARGET = "target"
 GRACE_S = 2.0  # between the end of a call inside and the end of its worker
-START_S = 30.0
+START_S = 120.0  # of a machine on which many start at once
 SHORT_S = 10.0  # for what should take no time
 LOST = "The worker was started again: all variables are gone; train_df and test_df are as they were at the beginning."
 NO_MORE = "It will not be started again, so no more code can be run and nothing can be submitted."
@@ -191,7 +191,7 @@ class Worker:
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
         """See `Fitter`: a clone, fitted once on the rows that every episode of this world begins with."""
-        flat = [flatten(frame) for frame in frames]
+        flat = (frames if isinstance(frames, Frames) else Frames(frames)).flat
         request = {
             "do": "predict",
             "name": pipeline,

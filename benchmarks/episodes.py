@@ -1,0 +1,88 @@
+"""Episodes of scripted agents, and the work that their workers do in them: what the scenario of that name compares.
+
+Apart from it because pandas would weigh on what the other scenarios measure.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import numpy as np
+
+from benchmarks.figure import alternate
+from grader.leakage_modeling.evaluate import SEALED
+from grader.leakage_modeling.questions import make_questions
+from grader.leakage_modeling.runs import NAMES, Plan, play_all, seed_of
+from task_kit.leakage_modeling.nursery import open_nursery
+from task_kit.leakage_modeling.policies import CAREFUL
+from task_kit.leakage_modeling.scripted import LOOK
+from task_kit.leakage_modeling.settings import Settings
+from task_kit.leakage_modeling.worker import Workers
+from task_kit.leakage_modeling.world import make_world
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from task_kit.leakage_modeling.world import World
+    from task_kit.sandbox import Zygote
+
+SEED = "benchmark"
+
+
+def both_ways(*, count: int, runs: int) -> list[list[float]]:
+    """Episodes a second, played and as the bare work of their workers, in turn."""
+    settings = Settings(num_runs=count, concurrency=count)
+    worlds = [make_world(seed_of(SEED, index), settings) for index in range(count)]
+    asked = [_asked(world, index) for index, world in enumerate(worlds)]
+    with open_nursery() as nursery, tempfile.TemporaryDirectory() as folder:
+        played, worked = alternate(
+            runs, partial(_episodes, nursery, settings, Path(folder)), partial(_workers, nursery, worlds, asked)
+        )
+    return [list(played), list(worked)]
+
+
+def _episodes(nursery: Zygote, settings: Settings, folder: Path) -> float:
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        began = time.monotonic()
+        report = anyio.run(
+            lambda: play_all(
+                Plan(mode="agent", settings=settings, seed=SEED, variants=("honest",)),
+                nursery=nursery,
+                isolation=nursery.level.label,
+                output=Path(home) / "run",
+                environ={},
+                tell=lambda result: None,
+            )
+        )
+        took = time.monotonic() - began
+    if [result.status for result in report.results].count("error"):
+        raise RuntimeError(f"found episodes without a verdict, expected none: {report.results}")
+    return len(report.results) / took
+
+
+def _workers(nursery: Zygote, worlds: list[World], asked: list[list[pd.DataFrame]]) -> float:
+    began = time.monotonic()
+    with ThreadPoolExecutor(max_workers=len(worlds)) as threads:
+        list(threads.map(partial(_work, Workers(nursery)), worlds, asked))
+    return len(worlds) / (time.monotonic() - began)
+
+
+def _work(workers: Workers, world: World, asked: list[pd.DataFrame]) -> None:
+    """What the worker of an honest agent is asked to do, from its start to its end."""
+    worker = workers.start(world)
+    worker.run(LOOK)
+    worker.run(CAREFUL.code(world))
+    worker.value(NAMES.probabilities)
+    worker.check_pipeline(NAMES.pipeline)
+    worker.fit_predict(NAMES.pipeline, frames=asked)
+    worker.close()
+
+
+def _asked(world: World, index: int) -> list[pd.DataFrame]:
+    return make_questions(world, np.random.default_rng([seed_of(SEED, index), SEALED])).asked
