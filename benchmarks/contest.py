@@ -1,7 +1,8 @@
 """Several peers on one course, in turn: what scenarios over HTTP have in common.
 
 Comes in: who runs, how many dialogues each at how many in flight. Goes out: every measurement, by peer and by the
-number in flight, neighbours at the same place. Peers that are not installed are left out, with a word.
+number in flight, neighbours at the same place. Foreign peers that are not installed, or fail, are left out with
+a word.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks import field
-from benchmarks.field import Asked
+from benchmarks.field import Asked, WrongAnswers
 from benchmarks.figure import alternate, median
+from benchmarks.process import ChildFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +28,11 @@ Taken = dict["Peer", dict[int, list["Took"]]]
 
 def held(scale: Scale, course: Course, sizes: Mapping[Peer, Sizes]) -> Taken:
     peers = field.present(scale, list(sizes))
-    sides = alternate(scale.few, *(partial(_take, course, peer, sizes[peer]) for peer in peers))
+    sides = alternate(scale.few, *(partial(_take, scale, course, peer, sizes[peer]) for peer in peers))
     return {
         peer: {in_flight: [legs[place] for legs in side] for place, in_flight in enumerate(sizes[peer])}
         for peer, side in zip(peers, sides, strict=True)
+        if all(side)
     }
 
 
@@ -47,5 +50,12 @@ def _cost(legs: Sequence[Took]) -> str:
     return f"{legs[0].count:,} dialogues, {cpu_ms:.3f} ms CPU each, {max(leg.peak_mb for leg in legs):.0f} MB"
 
 
-def _take(course: Course, peer: Peer, sizes: Sizes) -> list[Took]:
-    return course.take(peer, [Asked(count=count, in_flight=in_flight) for in_flight, count in sizes.items()])
+def _take(scale: Scale, course: Course, peer: Peer, sizes: Sizes) -> list[Took]:
+    """What a peer took; nothing, and a word, for a foreign one that fails or does other work than it was given."""
+    try:
+        return course.take(peer, [Asked(count=count, in_flight=in_flight) for in_flight, count in sizes.items()])
+    except (ChildFailed, WrongAnswers) as error:
+        if not peer.foreign:
+            raise
+        scale.say(f"no figures of {peer.name}: {str(error).splitlines()[0]}")
+        return []

@@ -61,6 +61,11 @@ def results_of(report: Report, *, words: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def last_run(results: Path = RESULTS) -> str:
+    """The document as it is; nothing before the first full run."""
+    return results.read_text(encoding="utf-8") if results.exists() else ""
+
+
 def head_of(document: str) -> str:
     """What stands between the title and how to repeat it."""
     return document.partition("\n\n")[2].partition("\n\n## ")[0]

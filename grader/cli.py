@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {  # name: (module:function that adds it, what it does)
     "grade": ("grader.grade_command:add", "grade one submission, or many"),
+    "run": ("grader.leakage_modeling.commands:add_run", "play and grade episodes of an agent task"),
+    "show-episode": ("grader.leakage_modeling.commands:add_show_episode", "tell one episode step by step"),
+    "calibrate": ("grader.leakage_modeling.calibrate_command:add", "find how hard a task is, and how sure that is"),
     "regrade": ("grader.regrade_command:add", "grade a stored result again and compare"),
     "audit": ("grader.audit_command:add", "grade what is known to be good, bad or broken, and compare"),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader import stored
+from grader.leakage_modeling.commands import regrade_folder
 from grader.regrade import regrade
 from grader.verdict import Status
 
@@ -24,13 +25,17 @@ def add(commands: Commands) -> None:
         help="grade a stored result again and compare",
         description="Grade a stored result again with its seed. Exits with 0 when it is the same, timings apart, else 1.",
     )
-    parser.add_argument("result", type=Path, metavar="FILE", help="what `grader grade` printed or kept")
+    parser.add_argument(
+        "result", type=Path, metavar="FILE", help="what `grader grade` printed or kept, or the folder of `grader run`"
+    )
     parser.add_argument("--line", type=int, metavar="N", help="of a file of many results, counted from 1")
     parser.add_argument("--submission", type=Path, metavar="DIR", help="where it lies now (default: where it lay)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.result.is_dir():
+        return regrade_folder(args.result)
     try:
         again = regrade(stored.read(args.result, number=args.line), submission=args.submission)
     except stored.StoredResultError as error:

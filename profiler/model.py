@@ -121,7 +121,8 @@ class RateHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a client got for one request. `latency_s` is set only by clients that simulate time."""
+    """What a client got for one request. `latency_s` is set only by clients that simulate time, `content` only when the
+    model calls tools: then the blocks have to go back as they came."""
 
     completion: str
     stop_reason: str | None
@@ -131,6 +132,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latency_s: float | None = None
     metadata: dict[str, Any] = {}
     limits: RateHeaders | None = None
+    content: list[dict[str, Any]] | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ ORDER = (
         "refusals",
         "traffic",
         "pool",
+        "asking",
         "journal",
         "resume",
         "ledger",
@@ -53,15 +54,16 @@ ORDER = (
     *("__init__", "__main__"),
 )
 
-TASK_KIT = ("sandbox", "experiment_profiler", "task", "stage", "cli", "__init__", "__main__")
+TASK_KIT = ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__")
 
 GRADER = (
     *("reasons", "verdict", "sheet", "strict", "prose", "worlds", "foreign", "truth", "submission"),
     *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
     *("corpus", "loot", "trial", "audit"),
-    *("table", "audit_table", "leakage_modeling"),
+    *("table", "audit_table"),
     *(
         "cli",
+        "leakage_modeling",
         "grade_command",
         "regrade_command",
         "audit_command",
@@ -73,7 +75,7 @@ ORDERS = {"profiler": ORDER, "task_kit": TASK_KIT, "grader": GRADER}
 
 SUBPACKAGES = {  # one name each in the order of their package
     "profiler": frozenset({"clients", "server"}),  # interchangeable implementations, a program of its own
-    "task_kit": frozenset({"sandbox", "experiment_profiler"}),  # what both sides need, the tasks
+    "task_kit": frozenset({"sandbox", "experiment_profiler", "leakage_modeling"}),  # what both sides need, the tasks
     "grader": frozenset({"corpus", "leakage_modeling"}),  # known submissions; a task, with all that is its own
 }
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere

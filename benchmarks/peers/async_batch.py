@@ -31,7 +31,7 @@ async def ask(leg: Leg) -> None:
     store = JsonlArtifactStore(f"{leg.answers}.store", identity=identity)
     bound = QUEUE_PER_WORKER * leg.in_flight
     config = ProcessorConfig(concurrency=leg.in_flight, max_queue_size=bound, max_result_queue_size=bound)
-    async with AsyncAnthropic(api_key=legs.KEY, base_url=leg.base_url, max_retries=0) as sdk:
+    async with AsyncAnthropic(api_key=legs.KEY, base_url=leg.base_url, max_retries=0, timeout=legs.PATIENCE_S) as sdk:
 
         async def call(prompt: str, **_: Any) -> CallOutcome[str]:
             system, user = prompt.split("\0")

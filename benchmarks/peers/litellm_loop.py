@@ -25,6 +25,7 @@ async def ask(leg: Leg) -> None:
             api_base=leg.base_url,
             api_key=legs.KEY,
             num_retries=0,
+            timeout=legs.PATIENCE_S,
         )
         text: str = reply.choices[0].message.content
         return text

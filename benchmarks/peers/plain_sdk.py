@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def ask(leg: Leg) -> None:
-    async with AsyncAnthropic(api_key=legs.KEY, base_url=leg.base_url, max_retries=0) as sdk:
+    async with AsyncAnthropic(api_key=legs.KEY, base_url=leg.base_url, max_retries=0, timeout=legs.PATIENCE_S) as sdk:
 
         async def one(dialogue: dict[str, Any]) -> str:
             if turns := dialogue.get("turns"):

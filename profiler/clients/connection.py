@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._received = 0
+        self._headed = False
         self._complete = False
 
     def ask(self, head: bytes, body: bytes) -> asyncio.Future[Answer]:
@@ -61,7 +62,8 @@ class Connection(asyncio.Protocol):
             raise lost("the connection was closed before the request was sent", sent=False)
         self._waiter = waiter = self._owner.loop.create_future()
         self._parser = HttpResponseParser(self)
-        self._headers, self._body, self._received, self._complete = {}, [], 0, False
+        self._headers, self._body, self._received = {}, [], 0
+        self._headed = self._complete = False
         self.reusable = False
         transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         return waiter
@@ -123,6 +125,9 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
+    def on_headers_complete(self) -> None:
+        self._headed = True
+
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
@@ -134,7 +139,7 @@ class Connection(asyncio.Protocol):
 
     def _ends_with_connection(self) -> bool:
         headers = self._headers
-        return bool(headers) and "content-length" not in headers and "transfer-encoding" not in headers
+        return self._headed and "content-length" not in headers and "transfer-encoding" not in headers
 
     def _finish(self) -> None:
         parser, waiter = self._parser, self._waiter

@@ -41,7 +41,14 @@ class Message(msgspec.Struct, frozen=True):
     stop_details: dict[str, Any] | None = None
 
 
+class Blocks(msgspec.Struct, frozen=True):
+    """The content of a reply, all of it; read a second time, and only for calls of tools."""
+
+    content: list[dict[str, Any]]
+
+
 _decode = msgspec.json.Decoder(Message).decode
+_decode_blocks = msgspec.json.Decoder(Blocks).decode
 
 
 class NotAMessage(ValueError):
@@ -65,14 +72,16 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
         completion = content[0].text
     else:
         completion = "".join([block.text for block in content if block.type == "text"])
+    metadata = _metadata(message)
     return Reply(
         completion=completion,
         stop_reason=message.stop_reason,
         model=message.model,
         usage=message.usage,
         request_id=request_id_of(headers),
-        metadata=_metadata(message),
+        metadata=metadata,
         limits=limits_of(headers),
+        content=_decode_blocks(body).content if "tools" in metadata else None,
     )
 
 

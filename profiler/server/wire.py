@@ -24,6 +24,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_NAME}) ([!-~]+) HTTP/([0-9])\.([0-9])", re.ASCII)
+_ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)  # what is said to a proxy, and every server must take
 _FIELD_NAME = re.compile(_NAME)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS = re.compile(r"[0-9]{1,15}")
@@ -193,7 +194,7 @@ def parse_head(raw: bytes) -> Head:
     if major != "1":
         raise Malformed(f"found HTTP/{major}.{minor}, only HTTP/1.1 is spoken here", status=505)
     headers = _fields(lines)
-    path, _, query = target.partition("?")
+    path, _, query = _ABSOLUTE.sub("", target, count=1).partition("?")
     http_1_0 = minor == "0"
     options = headers.get("connection", "").lower()
     return Head(

@@ -88,7 +88,10 @@ def supervise_one(pipes: list[int], entry: Entry | None) -> None:
     try:
         box: Plan = plan.read(lifeline)  # type: ignore[assignment] # our own caller sends nothing else
         body = call_entry(entry, box, channel=channel[0]) if entry and channel else become_program(box)
-        plan.write(reports, answer(box, body, lifeline=lifeline))
+        report = answer(box, body, lifeline=lifeline)
+        for end in channel:  # else whoever waits at the other end hears of the death only after the report was read
+            os.close(end)
+        plan.write(reports, report)
     except BrokenPipeError:
         pass  # nobody is left to read it
     finally:

@@ -14,9 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from profiler.cli import main
 
@@ -41,6 +41,12 @@ class Ended:
     def said(self) -> str:
         return self.out + self.err
 
+    @property
+    def json(self) -> dict[str, Any]:
+        """What a run with --json printed."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
 
 @dataclass(slots=True, kw_only=True)
 class Site:
@@ -49,6 +55,7 @@ class Site:
     folder: Path
     runs: str = "runs"
     experiment_id: str = "trial"
+    mode: str = "mock"
     environ: dict[str, str] = field(default_factory=dict)
 
     def write(self, dialogues: Sequence[dict[str, Any]], *, client: str | None = "Counting", **settings: Any) -> Site:
@@ -68,7 +75,7 @@ class Site:
 
     def at(self, runs: str, **environ: str) -> Site:
         """The same manifest with another output directory."""
-        return Site(folder=self.folder, runs=runs, experiment_id=self.experiment_id, environ=self.environ | environ)
+        return replace(self, runs=runs, environ=self.environ | environ)
 
     @property
     def manifest(self) -> Path:
@@ -99,7 +106,15 @@ class Site:
         return self.run_dir / "summary.json"
 
     def command(self, *more: str) -> list[str]:
-        words = ["run", "--config", str(self.manifest), "--output-dir", str(self.folder / self.runs), "--mode", "mock"]
+        words = [
+            "run",
+            "--config",
+            str(self.manifest),
+            "--output-dir",
+            str(self.folder / self.runs),
+            "--mode",
+            self.mode,
+        ]
         return [sys.executable, "-m", "profiler", *words, *more]
 
     def start(
@@ -171,7 +186,13 @@ def kill(process: subprocess.Popen[str]) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def wait_until(process: subprocess.Popen[str], happened: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> bool:
+class Waitable(Protocol):
+    """A process, as far as it is waited for: `subprocess.TimeoutExpired` says that it lives."""
+
+    def wait(self, timeout: float, /) -> object: ...
+
+
+def wait_until(process: Waitable, happened: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> bool:
     """Look at the disk while the process lives; whether it happened before the process ended or patience did."""
     give_up = time.monotonic() + patience_s
     while not happened() and time.monotonic() < give_up:

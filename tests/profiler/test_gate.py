@@ -64,7 +64,7 @@ async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much
             group.start_soon(leave, gate)
 
     assert 0.2 <= time.monotonic() - began < 0.45
-    assert gate.waited_s.keys() == {"cool_down"}
+    assert gate.waited_s.keys() == {"retry_after"}
 
 
 async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
@@ -110,6 +110,27 @@ async def test_line_is_first_come_first_served() -> None:
             await anyio.wait_all_tasks_blocked()
 
     assert order == list(range(10))
+
+
+async def test_a_small_call_does_not_overtake_a_large_one_that_waits() -> None:
+    gate = Gate(RateLimits(input_tokens_per_minute=1000))
+    large, small = request("x" * 2400), request("x")
+    give_up = anyio.Event()
+    left: list[str] = []
+
+    async def go(name: str, asked: Request) -> None:
+        if await gate.leave(asked, give_up=give_up) is not None:
+            left.append(name)
+
+    async with anyio.create_task_group() as group:
+        await go("large", large)
+        for name, asked in (("second large", large), ("small", small)):
+            group.start_soon(go, name, asked)
+            await anyio.wait_all_tasks_blocked()
+        assert left == ["large"]
+        give_up.set()
+
+    assert left == ["large", "small"]
 
 
 async def test_what_is_in_flight_is_not_counted_twice() -> None:

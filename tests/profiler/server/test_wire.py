@@ -42,6 +42,12 @@ def test_a_request_is_taken_apart() -> None:
     )
 
 
+def test_a_whole_address_is_taken_as_its_path() -> None:
+    (request,) = parse(b"GET http://api.invalid:80/v1/models?limit=1 HTTP/1.1\r\n\r\n")
+
+    assert (request.head.path, request.head.query) == ("/v1/models", "limit=1")
+
+
 def test_a_chunked_body_is_put_together() -> None:
     data = (
         POST

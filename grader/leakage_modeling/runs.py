@@ -1,0 +1,238 @@
+"""Graded runs: many episodes at once, of local policies or of agents, each with a verdict.
+
+Comes in: a plan. Goes out: the results in order, and a folder from which every one of them can be reached again. What ends
+the run before its end (a provider that refuses, a cap) is told beside the results that stand.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from grader.leakage_modeling.episodes import ORACLE, Job, Stage, world_of
+from grader.leakage_modeling.folder import EpisodeResult, Mode, Run, RunFolder
+from profiler.asking import Asker
+from profiler.budget import Budget
+from profiler.clients import open_client
+from profiler.errors import BudgetReached, ProviderFailed
+from profiler.gate import Gate
+from profiler.prices import look_up
+from profiler.settings import Experiment, Retry
+from task_kit.leakage_modeling import scripted
+from task_kit.leakage_modeling.dictionary import prompt_text
+from task_kit.leakage_modeling.policies import CAREFUL, LEAKS, PIPELINE, POLICIES, PROBABILITIES
+from task_kit.leakage_modeling.worker import CallLimits, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from profiler.clients import Client
+    from profiler.model import Reply, Request
+    from task_kit.leakage_modeling.scripted import Script
+    from task_kit.leakage_modeling.settings import Settings
+    from task_kit.leakage_modeling.worker import Nursery
+    from task_kit.leakage_modeling.world import World
+
+Ends = TypeVar("Ends", ProviderFailed, BudgetReached)
+
+NAMES = scripted.Names(pipeline=PIPELINE, probabilities=PROBABILITIES)
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to run. `live` decides whether agents are a model or scripts; the seed of all seeds is drawn when not given.
+    `only`: the local policies that play, all when not given. `repeats`: episodes of each agent in a world."""
+
+    mode: Mode
+    settings: Settings
+    live: bool = False
+    seed: str | None = None
+    max_cost_usd: float | None = None
+    variants: tuple[scripted.Variant, ...] = scripted.VARIANTS
+    only: frozenset[str] | None = None
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What came of it. `stopped`: why not all of it was played."""
+
+    run: Run
+    folder: Path
+    asked: int
+    results: tuple[EpisodeResult, ...]
+    stopped: ProviderFailed | BudgetReached | None = None
+
+
+async def play_all(
+    plan: Plan,
+    *,
+    nursery: Nursery,
+    isolation: str,
+    output: Path,
+    environ: Mapping[str, str],
+    tell: Callable[[EpisodeResult], None],
+) -> Report:
+    """Play and grade all episodes of a plan."""
+    settings = plan.settings
+    run = Run(
+        mode=plan.mode,
+        live=plan.live,
+        model=settings.model if plan.live else scripted.MODEL,
+        runs=settings.num_runs,
+        repeats=plan.repeats,
+        sealed_seed=plan.seed or secrets.token_hex(16),
+        settings=settings,
+        versions=_versions(),
+        isolation=isolation,
+    )
+    folder = RunFolder(output)
+    folder.begin(run)
+    jobs = list(_jobs(plan, run.sealed_seed))
+    limits = CallLimits(stdout_chars=settings.max_stdout_chars)
+    stage = Stage(
+        settings=settings,
+        folder=folder,
+        workers=Workers(nursery, limits=limits),
+        threads=anyio.CapacityLimiter(settings.concurrency),
+        prompt=partial(prompt_text, settings=settings),
+        model=run.model,
+        timed=plan.live,
+    )
+    async with _asker(plan, jobs, environ=environ) as asker:
+        results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
+    folder.finish(results)
+    return Report(run=run, folder=output, asked=len(jobs), results=tuple(results), stopped=stopped)
+
+
+def seed_of(sealed_seed: str, index: int) -> int:
+    """The seed of one world: nobody who knows one knows another."""
+    return int.from_bytes(sha256(f"leakage_modeling/{sealed_seed}/{index}".encode()).digest()[:16])
+
+
+def _jobs(plan: Plan, sealed_seed: str) -> Iterator[Job]:
+    """All episodes in order: locally every policy in every world, else one agent a world."""
+    for index in range(plan.settings.num_runs):
+        seed = seed_of(sealed_seed, index)
+        for agent in _agents(plan, index=index, seed=seed):
+            if plan.only is None or agent in plan.only:
+                for repeat in range(plan.repeats):
+                    yield Job(index=index, seed=seed, agent=agent, repeat=repeat)
+
+
+def _agents(plan: Plan, *, index: int, seed: int) -> list[str]:
+    if plan.mode == "local":
+        world = world_of(seed, plan.settings)
+        return [ORACLE, *(policy.name for policy in POLICIES if policy.suits(world))]
+    return ["agent" if plan.live else plan.variants[index % len(plan.variants)]]
+
+
+async def _play(
+    stage: Stage, jobs: list[Job], *, asker: Asker, tell: Callable[[EpisodeResult], None]
+) -> tuple[list[EpisodeResult], ProviderFailed | BudgetReached | None]:
+    """As many episodes at once as the settings say."""
+    rest, found = iter(jobs), {}
+    stopped: ProviderFailed | BudgetReached | None = None
+
+    async def work() -> None:
+        for job in rest:
+            found[job.name] = result = await stage.play(job, asker=asker)
+            tell(result)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(min(stage.settings.concurrency, len(jobs))):
+                group.start_soon(work)
+    except* ProviderFailed as errors:
+        stopped = _first(errors, ProviderFailed)
+    except* BudgetReached as errors:
+        stopped = _first(errors, BudgetReached)
+    return [found[job.name] for job in jobs if job.name in found], stopped
+
+
+def _first(error: BaseException, kind: type[Ends]) -> Ends:
+    """Task groups raise groups of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, kind):
+        raise TypeError(f"found {error!r}, expected {kind.__name__}") from error
+    return error
+
+
+@asynccontextmanager
+async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> AsyncIterator[Asker]:
+    """Who asks the model; without one, scripts answer."""
+    settings = plan.settings
+    experiment = Experiment(
+        experiment_id="leakage_modeling",
+        model=settings.model,
+        max_tokens=settings.max_tokens,
+        dataset_path=Path(),
+    )
+    if not plan.live:
+        yield _asks(Scripts(plan, jobs), experiment, settings=settings)
+        return
+    card = look_up(settings.model, at=datetime.now(UTC))
+    budget = Budget(card, cap_usd=plan.max_cost_usd) if card is not None else None
+    async with open_client(experiment, mode="live", environ=environ) as client:
+        yield _asks(client, experiment, settings=settings, gate=Gate(), budget=budget)
+
+
+def _asks(
+    client: Client,
+    experiment: Experiment,
+    *,
+    settings: Settings,
+    gate: Gate | None = None,
+    budget: Budget | None = None,
+) -> Asker:
+    return Asker(
+        client=client,
+        concurrency=settings.concurrency,
+        timeout_s=experiment.timeout_s,
+        retry=experiment.retry if gate is not None else Retry(max_attempts=1),
+        gate=gate,
+        budget=budget,
+    )
+
+
+class Scripts:
+    """A client that finds out who plays in a conversation, and says that one's next words."""
+
+    describes = "scripted agents, no model"
+
+    def __init__(self, plan: Plan, jobs: list[Job]) -> None:
+        self._plan = plan
+        self._jobs = {job.name: job for job in jobs}
+
+    async def complete(self, request: Request) -> Reply:
+        job = self._jobs[request.dialogue.dialogue_id]
+        world = world_of(job.seed, self._plan.settings)
+        return scripted.reply_of(_script(job, world), request.messages, sent=len(request.body))
+
+
+def _script(job: Job, world: World) -> Script:
+    for policy in POLICIES:
+        if policy.name == job.agent:
+            return scripted.policy(policy.code(world), NAMES)
+    leaking = next((leak for leak in LEAKS if leak.suits(world)), CAREFUL)
+    for variant in scripted.VARIANTS:
+        if variant == job.agent:
+            return scripted.agent(variant, honest=CAREFUL.code(world), leaking=leaking.code(world), names=NAMES)
+    raise LookupError(f"nobody is called {job.agent!r}")
+
+
+def _versions() -> dict[str, str]:
+    names = ("experiment-profiler", *LIBRARIES)
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,51 @@
+"""What the grader says about a submission: plain values that print, store and compare.
+
+Comes in: checks in order, and scores. Goes out: a `Verdict`; the first check that failed is its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    name: str
+    passed: bool
+    detail: str
+    reason: str | None = None  # the code when it failed; the name unless something more exact is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    status: Literal["pass", "fail", "error"]
+    reason: str | None
+    sentence: str
+    checks: tuple[Check, ...]
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reward(self) -> float:
+        return float(self.status == "pass")
+
+    @property
+    def only_score_failed(self) -> bool:
+        """Everything but the score and what follows from it was in order, so that a threshold alone decides."""
+        return bool(self.scores) and all(check.passed for check in self.checks if check.name != "score")
+
+
+def conclude(checks: Sequence[Check], *, scores: dict[str, Any], praise: str) -> Verdict:
+    failed = next((check for check in checks if not check.passed), None)
+    if failed is None:
+        return Verdict(status="pass", reason=None, sentence=praise, checks=tuple(checks), scores=scores)
+    return Verdict(
+        status="fail",
+        reason=failed.reason or failed.name,
+        sentence=failed.detail,
+        checks=tuple(checks),
+        scores=scores,
+    )

@@ -1,0 +1,1 @@
+"""Task B, leakage-aware modelling: its environment, tools and agent loop."""

@@ -1,0 +1,89 @@
+"""Permits of every kind, after very many failures of every kind."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from profiler.budget import Budget
+from profiler.errors import CallError
+from profiler.gate import LIMITS, Gate
+from profiler.model import Reply, Request
+from profiler.plan import Planner
+from profiler.pool import Pool
+from profiler.prices import look_up
+from profiler.settings import RateLimits, Retry
+from tests.profiler.building import PARAMS, dialogue
+from tests.profiler.test_pool import Kept
+
+FAILURES = 100_000
+ANSWERED = 500
+PUSHED_BACK = (90_001, 95_001)
+WORKERS = 64
+ENDS = (
+    CallError("invalid_request", "no", status=400),
+    CallError("connection", "reset", sent=True),
+    CallError("connection", "refused", sent=False),
+    CallError("bad_reply", "found nothing", status=200),
+    CallError("server_error", "oops", status=500),
+)
+
+
+class Failing:
+    """Answers until all workers are busy, then fails in each of the ways in turn; some fail late, some while others
+    wait."""
+
+    def __init__(self) -> None:
+        self.ways = itertools.cycle(ENDS)
+        self.calls = 0
+
+    async def complete(self, request: Request) -> Reply:
+        self.calls = number = self.calls + 1
+        if number <= ANSWERED:
+            await checkpoint()
+            return Reply(completion="yes", stop_reason="end_turn", model="m", usage={"input_tokens": 1})
+        if number % 100 == 0:
+            await checkpoint()
+        if number % 20_000 == 0:
+            await anyio.sleep_forever()  # until the time-out
+        if number in PUSHED_BACK:
+            raise CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=0.0)
+        raise next(self.ways)
+
+
+async def test_a_hundred_thousand_failures_leak_no_permit_of_any_kind() -> None:
+    card = look_up("claude-haiku-4-5", at=datetime.now(UTC))
+    assert card is not None
+    budget, gate, client, kept = (
+        Budget(card, cap_usd=1e6),
+        Gate(RateLimits(requests_per_minute=10**9)),
+        Failing(),
+        Kept(),
+    )
+    planner = Planner(PARAMS)
+    pool = Pool(
+        client=client,
+        planner=planner,
+        writer=kept,  # type: ignore[arg-type]
+        concurrency=WORKERS,
+        timeout_s=0.2,
+        retry=Retry(max_attempts=1, deadline_s=60),
+        gate=gate,
+        budget=budget,
+    )
+
+    with anyio.fail_after(60):
+        await pool.run(planner.plan(dialogue(index) for index in range(ANSWERED + FAILURES)))
+
+    assert sum(record.type == "error" for record in kept.records) == FAILURES
+    assert client.calls == ANSWERED + FAILURES + len(PUSHED_BACK)
+    assert (pool.slots.taken, pool.slots.wanted, pool.in_flight, pool.backing_off) == (0, False, 0, 0)
+    assert pool.slots.limit == WORKERS // 2 ** len(PUSHED_BACK)
+    assert {name: round(gate._in_flight[name], 3) for name in LIMITS} == dict.fromkeys(LIMITS, 0.0)
+    assert not gate._line.locked()
+    assert budget.reserved == 0
+    assert pool.till is not None
+    assert pool.till.waiting == 0

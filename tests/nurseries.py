@@ -1,0 +1,19 @@
+"""One warm process for all tests of workers: to start it takes a second."""
+
+from __future__ import annotations
+
+import atexit
+from functools import cache
+from typing import TYPE_CHECKING
+
+from task_kit.leakage_modeling.nursery import open_nursery
+
+if TYPE_CHECKING:
+    from task_kit.sandbox import Zygote
+
+
+@cache
+def shared_nursery() -> Zygote:
+    nursery = open_nursery()
+    atexit.register(nursery.close)
+    return nursery

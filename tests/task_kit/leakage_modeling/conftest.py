@@ -1,0 +1,37 @@
+"""What the tests of the worker share: one warm process a session, and a world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from task_kit.leakage_modeling.settings import Settings
+from task_kit.leakage_modeling.worker import CallLimits, Workers
+from task_kit.leakage_modeling.world import make_world
+from tests.nurseries import shared_nursery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from task_kit.leakage_modeling.worker import Worker
+    from task_kit.leakage_modeling.world import World
+    from task_kit.sandbox import Zygote
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Zygote:
+    return shared_nursery()
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return make_world(7, Settings())
+
+
+@pytest.fixture
+def worker(nursery: Zygote, world: World) -> Iterator[Worker]:
+    """With short limits, so that what hangs is over soon."""
+    worker = Workers(nursery, limits=CallLimits(run_s=1.0, fit_s=5.0, restarts=2)).start(world)
+    yield worker
+    worker.close()
