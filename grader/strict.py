@@ -110,11 +110,13 @@ def find(folder: Path, name: str, *, leave_out: str) -> str | None:
 
 
 def _entries(folder: Path) -> list[Path]:
+    """Of a folder that holds too many, none: which ones came first would be chance."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(folder / entry.name for entry in islice(entries, SEARCH_LIMIT))
+            found = [folder / entry.name for entry in islice(entries, SEARCH_LIMIT + 1)]
     except OSError:
         return []
+    return sorted(found) if len(found) <= SEARCH_LIMIT else []
 
 
 # --- from bytes -----------------------------------------------------------------------------------------------------

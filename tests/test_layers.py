@@ -61,13 +61,8 @@ GRADER = (
     *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
     *("corpus", "loot", "trial", "audit"),
     *("table", "audit_table"),
-    *(
-        "cli",
-        "leakage_modeling",
-        "grade_command",
-        "regrade_command",
-        "audit_command",
-    ),  # found by their names, and know the type of their parser
+    # commands are found by their names, and know the type of their parser; a run of the second task is graded again too
+    *("cli", "leakage_modeling", "grade_command", "regrade_command", "audit_command"),
     *("__init__", "__main__"),
 )
 
@@ -101,10 +96,12 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
     "httpx2": "comes with the SDK, and only the SDK's own path needs it",
+    "task_kit": "a command of the second task imports of it only what it runs",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "cli": "a command imports only what it runs, so that --help stays under 100 ms",
     "__init__": "`import profiler` is cheap; a public name is loaded when it is first used",
+    "regrade_command": "the second task is an extra, and only its own runs need it",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,6 +99,22 @@ def test_a_temporary_folder_goes_whatever_was_done_to_it() -> None:
         (folder / "x").chmod(0)
 
     assert not folder.exists()
+
+
+def test_a_temporary_folder_lies_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    with boxes.temporary() as folder:
+        assert folder.parent == tmp_path
+
+
+def test_without_room_in_memory_it_lies_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(boxes, "MEMORY_ROOM", 1 << 60)
+
+    with boxes.temporary() as folder:
+        assert str(folder.parent) != boxes.MEMORY
 
 
 def test_others_can_pass_through_a_temporary_folder_but_not_list_it() -> None:

@@ -97,7 +97,7 @@ def claims_of(folder: Path, *, live: str = "raise OSError", runner: str = RUNNER
     (package / "runner.py").write_text(runner)
     (package / "simulation.py").write_text(SIMULATION.replace("LIVE", live))
     (folder / "job.json").write_text(json.dumps(JOB))
-    command = [sys.executable, driver.__file__, folder / "job.json", folder / "claims.json"]
+    command: list[str | Path] = [sys.executable, driver.__file__, folder / "job.json", folder / "claims.json"]
     subprocess.run(command, env={"PYTHONPATH": str(folder)}, check=True)
     claims: dict[str, Any] = json.loads((folder / "claims.json").read_bytes())
     return claims

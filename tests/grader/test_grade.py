@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from grader import worlds
 from grader.grade import TASK, Asked, Grading, grade, reference
 from grader.regrade import regrade
 from grader.verdict import Result, Status
@@ -64,6 +65,16 @@ def test_the_same_seed_gives_the_same_result_to_the_byte(passed: Result) -> None
     again = grade(reference(), seed="a", worlds=1, at_once=1)
 
     assert json.dumps(again.as_dict(timings=False)) == json.dumps(passed.as_dict(timings=False))
+
+
+def order_of(seed: str, root: Path) -> list[str]:
+    return [box.name for box in Grading(Asked(seed=seed))._plan(worlds.draw(seed, count=2), root=root)]
+
+
+def test_the_seed_decides_the_order_in_which_worlds_are_tried(tmp_path: Path) -> None:
+    assert order_of("a", tmp_path) == order_of("a", tmp_path)
+    assert len({tuple(order_of(seed, tmp_path)) for seed in "abcdef"}) > 4
+    assert set(order_of("a", tmp_path)) == set(order_of("b", tmp_path))
 
 
 def test_a_stored_result_is_had_again(passed: Result) -> None:
@@ -152,7 +163,8 @@ def test_seeds_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_folder_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     tmp_path.chmod(0o755)
 
     sample_only(STARTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,10 @@ def test_a_sheet_says_what_it_did_not_reach() -> None:
 def test_a_reason_of_a_check_that_is_not_planned_is_a_bug() -> None:
     with pytest.raises(ValueError, match="not planned"):
         Sheet("here", ("files",)).fail("order")
+
+
+@pytest.mark.parametrize("text", ["docs/grading.md", "task_kit/experiment_profiler/prompt.md"])
+def test_every_code_is_told_to_those_it_concerns(text: str) -> None:
+    written = (Path(__file__).resolve().parents[2] / text).read_text(encoding="utf-8")
+
+    assert [code for code in REASONS if f"`{code}`" not in written] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,22 @@ WRONG: dict[str, tuple[str, Callable[[list[Record]], float]]] = {
         ),
     ),
 }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_in_every_world_another_mean_is_told_from_the_geometric_one(seed: str) -> None:
+    for world in fresh(seed):
+        true = truth.metrics(world)
+        arithmetic = (true["fact_coverage"] + 1 - true["refusal_rate"]) / 2
+        assert arithmetic - true["geometric_mean"] > 2e-3
+
+
+def test_every_completion_holds_a_nonce() -> None:
+    completions = [answer["completion"] for world in fresh("a") for answer in world.answers.values()]
+
+    nonces = [re.findall(r"\[([0-9a-f]{16})\]", completion) for completion in completions]
+    assert all(len(found) == 1 for found in nonces)
+    assert len({found[0] for found in nonces}) == len(completions)
 
 
 def records_of(world: World) -> list[Record]:
