@@ -64,7 +64,7 @@ def main(words: Sequence[str]) -> int:
     if args.json:
         args.json.write_bytes(dump_pretty(report.as_json(made)))
     if args.write:
-        results.write(made, words=words)
+        results.write(made, words=["--runs", str(scale.runs), "--write"])
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from profiler import __version__
 
-PACKAGES = ("anyio", "msgspec", "orjson")
+PACKAGES = ("anthropic", "anyio", "httptools", "msgspec", "orjson")
 
 
 def facts() -> dict[str, Any]:

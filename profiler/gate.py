@@ -33,6 +33,7 @@ class Draw(msgspec.Struct, gc=False):
 
     input_tokens: float
     output_tokens: float
+    requests: float = 1.0
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -153,18 +154,21 @@ class Gate:
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
         """The longest wait that stands before a call, and its reason. Without one, the call leaves."""
         now = time.monotonic()
-        waits = [(name, bucket.wait_s(_amount(draw, name), now)) for name, bucket in self._buckets.items()]
-        waits.append((self._pause.reason, self._pause.wait_s(now)))
-        reason, seconds = max(waits, key=lambda wait: wait[1])
-        if seconds > 0:
-            return reason, seconds
-        if self._pause.ends:
-            self._pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
-        return None
+        reason, longest = "", 0.0
+        for name, bucket in self._buckets.items():
+            if (seconds := bucket.wait_s(getattr(draw, name), now)) > longest:
+                reason, longest = name, seconds
+        pause = self._pause
+        if pause.ends:
+            if (seconds := pause.wait_s(now)) > longest:
+                reason, longest = pause.reason, seconds
+            if not longest:
+                pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
+        return (reason, longest) if longest else None
 
     def _move(self, draw: Draw, sign: int, *, in_flight_only: bool = False) -> None:
         for name in LIMITS:
-            amount = _amount(draw, name)
+            amount = getattr(draw, name)
             self._in_flight[name] += sign * amount
             if not in_flight_only:
                 self._used[name] += amount
@@ -180,7 +184,3 @@ class Gate:
         """What answers took so far, or the most they may take while none is known."""
         known = self._output_tokens
         return request.params.max_tokens if known is None else min(known, request.params.max_tokens)
-
-
-def _amount(draw: Draw, name: str) -> float:
-    return 1.0 if name == "requests" else getattr(draw, name)

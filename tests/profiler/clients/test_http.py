@@ -196,7 +196,7 @@ BROKEN = {
     "reset": Say(b"", "reset"),
     "closed": Say(b"", "close"),
     "half a head": Say(b"HTTP/1.1 200 OK\r\ncontent-", "close"),
-    "half of its lines": Say(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", "close"),
+    "half of its lines": Say(b"HTTP/1.1 200 OK\r\nserver: x\r\ncontent-type: application/json\r\ndate: ", "close"),
     "half a body": Say(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n" + json.dumps(MESSAGE).encode(), "close"),
     "half a chunk": Say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\n{", "close"),
     "another protocol": Say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "close"),
