@@ -51,7 +51,8 @@ def test_no_answered_dialogue_is_asked_again_however_often_the_run_is_killed(tmp
     assert {name for name in unanswered if asked[name] != asked_before[name] + 1} == set()
     assert [record["index"] for record in whole_records(site.responses)] == list(range(COUNT))
     assert set(site.results()) == THREE
-    assert paid.stats["asked"]["after_an_answer"] <= kills * WORKERS
+    # of each worker at most the call in flight and an answer of the last few milliseconds, not yet in the journal
+    assert paid.stats["asked"]["after_an_answer"] <= 2 * kills * WORKERS
 
 
 def test_after_a_kill_the_run_says_what_is_kept_and_what_may_have_been_billed(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Failing:
             return Reply(completion="yes", stop_reason="end_turn", model="m", usage={"input_tokens": 1})
         if number % 100 == 0:
             await checkpoint()
-        if number % 20_000 == 0:
+        if number % 20_000 == 10_000:
             await anyio.sleep_forever()  # until the time-out
         if number in PUSHED_BACK:
             raise CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=0.0)
@@ -69,13 +69,13 @@ async def test_a_hundred_thousand_failures_leak_no_permit_of_any_kind() -> None:
         planner=planner,
         writer=kept,  # type: ignore[arg-type]
         concurrency=WORKERS,
-        timeout_s=0.2,
-        retry=Retry(max_attempts=1, deadline_s=60),
+        timeout_s=2,
+        retry=Retry(max_attempts=1, deadline_s=300),
         gate=gate,
         budget=budget,
     )
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(300):
         await pool.run(planner.plan(dialogue(index) for index in range(ANSWERED + FAILURES)))
 
     assert sum(record.type == "error" for record in kept.records) == FAILURES

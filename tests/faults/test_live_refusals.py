@@ -60,7 +60,7 @@ def test_a_storm_of_refusals_by_chance_ends_with_every_answer(tmp_path: Path) ->
 
 def test_an_absurd_pause_hangs_neither_the_run_nor_its_last_items(tmp_path: Path) -> None:
     """A thousand million seconds, asked of one in the middle and of the last one."""
-    site = live_site(tmp_path, dialogues(12), concurrency=1, retry={"deadline_s": 0.5})
+    site = live_site(tmp_path, dialogues(12), concurrency=1, retry={"deadline_s": 1.5})
     absurd = {"fault": "429", "retry_after": "1000000000", "times": 1}
     with provider(site, {"dialogue_id": "d5", **absurd}, {"dialogue_id": "d11", **absurd}) as asking:
         began = time.monotonic()

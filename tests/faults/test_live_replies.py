@@ -82,7 +82,7 @@ SILENT = ("hang", "half-hang")
 def test_what_never_ends_is_ended_by_the_time_out_and_holds_up_nobody(tmp_path: Path) -> None:
     """The last dialogues of all are the silent ones."""
     items = [*dialogues(30), *named(*SILENT)[1:]]
-    site = live_site(tmp_path, items, concurrency=4, timeout_s=0.4, retry=QUICK)
+    site = live_site(tmp_path, items, concurrency=4, timeout_s=1, retry=QUICK)
     with provider(site, *rules(*SILENT)) as silent:
         run = live_run(site)
         asked = silent.asked()
@@ -95,7 +95,7 @@ def test_what_never_ends_is_ended_by_the_time_out_and_holds_up_nobody(tmp_path: 
 
 
 def test_a_slow_trickle_is_not_waited_for_longer_than_a_call_may_take(tmp_path: Path) -> None:
-    site = live_site(tmp_path, named("trickle"), timeout_s=0.3, retry=QUICK)
+    site = live_site(tmp_path, named("trickle"), timeout_s=0.8, retry=QUICK)
     with provider(site, *rules("trickle"), trickle_s=60):
         run = live_run(site)
 
