@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -23,6 +24,7 @@ from task_kit.sandbox.spec import SandboxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+LAYOUT = 1  # part of every name in the cache; another way to lay things out is another number
 FLAGS = ("-s", "-P", "-B")
 SITE_FOLDERS = ("site-packages", "dist-packages")
 SYSTEM_PATHS = (
@@ -84,9 +86,9 @@ def cache_folder() -> Path:
 @cache
 def empty_environment() -> Path:
     base = Path(executable())
-    key = hashlib.sha256(f"{base}\0{sys.version}".encode()).hexdigest()[:16]
     version = ".".join(map(str, sys.version_info[:3]))
     config = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {version}\n"
+    key = hashlib.sha256(f"{LAYOUT}\0{base}\0{config}".encode()).hexdigest()[:16]
     return laid_out(f"python-{key}", links={"bin/python": base}, files={"pyvenv.cfg": config})
 
 
@@ -105,6 +107,7 @@ def laid_out(name: str, *, links: dict[str, Path], files: dict[str, str]) -> Pat
     try:
         building.rename(folder)
     except OSError:
+        shutil.rmtree(building)
         if not folder.is_dir():
             raise
     return folder
@@ -120,7 +123,7 @@ def farm(names: tuple[str, ...]) -> Path:
     """Installing or removing anything changes a folder's date, and so the name under which this is kept."""
     sites = [path for path in sys.path if Path(path).name in SITE_FOLDERS and Path(path).is_dir()]
     dates = [(path, os.stat(path).st_mtime_ns) for path in sites]
-    folder = "packages-" + hashlib.sha256(repr((names, sys.prefix, dates)).encode()).hexdigest()[:16]
+    folder = "packages-" + hashlib.sha256(repr((LAYOUT, names, sys.prefix, dates)).encode()).hexdigest()[:16]
     if (cache_folder() / folder).is_dir():
         return cache_folder() / folder
     links = {name: target for found in closure(names) for name, target in links_of(found)}
