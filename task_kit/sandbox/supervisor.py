@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from task_kit.sandbox import boxes, copying, view
+from task_kit.sandbox import boxes, copying, tree, view
 from task_kit.sandbox.watch import Watch
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 ABANDONED = "abandoned"  # by who asked for it; no reason of the box's own
-GRACE_S = 0.1  # for helpers of honest programs, which end a moment after their program
+GRACE_S, MOST_GRACE_S = 0.1, 1.0  # for helpers of honest programs, which end a moment after their program
 
 
 class Output:
@@ -66,7 +66,7 @@ def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
     watch = Watch(box)
     try:
         reason = until_it_ends(box, output, watch=watch, lifeline=lifeline)
-        leftover = reason is None and not box.alone(GRACE_S)
+        leftover = reason is None and left_over(box)
     finally:
         taken = box.end()
     output.drain()
@@ -110,6 +110,19 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
                 return reason
             next_look = time.monotonic() + watch.wait_s()
     return None
+
+
+def left_over(box: Box) -> bool:
+    """Whether somebody stays. Who still works, or waits for a turn on a busy machine, may be about to end."""
+    deadline = time.monotonic() + MOST_GRACE_S
+    before = -1.0
+    while not box.alone(GRACE_S):
+        processes = box.processes()
+        cpu_s = tree.usage(processes).cpu_s
+        if time.monotonic() >= deadline or (cpu_s == before and not tree.busy(processes)):
+            return True
+        before = cpu_s
+    return False
 
 
 def fetch(box: Box, plan: Plan) -> bool:

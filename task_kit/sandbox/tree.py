@@ -67,6 +67,11 @@ def usage(processes: dict[int, list[bytes]]) -> Usage:
     return total
 
 
+def busy(processes: dict[int, list[bytes]]) -> bool:
+    """Somebody runs, or waits for the processor or the disk."""
+    return any(fields[STATE] in {b"R", b"D"} for fields in processes.values())
+
+
 def own_tasks() -> int:
     """All tasks of the calling user, which the kernel counts together."""
     uid = os.getuid()
