@@ -96,7 +96,7 @@ def find(folder: Path, name: str, *, leave_out: str) -> str | None:
     waiting, seen = [(folder, 0)], 0
     while waiting:
         parent, depth = waiting.pop()
-        for path in _entries(parent):
+        for path, is_folder in _entries(parent):
             seen += 1
             if path == folder / leave_out:
                 continue
@@ -104,19 +104,20 @@ def find(folder: Path, name: str, *, leave_out: str) -> str | None:
                 return None
             if path.name == name:
                 return path.relative_to(folder).as_posix()
-            if depth < SEARCH_DEPTH and path.is_dir() and not path.is_symlink():
+            if depth < SEARCH_DEPTH and is_folder:
                 waiting.append((path, depth + 1))
     return None
 
 
-def _entries(folder: Path) -> list[Path]:
-    """Of a folder that holds too many, none: which ones came first would be chance."""
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """Each with whether it is a folder, which a folder tells that may be listed and not entered."""
     try:
         with os.scandir(folder) as entries:
-            found = [folder / entry.name for entry in islice(entries, SEARCH_LIMIT + 1)]
+            return sorted(
+                (folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in islice(entries, SEARCH_LIMIT)
+            )
     except OSError:
         return []
-    return sorted(found) if len(found) <= SEARCH_LIMIT else []
 
 
 # --- from bytes -----------------------------------------------------------------------------------------------------

@@ -10,15 +10,17 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES_LIMIT: Final = 2000
+ENTRIES_LIMIT: Final = 2000  # files, folders and whatever else has a name
 BYTES_LIMIT: Final = 32 << 20
 DEPTH_LIMIT: Final = 24
+PATH_LIMIT: Final = 1024  # bytes, so that there is room for the folder that the copy lies in
 LEFT_OUT: Final = frozenset({".git", "__pycache__", ".venv"})
 
 
@@ -41,8 +43,10 @@ class Submission:
 
 
 def take(folder: Path) -> Submission:
-    """Raises OSError when there is no such folder; whatever is wrong inside is the submission's own doing."""
-    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    """Raises FileNotFoundError when nothing at all is there; all else that is wrong is the submission's own doing, even
+    when it has put something else in the place of the folder: a link could lead to what solves the task."""
+    if stat.S_ISLNK(os.lstat(folder).st_mode):
+        raise UnusableSubmission("it is a link, expected the folder itself")
     try:
         return Submission(path=os.fspath(folder), files=_files(folder))
     except OSError as error:
@@ -52,27 +56,44 @@ def take(folder: Path) -> Submission:
 def _files(folder: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     taken = 0
-    for path in _regular(folder, depth=0):
+    for path in _Walk(folder):
         content = _content(path, limit=BYTES_LIMIT - taken)
         taken += len(content)
         files[path.relative_to(folder).as_posix()] = content
-        if len(files) > FILES_LIMIT:
-            raise UnusableSubmission(f"it holds more than {FILES_LIMIT} files")
     return files
 
 
-def _regular(folder: Path, *, depth: int) -> Iterator[Path]:
-    if depth > DEPTH_LIMIT:
-        raise UnusableSubmission(f"it is nested more than {DEPTH_LIMIT} folders deep")
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.name in LEFT_OUT:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _regular(Path(entry.path), depth=depth + 1)
-        elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
+class _Walk:
+    """The regular files below a folder, in order, as far as the limits allow to go."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._left = ENTRIES_LIMIT
+
+    def __iter__(self) -> Iterator[Path]:
+        return self._below(self._top, depth=0)
+
+    def _below(self, folder: Path, *, depth: int) -> Iterator[Path]:
+        if depth > DEPTH_LIMIT:
+            raise UnusableSubmission(f"it is nested more than {DEPTH_LIMIT} folders deep")
+        for entry in self._entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._below(Path(entry.path), depth=depth + 1)
+            elif entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """Counted while they are listed: a folder may hold more than anybody wants to sort."""
+        with os.scandir(folder) as listed:
+            kept = (entry for entry in listed if entry.name not in LEFT_OUT)
+            found = list(islice(kept, self._left + 1))
+        self._left -= len(found)
+        if self._left < 0:
+            raise UnusableSubmission(f"it holds more than {ENTRIES_LIMIT} files and folders")
+        for entry in found:
+            if len(os.fsencode(os.path.relpath(entry.path, self._top))) > PATH_LIMIT:
+                raise UnusableSubmission(f"it has a path of more than {PATH_LIMIT} bytes")
+        return sorted(found, key=lambda entry: entry.name)
 
 
 def _content(path: Path, *, limit: int) -> bytes:

@@ -47,6 +47,7 @@ class Box:
         self.status: int | None = None
         self.root = -1
         self.set_up_s = 0.0
+        self.waited_s = 0.0  # of CPU, by those that are gone and that nobody in `processes` waited for
 
     def start(self, body: Body, streams: Streams) -> None:
         raise NotImplementedError
@@ -162,9 +163,9 @@ class NamespaceBox(Box):
     def processes(self) -> dict[int, list[bytes]]:
         """By the box's own /proc, and by its own numbers, where it has one."""
         found = tree.snapshot(f"/proc/self/fd/{self.proc}")
-        if not found:
+        if FIRST not in found:
             return super().processes()
-        del found[FIRST]
+        self.waited_s = tree.waited_s(found.pop(FIRST))
         return found
 
     def proportional(self, pids: list[int]) -> int | None:

@@ -30,11 +30,16 @@ class Output:
         self.limit = limit
         self.total = 0
         self.pipes = [os.pipe() for _ in range(2)]
+        for read_end, _ in self.pipes:
+            os.set_blocking(read_end, False)  # code inside can open its own output, and read it before us
         self.kept: dict[int, list[bytes]] = {read_end: [] for read_end, _ in self.pipes}
         self.open = set(self.kept)
 
     def take(self, fd: int) -> None:
-        block = os.read(fd, BLOCK)
+        try:
+            block = os.read(fd, BLOCK)
+        except BlockingIOError:
+            return
         if not block:
             self.open.discard(fd)
             return

@@ -12,7 +12,7 @@ from task_kit.sandbox import kernel
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIGSTOP, SIGCONT = 19, 18
-STATE, PARENT, USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESIDENT = 0, 1, 11, 14, 17, 21
+STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESIDENT = 0, 1, 11, 13, 14, 17, 21
 
 
 class Usage:
@@ -70,6 +70,11 @@ def usage(processes: dict[int, list[bytes]]) -> Usage:
 def busy(processes: dict[int, list[bytes]]) -> bool:
     """Somebody runs, or waits for the processor or the disk."""
     return any(fields[STATE] in {b"R", b"D"} for fields in processes.values())
+
+
+def waited_s(fields: list[bytes]) -> float:
+    """CPU time of those that a process has waited for, without its own."""
+    return sum(map(int, fields[CHILDREN_USER_TIME : CHILDREN_SYSTEM_TIME + 1])) / TICKS
 
 
 def own_tasks() -> int:

@@ -51,8 +51,8 @@ class Watch:
     def passed(self) -> str | None:
         processes = self.box.processes()
         used = tree.usage(processes)
-        self.cpu_s = max(self.cpu_s, used.cpu_s)
-        if used.cpu_s > self.limits["cpu_s"]:
+        self.cpu_s = max(self.cpu_s, used.cpu_s + self.box.waited_s)
+        if self.cpu_s > self.limits["cpu_s"]:
             return "cpu"
         if used.processes > self.limits["processes"] or used.tasks >= self.most_tasks():
             return "processes"
@@ -81,7 +81,7 @@ class Watch:
         """What a box that ended by itself died of, when it was a limit that the kernel or Python enforced."""
         signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         found = survey(self.box.folders())
-        if signal == SIGXCPU or (signal is not None and cpu_s >= self.limits["cpu_s"]):
+        if signal == SIGXCPU or cpu_s >= self.limits["cpu_s"]:
             return "cpu"
         if signal == SIGXFSZ or found.largest >= self.limits["file_bytes"]:
             return "file_size"

@@ -52,7 +52,7 @@ def test_a_file_too_large_is_not_even_read(tmp_path: Path) -> None:
 
 
 def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "FILES_LIMIT", 3)
+    monkeypatch.setattr(submission, "ENTRIES_LIMIT", 3)
     for number in range(4):
         (tmp_path / f"{number}.py").touch()
 
@@ -70,3 +70,31 @@ def test_a_folder_nested_too_deep_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_nobodys_submission(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         take(tmp_path / "nowhere")
+
+
+def test_what_stands_in_the_place_of_the_folder_is_the_submissions_own_doing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
+
+    for name in ("file", "link", "nowhere", "elsewhere"):
+        with pytest.raises(UnusableSubmission):
+            take(tmp_path / name)
+
+
+def test_folders_count_as_files_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "ENTRIES_LIMIT", 3)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "c" / "d").mkdir(parents=True)
+
+    with pytest.raises(UnusableSubmission, match="folders"):
+        take(tmp_path)
+
+
+def test_a_path_too_long_to_be_copied_elsewhere_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["x" * 250] * 5)
+    folder.mkdir(parents=True)
+
+    with pytest.raises(UnusableSubmission, match="path"):
+        take(tmp_path)

@@ -100,8 +100,8 @@ def test_it_tells_the_limits_of_a_file() -> None:
 
 def test_it_tells_the_limits_of_a_folder() -> None:
     assert (
-        f"more than {submission.FILES_LIMIT:,} files, {submission.BYTES_LIMIT >> 20} MiB or "
-        f"{submission.DEPTH_LIMIT} folders deep"
+        f"more than {submission.ENTRIES_LIMIT:,} files and folders, {submission.BYTES_LIMIT >> 20} MiB, "
+        f"{submission.DEPTH_LIMIT} folders deep or a path of {submission.PATH_LIMIT:,} bytes"
     ) in PROMPT
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from task_kit.sandbox import Level, Limits
+from task_kit.sandbox.supervisor import Output
 
 from .running import run
 
@@ -42,6 +44,21 @@ MANY_FILES = """
 import itertools
 for number in itertools.count():
     open(f"file-{number}", "wb").write(b"x" * (1 << 20))
+"""
+RELAY = """
+import os, time
+told, tell = os.pipe()
+if os.fork():
+    os.close(tell)
+    os.read(told, 1)
+    os._exit(0)
+ends = time.monotonic() + 1.2
+while time.monotonic() < ends:
+    turn = time.process_time() + 0.05
+    while time.process_time() < turn:
+        pass
+    if os.fork():
+        os._exit(0)
 """
 FLOOD = "while True: print('x' * 1000)"
 FLOOD_OF_A_CHILD = "import os\nif os.fork() == 0:\n    while True: os.write(2, b'x' * 1000)\nos.wait()"
@@ -204,3 +221,21 @@ def test_files_that_may_be_open(level: Level) -> None:
 def test_no_limit_is_nothing() -> None:
     with pytest.raises(ValueError, match="wall_s above 0, found 0"):
         Limits(wall_s=0)
+
+
+def test_time_is_counted_of_those_that_hand_it_on_and_go(level: Level) -> None:
+    """Nobody inside waits for them, and the program itself ends well."""
+    outcome = run(RELAY, level=level, limits=Limits(wall_s=30, cpu_s=0.4))
+
+    assert outcome.reason == "cpu"
+
+
+def test_output_that_somebody_else_took_is_not_waited_for() -> None:
+    output = Output(limit=100)
+    reader, writer = output.pipes[0]
+    os.write(writer, b"told")
+
+    output.take(reader)
+    output.take(reader)
+
+    assert output.streams() == [b"told", b""]
