@@ -46,10 +46,15 @@ class Oracle:
 
 
 class PlainFitter:
-    """A policy of ours, run and fitted in this process."""
+    """A policy of ours, run and fitted in this process.
 
-    def __init__(self, world: World) -> None:
+    With `joined` all frames are predicted at once, which halves the time. It hides a dependence on the batch, so it is for
+    policies that are known to have none.
+    """
+
+    def __init__(self, world: World, *, joined: bool = False) -> None:
         self._world = world
+        self._joined = joined
         self.variables: dict[str, Any] = {
             "__name__": "policy",
             "train_df": world.train.copy(),
@@ -68,4 +73,7 @@ class PlainFitter:
         train = self._world.train
         model: Estimator = clone(self.variables[pipeline])
         model.fit(train.drop(columns=TARGET), train[TARGET].to_numpy())
+        if self._joined:
+            said = np.asarray(model.predict_proba(pd.concat(frames, ignore_index=True)))[:, 1]
+            return np.split(said, np.cumsum([len(frame) for frame in frames])[:-1])
         return [np.asarray(model.predict_proba(frame.copy()))[:, 1] for frame in frames]

@@ -310,3 +310,15 @@ def test_a_world_without_leaks_can_be_judged() -> None:
 
     assert (found.status, found.scores["movement"]) == ("pass", {})
     assert not LEAKS[0].suits(bare)
+
+
+@pytest.mark.parametrize("policy", [PLAIN, CAREFUL], ids=lambda policy: policy.name)
+def test_a_policy_says_the_same_of_all_frames_at_once(policy: Policy) -> None:
+    fitter, joined = PlainFitter(world(3)), PlainFitter(world(3), joined=True)
+    frames = [world(3).hidden.head(50), world(3).hidden.iloc[7:8], world(3).test.head(30)]
+    fitter.run(policy)
+    joined.run(policy)
+
+    apart = [fitted.fit_predict("pipeline", frames=frames) for fitted in (fitter, joined)]
+
+    assert all(np.allclose(one, other, atol=1e-12) for one, other in zip(*apart, strict=True))
