@@ -47,7 +47,8 @@ def by_agent(run: Run, results: Sequence[EpisodeResult]) -> Table:
         header=("policy", "passed", "AUROC", "regret", "miscal.", "moved", "verdict", "first reason"),
         rows=tuple(_agent_row(name, [one for one in results if one.agent == name]) for name in names),
         notes=(
-            "regret: 0 knows P(y|x), 1 knows the prevalence; miscal.: mean squared distance to P(y|x), in the same unit",
+            "regret: 0 knows P(y|x), 1 knows the prevalence",
+            "miscal.: how far rows that are predicted alike lie from their true probability, mean square, on the same scale",
             "moved: farthest that a prediction moved when a forbidden column was overwritten",
         ),
     )
