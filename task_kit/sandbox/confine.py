@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from task_kit.sandbox.plan import LimitValues, Plan
 
 TASKS_PER_PROCESS = 4  # threads count as well in the kernel's eyes
+SPARE_TASKS = (
+    8  # supervisor and first process count as well for an ordinary user, and the limit must be seen to be passed
+)
 STACK_BYTES = 8 << 20
 ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use: 64 MiB an arena
 FIRST_OWN_FD = 3
@@ -42,7 +45,7 @@ def confine(box: Plan, *, others: int) -> None:
 
 def set_limits(limits: LimitValues, *, others: int) -> None:
     cpu = math.ceil(limits["cpu_s"])
-    tasks = limits["processes"] * TASKS_PER_PROCESS + others
+    tasks = limits["processes"] * TASKS_PER_PROCESS + SPARE_TASKS + others
     memory = limits["memory_bytes"]
     wanted = {
         resource.RLIMIT_CPU: (cpu, cpu + 1),
