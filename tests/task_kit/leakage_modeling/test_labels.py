@@ -74,20 +74,29 @@ def seen_in(pid: int, wanted: dict[str, bytes]) -> set[str]:
 
 
 @pytest.fixture
-def played(nursery: Zygote, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    """A worker at the end of its episode, with the labels and the seed lying about on the grader's side."""
+def begun(nursery: Zygote, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker that has been sent its tables, with the labels and the seed lying about on the grader's side."""
     monkeypatch.setenv("EPISODE_SEED", TOKEN)
     for name, content in forms(world.hidden_target).items():
         (tmp_path / f"labels.{name.strip('<')}").write_bytes(content)
     worker = Workers(nursery).start(world)
-    worker.run(CAREFUL.code(world))
-    worker.fit_predict("pipeline", frames=[world.hidden, world.test])
     yield worker
     worker.close()
 
 
-@pytest.mark.usefixtures("played")
-def test_no_label_and_no_seed_lies_in_the_memory_of_a_worker(nursery: Zygote, world: World) -> None:
+@pytest.fixture
+def played(begun: Worker, world: World) -> Worker:
+    """The same at the end of its episode."""
+    begun.run(CAREFUL.code(world))
+    begun.fit_predict("pipeline", frames=[world.hidden, world.test])
+    return begun
+
+
+@pytest.mark.parametrize("moment", ["begun", "played"])
+def test_no_label_and_no_seed_lies_in_the_memory_of_a_worker(
+    nursery: Zygote, world: World, request: pytest.FixtureRequest, moment: str
+) -> None:
+    request.getfixturevalue(moment)
     secrets = {f"hidden {name}": content for name, content in forms(world.hidden_target).items()}
     secrets |= {f"test {name}": content for name, content in forms(world.test_target).items()}
     secrets |= {"seed": TOKEN.encode(), "truth": world.hidden_p[:4].tobytes()}
