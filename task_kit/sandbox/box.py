@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from task_kit.sandbox import container, copying, interpreter, plan
+from task_kit.sandbox import container, copying, interpreter, plan, stranger
 from task_kit.sandbox.launcher import shared_launcher
 from task_kit.sandbox.level import Level
 from task_kit.sandbox.spec import Outcome, SandboxError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from task_kit.sandbox.plan import Plan, Report
     from task_kit.sandbox.spec import Reason, Spec
 
-FIRST_UID, LAST_UID = 1_900_000_000, 2_100_000_000  # no distribution hands these out
 SPARE_S = 30.0
 
 
@@ -74,7 +73,7 @@ def scratch_folder(level: Level) -> Iterator[Path | None]:
 
 def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
     dropped = os.geteuid() == 0 and level is not Level.CONTAINER
-    uid = FIRST_UID + secrets.randbelow(LAST_UID - FIRST_UID) if dropped else None
+    uid = stranger.number() if dropped else None
     readable = [os.path.abspath(path) for path in interpreter.with_targets(spec.readable)]
     writable = os.path.abspath(spec.writable) if spec.writable else None
     needed = [

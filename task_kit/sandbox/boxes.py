@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 FAILED = 70
 SIGNALLED = 128
+HOST = "/proc"
 FIRST = 1  # the number of a box's first process, inside
 KILLED = kernel.SIGKILL  # as a status of wait()
 
@@ -44,6 +45,7 @@ class Box:
         self.plan = box
         self.data = -1
         self.fd = -1
+        self.proc = HOST  # by which the numbers of its processes are those that `processes` gives
         self.status: int | None = None
         self.root = -1
         self.set_up_s = 0.0
@@ -65,9 +67,6 @@ class Box:
 
     def processes(self) -> dict[int, list[bytes]]:
         return tree.descendants(self.root)
-
-    def proportional(self, pids: list[int]) -> int | None:
-        return tree.proportional(pids)
 
     def folders(self) -> list[str]:
         """What is written lies here, seen from outside."""
@@ -131,7 +130,9 @@ class NamespaceBox(Box):
         self.set_up_s = self.heard(float)
         data = self.heard(int)
         self.data = os.open(f"/proc/{self.root}/fd/{data}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.proc = os.open(f"/proc/{self.root}/root/proc", copying.FOLDER)
+        self.own_proc = os.open(f"/proc/{self.root}/root/proc", copying.FOLDER)
+        if os.path.exists(f"/proc/self/fd/{self.own_proc}/{FIRST}"):  # the kernel does not allow one everywhere
+            self.proc = f"/proc/self/fd/{self.own_proc}"
         os.close(go)
         self.heard(bool)
 
@@ -153,8 +154,7 @@ class NamespaceBox(Box):
 
     def living(self) -> list[int]:
         """Those besides the first process that still run."""
-        found = tree.snapshot(f"/proc/self/fd/{self.proc}")
-        return [pid for pid, fields in found.items() if pid != 1 and fields[tree.STATE] not in (b"Z", b"X")]
+        return [pid for pid, fields in self.processes().items() if fields[tree.STATE] not in (b"Z", b"X")]
 
     def end(self) -> resource.struct_rusage:
         tree.send(self.root, kernel.SIGKILL)
@@ -162,14 +162,11 @@ class NamespaceBox(Box):
 
     def processes(self) -> dict[int, list[bytes]]:
         """By the box's own /proc, and by its own numbers, where it has one."""
-        found = tree.snapshot(f"/proc/self/fd/{self.proc}")
+        found = tree.snapshot(self.proc) if self.proc != HOST else {}
         if FIRST not in found:
             return super().processes()
         self.waited_s = tree.waited_s(found.pop(FIRST))
         return found
-
-    def proportional(self, pids: list[int]) -> int | None:
-        return tree.proportional(pids, proc=f"/proc/self/fd/{self.proc}")
 
     def folders(self) -> list[str]:
         return [f"/proc/self/fd/{self.data}"]
@@ -229,6 +226,8 @@ def become_boxed(box: Plan, body: Body, *, streams: Streams, tell: int, others: 
         os.setsid()
         for target, source in enumerate(streams):
             os.dup2(source, target)
+        if box["level"] != plan.NAMESPACES:
+            offer_to_be_ended()
         confine.confine(box, others=others)
         body()
     except OSError as error:
@@ -237,10 +236,20 @@ def become_boxed(box: Plan, body: Body, *, streams: Streams, tell: int, others: 
         os._exit(FAILED)
 
 
+def offer_to_be_ended() -> None:
+    """When the machine is out of memory, boxes go before anybody else. Those that start later inherit it."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        return  # where there is no such thing the kernel decides alone
+
+
 def first_process(box: Plan, body: Body, *, streams: Streams, tell: int, waiting: int) -> None:
     """Builds what is seen inside, starts the main process and waits for everybody. Never returns."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, kernel.SIGKILL)
+        offer_to_be_ended()
         kernel.unshare(NAMESPACES)
         data = view.build(box)
         spent = os.times()

@@ -37,10 +37,10 @@ def confine(box: Plan, *, others: int) -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, kernel.SIGKILL)  # a change of user resets it, so not before
     if box["level"] == plan.KERNEL:
         restrict_files(rules_by_path(box))
-        restrict_calls(shared_files=box["uid"] is None)
+        restrict_calls(same_user=box["uid"] is None)
     elif box["level"] == plan.NAMESPACES:
         restrict_files(rules_by_view(box))
-        restrict_calls(shared_files=False, unix_sockets=True)
+        restrict_calls(same_user=False, unix_sockets=True)
 
 
 def set_limits(limits: LimitValues, *, others: int) -> None:
@@ -101,6 +101,6 @@ def restrict_files(rules: list[tuple[str, int]]) -> None:
     landlock.restrict(rules)
 
 
-def restrict_calls(*, shared_files: bool, unix_sockets: bool = False) -> None:
+def restrict_calls(*, same_user: bool, unix_sockets: bool = False) -> None:
     abi = landlock.version()
-    seccomp.restrict(unix_sockets=unix_sockets, scoped=abi >= 6, truncation=abi >= 3, shared_files=shared_files)
+    seccomp.restrict(unix_sockets=unix_sockets, scoped=abi >= 6, truncation=abi >= 3, same_user=same_user)

@@ -90,7 +90,7 @@ def write(fd: int, block: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def opened(name: str, folder: int, *, flags: int) -> int:
+def opened(name: str, folder: int | None, *, flags: int) -> int:
     """What belongs to us may still be closed to us. It is no link, and nobody is left to make it one."""
     try:
         return os.open(name, flags, dir_fd=folder)
@@ -133,6 +133,7 @@ def prune(folder: int, *, depth: int = 0) -> bool:
         if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
             continue
         inner = opened(name, folder, flags=FOLDER)
+        os.fchmod(inner, 0o700)  # what may be listed may still be closed to a closer look
         try:
             cut = cut_below(inner, depth=depth) or cut
         finally:

@@ -53,7 +53,7 @@ TRIED = Tried()
 def attempt(level: Level) -> tuple[Probe, ...] | str:
     try:
         probes = probe(level, lasting=False)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         return str(error)
     return missing(level, probes) or probes
 

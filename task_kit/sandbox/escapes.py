@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -123,6 +124,12 @@ def trace_parent() -> object:
 def signal_parent() -> object:
     os.kill(BAIT["pid"], signal.SIGURG)
     return "it worked"
+
+
+@attempt
+def limit_parent() -> object:
+    """Reading them asks for the same rights as setting them, which could end the caller."""
+    return resource.prlimit(BAIT["pid"], resource.RLIMIT_CPU)
 
 
 @attempt

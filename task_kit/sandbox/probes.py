@@ -33,7 +33,8 @@ NR_SHMGET = {"x86_64": 29, "aarch64": 194}
 OF_PROCESSES = ("environment", "descriptors", "become_root", "gain_by_programs", "terminal")
 OF_THE_KERNEL = (
     *("read_secret", "read_shadow", "list_folder", "write_beside", "truncate_secret", "change_mode"),
-    *("parent_environment", "parent_memory", "parent_memory_file", "trace_parent", "signal_parent", "see_processes"),
+    *("parent_environment", "parent_memory", "parent_memory_file", "trace_parent", "signal_parent", "limit_parent"),
+    "see_processes",
     *("loopback", "network", "abstract_socket", "unix_socket", "kernel_settings", "user_namespace", "mount"),
     *("change_root", "raw_device", "shared_memory", "message_queue", "memory_file", "keyring", "rings"),
     *("watch_performance", "load_programs", "page_faults"),

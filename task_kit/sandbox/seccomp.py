@@ -108,7 +108,8 @@ SIGNALS = {  # refused where Landlock cannot keep signals within the box
     "tgkill": (234, 131),
 }
 PATHS = {"truncate": (76, 45)}  # refused where Landlock cannot
-PRETENDED = {  # Landlock does not know them: where the files of others are in reach, answered with success and not done
+PRETENDED = {  # Landlock does not know them: where files and processes of others are in reach, answered with success and
+    # not done
     "chmod": (90, None),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
@@ -130,7 +131,16 @@ PRETENDED = {  # Landlock does not know them: where the files of others are in r
     "setxattrat": (463, 463),
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
+    "setpriority": (141, 140),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
 }
+PRLIMIT = (302, 261)  # of oneself it is how limits are read; of another process of the same user it ends that
 
 LOAD, EQUAL, ANY_BIT, GREATER_EQUAL, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NR_OFFSET, ARCH_OFFSET = 0, 4
@@ -167,8 +177,9 @@ def when_argument(number: int, index: int, *, test: int, value: int, then: Step,
     return when(number, (LOAD, 0, 0, argument(index)), (test, 0, 1, value), then, otherwise)
 
 
-def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, shared_files: bool) -> list[Step]:
-    """`scoped`, `truncation`: Landlock sees to signals and to truncate. `shared_files`: files of others are in reach."""
+def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, same_user: bool) -> list[Step]:
+    """`scoped`, `truncation`: Landlock sees to signals and to truncate. `same_user`: files and processes of others are
+    those of the same user, and so in reach."""
     column = COLUMN[arch]
     go, refused = (RETURN, 0, 0, ALLOW), failing(errno.EPERM)
     steps: list[Step] = [(LOAD, 0, 0, ARCH_OFFSET), (EQUAL, 1, 0, ARCHITECTURES[arch]), (RETURN, 0, 0, KILL)]
@@ -178,8 +189,10 @@ def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, sh
     names = {**REFUSED, **({} if scoped else SIGNALS), **({} if truncation else PATHS)}
     for numbers in names.values():
         steps += when(numbers[column], refused)
-    for numbers in PRETENDED.values() if shared_files else ():
+    for numbers in PRETENDED.values() if same_user else ():
         steps += when(numbers[column], failing(0))
+    if same_user:
+        steps += when_argument(PRLIMIT[column], 0, test=EQUAL, value=0, then=go, otherwise=refused)
     steps += when(CLONE3[column], failing(errno.ENOSYS))  # its flags lie in memory, where no filter sees them
     steps += when_argument(CLONE[column], 0, test=ANY_BIT, value=NEW_NAMESPACES, then=refused, otherwise=go)
     steps += when_argument(SOCKETPAIR[column], 0, test=EQUAL, value=AF_UNIX, then=go, otherwise=refused)
@@ -200,9 +213,9 @@ def install(steps: list[Step]) -> None:
     kernel.checked(result, "seccomp")
 
 
-def restrict(*, unix_sockets: bool, scoped: bool, truncation: bool, shared_files: bool) -> None:
+def restrict(*, unix_sockets: bool, scoped: bool, truncation: bool, same_user: bool) -> None:
     arch = kernel.machine()
     if arch not in ARCHITECTURES:
         raise OSError(f"no list of system calls for {arch!r}; there is one for {', '.join(ARCHITECTURES)}")
-    flags = {"scoped": scoped, "truncation": truncation, "shared_files": shared_files}
+    flags = {"scoped": scoped, "truncation": truncation, "same_user": same_user}
     install(program(arch, unix_sockets=unix_sockets, **flags))

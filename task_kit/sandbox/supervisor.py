@@ -134,7 +134,7 @@ def fetch(box: Box, plan: Plan) -> bool:
     """Brings what was written to where it was asked for. True: not all of it had room."""
     if plan["writable"] is None:
         return False
-    target = os.open(plan["writable"], copying.FOLDER)
+    target = copying.opened(plan["writable"], None, flags=copying.FOLDER)
     try:
         return fetch_into(target, box, limit=plan["limits"]["disk_bytes"]) if box.bounded else copying.prune(target)
     finally:

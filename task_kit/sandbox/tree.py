@@ -11,22 +11,33 @@ from task_kit.sandbox import kernel
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+NAMELESS, INODE = b" /dev/zero (deleted)\n", 4
 SIGSTOP, SIGCONT = 19, 18
-STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESIDENT = 0, 1, 11, 13, 14, 17, 21
+STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESERVED, RESIDENT = (
+    0,
+    1,
+    11,
+    13,
+    14,
+    17,
+    20,
+    21,
+)
 
 
 class Usage:
     """What a tree takes at one moment; `cpu_s` has the time of those that ended and were waited for."""
 
-    __slots__ = ("cpu_s", "processes", "resident", "tasks")
+    __slots__ = ("cpu_s", "processes", "reserved", "resident", "tasks")
 
     def __init__(self) -> None:
-        self.processes = self.tasks = self.resident = 0
+        self.processes = self.tasks = self.reserved = self.resident = 0
         self.cpu_s = 0.0
 
     def add(self, fields: list[bytes]) -> None:
         self.processes += 1
         self.tasks += int(fields[THREADS])
+        self.reserved += int(fields[RESERVED])
         self.resident += int(fields[RESIDENT]) * PAGE
         self.cpu_s += sum(map(int, fields[USER_TIME : CHILDREN_SYSTEM_TIME + 1])) / TICKS
 
@@ -89,7 +100,7 @@ def own_tasks() -> int:
     return total
 
 
-def proportional(pids: list[int], *, proc: str = "/proc") -> int | None:
+def proportional(pids: list[int], *, proc: str) -> int | None:
     """Resident memory with shared pages counted once; None where the kernel does not tell."""
     total = 0
     for pid in pids:
@@ -101,6 +112,26 @@ def proportional(pids: list[int], *, proc: str = "/proc") -> int | None:
         except PermissionError:
             return None
     return total
+
+
+def shared(pids: list[int], *, proc: str) -> int:
+    """Memory without a name that several may share, each piece once and in its whole size: who lets go of its pages is
+    not resident with them any more, but they stay."""
+    pieces: dict[bytes, int] = {}
+    for pid in pids:
+        try:
+            with open(f"{proc}/{pid}/maps", "rb") as file:
+                for line in file:
+                    if line.endswith(NAMELESS):
+                        pieces[line.split()[INODE]] = max(extent(line), pieces.get(line.split()[INODE], 0))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return sum(pieces.values())
+
+
+def extent(line: bytes) -> int:
+    first, _, end = line.split(maxsplit=1)[0].partition(b"-")
+    return int(end, 16) - int(first, 16)
 
 
 def send(pid: int, signal: int) -> None:

@@ -56,7 +56,7 @@ class Watch:
             return "cpu"
         if used.processes > self.limits["processes"] or used.tasks >= self.most_tasks():
             return "processes"
-        if self.too_much_memory(used.resident, list(processes)):
+        if self.too_much_memory(used.resident, list(processes)) or self.too_much_shared(used.reserved, list(processes)):
             return "memory"
         return "disk" if self.box.full() or self.folders_full() else None
 
@@ -66,10 +66,15 @@ class Watch:
     def too_much_memory(self, resident: int, pids: list[int]) -> bool:
         """Pages that several share count once, as soon as it matters."""
         if resident > self.limits["memory_bytes"] and len(pids) > 1:
-            counted_once = self.box.proportional(pids)
+            counted_once = tree.proportional(pids, proc=self.box.proc)
             resident = resident if counted_once is None else counted_once
         self.peak = max(self.peak, resident)
         return resident > self.limits["memory_bytes"]
+
+    def too_much_shared(self, reserved: int, pids: list[int]) -> bool:
+        """Looked at only when so much is reserved at all."""
+        limit = self.limits["memory_bytes"]
+        return reserved > limit and tree.shared(pids, proc=self.box.proc) > limit
 
     def folders_full(self) -> bool:
         """Where no file system of its own sets the limit, the files are counted, less often."""

@@ -110,3 +110,15 @@ def test_a_folder_is_emptied_whatever_is_in_it(source: Path, tmp_path: Path) -> 
 
     assert not source.exists()
     assert (tmp_path / "kept").read_text(encoding="utf-8") == "kept"
+
+
+def test_what_lies_too_deep_is_found_behind_closed_folders(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "DEPTH", 1)
+    (source / "a" / "b" / "c").mkdir(parents=True)
+    (source / "a").chmod(0o400)
+    folder = os.open(source, copying.FOLDER)
+
+    assert copying.prune(folder)
+
+    os.close(folder)
+    assert sorted(path.name for path in source.rglob("*")) == ["a"]

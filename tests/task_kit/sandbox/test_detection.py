@@ -22,6 +22,30 @@ for level in (Level.PROCESS, Level.KERNEL, Level.NAMESPACES):
     print(level.label, [(probe.name, probe.said) for probe in examine(level) if probe.claimed and not probe.stopped])
 """
 
+COVERED = f"""
+import sys
+from task_kit.sandbox import kernel
+from {ordinary.__name__} import main
+kernel.unshare(kernel.CLONE_NEWNS)
+kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+kernel.mount("tmpfs", "/proc/bus", kind="tmpfs")
+main(*sys.argv[1:])
+"""
+WITHOUT_PROC = """
+from pathlib import Path
+from task_kit import sandbox
+def run(code):
+    argv = (*sandbox.PYTHON, "-c", code)
+    limits = sandbox.Limits(memory_bytes=100 << 20)
+    return sandbox.run(sandbox.Spec(
+        argv=argv, env={}, cwd=Path("/"), readable=sandbox.python_paths(), writable=None, limits=limits
+    ))
+print(sandbox.detect().level.label)
+print(run("import os; print(os.listdir('/proc'))").stdout.decode().strip())
+print(run("import os, time; os.fork() or time.sleep(60)").leftover)
+print(run("import os, time; [os.fork() for _ in range(3)]; held = b'x' * (40 << 20); time.sleep(60)").reason)
+"""
+
 
 def test_everything_a_level_claims_to_stop_is_stopped(level: Level) -> None:
     found = sandbox.examine(level)
@@ -91,16 +115,27 @@ def test_what_escaped_is_taken_away() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_an_ordinary_user_is_as_safe(tmp_path_factory: pytest.TempPathFactory) -> None:
-    home = tmp_path_factory.mktemp("home")
-    for folder in (home, *home.parents[:2]):
-        folder.chmod(0o755)
-    os.chown(home, ordinary.NOBODY, ordinary.NOBODY)
-    command = [sys.executable, "-m", ordinary.__name__, str(home), "-c", AS_ORDINARY_USER]
-
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    done = as_ordinary_user("-m", ordinary.__name__, code=AS_ORDINARY_USER, home=tmp_path_factory.mktemp("home"))
 
     assert done.stderr == ""
     assert done.stdout == "namespaces\nprocess []\nkernel []\nnamespaces []\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_box_is_watched_where_it_cannot_have_a_proc_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As in most containers, where parts of it are covered."""
+    done = as_ordinary_user("-c", COVERED, code=WITHOUT_PROC, home=tmp_path_factory.mktemp("home"))
+
+    assert done.stderr == ""
+    assert done.stdout == "namespaces\n[]\nTrue\nmemory\n"
+
+
+def as_ordinary_user(*how: str, code: str, home: Path) -> subprocess.CompletedProcess[str]:
+    for folder in (home, *home.parents[:2]):
+        folder.chmod(0o755)
+    os.chown(home, ordinary.NOBODY, ordinary.NOBODY)
+    command = [sys.executable, *how, str(home), "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("level", Level)

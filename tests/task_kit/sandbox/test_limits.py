@@ -8,7 +8,7 @@ import pytest
 from task_kit.sandbox import Level, Limits
 from task_kit.sandbox.supervisor import Output
 
-from .running import run
+from .running import LEVELS, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,15 @@ while time.monotonic() < ends:
         pass
     if os.fork():
         os._exit(0)
+"""
+SHARED_MEMORY = """
+import mmap, time
+held = []
+for _ in range(40):
+    held.append(mmap.mmap(-1, 8 << 20))
+    held[-1][:] = bytes(8 << 20)
+    held[-1].madvise(mmap.MADV_DONTNEED)
+time.sleep(60)
 """
 FLOOD = "while True: print('x' * 1000)"
 FLOOD_OF_A_CHILD = "import os\nif os.fork() == 0:\n    while True: os.write(2, b'x' * 1000)\nos.wait()"
@@ -228,6 +237,19 @@ def test_time_is_counted_of_those_that_hand_it_on_and_go(level: Level) -> None:
     outcome = run(RELAY, level=level, limits=Limits(wall_s=30, cpu_s=0.4))
 
     assert outcome.reason == "cpu"
+
+
+def test_memory_counts_that_is_kept_and_not_held(level: Level) -> None:
+    outcome = run(SHARED_MEMORY, level=level, limits=Limits(wall_s=30, memory_bytes=200 << 20))
+
+    assert outcome.reason == "memory"
+
+
+@pytest.mark.skipif(Level.NAMESPACES not in LEVELS, reason="elsewhere /proc is closed or everybody's")
+def test_when_the_machine_has_no_memory_left_boxes_go_first() -> None:
+    outcome = run("print(open('/proc/self/oom_score_adj').read())", level=Level.NAMESPACES)
+
+    assert outcome.stdout.strip() == b"1000"
 
 
 def test_output_that_somebody_else_took_is_not_waited_for() -> None:

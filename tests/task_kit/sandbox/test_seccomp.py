@@ -7,7 +7,7 @@ import pytest
 
 from task_kit.sandbox import seccomp
 
-FLAGS = {"unix_sockets": False, "scoped": True, "truncation": True, "shared_files": False}
+FLAGS = {"unix_sockets": False, "scoped": True, "truncation": True, "same_user": False}
 ARCHITECTURES = sorted(seccomp.ARCHITECTURES)
 
 
@@ -93,7 +93,10 @@ def test_what_landlock_cannot_do_is_done_here(arch: str) -> None:
     assert asked(arch, seccomp.SIGNALS["kill"], scoped=False) == REFUSED
     assert asked(arch, seccomp.PATHS["truncate"], truncation=False) == REFUSED
     assert asked(arch, seccomp.PRETENDED["fchmodat"]) == seccomp.ALLOW
-    assert asked(arch, seccomp.PRETENDED["fchmodat"], shared_files=True) == seccomp.FAIL
+    assert asked(arch, seccomp.PRETENDED["fchmodat"], same_user=True) == seccomp.FAIL
+    assert asked(arch, seccomp.PRLIMIT, 1) == seccomp.ALLOW
+    assert asked(arch, seccomp.PRLIMIT, 0, same_user=True) == seccomp.ALLOW
+    assert asked(arch, seccomp.PRLIMIT, 1, same_user=True) == REFUSED
 
 
 def test_another_set_of_numbers_is_no_way_around() -> None:
