@@ -16,6 +16,7 @@ import anyio
 import numpy as np
 
 from benchmarks.figure import alternate
+from grader.leakage_modeling.episodes import world_of
 from grader.leakage_modeling.evaluate import SEALED
 from grader.leakage_modeling.questions import make_questions
 from grader.leakage_modeling.runs import NAMES, Plan, play_all, seed_of
@@ -48,6 +49,7 @@ def both_ways(*, count: int, runs: int) -> list[list[float]]:
 
 
 def _episodes(nursery: Zygote, settings: Settings, folder: Path) -> float:
+    world_of.cache_clear()
     with tempfile.TemporaryDirectory(dir=folder) as home:
         began = time.monotonic()
         report = anyio.run(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worker import Worker, Workers
 
 ORACLE = "oracle"
-WORLDS_KEPT = 8
+WORLDS_KEPT = 64  # of less than a megabyte each; local policies share a world, scripted agents look at theirs
 
 world_of = lru_cache(WORLDS_KEPT)(make_world)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import pandas as pd
 
 from grader.leakage_modeling.episodes import ORACLE, Job, Stage, world_of
 from grader.leakage_modeling.folder import EpisodeResult, Mode, Run, RunFolder
@@ -85,35 +86,40 @@ async def play_all(
     tell: Callable[[EpisodeResult], None],
 ) -> Report:
     """Play and grade all episodes of a plan."""
-    settings = plan.settings
-    run = Run(
-        mode=plan.mode,
-        live=plan.live,
-        model=settings.model if plan.live else scripted.MODEL,
-        runs=settings.num_runs,
-        repeats=plan.repeats,
-        sealed_seed=plan.seed or secrets.token_hex(16),
-        settings=settings,
-        versions=_versions(),
-        isolation=isolation,
-    )
+    settings, run = plan.settings, _run(plan, isolation)
     folder = RunFolder(output)
     folder.begin(run)
     jobs = list(_jobs(plan, run.sealed_seed))
-    limits = CallLimits(stdout_chars=settings.max_stdout_chars)
     stage = Stage(
         settings=settings,
         folder=folder,
-        workers=Workers(nursery, limits=limits),
+        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
         threads=anyio.CapacityLimiter(settings.concurrency),
         prompt=partial(prompt_text, settings=settings),
         model=run.model,
         timed=plan.live,
     )
-    async with _asker(plan, jobs, environ=environ) as asker:
-        results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
+    # texts in Arrow's memory, where that is installed, make each of the many small frames of an episode a third dearer
+    with pd.option_context("mode.string_storage", "python"):
+        async with _asker(plan, jobs, environ=environ) as asker:
+            results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
     folder.finish(results)
     return Report(run=run, folder=output, asked=len(jobs), results=tuple(results), stopped=stopped)
+
+
+def _run(plan: Plan, isolation: str) -> Run:
+    """What stands in the folder about all of it."""
+    return Run(
+        mode=plan.mode,
+        live=plan.live,
+        model=plan.settings.model if plan.live else scripted.MODEL,
+        runs=plan.settings.num_runs,
+        repeats=plan.repeats,
+        sealed_seed=plan.seed or secrets.token_hex(16),
+        settings=plan.settings,
+        versions=_versions(),
+        isolation=isolation,
+    )
 
 
 def seed_of(sealed_seed: str, index: int) -> int:
@@ -213,13 +219,16 @@ class Scripts:
     describes = "scripted agents, no model"
 
     def __init__(self, plan: Plan, jobs: list[Job]) -> None:
-        self._plan = plan
+        self._settings = plan.settings
         self._jobs = {job.name: job for job in jobs}
+        self._scripts: dict[str, Script] = {}
 
     async def complete(self, request: Request) -> Reply:
-        job = self._jobs[request.dialogue.dialogue_id]
-        world = world_of(job.seed, self._plan.settings)
-        return scripted.reply_of(_script(job, world), request.messages, sent=len(request.body))
+        name = request.dialogue.dialogue_id
+        if name not in self._scripts:
+            job = self._jobs[name]
+            self._scripts[name] = _script(job, world_of(job.seed, self._settings))
+        return scripted.reply_of(self._scripts[name], request.messages, sent=len(request.body))
 
 
 def _script(job: Job, world: World) -> Script:
