@@ -36,13 +36,24 @@ SEALED = 7  # keeps the stream of the questions apart from that of the world
 
 
 def evaluate(
-    world: World, submission: Submission, fitter: Fitter, *, settings: Settings, question_seed: int
+    world: World,
+    submission: Submission,
+    fitter: Fitter,
+    *,
+    settings: Settings,
+    question_seed: int,
+    leaky_view: bool = False,
 ) -> Verdict:
-    """The verdict; whatever it raises is the grader's or the machine's fault, never the submission's."""
+    """The verdict; whatever it raises is the grader's or the machine's fault, never the submission's.
+
+    Labels never enter a worker, so the original's test rows, which tell theirs, are asked about under its rule only, or
+    where `leaky_view` says that there is no worker to hide them from.
+    """
     form = check_format(submission.test_probabilities, rows=len(world.test))
     if not form.passed:
         return conclude([form], scores={}, praise="")
-    asked = ask.make_questions(world, np.random.default_rng([question_seed, SEALED]))
+    leaky = leaky_view or settings.grading == "legacy-threshold"
+    asked = ask.make_questions(world, np.random.default_rng([question_seed, SEALED]), leaky_view=leaky)
     try:
         found = fitter.fit_predict(submission.pipeline_name, frames=asked.asked)
         answers = asked.answers([_probabilities(values, len(frame)) for values, frame in _pairs(found, asked.asked)])
@@ -87,7 +98,11 @@ def score(world: World, answers: Answers, asked: ask.Questions) -> dict[str, Any
         "log_loss": measure.log_loss(world.hidden_target, said),
         "ece": measure.ece(world.hidden_target, said),
         "movement": movement(world, answers, asked),
-        "legacy": {"auroc": measure.auroc(world.test_target, answers[ask.LEGACY]), "rows": len(world.test)},
+        "legacy": {
+            "auroc": measure.auroc(world.test_target, answers.get(ask.LEGACY, answers[ask.TEST])),
+            "rows": len(world.test),
+            "leaky": ask.LEGACY in answers,
+        },
     }
 
 

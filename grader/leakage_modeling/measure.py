@@ -99,11 +99,12 @@ def rows_of(seed: int, settings: Settings) -> list[Row]:
     """The verdicts of the oracle and of every policy in one world."""
     world = make_world(seed, settings)
     oracle = Oracle(world)
-    found = [_row(seed, ORACLE, evaluate(world, oracle.submission, oracle, settings=settings, question_seed=seed))]
+    judge = partial(evaluate, world, settings=settings, question_seed=seed, leaky_view=True)
+    found = [_row(seed, ORACLE, judge(oracle.submission, oracle))]
     for policy in dict.fromkeys((*POLICIES, *GRADED)):
         if policy.suits(world):
             fitter = PlainFitter(world, joined=True)
-            verdict = evaluate(world, fitter.run(policy), fitter, settings=settings, question_seed=seed)
+            verdict = judge(fitter.run(policy), fitter)
             found.append(_row(seed, policy.name, verdict, threshold=settings.threshold))
     return found
 

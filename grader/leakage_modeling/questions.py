@@ -48,7 +48,8 @@ def rewrite_name(column: str, how: str) -> str:
     return f"{column}: {how}"
 
 
-def make_questions(world: World, draw: Generator) -> Questions:
+def make_questions(world: World, draw: Generator, *, leaky_view: bool) -> Questions:
+    """`leaky_view`: ask about the original's test rows too, whose signal is made from their labels."""
     hidden = world.hidden
     probed = draw.choice(len(hidden), size=min(PROBED, len(hidden)), replace=False)
     probe = hidden.iloc[probed].reset_index(drop=True)
@@ -59,7 +60,7 @@ def make_questions(world: World, draw: Generator) -> Questions:
         PROBE: probe,
         REWRITTEN: rewritten,
         TEST: world.test,
-        LEGACY: world.legacy_test,
+        **({LEGACY: world.legacy_test} if leaky_view else {}),
         REVERSED: hidden.iloc[:CHUNK][::-1].reset_index(drop=True),
         **{name: hidden.iloc[rows].reset_index(drop=True) for name, rows in chunks.items()},
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from grader.leakage_modeling.verdict import Verdict
+    from task_kit.leakage_modeling.settings import Grading
 
 LEVELS = (0, 1, 2, 3)
 FOREST_WITH_CONSTANT = """
@@ -277,6 +278,20 @@ def test_no_frame_that_is_asked_carries_the_outcome() -> None:
 
     assert {tuple(frame.columns) for frame in fitter.asked} == {tuple(world(0).test.columns)}
     assert all(list(frame.index) == list(range(len(frame))) for frame in fitter.asked)
+
+
+def test_rows_that_tell_their_labels_are_asked_about_under_the_rule_of_the_original_only() -> None:
+    leaky = world(0).legacy_test[list(world(0).leak_columns)].to_numpy()
+
+    def tells(grading: Grading) -> bool:
+        fitter = Saying(lambda _, truth: truth)
+        submission = Submission(pipeline_name="mine", test_probabilities=world(0).test_p)
+        evaluate(world(0), submission, fitter, settings=Settings(grading=grading), question_seed=1)
+        frames = [frame for frame in fitter.asked if len(frame) == len(leaky)]
+        return any(np.array_equal(frame[list(world(0).leak_columns)].to_numpy(), leaky) for frame in frames)
+
+    assert tells("legacy-threshold")
+    assert not tells("regret")
 
 
 def test_a_verdict_can_be_repeated_to_the_bit() -> None:
