@@ -22,9 +22,16 @@ SPARE_TASKS = (
 STACK_BYTES = 8 << 20
 ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use: 64 MiB an arena
 FIRST_OWN_FD = 3
+FEWEST_FILES, MOST_FILES = 1 << 10, 1 << 16
+BYTES_PER_FILE = 1 << 14
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 -- of the box's own, where there are namespaces
+
+
+def most_files(disk_bytes: int) -> int:
+    """Empty ones cost, too: to make, to fetch and to take away."""
+    return min(MOST_FILES, max(FEWEST_FILES, disk_bytes // BYTES_PER_FILE))
 
 
 def confine(box: Plan, *, others: int) -> None:

@@ -10,7 +10,7 @@ import os
 import posixpath
 
 from task_kit.sandbox import copying, kernel
-from task_kit.sandbox.confine import DEVICES, PRIVATE_FOLDERS
+from task_kit.sandbox.confine import DEVICES, PRIVATE_FOLDERS, most_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ OF_THE_WHOLE_MACHINE = (  # what /proc tells of more than processes, and only to
     *("kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "slabinfo", "sysrq-trigger", "timer_list"),
     "vmallocinfo",
 )
-MOST_FILES = 1 << 16
-FILES_PER_BYTE = 1 << 12
 QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
 READ_ONLY = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
 
@@ -63,7 +61,7 @@ def start_empty() -> None:
 def write_data(box: Plan) -> None:
     """One tmpfs for all that may be written, so that one limit holds for the sum."""
     size = box["limits"]["disk_bytes"]
-    files = min(MOST_FILES, max(256, size // FILES_PER_BYTE))
+    files = most_files(size)
     os.mkdir(DATA, 0o755)
     kernel.mount("tmpfs", DATA, kind="tmpfs", flags=QUIET, options=f"size={size},nr_inodes={files},mode=0755")
     for name, mode in ((WORK, 0o700), (TEMPORARY, 0o1777), (SHARED, 0o1777)):

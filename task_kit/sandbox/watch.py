@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FIRST_LOOK_S, LOOK_S, SHARE = 0.02, 0.05, 20  # looking takes at most a twentieth of the time
 FOLDERS_EVERY = 4
 SIGXCPU, SIGXFSZ = 24, 25
-MOST_ENTRIES = 50_000
 MEMORY_WORDS = (b"MemoryError", b"Cannot allocate memory", b"Unable to allocate")
 TAIL = 400
 
@@ -80,12 +79,15 @@ class Watch:
         """Where no file system of its own sets the limit, the files are counted, less often."""
         if self.box.bounded or self.looks % FOLDERS_EVERY:
             return False
-        return survey(self.box.folders()).taken > self.limits["disk_bytes"]
+        return self.survey().taken > self.limits["disk_bytes"]
+
+    def survey(self) -> Survey:
+        return survey(self.box.folders(), most=confine.most_files(self.limits["disk_bytes"]))
 
     def afterwards(self, status: int, *, errors: bytes, cpu_s: float) -> str | None:
         """What a box that ended by itself died of, when it was a limit that the kernel or Python enforced."""
         signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        found = survey(self.box.folders())
+        found = self.survey()
         if signal == SIGXCPU or cpu_s >= self.limits["cpu_s"]:
             return "cpu"
         if signal == SIGXFSZ or found.largest >= self.limits["file_bytes"]:
@@ -103,11 +105,11 @@ class Survey:
         self.largest = 0
 
 
-def survey(folders: list[str]) -> Survey:
-    """Follows nothing. What has more entries than anybody counts is as good as full."""
+def survey(folders: list[str], *, most: int) -> Survey:
+    """Follows nothing. What has more entries than are allowed is as good as full."""
     found = Survey()
     for number, entry in enumerate(entries(folders)):
-        if number > MOST_ENTRIES:
+        if number >= most:
             found.taken = 1 << 62
             break
         found.taken += max(entry.st_blocks * 512, 512)

@@ -14,7 +14,7 @@ from grader.boxes import PACKAGES
 from grader.reasons import NOT_REACHED, REASONS
 from reference_submission.experiment_profiler.config import FIELDS, ExperimentConfig
 from reference_submission.experiment_profiler.storage import Artifacts
-from task_kit.sandbox import Limits
+from task_kit.sandbox import Limits, confine
 from task_kit.task import TASKS
 from tests.task_kit.staging import SAMPLE
 from tools.metrics import METRICS, TYPES
@@ -74,6 +74,10 @@ def test_it_lists_the_reason_codes_of_the_grader_and_no_others() -> None:
     assert f"`{NOT_REACHED}`" in section("How it is checked")
 
 
+def test_the_files_it_speaks_of_are_allowed() -> None:
+    assert 4000 <= confine.most_files(Limits().disk_bytes) < 4100
+
+
 def test_it_tells_the_limits_of_a_process() -> None:
     limits = Limits()
 
@@ -81,7 +85,7 @@ def test_it_tells_the_limits_of_a_process() -> None:
     for said in (
         f"Each process has {limits.wall_s:.0f} s, {limits.cpu_s:.0f} s of CPU time",
         f"{limits.memory_bytes >> 20} MiB of memory, at most {limits.processes} processes and threads",
-        f"files of at most {limits.file_bytes >> 20} MiB, {limits.disk_bytes >> 20} MiB on disk",
+        f"files of at most {limits.file_bytes >> 20} MiB, {limits.disk_bytes >> 20} MiB and 4,000 files on disk",
         f"{limits.output_bytes >> 10} KiB of output",
     ):
         assert said in " ".join(told.split())

@@ -214,6 +214,15 @@ def test_a_flood_is_ended_and_cut(level: Level, code: str) -> None:
     assert len(outcome.stdout) + len(outcome.stderr) == 10_000
 
 
+def test_no_more_files_are_brought_back_than_are_worth_the_time(level: Level, out: Path) -> None:
+    """Empty ones take no room, and long to fetch and to remove."""
+    code = "for number in range(3000): open(str(number), 'w').close()"
+
+    outcome = run(code, level=level, writable=out, limits=Limits(wall_s=30, disk_bytes=16 << 20))
+
+    assert outcome.reason == "disk"
+
+
 def test_a_burst_before_the_end_is_cut_as_well(level: Level) -> None:
     outcome = run("print('x' * 20_000)", level=level, limits=Limits(output_bytes=10_000))
 
