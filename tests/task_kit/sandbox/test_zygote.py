@@ -186,9 +186,11 @@ def test_many_children_at_once(zygote: Zygote) -> None:
 def test_children_end_with_their_zygote(token: str) -> None:
     zygote = Zygote(preload=(), entry=ENTRY, level=Level.PROCESS)
     child = zygote.spawn()
-    program = (
-        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', {token!r}])"
-    )
+    program = f"""
+import subprocess, sys
+words = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", {token!r}]
+subprocess.Popen(words, stdout=subprocess.PIPE).stdout.readline()
+"""
     ask(child, program)
     assert running(token)
 
