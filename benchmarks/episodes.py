@@ -87,4 +87,4 @@ def _work(workers: Workers, world: World, asked: list[pd.DataFrame]) -> None:
 
 
 def _asked(world: World, index: int) -> list[pd.DataFrame]:
-    return make_questions(world, np.random.default_rng([seed_of(SEED, index), SEALED])).asked
+    return make_questions(world, np.random.default_rng([seed_of(SEED, index), SEALED]), leaky_view=False).asked
