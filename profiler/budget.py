@@ -52,7 +52,7 @@ class Budget:
     def reserve(self, request: Request) -> int | None:
         """Set the worst case of one call aside. None: not now, or never when nothing else is set aside."""
         hold = self.worst(request)
-        if self.cap is not None and self.spent + self.maybe + self.reserved + hold > self.cap:
+        if self.cap is not None and self.committed + hold > self.cap:
             return None
         self.reserved += hold
         return hold

@@ -29,11 +29,21 @@ KEPT_CHANGES = 100
 
 
 class Draw(msgspec.Struct, gc=False):
-    """What one call has drawn from the buckets, to be settled when its usage is known."""
+    """What one call has drawn from the limits, to be settled when its usage is known; or many calls together."""
 
-    input_tokens: float
-    output_tokens: float
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
     requests: float = 1.0
+
+    def add(self, other: Draw) -> None:
+        self.requests += other.requests
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+
+    def take_off(self, other: Draw) -> None:
+        self.requests -= other.requests
+        self.input_tokens -= other.input_tokens
+        self.output_tokens -= other.output_tokens
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -61,21 +71,17 @@ class Gate:
         self._pause = Pause()
         self._bytes_per_token = BYTES_PER_TOKEN
         self._output_tokens: float | None = None
-        self._in_flight = dict.fromkeys(LIMITS, 0.0)
-        self._used = dict.fromkeys(LIMITS, 0.0)
+        self._in_flight = Draw(requests=0.0)
+        self._used = Draw(requests=0.0)
         self._holds: str | None = None
         self.waited_s: dict[str, float] = {}
 
     async def leave(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
         """Wait until this call may be sent, and draw what it will probably use. None when given up, or when it could
         not be sent by the given moment."""
+        draw = self._drawn_by(request)
         if self._pause.until > by:
             return None
-        draw = Draw(len(request.body) / self._bytes_per_token, self._expected_output(request))
-        if not self._line.locked() and self._wait(draw) is None:  # nobody waits, nothing to wait for: no turn in line
-            self._holds = None
-            self._move(draw, 1)
-            return draw
         async with self._line:
             while (wait := self._wait(draw)) is not None:
                 reason, seconds = wait
@@ -89,16 +95,25 @@ class Gate:
                 if give_up.is_set():
                     return None
             self._holds = None
-            self._move(draw, 1)
+            self._take(draw)
+        return draw
+
+    def leave_at_once(self, request: Request) -> Draw | None:
+        """The same without a wait. None when there is something to wait for, or somebody who does."""
+        if self._pause.ends or self._line.locked():
+            return None
+        draw = self._drawn_by(request)
+        if self._buckets and self._wait(draw) is not None:
+            return None
+        self._take(draw)
         return draw
 
     def settle(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
         """A call has ended: give back, or draw, what the guess was wrong by, and guess better next time."""
-        self._move(draw, -1, in_flight_only=True)
+        self._in_flight.take_off(draw)
         if input_tokens is None or output_tokens is None:
             return
-        self._give_back("input_tokens", draw.input_tokens - input_tokens)
-        self._give_back("output_tokens", draw.output_tokens - output_tokens)
+        self._draw(Draw(input_tokens - draw.input_tokens, output_tokens - draw.output_tokens, requests=0.0))
         if input_tokens:
             self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
         known = output_tokens if self._output_tokens is None else self._output_tokens
@@ -124,7 +139,7 @@ class Gate:
                 self._note(name, told.limit, now=now)
             elif told.limit != bucket.per_minute and told.limit > 0:
                 self._note(name, told.limit, now=now)
-            in_flight = self._in_flight[name]
+            in_flight = getattr(self._in_flight, name)
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
 
     def utilisation(self, now: float) -> dict[str, float]:
@@ -135,7 +150,8 @@ class Gate:
         """How much of each limit the run has used since it began, 1.0 being all of it."""
         minutes = max(now - self._began, 1e-3) / MINUTE_S
         return {
-            name: min(1.0, self._used[name] / (bucket.per_minute * minutes)) for name, bucket in self._buckets.items()
+            name: min(1.0, getattr(self._used, name) / (bucket.per_minute * minutes))
+            for name, bucket in self._buckets.items()
         }
 
     def holds_up(self, now: float) -> str | None:
@@ -166,21 +182,17 @@ class Gate:
                 pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
         return (reason, longest) if longest else None
 
-    def _move(self, draw: Draw, sign: int, *, in_flight_only: bool = False) -> None:
-        for name in LIMITS:
-            amount = getattr(draw, name)
-            self._in_flight[name] += sign * amount
-            if not in_flight_only:
-                self._used[name] += amount
-                if name in self._buckets:
-                    self._buckets[name].draw(amount)
+    def _drawn_by(self, request: Request) -> Draw:
+        """What a call will probably use: as long an answer as they were so far, the longest while none is known."""
+        known, most = self._output_tokens, request.params.max_tokens
+        return Draw(len(request.body) / self._bytes_per_token, most if known is None or known > most else known)
 
-    def _give_back(self, name: str, amount: float) -> None:
-        self._used[name] -= amount
-        if name in self._buckets:
-            self._buckets[name].draw(-amount)
+    def _take(self, draw: Draw) -> None:
+        self._in_flight.add(draw)
+        self._draw(draw)
 
-    def _expected_output(self, request: Request) -> float:
-        """What answers took so far, or the most they may take while none is known."""
-        known = self._output_tokens
-        return request.params.max_tokens if known is None else min(known, request.params.max_tokens)
+    def _draw(self, amounts: Draw) -> None:
+        """Count what is used; less than nothing is given back."""
+        self._used.add(amounts)
+        for name, bucket in self._buckets.items():
+            bucket.draw(getattr(amounts, name))

@@ -157,7 +157,7 @@ class Pool:
         writer, slots, complete = self._writer, self.slots, self._client.complete
         while (job := seat.job or self._next_job()) is not None:
             seat.job = job
-            if (job.wait_s or self._guarded) and not await self._may_go(job):
+            if not self._goes_at_once(job) and not await self._may_go(job):
                 if self._draining.is_set():
                     return
                 seat.job = None
@@ -177,6 +177,18 @@ class Pool:
                 await writer.make_room()
             if slots.wanted and seat.job is None:
                 return
+
+    def _goes_at_once(self, job: Job) -> bool:
+        """Whether nothing stands before a call, as before most; its money is set aside then, and it counts as sent."""
+        if job.wait_s:
+            return False
+        if self.till is not None and not self.till.afford_at_once(job):
+            return False
+        if self.traffic is None or self.traffic.leave_at_once(job):
+            return True
+        if self.till is not None:
+            self.till.give_back(job)
+        return False
 
     async def _may_go(self, job: Job) -> bool:
         """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile,

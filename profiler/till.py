@@ -26,19 +26,23 @@ class Till:
         self.waiting = 0
         self._budget = budget
 
+    def afford_at_once(self, job: Job) -> bool:
+        """Set the worst case of a call aside, if there is room for it now."""
+        job.hold = self._budget.reserve(job.request)
+        return job.hold is not None
+
     async def afford(self, job: Job, *, give_up: anyio.Event) -> bool:
-        """Set the worst case of a call aside. Close to the cap that waits until calls in flight turn out cheaper.
+        """The same, and close to the cap wait until calls in flight turn out cheaper.
 
         False when given up; raises `BudgetReached` when nothing is in flight that could make room.
         """
         budget = self._budget
-        while (hold := budget.reserve(job.request)) is None:
+        while not self.afford_at_once(job):
             if not budget.reserved:
                 raise budget.reached(job.request)
             await self._room(budget)
             if give_up.is_set():
                 return False
-        job.hold = hold
         return True
 
     async def _room(self, budget: Budget) -> None:

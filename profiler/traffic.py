@@ -38,6 +38,11 @@ class Traffic:
         self._push_backs: dict[str, int] = {}
         self._began = time.monotonic()
 
+    def leave_at_once(self, job: Job) -> bool:
+        """Whether this call may be sent right now, as most may."""
+        job.draw = self._gate.leave_at_once(job.request)
+        return job.draw is not None
+
     async def leave(self, job: Job, *, give_up: anyio.Event) -> bool:
         """Wait until this call may be sent. False when given up, or when its dialogue's deadline comes first."""
         job.draw = await self._gate.leave(job.request, give_up=give_up, by=job.give_up_at)
