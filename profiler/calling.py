@@ -6,7 +6,6 @@ reason why not. Knows nothing of identities, metrics or summaries.
 
 from __future__ import annotations
 
-import gc
 import signal
 from contextlib import contextmanager
 from itertools import islice
@@ -83,7 +82,6 @@ async def answer_all(
     with (
         ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
         dataset.reading(experiment.dataset_path, start=standing.first) as dialogues,
-        _spared_collector(),
         _one_error(),
     ):
         requests = planner.plan(dialogues, first=standing.first)
@@ -99,19 +97,6 @@ async def answer_all(
             f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
         )
     return pool.bound_by()
-
-
-@contextmanager
-def _spared_collector() -> Iterator[None]:
-    """What is made for a dialogue goes with its last reference; looking for cycles would cost a tenth of the time."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _owed(
