@@ -43,6 +43,9 @@ def add(commands: Commands) -> None:
         "--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="of each process, wall and CPU (default: 10)"
     )
     parser.add_argument(
+        "--isolation", choices=LEVELS, metavar="LEVEL", help="try a level out, instead of the strongest that holds here"
+    )
+    parser.add_argument(
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
     parser.add_argument("--partial", action="store_true", help="reward the weighted share of the checks that held")
@@ -64,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         worlds=args.worlds,
         timeout_s=args.timeout,
+        isolation=args.isolation,
         require_isolation=args.require_isolation,
         partial=args.partial,
         fail_fast=args.fail_fast,

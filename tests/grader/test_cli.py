@@ -52,12 +52,14 @@ def test_the_reference_passes_with_json_on_stdout(asked: list[Any], capsys: pyte
 
 def test_options_reach_the_grading(asked: list[Any], tmp_path: Path) -> None:
     words = ["--seed", "s", "--worlds", "5", "--timeout", "2.5", "--require-isolation", "kernel", "--partial"]
+    words += ["--isolation", "namespaces"]
 
     assert cli.main(["grade", "--submission", str(tmp_path), *words]) == 1
     assert asked[0][0].public() == {
         "seed": "s",
         "worlds": 5,
         "timeout_s": 2.5,
+        "isolation": "namespaces",
         "require_isolation": "kernel",
         "partial": True,
         "fail_fast": False,
