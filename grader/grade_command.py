@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("process", "kernel", "namespaces", "container")
 SAID_LIMIT = 2000
+INTERRUPTED = 130
 
 
 def add(commands: Commands) -> None:
@@ -72,9 +73,10 @@ def run(args: argparse.Namespace) -> int:
         partial=args.partial,
         fail_fast=args.fail_fast,
     )
-    if args.submissions is not None:
-        return _run_many(args, asked)
-    return _run_one(args, asked)
+    try:
+        return _run_one(args, asked) if args.submissions is None else _run_many(args, asked)
+    except stored.StoredResultError as error:
+        return _refuse(str(error))
 
 
 def _run_one(args: argparse.Namespace, asked: Asked) -> int:
@@ -100,8 +102,9 @@ def _run_many(args: argparse.Namespace, asked: Asked) -> int:
         return _refuse(f"--submissions: found no folder that {args.submissions!r} matches; quote the pattern")
     try:
         counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs)
-    except stored.StoredResultError as error:
-        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: the results in {args.output} stay, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
     told = {status.value: counts[status] for status in Status}
     print(json.dumps(told) if _wants_json(args) else ", ".join(f"{name} {count}" for name, count in told.items()))
     return next(status.exit_code for status in (Status.ERROR, Status.FAIL, Status.PASS) if counts[status])

@@ -30,9 +30,13 @@ AHEAD: Final = 4  # gradings begun for each that can run: enough that none waits
 
 def grade_many(folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int) -> Counter[str]:
     """How many there are of each status. A seed of "" draws another one for each submission."""
-    done = _done(output, folders, asked)
+    try:
+        done = _done(output, folders, asked)
+        file = output.open("a", encoding="utf-8")
+    except OSError as error:
+        raise StoredResultError(f"{output}: cannot be written: {error.strerror}; choose another --output") from error
     counts = Counter(str(result["status"]) for result in done)
-    with output.open("a", encoding="utf-8") as file:
+    with file:
         for result in _graded(folders[len(done) :], asked, jobs=jobs):
             file.write(stored.line(result))
             file.flush()
