@@ -20,8 +20,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,13 +28,14 @@ import profiler
 from grader import boxes, checks, truth, worlds
 from grader import submission as submissions
 from grader.boxes import Kind
+from grader.pool import Pool
 from grader.reasons import first
 from grader.submission import Submission, UnusableSubmission
 from grader.verdict import Finding, Result, Status, checks_of, reasons_of, share_of
 from task_kit import sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from grader.boxes import Box
@@ -179,7 +178,7 @@ class Grading:
         up to the first that failed, when one is enough."""
         findings: list[Finding] = []
         enough = False
-        with _pool(self._at_once) as pool:
+        with Pool(self._at_once) as pool:
             waiting = [pool.submit(self._outcome, box, taken) for box in plan]
             for box, outcome in zip(plan, waiting, strict=True):
                 if enough:
@@ -224,16 +223,6 @@ class Grading:
             checks=checks_of(findings),
             metrics=_metrics(findings, share=share, drawn=drawn),
         )
-
-
-@contextmanager
-def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Whatever goes wrong, what has not begun is not begun any more."""
-    pool = ThreadPoolExecutor(size)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World]) -> dict[str, Any]:

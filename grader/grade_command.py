@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 LEVELS = ("process", "kernel", "namespaces", "container")
 SAID_LIMIT = 2000
-INTERRUPTED = 130
 
 
 def add(commands: Commands) -> None:
@@ -103,8 +102,8 @@ def _run_many(args: argparse.Namespace, asked: Asked) -> int:
     try:
         counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs)
     except KeyboardInterrupt:
-        print(f"\ninterrupted: the results in {args.output} stay, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+        print(f"\nthe results in {args.output} stay, and the same command goes on", file=sys.stderr)
+        raise
     told = {status.value: counts[status] for status in Status}
     print(json.dumps(told) if _wants_json(args) else ", ".join(f"{name} {count}" for name, count in told.items()))
     return next(status.exit_code for status in (Status.ERROR, Status.FAIL, Status.PASS) if counts[status])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grader import stored
 from grader.grade import Asked, Grading, draw_seed
+from grader.pool import Pool
 from grader.stored import StoredResultError
 from grader.verdict import Status
 
@@ -94,8 +94,7 @@ def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dic
     """In the order of the folders, however long each takes. Threads will do: the work is in the boxes."""
     waiting = iter(folders)
     running: deque[Future[dict[str, Any]]] = deque()
-    pool = ThreadPoolExecutor(jobs)
-    try:
+    with Pool(jobs) as pool:
         while True:
             running.extend(
                 pool.submit(_grade_one, folder, asked) for folder in islice(waiting, jobs * AHEAD - len(running))
@@ -103,8 +102,6 @@ def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dic
             if not running:
                 return
             yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _grade_one(folder: Path, asked: Asked) -> dict[str, Any]:
