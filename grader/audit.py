@@ -99,7 +99,7 @@ def audit(
     ]
     trials = []
     with laid_out() as loot:
-        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds, isolation=isolation), workers=jobs):
+        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds, level=level), workers=jobs):
             told(trial)
             trials.append(trial)
     return Report(
@@ -112,9 +112,10 @@ def audit(
     )
 
 
-def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, isolation: str | None) -> list[Job]:
+def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level: Level) -> list[Job]:
+    """All at the level that was found: a worker that found less would try what only the stronger one stops."""
     return [
-        Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot, isolation=isolation)
+        Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot, isolation=level.label)
         for turn in range(rounds)
         for entry in entries
     ]

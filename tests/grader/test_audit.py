@@ -65,6 +65,20 @@ def test_a_cheat_that_fails_for_its_reason_is_none() -> None:
     assert report.problems() == ()
 
 
+def test_no_worker_may_find_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Job] = []
+
+    def noted(jobs: list[Job], *, workers: int) -> list[Trial]:
+        given.extend(jobs)
+        return []
+
+    monkeypatch.setattr("grader.audit.attempts", noted)
+
+    report = report_of(UNCHANGED)
+
+    assert [job.isolation for job in given] == [report.level]
+
+
 def test_an_audit_can_be_made_at_a_level_that_lacks_what_some_need() -> None:
     barred = planted(Corpus.HONEST, name="planted/barred", barred_at=("kernel",))
 
