@@ -36,7 +36,7 @@ class Report:
     rounds: int
     trials: tuple[Trial, ...]
     probes: tuple[Probe, ...]  # all attempts to get out, those included that the level does not claim to stop
-    left_out: tuple[str, ...]  # entries that the level does not claim to stop
+    left_out: tuple[str, ...]  # entries that the level does not claim to stop, or to allow
 
     def of(self, corpus: Corpus) -> tuple[Trial, ...]:
         return tuple(trial for trial in self.trials if trial.entry.corpus is corpus)
@@ -87,15 +87,19 @@ def audit(
     seed: str | None = None,
     rounds: int = 1,
     jobs: int = 1,
+    isolation: str | None = None,
     told: Callable[[Trial], None] = lambda trial: None,
 ) -> Report:
-    """Grade every entry in every round, each with a seed of its own. `told` hears of each trial, in order."""
+    """Grade every entry in every round, each with a seed of its own. `told` hears of each trial, in order. `isolation`
+    tries a level out, instead of the strongest."""
     seed = seed or secrets.token_hex(8)
-    level = detect().level
-    claimed = [entry for entry in entries if Level.parse(entry.stopped_from) <= level]
+    level = detect(None if isolation is None else Level.parse(isolation)).level
+    claimed = [
+        entry for entry in entries if Level.parse(entry.stopped_from) <= level and level.label not in entry.barred_at
+    ]
     trials = []
     with laid_out() as loot:
-        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds), workers=jobs):
+        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds, level=level), workers=jobs):
             told(trial)
             trials.append(trial)
     return Report(
@@ -108,9 +112,12 @@ def audit(
     )
 
 
-def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int) -> list[Job]:
+def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level: Level) -> list[Job]:
+    """All at the level that was found: a worker that found less would try what only the stronger one stops."""
     return [
-        Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot) for turn in range(rounds) for entry in entries
+        Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot, isolation=level.label)
+        for turn in range(rounds)
+        for entry in entries
     ]
 
 

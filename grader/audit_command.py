@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grader.audit import Report, audit, chosen
 from grader.audit_table import ASCII, UNICODE, lines
 from grader.corpus.entries import Corpus, CorpusError, load_all
-from task_kit.sandbox import SandboxError
+from task_kit.sandbox import Level, SandboxError
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +46,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="gradings at once (default: the cores)"
     )
+    parser.add_argument(
+        "--isolation",
+        choices=[level.label for level in Level],
+        metavar="LEVEL",
+        help="try a level out, instead of the strongest that holds here",
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--verbose", action="store_true", help="a row for each entry instead of each kind")
     parser.set_defaults(run=run)
@@ -68,7 +74,14 @@ def _positive(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     try:
         entries = _chosen(args)
-        report = audit(entries, seed=args.seed, rounds=args.rounds, jobs=args.jobs, told=_progress())
+        report = audit(
+            entries,
+            seed=args.seed,
+            rounds=args.rounds,
+            jobs=args.jobs,
+            isolation=args.isolation,
+            told=_progress(),
+        )
     except (CorpusError, SandboxError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR

@@ -35,7 +35,7 @@ def lines(report: Report, *, verbose: bool, marks: dict[bool, str]) -> Iterator[
         said = probe.said if probe.stopped or probe.claimed else f"not claimed to be stopped here: {probe.said}"
         yield f"  {marks[probe.stopped or not probe.claimed]} {probe.name:<20} {said}"
     if report.left_out:
-        yield f"Not tried, because level {report.level} does not claim to stop them: {', '.join(report.left_out)}"
+        yield f"Not tried, because level {report.level} claims neither to stop nor to allow them: {', '.join(report.left_out)}"
     yield ""
     problems = report.problems()
     yield from (f"  {marks[False]} {problem}" for problem in problems)

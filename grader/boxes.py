@@ -121,6 +121,7 @@ class Box:
             "PYTHONHASHSEED": str(self.world.hash_seed),
             "PYTHONPATH": os.pathsep.join(map(str, path)),
             "TMPDIR": str(self.work),
+            "USER": "box",  # who asks would else look into a file of the host's, which some levels close
         }
 
 

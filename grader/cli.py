@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from profiler import __version__
 from profiler.cli import Parser
@@ -36,9 +37,21 @@ Without a command, options are those of grade: `python -m grader --use-reference
 
 exit codes:
   0  pass                               2    error: usage, the machine or the grader
-  1  fail                               130  stopped by a signal"""
+  1  fail                               130, 143  stopped by a signal"""
 
-ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+ERROR, BROKEN_PIPE, SIGNALLED = 2, 141, 128
+
+
+class Stopped(KeyboardInterrupt):
+    """By another signal than that of Ctrl-C: what lies about is taken away all the same."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stop(number: int, _: object) -> NoReturn:
+    raise Stopped(number)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,9 +64,9 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        print("\nerror: interrupted; nothing was decided", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stopped:
+        print("\nerror: interrupted", file=sys.stderr)
+        return SIGNALLED + (stopped.number if isinstance(stopped, Stopped) else signal.SIGINT)
     except Exception:  # noqa: BLE001 (the last line of defence: whatever breaks here is not the submission's doing)
         traceback.print_exc()
         print("\nThis is a bug of the grader and says nothing of the submission.", file=sys.stderr)

@@ -87,7 +87,14 @@ def with_key(factory: Any, job: dict[str, Any]) -> dict[str, Any]:
     asking = threading.Thread(target=ask, args=(factory, job, said), daemon=True)
     asking.start()
     asking.join(job["live_wait_s"])
-    return {"said": said[-1], "tried": any(not name.startswith("__") for name in tried)}
+    if asking.is_alive() and not genuine(tried):  # a busy machine may not have let it come to that yet
+        asking.join(2 * job["live_wait_s"])
+    return {"said": said[-1], "tried": genuine(tried)}
+
+
+def genuine(tried: list[str]) -> bool:
+    """What Python itself asks of a module when it is imported does not count."""
+    return any(not name.startswith("__") for name in tried)
 
 
 def ask(factory: Any, job: dict[str, Any], said: list[Any]) -> None:

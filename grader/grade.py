@@ -20,8 +20,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,13 +28,14 @@ import profiler
 from grader import boxes, checks, truth, worlds
 from grader import submission as submissions
 from grader.boxes import Kind
+from grader.pool import Pool
 from grader.reasons import first
 from grader.submission import Submission, UnusableSubmission
 from grader.verdict import Finding, Result, Status, checks_of, reasons_of, share_of
 from task_kit import sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from grader.boxes import Box
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 TASK: Final = "experiment_profiler"
 WORLDS: Final = 3
 TIMEOUT_S: Final = 10.0
+CPU_SPARE_S: Final = 1.0  # so that a loop always ends with `timeout`, not sometimes with `cpu`
 AT_ONCE: Final = min(2, os.cpu_count() or 1)
 
 
@@ -58,6 +58,7 @@ class Asked:
     seed: str
     worlds: int = WORLDS
     timeout_s: float = TIMEOUT_S
+    isolation: str | None = None
     require_isolation: str | None = None
     partial: bool = False
     fail_fast: bool = False
@@ -73,19 +74,21 @@ def grade(
     seed: str | int | None = None,
     worlds: int = WORLDS,
     timeout: float = TIMEOUT_S,
+    isolation: str | None = None,
     require_isolation: str | None = None,
     partial: bool = False,
     fail_fast: bool = False,
     at_once: int = AT_ONCE,
 ) -> Result:
     """`seed` None draws a secret one. `fail_fast` ends at the first process that fails: the same verdict sooner, with
-    fewer reasons and a smaller share. `at_once` boxes run at the same time; it does not change the result."""
+    fewer reasons and a smaller share. `isolation` tries a level out, instead of the strongest. `at_once` boxes run at the same time; it does not change the result."""
     if task != TASK:
         raise ValueError(f"task: found {task!r}, expected {TASK!r}")
     asked = Asked(
         seed=draw_seed() if seed is None else str(seed),
         worlds=worlds,
         timeout_s=timeout,
+        isolation=isolation,
         require_isolation=require_isolation,
         partial=partial,
         fail_fast=fail_fast,
@@ -150,15 +153,19 @@ class Grading:
         self._phases[phase] = round(time.perf_counter() - self._started, 4)
 
     def _isolate(self) -> None:
-        """The strongest level there is, or a refusal when it is less than was asked for."""
-        found = sandbox.detect()
+        """The strongest level there is, or the one to be tried out; a refusal when it is less than is required."""
+        strongest = sandbox.detect()
+        chosen = self.asked.isolation
+        found = strongest if chosen is None else sandbox.detect(sandbox.Level.parse(chosen))
         stopped = {probe.name: probe.stopped for probe in found.probes[found.level]}
         self._level = found.level
         told = {"level": found.level.label, "probes": len(stopped), "stopped": sum(stopped.values())}
+        if found.level < strongest.level:
+            told["lowered_from"] = strongest.level.label
         self._result = replace(self._result, isolation=told)
         wanted = self.asked.require_isolation
         if wanted is not None and found.level < sandbox.Level.parse(wanted):
-            raise sandbox.SandboxError(f"isolation {wanted!r} was asked for, this machine gives {found.level.label!r}")
+            raise sandbox.SandboxError(f"isolation {wanted!r} is required, here is only {found.level.label!r}")
 
     def _plan(self, drawn: Sequence[World], *, root: Path) -> list[Box]:
         """All boxes, in the order in which they count."""
@@ -171,7 +178,7 @@ class Grading:
         up to the first that failed, when one is enough."""
         findings: list[Finding] = []
         enough = False
-        with _pool(self._at_once) as pool:
+        with Pool(self._at_once) as pool:
             waiting = [pool.submit(self._outcome, box, taken) for box in plan]
             for box, outcome in zip(plan, waiting, strict=True):
                 if enough:
@@ -188,7 +195,7 @@ class Grading:
 
     def _outcome(self, box: Box, taken: Submission) -> sandbox.Outcome:
         boxes.lay_out(box, taken)
-        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s)
+        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s + CPU_SPARE_S)
         outcome = sandbox.run(box.spec(limits), level=self._level)
         self._boxes[box.name] = {
             "wall_s": round(outcome.wall_s, 4),
@@ -201,6 +208,8 @@ class Grading:
 
     def _decided(self, findings: list[Finding], *, drawn: Sequence[World] = ()) -> Result:
         reasons = reasons_of(findings)
+        if not reasons and any(finding.reason is not None for finding in findings):
+            raise RuntimeError("nothing failed and yet something was not reached, expected a reason for that")
         share = share_of(findings)
         passed = not reasons
         return replace(
@@ -214,16 +223,6 @@ class Grading:
             checks=checks_of(findings),
             metrics=_metrics(findings, share=share, drawn=drawn),
         )
-
-
-@contextmanager
-def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Whatever goes wrong, what has not begun is not begun any more."""
-    pool = ThreadPoolExecutor(size)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World]) -> dict[str, Any]:

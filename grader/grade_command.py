@@ -43,6 +43,9 @@ def add(commands: Commands) -> None:
         "--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="of each process, wall and CPU (default: 10)"
     )
     parser.add_argument(
+        "--isolation", choices=LEVELS, metavar="LEVEL", help="try a level out, instead of the strongest that holds here"
+    )
+    parser.add_argument(
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
     parser.add_argument("--partial", action="store_true", help="reward the weighted share of the checks that held")
@@ -64,13 +67,15 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         worlds=args.worlds,
         timeout_s=args.timeout,
+        isolation=args.isolation,
         require_isolation=args.require_isolation,
         partial=args.partial,
         fail_fast=args.fail_fast,
     )
-    if args.submissions is not None:
-        return _run_many(args, asked)
-    return _run_one(args, asked)
+    try:
+        return _run_one(args, asked) if args.submissions is None else _run_many(args, asked)
+    except stored.StoredResultError as error:
+        return _refuse(str(error))
 
 
 def _run_one(args: argparse.Namespace, asked: Asked) -> int:
@@ -96,8 +101,9 @@ def _run_many(args: argparse.Namespace, asked: Asked) -> int:
         return _refuse(f"--submissions: found no folder that {args.submissions!r} matches; quote the pattern")
     try:
         counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs)
-    except stored.StoredResultError as error:
-        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print(f"\nthe results in {args.output} stay, and the same command goes on", file=sys.stderr)
+        raise
     told = {status.value: counts[status] for status in Status}
     print(json.dumps(told) if _wants_json(args) else ", ".join(f"{name} {count}" for name, count in told.items()))
     return next(status.exit_code for status in (Status.ERROR, Status.FAIL, Status.PASS) if counts[status])

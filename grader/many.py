@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grader import stored
 from grader.grade import Asked, Grading, draw_seed
+from grader.pool import Pool
 from grader.stored import StoredResultError
 from grader.verdict import Status
 
@@ -30,9 +30,13 @@ AHEAD: Final = 4  # gradings begun for each that can run: enough that none waits
 
 def grade_many(folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int) -> Counter[str]:
     """How many there are of each status. A seed of "" draws another one for each submission."""
-    done = _done(output, folders, asked)
+    try:
+        done = _done(output, folders, asked)
+        file = output.open("a", encoding="utf-8")
+    except OSError as error:
+        raise StoredResultError(f"{output}: cannot be written: {error.strerror}; choose another --output") from error
     counts = Counter(str(result["status"]) for result in done)
-    with output.open("a", encoding="utf-8") as file:
+    with file:
         for result in _graded(folders[len(done) :], asked, jobs=jobs):
             file.write(stored.line(result))
             file.flush()
@@ -90,8 +94,7 @@ def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dic
     """In the order of the folders, however long each takes. Threads will do: the work is in the boxes."""
     waiting = iter(folders)
     running: deque[Future[dict[str, Any]]] = deque()
-    pool = ThreadPoolExecutor(jobs)
-    try:
+    with Pool(jobs) as pool:
         while True:
             running.extend(
                 pool.submit(_grade_one, folder, asked) for folder in islice(waiting, jobs * AHEAD - len(running))
@@ -99,8 +102,6 @@ def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dic
             if not running:
                 return
             yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _grade_one(folder: Path, asked: Asked) -> dict[str, Any]:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 class StoredResultError(Exception):
-    """A stored result cannot be read, or is none."""
+    """A stored result cannot be read or written, or is none."""
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
     """All of it or nothing: whoever reads meanwhile sees what was there before."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(pretty(result).encode())
-    draft.replace(path)
+    try:
+        draft.write_bytes(pretty(result).encode())
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise StoredResultError(f"{path}: cannot be written: {error.strerror}; choose another --output") from error
 
 
 def pretty(result: dict[str, Any]) -> str:
@@ -33,6 +39,8 @@ def line(result: dict[str, Any]) -> str:
 
 def read(path: Path, *, number: int | None = None) -> dict[str, Any]:
     """The result of a file, or of one line of it, counted from 1."""
+    if number is not None and number < 1:
+        raise StoredResultError(f"{path}: found no line {number}, lines are counted from 1")
     try:
         text = path.read_text(encoding="utf-8")
         result = json.loads(text if number is None else text.splitlines()[number - 1])

@@ -45,7 +45,11 @@ class Submission:
 def take(folder: Path) -> Submission:
     """Raises FileNotFoundError when nothing at all is there; all else that is wrong is the submission's own doing, even
     when it has put something else in the place of the folder: a link could lead to what solves the task."""
-    if stat.S_ISLNK(os.lstat(folder).st_mode):
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{folder}: found nothing, expected the folder of a submission") from error
+    if stat.S_ISLNK(found.st_mode):
         raise UnusableSubmission("it is a link, expected the folder itself")
     try:
         return Submission(path=os.fspath(folder), files=_files(folder))

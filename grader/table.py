@@ -35,6 +35,9 @@ def _lines(result: Mapping[str, Any], *, unicode: bool, verbose: bool) -> Iterat
     yield "", ""
     yield _colour(result), _verdict(result)
     yield DIM, _circumstances(result)
+    if lowered := result["isolation"].get("lowered_from"):
+        level = result["isolation"]["level"]
+        yield RED, f"WITH LESS ISOLATION ({level}) than this machine gives ({lowered}): only for code that you trust"
     if verbose:
         yield from ((DIM, line) for line in _timings(result))
 

@@ -31,6 +31,7 @@ class Job:
     entry: Entry
     seed: str
     loot: Loot
+    isolation: str | None = None  # the level to try out, instead of the strongest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ def _graded(job: Job) -> Result:
             worlds=job.entry.worlds,
             fail_fast=job.entry.corpus is not Corpus.HONEST,
             timeout=job.entry.timeout or TIMEOUT_S,
+            isolation=job.isolation,
             at_once=1,  # the audit itself has others going on beside this one
         )
 

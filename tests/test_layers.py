@@ -58,7 +58,7 @@ TASK_KIT = ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage
 
 GRADER = (
     *("reasons", "verdict", "sheet", "strict", "prose", "worlds", "foreign", "truth", "submission"),
-    *("driver", "boxes", "artifacts", "checks", "grade", "stored", "regrade", "many"),
+    *("driver", "boxes", "artifacts", "checks", "pool", "grade", "stored", "regrade", "many"),
     *("corpus", "loot", "trial", "audit"),
     *("table", "audit_table"),
     # commands are found by their names, and know the type of their parser; a run of the second task is graded again too

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHARED: Final = frozenset({"kind", "before", "write"})  # what a file says for all of its entries
 KEYS: Final = frozenset(
-    {"tries", "reason", "write", "append", "replace", "worlds", "timeout", "stopped_from", "survives"}
+    {"tries", "reason", "write", "append", "replace", "worlds", "timeout", "stopped_from", "barred_at", "survives"}
 )
 DEFAULT_WORLDS: Final = 1
 
@@ -47,6 +47,7 @@ class Entry:
     worlds: int = DEFAULT_WORLDS
     timeout: float | None = None
     stopped_from: str = "process"  # the lowest level of isolation that claims to stop it
+    barred_at: tuple[str, ...] = ()  # levels that lack what it needs, as docs/sandbox.md says
     survives: str | None = None  # why a mutant that is not caught is no fault
 
 
@@ -93,6 +94,7 @@ def _entry(where: str, table: dict[str, Any], *, corpus: Corpus, shared: dict[st
         name=where,
         tries=table["tries"],
         reasons=tuple(table.get("reason", ())),
+        barred_at=tuple(table.get("barred_at", ())),
         write={**shared.get("write", {}), **table.get("write", {})},
         append={name: before.get(name, "") + append.get(name, "") for name in {**before, **append}},
         replace={name: tuple((old, new) for old, new in pairs) for name, pairs in table.get("replace", {}).items()},

@@ -27,12 +27,14 @@ __all__ = [
     "Zygote",
     "detect",
     "examine",
+    "give_up",
     "packages",
     "python_paths",
     "run",
 ]
 
 if TYPE_CHECKING:
+    from task_kit.sandbox.box import give_up
     from task_kit.sandbox.detection import Detection, detect, examine, run
     from task_kit.sandbox.interpreter import packages, python_paths
     from task_kit.sandbox.level import Level
@@ -47,6 +49,7 @@ HOMES = {
     **dict.fromkeys(("packages", "python_paths"), "interpreter"),
     **dict.fromkeys(("Limits", "Outcome", "SandboxError", "Spec"), "spec"),
     **dict.fromkeys(("Child", "Zygote"), "zygote"),
+    "give_up": "box",
     "Level": "level",
     "Probe": "probes",
 }

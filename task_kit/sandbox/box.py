@@ -23,10 +23,12 @@ from task_kit.sandbox.spec import Outcome, SandboxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from task_kit.sandbox.launcher import Asked
     from task_kit.sandbox.plan import Plan, Report
     from task_kit.sandbox.spec import Reason, Spec
 
 SPARE_S = 30.0
+IN_FLIGHT: set[Asked] = set()
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
@@ -123,7 +125,20 @@ def open_to_others(path: str) -> bool:
 
 def supervised(box: Plan, *, wall_s: float) -> Report:
     with shared_launcher().ask(box) as asked:
-        return asked.report(timeout_s=wall_s + SPARE_S)
+        IN_FLIGHT.add(asked)
+        try:
+            report = asked.report(timeout_s=wall_s + SPARE_S)
+        finally:
+            IN_FLIGHT.discard(asked)
+        if asked.abandoned:
+            raise SandboxError("the box was given up")
+        return report
+
+
+def give_up() -> None:
+    """Ends all that is waited for here, in whatever threads: there it is a SandboxError."""
+    for asked in list(IN_FLIGHT):
+        asked.abandon()
 
 
 def outcome(report: Report, level: Level) -> Outcome:

@@ -69,10 +69,10 @@ def ladder() -> list[Level]:
     return sorted((level for level in Level if level is not Level.CONTAINER or configured()), reverse=True)
 
 
-def detect() -> Detection:
-    """The strongest level whose probes all hold; those below it are not tried."""
+def detect(wanted: Level | None = None) -> Detection:
+    """The strongest level whose probes all hold, those below it are not tried; or the one that is wanted, if it holds."""
     why: dict[Level, str] = {}
-    for level in ladder():
+    for level in ladder() if wanted is None else [wanted]:
         result = TRIED.result(level)
         if not isinstance(result, str):
             return Detection(level=level, probes={level: result}, why=why)

@@ -7,6 +7,7 @@ project, its tests, an editable install) can be imported or read.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
@@ -76,11 +77,23 @@ def cache_folder() -> Path:
     try:
         preferred.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
-        return Path(tempfile.mkdtemp(prefix="task-kit-sandbox-"))
+        return passing_folder()
     found = preferred.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise SandboxError(f"{preferred}: expected a folder that only you can write to", hint="remove it")
     return preferred
+
+
+def passing_folder() -> Path:
+    """For those who may not keep anything: it goes with the process that made it."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="task-kit-sandbox-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 @cache

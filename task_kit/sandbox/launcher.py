@@ -30,6 +30,7 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "
 COLD: Warmth = {"paths": [], "preload": [], "entry_file": None, "entry_name": ""}
 START_S = 60.0
 BLOCK = 1 << 16
+ABANDONING = threading.Lock()
 
 
 class Launcher:
@@ -107,10 +108,16 @@ class Asked:
             raise SandboxError("the supervisor of a box ended without a report", hint="was it killed from outside?")
         return self.found
 
+    @property
+    def abandoned(self) -> bool:
+        return self.lifeline is None
+
     def abandon(self) -> None:
-        if self.lifeline is not None:
-            os.close(self.lifeline)
-            self.lifeline = None
+        """From any thread, also while another one waits for the report."""
+        with ABANDONING:
+            if self.lifeline is not None:
+                os.close(self.lifeline)
+                self.lifeline = None
 
     def close(self) -> None:
         self.abandon()

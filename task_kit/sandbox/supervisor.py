@@ -71,7 +71,7 @@ def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
     watch = Watch(box)
     try:
         reason = until_it_ends(box, output, watch=watch, lifeline=lifeline)
-        leftover = reason is None and left_over(box)
+        leftover = reason is None and left_over(box, watch)
     finally:
         taken = box.end()
     output.drain()
@@ -117,14 +117,17 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
     return None
 
 
-def left_over(box: Box) -> bool:
-    """Whether somebody stays. Who still works, or waits for a turn on a busy machine, may be about to end."""
-    deadline = time.monotonic() + MOST_GRACE_S
-    before = -1.0
+def left_over(box: Box, watch: Watch) -> bool:
+    """Whether somebody stays. Who still works may be about to end, and on a busy machine waits for a turn: what counts
+    is the CPU time that it had, as long as the box has time and passes no limit."""
+    until = max(watch.deadline, time.monotonic() + MOST_GRACE_S)
+    first = before = None
     while not box.alone(GRACE_S):
         processes = box.processes()
         cpu_s = tree.usage(processes).cpu_s
-        if time.monotonic() >= deadline or (cpu_s == before and not tree.busy(processes)):
+        first = cpu_s if first is None else min(first, cpu_s)
+        asleep = cpu_s == before and not tree.busy(processes)
+        if asleep or cpu_s - first >= MOST_GRACE_S or time.monotonic() >= until or watch.passed():
             return True
         before = cpu_s
     return False

@@ -11,6 +11,7 @@ from task_kit.sandbox import kernel
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+MAPPINGS = 1 << 17  # of a whole tree; each costs the kernel memory that nobody counts, and whoever lists them time
 NAMELESS, INODE = b" /dev/zero (deleted)\n", 4
 SIGSTOP, SIGCONT = 19, 18
 STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESERVED, RESIDENT = (
@@ -116,12 +117,16 @@ def proportional(pids: list[int], *, proc: str) -> int | None:
 
 def shared(pids: list[int], *, proc: str) -> int:
     """Memory without a name that several may share, each piece once and in its whole size: who lets go of its pages is
-    not resident with them any more, but they stay."""
+    not resident with them any more, but they stay. More pieces than anybody wants to list are more than any limit."""
     pieces: dict[bytes, int] = {}
+    mappings = 0
     for pid in pids:
         try:
             with open(f"{proc}/{pid}/maps", "rb") as file:
                 for line in file:
+                    mappings += 1
+                    if mappings > MAPPINGS:
+                        return 1 << 62
                     if line.endswith(NAMELESS):
                         pieces[line.split()[INODE]] = max(extent(line), pieces.get(line.split()[INODE], 0))
         except (FileNotFoundError, ProcessLookupError, PermissionError):

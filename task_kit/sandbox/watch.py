@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from task_kit.sandbox.boxes import Box
 
 FIRST_LOOK_S, LOOK_S, SHARE = 0.02, 0.05, 20  # looking takes at most a twentieth of the time
+MOST_PAUSE_S = 0.5  # but who makes looking slow must not be left alone for it
 FOLDERS_EVERY = 4
 SIGXCPU, SIGXFSZ = 24, 25
 MEMORY_WORDS = (b"MemoryError", b"Cannot allocate memory", b"Unable to allocate")
@@ -40,24 +41,25 @@ class Watch:
     def look(self) -> str | None:
         now = time.monotonic()
         self.looks += 1
-        reason = "timeout" if now >= self.deadline else self.passed()
-        self.pause = max(LOOK_S, (time.monotonic() - now) * SHARE)
+        reason = self.passed() or ("timeout" if now >= self.deadline else None)
+        self.pause = min(MOST_PAUSE_S, max(LOOK_S, (time.monotonic() - now) * SHARE))
         return reason
 
     def wait_s(self) -> float:
         return max(0.0, min(self.pause, self.deadline - time.monotonic()))
 
     def passed(self) -> str | None:
+        """A bomb is one, however much time it had burnt before anybody came to look: time is asked about last."""
         processes = self.box.processes()
         used = tree.usage(processes)
         self.cpu_s = max(self.cpu_s, used.cpu_s + self.box.waited_s)
-        if self.cpu_s > self.limits["cpu_s"]:
-            return "cpu"
         if used.processes > self.limits["processes"] or used.tasks >= self.most_tasks():
             return "processes"
         if self.too_much_memory(used.resident, list(processes)) or self.too_much_shared(used.reserved, list(processes)):
             return "memory"
-        return "disk" if self.box.full() or self.folders_full() else None
+        if self.box.full() or self.folders_full():
+            return "disk"
+        return "cpu" if self.cpu_s > self.limits["cpu_s"] else None
 
     def most_tasks(self) -> int:
         return self.limits["processes"] * confine.TASKS_PER_PROCESS

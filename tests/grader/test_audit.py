@@ -65,6 +65,29 @@ def test_a_cheat_that_fails_for_its_reason_is_none() -> None:
     assert report.problems() == ()
 
 
+def test_no_worker_may_find_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Job] = []
+
+    def noted(jobs: list[Job], *, workers: int) -> list[Trial]:
+        given.extend(jobs)
+        return []
+
+    monkeypatch.setattr("grader.audit.attempts", noted)
+
+    report = report_of(UNCHANGED)
+
+    assert [job.isolation for job in given] == [report.level]
+
+
+def test_an_audit_can_be_made_at_a_level_that_lacks_what_some_need() -> None:
+    barred = planted(Corpus.HONEST, name="planted/barred", barred_at=("kernel",))
+
+    report = audit((UNCHANGED, barred), seed="planted", isolation="kernel")
+
+    assert report.problems() == ()
+    assert (report.level, report.left_out) == ("kernel", ("honest/planted/barred",))
+
+
 def test_an_honest_submission_that_fails_is_found() -> None:
     report = report_of(planted(Corpus.HONEST, replace=WITHOUT_THE_LAST), UNCHANGED)
 
@@ -212,6 +235,6 @@ def test_the_table_has_a_row_for_each_kind_and_names_what_is_wrong() -> None:
     assert "1/2" in text
     assert "order 1" in text
     assert "ok  read_secret" in text
-    assert "does not claim to stop them: cheats/x/y" in text
+    assert "claims neither to stop nor to allow them: cheats/x/y" in text
     assert "cheats/planted/unchanged (seed s): passed" in text
     assert text.endswith("2 gradings in 2 rounds from seed s: 1 problem")

@@ -34,7 +34,7 @@ def test_nothing_of_the_graders_environment_goes_in(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret")
 
     spec = made(tmp_path, kind).spec(sandbox.Limits())
-    assert set(spec.env) == {"HOME", "LANG", "PATH", "PYTHONHASHSEED", "PYTHONPATH", "TMPDIR"}
+    assert set(spec.env) == {"HOME", "LANG", "PATH", "PYTHONHASHSEED", "PYTHONPATH", "TMPDIR", "USER"}
     assert "a-secret" not in str(spec)
 
 

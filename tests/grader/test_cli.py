@@ -52,12 +52,14 @@ def test_the_reference_passes_with_json_on_stdout(asked: list[Any], capsys: pyte
 
 def test_options_reach_the_grading(asked: list[Any], tmp_path: Path) -> None:
     words = ["--seed", "s", "--worlds", "5", "--timeout", "2.5", "--require-isolation", "kernel", "--partial"]
+    words += ["--isolation", "namespaces"]
 
     assert cli.main(["grade", "--submission", str(tmp_path), *words]) == 1
     assert asked[0][0].public() == {
         "seed": "s",
         "worlds": 5,
         "timeout_s": 2.5,
+        "isolation": "namespaces",
         "require_isolation": "kernel",
         "partial": True,
         "fail_fast": False,
@@ -143,6 +145,40 @@ def test_many_are_graded_in_order_and_counted(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == {"pass": 0, "fail": 2, "error": 0}
     paths = [json.loads(line)["submission"]["path"] for line in (tmp_path / "out").read_text().splitlines()]
     assert paths == [str(tmp_path / "in" / name) for name in "ab"]
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+@pytest.mark.parametrize("place", ["nowhere/r.json", "folder"])
+def test_where_nothing_can_be_written_it_is_told(
+    place: str, many: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    what = ["--submissions", str(tmp_path / "*")] if many else ["--use-reference"]
+
+    assert cli.main([*what, "--output", str(tmp_path / place)]) == 2
+    assert f"{tmp_path / place}: cannot be written:" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_who_interrupts_many_is_told_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Grading, folder: Path) -> Result:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Grading, "run", interrupted)
+    (tmp_path / "folder").mkdir()
+
+    assert cli.main(["--submissions", str(tmp_path / "*"), "--output", str(tmp_path / "r.jsonl")]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_lines_are_counted_from_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.jsonl").write_text('{"asked": {}}\n', encoding="utf-8")
+
+    assert cli.main(["regrade", str(tmp_path / "r.jsonl"), "--line", "0"]) == 2
+    assert "found no line 0" in capsys.readouterr().err
 
 
 def test_a_stored_result_is_graded_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,6 +132,12 @@ def test_who_cannot_answer_with_a_key_is_asked_whether_it_tried(tmp_path: Path, 
     assert claims_of(tmp_path, live=live)["live"] == {"said": "no answer", "tried": tried}
 
 
+def test_who_tries_late_is_given_time_for_it(tmp_path: Path) -> None:
+    late = "threading.Event().wait(0.6); socket.create_connection(('127.0.0.1', 9), timeout=1)"
+
+    assert claims_of(tmp_path, live=late)["live"] == {"said": "no answer", "tried": True}
+
+
 def test_who_answers_though_there_is_no_network_simulates(tmp_path: Path) -> None:
     assert claims_of(tmp_path, live="return REPLY")["live"]["said"] == {"completion": "prepared", "type": "answer"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grader import worlds
+from grader import checks, worlds
 from grader.grade import TASK, Asked, Grading, grade, reference
 from grader.regrade import regrade
+from grader.table import render
 from grader.verdict import Result, Status
 from task_kit import sandbox
 
@@ -138,6 +140,43 @@ def test_less_isolation_than_is_required_is_an_error() -> None:
     result = grade(reference(), require_isolation="container")
     assert (result.status, result.reason) == (Status.ERROR, "machine")
     assert "container" in str(result.error)
+
+
+def test_less_isolation_can_be_tried_out_and_is_told_loudly() -> None:
+    strongest = sandbox.detect().level.label
+
+    result = sample_only(reference(), isolation="process")
+
+    assert result.status is Status.PASS
+    assert result.isolation["level"] == "process"
+    assert result.isolation["lowered_from"] == strongest
+    shown = io.StringIO()
+    render(result.as_dict(), file=shown)
+    assert f"WITH LESS ISOLATION (process) than this machine gives ({strongest})" in shown.getvalue()
+    refused = sample_only(reference(), isolation="process", require_isolation="kernel")
+    assert (refused.status, refused.reason) == (Status.ERROR, "machine")
+
+
+def test_what_was_not_reached_for_no_reason_is_an_error_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.checks.judge", lambda box, outcome: checks.not_run(box))
+
+    result = sample_only(reference())
+    assert (result.status, result.reason) == (Status.ERROR, "grader")
+
+
+def test_a_loop_is_always_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its CPU time comes as close to the wall's as the machine is idle, so that one must be clearly first."""
+    asked: list[sandbox.Limits] = []
+    run = sandbox.run
+
+    def told(spec: sandbox.Spec, *, level: sandbox.Level) -> sandbox.Outcome:
+        asked.append(spec.limits)
+        return run(spec, level=level)
+
+    monkeypatch.setattr(sandbox, "run", told)
+
+    assert sample_only(reference(), timeout_s=8.0).status is Status.PASS
+    assert {(limits.wall_s, limits.cpu_s) for limits in asked} == {(8.0, 9.0)}
 
 
 def test_a_bug_of_the_grader_is_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

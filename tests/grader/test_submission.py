@@ -68,7 +68,7 @@ def test_a_folder_nested_too_deep_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_nobodys_submission(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="nowhere: found nothing, expected the folder of a submission"):
         take(tmp_path / "nowhere")
 
 

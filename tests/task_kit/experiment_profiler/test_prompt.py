@@ -11,6 +11,7 @@ import yaml
 from grader import checks, strict, submission
 from grader.artifacts import COVERAGE
 from grader.boxes import PACKAGES
+from grader.grade import CPU_SPARE_S, TIMEOUT_S
 from grader.reasons import NOT_REACHED, REASONS
 from reference_submission.experiment_profiler.config import FIELDS, ExperimentConfig
 from reference_submission.experiment_profiler.storage import Artifacts
@@ -83,7 +84,7 @@ def test_it_tells_the_limits_of_a_process() -> None:
 
     told = section("Where it runs")
     for said in (
-        f"Each process has {limits.wall_s:.0f} s, {limits.cpu_s:.0f} s of CPU time",
+        f"Each process has {TIMEOUT_S:.0f} s, {TIMEOUT_S + CPU_SPARE_S:.0f} s of CPU time",
         f"{limits.memory_bytes >> 20} MiB of memory, at most {limits.processes} processes and threads",
         f"files of at most {limits.file_bytes >> 20} MiB, {limits.disk_bytes >> 20} MiB and 4,000 files on disk",
         f"{limits.output_bytes >> 10} KiB of output",

@@ -74,6 +74,12 @@ def test_the_strongest_level_that_holds_is_found() -> None:
     assert LASTING not in {probe.name for probe in found.probes[found.level]}
 
 
+def test_a_level_that_is_wanted_is_found_alone() -> None:
+    found = sandbox.detect(Level.PROCESS)
+
+    assert (found.level, set(found.probes)) == (Level.PROCESS, {Level.PROCESS})
+
+
 def test_a_level_with_an_open_way_out_does_not_hold() -> None:
     probes_found = (
         Probe(name="read_secret", stopped=False, said="the secret", claimed=True),

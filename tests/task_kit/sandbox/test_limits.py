@@ -254,6 +254,22 @@ def test_memory_counts_that_is_kept_and_not_held(level: Level) -> None:
 
 
 @pytest.mark.skipif(Level.NAMESPACES not in LEVELS, reason="elsewhere /proc is closed or everybody's")
+def test_memory_that_the_kernel_needs_for_many_pieces(level: Level) -> None:
+    code = """
+import ctypes, mmap, os, time
+libc = ctypes.CDLL(None)
+for _ in range(6):
+    if os.fork() == 0:
+        held = mmap.mmap(-1, 60_000 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(held))
+        for piece in range(0, 60_000, 2):
+            libc.mprotect(ctypes.c_void_p(start + piece * mmap.PAGESIZE), ctypes.c_size_t(mmap.PAGESIZE), 1)
+        break
+time.sleep(3600)
+"""
+    assert run(code, level=level).reason == "memory"
+
+
 def test_when_the_machine_has_no_memory_left_boxes_go_first() -> None:
     outcome = run("print(open('/proc/self/oom_score_adj').read())", level=Level.NAMESPACES)
 

@@ -1,0 +1,42 @@
+"""Threads for work that is done in boxes.
+
+Whatever goes wrong, what has not begun is not begun any more; and after a signal, nobody waits for what still runs.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+AGAIN_S: Final = 0.1  # a box may just have been about to start
+
+
+class Pool(ThreadPoolExecutor):
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._begun: WeakSet[Future[Any]] = WeakSet()
+
+    def submit(self, work: Callable[..., Any], /, *words: Any, **named: Any) -> Future[Any]:
+        begun = super().submit(work, *words, **named)
+        self._begun.add(begun)
+        return begun
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._give_up()
+        self.shutdown()
+
+    def _give_up(self) -> None:
+        while running := [begun for begun in self._begun if not begun.done()]:
+            sandbox.give_up()
+            wait(running, timeout=AGAIN_S)
