@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from task_kit.sandbox.probes import Probe
     from task_kit.sandbox.spec import Outcome, Spec
 
+TRIES = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
@@ -51,11 +53,17 @@ TRIED = Tried()
 
 
 def attempt(level: Level) -> tuple[Probe, ...] | str:
-    try:
-        probes = probe(level, lasting=False)
-    except (SandboxError, OSError) as error:
-        return str(error)
-    return missing(level, probes) or probes
+    """An escape is believed at once. A box that could not be built or asked is tried again: a busy machine must not
+    lower what a whole process runs at."""
+    why = ""
+    for _ in range(TRIES):
+        try:
+            probes = probe(level, lasting=False)
+        except (SandboxError, OSError) as error:
+            why = str(error)
+        else:
+            return missing(level, probes) or probes
+    return why
 
 
 def missing(level: Level, probes: tuple[Probe, ...]) -> str | None:

@@ -74,6 +74,36 @@ def test_the_strongest_level_that_holds_is_found() -> None:
     assert LASTING not in {probe.name for probe in found.probes[found.level]}
 
 
+@pytest.mark.parametrize("failures", [1, detection.TRIES])
+def test_a_box_that_could_not_be_asked_is_tried_again(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    asked = []
+
+    def busy(level: Level, *, lasting: bool) -> tuple[Probe, ...]:
+        asked.append(lasting)
+        if len(asked) <= failures:
+            raise SandboxError("the probes did not run: timeout")
+        return (Probe(name="read_secret", stopped=True, said=level.label, claimed=True),)
+
+    monkeypatch.setattr(detection, "probe", busy)
+    found = detection.attempt(Level.KERNEL)
+
+    assert isinstance(found, str) is (failures == detection.TRIES)
+    assert len(asked) == 2
+
+
+def test_an_escape_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def leaky(level: Level, *, lasting: bool) -> tuple[Probe, ...]:
+        asked.append(lasting)
+        return (Probe(name="read_secret", stopped=False, said=level.label, claimed=True),)
+
+    monkeypatch.setattr(detection, "probe", leaky)
+
+    assert "not stopped: read_secret" in str(detection.attempt(Level.KERNEL))
+    assert len(asked) == 1
+
+
 def test_a_level_that_is_wanted_is_found_alone() -> None:
     found = sandbox.detect(Level.PROCESS)
 
