@@ -81,7 +81,8 @@ def grade(
     at_once: int = AT_ONCE,
 ) -> Result:
     """`seed` None draws a secret one. `fail_fast` ends at the first process that fails: the same verdict sooner, with
-    fewer reasons and a smaller share. `isolation` tries a level out, instead of the strongest. `at_once` boxes run at the same time; it does not change the result."""
+    fewer reasons and a smaller share. `isolation` tries a level out, instead of the strongest. `at_once` boxes run at
+    the same time; it does not change the result."""
     if task != TASK:
         raise ValueError(f"task: found {task!r}, expected {TASK!r}")
     asked = Asked(
