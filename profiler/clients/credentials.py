@@ -92,8 +92,12 @@ def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options:
 
 
 async def resolve(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
-    """Let the SDK say where and as whom, then do without it."""
-    async with anthropic_sdk(experiment, environ) as sdk:
+    """Let the SDK say where and as whom, then do without it. It gets a client that cannot send, which need not load
+    certificates: that would take longer than everything else here."""
+    import httpx2  # noqa: PLC0415 (the SDK's own)
+
+    silent = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport(), trust_env=False)
+    async with anthropic_sdk(experiment, environ, http_client=silent) as sdk:
         headers = {name.lower(): value for name, value in sdk.default_headers.items() if isinstance(value, str)}
         headers |= {name.lower(): value for name, value in sdk.auth_headers.items()}
         url = f"{str(sdk.base_url).rstrip('/')}/{PATH}"
