@@ -95,6 +95,7 @@ async def play_all(
         folder=folder,
         workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
         threads=anyio.CapacityLimiter(settings.concurrency),
+        desk=anyio.CapacityLimiter(1),
         prompt=partial(prompt_text, settings=settings),
         model=run.model,
         timed=plan.live,
