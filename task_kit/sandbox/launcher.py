@@ -107,6 +107,10 @@ class Asked:
             raise SandboxError("the supervisor of a box ended without a report", hint="was it killed from outside?")
         return self.found
 
+    def ends(self, timeout_s: float) -> bool:
+        """Whether there is a report, or never will be one, within this time."""
+        return self.reports is None or bool(select.select([self.reports], [], [], timeout_s)[0])
+
     def abandon(self) -> None:
         if self.lifeline is not None:
             os.close(self.lifeline)
