@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from task_kit.sandbox.zygote import Zygote
 
 KEY: Final = "ANTHROPIC_API_KEY"
+FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency"}
 SAME, DIFFERENT, ERROR = 0, 1, 2
 
 
@@ -80,12 +81,13 @@ def show_episode(args: argparse.Namespace) -> int:
         run = folder.run()
         name = _chosen(folder.names(), args.episode)
         path = folder.episode(name) / folders.TRANSCRIPT
-        if not path.exists():
+        result = folder.result(name)
+        if args.json and not path.exists():
             raise UsageError(f"{name}: has no transcript: nobody called a tool")
-        story, result = read(path), folder.result(name)
+        story = read(path) if path.exists() else None
     except (ProfilerError, OSError) as error:
         return refused("show-episode", error)
-    if args.json:
+    if args.json and story is not None:
         sys.stdout.buffer.write(dump_pretty(story.trajectory()))
     else:
         print(show.banner(run))
@@ -124,7 +126,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     try:
         return override(Settings(), **given) if path is None else load_settings(path, **given)
     except msgspec.ValidationError as error:
-        raise UsageError(f"settings: {error}") from error
+        message, _, field = str(error).removesuffix("`").partition(" - at `$.")
+        raise UsageError(f"{FLAGS.get(field, field)}: found {given.get(field)!r}: {message}") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot read: {error.strerror or error}") from error
 

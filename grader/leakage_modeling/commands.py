@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the run is kept (default: below runs/)")
     parser.add_argument("--seed", metavar="S", help="decides the worlds (default: a secret one, kept in the folder)")
     parser.add_argument("--scripted", action="store_true", help="scripted agents, whatever keys are set")
-    parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before the model costs more")
+    parser.add_argument("--max-cost", type=_dollars, metavar="USD", help="stop before the model costs more")
     parser.add_argument(
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
@@ -85,3 +86,13 @@ def act(name: str, given: argparse.Namespace | Path) -> int:
 def regrade_folder(path: Path) -> int:
     """Every episode of a run again; 0 when all verdicts come out the same to the bit."""
     return act("regrade_folder", path)
+
+
+def _dollars(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected dollars above 0")
+    return value

@@ -78,9 +78,11 @@ class RunFolder:
         self.path = path
 
     def begin(self, run: Run) -> None:
-        if self.path.exists() and any(self.path.iterdir()):
-            raise RunFolderError(f"{self.path}: found files, expected an empty folder", hint="name another --output")
         try:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise RunFolderError(
+                    f"{self.path}: found files, expected an empty folder", hint="name another --output"
+                )
             (self.path / EPISODES).mkdir(parents=True)
             self.path.chmod(0o700)
             _replace(self.path / RUN, dump_pretty(msgspec.to_builtins(run)))

@@ -12,6 +12,7 @@ from grader.leakage_modeling import runs
 from grader.leakage_modeling.folder import RunFolder, RunFolderError
 from grader.leakage_modeling.regrade import regrade
 from grader.leakage_modeling.runs import Plan, Report, play_all, seed_of
+from grader.leakage_modeling.show import notes
 from task_kit.leakage_modeling.settings import Settings
 from task_kit.leakage_modeling.transcript import read
 from tests.nurseries import shared_nursery
@@ -168,6 +169,16 @@ async def test_local_policies_play_in_the_same_worlds(tmp_path: Path) -> None:
     assert all(one.differs is None for one in regrade(RunFolder(report.folder)))
 
 
+async def test_an_oracle_calls_no_tool_and_its_verdict_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await played(tmp_path / "r", Plan(mode="local", settings=QUICK, only=frozenset({"oracle"})))
+
+    assert main(["show-episode", str(tmp_path / "r"), "0000-oracle"]) == 0
+    assert "PASS: regret 0.000" in capsys.readouterr().out
+    assert main(["show-episode", str(tmp_path / "r"), "0000-oracle", "--json"]) == 2
+
+
 async def test_equal_runs_leave_equal_transcripts_and_results(tmp_path: Path) -> None:
     plan = Plan(mode="agent", settings=QUICK, seed="twice", variants=("clumsy",))
 
@@ -193,6 +204,22 @@ async def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path)
         await played(tmp_path, Plan(mode="agent", settings=QUICK))
 
 
+async def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("mine")
+
+    with pytest.raises(RunFolderError, match="Not a directory"):
+        await played(tmp_path / "r", Plan(mode="agent", settings=QUICK))
+
+
+@pytest.mark.parametrize("dollars", ["0", "-1", "nan", "inf", "much"])
+def test_a_cap_is_an_amount_of_money(dollars: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "leakage_modeling", "--max-cost", dollars])
+
+    assert stopped.value.code == 2
+    assert f"found '{dollars}', expected dollars above 0" in capsys.readouterr().err
+
+
 async def test_a_bug_in_the_grader_is_an_error_and_blames_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +233,8 @@ async def test_a_bug_in_the_grader_is_an_error_and_blames_nobody(
 
     assert (result.status, result.reason, result.reward_valid) == ("error", "grader", False)
     assert "mine" in result.sentence
+    run = RunFolder(tmp_path / "r").run()
+    assert any("mine" in note for note in notes(run, [result]))
 
 
 async def test_an_episode_says_error_until_its_verdict_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +269,7 @@ def test_the_command_says_everything_as_json(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--runs", "0"], "num_runs"),
+        (["--runs", "0"], "--runs: found 0: Expected `int` >= 1"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )
