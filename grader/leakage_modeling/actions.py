@@ -34,15 +34,23 @@ if TYPE_CHECKING:
 
 KEY: Final = "ANTHROPIC_API_KEY"
 FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency"}
-SAME, DIFFERENT, ERROR = 0, 1, 2
+DECIDED: Final = ("runs", "model", "difficulty", "grading", "concurrency", "config", "output", "seed", "scripted")
+SAME, DIFFERENT, ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def run(args: argparse.Namespace) -> int:
+    folder = args.resume
     try:
-        plan = plan_of(args)
-        (report,) = played(args, {default_output(args, what=plan.mode): plan})
+        plan = plan_of(args) if folder is None else resumed_plan(args)
+        folder = folder or default_output(args, what=plan.mode)
+        (report,) = played(args, {folder: plan}, resume=args.resume is not None)
     except (ProfilerError, SandboxError) as error:
         return refused("run", error)
+    except KeyboardInterrupt:
+        if folder is None or not (folder / folders.RUN).exists():
+            raise
+        print(f"\ngrader run: interrupted; episodes with a verdict are kept. {go_on(folder)}", file=sys.stderr)
+        return INTERRUPTED
     if args.json:
         sys.stdout.buffer.write(dump_pretty(as_json(report)))
     else:
@@ -51,9 +59,16 @@ def run(args: argparse.Namespace) -> int:
         draw(tables, file=sys.stdout)
         print(f"Kept in {report.folder}; `grader show-episode {report.folder} NAME` tells an episode")
     if report.stopped is not None:
-        print(f"grader run: stopped: {report.stopped}", file=sys.stderr)
+        print(f"grader run: stopped: {report.stopped}. {go_on(folder)}", file=sys.stderr)
         return report.stopped.exit_code
-    return ERROR if any(result.status == "error" for result in report.results) else 0
+    if any(result.status == "error" for result in report.results):
+        print(f"grader run: some episodes have no verdict. {go_on(folder)}", file=sys.stderr)
+        return ERROR
+    return 0
+
+
+def go_on(folder: Path) -> str:
+    return f"Go on with: grader run {TASK} --resume {folder}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -114,6 +129,24 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return Plan(mode=args.mode, settings=settings_of(args), live=live, seed=args.seed, max_cost_usd=args.max_cost)
 
 
+def resumed_plan(args: argparse.Namespace) -> Plan:
+    """The plan of the run in the folder. What would make another one of it is refused."""
+    given = [f"--{name}" for name in DECIDED if getattr(args, name) is not None and getattr(args, name) is not False]
+    if given:
+        raise UsageError(f"--resume takes its settings from the folder, found {', '.join(given)} beside it")
+    run = folders.RunFolder(args.resume).run()
+    if run.live and not os.environ.get(KEY, "").strip():
+        raise UsageError(f"{args.resume}: a model plays in this run, found no {KEY}", hint=f"set {KEY}")
+    return Plan(
+        mode=run.mode,
+        settings=run.settings,
+        live=run.live,
+        seed=run.sealed_seed,
+        repeats=run.repeats,
+        max_cost_usd=args.max_cost,
+    )
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     path = args.config or (CONFIG if CONFIG.is_file() else None)
     given = {
@@ -136,7 +169,7 @@ def default_output(args: argparse.Namespace, *, what: str) -> Path:
     return args.output or Path("runs") / f"{TASK}-{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
-def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]:
+def played(args: argparse.Namespace, plans: Mapping[Path, Plan], *, resume: bool = False) -> list[Report]:
     """Play plans one after the other, each into its folder, in boxes of one nursery."""
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
 
@@ -149,6 +182,7 @@ def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]
                 output=output,
                 environ=os.environ,
                 tell=tell if args.verbose else keep_quiet,
+                resume=resume,
             )
             for output, plan in plans.items()
         ]

@@ -28,7 +28,10 @@ agent, a model plays over the API when ANTHROPIC_API_KEY is set, else scripted a
 
 exit codes:
   0  every episode was graded           3  the provider refused to go on
-  2  usage, or episodes without verdict 4  stopped at --max-cost"""
+  2  usage, or episodes without verdict 4  stopped at --max-cost
+                                        130  interrupted
+
+After 2, 3, 4 and 130, --resume plays what has no verdict yet."""
 
 
 def add_run(commands: Commands) -> None:
@@ -39,6 +42,12 @@ def add_run(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser)
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FOLDER",
+        help="go on with a run that did not come to its end, with its own settings",
+    )
     parser.set_defaults(run=partial(act, "run"))
 
 
