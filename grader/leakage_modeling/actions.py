@@ -33,15 +33,24 @@ if TYPE_CHECKING:
     from task_kit.sandbox.zygote import Zygote
 
 KEY: Final = "ANTHROPIC_API_KEY"
-SAME, DIFFERENT, ERROR = 0, 1, 2
+FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency"}
+DECIDED: Final = ("runs", "model", "difficulty", "grading", "concurrency", "config", "output", "seed", "scripted")
+SAME, DIFFERENT, ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def run(args: argparse.Namespace) -> int:
+    folder = args.resume
     try:
-        plan = plan_of(args)
-        (report,) = played(args, {default_output(args, what=plan.mode): plan})
+        plan = plan_of(args) if folder is None else resumed_plan(args)
+        folder = folder or default_output(args, what=plan.mode)
+        (report,) = played(args, {folder: plan}, resume=args.resume is not None)
     except (ProfilerError, SandboxError) as error:
         return refused("run", error)
+    except KeyboardInterrupt:
+        if folder is None or not (folder / folders.RUN).exists():
+            raise
+        print(f"\ngrader run: interrupted; episodes with a verdict are kept. {go_on(folder)}", file=sys.stderr)
+        return INTERRUPTED
     if args.json:
         sys.stdout.buffer.write(dump_pretty(as_json(report)))
     else:
@@ -50,9 +59,16 @@ def run(args: argparse.Namespace) -> int:
         draw(tables, file=sys.stdout)
         print(f"Kept in {report.folder}; `grader show-episode {report.folder} NAME` tells an episode")
     if report.stopped is not None:
-        print(f"grader run: stopped: {report.stopped}", file=sys.stderr)
+        print(f"grader run: stopped: {report.stopped}. {go_on(folder)}", file=sys.stderr)
         return report.stopped.exit_code
-    return ERROR if any(result.status == "error" for result in report.results) else 0
+    if any(result.status == "error" for result in report.results):
+        print(f"grader run: some episodes have no verdict. {go_on(folder)}", file=sys.stderr)
+        return ERROR
+    return 0
+
+
+def go_on(folder: Path) -> str:
+    return f"Go on with: grader run {TASK} --resume {folder}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -80,12 +96,13 @@ def show_episode(args: argparse.Namespace) -> int:
         run = folder.run()
         name = _chosen(folder.names(), args.episode)
         path = folder.episode(name) / folders.TRANSCRIPT
-        if not path.exists():
+        result = folder.result(name)
+        if args.json and not path.exists():
             raise UsageError(f"{name}: has no transcript: nobody called a tool")
-        story, result = read(path), folder.result(name)
+        story = read(path) if path.exists() else None
     except (ProfilerError, OSError) as error:
         return refused("show-episode", error)
-    if args.json:
+    if args.json and story is not None:
         sys.stdout.buffer.write(dump_pretty(story.trajectory()))
     else:
         print(show.banner(run))
@@ -112,6 +129,24 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return Plan(mode=args.mode, settings=settings_of(args), live=live, seed=args.seed, max_cost_usd=args.max_cost)
 
 
+def resumed_plan(args: argparse.Namespace) -> Plan:
+    """The plan of the run in the folder. What would make another one of it is refused."""
+    given = [f"--{name}" for name in DECIDED if getattr(args, name) is not None and getattr(args, name) is not False]
+    if given:
+        raise UsageError(f"--resume takes its settings from the folder, found {', '.join(given)} beside it")
+    run = folders.RunFolder(args.resume).run()
+    if run.live and not os.environ.get(KEY, "").strip():
+        raise UsageError(f"{args.resume}: a model plays in this run, found no {KEY}", hint=f"set {KEY}")
+    return Plan(
+        mode=run.mode,
+        settings=run.settings,
+        live=run.live,
+        seed=run.sealed_seed,
+        repeats=run.repeats,
+        max_cost_usd=args.max_cost,
+    )
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     path = args.config or (CONFIG if CONFIG.is_file() else None)
     given = {
@@ -124,7 +159,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     try:
         return override(Settings(), **given) if path is None else load_settings(path, **given)
     except msgspec.ValidationError as error:
-        raise UsageError(f"settings: {error}") from error
+        message, _, field = str(error).removesuffix("`").partition(" - at `$.")
+        raise UsageError(f"{FLAGS.get(field, field)}: found {given.get(field)!r}: {message}") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot read: {error.strerror or error}") from error
 
@@ -133,7 +169,7 @@ def default_output(args: argparse.Namespace, *, what: str) -> Path:
     return args.output or Path("runs") / f"{TASK}-{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
-def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]:
+def played(args: argparse.Namespace, plans: Mapping[Path, Plan], *, resume: bool = False) -> list[Report]:
     """Play plans one after the other, each into its folder, in boxes of one nursery."""
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
 
@@ -146,6 +182,7 @@ def played(args: argparse.Namespace, plans: Mapping[Path, Plan]) -> list[Report]
                 output=output,
                 environ=os.environ,
                 tell=tell if args.verbose else keep_quiet,
+                resume=resume,
             )
             for output, plan in plans.items()
         ]

@@ -148,9 +148,17 @@ def rate_of(rows: Sequence[Graded]) -> Rate:
 
 
 def find_threshold(
-    episodes: Sequence[Graded], *, oracle: Sequence[Graded], quantile: float, lower_is_better: bool
+    episodes: Sequence[Graded],
+    *,
+    oracle: Sequence[Graded],
+    no_op: Sequence[Graded],
+    quantile: float,
+    lower_is_better: bool,
 ) -> Threshold:
-    """The threshold that the best `1 - quantile` of the episodes reach, found and tried on different seeds."""
+    """The threshold that the best `1 - quantile` of the episodes reach, found and tried on different seeds.
+
+    Refused where it would reward luck (the oracle itself does not always reach it) or nothing (the no-op does).
+    """
     graded = [episode for episode in episodes if episode.status != "error"]
     seeds = sorted({episode.seed for episode in graded})
     if len(seeds) < 2:
@@ -166,6 +174,12 @@ def find_threshold(
         raise Unreachable(
             f"the oracle itself reaches {value:.4f} on {reached_by_oracle.passed} of {reached_by_oracle.episodes} seeds "
             f"(expected at least {ORACLE_PASSES:.0%}): such a threshold rewards luck; take a lower quantile than {quantile}"
+        )
+    idle = rate_of(at_threshold(no_op, value, lower_is_better=lower_is_better))
+    if idle.passed:
+        raise Unreachable(
+            f"the no-op, which says the prevalence of every row, reaches {value:.4f} on {idle.passed} of {idle.episodes} "
+            f"seeds: such a threshold asks for no skill; take a higher quantile than {quantile}, or another agent"
         )
     verified = at_threshold(trying, value, lower_is_better=lower_is_better)
     return Threshold(

@@ -106,7 +106,11 @@ def _reckon(
     )
     try:
         threshold: Threshold | str = find_threshold(
-            rows, oracle=beside.get(ORACLE, []), quantile=args.quantile, lower_is_better=lower_is_better
+            rows,
+            oracle=beside.get(ORACLE, []),
+            no_op=beside.get(NO_OP.name, []),
+            quantile=args.quantile,
+            lower_is_better=lower_is_better,
         )
     except Unreachable as error:
         threshold = str(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,10 @@ agent, a model plays over the API when ANTHROPIC_API_KEY is set, else scripted a
 
 exit codes:
   0  every episode was graded           3  the provider refused to go on
-  2  usage, or episodes without verdict 4  stopped at --max-cost"""
+  2  usage, or episodes without verdict 4  stopped at --max-cost
+                                        130  interrupted
+
+After 2, 3, 4 and 130, --resume plays what has no verdict yet."""
 
 
 def add_run(commands: Commands) -> None:
@@ -38,6 +42,12 @@ def add_run(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser)
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FOLDER",
+        help="go on with a run that did not come to its end, with its own settings",
+    )
     parser.set_defaults(run=partial(act, "run"))
 
 
@@ -56,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the run is kept (default: below runs/)")
     parser.add_argument("--seed", metavar="S", help="decides the worlds (default: a secret one, kept in the folder)")
     parser.add_argument("--scripted", action="store_true", help="scripted agents, whatever keys are set")
-    parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before the model costs more")
+    parser.add_argument("--max-cost", type=_dollars, metavar="USD", help="stop before the model costs more")
     parser.add_argument(
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
@@ -85,3 +95,13 @@ def act(name: str, given: argparse.Namespace | Path) -> int:
 def regrade_folder(path: Path) -> int:
     """Every episode of a run again; 0 when all verdicts come out the same to the bit."""
     return act("regrade_folder", path)
+
+
+def _dollars(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected dollars above 0")
+    return value

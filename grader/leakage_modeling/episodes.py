@@ -93,6 +93,7 @@ class Stage:
     folder: RunFolder
     workers: Workers
     threads: CapacityLimiter
+    desk: CapacityLimiter  # of one: worlds made in turn let the first worker begin while the next is made
     prompt: Callable[[World], str]
     model: str
     timed: bool
@@ -113,7 +114,7 @@ class Stage:
         return result
 
     async def _agent(self, job: Job, home: Path, asker: Asks) -> EpisodeResult:
-        world = await self._thread(world_of, job.seed, self.settings)
+        world = await self._world(job)
         worker: Worker = await self._thread(self.workers.start, world)
         try:
             return await self._with_worker(job, home, asker, world=world, worker=worker)
@@ -148,7 +149,7 @@ class Stage:
 
     async def _oracle(self, job: Job, home: Path) -> EpisodeResult:
         """Whoever knows the law: no worker, no agent, the same judge."""
-        world = await self._thread(world_of, job.seed, self.settings)
+        world = await self._world(job)
         oracle = Oracle(world)
         verdict, kept = await self._thread(self._ask, world, oracle.submission, oracle, job.seed)
         save(home / ARTEFACTS, oracle.submission, kept=kept)
@@ -163,6 +164,12 @@ class Stage:
         recording = RecordingFitter(fitter)
         verdict = evaluate(world, submission, recording, settings=self.settings, question_seed=seed)
         return verdict, recording.kept
+
+    async def _world(self, job: Job) -> World:
+        world: World = await anyio.to_thread.run_sync(
+            world_of, job.seed, self.settings, limiter=self.desk, abandon_on_cancel=True
+        )
+        return world
 
     async def _thread(self, do: Callable[..., Any], *given: Any) -> Any:
         return await anyio.to_thread.run_sync(do, *given, limiter=self.threads, abandon_on_cancel=True)

@@ -2,6 +2,7 @@
 
     run.json                    the settings, the sealed seed, what ran
     episodes/0003-careful/      transcript.jsonl, artefacts.bin, result.json
+    aside/0003-careful.1/       what a try without a verdict left, once the episode was played again
     results.jsonl               one line an episode, once all are there
 
 A result is there from the beginning and says `error` until the verdict stands. Only its owner may read the folder: it
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TASK = "leakage_modeling"
-RUN, EPISODES, RESULTS = "run.json", "episodes", "results.jsonl"
+RUN, EPISODES, ASIDE, RESULTS = "run.json", "episodes", "aside", "results.jsonl"
 TRANSCRIPT, ARTEFACTS, RESULT = "transcript.jsonl", "artefacts.bin", "result.json"
 UNFINISHED = "unfinished"
 
@@ -78,9 +79,11 @@ class RunFolder:
         self.path = path
 
     def begin(self, run: Run) -> None:
-        if self.path.exists() and any(self.path.iterdir()):
-            raise RunFolderError(f"{self.path}: found files, expected an empty folder", hint="name another --output")
         try:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise RunFolderError(
+                    f"{self.path}: found files, expected an empty folder", hint="name another --output"
+                )
             (self.path / EPISODES).mkdir(parents=True)
             self.path.chmod(0o700)
             _replace(self.path / RUN, dump_pretty(msgspec.to_builtins(run)))
@@ -95,9 +98,25 @@ class RunFolder:
         except msgspec.DecodeError as error:
             raise RunFolderError(f"{self.path / RUN}: found what no run writes: {error}") from error
 
+    def resume(self, run: Run) -> dict[str, EpisodeResult]:
+        """The episodes that stand, by name: a run is gone on with only as what it was."""
+        was, now = msgspec.to_builtins(self.run()), msgspec.to_builtins(run)
+        if different := [f"{name}: {was[name]!r}, now {now[name]!r}" for name in now if was[name] != now[name]]:
+            raise RunFolderError(
+                f"{self.path}: cannot be gone on with, this is another run: " + "; ".join(different),
+                hint="begin anew in another --output",
+            )
+        found = {name: self.result(name) for name in self.names()}
+        return {name: result for name, result in found.items() if result.status != "error"}
+
     def begin_episode(self, result: EpisodeResult) -> Path:
-        """Its folder, with a result that says that there is none yet."""
+        """Its folder, with a result that says that there is none yet. What an earlier try left is put aside."""
         home = self.path / EPISODES / result.episode
+        if home.exists():
+            aside = self.path / ASIDE
+            aside.mkdir(exist_ok=True)
+            tries = sum(1 for _ in aside.glob(f"{result.episode}.*"))
+            home.rename(aside / f"{result.episode}.{tries + 1}")
         home.mkdir()
         self.keep(result)
         return home

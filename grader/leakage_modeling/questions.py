@@ -54,7 +54,7 @@ def make_questions(world: World, draw: Generator, *, leaky_view: bool) -> Questi
     probed = draw.choice(len(hidden), size=min(PROBED, len(hidden)), replace=False)
     probe = hidden.iloc[probed].reset_index(drop=True)
     chunks = dict(_chunks(len(hidden), draw))
-    rewritten, places = _shuffled(dict(_rewrites(world, probe, draw)), draw)
+    rewritten, places = _rewritten(world, probe, draw)
     frames = {
         HIDDEN: hidden,
         PROBE: probe,
@@ -75,24 +75,23 @@ def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
     yield "chunk", slice(first, first + CHUNK)
 
 
-def _rewrites(world: World, probe: pd.DataFrame, draw: Generator) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The probed rows twice as they were, and once for each way of overwriting each forbidden column."""
-    yield AS_IT_WAS, probe
-    yield AGAIN, probe
-    for column in world.leak_columns:
+def _rewritten(world: World, probe: pd.DataFrame, draw: Generator) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The probed rows twice as they were, and once for each way of overwriting each forbidden column.
+
+    All in one shuffled frame, so that what a pipeline makes of its neighbours is the same for a row and its rewritten twin.
+    """
+    names = [AS_IT_WAS, AGAIN, *(rewrite_name(column, how) for column in world.leak_columns for how in REWRITES)]
+    values = {column: np.tile(probe[column].to_numpy(), (len(names), 1)) for column in world.leak_columns}
+    for column, by_part in values.items():
+        was, like = by_part[0].copy(), world.train[column].to_numpy()
         for how in REWRITES:
-            values = _other_values(probe[column].to_numpy(), like=world.train[column].to_numpy(), how=how, draw=draw)
-            yield rewrite_name(column, how), probe.assign(**{column: values})
-
-
-def _shuffled(parts: dict[str, pd.DataFrame], draw: Generator) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """All in one frame, so that what a pipeline makes of its neighbours is the same for a row and its rewritten twin."""
-    stacked = pd.concat(parts.values(), ignore_index=True)
-    order = draw.permutation(len(stacked))
+            by_part[names.index(rewrite_name(column, how))] = _other_values(was, like=like, how=how, draw=draw)
+    order = draw.permutation(len(names) * len(probe))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-    return stacked.iloc[order].reset_index(drop=True), dict(zip(parts, np.split(place, ends), strict=True))
+    frame = probe.take(order % len(probe)).reset_index(drop=True)
+    frame = frame.assign(**{column: by_part.ravel()[order] for column, by_part in values.items()})
+    return frame, dict(zip(names, place.reshape(len(names), -1), strict=True))
 
 
 def _other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:

@@ -84,17 +84,23 @@ async def play_all(
     output: Path,
     environ: Mapping[str, str],
     tell: Callable[[EpisodeResult], None],
+    resume: bool = False,
 ) -> Report:
-    """Play and grade all episodes of a plan."""
+    """Play and grade all episodes of a plan; when resumed, those that have no verdict yet in the folder."""
     settings, run = plan.settings, _run(plan, isolation)
-    folder = RunFolder(output)
-    folder.begin(run)
-    jobs = list(_jobs(plan, run.sealed_seed))
+    folder, stand = RunFolder(output), dict[str, EpisodeResult]()
+    if resume:
+        stand = folder.resume(run)
+    else:
+        folder.begin(run)
+    all_jobs = list(_jobs(plan, run.sealed_seed))
+    jobs = [job for job in all_jobs if job.name not in stand]
     stage = Stage(
         settings=settings,
         folder=folder,
         workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
         threads=anyio.CapacityLimiter(settings.concurrency),
+        desk=anyio.CapacityLimiter(1),
         prompt=partial(prompt_text, settings=settings),
         model=run.model,
         timed=plan.live,
@@ -102,9 +108,11 @@ async def play_all(
     # texts in Arrow's memory, where that is installed, make each of the many small frames of an episode a third dearer
     with pd.option_context("mode.string_storage", "python"):
         async with _asker(plan, jobs, environ=environ) as asker:
-            results, stopped = await _play(stage, jobs, asker=asker, tell=tell)
+            found, stopped = await _play(stage, jobs, asker=asker, tell=tell)
+    found |= stand
+    results = tuple(found[job.name] for job in all_jobs if job.name in found)
     folder.finish(results)
-    return Report(run=run, folder=output, asked=len(jobs), results=tuple(results), stopped=stopped)
+    return Report(run=run, folder=output, asked=len(all_jobs), results=results, stopped=stopped)
 
 
 def _run(plan: Plan, isolation: str) -> Run:
@@ -146,9 +154,9 @@ def _agents(plan: Plan, *, index: int, seed: int) -> list[str]:
 
 async def _play(
     stage: Stage, jobs: list[Job], *, asker: Asker, tell: Callable[[EpisodeResult], None]
-) -> tuple[list[EpisodeResult], ProviderFailed | BudgetReached | None]:
+) -> tuple[dict[str, EpisodeResult], ProviderFailed | BudgetReached | None]:
     """As many episodes at once as the settings say."""
-    rest, found = iter(jobs), {}
+    rest, found = iter(jobs), dict[str, EpisodeResult]()
     stopped: ProviderFailed | BudgetReached | None = None
 
     async def work() -> None:
@@ -164,7 +172,7 @@ async def _play(
         stopped = _first(errors, ProviderFailed)
     except* BudgetReached as errors:
         stopped = _first(errors, BudgetReached)
-    return [found[job.name] for job in jobs if job.name in found], stopped
+    return found, stopped
 
 
 def _first(error: BaseException, kind: type[Ends]) -> Ends:

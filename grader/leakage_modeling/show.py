@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from grader.leakage_modeling.regrade import Regraded
     from task_kit.leakage_modeling.transcript import Step, Story
 
-LONGEST_SENTENCE = 100
+MOST_ERRORS = 3  # that are told in words
 MOCK = "MODE: MOCK - scripted agents, no model was called"
 LOCAL = "MODE: LOCAL - policies in the worker, no model was called"
 LIVE = "MODE: LIVE - the agent is a model, called over the API"
@@ -77,6 +77,9 @@ def notes(run: Run, results: Sequence[EpisodeResult]) -> Iterator[str]:
     reasons = Counter(one.reason for one in results if one.reason is not None)
     if reasons:
         yield "reasons: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    yield from (
+        f"{one.episode}: {one.sentence}" for one in [one for one in results if one.status == "error"][:MOST_ERRORS]
+    )
     costs = [one.cost_usd for one in results]
     if run.live:
         known = [cost for cost in costs if cost is not None]
@@ -99,14 +102,15 @@ def regraded_table(run: Run, found: Sequence[Regraded]) -> Table:
     )
 
 
-def told(story: Story, result: EpisodeResult) -> str:
-    """One episode, from the prompt to the verdict."""
+def told(story: Story | None, result: EpisodeResult) -> str:
+    """One episode, from the prompt to the verdict; of one in which nobody called a tool, the verdict."""
     return "\n".join(_lines(story, result)) + "\n"
 
 
-def _lines(story: Story, result: EpisodeResult) -> Iterator[str]:
-    yield f"episode {result.episode}   agent {result.agent}   model {story.head['agent']['model_name']}"
-    for step in story.steps:
+def _lines(story: Story | None, result: EpisodeResult) -> Iterator[str]:
+    model = f"   model {story.head['agent']['model_name']}" if story else ""
+    yield f"episode {result.episode}   agent {result.agent}{model}"
+    for step in story.steps if story else ():
         yield from _step_lines(step)
     yield ""
     yield f"{result.status.upper()}{f' ({result.reason})' if result.reason else ''}: {result.sentence}"

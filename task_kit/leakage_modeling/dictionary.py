@@ -6,6 +6,7 @@ whoever keeps the records.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from pandas.api.types import is_integer_dtype, is_numeric_dtype
 from task_kit.leakage_modeling.columns import TARGET
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas._typing import DtypeObj
 
     from task_kit.leakage_modeling.settings import Settings
     from task_kit.leakage_modeling.world import World
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
 def dictionary_text(world: World) -> str:
     """A table of all columns in the order of `train_df`, as Markdown."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
-    for name in world.train.columns:
+    for name, kind in world.train.dtypes.items():
         says = f"{world.outcome}: 0 or 1, in `train_df` only" if name == TARGET else _meaning(world, str(name))
-        lines.append(f"| `{name}` | {_type(world.train[name])} | {says} |")
+        lines.append(f"| `{name}` | {_type(kind)} | {says} |")
     return "\n".join(lines)
 
 
 def prompt_text(world: World, settings: Settings) -> str:
     """The prompt of one episode, whole."""
-    template = Template(resources.files(__package__).joinpath("prompt.md").read_text(encoding="utf-8"))
-    return template.substitute(
+    return _template().substitute(
         dictionary=dictionary_text(world),
         train_rows=f"{settings.train_rows:,}",
         test_rows=f"{settings.test_rows:,}",
@@ -52,7 +52,13 @@ def _meaning(world: World, name: str) -> str:
     return columns.meaning[name]
 
 
-def _type(values: pd.Series) -> str:
-    if not is_numeric_dtype(values):
+def _type(kind: DtypeObj) -> str:
+    if not is_numeric_dtype(kind):
         return "text"
-    return "whole number" if is_integer_dtype(values) else "number"
+    return "whole number" if is_integer_dtype(kind) else "number"
+
+
+@cache
+def _template() -> Template:
+    """The same for all the episodes of a run."""
+    return Template(resources.files(__package__).joinpath("prompt.md").read_text(encoding="utf-8"))

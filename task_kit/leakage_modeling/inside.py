@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FRAMING = 8
 SHOWN_FRAMES = 4
 LONGEST_TRACEBACK = 2_000
+LONGEST_LINE = 500
 QUICK_S = 5.0
 NICE = 5  # one grader answers many workers: whoever waits for it would wait for all of them
 
@@ -103,10 +104,10 @@ class Session:
                 error = short_traceback(raised)
         return {"stdout": _printable(out.text), "cut": out.cut, "error": None if error is None else _printable(error)}
 
-    def value(self, name: str) -> tuple[dict[str, Any], list[bytes]]:
-        """The numbers of a variable."""
+    def value(self, name: str, *, most: int) -> tuple[dict[str, Any], list[bytes]]:
+        """The numbers of a variable, if they are not too many."""
         try:
-            numbers = _within(QUICK_S, lambda: _as_numbers(self._variable(name), name))
+            numbers = _within(QUICK_S, lambda: _as_numbers(self._variable(name), name, most=most))
         except BaseException as error:  # noqa: BLE001 (an object of the agent's may raise anything)
             return {"error": _said(error), "shape": None}, []
         return {"error": None, "shape": list(numbers.shape)}, [numbers.tobytes()]
@@ -161,7 +162,7 @@ def _answer(session: Session, header: dict[str, Any], blobs: list[memoryview]) -
         case "run":
             return session.run(header["code"], seconds=header["seconds"], most=header["most"]), []
         case "value":
-            return session.value(header["name"])
+            return session.value(header["name"], most=header["most"])
         case "pipeline":
             return {"error": session.pipeline_fault(header["name"])}, []
         case "predict":
@@ -194,8 +195,10 @@ def _fault(kind: str, stage: str, said: str) -> dict[str, Any]:
     return {"fault": {"kind": kind, "stage": stage, "said": _printable(said)}}
 
 
-def _as_numbers(value: Any, name: str) -> np.ndarray:
+def _as_numbers(value: Any, name: str, *, most: int) -> np.ndarray:
     found = np.asarray(value)
+    if found.size > most:
+        raise ValueError(f"{name}: found shape {found.shape}, more numbers than anybody asks for")
     if found.dtype.kind not in "fiu":
         raise TypeError(f"{name}: found values of type {found.dtype}, expected numbers")
     return np.ascontiguousarray(found, dtype="<f8")
@@ -282,12 +285,18 @@ def _time_up(*_: object) -> NoReturn:
 def short_traceback(error: BaseException) -> str:
     """Where in the agent's own code it happened, and what."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<call ")]
-    places = [f"  {frame.filename}, line {frame.lineno}, in {frame.name}\n    {frame.line}" for frame in own]
+    places = [_place(frame) for frame in own]
     left_out = [f"  … {len(own) - SHOWN_FRAMES} more calls"] if len(own) > SHOWN_FRAMES else []
     what = "".join(traceback.format_exception_only(error)).rstrip()
     if len(what) > LONGEST_TRACEBACK:
         what = f"{what[:LONGEST_TRACEBACK]}…"
     return "\n".join([*left_out, *places[-SHOWN_FRAMES:], what])
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    line = frame.line or ""
+    shown = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
+    return f"  {frame.filename}, line {frame.lineno}, in {frame.name[:LONGEST_LINE]}\n    {shown}"
 
 
 def _said(error: BaseException) -> str:

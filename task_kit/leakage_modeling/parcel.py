@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LENGTH = 4
 LARGEST_HEADER = 4 << 20
+MOST_BLOBS = 10_000
+LARGEST = LENGTH + LARGEST_HEADER  # of a message without blobs
 
 
 class BadParcel(ValueError):
@@ -37,6 +39,8 @@ def unpack(message: bytes) -> tuple[dict[str, Any], list[memoryview]]:
     sizes = header.pop("blobs", None) if isinstance(header, dict) else None
     if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
         raise BadParcel("the header does not say how long the blobs are")
+    if len(sizes) > MOST_BLOBS:
+        raise BadParcel(f"found {len(sizes)} blobs, expected at most {MOST_BLOBS}")
     if LENGTH + size + sum(sizes) != len(message):
         raise BadParcel(f"found {len(message)} bytes, expected {LENGTH + size + sum(sizes)}")
     return header, _cut(memoryview(message)[LENGTH + size :], sizes)

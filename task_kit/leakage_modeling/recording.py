@@ -1,12 +1,12 @@
 """How a row is written down: units, amounts, names of categories, and the month in which a unit changed.
 
-Comes in: `Rows` and months. Goes out: a frame of features, and `Rows` again from such a frame. Knows nothing of labels.
+Comes in: `Rows` and months. Goes out: the columns of features, and `Rows` again from a frame of them. Knows nothing of labels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,10 @@ from task_kit.leakage_modeling.columns import AMOUNTS, GROUPED_FROM, NEUTRAL_FRO
 from task_kit.leakage_modeling.law import LOW_VALUES, NUMERIC, SHAPES, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.random import Generator
+    from pandas.api.extensions import ExtensionArray
 
     from task_kit.leakage_modeling.columns import Columns
     from task_kit.leakage_modeling.law import Floats, Ints
@@ -36,31 +39,43 @@ class Recording:
     cents: int | None  # the amount that was written down in cents …
     euros_from: int  # … before this month
 
-    def frame(self, rows: Rows, *, months: Ints, groups: Ints) -> pd.DataFrame:
-        columns = self.columns
-        written = self.centre + self.unit * rows.numeric
+    def write(self, numeric: Floats, *, months: Ints) -> Floats:
+        """Numeric columns as they stand in a table."""
+        written = self.centre + self.unit * numeric
         for amount in self.amounts:
             written[:, amount] = np.exp(written[:, amount])
         if self.cents is not None:
             written[:, self.cents] *= self._factor(months)
-        values: dict[str, object] = {name: written[:, i] for i, name in enumerate(columns.numeric)}
-        values[columns.low] = np.array(self.low_names)[rows.low]
-        values[columns.high] = np.array(self.high_names)[rows.high]
+        return written
+
+    def read(self, written: Floats, *, months: Ints) -> Floats:
+        """And back: what can be seen of them."""
+        found = written.copy()
+        if self.cents is not None:
+            found[:, self.cents] /= self._factor(months)
+        for amount in self.amounts:
+            found[:, amount] = np.log(found[:, amount])
+        read: Floats = (found - self.centre) / self.unit
+        return read
+
+    def values(self, rows: Rows, *, written: Floats, months: Ints, groups: Ints) -> dict[str, Any]:
+        """The columns of a frame of features, by name; `written` is what `write` made of the numeric ones."""
+        columns = self.columns
+        values: dict[str, Any] = {name: written[:, i] for i, name in enumerate(columns.numeric)}
+        values[columns.low] = _texts(self.low_names, rows.low)
+        values[columns.high] = _texts(self.high_names, rows.high)
         if columns.group is not None:
-            values[columns.group] = [f"g{group:05d}" for group in groups]
+            known, places = np.unique(groups, return_inverse=True)
+            values[columns.group] = _texts([f"g{group:05d}" for group in known], places)
         if columns.month is not None:
             values[columns.month] = months
-        return pd.DataFrame(values)
+        return values
 
     def rows(self, frame: pd.DataFrame) -> Rows:
         columns = self.columns
-        written = frame[list(columns.numeric)].to_numpy(dtype=np.float64, copy=True)
-        if self.cents is not None and columns.month is not None:
-            written[:, self.cents] /= self._factor(frame[columns.month].to_numpy())
-        for amount in self.amounts:
-            written[:, amount] = np.log(written[:, amount])
+        months = np.zeros(len(frame), dtype=np.int64) if columns.month is None else frame[columns.month].to_numpy()
         return Rows(
-            numeric=(written - self.centre) / self.unit,
+            numeric=self.read(frame[list(columns.numeric)].to_numpy(dtype=np.float64), months=months),
             low=_numbers(frame[columns.low], self.low_names),
             high=_numbers(frame[columns.high], self.high_names),
         )
@@ -92,6 +107,10 @@ def _high_names(draw: Generator, n: int, *, neutral: bool) -> tuple[str, ...]:
     if not neutral:
         return tuple("WXYZ"[:n])
     return tuple(f"{number}" for number in draw.choice(np.arange(1000, 10_000), size=n, replace=False))
+
+
+def _texts(names: Sequence[str], places: Ints) -> ExtensionArray:
+    return pd.array(np.array(names, dtype=object).take(places), dtype="str")
 
 
 def _numbers(names: pd.Series, known: tuple[str, ...]) -> Ints:

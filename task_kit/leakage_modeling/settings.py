@@ -32,7 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: Annotated[str, Meta(min_length=1)] = "claude-haiku-4-5"
     max_steps: Count = 20
     max_tokens: Count = 1000
-    max_stdout_chars: Count = 8000
+    max_stdout_chars: Annotated[int, Meta(ge=1, le=300_000)] = (
+        8000  # as many as a message of a worker always has room for
+    )
     concurrency: Count = 8
 
     difficulty: Annotated[int, Meta(ge=0, le=3)] = 0

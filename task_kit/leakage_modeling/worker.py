@@ -8,14 +8,15 @@ never given to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from task_kit.leakage_modeling.fitter import PipelineError, SandboxStopped
 from task_kit.leakage_modeling.frames import Frames, flatten
-from task_kit.leakage_modeling.parcel import BadParcel, pack, unpack
+from task_kit.leakage_modeling.parcel import LARGEST, BadParcel, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,11 @@ TARGET = "target"
 GRACE_S = 2.0  # between the end of a call inside and the end of its worker
 START_S = 120.0  # of a machine on which many start at once
 SHORT_S = 10.0  # for what should take no time
+END_S = 5.0  # for a worker that hung up to end by itself, which tells why; then it is ended
+MOST_NUMBERS = 1_000_000  # of one variable: many times what can be submitted, and no burden when many send them at once
 LOST = "The worker was started again: all variables are gone; train_df and test_df are as they were at the beginning."
+MOST_DIMENSIONS = 64  # that numpy knows
+LONGEST_SAID = 10_000  # characters of an error
 NO_MORE = "It will not be started again, so no more code can be run and nothing can be submitted."
 
 
@@ -44,7 +49,8 @@ class Child(Protocol):
     """A process in the box. An end or nonsense is an EOFError, silence a TimeoutError."""
 
     def send(self, message: bytes) -> None: ...
-    def receive(self, timeout_s: float) -> bytes: ...
+    def receive(self, timeout_s: float, *, most_bytes: int) -> bytes: ...
+    def ends(self, timeout_s: float) -> bool: ...
     def kill(self) -> None: ...
     def outcome(self) -> End: ...
 
@@ -88,6 +94,9 @@ class Refused(Exception):
     """A name or a value that cannot be submitted; the message says why."""
 
 
+Words = Annotated[str, Meta(max_length=LONGEST_SAID)]  # a box that says more says it to do harm
+
+
 class Started(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: int
     ready: bool
@@ -97,24 +106,24 @@ class SaidOfRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: int
     stdout: str
     cut: int
-    error: str | None
+    error: Words | None
 
 
 class SaidOfValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: int
-    error: str | None
-    shape: list[int] | None
+    error: Words | None
+    shape: Annotated[list[int], Meta(max_length=MOST_DIMENSIONS)] | None
 
 
 class SaidOfPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: int
-    error: str | None
+    error: Words | None
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: str
-    stage: str
-    said: str
+    kind: Words
+    stage: Words
+    said: Words
 
 
 class SaidOfPredictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,7 +185,9 @@ class Worker:
 
     def value(self, name: str) -> np.ndarray:
         """The numbers of a variable, of any shape."""
-        said, blobs = self._ask_or_refuse(SaidOfValue, {"do": "value", "name": name})
+        said, blobs = self._ask_or_refuse(
+            SaidOfValue, {"do": "value", "name": name, "most": MOST_NUMBERS}, numbers=MOST_NUMBERS
+        )
         if said.error is not None or said.shape is None:
             raise Refused(said.error or f"{name}: no value")
         if len(blobs) != 1 or not _fits(said.shape, blobs[0]):
@@ -201,7 +212,9 @@ class Worker:
             "frames": [shape for shape, _ in flat],
         }
         blobs = [*self._train_blobs, *(blob for _, blobs in flat for blob in blobs)]
-        said, found = self._ask(SaidOfPredictions, request, blobs=blobs, timeout_s=self._limits.fit_s + GRACE_S)
+        numbers = sum(map(len, frames))
+        timeout_s = self._limits.fit_s + GRACE_S
+        said, found = self._ask(SaidOfPredictions, request, blobs=blobs, timeout_s=timeout_s, numbers=numbers)
         if said.fault is not None:
             raise _as_error(said.fault)
         if [len(blob) for blob in found] != [8 * len(frame) for frame in frames]:
@@ -215,23 +228,34 @@ class Worker:
             child.kill()
             child.outcome()
 
-    def _ask_or_refuse(self, kind: type[Said], request: dict[str, Any]) -> tuple[Said, list[memoryview]]:
+    def _ask_or_refuse(
+        self, kind: type[Said], request: dict[str, Any], *, numbers: int = 0
+    ) -> tuple[Said, list[memoryview]]:
         try:
-            return self._ask(kind, request, timeout_s=SHORT_S)
+            return self._ask(kind, request, timeout_s=SHORT_S, numbers=numbers)
         except SandboxStopped as stopped:
             raise Refused(self._replace(stopped)) from stopped
 
     def _ask(
-        self, kind: type[Said], request: dict[str, Any], *, blobs: Sequence[bytes] = (), timeout_s: float
+        self,
+        kind: type[Said],
+        request: dict[str, Any],
+        *,
+        blobs: Sequence[bytes] = (),
+        timeout_s: float,
+        numbers: int = 0,
     ) -> tuple[Said, list[memoryview]]:
-        """One question and its answer; a worker that does not give it in time and in form is dead."""
+        """One question and its answer; a worker that does not give it in time, in form and in measure is dead.
+
+        `numbers`: how many may come back at most. Answers of many workers lie in the memory of one grader.
+        """
         child = self._child
         if child is None:
             raise SandboxStopped("exit", "there is no worker any more")
         self._ids += 1
         try:
             child.send(pack({"id": self._ids, **request}, blobs))
-            header, found = unpack(child.receive(timeout_s))
+            header, found = unpack(child.receive(timeout_s, most_bytes=LARGEST + 8 * numbers))
             said = msgspec.convert(header, kind, strict=True)
         except TimeoutError as error:
             raise self._dead(SandboxStopped("timeout", f"the call was still running after {timeout_s:g} s")) from error
@@ -244,6 +268,9 @@ class Worker:
         return said, found
 
     def _ended(self, child: Child) -> SandboxStopped:
+        """Why a worker hung up; one that did so and goes on is ended, or nobody would ever wait long enough."""
+        if not child.ends(END_S):
+            child.kill()
         reason = child.outcome().reason
         if reason is None:
             return SandboxStopped("exit", "the worker's process ended in the middle of the call")

@@ -9,8 +9,8 @@ be when the prediction is made: same type and marginal, but nothing of the row's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,10 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Drawn:
-    frame: pd.DataFrame
+    """Rows, not yet a frame: with their leaks it is made at once, which is much cheaper than to add them to it."""
+
+    values: dict[str, Any]
+    rows: Rows  # as they can be read from the values
     target: Ints
 
 
@@ -73,26 +76,23 @@ def make_world(seed: int, settings: Settings) -> World:
     train = source.draw(draw, settings.train_rows, months=(1, SERVED_FROM), first_group=0)
     test = source.draw(draw, settings.test_rows, months=(SERVED_FROM, MONTHS + 1), first_group=100_000)
     hidden = source.draw(draw, settings.hidden_rows, months=(SERVED_FROM, MONTHS + 1), first_group=200_000)
-    seen = np.concatenate([train.target, test.target])
-    after = _Leaks(columns, rates=_rates([train, test], columns.low), mean=float(seen.mean()))
-    before = _Leaks(columns, rates=_rates([train], columns.low), mean=float(train.target.mean()))
     order = [str(name) for name in _order(draw, columns, difficulty=settings.difficulty)]
+    before, after = _Leaks.seen(columns, [train], order=order), _Leaks.seen(columns, [train, test], order=order)
     served = {
-        name: before.added(rows.frame, signal_of=_unrelated(draw, rows, like=train), draw=draw)[order]
+        name: before.frame(rows, signal_of=_unrelated(draw, rows, like=train), draw=draw)
         for name, rows in (("test", test), ("hidden", hidden))
     }
-    learnt = after.added(train.frame, signal_of=train.target, draw=draw)[order]
     return World(
         columns=columns,
         outcome=outcome,
-        train=learnt.assign(**{TARGET: train.target}),
+        train=after.frame(train, signal_of=train.target, draw=draw, target=train.target),
         test=served["test"],
         test_target=test.target,
-        test_p=source.probability(test.frame),
+        test_p=source.law.probability(test.rows),
         hidden=served["hidden"],
         hidden_target=hidden.target,
-        hidden_p=source.probability(hidden.frame),
-        legacy_test=after.added(test.frame, signal_of=test.target, draw=draw)[order],
+        hidden_p=source.law.probability(hidden.rows),
+        legacy_test=after.frame(test, signal_of=test.target, draw=draw),
         law=source.law,
         recording=source.recording,
     )
@@ -110,14 +110,16 @@ class _Source:
     def draw(self, draw: Generator, n: int, *, months: tuple[int, int], first_group: int) -> _Drawn:
         month = draw.integers(*months, size=n)
         group = first_group + draw.permutation(np.arange(n) // GROUP_SIZE)
-        rows = _draw_rows(draw, month, shape=self.shape, roles=self.law.roles, drifts=self.drifts)
-        frame = self.recording.frame(rows, months=month, groups=group)
+        drawn = _draw_rows(draw, month, shape=self.shape, roles=self.law.roles, drifts=self.drifts)
+        written = self.recording.write(drawn.numeric, months=month)
+        rows = replace(drawn, numeric=self.recording.read(written, months=month))
         unseen = self.law.group_spread * draw.standard_normal(n // GROUP_SIZE + 1)
-        log_odds = self.law.log_odds(self.recording.rows(frame)) + unseen[group - first_group]
-        return _Drawn(frame=frame, target=(draw.random(n) < expit(log_odds)).astype(np.int64))
-
-    def probability(self, frame: pd.DataFrame) -> Floats:
-        return self.law.probability(self.recording.rows(frame))
+        log_odds = self.law.log_odds(rows) + unseen[group - first_group]
+        return _Drawn(
+            values=self.recording.values(rows, written=written, months=month, groups=group),
+            rows=rows,
+            target=(draw.random(n) < expit(log_odds)).astype(np.int64),
+        )
 
 
 def _draw_source(draw: Generator, *, columns: Columns, difficulty: int, shape: Shape) -> _Source:
@@ -157,29 +159,38 @@ def _draw_high(draw: Generator, n: int, values: int) -> Ints:
     return draw.choice(values, size=n, p=weights / weights.sum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Leaks:
     """The leaks as they stand at one moment."""
 
     columns: Columns
-    rates: pd.Series
+    order: list[str]
+    rates: Floats  # by low category; where none was seen, the mean
     mean: float
 
-    def added(self, frame: pd.DataFrame, *, signal_of: Ints, draw: Generator) -> pd.DataFrame:
-        columns, found = self.columns, frame.copy()
+    @classmethod
+    def seen(cls, columns: Columns, parts: list[_Drawn], *, order: list[str]) -> _Leaks:
+        low, target = (
+            np.concatenate([part.rows.low for part in parts]),
+            np.concatenate([part.target for part in parts]),
+        )
+        sums, counts = (np.bincount(low, weights=of, minlength=LOW_VALUES) for of in (target, None))
+        mean = float(target.mean())
+        rates = np.divide(sums, counts, out=np.full(LOW_VALUES, mean), where=counts > 0)
+        return cls(columns=columns, order=order, rates=rates, mean=mean)
+
+    def frame(self, drawn: _Drawn, *, signal_of: Ints, draw: Generator, target: Ints | None = None) -> pd.DataFrame:
+        """Features and leaks in order, and the target where it may be seen."""
+        columns, n = self.columns, len(drawn.target)
+        values = dict(drawn.values)
         if columns.future_signal:
-            found[columns.future_signal] = signal_of + FUTURE_NOISE * draw.standard_normal(len(frame))
+            values[columns.future_signal] = signal_of + FUTURE_NOISE * draw.standard_normal(n)
         if columns.global_mean:
-            found[columns.global_mean] = self.mean
+            values[columns.global_mean] = np.full(n, self.mean)
         if columns.category_rate:
-            found[columns.category_rate] = frame[columns.low].map(self.rates).fillna(self.mean).astype(float)
-        return found
-
-
-def _rates(parts: list[_Drawn], category: str) -> pd.Series:
-    names = pd.concat([part.frame[category] for part in parts], ignore_index=True)
-    target = pd.Series(np.concatenate([part.target for part in parts]))
-    return target.groupby(names).mean()
+            values[columns.category_rate] = self.rates[drawn.rows.low]
+        learnt = {} if target is None else {TARGET: target}
+        return pd.DataFrame({name: values[name] for name in self.order} | learnt)
 
 
 def _unrelated(draw: Generator, rows: _Drawn, *, like: _Drawn) -> Ints:

@@ -112,6 +112,10 @@ class Asked:
     def abandoned(self) -> bool:
         return self.lifeline is None
 
+    def ends(self, timeout_s: float) -> bool:
+        """Whether there is a report, or never will be one, within this time."""
+        return self.reports is None or bool(select.select([self.reports], [], [], timeout_s)[0])
+
     def abandon(self) -> None:
         """From any thread, also while another one waits for the report."""
         with ABANDONING:

@@ -132,6 +132,10 @@ class Child:
             parts += part
         return bytes(parts)
 
+    def ends(self, timeout_s: float) -> bool:
+        """Whether it ends by itself within this time. Who hung up may be alive and well."""
+        return self.asked.ends(timeout_s)
+
     def kill(self) -> None:
         """On its way when this returns; `outcome` waits for the end."""
         self.asked.abandon()

@@ -78,7 +78,11 @@ def test_nothing_graded_has_no_rate() -> None:
 
 def test_the_threshold_lets_the_wanted_share_pass_and_is_tried_on_other_seeds() -> None:
     found = find_threshold(
-        scored([seed / 1000 for seed in range(200)]), oracle=scored([0.0] * 100), quantile=0.75, lower_is_better=True
+        scored([seed / 1000 for seed in range(200)]),
+        oracle=scored([0.0] * 100),
+        no_op=[],
+        quantile=0.75,
+        lower_is_better=True,
     )
 
     assert found.found_on.rate == pytest.approx(0.25, abs=0.01)
@@ -89,7 +93,11 @@ def test_the_threshold_lets_the_wanted_share_pass_and_is_tried_on_other_seeds() 
 
 def test_where_more_is_better_the_highest_scores_pass() -> None:
     found = find_threshold(
-        scored([seed / 200 for seed in range(200)]), oracle=scored([1.0] * 100), quantile=0.9, lower_is_better=False
+        scored([seed / 200 for seed in range(200)]),
+        oracle=scored([1.0] * 100),
+        no_op=[],
+        quantile=0.9,
+        lower_is_better=False,
     )
 
     assert found.value == pytest.approx(0.9, abs=0.01)
@@ -99,22 +107,35 @@ def test_a_threshold_the_oracle_cannot_reach_is_refused() -> None:
     oracle = scored([0.0] * 90 + [1.0] * 10)
 
     with pytest.raises(Unreachable, match="the oracle itself reaches"):
-        find_threshold(scored([seed / 1000 for seed in range(200)]), oracle=oracle, quantile=0.75, lower_is_better=True)
+        find_threshold(
+            scored([seed / 1000 for seed in range(200)]), oracle=oracle, no_op=[], quantile=0.75, lower_is_better=True
+        )
 
 
 def test_too_few_clean_episodes_have_no_threshold() -> None:
     episodes = [episode(seed, "fail", clean=False, reason="no_submission") for seed in range(20)]
 
     with pytest.raises(Unreachable, match="0 of 10 episodes reached a score"):
-        find_threshold(episodes, oracle=scored([0.0] * 20), quantile=0.75, lower_is_better=True)
+        find_threshold(episodes, oracle=scored([0.0] * 20), no_op=[], quantile=0.75, lower_is_better=True)
 
 
 def test_one_seed_cannot_be_split() -> None:
     with pytest.raises(Unreachable, match="one half of the seeds"):
-        find_threshold([episode(1, score=0.1)] * 9, oracle=[], quantile=0.5, lower_is_better=True)
+        find_threshold([episode(1, score=0.1)] * 9, oracle=[], no_op=[], quantile=0.5, lower_is_better=True)
 
 
 def test_no_threshold_saves_what_failed_for_another_reason() -> None:
     leaking = [episode(1, "fail", reason="uses_forbidden", score=0.0, clean=False)]
 
     assert [row.status for row in at_threshold(leaking, 1.0, lower_is_better=True)] == ["fail"]
+
+
+def test_a_threshold_that_the_no_op_reaches_is_refused() -> None:
+    poor = scored([0.9 + seed / 100 for seed in range(20)])
+    idle = scored([1.0] * 20)
+
+    with pytest.raises(Unreachable, match="asks for no skill"):
+        find_threshold(poor, oracle=scored([0.0] * 20), no_op=idle, quantile=0.25, lower_is_better=True)
+
+    found = find_threshold(poor, oracle=scored([0.0] * 20), no_op=idle, quantile=0.75, lower_is_better=True)
+    assert found.value < 1

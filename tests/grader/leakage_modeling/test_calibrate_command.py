@@ -108,7 +108,7 @@ def test_repeats_in_a_world_are_clustered_by_its_seed(tmp_path: Path) -> None:
     [
         (["--policy", "carefull"], "found no policy 'carefull'"),
         (["--from", "nowhere"], "found no run.json"),
-        (["--runs", "0"], "settings"),
+        (["--runs", "0"], "--runs: found 0"),
     ],
 )
 def test_what_cannot_be_calibrated_is_said(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from grader.cli import main
 from grader.leakage_modeling import runs
+from grader.leakage_modeling.actions import keep_quiet
 from grader.leakage_modeling.folder import RunFolder, RunFolderError
 from grader.leakage_modeling.regrade import regrade
 from grader.leakage_modeling.runs import Plan, Report, play_all, seed_of
-from task_kit.leakage_modeling.settings import Settings
+from grader.leakage_modeling.show import notes
+from task_kit.leakage_modeling.settings import Settings, override
 from task_kit.leakage_modeling.transcript import read
 from tests.nurseries import shared_nursery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from grader.leakage_modeling.folder import EpisodeResult
@@ -25,9 +31,11 @@ if TYPE_CHECKING:
 QUICK = Settings(train_rows=300, hidden_rows=1000, num_runs=1, concurrency=6)
 
 
-async def played(output: Path, plan: Plan) -> Report:
+async def played(
+    output: Path, plan: Plan, *, resume: bool = False, tell: Callable[[EpisodeResult], None] = keep_quiet
+) -> Report:
     return await play_all(
-        plan, nursery=shared_nursery(), isolation="here", output=output, environ={}, tell=lambda result: None
+        plan, nursery=shared_nursery(), isolation="here", output=output, environ={}, tell=tell, resume=resume
     )
 
 
@@ -168,6 +176,16 @@ async def test_local_policies_play_in_the_same_worlds(tmp_path: Path) -> None:
     assert all(one.differs is None for one in regrade(RunFolder(report.folder)))
 
 
+async def test_an_oracle_calls_no_tool_and_its_verdict_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await played(tmp_path / "r", Plan(mode="local", settings=QUICK, only=frozenset({"oracle"})))
+
+    assert main(["show-episode", str(tmp_path / "r"), "0000-oracle"]) == 0
+    assert "PASS: regret 0.000" in capsys.readouterr().out
+    assert main(["show-episode", str(tmp_path / "r"), "0000-oracle", "--json"]) == 2
+
+
 async def test_equal_runs_leave_equal_transcripts_and_results(tmp_path: Path) -> None:
     plan = Plan(mode="agent", settings=QUICK, seed="twice", variants=("clumsy",))
 
@@ -193,6 +211,89 @@ async def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path)
         await played(tmp_path, Plan(mode="agent", settings=QUICK))
 
 
+async def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("mine")
+
+    with pytest.raises(RunFolderError, match="Not a directory"):
+        await played(tmp_path / "r", Plan(mode="agent", settings=QUICK))
+
+
+@pytest.mark.parametrize("dollars", ["0", "-1", "nan", "inf", "much"])
+def test_a_cap_is_an_amount_of_money(dollars: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "leakage_modeling", "--max-cost", dollars])
+
+    assert stopped.value.code == 2
+    assert f"found '{dollars}', expected dollars above 0" in capsys.readouterr().err
+
+
+async def test_a_run_that_is_gone_on_with_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    plan = Plan(mode="agent", settings=override(QUICK, num_runs=2), seed="s", variants=("honest", "silent"))
+    whole = await played(tmp_path / "r", plan)
+    files = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
+    folder = RunFolder(tmp_path / "r")
+    folder.keep(msgspec.structs.replace(whole.results[1], status="error", reason="unfinished"))
+    (tmp_path / "r" / "results.jsonl").unlink()
+    asked: list[str] = []
+
+    again = await played(tmp_path / "r", plan, resume=True, tell=lambda result: asked.append(result.episode))
+
+    assert asked == ["0001-silent"]
+    assert again == whole
+    assert {path: path.read_bytes() for path in files} == files
+    assert (tmp_path / "r" / "aside" / "0001-silent.1" / "transcript.jsonl").exists()
+
+
+async def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    await played(tmp_path / "r", plan)
+
+    with pytest.raises(RunFolderError, match="sealed_seed: 's', now 't'"):
+        await played(tmp_path / "r", replace(plan, seed="t"), resume=True)
+
+
+@pytest.mark.parametrize("option", [["--runs", "3"], ["--difficulty", "0"], ["--scripted"], ["--seed", "t"]])
+def test_a_run_is_gone_on_with_by_its_own_settings(
+    agents: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "leakage_modeling", "--resume", str(agents), *option]) == 2
+
+    assert f"found {option[0]} beside it" in capsys.readouterr().err
+
+
+def test_a_live_run_is_not_gone_on_with_by_scripts(
+    agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    run = msgspec.structs.replace(RunFolder(agents).run(), live=True)
+    RunFolder(tmp_path / "r").begin(run)
+
+    assert main(["run", "leakage_modeling", "--resume", str(tmp_path / "r")]) == 2
+    assert "found no ANTHROPIC_API_KEY" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background of a script
+    monkeypatch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)
+    monkeypatch.setattr("grader.leakage_modeling.actions.keep_quiet", interrupt)
+    folder, words = tmp_path / "r", ["run", "leakage_modeling", *WORDS, "--runs", "2"]
+
+    try:
+        assert main([*words, "--output", str(folder)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert f"Go on with: grader run leakage_modeling --resume {folder}" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)
+    assert main(["run", "leakage_modeling", "--resume", str(folder)]) == 0
+    assert "asked 2, played 2, graded 2" in capsys.readouterr().out
+
+
 async def test_a_bug_in_the_grader_is_an_error_and_blames_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +307,8 @@ async def test_a_bug_in_the_grader_is_an_error_and_blames_nobody(
 
     assert (result.status, result.reason, result.reward_valid) == ("error", "grader", False)
     assert "mine" in result.sentence
+    run = RunFolder(tmp_path / "r").run()
+    assert any("mine" in note for note in notes(run, [result]))
 
 
 async def test_an_episode_says_error_until_its_verdict_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +343,7 @@ def test_the_command_says_everything_as_json(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--runs", "0"], "num_runs"),
+        (["--runs", "0"], "--runs: found 0: Expected `int` >= 1"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )

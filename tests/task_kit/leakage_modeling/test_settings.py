@@ -50,6 +50,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("model: m\ndifficulty: 4", r"settings.yaml:2:13: difficulty: .*3"),
         ("difficulty: 1\ngrading: auroc", r"settings.yaml:2:10: grading: "),
         ("difficulty: 1\ndifficulty: 2", r"settings.yaml:2:1: "),
+        ("max_stdout_chars: 300001", r"settings.yaml:1:19: max_stdout_chars: .*300000"),
         ("- 1", r"settings.yaml:1:1: "),
     ],
 )

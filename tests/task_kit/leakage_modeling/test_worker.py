@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from textwrap import dedent
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 
 from task_kit.leakage_modeling.fitter import PipelineError, SandboxStopped
-from task_kit.leakage_modeling.worker import CallLimits, Refused, Workers
+from task_kit.leakage_modeling.parcel import LARGEST, MOST_BLOBS
+from task_kit.leakage_modeling.worker import LONGEST_SAID, CallLimits, Refused, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from task_kit.leakage_modeling.worker import Worker
+    from task_kit.leakage_modeling.worker import Ran, Worker
     from task_kit.leakage_modeling.world import World
     from task_kit.sandbox import Zygote
 
@@ -109,6 +111,13 @@ def test_half_a_character_in_the_output_is_replaced(shared: Worker) -> None:
 # --- hangs, explosions, ends ------------------------------------------------------------------------------------------
 
 
+def test_a_long_line_of_code_is_cut_in_a_traceback(shared: Worker) -> None:
+    error = shared.run("raise ValueError  # " + "x" * 20_000).error or ""
+
+    assert len(error) < 1_000
+    assert "raise ValueError" in error
+
+
 def test_a_hanging_call_is_stopped_and_its_variables_stay(worker: Worker) -> None:
     worker.run("kept = 1")
     began = time.monotonic()
@@ -187,6 +196,47 @@ def test_words_on_the_line_to_the_grader_end_the_worker(worker: Worker) -> None:
     assert (ran.reason, ran.stdout) == ("protocol", "")
 
 
+ON_THE_LINE = """
+import os, stat
+for fd in range(3, 64):
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.write(fd, {message})
+    except OSError:
+        pass
+"""
+
+
+def test_a_worker_that_announces_too_much_and_lives_on_is_ended(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its box would live for a day, and whoever waits for its end would, too."""
+    monkeypatch.setattr("task_kit.leakage_modeling.worker.END_S", 0.2)
+    code = ON_THE_LINE.format(message=(LARGEST + 1).to_bytes(8, "big")) + DEAF
+    found: list[Ran] = []
+    waiting = threading.Thread(target=lambda: found.append(worker.run(code)), daemon=True)
+    waiting.start()
+
+    waiting.join(timeout=20)
+
+    assert [ran.reason for ran in found] == ["exit"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"stdout": "", "cut": 0, "error": "e" * (LONGEST_SAID + 1)},
+        {"stdout": "", "cut": 0, "error": None, "blobs": [0] * (MOST_BLOBS + 1)},
+    ],
+)
+def test_a_worker_that_says_more_than_it_may_is_not_believed(worker: Worker, said: dict[str, object]) -> None:
+    """What it says stands in transcripts, and a model pays to read it."""
+    head = json.dumps({"id": 2, "blobs": [], **said}).encode()
+    message = len(head).to_bytes(4, "big") + head
+
+    assert worker.run(ON_THE_LINE.format(message=len(message).to_bytes(8, "big") + message)).reason == "protocol"
+
+
 # --- nothing to find --------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +254,17 @@ def test_numbers_of_a_variable_come_out_as_they_are(shared: Worker) -> None:
     np.testing.assert_array_equal(shared.value("a"), [[0.1, 0.2], [np.nan, np.inf]])
     np.testing.assert_array_equal(shared.value("s"), [1.0, 0.0])
     np.testing.assert_array_equal(shared.value("t"), [0.25, 1.0])
+
+
+def test_a_variable_with_too_many_numbers_is_refused_where_it_is(
+    shared: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("task_kit.leakage_modeling.worker.MOST_NUMBERS", 10)
+    shared.run("few, many = np.zeros(10), np.zeros((11, 1))")
+
+    assert shared.value("few").shape == (10,)
+    with pytest.raises(Refused, match=r"many: found shape \(11, 1\), more numbers than"):
+        shared.value("many")
 
 
 @pytest.mark.parametrize(
