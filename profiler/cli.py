@@ -68,9 +68,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = self._known()
-        guess = _guess(message, known) or _guess(" ".join(self._given), known)
+        guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
         self.print_usage(sys.stderr)
         self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
+
+    def _bare(self) -> str:
+        """Did you mean: the required option before a file that was given without it."""
+        wanted = [action for action in self._actions if action.required and action.option_strings]
+        for action in wanted:
+            name = action.option_strings[0]
+            if self._given and name not in self._given and os.path.exists(self._given[-1]):  # noqa: PTH110 (no import)
+                return f" — did you mean '{name} {self._given[-1]}'?"
+        return ""
 
     def _known(self) -> list[str]:
         return [

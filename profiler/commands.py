@@ -198,7 +198,8 @@ def schema(_: Namespace) -> int:
 def init(args: Namespace) -> int:
     for path in scaffold(Path(args.folder)):
         print(path)
-    _remark(f"now: cd {shlex.quote(args.folder)} && profiler run --config configs/sample_experiment.yaml")
+    there = "" if Path(args.folder) == Path() else f"cd {shlex.quote(args.folder)} && "
+    _remark(f"now: {there}profiler run --config configs/sample_experiment.yaml")
     return OK
 
 

@@ -78,7 +78,9 @@ def write(folder: Path, ledger: Ledger) -> None:
 
 def remove(folder: Path) -> None:
     """Last of all: without it, a run that still has its journal would forget money."""
-    (folder / NAME).unlink(missing_ok=True)
+    path = folder / NAME
+    if path.exists():  # a complete run may lie where nothing can be written
+        path.unlink()
 
 
 def carry_over(folder: Path, summary: Mapping[str, Any]) -> None:

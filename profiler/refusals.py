@@ -13,7 +13,6 @@ UNLUCKY_AFTER = 20  # dialogues that ended with any failure that might have pass
 OUTAGE_AFTER = 5  # calls: fewer are connections that grew old, or one server of many
 PUSH_BACKS = frozenset({"rate_limited", "overloaded"})
 UNAVAILABLE = frozenset({502, 503})  # said by a gateway that has nobody behind it
-AGAIN = "run the same command again"
 LATER = "run the same command with --retry-failed"
 
 
@@ -76,14 +75,14 @@ class Refusals:
         if error.kind in PUSH_BACKS:
             return ProviderFailed(
                 f"the provider takes nothing: {dialogues} found no way in before the deadline: {error.message}",
-                hint=f"try again later, or give dialogues longer with retry: {{deadline_s: …}}; then {AGAIN}",
+                hint="try again later, or give dialogues longer with retry: {deadline_s: …}",
             )
         cause = (
             "see that it is up and can be reached" if self._answered_any else "see that base_url is right and it is up"
         )
         return ProviderFailed(
             f"the provider does not answer: {dialogues} got no reply: {error.message}",
-            hint=f"{cause}; then {AGAIN if unheard(error) else LATER}",
+            hint=cause if unheard(error) else f"{cause}; then {LATER}",
         )
 
     def _refused(self, error: CallError) -> ProviderFailed | None:

@@ -7,9 +7,9 @@ Knows nothing of what is asked.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from profiler.clients.credentials import KEY, anthropic_sdk, required_key, resolve, told
+from profiler.clients.credentials import KEY, anthropic_sdk, http_client, required_key, resolve, told
 from profiler.clients.failures import Redactor
 from profiler.clients.http import Http
 from profiler.clients.live import FastClient
@@ -63,7 +63,7 @@ async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIter
 
 @asynccontextmanager
 async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
-    async with anthropic_sdk(experiment, environ, http_client=_http_client()) as sdk:
+    async with anthropic_sdk(experiment, environ, http_client=http_client()) as sdk:
         where = told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))
         redact = Redactor(required_key(environ))
         yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream)
@@ -71,19 +71,10 @@ async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bo
 
 @asynccontextmanager
 async def _platform(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
-    async with platform_sdk(experiment, http_client=_http_client()) as sdk:
+    async with platform_sdk(experiment, http_client=http_client()) as sdk:
         where = f"{experiment.provider} at {told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))}"
         redact = Redactor(environ.get(KEY), *secrets(environ))
         yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream, meant=meant)
-
-
-def _http_client() -> Any:
-    """As many connections as there are calls, and no redirect: it would take the key along."""
-    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
-    import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
-
-    everyone = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return anthropic.DefaultAsyncHttpxClient(limits=everyone, follow_redirects=False)
 
 
 def _path(*, stream: bool) -> str:

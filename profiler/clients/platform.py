@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.clients.connection import lost
+from profiler.clients.credentials import address
 from profiler.errors import CallError, UsageError
 
 if TYPE_CHECKING:
@@ -29,16 +30,17 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDRO
 def platform_sdk(experiment: Experiment, **options: Any) -> Any:
     """The SDK's client for another provider."""
     import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+    import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
 
     provider = experiment.provider
     if experiment.base_url is not None:
-        options["base_url"] = experiment.base_url
+        options["base_url"] = address(experiment.base_url, told_by="base_url")
     try:
         return getattr(anthropic, CLASSES[provider])(max_retries=0, timeout=experiment.timeout_s, **options)
     except ImportError as error:
         hint = f"pip install 'experiment-profiler[{provider}]'"
         raise UsageError(f"provider: cannot use {provider}: {error}", hint=hint) from error
-    except (ValueError, TypeError, anthropic.AnthropicError) as error:
+    except (ValueError, TypeError, httpx2.InvalidURL, anthropic.AnthropicError) as error:
         raise UsageError(f"provider: cannot use {provider}: {error}", hint=MISSING[provider]) from error
 
 
