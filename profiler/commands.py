@@ -22,7 +22,7 @@ from profiler.kept import kept_answers
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
 from profiler.options import Options
-from profiler.prices import card_of
+from profiler.price_list import card_of
 from profiler.progress import duration, lines_to, panel_on
 from profiler.rundir import find_runs
 from profiler.runner import run_sync

@@ -21,7 +21,8 @@ from profiler.codec import DecodeError, dump_pretty
 from profiler.errors import BudgetReached, Interrupted, LogError, Problem, ProviderFailed, StorageError, UsageError
 from profiler.linefile import sync_folder
 from profiler.plan import Planner, params_of
-from profiler.prices import Ceiling, card_of, dollars, pico
+from profiler.price_list import card_of
+from profiler.prices import Ceiling, dollars, pico
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
