@@ -31,6 +31,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         known = self._known()
         guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
+        if ": found " in message:  # the words were understood, and a value is none
+            guess = ""
         self.print_usage(sys.stderr)
         self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
 

@@ -81,6 +81,12 @@ def test_what_is_missing_or_far_off_is_told_without_a_guess(
     assert "--help'" in said
 
 
+def test_a_value_out_of_range_is_told_without_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usage_error(capsys, "mock-server", "--port", "80000")
+    assert "found '80000', expected a port from 0 to 65535" in said
+    assert "did you mean" not in said
+
+
 @pytest.mark.parametrize("number", ["0", "-3", "1.5", "many", ""])
 @pytest.mark.parametrize("flag", ["--limit", "--concurrency"])
 def test_a_count_is_a_whole_number_of_at_least_one(capsys: pytest.CaptureFixture[str], flag: str, number: str) -> None:
