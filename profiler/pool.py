@@ -299,6 +299,8 @@ class Pool:
         if self.traffic is not None and unheard(error):
             self._held.append((job, error, self._queue_s(job)))
         else:
+            if not error.retryable:
+                self._record_held()  # who refuses one of them is there for the others
             self._record_failed(job, error, queue_s=self._queue_s(job))
 
     def _end_held(self) -> None:

@@ -59,6 +59,7 @@ class Refusals:
     def given_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
         if not (error.retryable or unheard(error)):
+            self._in_a_row = self._unheard = 0  # who refuses is there
             return None if self._answered_any else self._refused(error)
         self._in_a_row += 1
         self._unheard += unheard(error)

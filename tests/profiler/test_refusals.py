@@ -107,6 +107,12 @@ def test_whoever_shows_a_sign_of_life_is_not_out(sign: str) -> None:
     assert refusals.outage is None
 
 
+def test_a_refusal_in_between_is_a_reason_to_go_on() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert not any(reasons(*[*[GONE] * (HOPELESS_AFTER - 1), NO_MODEL] * 20, refusals=refusals))
+
+
 def test_nobody_waits_for_a_provider_that_never_answered() -> None:
     refusals = Refusals()
     for _ in range(50):
