@@ -3,7 +3,7 @@
     make bench                                  everything, in less than five minutes
     make bench ARGS="--only 'mock*' --runs 7"   some of it, with more patience
     make bench ARGS="--json bench.json"         for programs
-    make bench ARGS="--runs 5 --write"          a long run, written to benchmarks/RESULTS.md and its head to README.md
+    make bench ARGS="--runs 5 --write"          a long run with the largest sizes, written to benchmarks/RESULTS.md and its head to README.md
     make bench-peers                            first, for the programs that the engine is compared with
 
 Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured and why in that way. What

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from profiler import __version__
-from profiler.cli import Parser
+from profiler.arguments import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

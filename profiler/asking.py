@@ -18,7 +18,6 @@ from profiler.errors import CallError, ProviderFailed
 from profiler.job import Job
 from profiler.limits import Slots
 from profiler.model import Dialogue, Params, Reply, Request, RequestLine
-from profiler.refusals import PUSH_BACKS, Refusals
 from profiler.till import Till
 from profiler.traffic import Traffic
 
@@ -67,7 +66,6 @@ class Asker:
         self._traffic = None
         if gate is not None:
             self._traffic = Traffic(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
-        self._refusals = Refusals()
         self._never = anyio.Event()
 
     async def ask(self, request: Request) -> Answer:
@@ -133,7 +131,6 @@ class Asker:
 
     def _answered(self, job: Job, reply: Reply) -> None:
         """What a reply costs and teaches; nothing is left to be settled."""
-        self._refusals.answered()
         if self._till is not None:
             self._till.pay(job, reply.usage)
         if self._traffic is not None:
@@ -152,7 +149,7 @@ class Asker:
         if error.fatal:
             raise ProviderFailed(f"the provider refuses to go on: {error.message}") from error
         wait_s = self._wait_s(job, error)
-        pushed_back = error.kind in PUSH_BACKS and self._traffic is not None
+        pushed_back = self._traffic is not None and self._traffic.push_back(error)
         job.tries += not pushed_back
         again = retry.try_again(
             error,
@@ -162,7 +159,7 @@ class Asker:
             left_s=job.give_up_at - time.monotonic(),
         )
         if not again:
-            if self._traffic is not None and (hopeless := self._refusals.given_up(error)) is not None:
+            if self._traffic is not None and (hopeless := self._traffic.given_up(error)) is not None:
                 raise hopeless from error
             raise error
         self.retried += 1

@@ -6,16 +6,15 @@ Kept apart from `commands` so that `--help` loads nothing but the parser. Knows 
 from __future__ import annotations
 
 import argparse
-import difflib
-import math
 import os
 import shlex
 import sys
 import traceback
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from profiler import __version__
+from profiler.arguments import Parser, at_least_one, fault, port, positive, seconds, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,7 @@ exit codes:
   2  usage, manifest, dataset or disk   70   a bug in the profiler or in a client
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
-USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
+BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,40 +53,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
         return BUG
     return code
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that guesses what was meant."""
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        self._given = list(args or ())
-        found, unknown = super().parse_known_args(args, namespace)
-        if unknown:  # here, where the options of this very command are known
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
-
-    def error(self, message: str) -> NoReturn:
-        known = self._known()
-        guess = _guess(message, known) or _guess(" ".join(self._given), known)
-        self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
-
-    def _known(self) -> list[str]:
-        return [
-            word
-            for action in self._actions
-            for word in (*action.option_strings, *(action.choices or ()))
-            if isinstance(word, str)
-        ]
-
-
-def _guess(message: str, known: Sequence[str]) -> str:
-    """Did you mean: the known word nearest to one of the words that were not understood."""
-    words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
-    for word in (word.rstrip(":,") for word in reversed(words)):
-        if word not in known and (near := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
-            return f" — did you mean {near[0]!r}?"
-    return ""
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):
@@ -144,7 +109,7 @@ def _add_run(commands: Commands) -> None:
         "--output-dir", default="runs", metavar="DIR", help="where run directories are made (default: runs)"
     )
     _add_select(parser)
-    parser.add_argument("--limit", type=_at_least_one, metavar="N", help="only the first N dialogues")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N dialogues")
     parser.add_argument(
         "--mode",
         choices=("auto", "mock", "live"),
@@ -156,10 +121,10 @@ def _add_run(commands: Commands) -> None:
         choices=("fast", "sdk", "stream"),
         help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
     )
-    parser.add_argument("--concurrency", type=_at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument("--concurrency", type=at_least_one, metavar="N", help="calls in flight at once")
     parser.add_argument(
         "--max-cost",
-        type=_positive,
+        type=positive,
         metavar="USD",
         help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
     )
@@ -169,7 +134,7 @@ def _add_run(commands: Commands) -> None:
         help="say what would be asked and what it would cost; sends, writes and spends nothing",
     )
     parser.add_argument(
-        "--assume-latency", type=_positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+        "--assume-latency", type=positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
     )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
@@ -228,7 +193,7 @@ def _add_mock_server(commands: Commands) -> None:
     )
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    where.add_argument("--port", type=_port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
+    where.add_argument("--port", type=port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
     where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
     where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
     _add_answers(parser.add_argument_group("what it answers"))
@@ -244,28 +209,28 @@ def _add_answers(group: Group) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
     group.add_argument("--static", action="store_true", help="one answer for everything, unchecked: as fast as can be")
     group.add_argument(
-        *("--latency", "--latency-median"), type=_seconds, default=0.0, metavar="S", help="seconds an answer takes"
+        *("--latency", "--latency-median"), type=seconds, default=0.0, metavar="S", help="seconds an answer takes"
     )
     group.add_argument(
-        "--latency-sigma", type=_seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
+        "--latency-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
     )
-    group.add_argument("--stall-rate", type=_share, default=0.0, metavar="P", help="share of answers that stall")
-    group.add_argument("--stall", type=_seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
+    group.add_argument("--stall-rate", type=share, default=0.0, metavar="P", help="share of answers that stall")
+    group.add_argument("--stall", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
 
 
 def _add_limits(group: Group) -> None:
     for name in ("requests", "input-tokens", "output-tokens"):
-        group.add_argument(f"--{name}-per-minute", type=_at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
+        group.add_argument(f"--{name}-per-minute", type=at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
     group.add_argument(
-        "--burst", type=_positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
+        "--burst", type=positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
     )
-    group.add_argument("--concurrency-limit", type=_at_least_one, metavar="N", help="requests in flight at once")
+    group.add_argument("--concurrency-limit", type=at_least_one, metavar="N", help="requests in flight at once")
 
 
 def _add_faults(group: Group) -> None:
     group.add_argument(
         "--fault",
-        type=_fault,
+        type=fault,
         action="append",
         default=[],
         metavar="NAME=RATE",
@@ -273,7 +238,7 @@ def _add_faults(group: Group) -> None:
     )
     group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
     group.add_argument(
-        "--trickle", type=_seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+        "--trickle", type=seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
     )
 
 
@@ -300,48 +265,3 @@ def _add_json(parser: Parser) -> None:
 def _add_output(parser: Parser) -> None:
     _add_json(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")
-
-
-def _at_least_one(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return number
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
-    return int(text)
-
-
-def _number(text: str, *, least: float, most: float, expected: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
-    return number
-
-
-def _seconds(text: str) -> float:
-    return _number(text, least=0, most=1e6, expected="a number of at least 0")
-
-
-def _positive(text: str) -> float:
-    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
-
-
-def _share(text: str) -> float:
-    return _number(text, least=0, most=1, expected="a share from 0 to 1")
-
-
-def _fault(text: str) -> tuple[str, float]:
-    name, sign, rate = text.partition("=")
-    if not sign:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=RATE such as 429=0.01")
-    return name, _share(rate)

@@ -22,7 +22,7 @@ from profiler.kept import kept_answers
 from profiler.manifest import load_manifest
 from profiler.metrics import resolve
 from profiler.options import Options
-from profiler.prices import card_of
+from profiler.price_list import card_of
 from profiler.progress import duration, lines_to, panel_on
 from profiler.rundir import find_runs
 from profiler.runner import run_sync
@@ -198,7 +198,8 @@ def schema(_: Namespace) -> int:
 def init(args: Namespace) -> int:
     for path in scaffold(Path(args.folder)):
         print(path)
-    _remark(f"now: cd {shlex.quote(args.folder)} && profiler run --config configs/sample_experiment.yaml")
+    there = "" if Path(args.folder) == Path() else f"cd {shlex.quote(args.folder)} && "
+    _remark(f"now: {there}profiler run --config configs/sample_experiment.yaml")
     return OK
 
 

@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.clients.credentials import BASE_URL, address, told
+from profiler.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 100 << 20
-NEEDED = ("anyio", "anthropic", "aiofiles", "pyyaml", "orjson", "msgspec", "rich")
+NEEDED = (
+    *("anyio", "anthropic", "aiofiles", "genai-prices", "httptools", "httpx2"),
+    *("msgspec", "orjson", "pyyaml", "rich"),
+)
 OPTIONAL = ("uvloop", "pyarrow")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -52,9 +58,17 @@ def _packages() -> Iterator[Check]:
 def _provider(environ: Mapping[str, str]) -> Iterator[Check]:
     live = bool(environ.get("ANTHROPIC_API_KEY"))
     yield Check("mode", True, "auto means live: ANTHROPIC_API_KEY is set" if live else "auto means mock: no key is set")
-    yield Check("base url", True, environ.get("ANTHROPIC_BASE_URL") or "the provider's own")
+    yield _base_url(environ.get(BASE_URL))
     proxies = [name for name in PROXIES if environ.get(name) or environ.get(name.lower())]
     yield Check("proxy", True, ", ".join(proxies) or "none")
+
+
+def _base_url(url: str | None) -> Check:
+    try:
+        shown = told(address(url, told_by=BASE_URL), None) if url else "the provider's own"
+    except UsageError as error:
+        return Check("base url", False, str(error))
+    return Check("base url", True, shown)
 
 
 def _terminal() -> Check:

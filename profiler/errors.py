@@ -37,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.message}"]
-        if self.source is not None:
+        if self.source is not None and self.source.strip():  # at the end of a file there is nothing to show
             lines.append(f"    {self.source}")
             if self.column is not None:
                 lines.append("    " + " " * (self.column - 1) + "^")

@@ -21,7 +21,8 @@ from profiler.codec import DecodeError, dump_pretty
 from profiler.errors import BudgetReached, Interrupted, LogError, Problem, ProviderFailed, StorageError, UsageError
 from profiler.linefile import sync_folder
 from profiler.plan import Planner, params_of
-from profiler.prices import Ceiling, card_of, dollars, pico
+from profiler.price_list import card_of
+from profiler.prices import Ceiling, dollars, pico
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +79,9 @@ def write(folder: Path, ledger: Ledger) -> None:
 
 def remove(folder: Path) -> None:
     """Last of all: without it, a run that still has its journal would forget money."""
-    (folder / NAME).unlink(missing_ok=True)
+    path = folder / NAME
+    if path.exists():  # a complete run may lie where nothing can be written
+        path.unlink()
 
 
 def carry_over(folder: Path, summary: Mapping[str, Any]) -> None:

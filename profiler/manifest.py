@@ -160,7 +160,8 @@ def _bytes_of(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         message = f"cannot read the manifest: {reason}"
-        raise ManifestError([Problem(path=str(path), message=message)]) from error
+        hint = "profiler init writes a sample to begin with" if isinstance(error, FileNotFoundError) else None
+        raise ManifestError([Problem(path=str(path), message=message, hint=hint)]) from error
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

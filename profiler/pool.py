@@ -19,7 +19,7 @@ from profiler.errors import BudgetReached, CallError, ProfilerError, ProviderFai
 from profiler.job import Job, micro, record_failure, record_reply, sum_usage
 from profiler.limits import Slots
 from profiler.model import Reply, Request
-from profiler.refusals import PUSH_BACKS, Refusals
+from profiler.refusals import unheard
 from profiler.seats import Seat, Seats
 from profiler.till import Till
 from profiler.traffic import Traffic
@@ -74,7 +74,7 @@ class Pool:
         self._retry = retry
         self._timed = timed
         self._guarded = gate is not None or budget is not None
-        self._refusals = Refusals()
+        self._held: list[tuple[Job, CallError, float]] = []
         self._all_begun = math.inf
         self._ended: list[float] = []
         self._seats = Seats(timeout_s=timeout_s)
@@ -92,6 +92,7 @@ class Pool:
             watch.cancel_scope.cancel()
         if self.stopped is not None:
             raise self.stopped
+        self._end_held()
 
     def drain(self, reason: ProfilerError) -> None:
         """Start nothing new, let calls in flight end, then leave with the reason."""
@@ -243,9 +244,10 @@ class Pool:
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise TypeError(f"the client answered {dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
         if self.traffic is not None:
-            self._refusals.answered()
             if self.traffic.learn(job, reply):
                 self._hire()
+            if self._held:
+                self._record_held()
         if reply.latency_s is not None:
             job.client_s += reply.latency_s
         elif self._timed:
@@ -270,13 +272,14 @@ class Pool:
             self.till.settle_failed(job, error)
         request = job.request
         wait_s = retry.wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
-        pushed_back = error.kind in PUSH_BACKS
+        pushed_back = False
         if self.traffic is not None:
             self.traffic.hear(job, error, wait_s=wait_s)
+            pushed_back = self.traffic.push_back(error)
         if error.fatal:
             self.drain(ProviderFailed(f"the provider refuses to go on: {error.message}"))
             return None
-        job.tries += not pushed_back or self.traffic is None
+        job.tries += not pushed_back
         again = retry.try_again(
             error,
             attempts=job.tries,
@@ -289,7 +292,7 @@ class Pool:
             return None
         self.retried += 1
         # a push-back holds everyone at the gate, so the job need not wait on its own
-        job.wait_s = 0.0 if pushed_back and self.traffic is not None else wait_s
+        job.wait_s = 0.0 if pushed_back else wait_s
         job.request = msgspec.structs.replace(request, attempt=request.attempt + 1)
         job.failed = error.with_traceback(None)  # which would hold on to this frame, and so to the job itself
         return job
@@ -301,10 +304,31 @@ class Pool:
         return None if seat.job is None else self._failed(seat.job, error)
 
     def _give_up(self, job: Job, error: CallError) -> None:
-        if self.traffic is not None and (hopeless := self._refusals.given_up(error)) is not None:
+        """No more tries. A failure that says nothing of its dialogue is held back until an answer or the end of the run
+        shows that the others fare better; if they do not, the run stops and these dialogues are still to be asked."""
+        if self.traffic is not None and (hopeless := self.traffic.given_up(error)) is not None:
             self.drain(hopeless)
+        if self.traffic is not None and unheard(error):
+            self._held.append((job, error, self._queue_s(job)))
+        else:
+            if not error.retryable:
+                self._record_held()  # who refuses one of them is there for the others
+            self._record_failed(job, error, queue_s=self._queue_s(job))
+
+    def _end_held(self) -> None:
+        """Nothing is left to ask, and what is held back ends as errors, unless nothing was answered at all."""
+        if self._held and self.traffic is not None and (failed := self.traffic.all_over(self._held[-1][1])) is not None:
+            raise failed
+        self._record_held()
+
+    def _record_held(self) -> None:
+        held, self._held = self._held, []
+        for job, error, queue_s in held:
+            self._record_failed(job, error, queue_s=queue_s)
+
+    def _record_failed(self, job: Job, error: CallError, *, queue_s: float) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        self._writer.put(record_failure(job, error, queue_s=self._queue_s(job), cost_usd=self._price_of(job)))
+        self._writer.put(record_failure(job, error, queue_s=queue_s, cost_usd=self._price_of(job)))
 
     def _price_of(self, job: Job) -> float | None:
         return None if self.till is None else self.till.price_of(job)

@@ -115,8 +115,15 @@ def sweep(folder: Path) -> None:
 
 def move_aside(folder: Path) -> Path | None:
     """Make room for a new run by renaming the old one; nothing is ever deleted."""
-    if not any(folder.iterdir()):
-        return None
+    try:
+        return _move_aside(folder) if any(folder.iterdir()) else None
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be moved aside: {error.strerror}", hint="choose another place with --output-dir"
+        ) from error
+
+
+def _move_aside(folder: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%S")
     for number in range(1000):
         aside = folder.with_name(f"{folder.name}{ASIDE}{stamp}" + (f"-{number}" if number else ""))

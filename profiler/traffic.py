@@ -13,14 +13,14 @@ import msgspec
 
 from profiler import bound
 from profiler.pace import Pace
-from profiler.refusals import PUSH_BACKS
+from profiler.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import anyio
 
-    from profiler.errors import CallError
+    from profiler.errors import CallError, ProviderFailed
     from profiler.gate import Gate
     from profiler.job import Job
     from profiler.limits import Slots
@@ -34,6 +34,7 @@ class Traffic:
         self._gate = gate
         self._slots = slots
         self._pace = Pace(slots)
+        self._refusals = Refusals()
         self._longest_pause_s = longest_pause_s
         self._push_backs: dict[str, int] = {}
         self._began = time.monotonic()
@@ -51,6 +52,7 @@ class Traffic:
     def learn(self, job: Job, reply: Reply) -> bool:
         """What a reply teaches about the limits, before the next call leaves. Whether more calls may run at once now."""
         gate, usage = self._gate, reply.usage
+        self._refusals.answered()
         if job.draw is not None:
             cached = usage.get("cache_creation_input_tokens") or 0
             gate.settle(
@@ -71,15 +73,30 @@ class Traffic:
             gate.settle(job.draw, input_tokens=None, output_tokens=None, sent=0)
         if error.limits is not None:
             gate.believe(error.limits)
-        if error.kind in PUSH_BACKS:
+        self._refusals.failed(error)
+        if self.push_back(error):
             self._push_backs[error.kind] = self._push_backs.get(error.kind, 0) + 1
             pause_s = wait_s if error.retry_after_s is None else error.retry_after_s
             gate.cool_down(min(pause_s, self._longest_pause_s), asked=error.retry_after_s is not None)
             self._pace.pushed_back("ramp_limit" if error.ramp else error.kind, called=job.called, slowly=error.ramp)
 
+    def push_back(self, error: CallError) -> bool:
+        """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
+        return self._refusals.push_back(error)
+
+    def given_up(self, error: CallError) -> ProviderFailed | None:
+        """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
+        return self._refusals.given_up(error)
+
+    def all_over(self, error: CallError) -> ProviderFailed | None:
+        """Every dialogue has ended, one of them with this failure. The reason to call it a failed run, if it is one."""
+        return self._refusals.all_over(error)
+
     @property
     def holds_up(self) -> str | None:
         """What calls stand in line for right now."""
+        if (outage := self._refusals.outage) is not None:
+            return f"a provider that cannot be reached ({outage})"
         return self._gate.holds_up(time.monotonic())
 
     def bound_by(self, *, ended: Sequence[float]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from profiler.cli import BROKEN_PIPE, Parser
+from profiler.arguments import Parser
+from profiler.cli import BROKEN_PIPE
 from profiler.codec import dump_pretty
 from profiler.told import told
 from task_kit.stage import hashes, stage

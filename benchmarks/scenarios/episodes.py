@@ -2,7 +2,8 @@
 
 The same episodes twice: as `grader run` plays them (worlds, prompts, the loop and its client, transcripts, questions,
 verdicts, what is kept), and as the bare calls of their workers, made by as many threads, with worlds and questions made
-beforehand. Both start 64 boxes and run the same code in them; the start of the warm process is left out.
+beforehand. Both start as many boxes (64 with `--runs 5` and more) and run the same code in them; the start of the warm
+process is left out.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(64, quick=4)
-    played, worked = fresh(calling, count=count, runs=scale.runs).value
+    count = scale.pick(64, usual=32, quick=4)
+    played, worked = fresh(calling, count=count, runs=scale.few).value
     return [
         median("episodes_by_workers", ratios(played, worked), at_least=0.9, note=f"{count} at once"),
         median("episodes", played, unit="episodes/s"),

@@ -32,7 +32,7 @@ HELD_BACK_S = 1.5  # of the time that the others need at the limit
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(5_000, quick=300)
+    count = scale.pick(5_000, usual=3_000, quick=300)
     dataset = workload.dialogues(scale, count)
     limit = IN_FLIGHT / (MEDIAN_S * math.exp(SIGMA**2 / 2))
     script = scale.folder / "straggler.json"

@@ -27,7 +27,7 @@ from profiler.budget import Budget
 from profiler.clients import open_client
 from profiler.errors import BudgetReached, ProviderFailed
 from profiler.gate import Gate
-from profiler.prices import look_up
+from profiler.price_list import look_up
 from profiler.settings import Experiment, Retry
 from task_kit.leakage_modeling import scripted
 from task_kit.leakage_modeling.dictionary import prompt_text

@@ -84,11 +84,48 @@ def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options:
 
     return AsyncAnthropic(
         api_key=required_key(environ),
-        base_url=experiment.base_url or environ.get(BASE_URL) or None,
+        base_url=_base_url(experiment, environ),
         max_retries=0,
         timeout=experiment.timeout_s,
         **options,
     )
+
+
+def http_client() -> Any:
+    """As many connections as there are calls, and no redirect: it would take the key along."""
+    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+    import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
+
+    everyone = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    try:
+        return anthropic.DefaultAsyncHttpxClient(limits=everyone, follow_redirects=False)
+    except (httpx2.InvalidURL, ImportError, ValueError) as error:
+        raise UsageError(
+            f"found a proxy in the environment that cannot be used: {error}",
+            hint="look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; http://host:port is understood",
+        ) from error
+
+
+def _base_url(experiment: Experiment, environ: Mapping[str, str]) -> str | None:
+    if experiment.base_url is not None:
+        return address(experiment.base_url, told_by="base_url")
+    found = environ.get(BASE_URL)
+    return address(found, told_by=BASE_URL) if found else None
+
+
+def address(url: str, *, told_by: str) -> str:
+    """The same address, which one can connect to; a password in it is not shown."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        shown = repr(url) if "@" not in url else "something else"
+        raise UsageError(
+            f"{told_by}: found {shown}, expected an address such as 'https://host' or 'http://127.0.0.1:8089'"
+        )
+    return url
 
 
 async def resolve(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:

@@ -62,6 +62,9 @@ BY_TYPE = {
     "rate_limit_error": BY_STATUS[429],
     "api_error": SERVER_ERROR,
     "overloaded_error": BY_STATUS[529],
+    "validationException": BY_STATUS[400],  # Bedrock's own names
+    "throttlingException": BY_STATUS[429],
+    "modelTimeoutException": BY_STATUS[408],
 }
 SPEND_LIMIT = Kind("spend_limit", fatal=True)
 SPEND_LIMIT_CODES = "spend_limit_reached"  # contract_, enforced_ and linked_organization_ all end so

@@ -9,13 +9,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
-from profiler.clients.credentials import KEY, anthropic_sdk, required_key, resolve, told
+from profiler.clients.credentials import KEY, anthropic_sdk, http_client, required_key, resolve, told
 from profiler.clients.failures import Redactor
 from profiler.clients.http import Http
 from profiler.clients.live import FastClient
 from profiler.clients.mock import MockClient
+from profiler.clients.platform import meant, platform_sdk, secrets
 from profiler.clients.proxy import proxy_for
-from profiler.clients.sdk import SdkClient, platform_sdk
+from profiler.clients.sdk import SdkClient
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,12 +63,7 @@ async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIter
 
 @asynccontextmanager
 async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
-    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
-    import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
-
-    everyone = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    http_client = anthropic.DefaultAsyncHttpxClient(limits=everyone, follow_redirects=False)
-    async with anthropic_sdk(experiment, environ, http_client=http_client) as sdk:
+    async with anthropic_sdk(experiment, environ, http_client=http_client()) as sdk:
         where = told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))
         redact = Redactor(required_key(environ))
         yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream)
@@ -75,12 +71,10 @@ async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bo
 
 @asynccontextmanager
 async def _platform(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
-    async with platform_sdk(experiment) as sdk:
+    async with platform_sdk(experiment, http_client=http_client()) as sdk:
         where = f"{experiment.provider} at {told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))}"
-        redact = Redactor(
-            environ.get(KEY), environ.get("AWS_SECRET_ACCESS_KEY"), environ.get("ANTHROPIC_FOUNDRY_API_KEY")
-        )
-        yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream)
+        redact = Redactor(environ.get(KEY), *secrets(environ))
+        yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream, meant=meant)
 
 
 def _path(*, stream: bool) -> str:

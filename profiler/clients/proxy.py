@@ -48,7 +48,11 @@ def _bypassed(parts: SplitResult, environ: Mapping[str, str]) -> bool:
 
 
 def _parsed(text: str, variable: str) -> Proxy:
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port or 80
+    except ValueError as error:
+        raise UsageError(f"{variable}: found no proxy ({error}), expected http://host:port") from error
     if parts.scheme != "http" or not parts.hostname:
         raise UsageError(
             f"{variable}: found a proxy of the kind {parts.scheme!r}, expected http://host:port",
@@ -58,4 +62,4 @@ def _parsed(text: str, variable: str) -> Proxy:
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = f"Basic {b64encode(pair.encode()).decode()}"
-    return Proxy(host=parts.hostname, port=parts.port or 80, variable=variable, authorization=authorization)
+    return Proxy(host=parts.hostname, port=port, variable=variable, authorization=authorization)

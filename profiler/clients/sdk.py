@@ -13,42 +13,35 @@ from profiler.clients.connection import lost
 from profiler.clients.failures import bad_reply, failure_in_stream, failure_of, shortened
 from profiler.clients.wire import NotAMessage, reply_of
 from profiler.codec import dumps, loads
-from profiler.errors import CallError, UsageError
+from profiler.errors import CallError
 from profiler.plan import SAMPLING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx2
 
     from profiler.clients.failures import Redactor
     from profiler.model import Reply, Request
-    from profiler.settings import Experiment
-
-CLASSES = {
-    "bedrock": ("AsyncAnthropicBedrock", "pip install 'experiment-profiler[bedrock]'"),
-    "vertex": ("AsyncAnthropicVertex", "pip install 'experiment-profiler[vertex]'"),
-    "foundry": ("AsyncAnthropicFoundry", "it needs no extra"),
-}
 
 
-def platform_sdk(experiment: Experiment, **options: Any) -> Any:
-    """The SDK's client for another provider; it finds that provider's credentials by itself."""
-    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
-
-    name, extra = CLASSES[experiment.provider]
-    if experiment.base_url is not None:
-        options["base_url"] = experiment.base_url
-    try:
-        return getattr(anthropic, name)(max_retries=0, timeout=experiment.timeout_s, **options)
-    except (ImportError, ValueError, TypeError, anthropic.AnthropicError) as error:
-        raise UsageError(f"provider: cannot use {experiment.provider}: {error}", hint=extra) from error
+def nothing(_: Exception) -> None:
+    """The SDK itself raises nothing but its own exceptions: any other is a bug."""
 
 
 class SdkClient:
     """Asks through a client of the SDK, which it closes."""
 
-    def __init__(self, sdk: Any, *, describes: str, redact: Redactor, stream: bool = False) -> None:
+    def __init__(
+        self,
+        sdk: Any,
+        *,
+        describes: str,
+        redact: Redactor,
+        stream: bool = False,
+        meant: Callable[[Exception], CallError | None] = nothing,
+    ) -> None:
+        """`meant` says what exceptions stand for that are not the SDK's but of libraries beneath it."""
         import anthropic  # noqa: PLC0415 (it is loaded: somebody has made `sdk`)
         import httpx2  # noqa: PLC0415 (it has loaded that)
 
@@ -57,6 +50,7 @@ class SdkClient:
         self._create = sdk.messages.with_raw_response.create
         self._redact = redact
         self._stream = stream
+        self._meant = meant
         self._status_error = anthropic.APIStatusError
         self._timeout_error = anthropic.APITimeoutError
         self._connection_error = anthropic.APIConnectionError
@@ -76,6 +70,11 @@ class SdkClient:
             raise lost(shortened(self._redact(_cause(error))), sent=self._was_sent(error)) from error
         except self._status_error as error:
             raise await self._failure(error) from error
+        except Exception as error:
+            if isinstance(error, CallError) or (failure := self._meant(error)) is None:
+                raise
+            failure.message = shortened(self._redact(failure.message))
+            raise failure from error
         if status != 200:
             raise failure_of(status, headers, body, redact=self._redact)
         try:

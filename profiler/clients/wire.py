@@ -99,7 +99,7 @@ def _metadata(message: Message) -> dict[str, Any]:
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
-    return headers.get("request-id") or headers.get("x-request-id")
+    return headers.get("request-id") or headers.get("x-request-id") or headers.get("x-amzn-requestid")
 
 
 def limits_of(headers: Mapping[str, str]) -> RateHeaders | None:

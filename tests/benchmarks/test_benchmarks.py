@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from benchmarks.__main__ import name
-from benchmarks.figure import Figure, alternate, median, ratios
+from benchmarks.figure import PATIENT, Figure, Scale, alternate, median, ratios
 from benchmarks.process import ChildFailed, fresh
 from benchmarks.report import number
 from benchmarks.scenarios import SCENARIOS
@@ -175,3 +175,13 @@ def test_a_function_that_raises_there_is_no_figure(capfd: pytest.CaptureFixture[
     with pytest.raises(ChildFailed, match="number ended with exit code 1"):
         fresh(number, value="none")
     assert "ValueError: invalid literal" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("runs", "quick", "size"),
+    [(1, False, 200), (PATIENT - 1, False, 200), (PATIENT, False, 1000), (PATIENT, True, 2), (1, True, 2)],
+)
+def test_the_largest_sizes_are_for_those_who_have_patience(runs: int, quick: bool, size: int, tmp_path: Path) -> None:
+    scale = Scale(folder=tmp_path, runs=runs, quick=quick)
+    assert scale.pick(1000, usual=200, quick=2) == size
+    assert scale.pick(1000, quick=2) == (2 if quick else 1000)

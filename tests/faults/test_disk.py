@@ -177,6 +177,19 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     assert completes(site, reference(site))
 
 
+def test_a_complete_run_on_a_disk_that_became_read_only(tmp_path: Path, small_disk: Path) -> None:
+    site = Site(folder=tmp_path, runs=small_disk.name).write(dialogues(3))
+    assert site.run().code == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    again = site.run()
+
+    assert again.code == 0, again
+    assert "already complete" in again.err
+    moved = "cannot be moved aside: Read-only file system"
+    assert refused(site.run("--fresh"), f"error: {site.run_dir}: {moved}", "--output-dir")
+
+
 def test_a_read_only_place_for_a_new_run(tmp_path: Path) -> None:
     site = Site(folder=tmp_path).write(dialogues(3))
     wrapper = without_override()

@@ -14,7 +14,7 @@ from profiler.gate import LIMITS, Gate
 from profiler.model import Reply, Request
 from profiler.plan import Planner
 from profiler.pool import Pool
-from profiler.prices import look_up
+from profiler.price_list import look_up
 from profiler.settings import RateLimits, Retry
 from tests.profiler.building import PARAMS, dialogue
 from tests.profiler.test_pool import Kept

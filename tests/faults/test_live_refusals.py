@@ -117,3 +117,35 @@ def test_a_spend_limit_in_the_middle_ends_the_run_and_the_same_command_goes_on(t
     assert stats["asked"]["after_an_answer"] == 0
     assert "error" not in {record["type"] for record in whole_records(site.responses)}
     assert len(whole_records(site.responses)) == 60
+
+
+def test_a_provider_that_is_down_costs_no_dialogue_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    site = live_site(tmp_path, dialogues(3), retry={"max_attempts": 2})
+    with provider(site):
+        pass  # its address stays, and nobody listens there any more
+    run = live_run(site)
+
+    assert run.code == 3, run
+    assert "does not answer" in run.err
+    assert "Connection refused" in run.err
+    assert "base_url" in run.err
+    assert "resume with: profiler run" in run.err
+    assert whole_records(site.responses) == []
+
+    with provider(site) as up:
+        again = live_run(site)
+
+    assert again.code == 0, again
+    assert up.calls == 3
+    assert "error" not in {record["type"] for record in whole_records(site.responses)}
+
+
+def test_an_outage_shorter_than_the_deadline_costs_no_dialogue(tmp_path: Path) -> None:
+    site = live_site(tmp_path, dialogues(60), concurrency=8, retry={"max_attempts": 2})
+    with provider(site, {"fault": "ok", "times": 20}, {"fault": "503", "times": 14}) as weak:
+        run = live_run(site)
+        calls = weak.calls
+
+    assert run.code == 0, run
+    assert calls == 60 + 14
+    assert "error" not in {record["type"] for record in whole_records(site.responses)}

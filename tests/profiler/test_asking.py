@@ -13,7 +13,7 @@ from profiler.budget import Budget
 from profiler.errors import BudgetReached, CallError, ProviderFailed
 from profiler.gate import Gate
 from profiler.model import Limit, Params, RateHeaders, Reply
-from profiler.prices import look_up
+from profiler.price_list import look_up
 from profiler.settings import Retry
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from profiler.budget import IMAGE_TOKENS, LARGEST_WINDOW, Budget, dialogue_most,
 from profiler.errors import CallError
 from profiler.model import Message, Params
 from profiler.plan import Planner
-from profiler.prices import PICO, Ceiling, RateCard, cost, look_up
+from profiler.price_list import look_up
+from profiler.prices import PICO, Ceiling, RateCard, cost
 from tests.profiler.building import dialogue
 
 if TYPE_CHECKING:

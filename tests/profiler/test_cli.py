@@ -61,6 +61,16 @@ def test_a_word_that_is_not_known_is_guessed(capsys: pytest.CaptureFixture[str],
 
 
 @pytest.mark.parametrize(
+    ("command", "option"), [("run", "--config"), ("validate", "--config"), ("summarize", "--log-dir")]
+)
+def test_a_file_without_its_option_is_guessed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, option: str
+) -> None:
+    assert f"did you mean '{option} {tmp_path}'?" in usage_error(capsys, command, str(tmp_path))
+    assert "did you mean" not in usage_error(capsys, command, str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
     "words", [[], ["run"], ["run", "--config"], ["summarize"], ["run", "--config", "x", "--zzzzzz"]]
 )
 def test_what_is_missing_or_far_off_is_told_without_a_guess(
@@ -69,6 +79,12 @@ def test_what_is_missing_or_far_off_is_told_without_a_guess(
     said = usage_error(capsys, *words)
     assert "did you mean" not in said
     assert "--help'" in said
+
+
+def test_a_value_out_of_range_is_told_without_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usage_error(capsys, "mock-server", "--port", "80000")
+    assert "found '80000', expected a port from 0 to 65535" in said
+    assert "did you mean" not in said
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "1.5", "many", ""])

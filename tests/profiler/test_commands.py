@@ -295,6 +295,14 @@ def test_the_schema_is_printed(shell: Shell) -> None:
     assert said.json == json.loads(json.dumps(manifest_schema()))
 
 
+@pytest.mark.parametrize(("folder", "way"), [(".", "now: profiler run"), ("there", "now: cd there && profiler run")])
+def test_init_says_how_to_go_on_from_here(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert way in shell("init", folder).err
+
+
 def test_init_writes_a_sample_that_runs_as_it_is(shell: Shell, tmp_path: Path) -> None:
     said = shell("init", tmp_path / "my project")
     assert said.code == 0

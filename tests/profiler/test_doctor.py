@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from profiler import doctor
 from profiler.doctor import Check, examine
@@ -69,3 +71,15 @@ def test_a_full_disk_and_one_that_takes_no_file_fail(tmp_path: Path, monkeypatch
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     check = checks(tmp_path)["disk"]
     assert (check.ok, check.found) == (False, f"{tmp_path}: cannot write or lock: Read-only file system")
+
+
+def test_a_password_in_an_address_is_not_shown_and_an_address_that_is_none_fails(tmp_path: Path) -> None:
+    assert checks(tmp_path, ANTHROPIC_BASE_URL="https://me:hush@host/deep")["base url"].found == "https://host"
+    wrong = checks(tmp_path, ANTHROPIC_BASE_URL="127.0.0.1:8089")["base url"]
+    assert not wrong.ok
+    assert "expected an address such as" in wrong.found
+
+
+def test_every_package_that_the_project_needs_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    assert sorted(doctor.NEEDED) == sorted(Requirement(each).name for each in project["dependencies"])

@@ -35,6 +35,10 @@ def test_a_line_without_a_column_has_no_caret() -> None:
     assert str(Problem(path="f", message="m", line=1, source="text")) == "f:1: m\n    text"
 
 
+def test_a_line_with_nothing_in_it_is_not_shown() -> None:
+    assert str(Problem(path="f", message="m", line=9, column=1, source="")) == "f:9:1: m"
+
+
 def test_all_problems_are_told_at_once() -> None:
     problems = [Problem(path="f", message=f"wrong {number}", line=number) for number in range(3)]
     error = FileProblems(problems)

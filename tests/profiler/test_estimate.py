@@ -18,7 +18,8 @@ from profiler.identity import header_of
 from profiler.manifest import load_manifest
 from profiler.model import Reply, Request
 from profiler.options import Options
-from profiler.prices import RateCard, look_up
+from profiler.price_list import look_up
+from profiler.prices import RateCard
 from profiler.runner import run
 from profiler.settings import Experiment, RateLimits
 from tests.profiler.building import record

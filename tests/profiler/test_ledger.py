@@ -21,7 +21,8 @@ from profiler.errors import BudgetReached, CallError, LogError, ProviderFailed, 
 from profiler.model import Reply
 from profiler.options import Options
 from profiler.plan import Planner, params_of
-from profiler.prices import PICO, cost, dollars, look_up
+from profiler.price_list import look_up
+from profiler.prices import PICO, cost, dollars
 from profiler.runner import run
 from profiler.settings import Experiment, Prices, RateLimits, Retry
 from tests.profiler.building import dialogue

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.codec import dump_pretty
-from profiler.prices import PICO, Ceiling, RateCard, card_of, cost, from_manifest, look_up
+from profiler.price_list import card_of, from_manifest, look_up
+from profiler.prices import PICO, Ceiling, RateCard, cost
 from profiler.settings import Experiment, Prices
 
 ROOT = Path(__file__).resolve().parents[2]

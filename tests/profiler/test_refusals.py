@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from profiler.errors import CallError
-from profiler.refusals import HOPELESS_AFTER, Refusals
+from profiler.refusals import HOPELESS_AFTER, OUTAGE_AFTER, UNLUCKY_AFTER, Refusals, unheard
 
 NO_MODEL = CallError("not_found", "there is no such model", status=404)
 BUSY = CallError("overloaded", "busy", status=529, retryable=True)
 RESET = CallError("connection", "reset", retryable=True)
+GONE = CallError("connection", "cannot connect", retryable=True, sent=False)
 
 
 def reasons(*errors: CallError, refusals: Refusals | None = None) -> list[bool]:
@@ -37,7 +38,7 @@ def test_a_provider_that_puts_everybody_off_is_hopeless_also_in_the_middle_of_a_
 
     assert found[:-1] == [None] * (HOPELESS_AFTER - 1)
     assert found[-1] is not None
-    assert "5 dialogues in a row were put off beyond their deadline: busy" in str(found[-1])
+    assert "5 dialogues in a row found no way in before the deadline: busy" in str(found[-1])
 
 
 def test_an_answer_in_between_is_a_reason_to_go_on() -> None:
@@ -48,5 +49,72 @@ def test_an_answer_in_between_is_a_reason_to_go_on() -> None:
 
 
 @pytest.mark.parametrize("error", [RESET, CallError("server_error", "oops", status=500, retryable=True)])
-def test_what_may_pass_is_no_refusal(error: CallError) -> None:
-    assert not any(reasons(*[error] * 50))
+def test_failures_of_the_provider_one_after_the_other_are_hopeless(error: CallError) -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert reasons(*[error] * UNLUCKY_AFTER, refusals=refusals) == [False] * (UNLUCKY_AFTER - 1) + [True]
+
+
+def test_dialogues_that_nobody_heard_are_enough_on_their_own() -> None:
+    mixed = [RESET, GONE] * HOPELESS_AFTER
+    assert reasons(*mixed) == [False] * (len(mixed) - 1) + [True]
+
+
+def test_what_may_be_the_fault_of_a_dialogue_is_asked_again_only_on_demand() -> None:
+    hints = [stop.hint or "" for error in (RESET, GONE) if (stop := [Refusals().all_over(error)][0]) is not None]
+    assert ["--retry-failed" in hint for hint in hints] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GONE, True),
+        (BUSY, True),
+        (CallError("server_error", "502 Bad Gateway", status=502, retryable=True), True),
+        (CallError("server_error", "503 Service Unavailable", status=503, retryable=True), True),
+        (CallError("server_error", "504 Gateway Timeout", status=504, retryable=True), False),
+        (CallError("server_error", "oops", status=500, retryable=True), False),
+        (RESET, False),
+        (NO_MODEL, False),
+    ],
+)
+def test_what_says_nothing_of_its_dialogue(error: CallError, expected: bool) -> None:
+    assert unheard(error) is expected
+
+
+def test_everybody_waits_for_a_provider_that_answered_before_and_cannot_be_reached() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    waits = []
+    for _ in range(OUTAGE_AFTER):
+        refusals.failed(GONE)
+        waits.append(refusals.push_back(GONE))
+    assert waits == [False] * (OUTAGE_AFTER - 1) + [True]
+    assert not refusals.push_back(RESET)
+
+
+@pytest.mark.parametrize("sign", ["an answer", "a refusal"])
+def test_whoever_shows_a_sign_of_life_is_not_out(sign: str) -> None:
+    refusals = Refusals()
+    refusals.answered()
+    for _ in range(OUTAGE_AFTER):
+        refusals.failed(GONE)
+    assert refusals.outage == "cannot connect"
+    if sign == "an answer":
+        refusals.answered()
+    else:
+        refusals.failed(NO_MODEL)
+    assert refusals.outage is None
+
+
+def test_a_refusal_in_between_is_a_reason_to_go_on() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert not any(reasons(*[*[GONE] * (HOPELESS_AFTER - 1), NO_MODEL] * 20, refusals=refusals))
+
+
+def test_nobody_waits_for_a_provider_that_never_answered() -> None:
+    refusals = Refusals()
+    for _ in range(50):
+        refusals.failed(GONE)
+    assert not refusals.push_back(GONE)

@@ -419,6 +419,17 @@ def test_an_old_run_is_moved_aside_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("run.old-*"))) == 2
 
 
+def test_a_run_that_cannot_be_moved_aside_stays_and_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 250)  # a name that has no room for more
+    folder.mkdir()
+    (folder / SUMMARY).write_bytes(b"{}")
+
+    with pytest.raises(RunDirectoryError, match="cannot be moved aside: File name too long"):
+        resume.move_aside(folder)
+
+    assert (folder / SUMMARY).exists()
+
+
 def test_an_empty_folder_stays_where_it_is(tmp_path: Path) -> None:
     assert resume.move_aside(tmp_path) is None
     assert tmp_path.is_dir()

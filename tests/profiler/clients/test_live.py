@@ -442,3 +442,35 @@ async def test_a_provider_without_credentials_says_what_is_missing(monkeypatch: 
     with pytest.raises(UsageError, match="provider: cannot use foundry"):
         async with open_client(experiment("http://127.0.0.1:1", provider="foundry"), mode="live", environ={}):
             pass
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8089", "ftp://host", "http://host:port", "http://[::1", "https://"])
+@pytest.mark.parametrize("lane", ALL_LANES)
+async def test_an_address_that_is_none_is_said_before_anything_is_asked(lane: Lane, url: str) -> None:
+    asked = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d.json"))
+    environ = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url}
+    with pytest.raises(UsageError, match=r"ANTHROPIC_BASE_URL: found .* expected an address such as"):
+        async with open_client(asked, mode="live", lane=lane, environ=environ):
+            pass
+
+
+async def test_a_password_in_an_address_that_is_none_is_not_shown() -> None:
+    environ = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": "user:hush@host"}
+    asked = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d.json"))
+    with pytest.raises(UsageError, match="ANTHROPIC_BASE_URL: found something else") as caught:
+        async with open_client(asked, mode="live", environ=environ):
+            pass
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://host:port", "http://[::1"])
+@pytest.mark.parametrize("lane", ALL_LANES)
+async def test_a_proxy_that_is_none_is_said_before_anything_is_asked(
+    lane: Lane, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    environ = {"ANTHROPIC_API_KEY": KEY, "HTTP_PROXY": proxy}
+    with pytest.raises(UsageError, match="proxy"):
+        async with open_client(experiment("http://example.invalid"), mode="live", lane=lane, environ=environ):
+            pass

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 from profiler.clients import open_client
 from profiler.options import Options
 from profiler.runner import run
+from profiler.settings import Retry
 from tests.profiler.clients.loopback import KEY, error, serving
 from tests.profiler.clients.test_live import ALL_LANES, experiment, request_for
 from tests.servers import Server, mock_server
@@ -101,20 +103,48 @@ async def test_the_key_is_in_no_file_and_no_line_of_a_run_that_was_refused(dialo
     assert KEY not in done.stdout + done.stderr
 
 
-@pytest.fixture
-def foreign_url() -> Iterator[str]:
-    program = shutil.which("mock-ai-api")
-    if program is None:
-        pytest.skip("mock-ai-api is not on PATH: install it from PyPI into an environment of its own")
-    ports = free_port(), free_port()
-    command = [program, "--openai-port", str(ports[0]), "--anthropic-port", str(ports[1])]
+@contextmanager
+def foreign(program: str, *words: str, port: int) -> Iterator[str]:
+    """A server that others wrote, where somebody has installed it."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not on PATH: {HOW_TO_INSTALL[program]}")
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen([path, *words], stdout=quiet, stderr=quiet) as process:
         try:
-            wait_for(ports[1])
-            yield f"http://127.0.0.1:{ports[1]}"
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}"
         finally:
-            process.send_signal(signal.SIGINT)  # it serves from children, which it ends on Ctrl-C only
+            process.send_signal(signal.SIGINT)  # one of them serves from children, which it ends on Ctrl-C only
+
+
+HOW_TO_INSTALL = {
+    "mock-ai-api": "install it from PyPI into an environment of its own",
+    "llmock": "it comes with the npm package @copilotkit/aimock",
+}
+
+
+@pytest.fixture(params=HOW_TO_INSTALL)
+def foreign_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    words = {
+        "mock-ai-api": ["--openai-port", str(free_port()), "--anthropic-port", str(port)],
+        "llmock": ["--port", str(port), "--fixtures", str(fixtures(tmp_path))],
+    }
+    with foreign(request.param, *words[request.param], port=port) as url:
+        yield url
+
+
+def fixtures(folder: Path) -> Path:
+    """What llmock answers: the first that fits."""
+    usage = {"usage": {"input_tokens": 5, "output_tokens": 7}}
+    told = [
+        {"match": {"userMessage": "question 1"}, "response": {"content": "cut", "finishReason": "length", **usage}},
+        {"match": {}, "response": {"content": "Paris, as far as I know.", **usage}},
+    ]
+    path = folder / "fixtures.json"
+    path.write_text(json.dumps({"fixtures": told}))
+    return path
 
 
 def free_port() -> int:
@@ -144,3 +174,22 @@ async def test_a_server_that_we_did_not_write_is_understood(lane: Lane, foreign_
     assert reply.completion
     assert (reply.stop_reason, reply.model) == ("end_turn", "claude-haiku-4-5")
     assert reply.usage["output_tokens"] > 0
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("lane", ALL_LANES)
+@pytest.mark.parametrize("chaos", ["drop", "malformed", "disconnect", "ratelimit"])
+async def test_the_chaos_of_a_server_that_we_did_not_write_is_survived(
+    lane: Lane, chaos: str, dialogues: Path, tmp_path: Path
+) -> None:
+    """Errors 500, replies that are no JSON, connections that end, and 429 with a second to wait."""
+    port = free_port()
+    words = ["--port", str(port), "--fixtures", str(fixtures(tmp_path)), f"--chaos-{chaos}", "0.1"]
+    with foreign("llmock", *words, port=port) as url:
+        asked = experiment(url, dataset_path=dialogues, retry=Retry(max_attempts=12))
+        await run(asked, options=Options(output_dir=tmp_path, mode="live", lane=lane))
+
+    records = [json.loads(line) for line in (tmp_path / "e" / "responses.jsonl").read_text().splitlines()]
+    cut = {record["dialogue_id"] for record in records if record["type"] == "truncated"}
+    assert {record["type"] for record in records} == {"answer", "truncated"}
+    assert cut == {"d1", *(f"d{number}" for number in range(10, 20))}

@@ -1,0 +1,108 @@
+"""How words of a command line are understood: what is a number, and what was probably meant by what is none of ours.
+
+Comes in: words. Goes out: values, or a message with a guess and exit code 2. Knows nothing of commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that guesses what was meant."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        self._given = list(args or ())
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # here, where the options of this very command are known
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        known = self._known()
+        guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
+        if ": found " in message:  # the words were understood, and a value is none
+            guess = ""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
+
+    def _bare(self) -> str:
+        """Did you mean: the required option before a file that was given without it."""
+        wanted = [action for action in self._actions if action.required and action.option_strings]
+        for action in wanted:
+            name = action.option_strings[0]
+            if self._given and name not in self._given and os.path.exists(self._given[-1]):  # noqa: PTH110 (no import)
+                return f" — did you mean '{name} {self._given[-1]}'?"
+        return ""
+
+    def _known(self) -> list[str]:
+        return [
+            word
+            for action in self._actions
+            for word in (*action.option_strings, *(action.choices or ()))
+            if isinstance(word, str)
+        ]
+
+
+def _guess(message: str, known: Sequence[str]) -> str:
+    """Did you mean: the known word nearest to one of the words that were not understood."""
+    words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
+    for word in (word.rstrip(":,") for word in reversed(words)):
+        if word not in known and (near := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
+            return f" — did you mean {near[0]!r}?"
+    return ""
+
+
+def at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return number
+
+
+def port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def _number(text: str, *, least: float, most: float, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+    return number
+
+
+def seconds(text: str) -> float:
+    return _number(text, least=0, most=1e6, expected="a number of at least 0")
+
+
+def positive(text: str) -> float:
+    return _number(text, least=1e-9, most=1e9, expected="a number above 0")
+
+
+def share(text: str) -> float:
+    return _number(text, least=0, most=1, expected="a share from 0 to 1")
+
+
+def fault(text: str) -> tuple[str, float]:
+    name, sign, rate = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=RATE such as 429=0.01")
+    return name, share(rate)
