@@ -294,17 +294,17 @@ async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_call
 
     async def answer(request: Request) -> Reply:
         await anyio.lowlevel.checkpoint()
-        if len(bench.client.calls) <= 20_000:
+        if len(bench.client.calls) <= 2_000:
             return reply()
         dead.append(request)
         raise unreachable()
 
-    bench = Bench(answer, concurrency=1000, deadline_s=1, gate=Gate())
+    bench = Bench(answer, concurrency=100, deadline_s=1, gate=Gate())
     with pytest.raises(ProviderFailed, match="does not answer"):
         await bench.run(100_000)
 
     assert "connection" not in {record.error.type for record in bench.kept.records if record.error}
-    assert 1000 <= len(dead) <= 2500
+    assert 100 <= len(dead) <= 250
     bench.assert_nothing_leaked()
 
 
