@@ -6,6 +6,7 @@ Comes in: amounts, and moments of a clock that the caller reads. Goes out: secon
 from __future__ import annotations
 
 MINUTE_S = 60.0
+RESERVE_S = 0.05  # of the rate, never drawn: calls leave evenly and arrive in bunches, the last of them too early
 
 
 class Bucket:
@@ -23,7 +24,7 @@ class Bucket:
     def wait_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` may be drawn. What is more than a full bucket waits for a full one."""
         self._fill(now)
-        missing = min(amount, self.per_minute) - self._level
+        missing = min(amount + self.per_minute * (RESERVE_S / MINUTE_S), self.per_minute) - self._level
         return missing * MINUTE_S / self.per_minute if missing > 0 else 0.0
 
     def draw(self, amount: float) -> None:

@@ -1,19 +1,35 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.bucket import Bucket
+from profiler.bucket import RESERVE_S, Bucket
 
 
-def test_a_full_bucket_lets_its_minute_through_at_once() -> None:
+def test_a_full_bucket_lets_its_minute_through_at_once_but_for_the_reserve() -> None:
     bucket = Bucket(60, now=0.0)
 
-    for _ in range(60):
+    for _ in range(59):
         assert bucket.wait_s(1, now=0.0) == 0.0
         bucket.draw(1)
 
-    assert bucket.wait_s(1, now=0.0) == 1.0
+    assert bucket.wait_s(1, now=0.0) == pytest.approx(RESERVE_S)
+
+
+def test_calls_that_arrive_earlier_than_they_left_find_room_in_the_reserve() -> None:
+    """As on any network: they leave evenly, and come in a bunch behind one that was slow."""
+    ours, theirs = Bucket(60_000, now=0.0), Bucket(60_000, now=0.0)
+    now = 0.0
+    refused = 0
+    for number in range(63_000):
+        now += ours.wait_s(1, now=now)
+        ours.draw(1)
+        arrives = now - 0.04 * (number % 50) / 50
+        refused += theirs.level(arrives) < 1
+        theirs.draw(1)
+
+    assert refused == 0
 
 
 def test_it_fills_all_the_time_and_never_over() -> None:
@@ -37,7 +53,7 @@ def test_a_refusal_empties_it() -> None:
 
     bucket.empty(now=0.0)
 
-    assert bucket.wait_s(1, now=0.0) == 1.0
+    assert bucket.wait_s(1, now=0.0) == pytest.approx(1.0 + RESERVE_S)
 
 
 def test_a_reply_that_saw_less_lowers_the_level() -> None:
