@@ -98,7 +98,7 @@ async def play_all(
     stage = Stage(
         settings=settings,
         folder=folder,
-        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
+        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars).among(settings.concurrency)),
         threads=anyio.CapacityLimiter(settings.concurrency),
         desk=anyio.CapacityLimiter(1),
         prompt=partial(prompt_text, settings=settings),

@@ -7,7 +7,8 @@ never given to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ GRACE_S = 2.0  # between the end of a call inside and the end of its worker
 START_S = 120.0  # of a machine on which many start at once
 SHORT_S = 10.0  # for what should take no time
 END_S = 5.0  # for a worker that hung up to end by itself, which tells why; then it is ended
+MOST_TURNS = 4.0
 MOST_NUMBERS = 1_000_000  # of one variable: many times what can be submitted, and no burden when many send them at once
 LOST = "The worker was started again: all variables are gone; train_df and test_df are as they were at the beginning."
 MOST_DIMENSIONS = 64  # that numpy knows
@@ -78,6 +80,12 @@ class CallLimits:
     fit_s: float = 60.0
     stdout_chars: int = 8_000
     restarts: int = 3
+
+    def among(self, workers: int) -> CallLimits:
+        """The same where so many compute at once: honest work waits for its turn then, and must not fail for it. Not
+        without end, for whoever hangs takes as long."""
+        turns = min(MOST_TURNS, max(1.0, workers / (os.cpu_count() or 1)))
+        return replace(self, run_s=self.run_s * turns, fit_s=self.fit_s * turns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

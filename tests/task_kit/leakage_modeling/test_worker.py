@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from textwrap import dedent
@@ -366,3 +367,11 @@ def test_jobs_in_parallel_are_done_one_after_the_other(shared: Worker, world: Wo
     [found] = shared.fit_predict("pipeline", frames=[world.test])
 
     assert found.shape == (200,)
+
+
+def test_whoever_shares_the_cores_has_more_time_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    limits = CallLimits(run_s=30, fit_s=60)
+
+    assert [limits.among(workers).run_s for workers in (1, 2, 6, 64)] == [30, 30, 90, 120]
+    assert limits.among(6) == CallLimits(run_s=90, fit_s=180)
