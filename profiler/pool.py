@@ -15,8 +15,9 @@ import anyio
 import msgspec
 
 from profiler import retry
+from profiler.ending import Ending
 from profiler.errors import BudgetReached, CallError, ProfilerError, ProviderFailed
-from profiler.job import Job, micro, record_failure, record_reply, sum_usage
+from profiler.job import Job, sum_usage
 from profiler.limits import Slots
 from profiler.model import Reply, Request
 from profiler.refusals import unheard
@@ -61,9 +62,9 @@ class Pool:
         self.slots = Slots(concurrency)
         self.backing_off = 0
         self.retried = 0
-        self.failures: dict[str, int] = {}
         self.stopped: ProfilerError | None = None
         self.till = None if budget is None else Till(budget)
+        self._ending = Ending(writer, till=self.till, timed=timed)
         self.traffic = None
         if gate is not None:
             self.traffic = Traffic(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
@@ -74,7 +75,6 @@ class Pool:
         self._retry = retry
         self._timed = timed
         self._guarded = gate is not None or budget is not None
-        self._held: list[tuple[Job, CallError, float]] = []
         self._all_begun = math.inf
         self._ended: list[float] = []
         self._seats = Seats(timeout_s=timeout_s)
@@ -109,6 +109,11 @@ class Pool:
     @property
     def in_flight(self) -> int:
         return self._seats.calling
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """What dialogues ended with, by kind."""
+        return self._ending.failures
 
     @property
     def recorded_cost(self) -> int:
@@ -246,8 +251,8 @@ class Pool:
         if self.traffic is not None:
             if self.traffic.learn(job, reply):
                 self._hire()
-            if self._held:
-                self._record_held()
+            if self._ending.held is not None:
+                self._ending.release()
         if reply.latency_s is not None:
             job.client_s += reply.latency_s
         elif self._timed:
@@ -261,7 +266,7 @@ class Pool:
             if following is not None:
                 job.request, job.failed = following, None
                 return job
-        self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job), cost_usd=self._price_of(job)))
+        self._ending.answered(job, reply)
         return None
 
     def _failed(self, job: Job, error: CallError) -> Job | None:
@@ -309,33 +314,18 @@ class Pool:
         if self.traffic is not None and (hopeless := self.traffic.given_up(error)) is not None:
             self.drain(hopeless)
         if self.traffic is not None and unheard(error):
-            self._held.append((job, error, self._queue_s(job)))
-        else:
-            if not error.retryable:
-                self._record_held()  # who refuses one of them is there for the others
-            self._record_failed(job, error, queue_s=self._queue_s(job))
+            self._ending.hold(job, error)
+            return
+        if not error.retryable:
+            self._ending.release()  # who refuses one of them is there for the others
+        self._ending.failed(job, error)
 
     def _end_held(self) -> None:
         """Nothing is left to ask, and what is held back ends as errors, unless nothing was answered at all."""
-        if self._held and self.traffic is not None and (failed := self.traffic.all_over(self._held[-1][1])) is not None:
+        held = self._ending.held
+        if held is not None and self.traffic is not None and (failed := self.traffic.all_over(held)) is not None:
             raise failed
-        self._record_held()
-
-    def _record_held(self) -> None:
-        held, self._held = self._held, []
-        for job, error, queue_s in held:
-            self._record_failed(job, error, queue_s=queue_s)
-
-    def _record_failed(self, job: Job, error: CallError, *, queue_s: float) -> None:
-        self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        self._writer.put(record_failure(job, error, queue_s=queue_s, cost_usd=self._price_of(job)))
-
-    def _price_of(self, job: Job) -> float | None:
-        return None if self.till is None else self.till.price_of(job)
-
-    def _queue_s(self, job: Job) -> float:
-        """What the dialogue waited outside the client: for its slot and between its tries."""
-        return micro(max(0.0, time.monotonic() - job.started - job.client_s)) if self._timed else 0.0
+        self._ending.release()
 
     async def _back_off(self, job: Job) -> None:
         """Wait before a retry, with the slot free for others unless too many wait already."""

@@ -43,6 +43,7 @@ ORDER = (
         "till",
         "refusals",
         "traffic",
+        "ending",
         "pool",
         "asking",
         "journal",

@@ -117,11 +117,11 @@ class Asked:
         return self.reports is None or bool(select.select([self.reports], [], [], timeout_s)[0])
 
     def abandon(self) -> None:
-        """From any thread, also while another one waits for the report."""
+        """From any thread, also while another one waits for the report: who gets it must see that it means nothing."""
         with ABANDONING:
-            if self.lifeline is not None:
-                os.close(self.lifeline)
-                self.lifeline = None
+            lifeline, self.lifeline = self.lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
 
     def close(self) -> None:
         self.abandon()

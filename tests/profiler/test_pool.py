@@ -7,9 +7,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from profiler import ending, seats
 from profiler import pool as pool_module
 from profiler import retry as retry_module
-from profiler import seats
 from profiler.errors import CallError, Interrupted, ProfilerError, ProviderFailed
 from profiler.model import Record, Reply, Request
 from profiler.plan import Planner
@@ -136,7 +136,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """Stands where the module `time` stands in the pool."""
+    """Stands where the module `time` stands in the pool and around it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -148,7 +148,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (pool_module, seats):
+    for module in (pool_module, seats, ending):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
