@@ -5,8 +5,8 @@ a kill would lose what is in memory, and the log would have no order. All the re
 `profiler.run` with another writer put in its place. Measured is the calling phase, until the last byte is written.
 
 Twice: without latency, where records come in order anyway, and long enough that the last sync, which the end of a run
-waits for, is a small part of it (of 40,000 dialogues it was half of the cost); and with a latency (log-normal, 1 ms) that mixes the order
-up, with so many workers that the processor is the limit and not the waiting.
+waits for, is a small part of it (with 40,000 dialogues it was two fifths of the cost); and with a latency (log-normal,
+1 ms) that mixes the order up, with so many workers that the processor is the limit and not the waiting.
 """
 
 from __future__ import annotations
