@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from profiler.dataset_formats import Item, Report
     from profiler.model import Dialogue
 
+Stamp = tuple[int, int, int]
+
 KEPT_PROBLEMS = 1_000
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
@@ -90,6 +92,24 @@ def fingerprint(path: str | PathLike[str]) -> str:
     with _reading(path, report=_refuse), path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     raise AssertionError("_refuse raises")
+
+
+def stamp(path: str | PathLike[str]) -> Stamp:
+    """Another one whenever the file was written or replaced, as far as the system tells."""
+    path = Path(path)
+    with _reading(path, report=_refuse):
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    raise AssertionError("_refuse raises")
+
+
+def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
+    """That the file still is the one that was checked. To have touched it changes nothing, and whoever removed it has left
+    the bytes that were open."""
+    if not path.exists() or stamp(path) == since or fingerprint(path) == sha256:
+        return
+    hint = "put the old file back to finish; requests.jsonl shows what was asked meanwhile, and --fresh starts over"
+    raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])
 
 
 class _HashedFile(io.FileIO):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import msgspec
 
-from profiler import ledger, own, resume, summary
+from profiler import dataset, ledger, own, resume, summary
 from profiler.calling import answer_all
 from profiler.clients import Checked, open_client
 from profiler.errors import UsageError
@@ -70,6 +70,7 @@ async def run(
     with _own_folder(folder, fresh=options.fresh, tell=tell), _spared_collector():
         resume.sweep(folder)
         before = resume.earlier(folder) or complete_run(folder)
+        checked = dataset.stamp(experiment.dataset_path)
         header = header_of(experiment, options=options, before=before)
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
@@ -106,6 +107,7 @@ async def run(
                 )
             finally:
                 standing.close()
+        dataset.expect_unchanged(experiment.dataset_path, since=checked, sha256=header.identity["dataset_sha256"])
         reduction = reduce_logs(folder, metrics)
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)

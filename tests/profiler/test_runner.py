@@ -96,6 +96,47 @@ def interrupted_run(experiment: Experiment, folder: Path, *, after: int, **field
     return client
 
 
+def rewriting(path: Path, content: bytes) -> Counting:
+    """Whatever is asked in the middle of the run, the dataset is written anew before it is answered."""
+
+    def write(request: Request) -> None:
+        if request.index == COUNT // 2:
+            path.write_bytes(content)
+
+    return Counting(first=write)
+
+
+def test_a_dataset_that_changes_during_the_run_does_not_pass_for_the_one_that_was_checked(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    path, asked = experiment.dataset_path, options(tmp_path / "runs")
+    before = path.read_bytes()
+    other = before.replace(b"question 1", b"question 2")
+
+    with pytest.raises(DatasetError, match="the file changed during the run"):
+        run_sync(experiment, options=asked, client=rewriting(path, other))
+    assert not (tmp_path / "runs/exp/summary.json").exists()
+    with pytest.raises(RunDirectoryError, match="dataset_sha256"):
+        run_sync(experiment, options=asked)
+    path.write_bytes(before)
+
+    assert run_sync(experiment, options=asked).answered_now == 0
+
+
+def test_a_dataset_that_is_only_touched_during_the_run_is_the_same(experiment: Experiment, tmp_path: Path) -> None:
+    path = experiment.dataset_path
+
+    result = run_sync(experiment, options=options(tmp_path / "runs"), client=rewriting(path, path.read_bytes()))
+
+    assert result.answered_now == COUNT
+
+
+def test_a_dataset_that_is_removed_during_the_run_was_read_as_it_was(experiment: Experiment, tmp_path: Path) -> None:
+    client = Counting(first=lambda _: experiment.dataset_path.unlink(missing_ok=True))
+
+    assert run_sync(experiment, options=options(tmp_path / "runs"), client=client).answered_now == COUNT
+
+
 def test_a_finished_run_holds_the_three_files_and_its_numbers(experiment: Experiment, tmp_path: Path) -> None:
     result = run_sync(experiment, options=options(tmp_path / "runs", manifest_sha256="abc"))
     assert result.folder == tmp_path / "runs" / "exp"
