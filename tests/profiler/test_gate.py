@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import anyio
 import msgspec
@@ -224,3 +225,30 @@ async def test_the_history_of_the_limits_says_who_told_of_them() -> None:
         ("output_tokens", 8000, "headers"),
         ("requests", 50, "headers"),
     ]
+
+
+async def test_nobody_passes_those_who_stand_in_line_however_little_they_need() -> None:
+    gate = Gate(RateLimits(input_tokens_per_minute=600))
+    small, large = request(), request("x" * 2000)
+    assert gate.leave_at_once(large) is not None
+    give_up = anyio.Event()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(gate.leave, large, give_up=give_up))
+        await anyio.wait_all_tasks_blocked()
+        passed = gate.leave_at_once(small)
+        give_up.set()
+
+    assert passed is None
+    assert gate.leave_at_once(small) is not None
+
+
+@pytest.mark.parametrize(("name", "used"), [("input_tokens", 400), ("output_tokens", 70), ("input_tokens", 1)])
+async def test_what_was_used_counts_and_not_what_was_guessed(name: str, used: int) -> None:
+    gate = Gate(RateLimits(input_tokens_per_minute=600, output_tokens_per_minute=600))
+    draw = gate.leave_at_once(request())
+    assert draw is not None
+
+    gate.settle(draw, **{"input_tokens": 5, "output_tokens": 5, name: used}, sent=len(request().body))
+
+    assert gate.utilisation(time.monotonic())[name] == pytest.approx(used / 600, abs=0.02)
