@@ -32,7 +32,9 @@ class Pool(ThreadPoolExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown(wait=False, cancel_futures=True)
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+        if kind is not None and issubclass(
+            kind, (KeyboardInterrupt, GeneratorExit)
+        ):  # the second where it is iterated over
             self._give_up()
         self.shutdown()
 

@@ -104,12 +104,17 @@ def stamp(path: str | PathLike[str]) -> Stamp:
 
 
 def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
-    """That the file still is the one that was checked. To have touched it changes nothing, and whoever removed it has left
-    the bytes that were open."""
-    if not path.exists() or stamp(path) == since or fingerprint(path) == sha256:
-        return
-    hint = "put the old file back to finish; requests.jsonl shows what was asked meanwhile, and --fresh starts over"
-    raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])
+    """That the file is the one that was checked; to have touched it changes nothing."""
+    if stamp(path) != since and fingerprint(path) != sha256:
+        hint = "start over with --fresh: dialogues may have been asked in other words, which requests.jsonl shows"
+        raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])
+
+
+def expect_unwritten(path: Path, *, since: Stamp, sha256: str) -> None:
+    """The same of a file that was read meanwhile: whoever removed it or put another in its place left the bytes that
+    were open."""
+    if path.exists() and stamp(path)[0] == since[0]:
+        expect_unchanged(path, since=since, sha256=sha256)
 
 
 class _HashedFile(io.FileIO):

@@ -25,7 +25,7 @@ class Refusals:
     """Counts what failed while nothing was answered."""
 
     def __init__(self) -> None:
-        self._answered_any = False
+        self._answered_any = self._refused_any = False
         self._kinds: dict[str, int] = {}
         self._in_a_row = 0
         self._unheard = 0
@@ -60,6 +60,7 @@ class Refusals:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
         if not (error.retryable or unheard(error)):
             self._in_a_row = self._unheard = 0  # who refuses is there
+            self._refused_any = True
             return None if self._answered_any else self._refused(error)
         self._in_a_row += 1
         self._unheard += unheard(error)
@@ -68,7 +69,7 @@ class Refusals:
 
     def all_over(self, error: CallError) -> ProviderFailed | None:
         """Every dialogue has ended, one of them with this failure. The reason to call it a failed run: no answer at all."""
-        return None if self._answered_any else self._hopeless(error)
+        return None if self._answered_any or self._refused_any else self._hopeless(error)
 
     def _hopeless(self, error: CallError) -> ProviderFailed:
         """What might have passed did not, until tries or time were over, and nobody else got through."""

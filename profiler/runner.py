@@ -20,7 +20,7 @@ import msgspec
 from profiler import dataset, ledger, own, resume, summary
 from profiler.calling import answer_all
 from profiler.clients import Checked, open_client
-from profiler.errors import UsageError
+from profiler.errors import DatasetError, ProfilerError, UsageError
 from profiler.identity import complete_run, facts_of, header_of
 from profiler.metrics import resolve
 from profiler.options import Options
@@ -102,12 +102,19 @@ async def run(
                 budget = None
                 if card is not None:
                     budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd)
-                bound_by = await answer_all(
-                    experiment, header, standing, options=options, client=asked, watch=watch, tell=tell, budget=budget
-                )
+                with _same_dataset(experiment, header, checked=checked, tell=tell):
+                    bound_by = await answer_all(
+                        experiment,
+                        header,
+                        standing,
+                        options=options,
+                        client=asked,
+                        watch=watch,
+                        tell=tell,
+                        budget=budget,
+                    )
             finally:
                 standing.close()
-        dataset.expect_unchanged(experiment.dataset_path, since=checked, sha256=header.identity["dataset_sha256"])
         reduction = reduce_logs(folder, metrics)
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
@@ -170,6 +177,24 @@ def _spared_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@contextmanager
+def _same_dataset(
+    experiment: Experiment, header: Header, *, checked: dataset.Stamp, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """What is asked comes from the file that was checked. A run that stops for another reason tells it, too."""
+    path, sha256 = experiment.dataset_path, header.identity["dataset_sha256"]
+    dataset.expect_unchanged(path, since=checked, sha256=sha256)
+    try:
+        yield
+    except ProfilerError:
+        try:
+            dataset.expect_unwritten(path, since=checked, sha256=sha256)
+        except DatasetError as changed:
+            tell(str(changed))
+        raise
+    dataset.expect_unwritten(path, since=checked, sha256=sha256)
 
 
 @contextmanager

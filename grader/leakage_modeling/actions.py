@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from profiler.codec import dump_pretty
 from profiler.errors import ProfilerError, UsageError
 from profiler.table import draw
 from task_kit.leakage_modeling.nursery import open_nursery
+from task_kit.leakage_modeling.scripted import VARIANTS
 from task_kit.leakage_modeling.settings import Settings, load_settings, override
 from task_kit.leakage_modeling.transcript import read
 from task_kit.sandbox import Level, SandboxError
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 KEY: Final = "ANTHROPIC_API_KEY"
 FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency"}
 DECIDED: Final = ("runs", "model", "difficulty", "grading", "concurrency", "config", "output", "seed", "scripted")
-SAME, DIFFERENT, ERROR, INTERRUPTED = 0, 1, 2, 130
+SAME, DIFFERENT, ERROR, SIGNALLED = 0, 1, 2, 128
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
         (report,) = played(args, {folder: plan}, resume=args.resume is not None)
     except (ProfilerError, SandboxError) as error:
         return refused("run", error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         if folder is None or not (folder / folders.RUN).exists():
             raise
         print(f"\ngrader run: interrupted; episodes with a verdict are kept. {go_on(folder)}", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + getattr(stopped, "number", signal.SIGINT)
     if args.json:
         sys.stdout.buffer.write(dump_pretty(as_json(report)))
     else:
@@ -143,6 +145,8 @@ def resumed_plan(args: argparse.Namespace) -> Plan:
         live=run.live,
         seed=run.sealed_seed,
         repeats=run.repeats,
+        only=None if run.only is None else frozenset(run.only),
+        variants=tuple(variant for variant in VARIANTS if variant in run.variants),
         max_cost_usd=args.max_cost,
     )
 

@@ -32,7 +32,8 @@ Mode = Literal["local", "agent"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `live` says whether a model was called; `runs` worlds, in each of them `repeats` episodes an agent."""
+    """What was asked for. `live` says whether a model was called; `runs` worlds, in each of them `repeats` episodes an agent.
+    `only`: the policies that play, all when None; `variants`: the scripts that stand for agents."""
 
     task: str = TASK
     mode: Mode
@@ -44,6 +45,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     versions: dict[str, str]
     isolation: str
+    only: tuple[str, ...] | None = None
+    variants: tuple[str, ...] = ()
 
 
 class EpisodeResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from profiler.clients import open_client
 from profiler.errors import BudgetReached, ProviderFailed
 from profiler.gate import Gate
 from profiler.price_list import look_up
+from profiler.resume import locked
 from profiler.settings import Experiment, Retry
 from task_kit.leakage_modeling import scripted
 from task_kit.leakage_modeling.dictionary import prompt_text
@@ -87,12 +88,27 @@ async def play_all(
     resume: bool = False,
 ) -> Report:
     """Play and grade all episodes of a plan; when resumed, those that have no verdict yet in the folder."""
-    settings, run = plan.settings, _run(plan, isolation)
-    folder, stand = RunFolder(output), dict[str, EpisodeResult]()
-    if resume:
-        stand = folder.resume(run)
-    else:
+    run, folder = _run(plan, isolation), RunFolder(output)
+    if not resume:
         folder.begin(run)
+    with locked(output):
+        return await _played(
+            plan, run, folder, nursery=nursery, environ=environ, tell=tell, stand=folder.resume(run) if resume else {}
+        )
+
+
+async def _played(
+    plan: Plan,
+    run: Run,
+    folder: RunFolder,
+    *,
+    nursery: Nursery,
+    environ: Mapping[str, str],
+    tell: Callable[[EpisodeResult], None],
+    stand: Mapping[str, EpisodeResult],
+) -> Report:
+    """All episodes but those that stand."""
+    settings = plan.settings
     all_jobs = list(_jobs(plan, run.sealed_seed))
     jobs = [job for job in all_jobs if job.name not in stand]
     stage = Stage(
@@ -112,7 +128,7 @@ async def play_all(
     found |= stand
     results = tuple(found[job.name] for job in all_jobs if job.name in found)
     folder.finish(results)
-    return Report(run=run, folder=output, asked=len(all_jobs), results=results, stopped=stopped)
+    return Report(run=run, folder=folder.path, asked=len(all_jobs), results=results, stopped=stopped)
 
 
 def _run(plan: Plan, isolation: str) -> Run:
@@ -127,6 +143,8 @@ def _run(plan: Plan, isolation: str) -> Run:
         settings=plan.settings,
         versions=_versions(),
         isolation=isolation,
+        only=None if plan.only is None else tuple(sorted(plan.only)),
+        variants=plan.variants,
     )
 
 

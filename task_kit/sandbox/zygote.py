@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from functools import cache
@@ -52,6 +53,7 @@ class Zygote:
             {"paths": paths, "preload": list(preload), "entry_file": str(file), "entry_name": name}
         )
         self.children: set[Child] = set()
+        self.counting = threading.Lock()
 
     def spawn(self, *, limits: Limits | None = None) -> Child:
         """Returns at once; the child answers when its box stands."""
@@ -65,7 +67,8 @@ class Zygote:
         with theirs:
             asked = self.launcher.ask(plan, channel=theirs.fileno())
         child = Child(asked, channel=ours, limits=wanted, level=self.level, scratch=scratch)
-        self.children = {known for known in self.children if not known.closed} | {child}
+        with self.counting:
+            self.children = {known for known in self.children if not known.closed} | {child}
         return child
 
     def close(self) -> None:
@@ -98,6 +101,7 @@ class Child:
         self.scratch = scratch
         self.found: Outcome | None = None
         self.closed = False
+        self.ending = threading.Lock()  # after a signal, two may wait for the same end
         self.started = time.monotonic()
 
     def send(self, message: bytes) -> None:
@@ -142,13 +146,14 @@ class Child:
 
     def outcome(self) -> Outcome:
         """Waits until the child and all it started are dead."""
-        if self.found is None:
-            try:
-                left = self.started + self.limits.wall_s + SPARE_S - time.monotonic()
-                self.found = outcome(self.asked.report(timeout_s=left), self.level)
-            finally:
-                self.close()
-        return self.found
+        with self.ending:
+            if self.found is None:
+                try:
+                    left = self.started + self.limits.wall_s + SPARE_S - time.monotonic()
+                    self.found = outcome(self.asked.report(timeout_s=left), self.level)
+                finally:
+                    self.close()
+            return self.found
 
     def close(self) -> None:
         if not self.closed:

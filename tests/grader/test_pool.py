@@ -8,11 +8,16 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from grader.pool import Pool
 from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from concurrent.futures import Future
 
 SLEEPS = sandbox.Spec(
     argv=(*sandbox.PYTHON, "-c", "import time; time.sleep(500)"),
@@ -46,6 +51,25 @@ def test_after_an_interrupt_boxes_end_at_once_and_none_begins() -> None:
 
     assert "the box was given up" in str(running.exception())
     assert waiting.cancelled()
+
+
+def test_boxes_end_at_once_too_when_nobody_takes_their_results_any_more() -> None:
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        sandbox.run(SLEEPS)
+
+    def results() -> Generator[Future[None]]:
+        with Pool(1) as pool:
+            yield pool.submit(work)
+
+    taking = results()
+    running = next(taking)
+    begun.wait()
+    taking.close()
+
+    assert "the box was given up" in str(running.exception())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -118,3 +118,12 @@ def test_nobody_waits_for_a_provider_that_never_answered() -> None:
     for _ in range(50):
         refusals.failed(GONE)
     assert not refusals.push_back(GONE)
+
+
+def test_a_provider_that_refused_others_is_there() -> None:
+    """So a dialogue that nobody heard ends as an error, whether it ends before or after them."""
+    refusals = Refusals()
+    refusals.given_up(NO_MODEL)
+
+    assert refusals.all_over(GONE) is None
+    assert Refusals().all_over(GONE) is not None

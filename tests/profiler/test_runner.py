@@ -123,6 +123,20 @@ def test_a_dataset_that_changes_during_the_run_does_not_pass_for_the_one_that_wa
     assert run_sync(experiment, options=asked).answered_now == 0
 
 
+def test_a_run_that_stops_tells_of_a_dataset_that_changed(experiment: Experiment, tmp_path: Path) -> None:
+    path, told = experiment.dataset_path, list[str]()
+
+    def spoil(request: Request) -> None:
+        if request.index == COUNT // 2:
+            path.write_bytes(path.read_bytes().replace(b"question 1", b"question 2"))
+            raise CallError("authentication", "no more", fatal=True)
+
+    with pytest.raises(ProviderFailed):
+        run_sync(experiment, options=options(tmp_path / "runs"), client=Counting(first=spoil), note=told.append)
+
+    assert ["the file changed during the run" in line for line in told].count(True) == 1
+
+
 def test_a_dataset_that_is_only_touched_during_the_run_is_the_same(experiment: Experiment, tmp_path: Path) -> None:
     path = experiment.dataset_path
 
@@ -131,8 +145,21 @@ def test_a_dataset_that_is_only_touched_during_the_run_is_the_same(experiment: E
     assert result.answered_now == COUNT
 
 
-def test_a_dataset_that_is_removed_during_the_run_was_read_as_it_was(experiment: Experiment, tmp_path: Path) -> None:
-    client = Counting(first=lambda _: experiment.dataset_path.unlink(missing_ok=True))
+def removed(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_text('{"dialogue_id": "other", "user": "x"}\n', encoding="utf-8")
+    other.replace(path)
+
+
+@pytest.mark.parametrize("how", [removed, replaced])
+def test_a_dataset_that_makes_room_for_another_during_the_run_was_read_as_it_was(
+    experiment: Experiment, tmp_path: Path, how: Callable[[Path], None]
+) -> None:
+    client = Counting(first=lambda _: how(experiment.dataset_path))
 
     assert run_sync(experiment, options=options(tmp_path / "runs"), client=client).answered_now == COUNT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 from dataclasses import replace
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from grader.cli import main
+from grader.cli import main, stop
 from grader.leakage_modeling import runs
-from grader.leakage_modeling.actions import keep_quiet
+from grader.leakage_modeling.actions import DECIDED, keep_quiet, resumed_plan
 from grader.leakage_modeling.folder import RunFolder, RunFolderError
 from grader.leakage_modeling.regrade import regrade
 from grader.leakage_modeling.runs import Plan, Report, play_all, seed_of
 from grader.leakage_modeling.show import notes
+from profiler.errors import ProfilerError
+from profiler.resume import locked
 from task_kit.leakage_modeling.settings import Settings, override
 from task_kit.leakage_modeling.transcript import read
 from tests.nurseries import shared_nursery
@@ -244,6 +247,25 @@ async def test_a_run_that_is_gone_on_with_ends_as_if_nothing_had_happened(tmp_pa
     assert (tmp_path / "r" / "aside" / "0001-silent.1" / "transcript.jsonl").exists()
 
 
+async def test_two_do_not_go_on_with_one_run(tmp_path: Path) -> None:
+    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    await played(tmp_path / "r", plan)
+
+    with locked(tmp_path / "r"), pytest.raises(ProfilerError, match="another run is writing here"):
+        await played(tmp_path / "r", plan, resume=True)
+
+
+async def test_a_part_of_the_policies_is_gone_on_with_as_that_part(tmp_path: Path) -> None:
+    plan = Plan(mode="local", settings=QUICK, seed="s", only=frozenset(["no_op"]))
+    await played(tmp_path / "r", plan)
+
+    with pytest.raises(RunFolderError, match="only: "):
+        await played(tmp_path / "r", replace(plan, only=None), resume=True)
+    asked = resumed_plan(argparse.Namespace(resume=tmp_path / "r", max_cost=None, **dict.fromkeys(DECIDED)))
+
+    assert asked == plan
+
+
 async def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
     await played(tmp_path / "r", plan)
@@ -272,21 +294,26 @@ def test_a_live_run_is_not_gone_on_with_by_scripts(
     assert "found no ANTHROPIC_API_KEY" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("number", "handler"), [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, stop)])
 def test_an_interrupted_run_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals,
+    handler: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupt(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background of a script
+    before = signal.signal(number, handler)  # it may be ignored in the background of a script
     monkeypatch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)
     monkeypatch.setattr("grader.leakage_modeling.actions.keep_quiet", interrupt)
     folder, words = tmp_path / "r", ["run", "leakage_modeling", *WORDS, "--runs", "2"]
 
     try:
-        assert main([*words, "--output", str(folder)]) == 130
+        assert main([*words, "--output", str(folder)]) == 128 + number
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert f"Go on with: grader run leakage_modeling --resume {folder}" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.setattr("grader.leakage_modeling.actions.open_nursery", borrowed)

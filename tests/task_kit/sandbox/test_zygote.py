@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,3 +209,16 @@ def test_a_module_that_does_not_load_is_told() -> None:
 def test_an_entry_that_is_none(entry: str) -> None:
     with pytest.raises(SandboxError, match="entry: expected module:function, found"):
         Zygote(preload=(), entry=entry, level=Level.PROCESS)
+
+
+def test_two_may_wait_for_the_same_end(zygote: Zygote) -> None:
+    """As after a signal: who asked for something, and who takes everything away."""
+
+    def ended(child: Child) -> object:
+        child.kill()
+        return child.outcome()
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(20):
+            first, second = threads.map(ended, [zygote.spawn()] * 2)
+            assert first is second
