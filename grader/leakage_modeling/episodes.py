@@ -100,18 +100,23 @@ class Stage:
 
     async def play(self, job: Job, *, asker: Asks) -> EpisodeResult:
         """The whole episode; its result is kept, and given back. Only what ends the whole run is raised."""
-        home = self.folder.begin_episode(job.error(UNFINISHED, "the episode was not played to its end"))
+        home = self.folder.begin_episode(self._undecided(job, UNFINISHED, "the episode was not played to its end"))
         try:
             result = await (self._oracle(job, home) if job.agent == ORACLE else self._agent(job, home, asker))
         except ProfilerError:
             raise
         except SandboxError as error:
-            result = job.error("sandbox", str(error))
+            result = self._undecided(job, "sandbox", str(error))
         except Exception as error:  # noqa: BLE001 (a broken episode must not take the others with it, nor count as a fail)
-            result = job.error("grader", f"{type(error).__name__}: {error}")
+            result = self._undecided(job, "grader", f"{type(error).__name__}: {error}")
             (home / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
         self.folder.keep(result)
         return result
+
+    def _undecided(self, job: Job, reason: str, sentence: str) -> EpisodeResult:
+        """What a model had cost until then, nobody has counted: unknown is not nothing."""
+        result = job.error(reason, sentence)
+        return msgspec.structs.replace(result, cost_usd=None) if self.timed else result
 
     async def _agent(self, job: Job, home: Path, asker: Asks) -> EpisodeResult:
         world = await self._world(job)

@@ -96,6 +96,10 @@ async def test_the_cap_holds(tmp_path: Path) -> None:
     assert report.stopped is not None
     assert report.stopped.exit_code == 4
     assert 0 < server.requests < 40
+    folder = RunFolder(report.folder)
+    left = [result for result in map(folder.result, folder.names()) if result.reason == "unfinished"]
+    assert left
+    assert {result.cost_usd for result in left} == {None}
 
 
 async def test_the_key_is_in_no_file(tmp_path: Path) -> None:
