@@ -105,6 +105,7 @@ class Gate:
         draw = self._drawn_by(request)
         if self._buckets and self._wait(draw) is not None:
             return None
+        self._holds = None
         self._take(draw)
         return draw
 

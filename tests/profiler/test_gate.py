@@ -252,3 +252,18 @@ async def test_what_was_used_counts_and_not_what_was_guessed(name: str, used: in
     gate.settle(draw, **{"input_tokens": 5, "output_tokens": 5, name: used}, sent=len(request().body))
 
     assert gate.utilisation(time.monotonic())[name] == pytest.approx(used / 600, abs=0.02)
+
+
+async def test_what_somebody_gave_up_waiting_for_holds_nobody_up_any_more() -> None:
+    gate = Gate(RateLimits(input_tokens_per_minute=600))
+    assert gate.leave_at_once(request("x" * 2000)) is not None
+    give_up = anyio.Event()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(gate.leave, request("x" * 2000), give_up=give_up))
+        await anyio.wait_all_tasks_blocked()
+        assert "input tokens" in (gate.holds_up(time.monotonic()) or "")
+        give_up.set()
+    assert gate.leave_at_once(request()) is not None
+
+    assert gate.holds_up(time.monotonic()) is None
