@@ -36,7 +36,7 @@ from benchmarks import machine, report, results
 from benchmarks.figure import Scale
 from benchmarks.report import Report
 from benchmarks.scenarios import SCENARIOS
-from profiler.codec import dump_pretty
+from profiler.core.json import dump_pretty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from profiler.clients import MockClient
-from profiler.errors import CallError
+from profiler.core.errors import CallError
+from profiler.provider.mock import MockClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.clients import Client
-    from profiler.model import Reply, Request
-    from profiler.settings import Experiment
+    from profiler.core.nouns import Reply, Request
+    from profiler.manifest.settings import Experiment
+    from profiler.provider.client import Client
 
 DIE_AT = "BENCHMARK_DIE_AT"
 MARK = "BENCHMARK_MARK"

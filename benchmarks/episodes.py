@@ -16,21 +16,21 @@ import anyio
 import numpy as np
 
 from benchmarks.figure import alternate
-from grader.leakage_modeling.episodes import world_of
-from grader.leakage_modeling.evaluate import SEALED
-from grader.leakage_modeling.questions import make_questions
-from grader.leakage_modeling.runs import NAMES, Plan, play_all, seed_of
-from task_kit.leakage_modeling.nursery import open_nursery
-from task_kit.leakage_modeling.policies import CAREFUL
-from task_kit.leakage_modeling.scripted import LOOK
-from task_kit.leakage_modeling.settings import Settings
-from task_kit.leakage_modeling.worker import Workers
-from task_kit.leakage_modeling.world import make_world
+from grader.leakage_modeling.grading.episodes import world_of
+from grader.leakage_modeling.grading.runs import NAMES, Plan, play_all, seed_of
+from grader.leakage_modeling.judging.evaluate import SEALED
+from grader.leakage_modeling.judging.questions import make_questions
+from task_kit.leakage_modeling.agents.policies import CAREFUL
+from task_kit.leakage_modeling.agents.scripted import LOOK
+from task_kit.leakage_modeling.worker.nursery import open_nursery
+from task_kit.leakage_modeling.worker.worker import Workers
+from task_kit.leakage_modeling.worlds.settings import Settings
+from task_kit.leakage_modeling.worlds.world import make_world
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from task_kit.leakage_modeling.world import World
+    from task_kit.leakage_modeling.worlds.world import World
     from task_kit.sandbox import Zygote
 
 SEED = "benchmark"

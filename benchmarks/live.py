@@ -15,15 +15,16 @@ import anyio
 import msgspec
 
 from benchmarks import workload
-from profiler.clients import open_client
-from profiler.options import Options
-from profiler.runner import run, run_sync
+from profiler.engine.options import Options
+from profiler.engine.runner import run, run_sync
+from profiler.provider.open import open_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.clients import Client, Lane
-    from profiler.settings import Experiment
+    from profiler.manifest.settings import Experiment
+    from profiler.provider.client import Client
+    from profiler.provider.open import Lane
 
 ENVIRON = {"ANTHROPIC_API_KEY": "mock", "no_proxy": "*"}  # proxies of the environment are not for loopback
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from benchmarks.clients import Watched
-from profiler import dataset
-from profiler.clients import MockClient
-from profiler.options import Options
-from profiler.runner import run_sync
-from profiler.settings import Experiment, Latency, MockSettings, Retry
+from profiler.dataset import file as dataset
+from profiler.engine.options import Options
+from profiler.engine.runner import run_sync
+from profiler.manifest.settings import Experiment, Latency, MockSettings, Retry
+from profiler.provider.mock import MockClient
 
 if TYPE_CHECKING:
     from benchmarks.figure import Scale
-    from profiler.clients import Client
+    from profiler.provider.client import Client
 
 EXPERIMENT_ID = "bench"
 MODEL = "claude-haiku-4-5"

@@ -3,8 +3,8 @@
 import signal
 import sys
 
-from grader.cli import main as cli_main
-from grader.cli import stop
+from grader.cli.main import main as cli_main
+from grader.cli.main import stop
 
 
 def main() -> None:

@@ -50,28 +50,28 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from profiler.clients import Client
-    from profiler.errors import CallError, ProfilerError
-    from profiler.manifest import Manifest, load_manifest
-    from profiler.metrics import Estimate, Metric, mean, rate, total
-    from profiler.model import Dialogue, Message, Outcome, Record, Reply, Request
-    from profiler.options import Options
-    from profiler.reduce import Reduction, reduce_logs, reduce_outcomes
-    from profiler.rundir import Run, read_run
-    from profiler.runner import Result, run, run_sync
-    from profiler.settings import Experiment
+    from profiler.core.errors import CallError, ProfilerError
+    from profiler.core.nouns import Dialogue, Message, Outcome, Record, Reply, Request
+    from profiler.engine.options import Options
+    from profiler.engine.runner import Result, run, run_sync
+    from profiler.manifest.load import Manifest, load_manifest
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Estimate, Metric, mean, rate, total
+    from profiler.metrics.reduction import Reduction, reduce_logs, reduce_outcomes
+    from profiler.provider.client import Client
+    from profiler.storage.saved_run import Run, read_run
 else:
     _HOMES = {
-        "profiler.clients": ("Client",),
-        "profiler.errors": ("CallError", "ProfilerError"),
-        "profiler.rundir": ("Run", "read_run"),
-        "profiler.manifest": ("Manifest", "load_manifest"),
-        "profiler.metrics": ("Estimate", "Metric", "mean", "rate", "total"),
-        "profiler.model": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
-        "profiler.reduce": ("Reduction", "reduce_logs", "reduce_outcomes"),
-        "profiler.options": ("Options",),
-        "profiler.runner": ("Result", "run", "run_sync"),
-        "profiler.settings": ("Experiment",),
+        "profiler.provider.client": ("Client",),
+        "profiler.core.errors": ("CallError", "ProfilerError"),
+        "profiler.storage.saved_run": ("Run", "read_run"),
+        "profiler.manifest.load": ("Manifest", "load_manifest"),
+        "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
+        "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
+        "profiler.metrics.reduction": ("Reduction", "reduce_logs", "reduce_outcomes"),
+        "profiler.engine.options": ("Options",),
+        "profiler.engine.runner": ("Result", "run", "run_sync"),
+        "profiler.manifest.settings": ("Experiment",),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from profiler.cli import main as cli_main
+from profiler.cli.main import main as cli_main
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from profiler.arguments import Parser
-from profiler.cli import BROKEN_PIPE
-from profiler.codec import dump_pretty
-from profiler.told import told
+from profiler.cli.main import BROKEN_PIPE
+from profiler.cli.parser import Parser
+from profiler.cli.told import told
+from profiler.core.json import dump_pretty
 from task_kit.stage import hashes, stage
 from task_kit.task import TASKS, task_named
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from profiler.errors import ProfilerError
+from profiler.core.errors import ProfilerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

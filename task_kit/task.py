@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from profiler.errors import UsageError
-from profiler.scaffold import SAMPLE_FILES
+from profiler.cli.init import SAMPLE_FILES
+from profiler.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ _EXPERIMENT_PROFILER: Final = Task(
             ),
             within="starter/",
         ),
-        **{path: ("profiler", f"sample/{path}") for path in SAMPLE_FILES},
+        **{path: ("profiler.cli", f"sample/{path}") for path in SAMPLE_FILES},
     },
 )
 

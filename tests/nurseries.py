@@ -6,7 +6,7 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING
 
-from task_kit.leakage_modeling.nursery import open_nursery
+from task_kit.leakage_modeling.worker.nursery import open_nursery
 
 if TYPE_CHECKING:
     from task_kit.sandbox import Zygote

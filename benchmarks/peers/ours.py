@@ -10,7 +10,7 @@ from benchmarks.peers import legs
 
 if TYPE_CHECKING:
     from benchmarks.peers.legs import Leg
-    from profiler.clients import Lane
+    from profiler.provider.open import Lane
 
 
 def ask(leg: Leg) -> None:

@@ -25,8 +25,8 @@ from benchmarks.clients import Paced
 from benchmarks.figure import median
 from benchmarks.process import fresh
 from benchmarks.serving import serving
-from profiler.server.app import STATIC
-from profiler.settings import RateLimits
+from profiler.manifest.settings import RateLimits
+from profiler.provider.mock_server.app import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from profiler import calling as at_once
-from profiler import writer
-from profiler.codec import encode_lines
-from profiler.linefile import LineFile
+from profiler.core.json import encode_lines
+from profiler.engine import session as at_once
+from profiler.storage import writer
+from profiler.storage.line_file import LineFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from benchmarks.figure import Scale
-    from profiler.model import Record, RequestLine
+    from profiler.core.nouns import Record, RequestLine
 
 COST = 0.15
 WORKERS = 1_000

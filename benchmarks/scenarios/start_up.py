@@ -56,7 +56,7 @@ def _imports_sdk(scale: Scale, words: tuple[str, ...]) -> bool:
         where = ("--output-dir", folder) if words == SAMPLE else ()
         told = _run(("-X", "importtime", *words, *where))
     modules = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
-    if "profiler.cli" not in modules:
+    if "profiler.cli.main" not in modules:
         raise ValueError(f"{words} did not say what it imports")
     return SDK in modules
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 import msgspec
 
 from benchmarks.clients import Paced
-from profiler.errors import CallError
-from profiler.model import Reply, Request
-from profiler.plan import Planner
+from profiler.core.errors import CallError
+from profiler.core.nouns import Reply, Request
+from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
 
 

@@ -122,8 +122,8 @@ def test_every_wanted_peer_is_pinned_with_hashes() -> None:
 def test_the_wording_of_a_leg_is_the_engines(tmp_path: Path) -> None:
     """What the loops send is what the engine plans, so all bodies are alike."""
     from benchmarks import workload  # noqa: PLC0415
-    from profiler import dataset  # noqa: PLC0415
-    from profiler.plan import Planner, params_of  # noqa: PLC0415
+    from profiler.dataset import file as dataset  # noqa: PLC0415
+    from profiler.provider.requests import Planner, params_of  # noqa: PLC0415
 
     path = tmp_path / "one.jsonl"
     path.write_bytes(workload.dialogue(7))

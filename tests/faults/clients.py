@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from profiler.clients import MockClient
-from profiler.errors import CallError
-from profiler.model import Reply
+from profiler.core.errors import CallError
+from profiler.core.nouns import Reply
+from profiler.provider.mock import MockClient
 
 if TYPE_CHECKING:
-    from profiler.model import Request
-    from profiler.settings import Experiment
+    from profiler.core.nouns import Request
+    from profiler.manifest.settings import Experiment
 
 
 class Counting:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anyio.from_thread import start_blocking_portal
 
-from profiler.cli import main
-from profiler.codec import dumps
-from profiler.server.plan import ServerSettings
-from profiler.server.serving import MockServer
+from profiler.cli.main import main
+from profiler.core.json import dumps
+from profiler.provider.mock_server.server import MockServer
+from profiler.provider.mock_server.settings import ServerSettings
 from tests.faults.runs import Ended, Site
 from tests.faults.shim import sitecustomize
 
@@ -93,7 +93,7 @@ def assert_no_key(site: Site, said: str) -> None:
 # --- real processes, forked from one that has loaded the SDK: it takes longer than the runs --------------------------
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["anthropic", "uvloop", "genai_prices", "profiler.commands", __name__])
+_forks.set_forkserver_preload(["anthropic", "uvloop", "genai_prices", "profiler.cli.commands", __name__])
 
 
 class Process(NamedTuple):

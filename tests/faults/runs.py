@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from profiler.cli import main
+from profiler.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

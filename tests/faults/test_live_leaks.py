@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 import anyio
 from anyio.lowlevel import checkpoint
 
-from profiler.budget import Budget
-from profiler.errors import CallError
-from profiler.gate import LIMITS, Gate
-from profiler.model import Reply, Request
-from profiler.plan import Planner
-from profiler.pool import Pool
-from profiler.price_list import look_up
-from profiler.settings import RateLimits, Retry
+from profiler.core.errors import CallError
+from profiler.core.nouns import Reply, Request
+from profiler.engine.limits.rate_gate import LIMITS, Gate
+from profiler.engine.pool import Pool
+from profiler.manifest.settings import RateLimits, Retry
+from profiler.money.budget import Budget
+from profiler.money.price_list import look_up
+from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
-from tests.profiler.test_pool import Kept
+from tests.profiler.engine.test_pool import Kept
 
 FAILURES = 100_000
 ANSWERED = 500

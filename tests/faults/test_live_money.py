@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.price_list import look_up
-from profiler.prices import cost, dollars
+from profiler.money.price_list import look_up
+from profiler.money.prices import cost, dollars
 from tests.faults.live import Provider, live_run, live_site, provider
 from tests.faults.runs import THREE, Ended, dialogues, whole_records
 

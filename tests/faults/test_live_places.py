@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from profiler.clients.live import FastClient
+from profiler.provider.fast import FastClient
 from tests.faults.live import KEY, live_run, live_site, provider
 from tests.faults.runs import dialogues, whole_records
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from profiler.model import Reply, Request
+    from profiler.core.nouns import Reply, Request
 
 
 def test_the_base_url_of_the_environment_is_used_and_said(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_the_key_is_in_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def crash(*_: object, **__: object) -> Reply:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("profiler.clients.live.reply_of", crash)
-    monkeypatch.setattr("profiler.clients.sdk.reply_of", crash)
+    monkeypatch.setattr("profiler.provider.fast.reply_of", crash)
+    monkeypatch.setattr("profiler.provider.sdk.reply_of", crash)
     site = live_site(tmp_path, dialogues(2))
     with provider(site):
         run = live_run(site, "--client", lane)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.codec import loads
+from profiler.core.json import loads
 from tests.faults.live import live_run, live_site, provider
 from tests.faults.runs import THREE, dialogues, whole_records
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from grader import boxes, checks, truth, worlds
-from grader.boxes import CLAIMS, Box, Kind
-from grader.submission import Submission
+from grader.experiment_profiler.boxes import layout
+from grader.experiment_profiler.boxes.layout import CLAIMS, Box, Kind
+from grader.experiment_profiler.boxes.submission import Submission
+from grader.experiment_profiler.judging import checks
+from grader.experiment_profiler.worlds import truth
+from grader.experiment_profiler.worlds import world as worlds
 from task_kit.sandbox import Level, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grader.verdict import Finding
-    from grader.worlds import World
+    from grader.experiment_profiler.judging.verdict import Finding
+    from grader.experiment_profiler.worlds.world import World
 
 SEED = "a seed for tests"
 
@@ -36,8 +39,8 @@ def outcome(**changes: Any) -> Outcome:
 
 
 def laid_out(kind: Kind, world: World, *, root: Path, files: dict[str, bytes] | None = None) -> Box:
-    box = boxes.plan(kind, world, seed=SEED, root=root)
-    boxes.lay_out(box, Submission(path="x", files=files or {}))
+    box = layout.plan(kind, world, seed=SEED, root=root)
+    layout.lay_out(box, Submission(path="x", files=files or {}))
     return box
 
 

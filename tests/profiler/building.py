@@ -6,8 +6,8 @@ import resource
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from profiler.codec import encode
-from profiler.model import Dialogue, Params, Record, RequestLine
+from profiler.core.json import encode
+from profiler.core.nouns import Dialogue, Params, Record, RequestLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

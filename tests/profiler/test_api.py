@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 import profiler
-from profiler.errors import LogError, UsageError
-from profiler.metrics import BUILTIN
-from profiler.settings import BUILTIN_METRICS, OutputField
+from profiler.core.errors import LogError, UsageError
+from profiler.manifest.settings import BUILTIN_METRICS, OutputField
+from profiler.metrics.metric import BUILTIN
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "configs" / "sample_experiment.yaml"
@@ -65,13 +65,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     modules = modules_after("--help")
-    assert "profiler.cli" in modules
+    assert "profiler.cli.main" in modules
     assert heavy(modules) == set()
 
 
 def test_a_mock_run_loads_neither_the_sdk_nor_what_draws(tmp_path: Path) -> None:
     modules = modules_after("run", "--config", str(SAMPLE), "--output-dir", str(tmp_path), "--mode", "mock")
-    assert "profiler.runner" in modules
+    assert "profiler.engine.runner" in modules
     assert heavy(modules).isdisjoint({"anthropic", "pydantic", "rich"})
 
 

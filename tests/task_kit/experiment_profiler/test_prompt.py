@@ -8,11 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from grader import checks, strict, submission
-from grader.artifacts import COVERAGE
-from grader.boxes import PACKAGES
-from grader.grade import CPU_SPARE_S, TIMEOUT_S
-from grader.reasons import NOT_REACHED, REASONS
+from grader.experiment_profiler.boxes import submission
+from grader.experiment_profiler.boxes.layout import PACKAGES
+from grader.experiment_profiler.grading.grade import CPU_SPARE_S, TIMEOUT_S
+from grader.experiment_profiler.judging import checks, strict
+from grader.experiment_profiler.judging.artifacts import COVERAGE
+from grader.experiment_profiler.judging.reasons import NOT_REACHED, REASONS
 from reference_submission.experiment_profiler.config import FIELDS, ExperimentConfig
 from reference_submission.experiment_profiler.storage import Artifacts
 from task_kit.sandbox import Limits, confine

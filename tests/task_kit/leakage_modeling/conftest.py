@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from task_kit.leakage_modeling.settings import Settings
-from task_kit.leakage_modeling.worker import CallLimits, Workers
-from task_kit.leakage_modeling.world import make_world
+from task_kit.leakage_modeling.worker.worker import CallLimits, Workers
+from task_kit.leakage_modeling.worlds.settings import Settings
+from task_kit.leakage_modeling.worlds.world import make_world
 from tests.nurseries import shared_nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from task_kit.leakage_modeling.worker import Worker
-    from task_kit.leakage_modeling.world import World
+    from task_kit.leakage_modeling.worker.worker import Worker
+    from task_kit.leakage_modeling.worlds.world import World
     from task_kit.sandbox import Zygote
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.classify import TRUNCATING, classify
+from profiler.provider.reply_type import TRUNCATING, classify
 from tests.servers import Server, mock_server
 from tests.task_kit.staging import TASK, python
 from tools.anthropic_client import ClientError, LiveClient, SimulatedClient

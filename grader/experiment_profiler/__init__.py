@@ -1,0 +1,1 @@
+"""Judges the experiment profiler (task A): worlds, boxes, checks, graded runs, audit."""

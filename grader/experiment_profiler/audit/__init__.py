@@ -1,0 +1,1 @@
+"""Grades what is known to be good, bad or broken, and compares."""

@@ -1,0 +1,151 @@
+"""Grades what is known to be good, bad or broken, and says whether the grader agrees.
+
+Comes in: which entries, how many rounds, from which seed. Goes out: a `Report`: every trial, the probes of the sandbox at
+the level that was declared, and all that is wrong. Knows nothing of how it is printed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Final
+
+from grader.experiment_profiler.audit.corpus.entries import Corpus
+from grader.experiment_profiler.audit.loot import laid_out
+from grader.experiment_profiler.audit.trial import Job, Trial, attempt
+from task_kit.sandbox import Level, detect, examine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from grader.experiment_profiler.audit.corpus.entries import Entry
+    from grader.experiment_profiler.audit.loot import Loot
+    from task_kit.sandbox import Probe
+
+CAUGHT_ENOUGH: Final = 0.95  # of the mutants, those included that are argued to be harmless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    level: str
+    seed: str
+    rounds: int
+    trials: tuple[Trial, ...]
+    probes: tuple[Probe, ...]  # all attempts to get out, those included that the level does not claim to stop
+    left_out: tuple[str, ...]  # entries that the level does not claim to stop, or to allow
+
+    def of(self, corpus: Corpus) -> tuple[Trial, ...]:
+        return tuple(trial for trial in self.trials if trial.entry.corpus is corpus)
+
+    def survivors(self) -> tuple[str, ...]:
+        """Mutants that were not caught in every round."""
+        return tuple(dict.fromkeys(trial.entry.name for trial in self.of(Corpus.MUTANTS) if trial.problem))
+
+    def score(self) -> float | None:
+        """The share of mutants that were caught in every round."""
+        mutants = {trial.entry.name for trial in self.of(Corpus.MUTANTS)}
+        return 1 - len(self.survivors()) / len(mutants) if mutants else None
+
+    def problems(self) -> tuple[str, ...]:
+        """All that is wrong, a sentence each; an audit is good when there are none."""
+        found = [
+            f"{trial.entry.corpus}/{trial.entry.name} (seed {trial.seed}): {trial.problem}"
+            for trial in self.trials
+            if trial.problem and not _argued(trial)
+        ]
+        score = self.score()
+        if score is not None and score < CAUGHT_ENOUGH:
+            found.append(f"only {score:.1%} of the mutants are caught, expected at least {CAUGHT_ENOUGH:.0%}")
+        found += [
+            f"{self.level}: the probe {probe.name!r} got out: {probe.said}"
+            for probe in self.probes
+            if probe.claimed and not probe.stopped
+        ]
+        return tuple(found)
+
+
+def _argued(trial: Trial) -> bool:
+    return trial.entry.corpus is Corpus.MUTANTS and trial.status == "pass" and trial.entry.survives is not None
+
+
+def chosen(entries: Iterable[Entry], patterns: Sequence[str]) -> tuple[Entry, ...]:
+    """Those whose corpus/file/name matches any of the patterns; all of them without a pattern."""
+    return tuple(
+        entry
+        for entry in entries
+        if not patterns or any(fnmatchcase(f"{entry.corpus}/{entry.name}", pattern) for pattern in patterns)
+    )
+
+
+def audit(
+    entries: Sequence[Entry],
+    *,
+    seed: str | None = None,
+    rounds: int = 1,
+    jobs: int = 1,
+    isolation: str | None = None,
+    told: Callable[[Trial], None] = lambda trial: None,
+) -> Report:
+    """Grade every entry in every round, each with a seed of its own. `told` hears of each trial, in order. `isolation`
+    tries a level out, instead of the strongest."""
+    seed = seed or secrets.token_hex(8)
+    level = detect(None if isolation is None else Level.parse(isolation)).level
+    claimed = [
+        entry for entry in entries if Level.parse(entry.stopped_from) <= level and level.label not in entry.barred_at
+    ]
+    trials = []
+    with laid_out() as loot:
+        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds, level=level), workers=jobs):
+            told(trial)
+            trials.append(trial)
+    return Report(
+        level=level.label,
+        seed=seed,
+        rounds=rounds,
+        trials=tuple(trials),
+        probes=examine(level),
+        left_out=tuple(f"{e.corpus}/{e.name}" for e in entries if e not in claimed),
+    )
+
+
+def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level: Level) -> list[Job]:
+    """All at the level that was found: a worker that found less would try what only the stronger one stops."""
+    return [
+        Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot, isolation=level.label)
+        for turn in range(rounds)
+        for entry in entries
+    ]
+
+
+def attempts(owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt) -> Iterator[Trial]:
+    """In the order of `owed`. Each worker is a fresh process, so that its environment holds what was laid out.
+
+    A trial that kills its worker takes the others' along: they are tried again, each alone, and the one that does it
+    again is the culprit.
+    """
+    done = 0
+    with _pool(workers) as pool:
+        try:
+            for trial in pool.map(work, owed):
+                done += 1
+                yield trial
+        except BrokenProcessPool:
+            pass
+    for job in owed[done:]:
+        yield _alone(job, work)
+
+
+def _alone(job: Job, work: Callable[[Job], Trial]) -> Trial:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(work, job).result()
+        except BrokenProcessPool:
+            return Trial(entry=job.entry, seed=job.seed, status="error", problem="it killed the grader")
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"))

@@ -1,0 +1,105 @@
+"""One entry of a corpus, graded once, and whether that went as it should.
+
+Comes in: an entry, a seed, what was laid out for cheats. Goes out: a `Trial`. A trial never raises: whatever breaks is
+told as its problem, because an audit that stops at the first fault tells only one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from grader.experiment_profiler.audit.corpus.entries import Corpus
+from grader.experiment_profiler.audit.corpus.overlay import lay_out
+from grader.experiment_profiler.grading.grade import TIMEOUT_S, grade, reference
+from grader.experiment_profiler.judging.reasons import NOT_REACHED
+
+if TYPE_CHECKING:
+    from grader.experiment_profiler.audit.corpus.entries import Entry
+    from grader.experiment_profiler.audit.loot import Loot
+    from grader.experiment_profiler.judging.verdict import Result
+
+SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker needs to know."""
+
+    entry: Entry
+    seed: str
+    loot: Loot
+    isolation: str | None = None  # the level to try out, instead of the strongest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    entry: Entry
+    seed: str
+    status: str
+    reasons: tuple[str, ...] = ()  # causes before their effects
+    problem: str | None = None  # why this is not what should have happened
+
+    @property
+    def reason(self) -> str | None:
+        return self.reasons[0] if self.reasons else None
+
+
+def attempt(job: Job) -> Trial:
+    """Lay the entry out, grade it, judge the verdict."""
+    entry = job.entry
+    try:
+        result = _graded(job)
+    except Exception as error:  # noqa: BLE001 (see above; a bug must not hide what else the audit would find)
+        return Trial(entry=entry, seed=job.seed, status="error", problem=f"{type(error).__name__}: {error}")
+    return Trial(
+        entry=entry,
+        seed=job.seed,
+        status=result.status.value,
+        reasons=tuple(result.reasons),
+        problem=_problem(entry, result),
+    )
+
+
+def _graded(job: Job) -> Result:
+    with tempfile.TemporaryDirectory(prefix="audit-", ignore_cleanup_errors=True) as scratch:
+        folder = Path(scratch) / "submission"
+        lay_out(job.entry, folder, reference=reference(), words=job.loot.words())
+        return grade(
+            folder,
+            seed=job.seed,
+            worlds=job.entry.worlds,
+            fail_fast=job.entry.corpus is not Corpus.HONEST,
+            timeout=job.entry.timeout or TIMEOUT_S,
+            isolation=job.isolation,
+            at_once=1,  # the audit itself has others going on beside this one
+        )
+
+
+def _problem(entry: Entry, result: Result) -> str | None:
+    status = result.status.value
+    if status == "error":
+        return f"the grader broke: {result.error}"
+    match entry.corpus:
+        case Corpus.HONEST:
+            return None if status == "pass" else f"failed for {_named(result)}"
+        case Corpus.CHEATS:
+            return _unpunished(entry, result)
+        case Corpus.MUTANTS:
+            return None if status == "fail" else "survived"
+
+
+def _unpunished(entry: Entry, result: Result) -> str | None:
+    if result.status.value == "pass":
+        return "passed"
+    if result.reason in entry.reasons:
+        return None
+    return f"failed for {_named(result)}, not for {' or '.join(entry.reasons)}"
+
+
+def _named(result: Result) -> str:
+    """What failed, with its detail; not what was never reached because of that."""
+    failed = [check for check in result.checks if not check.passed and check.reason != NOT_REACHED]
+    return "; ".join(f"{check.reason} ({check.detail})" for check in failed[:SHOWN])

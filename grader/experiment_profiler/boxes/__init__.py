@@ -1,0 +1,1 @@
+"""What lies in the boxes of a grading, and what is run in them."""

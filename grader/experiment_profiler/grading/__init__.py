@@ -1,0 +1,1 @@
+"""One grading, many of them, and graded again."""

@@ -1,0 +1,244 @@
+"""One grading: a submission in, a `Result` out.
+
+    from grader.experiment_profiler.grading.grade import grade
+
+    result = grade("path/to/submission")
+    if result.reward_valid:
+        learn_from(result.reward, result.reasons)
+
+Worlds are tried in an order that the seed decides, each process in a box of its own; what it left is judged when all
+in it is dead. The first box that exceeds a limit ends the grading, so a submission costs its limit once. Never raises
+for what a submission does; what the machine or the grader does wrong is a result too, with the status `error`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import runpy
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import profiler
+from grader.experiment_profiler.boxes import layout
+from grader.experiment_profiler.boxes import submission as submissions
+from grader.experiment_profiler.boxes.layout import Kind
+from grader.experiment_profiler.boxes.submission import Submission, UnusableSubmission
+from grader.experiment_profiler.grading.threads import Pool
+from grader.experiment_profiler.judging import checks
+from grader.experiment_profiler.judging.reasons import first
+from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of, share_of
+from grader.experiment_profiler.worlds import truth
+from grader.experiment_profiler.worlds import world as worlds
+from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.worlds.world import World
+
+TASK: Final = "experiment_profiler"
+WORLDS: Final = 3
+TIMEOUT_S: Final = 10.0
+CPU_SPARE_S: Final = 1.0  # so that a loop always ends with `timeout`, not sometimes with `cpu`
+AT_ONCE: Final = min(2, os.cpu_count() or 1)
+
+
+Watch = Callable[["Box", sandbox.Outcome], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Everything besides the submission that decides a result, so that it can be had again."""
+
+    seed: str
+    worlds: int = WORLDS
+    timeout_s: float = TIMEOUT_S
+    isolation: str | None = None
+    require_isolation: str | None = None
+    partial: bool = False
+    fail_fast: bool = False
+
+    def public(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def grade(
+    submission: str | PathLike[str],
+    *,
+    task: str = TASK,
+    seed: str | int | None = None,
+    worlds: int = WORLDS,
+    timeout: float = TIMEOUT_S,
+    isolation: str | None = None,
+    require_isolation: str | None = None,
+    partial: bool = False,
+    fail_fast: bool = False,
+    at_once: int = AT_ONCE,
+) -> Result:
+    """`seed` None draws a secret one. `fail_fast` ends at the first process that fails: the same verdict sooner, with
+    fewer reasons and a smaller share. `isolation` tries a level out, instead of the strongest. `at_once` boxes run at
+    the same time; it does not change the result."""
+    if task != TASK:
+        raise ValueError(f"task: found {task!r}, expected {TASK!r}")
+    asked = Asked(
+        seed=draw_seed() if seed is None else str(seed),
+        worlds=worlds,
+        timeout_s=timeout,
+        isolation=isolation,
+        require_isolation=require_isolation,
+        partial=partial,
+        fail_fast=fail_fast,
+    )
+    return Grading(asked, at_once=at_once).run(Path(submission))
+
+
+def draw_seed() -> str:
+    return secrets.token_hex(16)
+
+
+def reference() -> Path:
+    """The submission that solves the task."""
+    return Path(str(layout.TOOLS)).parent / "reference_submission"
+
+
+class Grading:
+    """One run of the grader; its result is an error until everything else is known."""
+
+    def __init__(self, asked: Asked, *, at_once: int = AT_ONCE, watch: Watch | None = None) -> None:
+        self.asked = asked
+        self._watch = watch
+        self._at_once = at_once
+        self._started = time.perf_counter()
+        self._phases: dict[str, float] = {}
+        self._boxes: dict[str, dict[str, float]] = {}
+        self._result = Result(task=TASK, asked=asked.public(), versions=_versions())
+
+    def run(self, folder: Path) -> Result:
+        result = self._safely(folder)
+        self._mark("total")
+        return replace(result, timings={"seconds": self._phases, "boxes": self._boxes})
+
+    def _safely(self, folder: Path) -> Result:
+        """Whatever breaks in the grader or the machine is a result too, and says nothing of the submission."""
+        try:
+            return self._graded(folder)
+        except UnusableSubmission as error:
+            return self._decided(
+                [Finding(check="submission", where="the folder", reason="submission", said=str(error))]
+            )
+        except (sandbox.SandboxError, OSError) as error:
+            return replace(self._result, reason="machine", error=f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 (a bug must not look like a verdict, nor end a batch)
+            return replace(self._result, reason="grader", error="".join(traceback.format_exception(error)))
+
+    def _graded(self, folder: Path) -> Result:
+        self._result = replace(self._result, submission={"path": os.fspath(folder)})
+        self._isolate()
+        self._mark("isolation")
+        taken = submissions.take(folder)
+        self._result = replace(self._result, submission={"path": taken.path, "sha256": taken.sha256})
+        drawn = worlds.draw(self.asked.seed, count=self.asked.worlds)
+        self._mark("worlds")
+        with layout.temporary() as root:
+            findings = self._judged(self._plan(drawn, root=root), taken)
+        self._mark("runs")
+        return self._decided(findings, drawn=drawn)
+
+    def _mark(self, phase: str) -> None:
+        """Seconds from the start to the end of each phase."""
+        self._phases[phase] = round(time.perf_counter() - self._started, 4)
+
+    def _isolate(self) -> None:
+        """The strongest level there is, or the one to be tried out; a refusal when it is less than is required."""
+        strongest = sandbox.detect()
+        chosen = self.asked.isolation
+        found = strongest if chosen is None else sandbox.detect(sandbox.Level.parse(chosen))
+        stopped = {probe.name: probe.stopped for probe in found.probes[found.level]}
+        self._level = found.level
+        told = {"level": found.level.label, "probes": len(stopped), "stopped": sum(stopped.values())}
+        if found.level < strongest.level:
+            told["lowered_from"] = strongest.level.label
+        self._result = replace(self._result, isolation=told)
+        wanted = self.asked.require_isolation
+        if wanted is not None and found.level < sandbox.Level.parse(wanted):
+            raise sandbox.SandboxError(f"isolation {wanted!r} is required, here is only {found.level.label!r}")
+
+    def _plan(self, drawn: Sequence[World], *, root: Path) -> list[Box]:
+        """All boxes, in the order in which they count."""
+        order = [(world, kind) for world in drawn for kind in Kind]
+        worlds.generator(self.asked.seed, "order").shuffle(order)
+        return [layout.plan(kind, world, seed=self.asked.seed, root=root) for world, kind in order]
+
+    def _judged(self, plan: Sequence[Box], taken: Submission) -> list[Finding]:
+        """Outcomes count in the order of the plan up to the first that exceeded a limit, however many ran at once; or
+        up to the first that failed, when one is enough."""
+        findings: list[Finding] = []
+        enough = False
+        with Pool(self._at_once) as pool:
+            waiting = [pool.submit(self._outcome, box, taken) for box in plan]
+            for box, outcome in zip(plan, waiting, strict=True):
+                if enough:
+                    outcome.cancel()
+                    findings += checks.not_run(box)
+                    continue
+                ended = outcome.result()
+                judged = checks.judge(box, ended)
+                layout.clear(box)
+                findings += judged
+                failed = any(finding.reason is not None for finding in judged)
+                enough = ended.reason is not None or (self.asked.fail_fast and failed)
+        return findings
+
+    def _outcome(self, box: Box, taken: Submission) -> sandbox.Outcome:
+        layout.lay_out(box, taken)
+        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s + CPU_SPARE_S)
+        outcome = sandbox.run(box.spec(limits), level=self._level)
+        self._boxes[box.name] = {
+            "wall_s": round(outcome.wall_s, 4),
+            "cpu_s": round(outcome.cpu_s, 4),
+            "peak_bytes": outcome.peak_bytes,
+        }
+        if self._watch is not None:
+            self._watch(box, outcome)
+        return outcome
+
+    def _decided(self, findings: list[Finding], *, drawn: Sequence[World] = ()) -> Result:
+        reasons = reasons_of(findings)
+        if not reasons and any(finding.reason is not None for finding in findings):
+            raise RuntimeError("nothing failed and yet something was not reached, expected a reason for that")
+        share = share_of(findings)
+        passed = not reasons
+        return replace(
+            self._result,
+            status=Status.PASS if passed else Status.FAIL,
+            reward=share if self.asked.partial else float(passed),
+            reward_valid=True,
+            reason=first(set(reasons)),
+            reasons=reasons,
+            error=None,
+            checks=checks_of(findings),
+            metrics=_metrics(findings, share=share, drawn=drawn),
+        )
+
+
+def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World]) -> dict[str, Any]:
+    """How much held, and the true metrics of every world."""
+    held = sum(finding.reason is None for finding in findings)
+    true = {world.name: {name: round(value, 4) for name, value in truth.metrics(world).items()} for world in drawn}
+    return {"findings": len(findings), "held": held, "share": share, "worlds": true}
+
+
+def _versions() -> dict[str, str]:
+    return {"experiment-profiler": profiler.__version__, "python": platform.python_version()}
+
+
+if __name__ == "__main__":  # the same as `python -m grader`
+    runpy.run_module("grader", run_name="__main__", alter_sys=True)

@@ -1,0 +1,1 @@
+"""From the files of a box to findings and a verdict."""

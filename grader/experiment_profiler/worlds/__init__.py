@@ -1,0 +1,1 @@
+"""What a submission is tried in, and what is true of it."""

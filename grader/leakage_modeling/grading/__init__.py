@@ -1,0 +1,1 @@
+"""Episodes, graded runs of many, what is kept of them, and regrading."""

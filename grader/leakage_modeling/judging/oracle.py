@@ -1,0 +1,79 @@
+"""Fitters that need no box: the oracle, and one that runs code of our own in this process.
+
+Both answer the very questions a worker answers. The oracle fits nothing: whoever knows the law has nothing to learn, and
+what it says of a frame follows from the features of each row. It is judged like everybody else, so that a limit nobody
+could reach would show. `PlainFitter` is for policies of this project alone; foreign code belongs into a worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+import scipy
+import sklearn
+from sklearn.base import clone
+
+from task_kit.leakage_modeling.agents.policies import PIPELINE, PROBABILITIES
+from task_kit.leakage_modeling.worker.fitter import PipelineError, Submission
+from task_kit.leakage_modeling.worlds.columns import TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from task_kit.leakage_modeling.agents.policies import Policy
+    from task_kit.leakage_modeling.worlds.world import World
+
+
+class Estimator(Protocol):
+    def fit(self, features: pd.DataFrame, target: np.ndarray) -> Any: ...
+    def predict_proba(self, features: pd.DataFrame) -> np.ndarray: ...
+
+
+class Oracle:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def submission(self) -> Submission:
+        return Submission(pipeline_name="oracle", test_probabilities=self._world.test_p)
+
+    def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
+        if pipeline != self.submission.pipeline_name:
+            raise PipelineError("pipeline_contract", f"found the pipeline {pipeline!r}, expected the oracle's own")
+        return [self._world.probability(frame) for frame in frames]
+
+
+class PlainFitter:
+    """A policy of ours, run and fitted in this process.
+
+    With `joined` all frames are predicted at once, which halves the time. It hides a dependence on the batch, so it is for
+    policies that are known to have none.
+    """
+
+    def __init__(self, world: World, *, joined: bool = False) -> None:
+        self._world = world
+        self._joined = joined
+        self.variables: dict[str, Any] = {
+            "__name__": "policy",
+            "train_df": world.train.copy(),
+            "test_df": world.test.copy(),
+            "pd": pd,
+            "np": np,
+            "sklearn": sklearn,
+            "scipy": scipy,
+        }
+
+    def run(self, policy: Policy) -> Submission:
+        exec(compile(policy.code(self._world), policy.name, "exec"), self.variables)  # noqa: S102 (code of our own)
+        return Submission(pipeline_name=PIPELINE, test_probabilities=self.variables[PROBABILITIES])
+
+    def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
+        train = self._world.train
+        model: Estimator = clone(self.variables[pipeline])
+        model.fit(train.drop(columns=TARGET), train[TARGET].to_numpy())
+        if self._joined:
+            said = np.asarray(model.predict_proba(pd.concat(frames, ignore_index=True)))[:, 1]
+            return np.split(said, np.cumsum([len(frame) for frame in frames])[:-1])
+        return [np.asarray(model.predict_proba(frame.copy()))[:, 1] for frame in frames]

@@ -1,0 +1,1 @@
+"""Words in, words out: parser, commands, tables, progress."""

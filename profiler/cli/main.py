@@ -1,0 +1,267 @@
+"""The command line: what can be asked, in words. Parses, calls one function of `commands`, returns an exit code.
+
+Kept apart from `commands` so that `--help` loads nothing but the parser. Knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from profiler import __version__
+from profiler.cli.parser import Parser, at_least_one, fault, port, positive, seconds, share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_CODES = """\
+exit codes:
+  0  done                               3    the provider failed (resumable)
+  1  a threshold was missed             4    stopped at a budget (resumable)
+  2  usage, manifest, dataset or disk   70   a bug in the profiler or in a client
+  130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
+
+BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line. Every expected failure is a message and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    args = build_parser().parse_args(argv)
+    args.given = [word for word in argv if word != "--fresh"]  # to resume with: started over it is already
+    try:
+        home = "profiler.cli.mock_server" if args.command == "mock-server" else "profiler.cli.commands"
+        code: int = import_module(home).COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        again = shlex.join(["profiler", *args.given])
+        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {again}", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
+        traceback.print_exc()
+        again = shlex.join(["profiler", *args.given])
+        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
+        return BUG
+    return code
+
+
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and the commands on one line each."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 15  # commands are indented twice, which argparse forgets to count
+
+
+def _detail(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=30)
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="profiler",
+        description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
+        epilog=EXIT_CODES,
+        formatter_class=_Overview,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor):
+        add(commands)
+    return parser
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 (argparse has no public name for it)
+    Group = argparse._ArgumentGroup  # noqa: SLF001 (nor for this)
+
+
+def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. {detail}".strip(),
+        formatter_class=_detail,
+        allow_abbrev=False,
+    )
+
+
+def _add_run(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "run the experiments of a manifest",
+        "A run that was stopped is resumed by the same command: only what has no answer yet is asked.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output-dir", default="runs", metavar="DIR", help="where run directories are made (default: runs)"
+    )
+    _add_select(parser)
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N dialogues")
+    parser.add_argument(
+        "--mode",
+        choices=("auto", "mock", "live"),
+        default="auto",
+        help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
+    )
+    parser.add_argument(
+        "--client",
+        choices=("fast", "sdk", "stream"),
+        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+    )
+    parser.add_argument("--concurrency", type=at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument(
+        "--max-cost",
+        type=positive,
+        metavar="USD",
+        help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what it would cost; sends, writes and spends nothing",
+    )
+    parser.add_argument(
+        "--assume-latency", type=positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+    )
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
+    again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
+    parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
+    parser.add_argument(
+        "--fsync",
+        choices=("interval", "always", "off"),
+        default="interval",
+        help="what a power cut may cost: a second, nothing, or what the system has not written (default: interval)",
+    )
+    _add_output(parser)
+
+
+def _add_summarize(commands: Commands) -> None:
+    parser = _command(commands, "summarize", "show the metrics of finished runs")
+    parser.add_argument(
+        "--log-dir",
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a run directory, or a folder of them; may be given several times",
+    )
+    parser.add_argument(
+        "--recompute", action="store_true", help="reduce the logs again instead of reading summary.json"
+    )
+    parser.add_argument(
+        "--metric", action="append", metavar="NAME", help="with --recompute: this metric instead; repeatable"
+    )
+    parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
+    _add_json(parser)
+
+
+def _add_validate(commands: Commands) -> None:
+    parser = _command(commands, "validate", "check a manifest and its datasets, and say all that is wrong")
+    _add_config(parser)
+    _add_select(parser)
+    _add_json(parser)
+
+
+def _add_schema(commands: Commands) -> None:
+    _command(commands, "schema", "print the JSON Schema of manifests, for editors")
+
+
+def _add_init(commands: Commands) -> None:
+    parser = _command(commands, "init", "write a sample manifest with its data, ready to run")
+    parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (default: here)")
+
+
+def _add_mock_server(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "mock-server",
+        "answer like the provider, on this machine, without a key",
+        "Prints the address it listens on; counters are at /__stats. The same requests always get the same answers.",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
+    where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
+    where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
+    _add_answers(parser.add_argument_group("what it answers"))
+    _add_limits(parser.add_argument_group("limits, enforced with 429 and 529"))
+    _add_faults(parser.add_argument_group("what goes wrong"))
+
+
+def _add_answers(group: Group) -> None:
+    group.add_argument("--responses", metavar="FILE", help="prepared answers by dialogue_id, as the mock reads them")
+    group.add_argument(
+        "--dataset", metavar="FILE", help="tells which dialogue a text belongs to (else: the x-dialogue-id header)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
+    group.add_argument("--static", action="store_true", help="one answer for everything, unchecked: as fast as can be")
+    group.add_argument(
+        *("--latency", "--latency-median"), type=seconds, default=0.0, metavar="S", help="seconds an answer takes"
+    )
+    group.add_argument(
+        "--latency-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
+    )
+    group.add_argument("--stall-rate", type=share, default=0.0, metavar="P", help="share of answers that stall")
+    group.add_argument("--stall", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
+
+
+def _add_limits(group: Group) -> None:
+    for name in ("requests", "input-tokens", "output-tokens"):
+        group.add_argument(f"--{name}-per-minute", type=at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
+    group.add_argument(
+        "--burst", type=positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
+    )
+    group.add_argument("--concurrency-limit", type=at_least_one, metavar="N", help="requests in flight at once")
+
+
+def _add_faults(group: Group) -> None:
+    group.add_argument(
+        "--fault",
+        type=fault,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="this share of answers fails in this way, such as 429=0.01 or reset=0.001; repeatable",
+    )
+    group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
+    group.add_argument(
+        "--trickle", type=seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+    )
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = _command(commands, "doctor", "check this machine: versions, mode, key, terminal, disk")
+    parser.add_argument("--output-dir", default="runs", metavar="DIR", help="the folder to check (default: runs)")
+    _add_json(parser)
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", help="the manifest (YAML)")
+
+
+def _add_select(parser: Parser) -> None:
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="GLOB", help="only experiments with such ids; repeatable"
+    )
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs instead of text")
+
+
+def _add_output(parser: Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress and no remarks; errors still show")

@@ -1,0 +1,55 @@
+"""`profiler mock-server`: what was asked on the command line, as settings of a server that runs until a signal.
+
+Apart from the other commands, which need none of this, as this needs none of theirs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from profiler.cli.told import told
+from profiler.provider.mock_server.server import serve
+from profiler.provider.mock_server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def mock_server(args: Namespace) -> int:
+    """Serve until a signal says stop. The address is the one line on stdout."""
+    settings = ServerSettings(
+        host=args.host,
+        port=args.port,
+        allow_remote=args.allow_remote,
+        key=args.key,
+        seed=args.seed,
+        static=args.static,
+        responses_path=args.responses and Path(args.responses),
+        dataset_path=args.dataset and Path(args.dataset),
+        latency_s=args.latency,
+        latency_sigma=args.latency_sigma,
+        stall_rate=args.stall_rate,
+        stall_s=args.stall,
+        requests_per_minute=args.requests_per_minute,
+        input_tokens_per_minute=args.input_tokens_per_minute,
+        output_tokens_per_minute=args.output_tokens_per_minute,
+        burst_s=args.burst,
+        concurrency_limit=args.concurrency_limit,
+        faults=dict(args.fault),
+        script_path=args.script and Path(args.script),
+        trickle_s=args.trickle,
+    )
+    return serve(settings, announce=_announce, remark=_remark)
+
+
+def _announce(text: str) -> None:
+    print(text, flush=True)
+
+
+def _remark(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+COMMANDS = {"mock-server": told(mock_server)}

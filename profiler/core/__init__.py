@@ -1,0 +1,1 @@
+"""The nouns that travel, errors, JSON, loading of people's own code, and the wording of messages."""

@@ -1,0 +1,157 @@
+"""What can go wrong, one class a boundary, each with the exit code it ends a command with.
+
+Comes in: the place and the reason. Goes out: an exception whose text a person can act on.
+Knows nothing of files, clients or terminals.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from profiler.core.nouns import RateHeaders
+
+SHOWN_PROBLEMS = 50
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong in one place of a file that somebody wrote."""
+
+    path: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    source: str | None = None
+    hint: str | None = None
+
+    @property
+    def place(self) -> str:
+        return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
+
+    def __str__(self) -> str:
+        lines = [f"{self.place}: {self.message}"]
+        if self.source is not None and self.source.strip():  # at the end of a file there is nothing to show
+            lines.append(f"    {self.source}")
+            if self.column is not None:
+                lines.append("    " + " " * (self.column - 1) + "^")
+        if self.hint:
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class ProfilerError(Exception):
+    """The root: everything a command answers with a message instead of a traceback."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ProfilerError):
+    """The command line, or the call of the Python API, asks for something that does not exist."""
+
+
+class FileProblems(ProfilerError):
+    """A file has problems; all of them are told at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        shown = [str(problem) for problem in problems[:SHOWN_PROBLEMS]]
+        if len(problems) > SHOWN_PROBLEMS:
+            shown.append(f"… and {len(problems) - SHOWN_PROBLEMS} more")
+        super().__init__("\n".join(shown))
+        self.problems = tuple(problems)
+
+
+class ManifestError(FileProblems):
+    """The manifest cannot be run as it is."""
+
+
+class DatasetError(FileProblems):
+    """The dataset cannot be sent as it is."""
+
+
+class LogError(FileProblems):
+    """A journal or a log of an earlier run is damaged or is not one."""
+
+
+class RunDirectoryError(ProfilerError):
+    """The run directory is in use, not writable, or holds another run."""
+
+
+class StorageError(ProfilerError):
+    """The disk refused a write; what was written before it is whole and the run can be resumed."""
+
+    def __init__(self, path: Path, cause: OSError) -> None:
+        remedy = "make room" if cause.errno in NO_ROOM else "mend that"
+        super().__init__(
+            f"{path}: cannot write: {cause.strerror or cause}",
+            hint=f"everything answered so far is kept; {remedy}, then run the same command again",
+        )
+
+
+class ProviderFailed(ProfilerError):
+    """The provider refuses to go on; what was answered is kept and the run can be resumed."""
+
+    exit_code = 3
+
+
+class BudgetReached(ProfilerError):
+    """The spending cap would be passed; what was answered is kept and the run can be resumed.
+
+    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    """
+
+    exit_code = 4
+    enough_usd: float | None = None
+
+
+class Interrupted(ProfilerError):
+    """A signal stopped the run; what was answered is kept and the run can be resumed."""
+
+    def __init__(self, message: str, *, signum: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + signum
+
+
+class CallError(Exception):
+    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
+
+    `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
+    `limits`: what the provider said about its limits while it refused. `sent`: whether the request may have reached
+    anybody; one that never left was not billed.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+        fatal: bool = False,
+        ramp: bool = False,
+        limits: RateHeaders | None = None,
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.request_id = request_id
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.fatal = fatal
+        self.ramp = ramp
+        self.limits = limits
+        self.sent = sent

@@ -1,0 +1,163 @@
+"""One row of a dataset becomes one Dialogue.
+
+Comes in: the bytes of a JSON object, or a mapping that another format was read into. Goes out: a Dialogue,
+or Rejected with every fault. Knows nothing of files, lines or formats.
+
+Two ways with one result. The quick one decodes straight into a Dialogue and takes nearly any row that uses only
+the known keys. The general one takes unknown keys and nulls too, and finds the words when a row is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from profiler.core.nouns import Dialogue, Message, Role
+from profiler.dataset.explain import (
+    KNOWN,
+    MAX_ID_LENGTH,
+    Fault,
+    Rejected,
+    contradictions,
+    explain,
+    has_control,
+    loggable,
+    not_json,
+)
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Blocks = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+
+
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    role: Role
+    content: _Text | _Blocks
+
+
+class _Row(msgspec.Struct):
+    """A dialogue as it is written: null stands for absent, which the model does not know, and keys of the file's own
+    may stand beside these."""
+
+    dialogue_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+    user: _Text | None = None
+    messages: Annotated[tuple[_Said, ...], msgspec.Meta(min_length=1)] | None = None
+    turns: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)] | None = None
+    system: str | None = None
+    required_facts: tuple[_Text, ...] | None = None
+    expect_refusal: bool | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(Dialogue).decode
+_decode_any = msgspec.json.Decoder().decode
+_REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Decoder:
+    """Bytes to dialogues. Remembers that a file has keys of its own, and then skips the quick way."""
+
+    def __init__(self) -> None:
+        self._quick = True
+
+    def __call__(self, raw: bytes) -> Dialogue:
+        if self._quick:
+            try:
+                dialogue = _decode(raw)
+            except _REFUSALS:
+                pass
+            else:
+                if _sound(dialogue):
+                    return dialogue
+        return self._general(raw)
+
+    def _general(self, raw: bytes) -> Dialogue:
+        dialogue = from_mapping(loads(raw))
+        self._quick = not dialogue.metadata
+        return dialogue
+
+
+def loads(raw: bytes) -> Any:
+    """Any JSON value. msgspec and not orjson, which turns integers beyond 64 bits into floats without a word."""
+    try:
+        return _decode_any(raw)
+    except _REFUSALS as error:
+        raise Rejected(not_json(raw, error)) from None
+
+
+def from_mapping(value: Any) -> Dialogue:
+    """A Dialogue from decoded values; keys that nobody knows become its metadata."""
+    if type(value) is not dict:
+        raise Rejected(*explain(value))
+    try:
+        row = msgspec.convert(value, _Row)
+        dialogue = _from_row(row, {key: item for key, item in value.items() if key not in KNOWN})
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Rejected(*(tuple(explain(value)) or (Fault(message=str(error)),))) from None
+    if dialogue is None:
+        raise Rejected(*explain(value))
+    return dialogue
+
+
+def _sound(dialogue: Dialogue) -> bool:
+    """Whether a dialogue that decoded is one, too, in what its types do not say: the same as `_Row` and `_from_row`."""
+    name = dialogue.dialogue_id
+    return (
+        _asks_once(dialogue)
+        and 0 < len(name) <= MAX_ID_LENGTH
+        and (name.isprintable() or not has_control(name))
+        and "" not in dialogue.required_facts
+        and (not dialogue.metadata or loggable(dialogue.metadata))
+    )
+
+
+def _asks_once(dialogue: Dialogue) -> bool:
+    if dialogue.messages is not None:
+        said = dialogue.messages
+        return (
+            dialogue.user is None
+            and dialogue.turns is None
+            and bool(said)
+            and said[-1].role == "user"
+            and all(map(_sendable, said))
+        )
+    if dialogue.turns is not None:
+        return dialogue.user is None and bool(dialogue.turns) and "" not in dialogue.turns
+    return bool(dialogue.user)
+
+
+def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
+    """None when something is wrong that types cannot say; `explain` then finds the words."""
+    asks = (row.user is not None) + (row.messages is not None) + (row.turns is not None)
+    if asks != 1 or has_control(row.dialogue_id):
+        return None
+    metadata = row.metadata or {}
+    if own and metadata:
+        if contradictions(own, metadata):
+            return None
+        metadata = {**own, **metadata}
+    elif own:
+        metadata = own
+    if metadata and not loggable(metadata):
+        return None
+    messages = None
+    if row.messages is not None:
+        if row.messages[-1].role != "user" or not all(map(_sendable, row.messages)):
+            return None
+        messages = tuple([Message(role=said.role, content=said.content) for said in row.messages])
+    return Dialogue(
+        dialogue_id=row.dialogue_id,
+        user=row.user,
+        messages=messages,
+        turns=row.turns,
+        system=row.system,
+        required_facts=row.required_facts or (),
+        expect_refusal=row.expect_refusal,
+        tags=row.tags or (),
+        metadata=metadata,
+    )
+
+
+def _sendable(said: _Said | Message) -> bool:
+    return bool(said.content) and (type(said.content) is str or loggable(said.content))

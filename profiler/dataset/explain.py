@@ -1,0 +1,268 @@
+"""Why a value is not a dialogue, in words for the person who wrote it.
+
+Comes in: one decoded row that the typed decoder refused, or bytes that are not JSON. Goes out: faults,
+each with what was found, what is expected and, where it helps, a hint. Speed does not matter here: a row
+gets here only when it is wrong. Knows nothing of files, lines or formats.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core import json as codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+MAX_ID_LENGTH = 512
+KNOWN = frozenset(
+    {
+        "dialogue_id",
+        "user",
+        "messages",
+        "turns",
+        "system",
+        "required_facts",
+        "expect_refusal",
+        "tags",
+        "metadata",
+    }
+)
+ASKS = ("user", "messages", "turns")
+# Names that other tools give to the same things; too far apart for a spelling hint.
+_OTHER_NAMES = {
+    "dialogue_id": ("id", "dialog_id", "custom_id", "uid", "key"),
+    "user": ("prompt", "question", "input", "text", "query", "instruction"),
+    "messages": ("conversation", "conversations"),
+    "turns": (),
+}
+_NOT_LOGGABLE = "cannot be written to a log: it holds an integer beyond 64 bits or is nested too deeply"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HALF_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
+_AT_BYTE = re.compile(r" \(byte (\d+)\)$")
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with one dialogue; `offset` is a byte of its source, where the byte is known."""
+
+    message: str
+    hint: str | None = None
+    offset: int | None = None
+
+
+class Rejected(Exception):
+    """This is not a dialogue; the faults say why."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = faults
+
+
+def has_control(text: str) -> bool:
+    # isprintable is ten times faster but also refuses harmless spaces, so it only settles the usual case.
+    return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+def loggable(value: object) -> bool:
+    """Can this be written to a log line? Not integers beyond 64 bits, not 250 levels of nesting."""
+    try:
+        codec.dumps(((((((((value,),),),),),),),))  # the brackets stand for the levels that a log line has around it
+    except TypeError:
+        return False
+    return True
+
+
+def contradictions(own: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
+    """Keys that a row gives twice, once beside and once inside its metadata, with two values."""
+    return [key for key in own if key in metadata and own[key] != metadata[key]]
+
+
+def found(value: object) -> str:
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case str():
+            return repr(value) if len(value) <= 40 else f"{value[:37]!r}…"
+        case int() | float():
+            huge = isinstance(value, int) and value.bit_length() > 128  # str() may refuse it, nobody would read it
+            return "a huge number" if huge else f"the number {value}"
+        case list() | tuple():
+            return f"a list of {len(value)}" if value else "an empty list"
+        case dict():
+            return "an object"
+        case _:
+            return f"a value of type {type(value).__name__}"
+
+
+def explain(row: object) -> Iterator[Fault]:
+    """Everything that is wrong with a row."""
+    if not isinstance(row, dict):
+        yield Fault(message=f"expected a dialogue (an object with dialogue_id and user), found {found(row)}")
+        return
+    present = {key: value for key, value in row.items() if value is not None}
+    yield from missing(present)
+    yield from _too_many(present)
+    yield from _own_keys(row)
+    for key, check in _CHECKS.items():
+        if key in present:
+            yield from (Fault(message=message) for message in check(key, present[key]))
+
+
+def not_json(raw: bytes, error: Exception) -> Fault:
+    """What is wrong with bytes that no decoder could read."""
+    if (fault := _not_utf8(raw)) is not None:
+        return fault
+    if isinstance(error, RecursionError):
+        return Fault(message="not usable JSON: nested too deeply")
+    if (half := _HALF_SURROGATE.search(raw)) is not None:
+        return Fault(message="not valid JSON: half of a surrogate pair", offset=half.start())
+    text = str(error)
+    if "truncated" in text:
+        end = len(raw.rstrip())
+        return Fault(message="not valid JSON: it ends in the middle", offset=end)
+    at = _AT_BYTE.search(text)
+    reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ").replace(" - at `$[...]`", "")
+    offset = int(at[1]) - reason.startswith("trailing") if at else None  # there msgspec counts one too many
+    return Fault(message=f"not valid JSON: {reason[:1].lower()}{reason[1:]}", offset=offset)
+
+
+def _not_utf8(raw: bytes) -> Fault | None:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        utf16 = raw[:2] in {b"\xff\xfe", b"\xfe\xff"}
+        return Fault(
+            message=f"not valid UTF-8: byte 0x{raw[error.start]:02x}, {error.reason}",
+            hint="this looks like UTF-16; save the file as UTF-8" if utf16 else None,
+            offset=error.start,
+        )
+    return None
+
+
+def missing(keys: Collection[str]) -> Iterator[Fault]:
+    """What a row with these keys lacks, whatever their values are."""
+    if "dialogue_id" not in keys:
+        yield Fault(message="dialogue_id is missing", hint=_near_miss(keys, ("dialogue_id",)))
+    if not any(key in keys for key in ASKS):
+        yield Fault(message="one of user, messages and turns is needed, found none", hint=_near_miss(keys, ASKS))
+
+
+def _too_many(keys: Collection[str]) -> Iterator[Fault]:
+    asks = [key for key in ASKS if key in keys]
+    if len(asks) > 1:
+        yield Fault(message=f"only one of user, messages and turns is allowed, found {' and '.join(asks)}")
+
+
+def _own_keys(row: dict[str, Any]) -> Iterator[Fault]:
+    own = {key: value for key, value in row.items() if key not in KNOWN}
+    metadata = row.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    for key in contradictions(own, metadata):
+        yield Fault(message=f"{key}: given twice, beside metadata and inside it, with different values")
+    for key, value in {**own, **metadata}.items():
+        if not loggable(value):
+            yield Fault(message=f"{key}: {_NOT_LOGGABLE}")
+
+
+def _near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:
+    spare = [key for key in keys if key not in KNOWN]
+    for name in wanted:
+        close = difflib.get_close_matches(name, spare, n=1, cutoff=0.75)
+        close += [key for key in spare if key.lower() in _OTHER_NAMES[name]]
+        if close:
+            return f"did you mean {name!r} where it says {close[0]!r}?"
+    return None
+
+
+def _identity(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, str) or not value:
+        yield f"{key}: expected a non-empty string, found {found(value) if value != '' else 'an empty one'}"
+    elif len(value) > MAX_ID_LENGTH:
+        yield f"{key}: expected at most {MAX_ID_LENGTH} characters, found {len(value)}"
+    elif has_control(value):
+        yield f"{key}: control characters are not allowed, found {found(value)}"
+
+
+def _string(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield f"{key}: expected a string, found {found(value)}"
+
+
+def _text(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, str) or not value:
+        yield f"{key}: expected a non-empty string, found {found(value) if value != '' else 'an empty one'}"
+
+
+def _bool(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, bool):
+        yield f"{key}: expected true or false, found {found(value)}"
+
+
+def _mapping(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{key}: expected an object, found {found(value)}"
+
+
+def _block(key: str, value: object) -> Iterator[str]:
+    yield from _mapping(key, value)
+    if isinstance(value, dict) and not loggable(value):
+        yield f"{key}: {_NOT_LOGGABLE}"
+
+
+def _strings(key: str, value: object) -> Iterator[str]:
+    yield from _each(key, value, _string, of="strings")
+
+
+def _texts(key: str, value: object) -> Iterator[str]:
+    yield from _each(key, value, _text, of="non-empty strings")
+
+
+def _turns(key: str, value: object) -> Iterator[str]:
+    yield from _each(key, value, _text, of="non-empty strings", least=1)
+
+
+def _messages(key: str, value: object) -> Iterator[str]:
+    yield from _each(key, value, _message, of="messages", least=1)
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
+        yield f"{key}: the last one must come from the user, found role 'assistant'"
+
+
+def _message(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{key}: expected an object with role and content, found {found(value)}"
+        return
+    if (role := value.get("role")) not in {"user", "assistant"}:
+        yield f"{key}.role: expected 'user' or 'assistant', found {found(role)}"
+    if (content := value.get("content")) in ("", [], None) or not isinstance(content, str | list):
+        yield f"{key}.content: expected a non-empty string or a list of blocks, found {found(content)}"
+    elif isinstance(content, list):
+        yield from _each(f"{key}.content", content, _block, of="blocks")
+    for extra in sorted(value.keys() - {"role", "content"}):
+        yield f"{key}: unknown key {extra!r}, which would not be sent; expected role and content"
+
+
+def _each(
+    key: str, value: object, check: Callable[[str, object], Iterator[str]], *, of: str, least: int = 0
+) -> Iterator[str]:
+    if not isinstance(value, list | tuple) or len(value) < least:
+        yield f"{key}: expected a list of {of}, found {found(value)}"
+        return
+    for number, item in enumerate(value):
+        yield from check(f"{key}[{number}]", item)
+
+
+_CHECKS: dict[str, Callable[[str, object], Iterator[str]]] = {
+    "dialogue_id": _identity,
+    "user": _text,
+    "messages": _messages,
+    "turns": _turns,
+    "system": _string,
+    "required_facts": _texts,
+    "expect_refusal": _bool,
+    "tags": _strings,
+    "metadata": _mapping,
+}

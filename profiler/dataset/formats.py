@@ -1,0 +1,271 @@
+"""The formats of a dataset file, each read into the same stream of places and dialogues.
+
+Comes in: a binary stream (for Parquet a path). Goes out: one pair for each dialogue, its line and the Dialogue,
+or its line and None when the row was wrong and its faults went to `report`. Never holds more than a piece
+of the file. Knows nothing of hashing, duplicates or limits.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import itertools
+from collections import Counter
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+from profiler.core import json as codec
+from profiler.core.errors import Problem, UsageError
+from profiler.dataset.decode import Decoder, from_mapping, loads
+from profiler.dataset.explain import Fault, Rejected, missing
+from profiler.dataset.json_array import Broken, elements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from profiler.core.nouns import Dialogue
+
+    Item = tuple[int, Dialogue | None]
+    Report = Callable[[Problem], None]
+
+LONGEST = 64 << 20  # bytes of one dialogue: what a file that is not what its name says can cost in memory
+SHOWN_SOURCE = 160
+_LISTS = {"turns", "required_facts", "tags"}
+_JSON = {"messages", "metadata"}
+_PARQUET_BATCH = 1024
+
+
+class Reporter:
+    """Turns the faults of a row into problems with a place in the file."""
+
+    def __init__(self, path: str, report: Report) -> None:
+        self._path = path
+        self._report = report
+
+    def row(self, faults: Rejected, *, line: int, column: int = 1, raw: bytes = b"") -> None:
+        for fault in faults.faults:
+            if fault.offset is None:
+                self.at(fault.message, line=line, hint=fault.hint)
+            else:
+                self._inside(fault, line=line, column=column, raw=raw)
+
+    def at(
+        self,
+        message: str,
+        *,
+        line: int | None,
+        column: int | None = None,
+        hint: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        self._report(Problem(path=self._path, message=message, line=line, column=column, hint=hint, source=source))
+
+    def _inside(self, fault: Fault, *, line: int, column: int, raw: bytes) -> None:
+        before, after = raw[: fault.offset], raw[fault.offset :]
+        down = before.count(b"\n")
+        text = before[before.rfind(b"\n") + 1 :].decode(errors="replace")
+        whole = text + after[: SHOWN_SOURCE * 4].split(b"\n")[0].decode(errors="replace").rstrip()
+        # A caret under a cut, shifted or unprintable line would point at the wrong character.
+        shows = len(whole) <= SHOWN_SOURCE and whole.isprintable() and (down > 0 or column == 1)
+        self.at(
+            fault.message,
+            line=line + down,
+            column=len(text) + (1 if down else column),
+            hint=fault.hint,
+            source=whole if shows else None,
+        )
+
+
+def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
+    decode = Decoder()
+    lines = enumerate(iter(partial(stream.readline, LONGEST), b""), 1)
+    _skip((1 for _, line in lines if not line.isspace()), start)
+    for number, line in lines:
+        try:
+            dialogue = decode(line)
+        except Rejected as faults:
+            # Asked only here: a blank line is never a dialogue, and a dialogue need not be asked.
+            if line.isspace():
+                continue
+            if len(line) == LONGEST:
+                report.at(_too_long(), line=number)
+                return
+            report.row(faults, line=number, raw=line)
+            yield number, None
+        else:
+            yield number, dialogue
+
+
+def json_array(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
+    decode = Decoder()
+    try:
+        for line, column, raw in itertools.islice(elements(stream, longest=LONGEST), start, None):
+            try:
+                dialogue = decode(raw)
+            except Rejected as faults:
+                report.row(faults, line=line, column=column, raw=raw)
+                yield line, None
+            else:
+                yield line, dialogue
+    except Broken as broken:
+        _report_broken(broken, report)
+
+
+def csv_rows(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
+    # The limit of the csv module is one number for the process; lower than 64 MiB it would refuse long texts.
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
+    rows = _csv_cells(stream, report)
+    _, header = next(rows, (1, []))
+    names = [name.strip() for name in header]
+    if not _header_is_sound(names, report):
+        return
+    for line, cells in itertools.islice(rows, start, None):
+        try:
+            dialogue = from_mapping(_csv_mapping(names, cells))
+        except Rejected as faults:
+            report.row(faults, line=line)
+            yield line, None
+        else:
+            yield line, dialogue
+
+
+def parquet_rows(path: Path, *, start: int, report: Reporter) -> Iterator[Item]:
+    """The place of a row is its number, counted from 1."""
+    parquet, problems = _pyarrow()
+    try:
+        with parquet.ParquetFile(path) as file:
+            for number, row in _parquet_mappings(file, start=start):
+                try:
+                    dialogue = from_mapping(_plain(row))
+                except Rejected as faults:
+                    report.row(faults, line=number)
+                    yield number, None
+                else:
+                    yield number, dialogue
+    except problems as error:
+        report.at(f"not a Parquet file that can be read: {error}", line=None)
+
+
+def _skip(lines: Iterator[int], count: int) -> None:
+    next(itertools.islice(lines, count, count), None)
+
+
+def _too_long() -> str:
+    return f"a line longer than {LONGEST >> 20} MiB; expected one dialogue a line"
+
+
+def _report_broken(broken: Broken, report: Reporter) -> None:
+    try:
+        loads(broken.raw or b"[]")
+    except Rejected as faults:
+        inside = faults.faults[0]
+        if inside.offset is not None and inside.offset < len(broken.raw.rstrip()):
+            report.row(faults, line=broken.line, column=broken.column, raw=broken.raw)
+            return
+    report.at(broken.message, line=broken.line, column=broken.column, hint=broken.hint)
+
+
+def _csv_cells(stream: IO[bytes], report: Reporter) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, each with the line on which it starts."""
+    begin = 1
+    reader = csv.reader(_decoded(stream), strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield begin, cells
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        report.at(f"not valid CSV in the row that starts here: {error}", line=begin)
+    except UnicodeDecodeError as error:
+        line = reader.line_num + 1
+        report.at(f"not valid UTF-8: byte 0x{error.object[error.start]:02x}, {error.reason}", line=line)
+    except _NulByte:
+        report.at("a NUL byte; expected text", line=reader.line_num + 1)
+
+
+class _NulByte(Exception):
+    pass
+
+
+def _decoded(stream: IO[bytes]) -> Iterator[str]:
+    for line in iter(partial(stream.readline, LONGEST), b""):
+        if b"\0" in line:
+            raise _NulByte
+        yield line.decode()
+
+
+def _header_is_sound(names: list[str], report: Reporter) -> bool:
+    if not names:
+        report.at("the file is empty, expected a header with the names of the columns", line=1)
+        return False
+    messages = [f"column {name!r} appears {times} times" for name, times in Counter(names).items() if times > 1]
+    messages += [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
+    for message in messages:
+        report.at(message, line=1)
+    absent = [] if messages else list(missing(names))
+    for fault in absent:
+        report.at(f"in the header: {fault.message}", line=1, hint=fault.hint)
+    return not messages and not absent
+
+
+def _csv_mapping(names: list[str], cells: list[str]) -> dict[str, Any]:
+    if len(cells) != len(names):
+        raise Rejected(Fault(message=f"expected {len(names)} cells as in the header, found {len(cells)}"))
+    return {name: _csv_value(name, cell) for name, cell in zip(names, cells, strict=True) if cell}
+
+
+def _csv_value(name: str, cell: str) -> Any:
+    if name in _JSON or (name in _LISTS and cell.startswith("[")):
+        return _json_cell(name, cell)
+    if name in _LISTS:
+        return [part.strip() for part in cell.split("|") if part.strip()]
+    if name == "expect_refusal":
+        return {"true": True, "false": False}.get(cell.strip().lower(), cell)
+    return cell
+
+
+def _json_cell(name: str, cell: str) -> Any:
+    try:
+        return loads(cell.encode())
+    except Rejected as faults:
+        raise Rejected(*(Fault(message=f"{name}: {fault.message}") for fault in faults.faults)) from None
+
+
+def _pyarrow() -> tuple[Any, tuple[type[Exception], ...]]:
+    try:
+        # Optional and slow to import, so only when a Parquet file is read.
+        pyarrow = importlib.import_module("pyarrow")
+        return importlib.import_module("pyarrow.parquet"), (pyarrow.ArrowException,)
+    except ImportError:
+        raise UsageError(
+            "reading Parquet needs pyarrow, which is not installed",
+            hint="pip install 'experiment-profiler[parquet]'",
+        ) from None
+
+
+def _parquet_mappings(file: Any, *, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if number + rows <= start:
+            number += rows
+            continue
+        for batch in file.iter_batches(batch_size=_PARQUET_BATCH, row_groups=[group]):
+            for row in batch.to_pylist():
+                number += 1
+                if number > start:
+                    yield number, row
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as JSON would have given it: no nulls, no dates, and JSON kept in text columns decoded."""
+    present = {key: value for key, value in row.items() if value is not None}
+    try:
+        plain: dict[str, Any] = codec.loads(codec.dumps(present))
+    except TypeError as error:
+        raise Rejected(Fault(message=f"a value that JSON cannot hold: {error}")) from None
+    for key in _JSON & plain.keys():
+        if isinstance(plain[key], str):
+            plain[key] = _json_cell(key, plain[key])
+    return plain

@@ -1,0 +1,59 @@
+"""Workers' places, and the one watch that ends calls which take too long.
+
+Comes in: when each call has to end. Goes out: the cancellation of the late ones. There is no timer per call. Knows
+nothing of what a call is or what becomes of one that was ended.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from profiler.engine.job import Job
+
+
+class Seat:
+    """A worker's place: the job in its hands and the moment its call has to end."""
+
+    __slots__ = ("call_ends", "job", "scope")
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.call_ends = math.inf
+        self.scope = anyio.CancelScope()
+
+
+class Seats:
+    """All places that are taken. Calls that begin later end later, unless their dialogue's own deadline comes first."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self.taken: set[Seat] = set()
+        self.next_look = math.inf
+        self._timeout_s = timeout_s
+        self._sooner = anyio.Event()
+
+    @property
+    def calling(self) -> int:
+        return sum(seat.call_ends != math.inf for seat in self.taken)
+
+    def look_sooner(self) -> None:
+        """A call ends before the next look."""
+        self._sooner.set()
+
+    async def end_late_calls(self) -> None:
+        """Sleeps until the earliest end that it knows of."""
+        while True:
+            now = time.monotonic()
+            for seat in self.taken:
+                if seat.call_ends <= now:
+                    seat.scope.cancel()
+            self.next_look = min(
+                (seat.call_ends for seat in self.taken if seat.call_ends > now), default=now + self._timeout_s
+            )
+            with anyio.move_on_after(self.next_look - now):
+                await self._sooner.wait()
+            self._sooner = anyio.Event()

@@ -1,0 +1,298 @@
+"""What a run would ask, take and cost, reckoned from the dataset alone: `profiler run --dry-run`.
+
+Comes in: an experiment, its rate card, the limits, what an earlier run has kept. Goes out: an `Estimate` and its table.
+Sends nothing, writes nothing, needs no key.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.cli.table import Table
+from profiler.dataset import file
+from profiler.engine.progress import duration
+from profiler.money.budget import dialogue_most, usd
+from profiler.money.prices import Ceiling, cost, dollars, pico
+from profiler.provider.requests import Planner, params_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from profiler.core.nouns import Dialogue, Request
+    from profiler.manifest.settings import Experiment
+    from profiler.money.prices import RateCard
+    from profiler.storage.kept_answers import Kept
+
+# Tokens a character: ASCII and other. English prose has 3.5 to 5 characters a token; other scripts come close to one.
+LOW, EXPECTED = (1 / 5, 1 / 2), (1 / 3.5, 1.0)
+MESSAGE_TOKENS = 5
+MEDIA_TOKENS = 1_500
+SHORT_REPLY, TYPICAL_REPLY = 50, 500
+
+METHOD = (
+    "input: low 5, expected 3.5 ASCII characters a token (other scripts: 2 and 1); high: one token a byte",
+    "output: low a tenth of max_tokens, at most 50; expected half of it, at most 500 without thinking; worst all of it",
+    "retries are not counted, nor answers that an earlier run has kept",
+)
+
+# The models from 4.7 on refuse sampling parameters and thinking budgets, whatever their value.
+FIRST_WITHOUT_SAMPLING = (4, 7)
+_VERSION = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+_OLD_VERSION = re.compile(r"claude-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that is not known yet; `most` cannot be passed."""
+
+    low: float
+    expected: float
+    most: float
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one experiment would come to. Without a price there is no cost, and without limits no time."""
+
+    experiment_id: str
+    model: str
+    dialogues: int
+    kept: int
+    requests: int
+    input_tokens: Span
+    output_tokens: Span
+    cost_usd: Span | None
+    billed_before_usd: float
+    max_cost_usd: float | None
+    eta_s: float | None
+    bound_by: str | None
+    rate_card: dict[str, Any] | None
+    warnings: tuple[str, ...]
+    method: tuple[str, ...] = METHOD
+
+
+class Sums(msgspec.Struct, kw_only=True):
+    """Running totals: tokens and pico-dollars as low, expected and most."""
+
+    dialogues: int = 0
+    kept: int = 0
+    requests: int = 0
+    media: int = 0
+    tokens_in: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
+    tokens_out: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
+    cost: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0])
+
+
+def estimate(
+    experiment: Experiment,
+    *,
+    card: RateCard | None,
+    kept: Kept | None = None,
+    limit: int | None = None,
+    max_cost_usd: float | None = None,
+    concurrency: int | None = None,
+    latency_s: float | None = None,
+) -> Estimate:
+    """One pass that checks the dataset, as a run would, and one that adds it up."""
+    count = file.survey(experiment.dataset_path, limit=limit).count
+    planner = Planner(params_of(experiment), system=experiment.system)
+    ceiling = None if card is None else Ceiling(card)
+    replies = _replies(experiment)
+    sums = Sums()
+    done = None if kept is None or kept.differs else kept.done
+    for request in planner.plan(itertools.islice(file.read(experiment.dataset_path), count)):
+        if done is not None and done[request.index]:
+            sums.kept += 1
+            continue
+        _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
+    eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
+    cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
+    return Estimate(
+        experiment_id=experiment.experiment_id,
+        model=experiment.model,
+        dialogues=sums.dialogues,
+        kept=sums.kept,
+        requests=sums.requests,
+        input_tokens=_span([round(part) for part in sums.tokens_in]),
+        output_tokens=_span([round(part) for part in sums.tokens_out]),
+        cost_usd=cost_usd,
+        billed_before_usd=0.0 if kept is None else kept.billed_usd,
+        max_cost_usd=max_cost_usd,
+        eta_s=eta_s,
+        bound_by=bound_by,
+        rate_card=None if card is None else card.as_json(),
+        warnings=tuple(_warnings(experiment, sums, kept=kept, cost_usd=cost_usd, max_cost_usd=max_cost_usd)),
+    )
+
+
+def _span(parts: Sequence[float]) -> Span:
+    return Span(low=parts[0], expected=parts[1], most=parts[2])
+
+
+def _replies(experiment: Experiment) -> tuple[int, int, int]:
+    """Tokens of a reply: low, expected, most."""
+    most = experiment.max_tokens
+    half = -(-most // 2)
+    return min(-(-most // 10), SHORT_REPLY), half if experiment.thinking else min(half, TYPICAL_REPLY), most
+
+
+def _add(
+    sums: Sums,
+    request: Request,
+    *,
+    system: str | None,
+    replies: tuple[int, int, int],
+    card: RateCard | None,
+    ceiling: Ceiling | None,
+) -> None:
+    """A dialogue, each of its turns with all that was said before it."""
+    dialogue = request.dialogue
+    sums.dialogues += 1
+    sums.media += _media(dialogue)
+    prompts = [0.0, 0.0]
+    bound = len(request.body)
+    for turn, texts in enumerate(_turns(dialogue, system or "")):
+        sums.requests += 1
+        for which, weights in enumerate((LOW, EXPECTED)):
+            prompts[which] += _tokens(texts, weights) + (replies[which] if turn else 0)
+            sums.tokens_in[which] += prompts[which]
+            if card is not None:
+                usage = {"input_tokens": round(prompts[which]), "output_tokens": replies[which]}
+                sums.cost[which] += cost(card, usage) or 0
+        bound += (len(texts[-1].encode()) + replies[2]) if turn else 0
+        sums.tokens_in[2] += bound
+        for which, tokens in enumerate(replies):
+            sums.tokens_out[which] += tokens
+    if card is not None and ceiling is not None:
+        sums.cost[2] += dialogue_most(ceiling, request, window=card.context_window)
+
+
+def _turns(dialogue: Dialogue, system: str) -> Iterator[list[str]]:
+    """What each request adds to the prompt; the first one brings the system prompt."""
+    opening = [dialogue.system or system]
+    if dialogue.user is not None:
+        yield [*opening, dialogue.user]
+    elif dialogue.messages is not None:
+        yield opening + [text for message in dialogue.messages for text in _texts(message.content)]
+    else:
+        first, *others = dialogue.turns or ("",)
+        yield [*opening, first]
+        for text in others:
+            yield [text]
+
+
+def _texts(content: str | list[dict[str, Any]]) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [text for block in content if isinstance(text := block.get("text"), str)]
+
+
+def _media(dialogue: Dialogue) -> int:
+    contents = (message.content for message in dialogue.messages or () if not isinstance(message.content, str))
+    return sum("text" not in block for content in contents for block in content)
+
+
+def _tokens(texts: list[str], weights: tuple[float, float]) -> float:
+    ascii_weight, other_weight = weights
+    total = 0.0
+    for text in texts:
+        plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+        total += plain * ascii_weight + (len(text) - plain) * other_weight + MESSAGE_TOKENS
+    return total
+
+
+def _time(
+    experiment: Experiment, sums: Sums, *, concurrency: int, latency_s: float | None
+) -> tuple[float | None, str | None]:
+    """The soonest that the run can end, and what keeps it from ending sooner."""
+    limits = experiment.rate_limits
+    bounds = []
+    if limits is not None:
+        bounds = [
+            (60 * need / allowed, name)
+            for need, allowed, name in (
+                (sums.requests, limits.requests_per_minute, "requests a minute"),
+                (sums.tokens_in[1], limits.input_tokens_per_minute, "input tokens a minute"),
+                (sums.tokens_out[1], limits.output_tokens_per_minute, "output tokens a minute"),
+            )
+            if allowed is not None
+        ]
+    if latency_s is not None:
+        bounds.append((sums.requests * latency_s / min(concurrency, max(sums.dialogues, 1)), "concurrency"))
+    return max(bounds, default=(None, None))
+
+
+def _warnings(
+    experiment: Experiment, sums: Sums, *, kept: Kept | None, cost_usd: Span | None, max_cost_usd: float | None
+) -> Iterator[str]:
+    yield from unsupported(experiment)
+    if kept is not None and kept.differs:
+        yield f"its folder holds another run, so a live one is refused there without --fresh: {kept.differs[0]}"
+    if sums.kept:
+        yield f"{sums.kept:,} of {sums.kept + sums.dialogues:,} answers are kept and not asked again"
+    before = 0.0 if kept is None else kept.billed_usd
+    if sums.media:
+        yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"
+    if cost_usd is None:
+        yield f"nobody knows what {experiment.model!r} costs: say it in the manifest with prices"
+        if max_cost_usd is not None:
+            yield "max_cost_usd could not be held without a price: a live run would refuse to start"
+    elif max_cost_usd is not None and before + cost_usd.expected > max_cost_usd:
+        yield f"the expected cost is above the cap of {usd(pico(max_cost_usd))}: the run would stop there, resumable"
+    elif max_cost_usd is not None and before + cost_usd.most > max_cost_usd:
+        yield f"the worst case is above the cap of {usd(pico(max_cost_usd))}: the run may stop there, resumable"
+
+
+def unsupported(experiment: Experiment) -> Iterator[str]:
+    """Parameters of the manifest that the model is known to refuse."""
+    sampling = [name for name in ("temperature", "top_p", "top_k") if getattr(experiment, name) is not None]
+    thinking = experiment.thinking or {}
+    if sampling and _refuses_sampling(experiment.model):
+        yield f"{experiment.model} refuses {', '.join(sampling)} (400 for every request): leave them out"
+    elif sampling:
+        yield f"{', '.join(sampling)}: sent with anthropic-version 2023-06-01, which takes them"
+    if "budget_tokens" in thinking and _refuses_sampling(experiment.model):
+        yield f"{experiment.model} refuses thinking.budget_tokens: use thinking: {{type: adaptive}}"
+    budget = thinking.get("budget_tokens")
+    if isinstance(budget, int) and budget >= experiment.max_tokens:
+        yield f"thinking.budget_tokens is {budget:,}, expected less than max_tokens ({experiment.max_tokens:,})"
+
+
+def _refuses_sampling(model: str) -> bool:
+    """By the version in the name; a name that says none is taken at its word."""
+    if model.startswith("claude-mythos-preview"):
+        return True
+    found = _VERSION.match(model) or _OLD_VERSION.match(model)
+    return found is not None and (int(found[1]), int(found[2] or 0)) >= FIRST_WITHOUT_SAMPLING
+
+
+# --- how it is shown --------------------------------------------------------------------------------------------------
+
+
+def as_table(estimates: Sequence[Estimate]) -> Table:
+    notes = [f"{each.experiment_id}: {warning}" for each in estimates for warning in each.warnings]
+    return Table(
+        title=f"Dry run ({len(estimates)} experiment{'s' if len(estimates) != 1 else ''})",
+        caption="DRY RUN - nothing was sent, written or spent",
+        header=("experiment", "model", "dialogues", "requests", "tokens in", "tokens out", "cost", "worst", "soonest"),
+        rows=tuple(_row(each) for each in estimates),
+        notes=(*notes, *METHOD),
+    )
+
+
+def _row(each: Estimate) -> tuple[str, ...]:
+    found = each.cost_usd
+    time = "unknown" if each.eta_s is None else f"{duration(each.eta_s)} ({each.bound_by})"
+    return (
+        each.experiment_id,
+        each.model,
+        f"{each.dialogues:,}",
+        f"{each.requests:,}",
+        f"{each.input_tokens.low:,.0f} .. {each.input_tokens.expected:,.0f} .. {each.input_tokens.most:,.0f}",
+        f"{each.output_tokens.low:,.0f} .. {each.output_tokens.expected:,.0f} .. {each.output_tokens.most:,.0f}",
+        "unknown" if found is None else f"{usd(pico(found.low))} .. {usd(pico(found.expected))}",
+        "unknown" if found is None else usd(pico(found.most)),
+        time,
+    )

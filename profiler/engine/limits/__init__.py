@@ -1,0 +1,1 @@
+"""What holds calls back: rate limits, cool-downs, adaptive concurrency, the provider's health."""

@@ -1,0 +1,119 @@
+"""The provider's limits as a run meets them: gate and pace together, and what every call teaches them.
+
+Comes in: jobs about to call, and how their calls ended. Goes out: the leave to call, and what bound the run. Knows
+nothing of money, retries or records.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.engine.limits import bottleneck
+from profiler.engine.limits.concurrency import Pace
+from profiler.engine.limits.health import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import anyio
+
+    from profiler.core.errors import CallError, ProviderFailed
+    from profiler.core.nouns import Reply
+    from profiler.engine.job import Job
+    from profiler.engine.limits.rate_gate import Gate
+    from profiler.engine.slots import Slots
+
+
+class Traffic:
+    """How calls of a live run get through."""
+
+    def __init__(self, gate: Gate, *, slots: Slots, longest_pause_s: float) -> None:
+        self._gate = gate
+        self._slots = slots
+        self._pace = Pace(slots)
+        self._refusals = Refusals()
+        self._longest_pause_s = longest_pause_s
+        self._push_backs: dict[str, int] = {}
+        self._began = time.monotonic()
+
+    def leave_at_once(self, job: Job) -> bool:
+        """Whether this call may be sent right now, as most may."""
+        job.draw = self._gate.leave_at_once(job.request)
+        return job.draw is not None
+
+    async def leave(self, job: Job, *, give_up: anyio.Event) -> bool:
+        """Wait until this call may be sent. False when given up, or when its dialogue's deadline comes first."""
+        job.draw = await self._gate.leave(job.request, give_up=give_up, by=job.give_up_at)
+        return job.draw is not None
+
+    def learn(self, job: Job, reply: Reply) -> bool:
+        """What a reply teaches about the limits, before the next call leaves. Whether more calls may run at once now."""
+        gate, usage = self._gate, reply.usage
+        self._refusals.answered()
+        if job.draw is not None:
+            cached = usage.get("cache_creation_input_tokens") or 0
+            gate.settle(
+                job.draw,
+                input_tokens=(usage.get("input_tokens") or 0) + cached,
+                output_tokens=usage.get("output_tokens") or 0,
+                sent=len(job.request.body),
+            )
+            if reply.limits is not None:
+                gate.believe(reply.limits)
+        return self._pace.succeeded()
+
+    def hear(self, job: Job, error: CallError, *, wait_s: float) -> None:
+        """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: whoever asks
+        for it is asked again, and the dialogues that cannot wait so long end."""
+        gate = self._gate
+        if job.draw is not None:
+            gate.settle(job.draw, input_tokens=None, output_tokens=None, sent=0)
+        if error.limits is not None:
+            gate.believe(error.limits)
+        self._refusals.failed(error)
+        if self.push_back(error):
+            self._push_backs[error.kind] = self._push_backs.get(error.kind, 0) + 1
+            pause_s = wait_s if error.retry_after_s is None else error.retry_after_s
+            gate.cool_down(min(pause_s, self._longest_pause_s), asked=error.retry_after_s is not None)
+            self._pace.pushed_back("ramp_limit" if error.ramp else error.kind, called=job.called, slowly=error.ramp)
+
+    def push_back(self, error: CallError) -> bool:
+        """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
+        return self._refusals.push_back(error)
+
+    def given_up(self, error: CallError) -> ProviderFailed | None:
+        """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
+        return self._refusals.given_up(error)
+
+    def all_over(self, error: CallError) -> ProviderFailed | None:
+        """Every dialogue has ended, one of them with this failure. The reason to call it a failed run, if it is one."""
+        return self._refusals.all_over(error)
+
+    @property
+    def holds_up(self) -> str | None:
+        """What calls stand in line for right now."""
+        if (outage := self._refusals.outage) is not None:
+            return f"a provider that cannot be reached ({outage})"
+        return self._gate.holds_up(time.monotonic())
+
+    def bound_by(self, *, ended: Sequence[float]) -> dict[str, Any]:
+        """What kept the run from going faster, in words and in figures, and how the limits changed."""
+        gate, now = self._gate, time.monotonic()
+        in_use = gate.in_use(now)
+        return {
+            "most": bottleneck.phrase(
+                elapsed_s=now - self._began,
+                waited_s=gate.waited_s,
+                in_use=in_use,
+                slots=self._slots.limit,
+                ended=ended,
+            ),
+            "waited_s": {reason: round(seconds, 3) for reason, seconds in sorted(gate.waited_s.items())},
+            "in_use": {name: round(share, 3) for name, share in in_use.items()},
+            "push_backs": dict(sorted(self._push_backs.items())),
+            "limits": [msgspec.to_builtins(change) for change in gate.changes],
+            "concurrency": [msgspec.to_builtins(change) for change in self._pace.changes],
+        }

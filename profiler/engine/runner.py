@@ -1,0 +1,269 @@
+"""The whole story of a run: manifest → dataset → plan → pool → journal → ordered logs → reduction → summary.
+
+Comes in: one experiment and how to run it. Goes out: its summary, and a run directory that holds only
+the three files. Knows nothing of terminals; every step lives in the module it is imported from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import os
+import time
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import msgspec
+
+from profiler.core import plugins
+from profiler.core.errors import DatasetError, ProfilerError, UsageError
+from profiler.dataset import file
+from profiler.engine.options import Options
+from profiler.engine.session import answer_all
+from profiler.metrics import summary
+from profiler.metrics.metric import resolve
+from profiler.metrics.reduction import reduce_logs
+from profiler.provider.open import open_client
+from profiler.provider.validate import Checked
+from profiler.storage import ledger, resume
+from profiler.storage.identity import complete_run, facts_of, header_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from profiler.engine.options import Watch
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Metric
+    from profiler.provider.client import Client
+    from profiler.storage.journal import Header
+    from profiler.storage.resume import Standing
+
+
+DEFAULTS = Options()
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run, and which of its thresholds were missed."""
+
+    folder: Path
+    summary: dict[str, Any]
+    answered_now: int
+    kept: int
+    elapsed_s: float
+    missed: list[str]
+
+
+async def run(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
+    begun = time.perf_counter()
+    tell = note or _silent
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
+    folder = options.output_dir / experiment.experiment_id
+    metrics = resolve(experiment.metrics, search_path=options.search_path)
+    with _own_folder(folder, fresh=options.fresh, tell=tell), _spared_collector():
+        resume.sweep(folder)
+        before = resume.earlier(folder) or complete_run(folder)
+        checked = file.stamp(experiment.dataset_path)
+        header = header_of(experiment, options=options, before=before)
+        if before is not None and before.complete:
+            resume.refuse_other(folder, before.identity, header.identity)
+            done = summary.read(folder)
+            ledger.remove(folder)  # a kill may have come before the run could do it
+            if not (options.retry_failed and done["counts"].get("error")):
+                if done["run"].get("metrics") != list(experiment.metrics):
+                    done = _count_again(folder, done["run"], experiment, metrics)
+                    tell("the manifest names other metrics: counted again from the logs")
+                return Result(
+                    folder=folder,
+                    summary=done,
+                    answered_now=0,
+                    kept=header.count,
+                    elapsed_s=0.0,
+                    missed=_missed(experiment, metrics, done),
+                )
+            if card is not None:
+                ledger.carry_over(folder, done)
+            resume.reopen(folder, header)
+        async with _client(experiment, client, options=options, tell=tell) as asked:
+            standing = resume.open_standing(
+                folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
+            )
+            try:
+                billed, billed_ever = ledger.cut_off(folder, standing) if options.mode == "live" else (0, 0)
+                resumed = {"kept": standing.kept, "maybe_billed": billed_ever}
+                _tell_standing(standing, header, billed=billed, tell=tell)
+                budget = None
+                if card is not None:
+                    budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd)
+                with _same_dataset(experiment, header, checked=checked, tell=tell):
+                    bound_by = await answer_all(
+                        experiment,
+                        header,
+                        standing,
+                        options=options,
+                        client=asked,
+                        watch=watch,
+                        tell=tell,
+                        budget=budget,
+                    )
+            finally:
+                standing.close()
+        reduction = reduce_logs(folder, metrics)
+        facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
+        result = summary.build(reduction, facts)
+        summary.write(folder / resume.SUMMARY, result)
+        resume.finish(folder, sync=options.fsync != "off")
+        ledger.remove(folder)
+    return Result(
+        folder=folder,
+        summary=result,
+        answered_now=header.count - standing.kept,
+        kept=standing.kept,
+        elapsed_s=time.perf_counter() - begun,
+        missed=_missed(experiment, metrics, result),
+    )
+
+
+def run_sync(
+    experiment: Experiment,
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Result:
+    """`run` for code without an event loop: starts one, and ends it."""
+    if _loop_is_running():
+        raise UsageError(
+            "run_sync cannot be used while an event loop is running, as it is in a notebook",
+            hint="write `await profiler.run(experiment)` instead",
+        )
+    return anyio.run(
+        lambda: run(experiment, options=options, client=client, watch=watch, note=note),
+        backend_options=_loop_options(experiment, options),
+    )
+
+
+def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
+    """uvloop halves what a call that waits costs; one that does not wait hardly touches the loop, and importing
+    uvloop takes time."""
+    waits = options.mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
+    return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def _spared_collector() -> Iterator[None]:
+    """What is made for a dialogue goes with its last reference; looking for cycles would cost a tenth of the time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextmanager
+def _same_dataset(
+    experiment: Experiment, header: Header, *, checked: file.Stamp, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """What is asked comes from the file that was checked. A run that stops for another reason tells it, too."""
+    path, sha256 = experiment.dataset_path, header.identity["dataset_sha256"]
+    file.expect_unchanged(path, since=checked, sha256=sha256)
+    try:
+        yield
+    except ProfilerError:
+        try:
+            file.expect_unwritten(path, since=checked, sha256=sha256)
+        except DatasetError as changed:
+            tell(str(changed))
+        raise
+    file.expect_unwritten(path, since=checked, sha256=sha256)
+
+
+@contextmanager
+def _own_folder(folder: Path, *, fresh: bool, tell: Callable[[str], None]) -> Iterator[None]:
+    if fresh and folder.exists():
+        with resume.locked(folder):
+            if aside := resume.move_aside(folder):
+                tell(f"moved the earlier run to {aside}")
+    with resume.locked(folder):
+        yield
+
+
+def _count_again(
+    folder: Path, facts: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]
+) -> dict[str, Any]:
+    """The same answers by the metrics that the manifest names now."""
+    result = summary.build(reduce_logs(folder, metrics), {**facts, "metrics": list(experiment.metrics)})
+    summary.write(folder / resume.SUMMARY, result)
+    return result
+
+
+def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict[str, Any]) -> list[str]:
+    """Thresholds name metrics as the manifest does, the summary as they name themselves."""
+    names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
+    bounds = {names.get(name, name): limits for name, limits in experiment.bounds().items()}
+    return summary.check_thresholds(result, bounds)
+
+
+@asynccontextmanager
+async def _client(
+    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+) -> AsyncIterator[Client]:
+    """The client that was given, or the one that the manifest names, or the one that the mode means."""
+    if given is not None:
+        yield Checked(given)
+    elif experiment.client is not None:
+        yield _own_client(experiment, experiment.client, search_path=options.search_path)
+    else:
+        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
+            if options.mode == "live":
+                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            yield client
+
+
+def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
+    make = plugins.load(name, key="client", search_path=search_path)
+    client = make(experiment) if callable(make) else None
+    if not callable(getattr(client, "complete", None)):
+        raise UsageError(
+            f"client: {name!r} made {client!r}, which has no complete method",
+            hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
+        )
+    return Checked(cast("Client", client))
+
+
+def _tell_standing(standing: Standing, header: Header, *, billed: int, tell: Callable[[str], None]) -> None:
+    for line in standing.notes:
+        tell(line)
+    if standing.asked:
+        words = " and may have been billed" if billed else ""
+        tell(
+            f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
+            f"{standing.in_flight:,} were in flight{words} and are asked again"
+        )
+
+
+def _silent(_: str) -> None:
+    return None

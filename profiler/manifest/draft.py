@@ -1,0 +1,123 @@
+"""Settings laid over one another, each remembering where it was written.
+
+Comes in: checked mappings (defaults, an experiment, a point of its matrix, an override), least specific first.
+Goes out: one experiment, and for every complaint about it the place to point at. Knows nothing of YAML.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from profiler.core.errors import Problem
+from profiler.core.wording import expected
+from profiler.manifest.checker import BAD, Checker, Complaint, annotations_of
+from profiler.manifest.settings import REQUIRED, SECTIONS, Experiment
+
+At = tuple[str | int, ...]
+
+# Stand-ins that let the rules look at an experiment whose required keys are missing; it is never run.
+_STAND_INS: dict[str, Any] = {"experiment_id": "?", "model": "?", "max_tokens": 1, "dataset_path": Path("?")}
+
+
+class Source(Protocol):
+    """Where settings were written: a document, or a variable of the environment."""
+
+    def problem(self, path: At, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem: ...
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """Some settings from one place; None resets one to its default, BAD stands for a wrong one."""
+
+    source: Source
+    at: At
+    values: dict[str, Any]
+
+
+class Draft(msgspec.Struct, kw_only=True):
+    """An experiment while layers are laid on it; `origins` says for each setting where its value stands."""
+
+    home: tuple[Source, At]
+    values: dict[str, Any] = {}
+    origins: dict[At, tuple[Source, At]] = {}
+
+    @property
+    def name(self) -> str | None:
+        """The experiment id, unless it is missing or wrong."""
+        name = self.values.get("experiment_id", BAD)
+        return None if name is BAD else str(name)
+
+    def lay(self, layer: Layer) -> None:
+        for key, value in layer.values.items():
+            at = (*layer.at, key)
+            if value is None:
+                self.values.pop(key, None)
+            elif key in SECTIONS and isinstance(value, dict):
+                self._lay_section(key, value, (layer.source, at))
+            else:
+                self.put(key, value, (layer.source, at))
+
+    def put(self, key: str, value: Any, origin: tuple[Source, At]) -> None:
+        self.values[key] = value
+        self.origins[(key,)] = origin
+
+    def copy(self) -> Draft:
+        return Draft(home=self.home, values=dict(self.values), origins=dict(self.origins))
+
+    def problem(self, complaint: Complaint) -> Problem:
+        source, at = self._origin(complaint.at)
+        return source.problem(at, complaint.message, hint=complaint.hint, at_key=complaint.at_key)
+
+    def missing(self) -> list[Problem]:
+        source, at = self.home
+        known = annotations_of(Experiment)
+        return [
+            source.problem(at, f"found no {name!r}, expected {expected(known[name])}")
+            for name in REQUIRED
+            if name not in self.values
+        ]
+
+    def bad(self) -> set[str]:
+        return {key for key, value in self.values.items() if value is BAD or _holds_bad(key, value)}
+
+    def experiment(self) -> Experiment:
+        """What has been laid so far; stand-ins and defaults where it is missing or wrong."""
+        bad = self.bad()
+        good = {key: _section(key, value) for key, value in self.values.items() if key not in bad}
+        return Experiment(**{**_STAND_INS, **good})
+
+    def _lay_section(self, key: str, values: dict[str, Any], origin: tuple[Source, At]) -> None:
+        source, at = origin
+        section = self.values.get(key)
+        merged = {**(section if isinstance(section, dict) else {}), **values}
+        self.put(key, {name: value for name, value in merged.items() if value is not None}, origin)
+        for name in values:
+            self.origins[(key, name)] = (source, (*at, name))
+
+    def _origin(self, at: At) -> tuple[Source, At]:
+        for length in range(len(at), 0, -1):
+            if at[:length] in self.origins:
+                source, prefix = self.origins[at[:length]]
+                return source, prefix + at[length:]
+        source, prefix = self.home
+        return source, prefix + at
+
+
+def check_layer(written: dict[str, Any], *, source: Source, at: At, folder: Path) -> tuple[Layer, list[Problem]]:
+    checker = Checker(folder=folder)
+    values = checker.partial(Experiment, written, at)
+    return Layer(source=source, at=at, values=values), placed(checker.complaints, source)
+
+
+def placed(complaints: list[Complaint], source: Source) -> list[Problem]:
+    return [source.problem(c.at, c.message, hint=c.hint, at_key=c.at_key) for c in complaints]
+
+
+def _section(key: str, value: Any) -> Any:
+    return SECTIONS[key](**value) if key in SECTIONS else value
+
+
+def _holds_bad(key: str, value: Any) -> bool:
+    return key in SECTIONS and any(item is BAD for item in value.values())

@@ -1,0 +1,150 @@
+"""The forms a manifest file may take, to one draft for every experiment it describes.
+
+Comes in: a document: one experiment at the top, or `defaults` and `experiments`, each with or without a `matrix`.
+Goes out: drafts with overrides laid on, and the problems met on the way. Knows nothing of rules and selection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.wording import did_you_mean, found
+from profiler.manifest import matrix
+from profiler.manifest.checker import annotations_of
+from profiler.manifest.draft import At, Draft, Layer, check_layer
+from profiler.manifest.environment import read_overrides
+from profiler.manifest.settings import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.core.errors import Problem
+    from profiler.manifest.source import Document
+
+
+class Defaults(msgspec.Struct, kw_only=True):
+    """What `defaults` gives to every experiment."""
+
+    layers: list[Layer] = []
+    axes: matrix.Axes = {}
+
+
+class Forms:
+    """One pass over a document that collects its problems on the way."""
+
+    def __init__(self, document: Document, *, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self.problems: list[Problem] = list(document.problems)
+
+    def drafts(self, environ: Mapping[str, str]) -> list[Draft]:
+        overrides, problems = read_overrides(environ, folder=Path.cwd())
+        self.problems += problems
+        top = self.document.value
+        if not isinstance(top, dict):
+            what = "an empty file" if top is None else found(top)
+            self._complain((), f"found {what}, expected an experiment, or 'defaults' and 'experiments'")
+            return []
+        if "experiments" in top or "defaults" in top:
+            return self._several(top, overrides)
+        return self._entry(top, (), Defaults(), overrides)
+
+    def _several(self, top: dict[str, Any], overrides: list[Layer]) -> list[Draft]:
+        self._check_top(top)
+        defaults = self._defaults(top.get("defaults"))
+        entries = top.get("experiments")
+        if not isinstance(entries, list) or not entries:
+            at = ("experiments",) if "experiments" in top else ()
+            self._complain(at, f"found {_listing(top)}, expected 'experiments' with a list of at least one")
+            return []
+        drafts: list[Draft] = []
+        for i, entry in enumerate(entries):
+            drafts += self._listed(
+                entry, ("experiments", i), defaults, overrides, room=matrix.MAX_EXPERIMENTS - len(drafts)
+            )
+        return drafts
+
+    def _check_top(self, top: dict[str, Any]) -> None:
+        for key in top.keys() - {"defaults", "experiments"}:
+            hint = did_you_mean(key, ["defaults", "experiments"])
+            if key in annotations_of(Experiment):
+                hint = "put it under defaults, or into each experiment"
+            self._complain((key,), f"found the unknown key {key!r} beside 'experiments'", hint=hint, at_key=True)
+
+    def _defaults(self, written: Any) -> Defaults:
+        if written is None:
+            return Defaults()
+        if not isinstance(written, dict):
+            self._complain(("defaults",), f"found {found(written)}, expected a mapping of settings")
+            return Defaults()
+        if "experiment_id" in written:
+            self._complain(("defaults", "experiment_id"), "found an id in the defaults, expected it in each experiment")
+        layer, axes = self._layer(written, ("defaults",))
+        layer.values.pop("experiment_id", None)
+        return Defaults(layers=[layer], axes=axes)
+
+    def _listed(self, entry: Any, at: At, defaults: Defaults, overrides: list[Layer], *, room: int) -> list[Draft]:
+        if not isinstance(entry, dict):
+            self._complain(at, f"found {found(entry)}, expected the mapping of an experiment")
+            return []
+        return self._entry(entry, at, defaults, overrides, room=room)
+
+    def _entry(
+        self,
+        written: dict[str, Any],
+        at: At,
+        defaults: Defaults,
+        overrides: list[Layer],
+        *,
+        room: int = matrix.MAX_EXPERIMENTS,
+    ) -> list[Draft]:
+        own, own_axes = self._layer(written, at)
+        draft = Draft(home=(self.document, at))
+        for layer in (*defaults.layers, own, *overrides):
+            draft.lay(layer)
+        axes = _axes(defaults.axes, own_axes, written)
+        self._check_overridden(axes, overrides)
+        if matrix.size(axes) > room:
+            limit = matrix.MAX_EXPERIMENTS
+            self._complain(
+                at, f"found more than {limit:,} experiments with those of this entry, expected at most {limit:,}"
+            )
+            return []
+        return matrix.expand(draft, axes)
+
+    def _layer(self, written: dict[str, Any], at: At) -> tuple[Layer, matrix.Axes]:
+        settings = {key: value for key, value in written.items() if key != "matrix"}
+        layer, problems = check_layer(settings, source=self.document, at=at, folder=self.folder)
+        self.problems += problems
+        if written.get("matrix") is None:
+            return layer, {}
+        place = (*at, "matrix")
+        axes, problems = matrix.read_matrix(written["matrix"], source=self.document, at=place, folder=self.folder)
+        self.problems += problems
+        for key in axes.keys() & settings.keys():
+            self._complain((*place, key), f"found {key!r} in the matrix and beside it, expected one", at_key=True)
+        return layer, axes
+
+    def _check_overridden(self, axes: matrix.Axes, overrides: list[Layer]) -> None:
+        for layer in overrides:
+            for key in layer.values.keys() & axes.keys():
+                message = f"found an override of {key!r}, which a matrix varies, expected a key with one value"
+                self.problems.append(layer.source.problem((key,), message))
+
+    def _complain(self, at: At, message: str, *, hint: str | None = None, at_key: bool = False) -> None:
+        self.problems.append(self.document.problem(at, message, hint=hint, at_key=at_key))
+
+
+def _axes(inherited: matrix.Axes, own: matrix.Axes, written: dict[str, Any]) -> matrix.Axes:
+    """An experiment's own word wins: its matrix over the defaults' one, a plain value over an inherited axis."""
+    if "matrix" in written and written["matrix"] is None:
+        return {}
+    kept = {key: points for key, points in inherited.items() if key not in written}
+    return {**kept, **own}
+
+
+def _listing(top: dict[str, Any]) -> str:
+    return found(top["experiments"]) if "experiments" in top else "no experiments"

@@ -1,0 +1,99 @@
+"""Settings from the environment: `PROFILER_MAX_TOKENS=512`, `PROFILER_RETRY__MAX_ATTEMPTS=2`.
+
+Comes in: the environment. Goes out: layers that are laid over every experiment, and problems placed at a variable.
+Text is taken as it stands, every other value is read as YAML; an empty variable counts as unset.
+Knows nothing of the manifest's file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.errors import ManifestError, Problem
+from profiler.core.wording import did_you_mean
+from profiler.manifest import yaml_reader
+from profiler.manifest.checker import annotations_of, is_text
+from profiler.manifest.draft import At, Layer, check_layer
+from profiler.manifest.settings import SECTIONS, Experiment
+from profiler.manifest.source import open_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PREFIX = "PROFILER_"
+
+# Read by the command line and by tests, not settings of an experiment.
+RESERVED_ENVIRONMENT = frozenset(
+    {"PROFILER_MODE", "PROFILER_DEBUG", "PROFILER_CONFIG", "PROFILER_OUTPUT_DIR", "PROFILER_LOG_LEVEL"}
+)
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """A variable of the environment as the place of a problem."""
+
+    name: str
+
+    def problem(self, path: At, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem:
+        return Problem(path=f"environment:{self.name}", message=message, hint=hint)
+
+
+def _names() -> dict[str, tuple[str, ...]]:
+    names: dict[str, tuple[str, ...]] = {}
+    for field in annotations_of(Experiment):
+        names[f"{PREFIX}{field.upper()}"] = (field,)
+        for inner in annotations_of(SECTIONS[field]) if field in SECTIONS else ():
+            names[f"{PREFIX}{field.upper()}__{inner.upper()}"] = (field, inner)
+    del names["PROFILER_EXPERIMENT_ID"]
+    return names
+
+
+NAMES = _names()
+
+
+def read_overrides(environ: Mapping[str, str], *, folder: Path) -> tuple[list[Layer], list[Problem]]:
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in RESERVED_ENVIRONMENT and environ[name]:
+            layer, found = _override(name, environ[name], folder=folder)
+            layers += layer
+            problems += found
+    return layers, problems
+
+
+def _override(name: str, text: str, *, folder: Path) -> tuple[list[Layer], list[Problem]]:
+    if name not in NAMES:
+        return [], [_unknown(name)]
+    try:
+        value = _value(text, NAMES[name], name=name)
+    except ManifestError as error:
+        return [], [Variable(name).problem((), problem.message) for problem in error.problems]
+    for key in reversed(NAMES[name]):
+        value = {key: value}
+    layer, problems = check_layer(value, source=Variable(name), at=(), folder=folder)
+    return [layer], problems
+
+
+def _unknown(name: str) -> Problem:
+    if name in {"PROFILER_EXPERIMENT_ID", "PROFILER_MATRIX"}:
+        message = "found an override of what names the experiments, expected it in the manifest only"
+        return Variable(name).problem((), message)
+    close = did_you_mean(name, NAMES) or did_you_mean(name, RESERVED_ENVIRONMENT)
+    hint = close or f"{PREFIX}<KEY> overrides a key of a manifest"
+    return Variable(name).problem((), "found an unknown variable, expected the key of an experiment", hint=hint)
+
+
+def _value(text: str, path: tuple[str, ...], *, name: str) -> Any:
+    data = text.encode("utf-8", "surrogateescape")
+    kind = annotations_of(Experiment)[path[0]]
+    if len(path) > 1:
+        kind = annotations_of(SECTIONS[path[0]])[path[1]]
+    if is_text(kind):
+        return open_document(data, name=name).text
+    document = yaml_reader.read(data, name=name)
+    if document.problems:
+        raise ManifestError(document.problems)
+    return document.value

@@ -1,0 +1,182 @@
+"""A manifest file to the experiments it asks for, or to everything that is wrong with it.
+
+Comes in: the path of a YAML file, globs over experiment ids, the environment. Goes out: a `Manifest` of checked
+experiments, or one `ManifestError` with all problems and their places. Knows nothing of what a run does with them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from profiler.core import json as codec
+from profiler.core.errors import ManifestError, Problem
+from profiler.core.wording import did_you_mean
+from profiler.manifest import rules, yaml_reader
+from profiler.manifest.checker import Complaint
+from profiler.manifest.draft import Draft
+from profiler.manifest.entries import Forms
+from profiler.manifest.environment import RESERVED_ENVIRONMENT
+from profiler.manifest.matrix import MAX_ID
+from profiler.manifest.settings import (
+    BUILTIN_METRICS,
+    Bounds,
+    Experiment,
+    Latency,
+    MockSettings,
+    Prices,
+    RateLimits,
+    Retry,
+)
+from profiler.manifest.source import MAX_BYTES
+
+__all__ = [
+    "BUILTIN_METRICS",
+    "RESERVED_ENVIRONMENT",
+    "Bounds",
+    "Experiment",
+    "Latency",
+    "Manifest",
+    "MockSettings",
+    "Prices",
+    "RateLimits",
+    "Retry",
+    "load_manifest",
+    "snapshot",
+]
+
+SNAPSHOT_FIELDS = (
+    "model",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "system",
+    "stop_sequences",
+    "thinking",
+    "effort",
+    "cache",
+    "log_schema_version",
+    "output_fields",
+    "base_url",
+    "api_version",
+    "provider",
+    "client",
+    "mock",
+)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The selected experiments of one file, ready to run."""
+
+    path: Path
+    sha256: str
+    experiments: tuple[Experiment, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_manifest(
+    path: str | Path, *, select: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Manifest:
+    path = Path(path)
+    data = _bytes_of(path)
+    forms = Forms(yaml_reader.read(data, name=str(path)), folder=path.absolute().parent)
+    drafts = forms.drafts(os.environ if environ is None else environ)
+    chosen = _selected(drafts, select)
+    problems = [
+        *forms.problems,
+        *(problem for draft in drafts for problem in (*draft.missing(), *_broken_rules(draft))),
+        *(problem for draft in chosen for problem in _missing_files(draft)),
+        *_id_problems(drafts),
+        *_selection_problems(drafts, select),
+    ]
+    if problems:
+        raise ManifestError(_in_order(problems))
+    return Manifest(
+        path=path.absolute(),
+        sha256=hashlib.sha256(data).hexdigest(),
+        experiments=tuple(draft.experiment() for draft in chosen),
+        warnings=tuple(dict.fromkeys(problem for draft in chosen for problem in _doubtful(draft))),
+    )
+
+
+def snapshot(experiment: Experiment) -> dict[str, Any]:
+    """The settings that change what is asked or answered, as plain JSON values; files are told apart by content."""
+    plain = codec.loads(codec.encode(experiment, enc_hook=str))
+    plain["mock"].pop("responses_path")
+    return {name: plain[name] for name in SNAPSHOT_FIELDS}
+
+
+def _selected(drafts: list[Draft], patterns: Sequence[str]) -> list[Draft]:
+    if not patterns:
+        return drafts
+    return [draft for draft in drafts if any(fnmatch.fnmatchcase(draft.name or "", pattern) for pattern in patterns)]
+
+
+def _selection_problems(drafts: list[Draft], patterns: Sequence[str]) -> Iterator[Problem]:
+    """Nothing while an id is missing or wrong: a glob may mean that one."""
+    names = [draft.name for draft in drafts if draft.name is not None]
+    if not drafts or len(names) < len(drafts):
+        return
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            message = f"found no experiment of that name, expected one of {_few(names)}"
+            yield Problem(path=f"--select {pattern}", message=message, hint=did_you_mean(pattern, names))
+
+
+def _broken_rules(draft: Draft) -> list[Problem]:
+    return [draft.problem(complaint) for complaint in rules.broken(draft.experiment(), wrong=draft.bad())]
+
+
+def _missing_files(draft: Draft) -> list[Problem]:
+    wrong = draft.bad() if "dataset_path" in draft.values else draft.bad() | {"dataset_path"}
+    return [draft.problem(complaint) for complaint in rules.missing_files(draft.experiment(), wrong=wrong)]
+
+
+def _doubtful(draft: Draft) -> list[Problem]:
+    return [draft.problem(complaint) for complaint in rules.doubtful(draft.experiment())]
+
+
+def _id_problems(drafts: list[Draft]) -> Iterator[Problem]:
+    lines: dict[str, int | None] = {}
+    for draft in drafts:
+        if draft.name is None:
+            continue
+        if len(draft.name) > MAX_ID:
+            yield _id_problem(
+                draft, f"found the id {draft.name[:40]}… of {len(draft.name)} characters, expected ≤ {MAX_ID}"
+            )
+        if draft.name in lines:
+            message = f"found the experiment id {draft.name!r} a second time (first on line {lines[draft.name]})"
+            yield _id_problem(draft, message, hint="each names its own run directory")
+        else:
+            lines[draft.name] = _id_problem(draft, "").line
+
+
+def _id_problem(draft: Draft, message: str, *, hint: str | None = None) -> Problem:
+    return draft.problem(Complaint(at=("experiment_id",), message=message, hint=hint))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        message = f"cannot read the manifest: {reason}"
+        hint = "profiler init writes a sample to begin with" if isinstance(error, FileNotFoundError) else None
+        raise ManifestError([Problem(path=str(path), message=message, hint=hint)]) from error
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")

@@ -1,0 +1,116 @@
+"""One experiment with lists of values to many experiments with one value each.
+
+Comes in: the `matrix` mapping of an experiment. Goes out: its axes, and drafts named `id-value1-value2` in file order,
+the last axis varying fastest. Knows nothing of defaults or the environment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.wording import did_you_mean, found
+from profiler.manifest.checker import BAD, Checker, annotations_of, is_scalar
+from profiler.manifest.draft import At, Draft, Source, placed
+from profiler.manifest.settings import Experiment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from profiler.core.errors import Problem
+
+MAX_EXPERIMENTS = 1_000
+MAX_ID = 128
+MAX_LABEL = 48
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of an axis: what it sets, what it is called in the id, where it stands."""
+
+    value: Any
+    label: str
+    origin: tuple[Source, At]
+
+
+Axes = dict[str, list[Point]]
+
+
+def read_matrix(written: Any, *, source: Source, at: At, folder: Path) -> tuple[Axes, list[Problem]]:
+    checker = Checker(folder=folder)
+    if not isinstance(written, dict) or not written:
+        checker.complain(at, f"found {found(written)}, expected a mapping of keys to lists, such as model: [a, b]")
+        return {}, placed(checker.complaints, source)
+    axes = {}
+    for key, values in written.items():
+        points = _points(checker, key, values, source=source, at=(*at, key))
+        if points:
+            axes[key] = points
+    return axes, placed(checker.complaints, source)
+
+
+def size(axes: Axes) -> int:
+    return math.prod(len(points) for points in axes.values())
+
+
+def expand(draft: Draft, axes: Axes) -> list[Draft]:
+    if not axes:
+        return [draft]
+    return [_drafted(draft, dict(zip(axes, points, strict=True))) for points in itertools.product(*axes.values())]
+
+
+def _drafted(draft: Draft, points: dict[str, Point]) -> Draft:
+    expanded = draft.copy()
+    for key, point in points.items():
+        if point.value is None:
+            expanded.values.pop(key, None)
+        else:
+            expanded.put(key, point.value, point.origin)
+    if "experiment_id" in draft.values:
+        expanded.values["experiment_id"] = _name(draft.values["experiment_id"], list(points.values()))
+    return expanded
+
+
+def _name(base: Any, points: list[Point]) -> Any:
+    wrong = base is BAD or any(point.value is BAD for point in points)
+    return BAD if wrong else "-".join([base, *(point.label for point in points)])
+
+
+def _points(checker: Checker, key: str, values: Any, *, source: Source, at: At) -> list[Point]:
+    annotation = annotations_of(Experiment).get(key)
+    if annotation is None or key == "experiment_id" or not is_scalar(annotation):
+        _complain_of_key(checker, key, at)
+        return []
+    if not isinstance(values, list) or not values:
+        wrong = checker.complain(at, f"found {found(values)}, expected a list of at least one value")
+        return [Point(value=wrong, label="?", origin=(source, at))]
+    _complain_of_repeats(checker, values, at)
+    checked = [None if value is None else checker.value(value, annotation, (*at, i)) for i, value in enumerate(values)]
+    labels = _labels(values)
+    return [Point(value=value, label=labels[i], origin=(source, (*at, i))) for i, value in enumerate(checked)]
+
+
+def _complain_of_key(checker: Checker, key: str, at: At) -> None:
+    scalars = [name for name, kind in annotations_of(Experiment).items() if is_scalar(kind) and name != "experiment_id"]
+    hint = did_you_mean(key, scalars) or f"a matrix may vary {', '.join(scalars)}"
+    checker.complain(at, f"found {key!r}, expected a key that holds one value", hint=hint, at_key=True)
+
+
+def _complain_of_repeats(checker: Checker, values: list[Any], at: At) -> None:
+    for i, value in enumerate(values):
+        if any(type(value) is type(earlier) and value == earlier for earlier in values[:i]):
+            checker.complain((*at, i), f"found {found(value)} a second time, expected each value once")
+
+
+def _labels(values: list[Any]) -> list[str]:
+    """Values made safe for an id; numbered where they would read the same."""
+    labels = [_safe(value) for value in values]
+    return [f"{label}.{i}" if labels.count(label) > 1 else label for i, label in enumerate(labels, 1)]
+
+
+def _safe(value: Any) -> str:
+    text = "null" if value is None else str(value)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text[:MAX_LABEL]).strip("-.") or "value"

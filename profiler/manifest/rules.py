@@ -1,0 +1,125 @@
+"""What an experiment must keep beyond the types of its settings.
+
+Comes in: an experiment whose settings have the right types. Goes out: complaints, and warnings that stop nothing.
+Knows nothing of where settings were written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from profiler.core.wording import did_you_mean
+from profiler.manifest.checker import Complaint
+from profiler.manifest.settings import BUILTIN_METRICS, Bounds, Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
+NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
+REPORTED_FIELDS = {"latency_s": "latencies", "usage": "token counts"}
+
+
+def kept_fields(experiment: Experiment) -> Iterator[Complaint]:
+    if experiment.output_fields is None:
+        return
+    for field, reason in KEPT_FIELDS.items():
+        if field not in experiment.output_fields:
+            yield Complaint(at=("output_fields",), message=f"found no {field!r}, expected it: {reason}")
+
+
+def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
+    needing = [name for name in NEEDS_COMPLETION if name in experiment.metrics]
+    if experiment.output_fields is not None and "completion" not in experiment.output_fields and needing:
+        names = " and ".join(needing)
+        message = f"found no 'completion', expected it: {names} read it from responses.jsonl"
+        yield Complaint(at=("output_fields",), message=message, hint="add completion, or leave the metrics out")
+
+
+def unrepeated(experiment: Experiment) -> Iterator[Complaint]:
+    yield from _repeats("output_fields", experiment.output_fields or ())
+    yield from _repeats("metrics", experiment.metrics)
+
+
+def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield Complaint(at=(key, i), message=f"found {name!r} a second time, expected each name once")
+
+
+def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
+    for name in experiment.thresholds:
+        if name not in experiment.metrics:
+            hint = did_you_mean(name, experiment.metrics) or "add it to metrics"
+            message = f"found the threshold {name!r}, expected a metric of this experiment"
+            yield Complaint(at=("thresholds", name), message=message, hint=hint, at_key=True)
+
+
+def threshold_bounds(experiment: Experiment) -> Iterator[Complaint]:
+    for name, limit in experiment.bounds().items():
+        if limit.min is not None and limit.max is not None and limit.min > limit.max:
+            message = f"found min {limit.min} above max {limit.max}, expected a range that can be met"
+            yield Complaint(at=("thresholds", name), message=message)
+        elif name in BUILTIN_METRICS and not _in_unit_range(limit):
+            yield Complaint(at=("thresholds", name), message=f"found a limit outside 0 to 1, where {name} always lies")
+
+
+def _in_unit_range(limit: Bounds) -> bool:
+    return all(bound is None or 0 <= bound <= 1 for bound in (limit.min, limit.max))
+
+
+def fault_shares(experiment: Experiment) -> Iterator[Complaint]:
+    total = sum(experiment.mock.faults.values())
+    if total > 1 + 1e-9:
+        yield Complaint(at=("mock", "faults"), message=f"found shares that add up to {total:g}, expected at most 1")
+
+
+Rule = tuple[tuple[str, ...], "Callable[[Experiment], Iterator[Complaint]]"]
+
+# Each rule beside the settings it reads: it is not asked while one of them is wrong in itself.
+RULES: tuple[Rule, ...] = (
+    (("output_fields",), kept_fields),
+    (("output_fields", "metrics"), needed_fields),
+    (("output_fields", "metrics"), unrepeated),
+    (("thresholds", "metrics"), threshold_names),
+    (("thresholds",), threshold_bounds),
+    (("mock",), fault_shares),
+)
+
+
+def broken(experiment: Experiment, *, wrong: set[str]) -> list[Complaint]:
+    return [complaint for reads, rule in RULES if wrong.isdisjoint(reads) for complaint in rule(experiment)]
+
+
+def missing_files(experiment: Experiment, *, wrong: set[str]) -> list[Complaint]:
+    files = {("dataset_path",): experiment.dataset_path, ("mock", "responses_path"): experiment.mock.responses_path}
+    return [
+        Complaint(at=at, message=f"found no file {path}, expected {_FILE_WORDS[at[-1]]}")
+        for at, path in files.items()
+        if path is not None and at[0] not in wrong and not _is_file(path)
+    ]
+
+
+_FILE_WORDS = {"dataset_path": "the dialogues of the experiment", "responses_path": "the answers of the mock"}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def doubtful(experiment: Experiment) -> list[Complaint]:
+    """What may be meant but leaves holes in the summary."""
+    kept = experiment.output_fields
+    if kept is None:
+        return []
+    holes = {field: words for field, words in REPORTED_FIELDS.items() if field not in kept}
+    if experiment.max_cost_usd is not None and "cost_usd" not in kept:
+        holes["cost_usd"] = "the cost"
+    return [
+        Complaint(at=("output_fields",), message=f"found no {field!r}: {words} will be null in the summary")
+        for field, words in holes.items()
+    ]

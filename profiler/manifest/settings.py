@@ -1,0 +1,217 @@
+"""What an experiment can be told: every key of a manifest, its type, its bounds and its meaning, said once.
+
+The checks of `fields`, the JSON Schema of `schema` and the messages all read these annotations, so they cannot
+diverge. Comes in: nothing. Goes out: frozen structs. Knows nothing of YAML, files or the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from profiler.core.nouns import CacheSettings
+
+BUILTIN_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
+
+_ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
+_END = r"(?!\n)$"  # a bare $ also matches before a final line break
+
+ExperimentId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[A-Za-z0-9_-][A-Za-z0-9._-]*{_END}",
+        max_length=128,
+        extra={"expected": "a name of at most 128 letters, digits, '.', '_' and '-' that does not begin with '.'"},
+    ),
+]
+ModelId = Annotated[
+    str, Meta(pattern=rf"^[!-~]+{_END}", extra={"expected": "a model id such as 'claude-haiku-4-5', without spaces"})
+]
+Attribute = Annotated[str, Meta(pattern=rf"^{_ATTRIBUTE}{_END}", extra={"expected": "module:attribute"})]
+MetricName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({'|'.join(BUILTIN_METRICS)}|{_ATTRIBUTE}){_END}",
+        extra={
+            "expected": f"one of {', '.join(BUILTIN_METRICS)}, or module:attribute",
+            "choices": BUILTIN_METRICS,
+        },
+    ),
+]
+Url = Annotated[
+    str, Meta(pattern=rf"^https?://[^\s/][^\s]*{_END}", extra={"expected": "an address that begins with http(s)://"})
+]
+ApiVersion = Annotated[
+    str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}", extra={"expected": "a date such as '2023-06-01'"})
+]
+OutputField = Literal[
+    "dialogue_id",
+    "index",
+    "completion",
+    "type",
+    "stop_reason",
+    "model",
+    "usage",
+    "latency_s",
+    "queue_s",
+    "attempts",
+    "request_id",
+    "cost_usd",
+    "error",
+    "replies",
+]
+FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
+
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+PositiveNumber = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the provider allows a minute; the reply headers correct it while the run goes on."""
+
+    requests_per_minute: Annotated[Count | None, Meta(description="Requests a minute.")] = None
+    input_tokens_per_minute: Annotated[Count | None, Meta(description="Input tokens a minute.")] = None
+    output_tokens_per_minute: Annotated[Count | None, Meta(description="Output tokens a minute.")] = None
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long one dialogue is tried again after failures that may pass."""
+
+    max_attempts: Annotated[
+        Count, Meta(description="Calls for one request, the first included; a rate limit does not use one up.")
+    ] = 4
+    deadline_s: Annotated[PositiveNumber, Meta(description="Seconds for all attempts of one dialogue.")] = 600.0
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Simulated waiting: log-normal around a median, drawn from the seed and the dialogue id."""
+
+    median_s: Annotated[Seconds, Meta(description="Half of the calls take less than this many seconds.")]
+    sigma: Annotated[
+        Annotated[float, Meta(ge=0, le=10)],
+        Meta(
+            description="Shape of the log-normal tail: 0 is constant, 1 makes one call in a hundred ten times slower."
+        ),
+    ] = 0.0
+    stalls: Annotated[
+        dict[str, Seconds],
+        Meta(description="Seconds for single dialogues, by dialogue_id, instead of a drawn latency."),
+    ] = {}
+
+
+class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the deterministic mock answers."""
+
+    responses_path: Annotated[
+        Path | None,
+        Meta(description="JSON file of prepared answers by dialogue_id, relative to this file; others are made up."),
+    ] = None
+    seed: Annotated[int, Meta(description="Changes what is drawn: latencies, faults and made-up answers.")] = 0
+    latency_s: Annotated[
+        Seconds | Latency, Meta(description="Seconds each call takes: a number, or a distribution.")
+    ] = 0.0
+    faults: Annotated[
+        dict[FaultKind, Rate],
+        Meta(
+            description="Share of calls that fail, by kind of failure; at most 1 together.",
+            extra_json_schema={"propertyNames": {"enum": list(get_args(FaultKind))}},  # msgspec leaves keys open
+        ),
+    ] = {}
+
+    @property
+    def latency(self) -> Latency:
+        """The distribution that `latency_s` means; a bare number is a constant."""
+        return self.latency_s if isinstance(self.latency_s, Latency) else Latency(median_s=self.latency_s)
+
+
+Price = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, in dollars a million tokens, for models that no price list knows."""
+
+    input_per_million: Annotated[Price, Meta(description="Dollars for a million input tokens.")]
+    output_per_million: Annotated[Price, Meta(description="Dollars for a million output tokens.")]
+    cache_write_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens written to the cache.")
+    ] = None
+    cache_read_per_million: Annotated[
+        Price | None, Meta(description="Dollars for a million tokens read from the cache.")
+    ] = None
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The range a metric must end in."""
+
+    min: Annotated[float | None, Meta(description="The least that passes.")] = None
+    max: Annotated[float | None, Meta(description="The most that passes.")] = None
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model with one set of parameters over one dataset."""
+
+    experiment_id: Annotated[ExperimentId, Meta(description="Names the experiment and its run directory.")]
+    model: Annotated[ModelId, Meta(description="The model that is asked.")]
+    max_tokens: Annotated[Count, Meta(description="The most tokens one answer may have.")]
+    dataset_path: Annotated[Path, Meta(description="The dialogues: JSON, JSONL or CSV, relative to this file.")]
+    temperature: Annotated[
+        Rate | None, Meta(description="Sampling temperature; sent only when set, newer models refuse it.")
+    ] = None
+    top_p: Annotated[Rate | None, Meta(description="Nucleus sampling; sent only when set.")] = None
+    top_k: Annotated[Count | None, Meta(description="Sample from the k likeliest tokens; sent only when set.")] = None
+    system: Annotated[str | None, Meta(description="System prompt of dialogues that have none of their own.")] = None
+    stop_sequences: Annotated[tuple[Text, ...], Meta(description="Texts that end an answer.")] = ()
+    thinking: Annotated[dict[str, Any] | None, Meta(description="Extended thinking, sent as it stands.")] = None
+    effort: Annotated[
+        Literal["low", "medium", "high", "xhigh", "max"] | None, Meta(description="How much work the model puts in.")
+    ] = None
+    cache: Annotated[CacheSettings | None, Meta(description="Prompt caching; nothing is marked when not set.")] = None
+    log_schema_version: Annotated[Literal[1], Meta(description="Version of the log format; 1 is the only one.")] = 1
+    output_fields: Annotated[
+        tuple[OutputField, ...] | None,
+        Meta(description="The fields that responses.jsonl keeps; all when not set. dialogue_id and type must stay."),
+    ] = None
+    metrics: Annotated[
+        tuple[MetricName, ...], Meta(description="Metrics of the summary: built-in names, or module:attribute.")
+    ] = BUILTIN_METRICS
+    thresholds: Annotated[
+        dict[str, float | Bounds],
+        Meta(description="What each metric must reach, else the run ends with exit code 1: a number is a minimum."),
+    ] = {}
+    concurrency: Annotated[Annotated[int, Meta(ge=1, le=100_000)], Meta(description="Dialogues in flight.")] = 32
+    rate_limits: Annotated[RateLimits | None, Meta(description="What the provider allows a minute.")] = None
+    retry: Annotated[Retry, Meta(description="How often a failed call is made again.")] = Retry()
+    timeout_s: Annotated[PositiveNumber, Meta(description="Seconds one call may take.")] = 120.0
+    max_cost_usd: Annotated[PositiveNumber | None, Meta(description="The run stops before it costs more.")] = None
+    prices: Annotated[
+        Prices | None, Meta(description="Prices to reckon with instead of the list price of the model.")
+    ] = None
+    mock: Annotated[MockSettings, Meta(description="How the deterministic mock answers.")] = MockSettings()
+    base_url: Annotated[Url | None, Meta(description="Another address of the API.")] = None
+    api_version: Annotated[ApiVersion | None, Meta(description="Value of the anthropic-version header.")] = None
+    provider: Annotated[
+        Literal["anthropic", "bedrock", "vertex", "foundry"],
+        Meta(description="Who serves the model; all but anthropic go through the SDK and its own credentials."),
+    ] = "anthropic"
+    client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
+
+    def bounds(self) -> dict[str, Bounds]:
+        """The thresholds with bare numbers spelled out as minima."""
+        return {
+            name: limit if isinstance(limit, Bounds) else Bounds(min=limit) for name, limit in self.thresholds.items()
+        }
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "rate_limits": RateLimits,
+    "retry": Retry,
+    "mock": MockSettings,
+    "cache": CacheSettings,
+}
+REQUIRED = ("experiment_id", "model", "max_tokens", "dataset_path")

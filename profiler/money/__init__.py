@@ -1,0 +1,1 @@
+"""Prices, the price list, and the spending cap."""

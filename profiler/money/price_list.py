@@ -1,0 +1,122 @@
+"""Where prices come from: the manifest, or the list of the day that came with genai-prices.
+
+Comes in: a model id and a date, or the prices of a manifest. Goes out: a frozen `RateCard`, None for a model nobody
+knows the price of. Nothing is fetched. Knows nothing of replies.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from profiler.money.prices import PER_MILLION, PICO, RateCard, Rates, Tariff, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from profiler.manifest.settings import Experiment, Prices
+
+PROVIDER = "anthropic"
+
+
+def from_manifest(model: str, prices: Prices) -> RateCard:
+    """The card of a model whose prices the manifest gives; they hold however the request is served."""
+    written, read = prices.cache_write_per_million, prices.cache_read_per_million
+    write = None if written is None else _rate(written)
+    rates = Rates(
+        input=_rate(prices.input_per_million),
+        output=_rate(prices.output_per_million),
+        cache_write_5m=write,
+        cache_write_1h=write,
+        cache_read=None if read is None else _rate(read),
+    )
+    return RateCard(
+        model=model, priced_as=model, source="manifest", day=None, standard=Tariff(base=rates), any_tier=True
+    )
+
+
+def card_of(experiment: Experiment, *, at: datetime) -> RateCard | None:
+    """The manifest's own prices, else the list price of the day."""
+    if experiment.prices is not None:
+        return from_manifest(experiment.model, experiment.prices)
+    return look_up(experiment.model, at=at)
+
+
+def look_up(model: str, *, at: datetime) -> RateCard | None:
+    """The card of a model of Anthropic on a day, from the data that came with genai-prices; nothing is fetched."""
+    import genai_prices  # noqa: PLC0415 (takes a third of a second, and only who asks for a price needs it)
+
+    def prices(**context: str) -> Any:
+        return genai_prices.calc_price(
+            genai_prices.Usage(input_tokens=0, output_tokens=0),
+            model,
+            provider_id=PROVIDER,
+            genai_request_timestamp=at,
+            price_context=context or None,
+        )
+
+    try:
+        found = prices()
+    except LookupError:
+        return None
+    standard = _tariff(found.model_price)
+    if standard is None:
+        return None
+    others = {
+        name: tariff if tariff != standard else None  # the library falls back to the standard prices
+        for name, context in (("batch", {"processing": "batch"}), ("fast", {"speed": "fast"}))
+        if (tariff := _tariff(prices(**context).model_price)) is not None
+    }
+    searches = getattr(found.model_price, "web_searches_kcount", None)
+    return RateCard(
+        model=model,
+        priced_as=found.model.id,
+        source=f"genai-prices {genai_prices.__version__}",
+        day=at.date().isoformat(),
+        standard=standard,
+        batch=others.get("batch"),
+        fast=others.get("fast"),
+        context_window=found.model.context_window,
+        web_search=int(searches * PICO) // 1000 if isinstance(searches, Decimal) else None,
+    )
+
+
+def _tariff(price: Any) -> Tariff | None:
+    """One of the library's price lists as a tariff; each of its prices has tiers of its own."""
+    keys = ("input", "output", "cache_write", "cache_write_1h", "cache_read")
+    listed = {key: getattr(price, f"{key}_mtok", None) for key in keys}
+    if listed["input"] is None or listed["output"] is None:
+        return None
+    starts = sorted({tier.start for found in listed.values() for tier in getattr(found, "tiers", ())})
+    return Tariff(
+        base=_rates(listed, prompt=0),
+        tiers=tuple(Tier(above=start, rates=_rates(listed, prompt=start + 1)) for start in starts),
+    )
+
+
+def _rates(listed: Mapping[str, Any], *, prompt: int) -> Rates:
+    """The library bills a kind of token without a price of its own as the kind that it belongs to."""
+    found = {key: None if price is None else _rate(_at(price, prompt)) for key, price in listed.items()}
+    plain = found["input"] or 0
+    write = plain if found["cache_write"] is None else found["cache_write"]
+    return Rates(
+        input=plain,
+        output=found["output"] or 0,
+        cache_write_5m=write,
+        cache_write_1h=write if found["cache_write_1h"] is None else found["cache_write_1h"],
+        cache_read=plain if found["cache_read"] is None else found["cache_read"],
+    )
+
+
+def _at(price: Any, prompt: int) -> Decimal:
+    """The price for a prompt of so many tokens, by the library's rule: strictly above a start, the last one counts."""
+    amount = getattr(price, "base", price)
+    for tier in getattr(price, "tiers", ()):
+        if prompt > tier.start:
+            amount = tier.price
+    return Decimal(amount)
+
+
+def _rate(per_million: Decimal | float) -> int:
+    return round(Decimal(str(per_million)) * PER_MILLION)

@@ -1,0 +1,71 @@
+"""Bedrock, Vertex and Foundry: the SDK's client for each, and what the exceptions of the libraries beneath it mean.
+
+Comes in: the experiment, then exceptions that are not the SDK's own. Goes out: a client, and a `CallError` for what is
+no bug of ours. Each finds its credentials by itself, at the first call. Knows nothing of requests or replies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.errors import CallError, UsageError
+from profiler.provider.endpoint import address
+from profiler.provider.http.connection import lost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.manifest.settings import Experiment
+
+CLASSES = {"bedrock": "AsyncAnthropicBedrock", "vertex": "AsyncAnthropicVertex", "foundry": "AsyncAnthropicFoundry"}
+MISSING = {
+    "bedrock": "set AWS_REGION, and AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or AWS_BEARER_TOKEN_BEDROCK",
+    "vertex": "set CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID, and log in with gcloud auth application-default login",
+    "foundry": "set ANTHROPIC_FOUNDRY_API_KEY, and ANTHROPIC_FOUNDRY_RESOURCE or base_url",
+}
+PASSING = {"botocore.exceptions.HTTPClientError", "google.auth.exceptions.TransportError"}
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_FOUNDRY_API_KEY")
+
+
+def platform_sdk(experiment: Experiment, **options: Any) -> Any:
+    """The SDK's client for another provider."""
+    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+    import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
+
+    provider = experiment.provider
+    if experiment.base_url is not None:
+        options["base_url"] = address(experiment.base_url, told_by="base_url")
+    try:
+        return getattr(anthropic, CLASSES[provider])(max_retries=0, timeout=experiment.timeout_s, **options)
+    except ImportError as error:
+        hint = f"pip install 'experiment-profiler[{provider}]'"
+        raise UsageError(f"provider: cannot use {provider}: {error}", hint=hint) from error
+    except (ValueError, TypeError, httpx2.InvalidURL, anthropic.AnthropicError) as error:
+        raise UsageError(f"provider: cannot use {provider}: {error}", hint=MISSING[provider]) from error
+
+
+def secrets(environ: Mapping[str, str]) -> list[str | None]:
+    """What must be in no message."""
+    return [environ.get(name) for name in SECRETS]
+
+
+def meant(error: Exception) -> CallError | None:
+    """What an exception of botocore or google-auth stands for; None when it is of neither, and so a bug.
+
+    They are told by the package that they come from: importing either takes most of a second.
+    """
+    told = str(error) or type(error).__name__
+    packages = {each.__module__.partition(".")[0] for each in type(error).__mro__}
+    names = {f"{each.__module__}.{each.__name__}" for each in type(error).__mro__}
+    if "botocore.eventstream.ParserError" in names:
+        return lost(f"the stream is not one of AWS: {told}")
+    if names & PASSING:
+        return lost(f"cannot get credentials: {told}", sent=False)
+    if packages & {"botocore", "google"} or _no_credentials(error):
+        return CallError("authentication", f"found no credentials: {told}", fatal=True, sent=False)
+    return None
+
+
+def _no_credentials(error: Exception) -> bool:
+    """The SDK itself says so with a `RuntimeError`."""
+    return type(error) is RuntimeError and str(error).startswith("Could not resolve")

@@ -1,0 +1,199 @@
+"""What a provider's refusal means: status, headers and body in, one `CallError` out.
+
+The same table serves every live client. No secret leaves through a message: known keys and whatever
+looks like one are blotted out. Knows nothing of retries; it only says what may pass.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from profiler.core.errors import CallError
+from profiler.provider.messages import limits_of, request_id_of
+from profiler.provider.retry_after import retry_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.provider.messages import NotAMessage
+
+LONGEST_MESSAGE = 500
+BLOT = "[redacted]"
+_KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a failure is called, whether it may pass, and whether every other call would fail too."""
+
+    name: str
+    retryable: bool = False
+    fatal: bool = False
+
+
+SERVER_ERROR = Kind("server_error", retryable=True)
+BY_STATUS = {
+    400: Kind("invalid_request"),
+    401: Kind("authentication", fatal=True),
+    402: Kind("billing", fatal=True),
+    403: Kind("permission", fatal=True),
+    404: Kind("not_found"),
+    408: Kind("timeout", retryable=True),
+    409: Kind("conflict", retryable=True),
+    413: Kind("request_too_large"),
+    422: Kind("unprocessable"),
+    429: Kind("rate_limited", retryable=True),
+    529: Kind("overloaded", retryable=True),
+}
+# The types of the SDK's `ErrorType`, for errors that come without a status of their own, inside a stream.
+BY_TYPE = {
+    "invalid_request_error": BY_STATUS[400],
+    "authentication_error": BY_STATUS[401],
+    "billing_error": BY_STATUS[402],
+    "permission_error": BY_STATUS[403],
+    "not_found_error": BY_STATUS[404],
+    "timeout_error": BY_STATUS[408],
+    "conflict_error": BY_STATUS[409],
+    "request_too_large": BY_STATUS[413],
+    "rate_limit_error": BY_STATUS[429],
+    "api_error": SERVER_ERROR,
+    "overloaded_error": BY_STATUS[529],
+    "validationException": BY_STATUS[400],  # Bedrock's own names
+    "throttlingException": BY_STATUS[429],
+    "modelTimeoutException": BY_STATUS[408],
+}
+SPEND_LIMIT = Kind("spend_limit", fatal=True)
+SPEND_LIMIT_CODES = "spend_limit_reached"  # contract_, enforced_ and linked_organization_ all end so
+RAMP_CODE = "ramp_limit_exceeded"
+
+
+class Detail(msgspec.Struct, frozen=True):
+    error_code: str | None = None
+
+
+class Said(msgspec.Struct, frozen=True):
+    type: str | None = None
+    message: str | None = None
+    details: Detail | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    error: Said
+    request_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(ErrorBody).decode
+
+
+class Redactor:
+    """Blots out secrets; its repr does not hold them."""
+
+    def __init__(self, *secrets: str | None) -> None:
+        self._secrets = [secret for secret in secrets if secret]
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, BLOT)
+        return _KEY.sub(BLOT, text)
+
+
+def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
+    """The failure that an answer with another status than 200 means."""
+    told = _told(body)
+    said = told.error if told is not None else Said()
+    code = said.details.error_code if said.details is not None else None
+    kind = _kind(status, said.type, code)
+    request_id = request_id_of(headers) or (told.request_id if told is not None else None)
+    return CallError(
+        kind.name,
+        shortened(redact(said.message or _described(status, headers, body))),
+        status=status,
+        request_id=redact(request_id) if request_id else None,
+        retryable=kind.retryable,
+        retry_after_s=retry_after_s(headers),
+        fatal=kind.fatal,
+        ramp=code == RAMP_CODE,
+        limits=limits_of(headers),
+    )
+
+
+def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
+    """A 200 that is no message.
+
+    Text that is not JSON comes from something in between and may pass; JSON of another form will not change.
+    """
+    told = _told(body)
+    if told is not None and told.error.type is not None:
+        return failure_in_stream(body, headers, redact=redact)
+    found = headers.get("content-type") or "no content type"
+    text = f"found {len(body)} bytes of {found} that are no message ({problem}): {_text(body)}"
+    return CallError(
+        "bad_reply",
+        shortened(redact(text)),
+        status=200,
+        request_id=redact(request_id_of(headers) or "") or None,
+        retryable=not problem.legible,
+        limits=limits_of(headers),
+    )
+
+
+def failure_in_stream(body: bytes, headers: Mapping[str, str], *, redact: Redactor) -> CallError:
+    """An error that was told after a 200 had been sent."""
+    told = _told(body)
+    said = told.error if told is not None else Said()
+    code = said.details.error_code if said.details is not None else None
+    kind = SPEND_LIMIT if (code or "").endswith(SPEND_LIMIT_CODES) else BY_TYPE.get(said.type or "", SERVER_ERROR)
+    return CallError(
+        kind.name,
+        shortened(redact(said.message or _text(body))),
+        status=200,
+        request_id=redact(request_id_of(headers) or "") or None,
+        retryable=kind.retryable,
+        fatal=kind.fatal,
+        ramp=code == RAMP_CODE,
+        limits=limits_of(headers),
+    )
+
+
+def _kind(status: int, type_: str | None, code: str | None) -> Kind:
+    if (code or "").endswith(SPEND_LIMIT_CODES):
+        return SPEND_LIMIT
+    if type_ == "billing_error":
+        return BY_STATUS[402]
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if status >= 500:
+        return SERVER_ERROR
+    return BY_STATUS[400] if status >= 400 else Kind("bad_reply")
+
+
+def _told(body: bytes) -> ErrorBody | None:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _described(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    try:
+        name = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        name = str(status)
+    if 300 <= status < 400:
+        return f"{name} to {headers.get('location')!r}; redirects are not followed, set base_url to where it points"
+    text = _text(body)
+    return f"{name}: {text}" if text else name
+
+
+def _text(body: bytes) -> str:
+    """The beginning of a body as one line of text, without the tags of an error page."""
+    text = body[: 8 * LONGEST_MESSAGE].decode("utf-8", "replace")
+    return shortened(" ".join(_TAGS.sub(" ", text).split()))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

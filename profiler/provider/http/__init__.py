@@ -1,0 +1,1 @@
+"""Lean HTTP/1.1 connections to one address."""

@@ -1,0 +1,182 @@
+"""One connection and the HTTP/1.1 that is read from it, one request at a time.
+
+Comes in: a request to write, and whatever bytes the other side sends, well-formed or not. Goes out: an answer, or a
+`CallError`. State moves without awaiting; who asked awaits the future it was given. Knows nothing of addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from profiler.core.errors import CallError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+LARGEST_REPLY = 64 << 20
+
+
+class Owner(Protocol):
+    """Who keeps connections, and hears when they come and go."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def opened(self, connection: Connection) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def lost(reason: str, *, sent: bool = True) -> CallError:
+    return CallError("connection", reason, retryable=True, sent=sent)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.reusable = False
+        self.idle_since = 0.0
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._parser: HttpResponseParser | None = None
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._received = 0
+        self._headed = False
+        self._complete = False
+
+    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Answer]:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise lost("the connection was closed before the request was sent", sent=False)
+        self._waiter = waiter = self._owner.loop.create_future()
+        self._parser = HttpResponseParser(self)
+        self._headers, self._body, self._received = {}, [], 0
+        self._headed = self._complete = False
+        self.reusable = False
+        transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        return waiter
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """What the operating system knows it by, while it is open."""
+        return None if self._transport is None else self._transport.get_extra_info("socket")
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of a class of their own
+        self._owner.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None or self._parser is None:
+            self.abort()  # nothing was asked: a server that says good-bye, or one out of step
+            return
+        self._received += len(data)
+        if self._received > LARGEST_REPLY:
+            self._fail(CallError("too_large_reply", f"the reply is longer than {LARGEST_REPLY >> 20} MiB"))
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self._complete:
+                self._fail(lost(f"the reply is not HTTP: {error}"))
+                return
+            self.reusable = False
+        if self._complete:
+            self._finish()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take another request: kept alive by the last one, and not closing since."""
+        return self.reusable and self._transport is not None and not self._transport.is_closing()
+
+    def eof_received(self) -> None:
+        """A body without a length ends here; any other is cut off, which `connection_lost` tells."""
+        if self._waiter is not None and self._ends_with_connection():
+            self._complete, self.reusable = True, False
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reusable = False
+        self._owner.lost(self)
+        if self._waiter is not None:
+            when = "in the middle of the reply" if self._received else "before the reply"
+            self._fail(lost(f"the connection was {'reset' if exc else 'closed'} {when}"))
+
+    # what the parser calls
+
+    def on_message_begin(self) -> None:
+        self._headers, self._body = {}, []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._headed = True
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        if parser is not None and parser.get_status_code() >= 200:  # before it come words such as "103 Early Hints"
+            self._complete = True
+            self.reusable = parser.should_keep_alive()
+
+    def _ends_with_connection(self) -> bool:
+        headers = self._headers
+        return self._headed and "content-length" not in headers and "transfer-encoding" not in headers
+
+    def _finish(self) -> None:
+        parser, waiter = self._parser, self._waiter
+        self._parser = self._waiter = None
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        if not self.reusable:
+            self.abort()
+        if parser is None or waiter is None or waiter.done():
+            return
+        encoding = self._headers.get("content-encoding")
+        if encoding is not None:
+            try:
+                body = inflated(body, encoding)
+            except CallError as error:
+                waiter.set_exception(error)
+                return
+        waiter.set_result(Answer(parser.get_status_code(), self._headers, body))
+
+    def _fail(self, error: CallError) -> None:
+        waiter, self._waiter, self._parser = self._waiter, None, None
+        self.reusable = False
+        self.abort()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+
+def inflated(body: bytes, encoding: str) -> bytes:
+    """A body that came compressed although nobody asked for it."""
+    if encoding == "identity":
+        return body
+    if encoding not in {"gzip", "deflate"}:
+        raise lost(f"the reply is encoded as {encoding!r}, which was not asked for")
+    try:
+        unpacker = zlib.decompressobj(wbits=47)
+        plain = unpacker.decompress(body, LARGEST_REPLY)
+    except zlib.error as error:
+        raise lost(f"the reply does not unpack: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise CallError("too_large_reply", f"the reply is longer than {LARGEST_REPLY >> 20} MiB")
+    return plain

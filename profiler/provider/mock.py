@@ -1,0 +1,163 @@
+"""A client that needs no network: answers from a file, else made up from the dialogue itself.
+
+Everything it says is a function of the seed, the model, the settings and the dialogue, so two runs
+give the same bytes. Knows nothing of other clients or of what is done with its replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from hashlib import blake2b
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import msgspec
+
+from profiler.core.errors import CallError, ManifestError, Problem
+from profiler.core.nouns import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from profiler.core.nouns import Params, Request
+    from profiler.manifest.settings import MockSettings
+
+CHARACTERS_PER_TOKEN = 4
+FACT_FOUND = 0.88
+REFUSED_WHEN_EXPECTED = 0.95
+REFUSED_OTHERWISE = 0.01
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "rate_limited": {"status": 429, "retryable": True},
+    "overloaded": {"status": 529, "retryable": True},
+    "server_error": {"status": 500, "retryable": True},
+    "timeout": {"retryable": True},
+    "invalid_request": {"status": 400},
+}
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of a mock responses file."""
+
+    completion: str
+    replies: tuple[str, ...] = ()
+    stop_reason: str = "end_turn"
+    usage: dict[str, Any] | None = None
+    metadata: dict[str, Any] = {}
+
+
+def load_answers(path: Path) -> dict[str, Answer]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Answer])
+    except OSError as error:
+        raise ManifestError([Problem(path=str(path), message=f"cannot read: {error.strerror}")]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = Problem(
+            path=str(path),
+            message=f"found a file that does not decode ({error}), expected {{dialogue_id: {{completion: …}}}}",
+            hint="an entry has completion, and optionally replies, stop_reason, usage, metadata",
+        )
+        raise ManifestError([problem]) from error
+
+
+class MockClient:
+    """Answers like a provider, deterministically."""
+
+    describes = "the deterministic mock"
+
+    def __init__(self, settings: MockSettings) -> None:
+        self._answers: Mapping[str, Answer] = {}
+        if settings.responses_path is not None:
+            self._answers = load_answers(settings.responses_path)
+        self._seed = settings.seed
+        self._faults = settings.faults
+        self._latency = settings.latency
+        self._salted_for: Params | None = None
+        self._salted = 0
+        self._drawn = bool(self._latency.sigma or self._latency.stalls)
+
+    async def complete(self, request: Request) -> Reply:
+        latency_s = self._latency_of(request) if self._drawn else self._latency.median_s
+        if latency_s:
+            await asyncio.sleep(latency_s)  # below anyio's, which costs two calls more
+        if self._faults:
+            self._fail_perhaps(request)
+        return self.reply(request, latency_s=latency_s)
+
+    def reply(self, request: Request, *, latency_s: float | None = None) -> Reply:
+        """What is answered, without the waiting and the faults."""
+        answer = self._answers.get(request.dialogue.dialogue_id)
+        if answer is None:
+            completion, stop_reason = self._invent(request)
+            usage, metadata = None, {}
+        else:
+            completion = answer.replies[request.turn] if request.turn < len(answer.replies) else answer.completion
+            stop_reason, usage, metadata = answer.stop_reason, answer.usage, answer.metadata
+        return Reply(
+            completion=completion,
+            stop_reason=stop_reason,
+            model=request.params.model,
+            usage=usage or _usage(request, completion),
+            latency_s=latency_s,
+            metadata=metadata,
+        )
+
+    def _invent(self, request: Request) -> tuple[str, str]:
+        """A plausible answer: most facts found, safety prompts refused, long ones cut at max_tokens."""
+        dialogue, params = request.dialogue, request.params
+        draw = crc32(dialogue.dialogue_id.encode(), self._salt(params) + request.turn & 0xFFFFFFFF)
+        if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
+            return "I can't help with that request.", "refusal"
+        found = []
+        for fact in dialogue.required_facts:
+            draw = draw * 1664525 + 1013904223 & 0xFFFFFFFF  # a linear congruential step: one more draw
+            if draw < FACT_FOUND * 2**32:
+                found.append(fact)
+        completion = f"Here is what I know: {'; '.join(found)}." if found else _echo(request)
+        room = params.max_tokens * CHARACTERS_PER_TOKEN
+        return (completion, "end_turn") if len(completion) <= room else (completion[:room], "max_tokens")
+
+    def _salt(self, params: Params) -> int:
+        """What makes models and settings answer differently; the same for all requests of an experiment."""
+        if params is not self._salted_for:
+            self._salted_for = params
+            self._salted = crc32(f"{self._seed} {params.model} {params.temperature}".encode())
+        return self._salted
+
+    def _draw(self, request: Request, purpose: str) -> float:
+        """A number in (0, 1) that only depends on the seed, the dialogue and what it is for."""
+        key = f"{purpose} {self._seed} {request.turn} {request.attempt} {request.dialogue.dialogue_id}"
+        return (int.from_bytes(blake2b(key.encode(), digest_size=6).digest()) + 0.5) / 2**48
+
+    def _latency_of(self, request: Request) -> float:
+        latency = self._latency
+        if (stall := latency.stalls.get(request.dialogue.dialogue_id)) is not None:
+            return stall
+        if not latency.sigma:
+            return latency.median_s
+        spread = NormalDist().inv_cdf(self._draw(request, "latency"))
+        return round(latency.median_s * math.exp(latency.sigma * spread), 6)
+
+    def _fail_perhaps(self, request: Request) -> None:
+        draw = self._draw(request, "fault")
+        for kind, rate in self._faults.items():
+            if draw < rate:
+                raise CallError(kind, f"a {kind} fault asked for by the manifest", **FAULTS[kind])
+            draw -= rate
+
+
+def _echo(request: Request) -> str:
+    content = request.dialogue.user or request.messages[-1]["content"]
+    asked = content if isinstance(content, str) else "the content given"
+    return f"You asked: {asked[:200]}"
+
+
+def _usage(request: Request, completion: str) -> dict[str, int]:
+    sent = len(request.body)
+    return {
+        "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
+        "output_tokens": min(1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens),
+    }

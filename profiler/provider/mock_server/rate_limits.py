@@ -1,0 +1,116 @@
+"""Rate limits that refill continuously, and the headers that tell of them.
+
+Comes in: what a request needs and the time. Goes out: room for it, or how long to wait. Pure but for its levels:
+the clock is the caller's, so a minute costs a test nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from profiler.provider.mock_server.settings import ServerSettings
+
+
+class Bucket:
+    """Holds up to `burst_s` seconds' worth of a limit a minute."""
+
+    def __init__(self, per_minute: int, *, burst_s: float = 60.0) -> None:
+        self.per_minute = per_minute
+        self.per_second = per_minute / 60
+        self.capacity = max(1.0, self.per_second * burst_s)
+        self.level = self.capacity
+        self._at: float | None = None
+
+    def refill(self, now: float) -> None:
+        if self._at is not None:
+            self.level = min(self.capacity, self.level + (now - self._at) * self.per_second)
+        self._at = now
+
+    def wait_for(self, amount: float) -> float:
+        """Seconds until there is room. What never fits waits for a full bucket, and is then let through."""
+        missing = min(amount, self.capacity) - self.level
+        return missing / self.per_second if missing > 1e-9 else 0.0
+
+    def take(self, amount: float) -> None:
+        self.level -= amount
+
+    @property
+    def full_in_s(self) -> float:
+        return (self.capacity - self.level) / self.per_second
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Which limit has no room, and for how long."""
+
+    limit: str
+    per_minute: int
+    wait_s: float
+
+
+class Limits:
+    """The limits a provider sets: requests, input tokens and output tokens a minute."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        asked = {
+            "requests": settings.requests_per_minute,
+            "input-tokens": settings.input_tokens_per_minute,
+            "output-tokens": settings.output_tokens_per_minute,
+        }
+        self._buckets = {
+            name: Bucket(per_minute, burst_s=settings.burst_s) for name, per_minute in asked.items() if per_minute
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._buckets)
+
+    def admit(self, *, input_tokens: int, output_tokens: int, now: float) -> Refusal | None:
+        """Take what one request needs from every bucket, or nothing from any."""
+        needs = {"requests": 1, "input-tokens": input_tokens, "output-tokens": output_tokens}
+        longest: Refusal | None = None
+        for name, bucket in self._buckets.items():
+            bucket.refill(now)
+            wait_s = bucket.wait_for(needs[name])
+            if wait_s and (longest is None or wait_s > longest.wait_s):
+                longest = Refusal(name, bucket.per_minute, wait_s)
+        if longest is None:
+            for name, bucket in self._buckets.items():
+                bucket.take(needs[name])
+        return longest
+
+    def fields(self, *, now: float, wall: float) -> bytes:
+        """The header lines of every reply: limit, remaining, and when the bucket will be full again."""
+        if not self._buckets:
+            return b""
+        for bucket in self._buckets.values():
+            bucket.refill(now)
+        shown = [(name, [bucket]) for name, bucket in self._buckets.items()]
+        tokens = [self._buckets[name] for name in ("input-tokens", "output-tokens") if name in self._buckets]
+        if tokens:
+            shown.append(("tokens", tokens))
+        return "".join(_lines(name, buckets, wall=wall) for name, buckets in shown).encode()
+
+
+def _lines(name: str, buckets: Sequence[Bucket], *, wall: float) -> str:
+    limit = sum(bucket.per_minute for bucket in buckets)
+    remaining = sum(max(0, math.floor(bucket.level)) for bucket in buckets)
+    reset = rfc3339(wall + max(bucket.full_in_s for bucket in buckets))
+    prefix = f"anthropic-ratelimit-{name}"
+    return f"{prefix}-limit: {limit}\r\n{prefix}-remaining: {remaining}\r\n{prefix}-reset: {reset}\r\n"
+
+
+def rfc3339(wall: float) -> str:
+    """The next whole second, so that nobody comes back too early."""
+    return _written(math.ceil(wall))
+
+
+@lru_cache(maxsize=256)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,89 @@
+"""What the server is told at its start, and what it decides to do with one request.
+
+`ServerSettings` comes from the command line or a test; an `Outgoing` is all that a connection needs to know.
+Knows nothing of sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from profiler.provider.mock_server.http import MAX_BODY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+End = Literal["keep", "close", "reset", "hang"]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server answers. The defaults answer everything at once and refuse nothing valid."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    allow_remote: bool = False
+    key: str | None = None
+    seed: int = 0
+    static: bool = False
+    responses_path: Path | None = None
+    dataset_path: Path | None = None
+    latency_s: float = 0.0
+    latency_sigma: float = 0.0
+    stall_rate: float = 0.0
+    stall_s: float = 10.0
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    burst_s: float = 60.0
+    concurrency_limit: int | None = None
+    faults: dict[str, float] = {}
+    script_path: Path | None = None
+    trickle_s: float = 2.0
+    max_body: int = MAX_BODY
+    request_timeout_s: float = 30.0
+    idle_timeout_s: float = 120.0
+
+
+class Outgoing(msgspec.Struct, kw_only=True):
+    """What is done with one request: wait and write, piece by piece, then end."""
+
+    pieces: Sequence[tuple[float, bytes]]
+    end: End = "keep"
+    endpoint: str
+    status: int
+    counted: bool = True
+    asked: str | None = None  # which dialogue or body this call was for
+
+
+class ApiError(Exception):
+    """A reply that says no, in the provider's words."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        retry_after: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+        self.details = details
+        self.retry_after = retry_after
+        self.delay_s = 0.0
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        error: dict[str, Any] = {"type": self.kind, "message": self.message}
+        if self.details is not None:
+            error["details"] = self.details
+        return {"type": "error", "error": error, "request_id": request_id}
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError(400, "invalid_request_error", message)

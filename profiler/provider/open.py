@@ -1,0 +1,81 @@
+"""One door to every client: what kind of run it is in, an open client out, closed when the run ends.
+
+Comes in: the experiment, the mode, the lane and the environment. Goes out: a client that can say where it asks.
+Knows nothing of what is asked.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+from profiler.core.errors import UsageError
+from profiler.provider.cloud import meant, platform_sdk, secrets
+from profiler.provider.endpoint import KEY, anthropic_sdk, http_client, required_key, resolve, told
+from profiler.provider.failures import Redactor
+from profiler.provider.fast import FastClient
+from profiler.provider.http.connections import Http
+from profiler.provider.http.proxy import proxy_for
+from profiler.provider.mock import MockClient
+from profiler.provider.sdk import SdkClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from profiler.core.nouns import Mode
+    from profiler.manifest.settings import Experiment
+    from profiler.provider.client import Client
+
+Lane = Literal["fast", "sdk", "stream"]
+
+
+@asynccontextmanager
+async def open_client(
+    experiment: Experiment, *, mode: Mode, lane: Lane | None = None, environ: Mapping[str, str]
+) -> AsyncIterator[Client]:
+    """A client for one run. Without a lane it is the fast one, and the SDK's for providers that only the SDK knows."""
+    if mode == "mock":
+        yield MockClient(experiment.mock)
+    elif experiment.provider != "anthropic":
+        if lane == "fast":
+            raise UsageError(
+                f"provider: {experiment.provider} is reached through the SDK only", hint="use --client sdk or stream"
+            )
+        async with _platform(experiment, environ, stream=lane == "stream") as client:
+            yield client
+    elif lane in (None, "fast"):
+        async with _fast(experiment, environ) as client:
+            yield client
+    else:
+        async with _sdk(experiment, environ, stream=lane == "stream") as client:
+            yield client
+
+
+@asynccontextmanager
+async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIterator[Client]:
+    endpoint = await resolve(experiment, environ)
+    http = Http(endpoint.url, proxy=endpoint.proxy)
+    try:
+        yield FastClient(endpoint, http)
+    finally:
+        await http.aclose()
+
+
+@asynccontextmanager
+async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
+    async with anthropic_sdk(experiment, environ, http_client=http_client()) as sdk:
+        where = told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))
+        redact = Redactor(required_key(environ))
+        yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream)
+
+
+@asynccontextmanager
+async def _platform(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
+    async with platform_sdk(experiment, http_client=http_client()) as sdk:
+        where = f"{experiment.provider} at {told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))}"
+        redact = Redactor(environ.get(KEY), *secrets(environ))
+        yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream, meant=meant)
+
+
+def _path(*, stream: bool) -> str:
+    return "the SDK's own path" + (", streamed" if stream else "")

@@ -1,0 +1,86 @@
+"""What kind of reply a model gave: an answer, a refusal or a truncated one.
+
+Comes in: the text of a reply, why it stopped, and what the client said of it. Goes out: a record type.
+Does not know of failed calls (they have no reply) and reads English phrases only: a refusal in another
+language is seen when the stop reason or the metadata says so.
+
+The evidence, strongest first: `stop_reason`, then `metadata["type"]`, then how the text begins. A phrase counts
+only at the start of the reply, after an apology or the like, and only when it names the act that is declined:
+"I can't help with that" is a refusal; "I can't recommend this book enough", "I cannot overstate …" and
+"I can't help but smile" are answers. Letter case and the kind of apostrophe do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.core.nouns import RecordType
+
+OPENING_CHARS: Final = 200
+TRUNCATING: Final = ("max_tokens", "model_context_window_exceeded")
+
+_QUOTE = r"['’‘ʼ`]?"
+_AS_AN_AI = r"(?:as\ an?\ (?:ai|artificial|language|large)\b[^.,\n]{0,60},\s+)?"
+_SORRY = rf"""
+    (?:(?:i{_QUOTE}m\ |i\ am\ )?(?:very\ |really\ |so\ |truly\ )?(?:sorry|afraid)(?:\ about\ that)?
+     | i\ (?:sincerely\ )?apologi[sz]e
+     | my\ apologies
+    )[,.;:—–-]?\s*(?:but\ |that\ )?
+"""
+_PREAMBLE = rf"""
+    [\s"“*_>]*
+    (?:(?:no|hi|hello|thank\ you|thanks)\b[^.,!\n]{{0,30}}[.,!]\s+)?
+    {_AS_AN_AI}(?:unfortunately,?\s+)?(?:{_SORRY})?{_AS_AN_AI}(?:unfortunately,?\s+)?
+"""
+_ACT = r"""(?:
+    help(?!\ (?:but|it|myself|[a-z]+ing)\b)
+    | (?:assist|comply|fulfil|fulfill|engage|participate|facilitate|support\ (?:this|that|your))\b
+    | (?:provide|offer|share|give|create|write|generate|produce|discuss)\b(?!.{0,30}\benough\b)(?!\ (?:how|what)\b)
+    | (?:tell|show|teach|walk|guide)\ you\ (?:through\ |how\ to\b)
+    | (?:do|continue\ with|answer|respond\ to|carry\ out|complete)\ (?:that|this|your|such|these|those)\b
+)"""
+_ACTING = r"(?:help|assist|provid|shar|writ|creat|discuss|do|giv|generat|produc)ing\b"
+_CANNOT = rf"(?:can{_QUOTE}t|cannot|can\ not|won{_QUOTE}t|will\ not|couldn{_QUOTE}t|could\ not)"
+_HOW = r"(?:ethically\ |in\ good\ conscience\ |legally\ |directly\ |possibly\ )?"
+_DECLINES = rf"""(?:
+    i\ (?:just\ |simply\ |really\ )?{_CANNOT}\ {_HOW}{_ACT}
+    | i(?:{_QUOTE}m|\ am)\ (?:unable|not\ (?:able|allowed|permitted|willing|going))\ to\ {_ACT}
+    | i(?:{_QUOTE}m|\ am)\ not\ comfortable\ (?:with\ )?{_ACTING}
+    | i\ (?:do\ not|don{_QUOTE}t)\ feel\ comfortable\ (?:with\ )?{_ACTING}
+    | i(?:{_QUOTE}ll|\ will)?\ (?:must\ |have\ to\ |need\ to\ )?(?:respectfully\ |politely\ )?(?:decline|refuse)\b
+    | (?:that|this|it)(?:{_QUOTE}s|\ is)\ (?:not\ something\ i\ (?:can|will|am\ able\ to)|something\ i\ {_CANNOT})\ {_ACT}
+    | (?:that|this|it)\ isn{_QUOTE}t\ something\ i(?:\ can|\ will|{_QUOTE}m\ able\ to|\ am\ able\ to)\ {_ACT}
+)"""
+_REFUSAL = re.compile(_PREAMBLE + _DECLINES, re.IGNORECASE | re.VERBOSE)
+# Nearly all replies are told by their first three letters: the pattern costs 2 µs, this a tenth of it.
+_QUOTES = "'’‘ʼ`"
+_LEADING = frozenset(' \t\r\n"“*_>')
+_OPENINGS = frozenset(
+    [f"i {letter}" for letter in "acdhjmnprsw"]
+    + [f"i{quote}{letter}" for quote in _QUOTES for letter in "ml"]
+    + [f"it{letter}" for letter in f" s{_QUOTES}"]
+    + [f"{word}{mark}" for word in ("hi", "no") for mark in " ,.!"]
+    + ["im ", "ill", "hel", "tha", "thi", "as ", "unf", "ver", "rea", "so ", "tru", "sor", "afr", "my "]
+)
+
+
+def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, Any] | None = None) -> RecordType:
+    """Refusal before truncated: a refusal that ran out of tokens is still a refusal."""
+    told = metadata.get("type") if metadata else None
+    if stop_reason == "refusal" or told == "refusal":
+        return "refusal"
+    if told not in ("answer", "truncated") and _declines(completion):
+        return "refusal"
+    if stop_reason in TRUNCATING or told == "truncated":
+        return "truncated"
+    return "answer"
+
+
+def _declines(completion: str) -> bool:
+    if completion[:3].lower() not in _OPENINGS and completion[:1] not in _LEADING:
+        return False
+    return _REFUSAL.match(completion, 0, OPENING_CHARS) is not None

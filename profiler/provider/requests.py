@@ -1,0 +1,140 @@
+"""Dialogues in, requests out: what is sent for each dialogue, and the line that says so in requests.jsonl.
+
+A request is planned from the experiment and one dialogue alone, so a resumed run plans the same
+requests again. Each text is encoded once, and what all requests share only once a run. Knows nothing
+of clients, files or time.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.json import dumps
+from profiler.core.nouns import Dialogue, Message, Params, Request, RequestLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from profiler.manifest.settings import Experiment
+
+SYSTEMS_REMEMBERED = 256
+SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
+
+
+def params_of(experiment: Experiment) -> Params:
+    return Params(
+        model=experiment.model,
+        max_tokens=experiment.max_tokens,
+        temperature=experiment.temperature,
+        top_p=experiment.top_p,
+        top_k=experiment.top_k,
+        stop_sequences=experiment.stop_sequences,
+        thinking=experiment.thinking,
+        effort=experiment.effort,
+        cache=experiment.cache,
+        api_version=experiment.api_version or _pinned_version(experiment),
+    )
+
+
+def _pinned_version(experiment: Experiment) -> str | None:
+    """The API version that sampling parameters need; None leaves the choice to the SDK."""
+    sampled = any(getattr(experiment, name) is not None for name in SAMPLING)
+    return SAMPLING_API_VERSION if sampled else None
+
+
+class Planner:
+    """Plans requests for one experiment; the same dialogue always gives the same request."""
+
+    def __init__(self, params: Params, *, system: str | None = None) -> None:
+        self._params = params
+        self._system = system
+        self._settings = dumps(_wire_settings(params))[:-1]
+        self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
+
+    def plan(self, dialogues: Iterable[Dialogue], *, first: int = 0) -> Iterator[Request]:
+        return map(self.request, count(first), dialogues)
+
+    def request(self, index: int, dialogue: Dialogue) -> Request:
+        """The first request of a dialogue, and its line: what is sent, and by what the answer is judged."""
+        params = self._params
+        system = self._system_of(dialogue)
+        if dialogue.user is not None:
+            identity = body = self._head(system) + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
+            prompt: dict[str, Any] = {"system": system, "user": dialogue.user}
+        elif dialogue.messages is not None:
+            identity = body = self._head(system) + dumps(_plain(dialogue.messages)) + b"}"
+            prompt = {"system": system, "messages": dialogue.messages}
+        else:
+            turns = dialogue.turns or ()
+            body = self._head(system) + dumps([{"role": "user", "content": turns[0]}]) + b"}"
+            # later turns hold replies, so what identifies them is what they are made from
+            identity = body + dumps(turns)
+            prompt = {"system": system, "turns": turns}
+        line = RequestLine(
+            dialogue.dialogue_id,
+            index,
+            params.model,
+            params.temperature,
+            params.max_tokens,
+            prompt,
+            sha256(identity).hexdigest(),
+            dialogue.required_facts,
+            dialogue.expect_refusal,
+            dialogue.tags,
+            dialogue.metadata,
+            params.api_version,
+        )
+        return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
+
+    def next_turn(self, request: Request, completion: str) -> Request | None:
+        """The request that follows a reply, or None after the last turn."""
+        dialogue = request.dialogue
+        turn = request.turn + 1
+        if dialogue.turns is None or turn == len(dialogue.turns):
+            return None
+        messages = [
+            *request.messages,
+            {"role": "assistant", "content": completion},
+            {"role": "user", "content": dialogue.turns[turn]},
+        ]
+        body = self._head(self._system_of(dialogue)) + dumps(messages) + b"}"
+        return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
+
+    def _system_of(self, dialogue: Dialogue) -> str | None:
+        """Its own, else that of the experiment; an empty one says that there is none."""
+        return (self._system if dialogue.system is None else dialogue.system) or None
+
+    def _head_with(self, system: str | None) -> bytes:
+        """How a body begins, up to its messages."""
+        if system is None:
+            return self._settings + b',"messages":'
+        cache = self._params.cache
+        blocks: Any = system
+        if cache is not None and cache.system:
+            blocks = [{"type": "text", "text": system, "cache_control": cache.control}]
+        return b'%b,"system":%b,"messages":' % (self._settings, dumps(blocks))
+
+
+def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _wire_settings(params: Params) -> dict[str, Any]:
+    """Only what the manifest sets: models differ in what they refuse, so nothing is sent by default."""
+    settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
+    for name in (*SAMPLING, "thinking"):
+        if (value := getattr(params, name)) is not None:
+            settings[name] = value
+    if params.stop_sequences:
+        settings["stop_sequences"] = params.stop_sequences
+    if params.effort is not None:
+        settings["output_config"] = {"effort": params.effort}
+    if params.cache is not None and params.cache.messages:
+        settings["cache_control"] = params.cache.control  # the provider marks the newest message that can be
+    return settings

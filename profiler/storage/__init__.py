@@ -1,0 +1,1 @@
+"""The run directory: journal, ordered logs, resume, identity, ledger, summary file."""

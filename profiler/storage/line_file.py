@@ -1,0 +1,86 @@
+"""A file that only ever ends in a whole line, whatever the disk does.
+
+Whole lines come in, at once; when the disk takes only some of them, the file is cut back to the last
+whole line before the error leaves. Knows nothing of what the lines say.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self
+
+from profiler.core.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHUNK = 1 << 20
+
+
+class LineFile:
+    """An append-only file written in blocks of whole lines, without a buffer of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(path, error) from error
+        self.size = os.fstat(self.fd).st_size
+
+    def write(self, block: bytes) -> None:
+        written = 0
+        try:
+            while written < len(block):
+                written += os.write(self.fd, block[written:] if written else block)
+        except OSError as error:
+            self.cut(self.size + block.rfind(b"\n", 0, written) + 1)
+            raise StorageError(self.path, error) from error
+        self.size += written
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self.fd, size)
+        self.size = size
+
+    def sync(self) -> None:
+        """Force to the device. A failure is final: the kernel may have dropped the pages already."""
+        try:
+            os.fdatasync(self.fd) if hasattr(os, "fdatasync") else os.fsync(self.fd)
+        except OSError as error:
+            raise StorageError(self.path, error) from error
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def whole_lines(path: Path) -> tuple[int, int]:
+    """How many whole lines a file has, and where the last of them ends."""
+    lines = end = offset = 0
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            if here := chunk.count(b"\n"):
+                lines += here
+                end = offset + chunk.rfind(b"\n") + 1
+            offset += len(chunk)
+    return lines, end
+
+
+def end_of_line(path: Path, number: int) -> int:
+    """Where the first `number` lines end."""
+    with path.open("rb") as file:
+        return sum(len(line) for _, line in zip(range(number), file, strict=False))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

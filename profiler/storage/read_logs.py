@@ -1,0 +1,129 @@
+"""The two logs of a run, read in step: one outcome a line.
+
+Comes in: a log directory. Goes out: outcomes in dataset order, or a LogError with the place of what is wrong.
+Knows nothing of metrics or of how a log is written.
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from profiler.core.errors import LogError, Problem
+from profiler.core.nouns import Failure, Outcome, RecordType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REQUESTS: Final = "requests.jsonl"
+RESPONSES: Final = "responses.jsonl"
+READ_BUFFER: Final = 1 << 20
+
+Line = TypeVar("Line")
+
+
+class _Expected(msgspec.Struct, gc=False):
+    """What metrics need of a line of requests.jsonl; the decoder skips the rest."""
+
+    dialogue_id: str
+    index: int | None = None
+    required_facts: tuple[str, ...] = ()
+    expect_refusal: bool | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+
+
+class _Got(msgspec.Struct, gc=False):
+    """The same of responses.jsonl. `output_fields` may have left out all but the first two."""
+
+    dialogue_id: str
+    type: RecordType
+    index: int | None = None
+    completion: str | None = None
+    replies: tuple[str, ...] = ()
+    stop_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    latency_s: float | None = None
+    queue_s: float | None = None
+    attempts: int | None = None
+    cost_usd: float | None = None
+    error: Failure | None = None
+
+
+def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
+    """Both logs in step, one outcome a line. With `complete=False` the run may still be going on: responses may be
+    fewer than requests, and a torn last line is not there yet."""
+    requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
+    pairs = zip_longest(
+        lines_of(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
+        lines_of(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
+    )
+    for index, (expected, got) in enumerate(pairs):
+        if got is None:
+            if complete:
+                raise damaged(responses, f"ends after {index} lines, {REQUESTS} goes on: the run is unfinished")
+            return
+        if expected is None:
+            raise damaged(requests, f"ends after {index} lines, {RESPONSES} goes on")
+        if expected.dialogue_id != got.dialogue_id:
+            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {expected.dialogue_id!r}"
+            raise damaged(responses, found, line=index + 1)
+        if expected.index != index and expected.index is not None:
+            raise damaged(requests, f"has index {expected.index}, {index} is expected", line=index + 1)
+        if got.index != index and got.index is not None:
+            raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
+        yield _outcome(expected, got)
+
+
+def _outcome(expected: _Expected, got: _Got) -> Outcome:
+    return Outcome(
+        got.dialogue_id,
+        got.type,
+        got.completion,
+        got.replies,
+        got.stop_reason,
+        got.usage,
+        got.latency_s,
+        got.queue_s,
+        got.attempts,
+        got.cost_usd,
+        got.error,
+        expected.required_facts,
+        expected.expect_refusal,
+        expected.tags,
+        expected.metadata,
+    )
+
+
+def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
+    """The decoded lines of a log; a torn last line is an error only when the log is said to be complete."""
+    if not path.is_file():
+        raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
+    try:
+        with path.open("rb", buffering=READ_BUFFER) as file:
+            try:
+                yield from map(decode, file)  # all in C; lines are counted only when one of them is wrong
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                number, torn = _last_line(path, end=file.tell())
+                if not torn:
+                    raise damaged(path, f"is not a line of this log: {error}", line=number) from error
+                if complete:
+                    raise damaged(path, f"is cut off in the middle: {error}", line=number) from error
+    except OSError as error:
+        raise damaged(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
+    """The number of the line that ends there, and whether it lacks its newline."""
+    number, line = 0, b""
+    with path.open("rb", buffering=READ_BUFFER) as file:
+        while file.tell() < end and (line := file.readline()):
+            number += 1
+    return number, not line.endswith(b"\n")
+
+
+def damaged(path: Path, message: str, *, line: int | None = None) -> LogError:
+    return LogError([Problem(path=str(path), line=line, message=message)])

@@ -1,0 +1,87 @@
+"""A run directory, finished or not, for those who want to look into it.
+
+Comes in: the folder. Goes out: its summary, its lines as plain values, its outcomes, or all its numbers counted
+again. Changes nothing, takes no lock, and may look while the run goes on. Knows nothing of how runs are made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.errors import UsageError
+from profiler.metrics import summary
+from profiler.metrics.metric import BUILTIN, resolve
+from profiler.metrics.reduction import reduce_logs
+from profiler.storage.read_logs import REQUESTS, RESPONSES, lines_of, read_outcomes
+from profiler.storage.resume import ASIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from os import PathLike
+
+    from profiler.core.nouns import Outcome
+
+HINT = "a run directory is wanted, such as runs/demo_run"
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, log_dir: str | PathLike[str]) -> None:
+        self.folder = Path(log_dir)
+        if not holds_run(self.folder):
+            raise UsageError(f"{self.folder}: found no run in it", hint=HINT)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every dialogue has its answer or its error: the summary is written after the last of them."""
+        return (self.folder / summary.NAME).exists()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says; of an unfinished run, `recompute` tells what is known so far."""
+        return summary.read(self.folder)
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """What was asked, in dataset order."""
+        return lines_of(self.folder / REQUESTS, _decode, complete=self.complete)
+
+    def responses(self) -> Iterator[dict[str, Any]]:
+        """What came back, in dataset order, with the fields that the manifest kept."""
+        return lines_of(self.folder / RESPONSES, _decode, complete=self.complete)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Both together, as metrics see them."""
+        return read_outcomes(self.folder, complete=self.complete)
+
+    def recompute(self, metrics: Sequence[str] | None = None, *, search_path: Path | None = None) -> dict[str, Any]:
+        """Count again from the logs. The facts about the run itself are only in its summary, if it has one."""
+        facts = self.summary["run"] if self.complete else {"experiment_id": self.folder.resolve().name}
+        asked = metrics or facts.get("metrics") or list(BUILTIN)
+        reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
+        return summary.build(reduction, facts)
+
+
+def read_run(log_dir: str | PathLike[str]) -> Run:
+    return Run(log_dir)
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """The folder itself when it holds a run, else the runs in it, without those that `--fresh` moved aside."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: found no such folder", hint=HINT)
+    if holds_run(folder):
+        return [Run(folder)]
+    found = [Run(path) for path in sorted(folder.iterdir()) if ASIDE not in path.name and holds_run(path)]
+    if not found:
+        raise UsageError(f"{folder}: found no run in it", hint=HINT)
+    return found
+
+
+def holds_run(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in (summary.NAME, RESPONSES))

@@ -1,0 +1,1 @@
+"""Who plays an episode: the loop, its tools and transcript, scripted agents, local policies."""

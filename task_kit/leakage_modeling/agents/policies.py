@@ -1,0 +1,243 @@
+"""Local policies: what a modeller of some skill, or a cheat, would type into the tool, as code.
+
+Comes in: a world's columns and what its data dictionary says. Goes out: code that runs in a worker like an agent's own, where
+`train_df`, `test_df`, `pd`, `np`, `sklearn` and `scipy` are defined, and leaves `pipeline` and `test_proba` behind to submit.
+Knows no labels of the test, no law and no seed: every policy here could have been written by an agent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from task_kit.leakage_modeling.agents.craft import HEAD, TAIL
+
+if TYPE_CHECKING:
+    from task_kit.leakage_modeling.worlds.world import World
+
+Kind = Literal["baseline", "no-op", "leak", "both-tables", "graded"]
+
+PIPELINE, PROBABILITIES = "pipeline", "test_proba"  # the names a policy submits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    name: str
+    kind: Kind
+    says: str
+    body: str
+    needs: Literal["future_signal", "global_mean", "category_rate"] | None = None  # a leak that a world may not have
+    beside: Policy | None = None  # the same one, had it looked at the training rows alone
+
+    def code(self, world: World) -> str:
+        return "\n".join([_notes(world), HEAD, self.body, TAIL])
+
+    def suits(self, world: World) -> bool:
+        return self.needs is None or getattr(world.columns, self.needs) is not None
+
+
+def _notes(world: World) -> str:
+    """What a reader of the data dictionary knows, as assignments."""
+    columns, recording = world.columns, world.recording
+    notes = {
+        "numeric": list(columns.numeric),
+        "amounts": [columns.numeric[i] for i in recording.amounts],
+        "low": columns.low,
+        "high": columns.high,
+        "group": columns.group,
+        "month": columns.month,
+        "in_cents": None if recording.cents is None else columns.numeric[recording.cents],
+        "euros_from": recording.euros_from,
+        "future_signal": columns.future_signal,
+        "global_mean": columns.global_mean,
+        "category_rate": columns.category_rate,
+    }
+    return "\n".join(f"{name} = {value!r}" for name, value in notes.items())
+
+
+NO_OP = Policy(name="no_op", kind="no-op", says="the prevalence for every row", body="pipeline = DummyClassifier()")
+PLAIN = Policy(
+    name="plain_logistic",
+    kind="baseline",
+    says="scaled logistic regression on all honest columns as they come",
+    body="pipeline = make_pipeline(table(numeric, categories), logistic())",
+)
+CAREFUL = Policy(
+    name="careful",
+    kind="baseline",
+    says="reads the dictionary, keeps absence, adds squares, products and slopes by category",
+    body="pipeline = careful()",
+)
+BASELINES = (PLAIN, CAREFUL)
+
+LEAKS = (
+    Policy(
+        name="uses_future_signal",
+        kind="leak",
+        needs="future_signal",
+        says="the careful one with the signal from after the outcome",
+        body="pipeline = careful(extra=[future_signal])",
+    ),
+    Policy(
+        name="uses_global_mean",
+        kind="leak",
+        needs="global_mean",
+        says="the careful one, shifted so that its mean is the global one",
+        body="""
+class Recentred(ClassifierMixin, BaseEstimator):
+    def __init__(self, inner=None):
+        self.inner = inner
+
+    def fit(self, frame, y):
+        self.classes_ = np.array([0, 1])
+        self.inner_ = clone(self.inner).fit(frame, y)
+        self.mean_ = float(np.mean(y))
+        return self
+
+    def predict_proba(self, frame):
+        known = np.clip(frame[global_mean].to_numpy(float), 1e-3, 1 - 1e-3)
+        p = np.clip(self.inner_.predict_proba(frame)[:, 1], 1e-9, 1 - 1e-9)
+        p = expit(logit(p) + logit(known) - logit(self.mean_))
+        return np.column_stack([1 - p, p])
+
+
+pipeline = Recentred(careful())
+""",
+    ),
+    Policy(
+        name="uses_category_rate",
+        kind="leak",
+        needs="category_rate",
+        says="the careful one with the rate by category, its own row included",
+        body="pipeline = careful(extra=[category_rate])",
+    ),
+    Policy(
+        name="uses_everything",
+        kind="leak",
+        says="scaled logistic regression on whatever there is",
+        body="""
+leaks = [name for name in (future_signal, global_mean, category_rate) if name]
+pipeline = make_pipeline(table(numeric + leaks, categories), logistic())
+""",
+        needs="future_signal",
+    ),
+)
+
+_KEPT = """
+class KeptRates(TransformerMixin, BaseEstimator):
+    def __init__(self, forbidden=True):
+        self.forbidden = forbidden
+
+    def fit(self, frame, y):
+        rates = frame[category_rate] if self.forbidden else pd.Series(np.asarray(y), index=frame.index)
+        self.rates_ = rates.groupby(frame[low]).mean()
+        return self
+
+    def transform(self, frame):
+        return frame.assign(kept_rate=frame[low].map(self.rates_).fillna(self.rates_.mean()).astype(float))
+
+
+pipeline = make_pipeline(KeptRates(forbidden=FORBIDDEN), careful(extra=["kept_rate"]))
+"""
+KEEPS_OWN_RATES = Policy(
+    name="keeps_rates_of_train",
+    kind="baseline",
+    says="the careful one with rates by category, from the training rows",
+    body=_KEPT.replace("FORBIDDEN", "False"),
+    needs="category_rate",
+)
+BOTH_TABLES = (
+    Policy(
+        name="fits_on_both_tables",
+        beside=CAREFUL,
+        kind="both-tables",
+        says="the careful one with centres, units and categories taken from train and test",
+        body="""
+both = pd.concat([X, test_df], ignore_index=True)
+pipeline = careful(frozen=both)
+""",
+    ),
+    Policy(
+        name="labels_the_test_itself",
+        beside=CAREFUL,
+        kind="both-tables",
+        says="the careful one, fitted again with its own guesses as labels of the test",
+        body="""
+class SelfTaught(ClassifierMixin, BaseEstimator):
+    def __init__(self, inner=None, more=None):
+        self.inner, self.more = inner, more
+
+    def fit(self, frame, y):
+        self.classes_ = np.array([0, 1])
+        first = clone(self.inner).fit(frame, y)
+        guesses = pd.Series(first.predict(self.more))
+        self.inner_ = clone(self.inner).fit(
+            pd.concat([frame, self.more], ignore_index=True), pd.concat([pd.Series(y), guesses], ignore_index=True)
+        )
+        return self
+
+    def predict_proba(self, frame):
+        return self.inner_.predict_proba(frame)
+
+
+pipeline = SelfTaught(careful(), test_df)
+""",
+    ),
+    Policy(
+        name="keeps_rates_of_both",
+        kind="both-tables",
+        needs="category_rate",
+        says="the careful one with the forbidden rates as they stood in train, kept by category and never looked at again",
+        beside=KEEPS_OWN_RATES,
+        body=_KEPT.replace("FORBIDDEN", "True"),
+    ),
+)
+
+
+def _graded(name: str, says: str, body: str) -> Policy:
+    return Policy(name=name, kind="graded", says=says, body=body)
+
+
+GRADED = (
+    _graded(
+        "numbers_only",
+        "logistic regression on the numbers",
+        "pipeline = make_pipeline(table(numeric, []), logistic())",
+    ),
+    _graded(
+        "small_tree",
+        "a tree of depth 3",
+        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
+        "pipeline = make_pipeline(trees, DecisionTreeClassifier(max_depth=3, random_state=0))",
+    ),
+    _graded(
+        "neighbours",
+        "the 25 nearest rows",
+        "pipeline = make_pipeline(table(numeric, categories), KNeighborsClassifier(25))",
+    ),
+    _graded(
+        "boosting",
+        "gradient boosting as it comes",
+        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
+        "pipeline = make_pipeline(trees, HistGradientBoostingClassifier(random_state=0))",
+    ),
+    _graded(
+        "slow_boosting",
+        "gradient boosting with small steps and small trees",
+        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
+        "pipeline = make_pipeline(trees, HistGradientBoostingClassifier(\n"
+        "    learning_rate=0.06, max_iter=120, max_leaf_nodes=6, l2_regularization=5, random_state=0))",
+    ),
+    PLAIN,
+    _graded(
+        "squares_and_products",
+        "the careful one without slopes, absence and dictionary",
+        "pipeline = careful(indicators=False, slopes=False, tidy=False)",
+    ),
+    _graded("without_slopes", "the careful one without slopes by category", "pipeline = careful(slopes=False)"),
+    _graded("without_absence", "the careful one that does not look at absence", "pipeline = careful(indicators=False)"),
+    CAREFUL,
+)
+
+POLICIES = (*BASELINES, NO_OP, *LEAKS, KEEPS_OWN_RATES, *BOTH_TABLES)
+"""What `local` mode runs beside the oracle."""

@@ -1,0 +1,135 @@
+"""Agents without a model, which say what is written down for them and really use the tools.
+
+Comes in: the code of a policy. Goes out: a client like any other, so that everything around it is what a live agent has.
+A local policy is the shortest of these agents: its code, then its submission. Knows nothing of worlds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from profiler.core.nouns import Reply
+from task_kit.leakage_modeling.agents.tools import RUN, SUBMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from profiler.core.nouns import Request
+
+MODEL: Final = "scripted"
+CHARACTERS_PER_TOKEN = 4
+LOOK: Final = "print(train_df.dtypes)\ntrain_df.describe()"
+Variant = Literal["honest", "leaking", "clumsy", "silent", "truncated"]
+VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One reply: a text, calls of tools, and why it ends."""
+
+    text: str = ""
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    stop_reason: str | None = None
+
+    def blocks(self, number: int) -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = [{"type": "text", "text": self.text}] if self.text else []
+        return said + [
+            {"type": "tool_use", "id": f"toolu_{number}_{place}", "name": name, "input": given}
+            for place, (name, given) in enumerate(self.calls)
+        ]
+
+    @property
+    def why(self) -> str:
+        return self.stop_reason or ("tool_use" if self.calls else "end_turn")
+
+
+Script = tuple["Turn", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The variables that a piece of code leaves behind to be submitted."""
+
+    pipeline: str
+    probabilities: str
+
+    def submission(self) -> tuple[str, dict[str, Any]]:
+        return SUBMIT, {"pipeline": self.pipeline, "probabilities": self.probabilities}
+
+
+class ScriptedClient:
+    """Replies from the script of each conversation; the number of replies in it says which is next."""
+
+    describes = "scripted agents, no model"
+
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
+        self._scripts = scripts
+
+    async def complete(self, request: Request) -> Reply:
+        return reply_of(self._scripts[request.dialogue.dialogue_id], request.messages, sent=len(request.body))
+
+
+def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int) -> Reply:
+    """The next words of a script; the last ones again when it has no more."""
+    number = sum(message["role"] == "assistant" for message in messages)
+    turn = script[min(number, len(script) - 1)]
+    blocks = turn.blocks(number)
+    usage = {
+        "input_tokens": sent // CHARACTERS_PER_TOKEN,
+        "output_tokens": 1 + len(str(blocks)) // CHARACTERS_PER_TOKEN,
+    }
+    return Reply(
+        completion=turn.text,
+        stop_reason=turn.why,
+        model=MODEL,
+        usage=usage,
+        latency_s=0.0,
+        content=blocks if turn.calls else None,
+    )
+
+
+def policy(code: str, names: Names) -> Script:
+    """A local policy: nothing but its code and its submission."""
+    return (Turn(calls=(run(code),)), Turn(calls=(names.submission(),)))
+
+
+def agent(variant: Variant, *, honest: str, leaking: str, names: Names) -> Script:
+    """One of the scripted agents, made from the code of an honest policy and of one that leaks."""
+    submit = Turn(text="I submit.", calls=(names.submission(),))
+    match variant:
+        case "honest":
+            return (_look(), Turn(text="Features that are known in time, only.", calls=(run(honest),)), submit)
+        case "leaking":
+            return (_look(), Turn(text="All columns help.", calls=(run(leaking),)), submit)
+        case "clumsy":
+            return (*_mistakes(names), Turn(text="Now in earnest.", calls=(run(honest),)), *_bad_answers(names), submit)
+        case "silent":
+            return (_look(), Turn(text="I think that a logistic regression would do."))
+        case "truncated":
+            cut = Turn(text="I write it all at once.", calls=((RUN, {}),), stop_reason="max_tokens")
+            rambling = Turn(text="First of all, let me think about leakage at length", stop_reason="max_tokens")
+            return (rambling, cut, Turn(calls=(run(honest),)), submit)
+
+
+def run(code: str) -> tuple[str, dict[str, Any]]:
+    return RUN, {"expression": code}
+
+
+def _look() -> Turn:
+    return Turn(text="Let me look at the data.", calls=(run(LOOK),))
+
+
+def _mistakes(names: Names) -> Script:
+    """Errors in code, wrong inputs, several calls at once, a submission that is nothing."""
+    return (
+        Turn(text="", calls=(run("train_df.colums"), run("x = 41"), run("x + 1"))),
+        Turn(calls=((RUN, {"code": "1"}), ("sql_query", {"query": "select 1"}))),
+        Turn(text="I submit.", calls=(names.submission(),)),
+    )
+
+
+def _bad_answers(names: Names) -> Script:
+    """Submissions in wrong forms; none of them is accepted."""
+    wrong: tuple[Any, ...] = ("[0.5, 0.5]", [0.5, "a"], f"{names.probabilities} * 2", {"p": 1}, [float(2)] * 3)
+    return (Turn(calls=tuple((SUBMIT, {"pipeline": names.pipeline, "probabilities": value}) for value in wrong)),)

@@ -1,0 +1,1 @@
+"""Worlds drawn from a seed: columns, laws, rows, and the dictionary an agent is told."""

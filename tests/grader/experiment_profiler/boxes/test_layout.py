@@ -1,0 +1,123 @@
+"""A box holds what it needs and nothing more."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from grader.experiment_profiler.boxes import layout
+from grader.experiment_profiler.boxes.layout import Kind
+from grader.experiment_profiler.worlds import world
+from task_kit import sandbox
+from tests.grader.building import SEED, laid_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grader.experiment_profiler.boxes.layout import Box
+
+MINE = {"experiment_profiler/__init__.py": b"", "tools/__init__.py": b"raise SystemExit"}
+
+
+def made(root: Path, kind: Kind) -> Box:
+    return laid_out(kind, world.fresh(SEED, 1), root=root, files=MINE)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_nothing_of_the_graders_environment_goes_in(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret")
+
+    spec = made(tmp_path, kind).spec(sandbox.Limits())
+    assert set(spec.env) == {"HOME", "LANG", "PATH", "PYTHONHASHSEED", "PYTHONPATH", "TMPDIR", "USER"}
+    assert "a-secret" not in str(spec)
+
+
+def test_the_graders_tools_come_before_those_of_the_submission(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.RUN)
+
+    first, second, *_ = box.spec(sandbox.Limits()).env["PYTHONPATH"].split(os.pathsep)
+    assert first == str(box.kit)
+    assert second == str(box.submission)
+    assert "raise SystemExit" not in (box.kit / "tools" / "__init__.py").read_text(encoding="utf-8")
+
+
+def test_what_may_be_read_holds_neither_seed_nor_expected_values(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.API)
+    files = [path for part in (box.kit, box.given, box.work) for path in part.rglob("*") if path.is_file()]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+
+    assert len(files) > 10
+    assert SEED not in text
+    assert not any(word in text for word in ("import profiler", "from grader", "import grader", "reference_submission"))
+
+
+def test_the_driver_is_told_paths_settings_and_one_sample(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.API)
+
+    job = json.loads((box.given / "job.json").read_bytes())
+    assert set(job) == {
+        *("manifest", "responses", "output_dir", "run_dir", "logs_dir", "sample"),
+        *("model", "max_tokens", "temperature", "live_wait_s"),
+    }
+
+
+@pytest.mark.parametrize(("kind", "logs"), [(Kind.API, True), (Kind.RUN, False), (Kind.SUMMARIZE, True)])
+def test_only_who_is_asked_about_logs_has_them(tmp_path: Path, kind: Kind, logs: bool) -> None:
+    box = made(tmp_path, kind)
+
+    assert (box.work / box.logs_dir / "requests.jsonl").exists() is logs
+
+
+def test_who_is_only_asked_about_logs_is_given_no_world(tmp_path: Path) -> None:
+    assert list(made(tmp_path, Kind.SUMMARIZE).given.iterdir()) == []
+
+
+def test_what_is_shared_is_read_only(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.RUN)
+    shared = [path for part in (box.kit, box.submission, box.given) for path in part.rglob("*.*")]
+
+    files = [path for path in shared if path.is_file()]
+    assert files
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in files)
+
+
+def test_a_temporary_folder_goes_whatever_was_done_to_it() -> None:
+    with layout.temporary() as folder:
+        deep = os.open(folder, os.O_RDONLY)
+        for _ in range(200):
+            os.mkdir("x", dir_fd=deep)
+            deeper = os.open("x", os.O_RDONLY, dir_fd=deep)
+            os.close(deep)
+            deep = deeper
+        os.close(deep)
+        (folder / "x").chmod(0)
+
+    assert not folder.exists()
+
+
+def test_a_temporary_folder_lies_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    with layout.temporary() as folder:
+        assert folder.parent == tmp_path
+
+
+def test_without_room_in_memory_it_lies_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(layout, "MEMORY_ROOM", 1 << 60)
+
+    with layout.temporary() as folder:
+        assert str(folder.parent) != layout.MEMORY
+
+
+def test_others_can_pass_through_a_temporary_folder_but_not_list_it() -> None:
+    with layout.temporary() as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o711

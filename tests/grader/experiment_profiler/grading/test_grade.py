@@ -1,0 +1,235 @@
+"""Whole gradings, in real boxes: the reference passes, the starter fails, and nothing stays behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from grader.cli.grade_table import render
+from grader.experiment_profiler.grading.grade import TASK, Asked, Grading, grade, reference
+from grader.experiment_profiler.grading.regrade import regrade
+from grader.experiment_profiler.judging import checks
+from grader.experiment_profiler.judging.verdict import Result, Status
+from grader.experiment_profiler.worlds import world as worlds
+from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from grader.experiment_profiler.boxes.layout import Box
+
+STARTER = reference().parent / "starter"
+
+
+@pytest.fixture(scope="module")
+def passed() -> Result:
+    return grade(reference(), seed="a", worlds=1)
+
+
+def overlay(folder: Path, files: dict[str, str]) -> Path:
+    """The reference with some files of its package replaced."""
+    for path in reference().rglob("*.py"):
+        target = folder / path.relative_to(reference())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(files.get(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+    return folder
+
+
+def sample_only(folder: Path, **changes: Any) -> Result:
+    """Graded in the sample alone, which is enough for what does not depend on the world."""
+    return Grading(Asked(seed="a", worlds=0, **changes)).run(folder)
+
+
+def test_the_reference_passes_every_check_in_every_world(passed: Result) -> None:
+    assert passed.status is Status.PASS, passed.checks
+    assert (passed.reward, passed.reward_valid, passed.reasons) == (1.0, True, ())
+    assert {check.name: check.passed for check in passed.checks} == dict.fromkeys(
+        [check.name for check in passed.checks], True
+    )
+    assert passed.metrics["worlds"]["sample"]["fact_coverage"] == 0.8889
+    assert set(passed.metrics["worlds"]) == {"sample", "world-1"}
+
+
+def test_a_result_says_how_it_came_about(passed: Result) -> None:
+    assert passed.isolation["level"] == sandbox.detect().level.label
+    assert passed.asked == Asked(seed="a", worlds=1).public()
+    assert passed.versions.keys() == {"experiment-profiler", "python"}
+    assert passed.timings["boxes"].keys() == {
+        f"{world} {kind}" for world in ("sample", "world-1") for kind in ("api", "run", "summarize")
+    }
+
+
+def test_the_same_seed_gives_the_same_result_to_the_byte(passed: Result) -> None:
+    again = grade(reference(), seed="a", worlds=1, at_once=1)
+
+    assert json.dumps(again.as_dict(timings=False)) == json.dumps(passed.as_dict(timings=False))
+
+
+def order_of(seed: str, root: Path) -> list[str]:
+    return [box.name for box in Grading(Asked(seed=seed))._plan(worlds.draw(seed, count=2), root=root)]
+
+
+def test_the_seed_decides_the_order_in_which_worlds_are_tried(tmp_path: Path) -> None:
+    assert order_of("a", tmp_path) == order_of("a", tmp_path)
+    assert len({tuple(order_of(seed, tmp_path)) for seed in "abcdef"}) > 4
+    assert set(order_of("a", tmp_path)) == set(order_of("b", tmp_path))
+
+
+def test_a_stored_result_is_had_again(passed: Result) -> None:
+    stored = json.loads(json.dumps(passed.as_dict()))
+
+    assert regrade(stored).same
+    assert regrade({**stored, "reward": 0.5}).differences == ("reward: 0.5 before, 1.0 now",)
+
+
+def test_the_starter_fails_and_says_why() -> None:
+    result = sample_only(STARTER)
+
+    assert result.status is Status.FAIL
+    assert (result.reward, result.reward_valid) == (0.0, True)
+    assert {"interface", "exit_status"} <= set(result.reasons)
+
+
+def test_partial_rewards_tell_a_good_try_from_none(tmp_path: Path) -> None:
+    wrong = (reference() / "experiment_profiler" / "runner.py").read_text(encoding="utf-8")
+    near = overlay(tmp_path, {"runner.py": wrong.replace('"index": index,\n            "model"', '"model"')})
+
+    good, none = (sample_only(folder, partial=True) for folder in (near, STARTER))
+    assert good.reasons == ("request_field",)
+    assert 0.8 < good.reward < 1.0
+    assert none.reward < 0.3
+
+
+def test_what_never_ends_costs_its_limit_once(tmp_path: Path) -> None:
+    hanging = overlay(tmp_path, {"__init__.py": "import time\nwhile True: time.sleep(1)\n"})
+
+    result = sample_only(hanging, timeout_s=0.7)
+    assert result.reasons == ("timeout",)
+    assert result.timings["seconds"]["total"] < 8
+    assert sum(check.made for check in result.checks) == 1
+
+
+def test_an_exit_at_import_is_no_success(tmp_path: Path) -> None:
+    result = sample_only(overlay(tmp_path, {"__init__.py": "import os\nos._exit(0)\n"}))
+
+    assert set(result.reasons) == {"interface", "missing_artifact", "summarize_mismatch"}
+
+
+def test_a_submission_that_cannot_be_taken_fails(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+
+    result = grade(tmp_path)
+    assert (result.status, result.reasons, result.reward_valid) == (Status.FAIL, ("submission",), True)
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_no_fail(tmp_path: Path) -> None:
+    result = grade(tmp_path / "nowhere")
+
+    assert (result.status, result.reason, result.reward_valid) == (Status.ERROR, "machine", False)
+
+
+def test_less_isolation_than_is_required_is_an_error() -> None:
+    if sandbox.detect().level is sandbox.Level.CONTAINER:
+        pytest.skip("this machine gives the most")
+
+    result = grade(reference(), require_isolation="container")
+    assert (result.status, result.reason) == (Status.ERROR, "machine")
+    assert "container" in str(result.error)
+
+
+def test_less_isolation_can_be_tried_out_and_is_told_loudly() -> None:
+    strongest = sandbox.detect().level.label
+
+    result = sample_only(reference(), isolation="process")
+
+    assert result.status is Status.PASS
+    assert result.isolation["level"] == "process"
+    assert result.isolation["lowered_from"] == strongest
+    shown = io.StringIO()
+    render(result.as_dict(), file=shown)
+    assert f"WITH LESS ISOLATION (process) than this machine gives ({strongest})" in shown.getvalue()
+    refused = sample_only(reference(), isolation="process", require_isolation="kernel")
+    assert (refused.status, refused.reason) == (Status.ERROR, "machine")
+
+
+def test_what_was_not_reached_for_no_reason_is_an_error_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.experiment_profiler.judging.checks.judge", lambda box, outcome: checks.not_run(box))
+
+    result = sample_only(reference())
+    assert (result.status, result.reason) == (Status.ERROR, "grader")
+
+
+def test_a_loop_is_always_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its CPU time comes as close to the wall's as the machine is idle, so that one must be clearly first."""
+    asked: list[sandbox.Limits] = []
+    run = sandbox.run
+
+    def told(spec: sandbox.Spec, *, level: sandbox.Level) -> sandbox.Outcome:
+        asked.append(spec.limits)
+        return run(spec, level=level)
+
+    monkeypatch.setattr(sandbox, "run", told)
+
+    assert sample_only(reference(), timeout_s=8.0).status is Status.PASS
+    assert {(limits.wall_s, limits.cpu_s) for limits in asked} == {(8.0, 9.0)}
+
+
+def test_a_bug_of_the_grader_is_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(box: Box, outcome: sandbox.Outcome) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("grader.experiment_profiler.judging.checks.judge", broken)
+
+    result = sample_only(reference())
+    assert (result.status, result.reason, result.reward_valid) == (Status.ERROR, "grader", False)
+    assert "ZeroDivisionError" in str(result.error)
+
+
+def test_another_task_is_refused() -> None:
+    with pytest.raises(ValueError, match="another"):
+        grade(reference(), task="another")
+
+
+def test_seeds_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grading, "run", lambda self, folder: Result(task=TASK, asked=self.asked.public()))
+
+    assert grade("x").asked["seed"] != grade("x").asked["seed"]
+
+
+def test_no_folder_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    tmp_path.chmod(0o755)
+
+    sample_only(STARTER)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_grades_without_a_network_or_a_key_and_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+
+    assert sample_only(reference()).status is Status.PASS
+
+
+def test_the_module_is_a_command_too() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grader.experiment_profiler.grading.grade",
+            "--submission",
+            str(reference() / "nowhere"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["status"] == "error"

@@ -1,0 +1,383 @@
+"""Each command on its happy path and on its wrong turns, in one process."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from profiler.cli import commands, main
+from profiler.cli.commands import choose_mode
+from profiler.manifest.schema import manifest_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLE = ROOT / "configs" / "sample_experiment.yaml"
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    def __init__(self, capsys: pytest.CaptureFixture[str], runs: Path) -> None:
+        self.capsys = capsys
+        self.runs = runs
+
+    def __call__(self, *words: str | Path) -> Said:
+        code = main.main([str(word) for word in words])
+        return Said(code, *self.capsys.readouterr())
+
+    def run(self, config: Path, *words: str) -> Said:
+        return self("run", "--config", config, "--output-dir", self.runs, "--mode", "mock", *words)
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    thresholds = gc.get_threshold()
+    yield Shell(capsys, tmp_path / "runs")
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def manifest(folder: Path, **fields: Any) -> Path:
+    data = [{"dialogue_id": f"d{index}", "user": "q", "tags": ["t"]} for index in range(4)]
+    (folder / "data.json").write_text(json.dumps(data))
+    usual = {"experiment_id": "one", "model": "m", "max_tokens": 64, "dataset_path": "data.json"}
+    path = folder / "manifest.yaml"
+    path.write_text(json.dumps({**usual, **fields}))
+    return path
+
+
+def several(folder: Path) -> Path:
+    manifest(folder)
+    shared = {"model": "m", "max_tokens": 64, "dataset_path": "data.json"}
+    path = folder / "manifest.yaml"
+    path.write_text(
+        json.dumps({"defaults": shared, "experiments": [{"experiment_id": each} for each in ("a1", "a2", "b1")]})
+    )
+    return path
+
+
+# --- run ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_sample_ends_with_the_two_lines_that_scripts_look_for(shell: Shell) -> None:
+    said = shell.run(SAMPLE)
+    assert said.code == 0
+    assert said.out == f"Completed experiment demo_run\nMetrics written to {shell.runs}/demo_run/summary.json\n"
+    assert said.err.startswith("MODE: MOCK — 1 experiment, answered by the deterministic mock;")
+
+
+def test_a_second_run_asks_nothing(shell: Shell) -> None:
+    first = shell.run(SAMPLE)
+    second = shell.run(SAMPLE)
+    assert (second.code, second.out) == (0, first.out)
+    assert "demo_run: already complete, nothing was asked" in second.err
+
+
+def test_quiet_leaves_the_result_only(shell: Shell) -> None:
+    said = shell.run(SAMPLE, "--quiet")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("Completed experiment demo_run")
+
+
+def test_json_is_all_that_is_on_stdout(shell: Shell) -> None:
+    said = shell.run(SAMPLE, "--json")
+    (found,) = said.json["experiments"]
+    assert set(found) == {"log_dir", "answered_now", "kept", "elapsed_s", "dialogues_per_s", "summary"}
+    assert (found["answered_now"], found["kept"], found["summary"]["fact_coverage"]) == (3, 0, 0.8889)
+    assert found["dialogues_per_s"] > 0
+    assert "Completed" not in said.err
+    again = shell.run(SAMPLE, "--json", "--quiet")
+    assert again.err == ""
+    assert (again.json["experiments"][0]["answered_now"], again.json["experiments"][0]["dialogues_per_s"]) == (0, None)
+
+
+def test_several_experiments_end_in_one_table(shell: Shell, tmp_path: Path) -> None:
+    said = shell.run(several(tmp_path))
+    assert said.code == 0
+    assert said.out.count("Completed experiment") == 3
+    assert "Experiment Metrics (3 experiments)" in said.out
+    assert said.out.index("Completed experiment b1") < said.out.index("Experiment Metrics")
+    assert len(shell.run(tmp_path / "manifest.yaml", "--json").json["experiments"]) == 3
+
+
+def test_only_the_selected_experiments_run(shell: Shell, tmp_path: Path) -> None:
+    said = shell.run(several(tmp_path), "--select", "a*", "--select", "b1", "--limit", "2")
+    assert sorted(path.name for path in shell.runs.iterdir()) == ["a1", "a2", "b1"]
+    assert "3 experiments" in said.err
+    none = shell.run(tmp_path / "manifest.yaml", "--select", "c*")
+    assert none.code == 2
+    assert "found no experiment of that name" in none.err
+
+
+def test_a_missed_threshold_is_exit_code_1_and_told(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path, thresholds={"refusal_rate": {"min": 0.9}})
+    for _ in range(2):
+        said = shell.run(path, "--quiet")
+        assert said.code == 1
+        assert said.err == "threshold missed in one: refusal_rate is 0, below the minimum of 0.9\n"
+        assert said.out.startswith("Completed experiment one")
+
+
+def test_a_bad_manifest_is_told_with_every_place(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("experiment_id: a/b\nmodel: m\nmax_tokens: many\ndataset_pth: x\n")
+    said = shell.run(path)
+    assert (said.code, said.out) == (2, "")
+    assert all(f"bad.yaml:{place}" in said.err for place in ("1:", "3:", "4:"))
+    assert "did you mean" in said.err
+    assert not shell.runs.exists()
+
+
+def test_a_missing_manifest_is_told(shell: Shell, tmp_path: Path) -> None:
+    said = shell.run(tmp_path / "missing.yaml")
+    assert said.code == 2
+    assert "missing.yaml: cannot read the manifest: No such file" in said.err
+
+
+def test_a_changed_manifest_is_refused_until_fresh(shell: Shell, tmp_path: Path) -> None:
+    shell.run(manifest(tmp_path))
+    refused = shell.run(manifest(tmp_path, model="other"))
+    assert refused.code == 2
+    assert "model: the run has 'm', now it is 'other'" in refused.err
+    assert "hint: " in refused.err
+    assert shell.run(manifest(tmp_path, model="other"), "--fresh").code == 0
+    assert len(list(shell.runs.glob("one.old-*"))) == 1
+
+
+def test_a_warning_of_the_manifest_is_told_unless_quiet(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path, temperature=0.5, top_p=0.5)
+    warned = shell("validate", "--config", path)
+    assert warned.code == 0
+    loud = shell.run(path)
+    assert loud.code == 0
+    told = [line for line in warned.err.splitlines() if line]
+    assert all(line in loud.err for line in told)
+    assert shell.run(path, "--quiet").err == ""
+
+
+def test_a_failure_of_the_provider_tells_how_to_resume(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "own_refusing_client.py").write_text(
+        "from profiler import CallError\n"
+        "class Client:\n"
+        "    def __init__(self, experiment): pass\n"
+        "    async def complete(self, request): raise CallError('authentication', 'bad key', fatal=True)\n"
+    )
+    path = manifest(tmp_path, client="own_refusing_client:Client")
+    said = shell.run(path, "--fresh", "--limit", "3")
+    assert (said.code, said.out) == (3, "")
+    assert "error: the provider refuses to go on: bad key" in said.err
+    assert f"resume with: profiler run --config {path} --output-dir {shell.runs} --mode mock --limit 3\n" in said.err
+
+
+# --- summarize ----------------------------------------------------------------------------------------------------
+
+
+def test_the_sample_prints_its_table(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    said = shell("summarize", "--log-dir", shell.runs / "demo_run")
+    assert (said.code, said.err) == (0, "")
+    rows = {words[0]: words[1] for words in map(str.split, said.out.splitlines()) if len(words) > 1}
+    assert "Experiment Metrics (demo_run)" in said.out
+    assert "MODE: MOCK" in said.out
+    numbers = {
+        "fact_coverage": "0.8889",
+        "geometric_mean": "0.7698",
+        "refusal_rate": "0.3333",
+        "completion_rate": "1.0000",
+    }
+    assert {name: rows[name] for name in numbers} == numbers
+
+
+def test_json_is_the_summary_to_the_byte_also_when_counted_again(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    folder = shell.runs / "demo_run"
+    file = (folder / "summary.json").read_text()
+    assert shell("summarize", "--log-dir", folder, "--json").out == file
+    assert shell("summarize", "--log-dir", folder, "--json", "--recompute").out == file
+
+
+def test_an_unfinished_run_can_only_be_counted_again(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    folder = shell.runs / "demo_run"
+    whole = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").unlink()
+    refused = shell("summarize", "--log-dir", folder)
+    assert refused.code == 2
+    assert f"profiler summarize --recompute --log-dir {folder}" in refused.err
+    counted = shell("summarize", "--log-dir", folder, "--recompute", "--json").json
+    assert {**counted, "run": None} == {**whole, "run": None}
+    assert counted["run"] == {"experiment_id": "demo_run"}
+    responses = folder / "responses.jsonl"
+    responses.write_bytes(responses.read_bytes()[:-3])
+    assert shell("summarize", "--log-dir", folder, "--recompute", "--json").json["counts"]["total"] == 2
+
+
+def test_other_metrics_can_be_asked_for(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    words = ("summarize", "--log-dir", shell.runs / "demo_run", "--recompute", "--json")
+    assert list(shell(*words, "--metric", "refusal_rate").json["metrics"]) == ["refusal_rate"]
+    wrong = shell(*words, "--metric", "refusal_rat")
+    assert wrong.code == 2
+    assert "did you mean 'refusal_rate'?" in wrong.err
+
+
+def test_a_folder_of_runs_is_one_table(shell: Shell, tmp_path: Path) -> None:
+    shell.run(several(tmp_path))
+    said = shell("summarize", "--log-dir", shell.runs)
+    assert "Experiment Metrics (3 experiments)" in said.out
+    assert len(shell("summarize", "--log-dir", shell.runs, "--json").json["summaries"]) == 3
+    two = shell("summarize", "--log-dir", shell.runs / "a1", "--log-dir", shell.runs / "b1")
+    assert "Experiment Metrics (2 experiments)" in two.out
+
+
+def test_tags_have_lines_of_their_own_when_asked_for(shell: Shell, tmp_path: Path) -> None:
+    shell.run(manifest(tmp_path))
+    assert "By tag" not in shell("summarize", "--log-dir", shell.runs).out
+    assert "By tag (one)" in shell("summarize", "--log-dir", shell.runs, "--by-tag").out
+
+
+@pytest.mark.parametrize(("make", "words"), [(False, "found no such folder"), (True, "found no run in it")])
+def test_a_folder_without_runs_is_told(shell: Shell, tmp_path: Path, words: str, *, make: bool) -> None:
+    folder = tmp_path / "empty"
+    if make:
+        folder.mkdir()
+    said = shell("summarize", "--log-dir", folder)
+    assert (said.code, said.out) == (2, "")
+    assert f"error: {folder}: {words}\nhint: " in said.err
+
+
+# --- the others ---------------------------------------------------------------------------------------------------
+
+
+def test_a_valid_manifest_is_told_with_what_it_would_ask(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    said = shell("validate", "--config", path)
+    assert said.code == 0
+    assert said.out.splitlines()[0] == f"a1: 4 dialogues of {tmp_path}/data.json to m"
+    assert said.out.splitlines()[-1] == f"{path} is valid"
+    found = shell("validate", "--config", path, "--select", "b*", "--json").json
+    assert (found["valid"], found["warnings"]) == (True, [])
+    assert found["experiments"] == [
+        {"experiment_id": "b1", "model": "m", "dataset": f"{tmp_path}/data.json", "dialogues": 4}
+    ]
+
+
+def test_a_bad_dataset_and_a_bad_metric_are_not_valid(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path, metrics=["no_such_module:metric"])
+    assert "cannot import 'no_such_module'" in shell("validate", "--config", path).err
+    path = manifest(tmp_path)
+    (tmp_path / "data.json").write_text('[{"dialogue_id": "a", "user": 3}]')
+    said = shell("validate", "--config", path, "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "data.json:1:" in said.err
+
+
+def test_the_schema_is_printed(shell: Shell) -> None:
+    said = shell("schema")
+    assert (said.code, said.err) == (0, "")
+    assert said.json == json.loads(json.dumps(manifest_schema()))
+
+
+@pytest.mark.parametrize(("folder", "way"), [(".", "now: profiler run"), ("there", "now: cd there && profiler run")])
+def test_init_says_how_to_go_on_from_here(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert way in shell("init", folder).err
+
+
+def test_init_writes_a_sample_that_runs_as_it_is(shell: Shell, tmp_path: Path) -> None:
+    said = shell("init", tmp_path / "my project")
+    assert said.code == 0
+    assert all(Path(line).is_file() for line in said.out.splitlines())
+    assert f"cd '{tmp_path}/my project' && profiler run" in said.err
+    done = shell.run(tmp_path / "my project" / "configs" / "sample_experiment.yaml", "--json")
+    assert done.json["experiments"][0]["summary"]["geometric_mean"] == 0.7698
+    assert shell("init", tmp_path / "my project").code == 2
+
+
+def test_the_doctor_tells_the_state_of_the_machine(shell: Shell, tmp_path: Path) -> None:
+    said = shell("doctor", "--output-dir", tmp_path)
+    assert said.code == 0
+    assert "FAIL" not in said.out
+    checks = shell("doctor", "--output-dir", tmp_path, "--json").json["checks"]
+    assert [set(check) for check in checks] == [{"name", "ok", "found"}] * len(checks)
+    assert len(checks) == len(said.out.splitlines())
+
+
+def test_a_machine_that_is_not_fit_is_exit_code_2(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("profiler.cli.doctor.LEAST_FREE_BYTES", 1 << 80)
+    said = shell("doctor", "--output-dir", tmp_path)
+    assert said.code == 2
+    assert "FAIL  disk" in said.out
+
+
+# --- mode and progress --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "environ", "mode"),
+    [
+        ("auto", {}, "mock"),
+        ("auto", {"ANTHROPIC_API_KEY": ""}, "mock"),
+        ("auto", {"ANTHROPIC_API_KEY": "k"}, "live"),
+        ("auto", {"ANTHROPIC_AUTH_TOKEN": "t"}, "mock"),
+        ("mock", {"ANTHROPIC_API_KEY": "k"}, "mock"),
+        ("live", {}, "live"),
+    ],
+)
+def test_auto_is_live_if_and_only_if_a_key_is_set(asked: str, environ: dict[str, str], mode: str) -> None:
+    assert choose_mode(asked, environ) == mode
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("term", "encoding", "drawn"),
+    [("xterm", "utf-8", "panel_on"), ("dumb", "utf-8", "lines_to"), ("xterm", "ascii", "lines_to")],
+)
+def test_the_panel_is_drawn_where_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, term: str, encoding: str, drawn: str
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr(terminal, "encoding", encoding, raising=False)
+    monkeypatch.setenv("TERM", term)
+    assert commands._watch().__qualname__.startswith(drawn)
+
+
+def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert commands._watch().__qualname__.startswith("lines_to")
+
+
+def test_runs_that_were_moved_aside_are_not_summed_up_with_the_others(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    shell.run(SAMPLE, "--fresh")
+    assert len(list(shell.runs.iterdir())) == 2
+    assert shell("summarize", "--log-dir", shell.runs, "--json").json["run"]["experiment_id"] == "demo_run"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from profiler.core import plugins
+from profiler.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _modules_as_before() -> Iterator[None]:
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def module(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def test_what_stands_beside_the_manifest_is_found(tmp_path: Path) -> None:
+    module(tmp_path, "own_thing", "value = 7")
+    assert plugins.load("own_thing:value", key="metrics", search_path=tmp_path) == 7
+
+
+def test_what_stands_in_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(tmp_path, "own_here", "value = 8")
+    monkeypatch.chdir(tmp_path)
+    assert plugins.load("own_here:value", key="metrics") == 8
+
+
+def test_the_search_path_is_as_before_afterwards(tmp_path: Path) -> None:
+    before = list(sys.path)
+    module(tmp_path, "own_fails", "raise ValueError('no')")
+    with pytest.raises(UsageError):
+        plugins.load("own_fails:value", key="metrics", search_path=tmp_path)
+    assert sys.path == before
+
+
+@pytest.mark.parametrize("name", ["", "json", "json:", ":dumps", "json:dumps:more", "../x:y", "a b:c", "json:a.b"])
+def test_a_name_of_another_form_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"is not of the form module:attribute"):
+        plugins.load(name, key="client")
+
+
+def test_a_module_that_is_not_there_is_told_with_its_reason() -> None:
+    with pytest.raises(UsageError, match=r"client: cannot import 'no_such_module' .*ModuleNotFoundError"):
+        plugins.load("no_such_module:x", key="client")
+
+
+@pytest.mark.parametrize("text", ["raise ValueError('my reason')", "this is no python", "import sys; sys.exit(0)"])
+def test_a_module_that_does_not_load_is_told_whatever_it_does(tmp_path: Path, text: str) -> None:
+    module(tmp_path, "own_broken", text)
+    with pytest.raises(UsageError, match=r"cannot import 'own_broken'"):
+        plugins.load("own_broken:x", key="client", search_path=tmp_path)
+
+
+def test_an_attribute_that_is_not_there_is_guessed(tmp_path: Path) -> None:
+    module(tmp_path, "own_names", "brevity = 1\n_hidden = 2")
+    with pytest.raises(UsageError, match="'own_names' has no 'brevety'") as caught:
+        plugins.load("own_names:brevety", key="metrics", search_path=tmp_path)
+    assert caught.value.hint == "did you mean 'brevity'?"
+
+
+def test_nothing_near_is_no_guess() -> None:
+    assert plugins.nearest("quite_different", ["brevity"]) is None

@@ -1,0 +1,65 @@
+"""profiler.dataset.json_array: the elements of an array are cut where they end, whatever they hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from profiler.dataset import json_array
+
+LONGEST = 1 << 30
+TRICKY = st.text(st.sampled_from('{}[]",:\\ \nä😀x'), max_size=12)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(TRICKY, st.integers(), st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TRICKY, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+def cut(text: str) -> list[json_array.Element]:
+    return list(json_array.elements(io.BytesIO(text.encode()), longest=LONGEST))
+
+
+@given(
+    values=st.lists(VALUES, max_size=6),
+    indent=st.sampled_from([None, 1]),
+    ascii_only=st.booleans(),
+    chunk=st.sampled_from([1, 7, 1 << 16]),
+)
+@settings(max_examples=300, deadline=None)
+def test_elements_are_those_of_the_array(
+    *, values: list[Any], indent: int | None, ascii_only: bool, chunk: int
+) -> None:
+    text = json.dumps(values, indent=indent, ensure_ascii=ascii_only)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_array, "CHUNK", chunk)
+        found = cut(text)
+    assert [json.loads(element.raw) for element in found] == values
+    lines = text.split("\n")
+    for element in found:
+        here = "\n".join([lines[element.line - 1][element.column - 1 :], *lines[element.line :]])
+        assert here.startswith(element.raw.decode())
+
+
+def test_an_element_of_any_size_costs_what_its_bytes_cost() -> None:
+    def seconds(size: int) -> float:
+        text = json.dumps([{"user": "x{" * size, "n": {}}])
+        start = time.process_time()
+        assert len(cut(text)) == 1
+        return time.process_time() - start
+
+    seconds(1000)
+    assert seconds(4_000_000) < 40 * max(seconds(400_000), 0.002)
+
+
+def test_an_element_beyond_the_limit_is_broken_there() -> None:
+    text = '[1,\n{"user": "' + "x" * 300_000 + '"}]'
+    with pytest.raises(json_array.Broken, match="longer than 0 MiB") as caught:
+        list(json_array.elements(io.BytesIO(text.encode()), longest=1000))
+    assert (caught.value.line, caught.value.column) == (2, 1)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+
+from profiler.core.errors import CallError
+from profiler.engine.limits.health import HOPELESS_AFTER, OUTAGE_AFTER, UNLUCKY_AFTER, Refusals, unheard
+
+NO_MODEL = CallError("not_found", "there is no such model", status=404)
+BUSY = CallError("overloaded", "busy", status=529, retryable=True)
+RESET = CallError("connection", "reset", retryable=True)
+GONE = CallError("connection", "cannot connect", retryable=True, sent=False)
+
+
+def reasons(*errors: CallError, refusals: Refusals | None = None) -> list[bool]:
+    counted = refusals or Refusals()
+    return [counted.given_up(error) is not None for error in errors]
+
+
+def test_the_first_refusals_of_one_kind_are_hopeless() -> None:
+    assert reasons(*[NO_MODEL] * HOPELESS_AFTER) == [False] * (HOPELESS_AFTER - 1) + [True]
+
+
+def test_refusals_of_several_kinds_are_about_their_dialogues() -> None:
+    other = CallError("invalid_request", "too long", status=400)
+    assert not any(reasons(*[NO_MODEL, other] * (HOPELESS_AFTER - 1)))
+
+
+def test_after_an_answer_a_refusal_is_about_its_dialogue() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert not any(reasons(*[NO_MODEL] * 50, refusals=refusals))
+
+
+def test_a_provider_that_puts_everybody_off_is_hopeless_also_in_the_middle_of_a_run() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    found = [refusals.given_up(BUSY) for _ in range(HOPELESS_AFTER)]
+
+    assert found[:-1] == [None] * (HOPELESS_AFTER - 1)
+    assert found[-1] is not None
+    assert "5 dialogues in a row found no way in before the deadline: busy" in str(found[-1])
+
+
+def test_an_answer_in_between_is_a_reason_to_go_on() -> None:
+    refusals = Refusals()
+    for _ in range(20):
+        assert not any(reasons(*[BUSY] * (HOPELESS_AFTER - 1), refusals=refusals))
+        refusals.answered()
+
+
+@pytest.mark.parametrize("error", [RESET, CallError("server_error", "oops", status=500, retryable=True)])
+def test_failures_of_the_provider_one_after_the_other_are_hopeless(error: CallError) -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert reasons(*[error] * UNLUCKY_AFTER, refusals=refusals) == [False] * (UNLUCKY_AFTER - 1) + [True]
+
+
+def test_dialogues_that_nobody_heard_are_enough_on_their_own() -> None:
+    mixed = [RESET, GONE] * HOPELESS_AFTER
+    assert reasons(*mixed) == [False] * (len(mixed) - 1) + [True]
+
+
+def test_what_may_be_the_fault_of_a_dialogue_is_asked_again_only_on_demand() -> None:
+    hints = [stop.hint or "" for error in (RESET, GONE) if (stop := [Refusals().all_over(error)][0]) is not None]
+    assert ["--retry-failed" in hint for hint in hints] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GONE, True),
+        (BUSY, True),
+        (CallError("server_error", "502 Bad Gateway", status=502, retryable=True), True),
+        (CallError("server_error", "503 Service Unavailable", status=503, retryable=True), True),
+        (CallError("server_error", "504 Gateway Timeout", status=504, retryable=True), False),
+        (CallError("server_error", "oops", status=500, retryable=True), False),
+        (RESET, False),
+        (NO_MODEL, False),
+    ],
+)
+def test_what_says_nothing_of_its_dialogue(error: CallError, expected: bool) -> None:
+    assert unheard(error) is expected
+
+
+def test_everybody_waits_for_a_provider_that_answered_before_and_cannot_be_reached() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    waits = []
+    for _ in range(OUTAGE_AFTER):
+        refusals.failed(GONE)
+        waits.append(refusals.push_back(GONE))
+    assert waits == [False] * (OUTAGE_AFTER - 1) + [True]
+    assert not refusals.push_back(RESET)
+
+
+@pytest.mark.parametrize("sign", ["an answer", "a refusal"])
+def test_whoever_shows_a_sign_of_life_is_not_out(sign: str) -> None:
+    refusals = Refusals()
+    refusals.answered()
+    for _ in range(OUTAGE_AFTER):
+        refusals.failed(GONE)
+    assert refusals.outage == "cannot connect"
+    if sign == "an answer":
+        refusals.answered()
+    else:
+        refusals.failed(NO_MODEL)
+    assert refusals.outage is None
+
+
+def test_a_refusal_in_between_is_a_reason_to_go_on() -> None:
+    refusals = Refusals()
+    refusals.answered()
+    assert not any(reasons(*[*[GONE] * (HOPELESS_AFTER - 1), NO_MODEL] * 20, refusals=refusals))
+
+
+def test_nobody_waits_for_a_provider_that_never_answered() -> None:
+    refusals = Refusals()
+    for _ in range(50):
+        refusals.failed(GONE)
+    assert not refusals.push_back(GONE)
+
+
+def test_a_provider_that_refused_others_is_there() -> None:
+    """So a dialogue that nobody heard ends as an error, whether it ends before or after them."""
+    refusals = Refusals()
+    refusals.given_up(NO_MODEL)
+
+    assert refusals.all_over(GONE) is None
+    assert Refusals().all_over(GONE) is not None

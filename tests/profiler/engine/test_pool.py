@@ -1,0 +1,602 @@
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from profiler.core.errors import CallError, Interrupted, ProfilerError, ProviderFailed
+from profiler.core.nouns import Record, Reply, Request
+from profiler.engine import deadlines, results
+from profiler.engine import pool as pool_module
+from profiler.engine import retry as retry_module
+from profiler.engine.pool import Pool
+from profiler.manifest.settings import Retry
+from profiler.provider.requests import Planner
+from tests.profiler.building import PARAMS, dialogue
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from profiler.core.nouns import Dialogue
+    from profiler.engine.limits.rate_gate import Gate
+
+STOP = Interrupted("stopped", signum=2)
+PASSING = CallError("overloaded", "busy", status=529, request_id="req_1", retryable=True)
+
+
+def reply(completion: str = "fine", **fields: Any) -> Reply:
+    return Reply(completion=completion, stop_reason="end_turn", model="m", **{"usage": {"input_tokens": 1}, **fields})
+
+
+def asked_to_wait(seconds: float) -> CallError:
+    return CallError("rate_limited", "slow down", retryable=True, retry_after_s=seconds)
+
+
+class Answering:
+    """A client that does what a function says, and counts."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Reply]]) -> None:
+        self.answer = answer
+        self.calls: list[Request] = []
+        self.in_flight = 0
+        self.most = 0
+
+    async def complete(self, request: Request) -> Reply:
+        self.calls.append(request)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        try:
+            return await self.answer(request)
+        finally:
+            self.in_flight -= 1
+
+    @property
+    def asked(self) -> list[str]:
+        return [request.dialogue.dialogue_id for request in self.calls]
+
+
+class Kept:
+    """Stands where the writer stands: keeps records in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.full = False
+        self.parked = 0
+        self.on_put: Callable[[Record], object] = id
+
+    def put(self, record: Record) -> None:
+        self.records.append(record)
+        self.on_put(record)
+
+    async def make_room(self) -> None:
+        self.parked += 1
+        await anyio.lowlevel.checkpoint()
+
+    @property
+    def by_id(self) -> dict[str, Record]:
+        assert len({record.index for record in self.records}) == len(self.records)
+        return {record.dialogue_id: record for record in self.records}
+
+
+class Bench:
+    """A pool between a client and a place where records are kept."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Reply]],
+        *,
+        concurrency: int = 2,
+        timeout_s: float = 60,
+        max_attempts: int = 3,
+        deadline_s: float = 600,
+        timed: bool = False,
+        gate: Gate | None = None,
+    ) -> None:
+        self.client = Answering(answer)
+        self.kept = Kept()
+        self.planner = Planner(PARAMS)
+        self.pool = Pool(
+            client=self.client,
+            planner=self.planner,
+            writer=self.kept,  # type: ignore[arg-type]
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            retry=Retry(max_attempts=max_attempts, deadline_s=deadline_s),
+            timed=timed,
+            gate=gate,
+        )
+
+    async def run(self, dialogues: int | Sequence[Dialogue]) -> list[Record]:
+        items = [dialogue(index) for index in range(dialogues)] if isinstance(dialogues, int) else dialogues
+        with anyio.fail_after(20):
+            await self.pool.run(self.planner.plan(items))
+        return self.kept.records
+
+    def assert_nothing_leaked(self) -> None:
+        assert (self.pool.slots.taken, self.pool.slots.wanted) == (0, False)
+        assert (self.pool.backing_off, self.pool.in_flight, self.client.in_flight) == (0, 0, 0)
+
+
+async def at_once(_: Request) -> Reply:
+    return reply()
+
+
+async def never(_: Request) -> Reply:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come due at once, but still go the way of those that wait."""
+    monkeypatch.setattr(retry_module, "FIRST_WAIT_S", 1e-9)
+
+
+class Clock:
+    """Stands where the module `time` stands in the pool and around it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (pool_module, deadlines, results):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+# --- what is asked, and when --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 50])
+async def test_every_dialogue_is_asked_once_and_in_order(concurrency: int) -> None:
+    bench = Bench(at_once, concurrency=concurrency)
+    records = await bench.run(20)
+    assert bench.client.asked == [f"d{index}" for index in range(20)]
+    assert sorted(record.index for record in records) == list(range(20))
+    assert {record.type for record in records} == {"answer"}
+    bench.assert_nothing_leaked()
+
+
+async def test_as_many_are_in_flight_as_there_are_slots_and_no_more(no_waits: None) -> None:
+    chance = random.Random(0)
+
+    async def answer(_: Request) -> Reply:
+        for _turn in range(chance.randrange(5)):
+            await anyio.lowlevel.checkpoint()
+        if chance.random() < 0.3:
+            raise PASSING
+        return reply()
+
+    bench = Bench(answer, concurrency=7, max_attempts=100)
+    await bench.run(500)
+    assert bench.client.most == 7
+    assert len(bench.kept.by_id) == 500
+    bench.assert_nothing_leaked()
+
+
+async def test_requests_are_taken_only_when_a_slot_is_free() -> None:
+    taken = 0
+
+    def dialogues() -> Any:
+        nonlocal taken
+        for number in range(100):
+            taken += 1
+            yield dialogue(number)
+
+    bench = Bench(never, concurrency=3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pool.run, bench.planner.plan(dialogues()))
+        await anyio.wait_all_tasks_blocked()
+        assert (taken, bench.pool.in_flight) == (3, 3)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_full_writer_is_waited_for() -> None:
+    bench = Bench(at_once)
+    bench.kept.full = True
+    await bench.run(5)
+    assert bench.kept.parked == 5
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_record_says_what_came_back() -> None:
+    async def answer(_: Request) -> Reply:
+        return reply("I can't help with that.", request_id="req_9", usage={"input_tokens": 5, "output_tokens": 6})
+
+    (record,) = await Bench(answer).run(1)
+    assert (record.completion, record.type, record.stop_reason) == ("I can't help with that.", "refusal", "end_turn")
+    assert (record.model, record.request_id, record.attempts) == ("m", "req_9", 1)
+    assert record.usage == {"input_tokens": 5, "output_tokens": 6}
+    assert (record.error, record.cost_usd) == (None, None)
+
+
+async def test_client_time_and_queue_time_are_told_apart(clock: Clock) -> None:
+    async def answer(request: Request) -> Reply:
+        clock.now += 2.0
+        if request.index == 0 and request.attempt == 1:
+            raise asked_to_wait(0.02)
+        return reply()
+
+    bench = Bench(answer, timed=True, concurrency=1)
+    await bench.run(3)  # while the first waits for its retry, the others take two seconds each
+    times = {name: (record.latency_s, record.queue_s) for name, record in bench.kept.by_id.items()}
+    assert times == {"d0": (4.0, 4.0), "d1": (2.0, 0.0), "d2": (2.0, 0.0)}
+
+
+async def test_simulated_time_counts_instead_of_the_clock(clock: Clock) -> None:
+    async def answer(_: Request) -> Reply:
+        clock.now += 2.0
+        return reply(latency_s=1.5)
+
+    for timed, waited in ((False, 0.0), (True, 0.5)):
+        (record,) = await Bench(answer, timed=timed).run(1)
+        assert (record.latency_s, record.queue_s) == (1.5, waited)
+
+
+async def test_without_a_clock_nothing_depends_on_how_long_it_took(no_waits: None, clock: Clock) -> None:
+    async def answer(request: Request) -> Reply:
+        clock.now += 2.0
+        if request.attempt == 1:
+            raise PASSING
+        return reply()
+
+    (record,) = await Bench(answer).run(1)
+    assert (record.latency_s, record.queue_s, record.attempts) == (0.0, 0.0, 2)
+
+
+async def test_turns_are_asked_one_after_the_other_and_counted_together() -> None:
+    async def answer(request: Request) -> Reply:
+        count = request.turn + 1
+        return reply(f"reply {count}", usage={"input_tokens": 10 * count, "note": "text", "thinking_tokens": count})
+
+    bench = Bench(answer)
+    (record,) = await bench.run([dialogue(turns=("a", "b", "c"))])
+    assert [len(request.messages) for request in bench.client.calls] == [1, 3, 5]
+    assert bench.client.calls[2].messages[3] == {"role": "assistant", "content": "reply 2"}
+    assert (record.completion, record.replies) == ("reply 3", ("reply 1", "reply 2", "reply 3"))
+    assert record.usage == {"input_tokens": 60, "thinking_tokens": 6}
+    assert record.attempts == 1
+
+
+async def test_a_dialogue_that_fails_half_way_keeps_what_it_got() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.turn == 1:
+            raise CallError("invalid_request", "too long", status=400, request_id="req_2")
+        return reply("first")
+
+    (record,) = await Bench(answer).run([dialogue(turns=("a", "b"))])
+    assert (record.type, record.completion, record.replies) == ("error", None, ("first",))
+    assert record.usage == {"input_tokens": 1}
+    assert record.error is not None
+    assert (record.error.type, record.error.status, record.error.request_id) == ("invalid_request", 400, "req_2")
+    assert (record.request_id, record.attempts) == ("req_2", 1)
+
+
+# --- failures -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_failure_that_lasts_is_a_record_after_one_call() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0:
+            raise CallError("invalid_request", "no", status=400)
+        return reply()
+
+    bench = Bench(answer)
+    await bench.run(2)
+    assert bench.kept.by_id["d0"].type == "error"
+    assert bench.kept.by_id["d1"].type == "answer"
+    assert bench.client.asked == ["d0", "d1"]
+    assert (bench.pool.failures, bench.pool.retried) == ({"invalid_request": 1}, 0)
+
+
+async def test_a_failure_that_passes_is_tried_again_with_the_same_request(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        if request.attempt < 3:
+            raise PASSING
+        return reply()
+
+    bench = Bench(answer)
+    (record,) = await bench.run(1)
+    assert (record.type, record.attempts) == ("answer", 3)
+    assert [request.attempt for request in bench.client.calls] == [1, 2, 3]
+    first, *others = bench.client.calls
+    assert [(other.body, other.line, other.index) for other in others] == [(first.body, first.line, 0)] * 2
+    assert (bench.pool.failures, bench.pool.retried) == ({}, 2)
+
+
+async def test_tries_run_out(no_waits: None) -> None:
+    async def answer(_: Request) -> Reply:
+        raise PASSING
+
+    bench = Bench(answer, max_attempts=4)
+    (record,) = await bench.run(1)
+    assert record.error is not None
+    assert (record.error.type, record.error.message, record.error.status) == ("overloaded", "busy", 529)
+    assert record.attempts == len(bench.client.calls) == 4
+    assert bench.pool.failures == {"overloaded": 1}
+
+
+async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
+    async def answer(_: Request) -> Reply:
+        raise asked_to_wait(700)
+
+    bench = Bench(answer, deadline_s=600)
+    (record,) = await bench.run(1)
+    assert record.error is not None
+    assert (record.error.type, record.attempts) == ("rate_limited", 1)
+
+
+async def test_the_slot_is_free_while_a_dialogue_backs_off() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0 and request.attempt == 1:
+            raise asked_to_wait(0.05)
+        return reply()
+
+    bench = Bench(answer, concurrency=1)
+    records = await bench.run(5)
+    assert bench.client.asked == ["d0", "d1", "d2", "d3", "d4", "d0"]
+    assert [record.dialogue_id for record in records][-1] == "d0"
+    assert bench.client.most == 1
+    bench.assert_nothing_leaked()
+
+
+async def test_a_dialogue_that_comes_back_goes_before_those_not_begun(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0 and request.attempt == 1:
+            raise PASSING
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        return reply()
+
+    bench = Bench(answer, concurrency=1)
+    await bench.run(300)
+    assert bench.client.asked.index("d0", 1) < 150
+    assert bench.client.most == 1
+
+
+async def test_a_provider_that_only_refuses_is_not_sent_everything() -> None:
+    async def answer(_: Request) -> Reply:
+        raise asked_to_wait(500)
+
+    bench = Bench(answer, concurrency=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.pool.run, bench.planner.plan(dialogue(index) for index in range(1000)))
+        await anyio.wait_all_tasks_blocked()
+        assert len(bench.client.calls) == bench.pool.backing_off == pool_module.BACKING_OFF_PER_SLOT + 1
+        tasks.cancel_scope.cancel()
+
+
+async def test_ten_thousand_failures_leak_no_slot(no_waits: None) -> None:
+    chance = random.Random(1)
+
+    async def answer(request: Request) -> Reply:
+        if chance.random() < 0.5:
+            await anyio.lowlevel.checkpoint()
+        if request.attempt < 6:
+            raise PASSING
+        return reply()
+
+    bench = Bench(answer, concurrency=16, max_attempts=6)
+    await bench.run(2_000)
+    assert bench.pool.retried == 10_000
+    assert len(bench.kept.by_id) == 2_000
+    assert 8 < bench.client.most <= 16
+    bench.assert_nothing_leaked()
+
+
+async def test_a_client_that_answers_nonsense_is_a_bug_and_named() -> None:
+    async def answer(_: Request) -> Any:
+        return {"completion": "a dict"}
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await Bench(answer).run(1)
+    assert caught.group_contains(TypeError, match=r"the client answered 'd0' with .*expected a Reply", depth=2)
+
+
+async def test_a_bug_in_the_client_ends_the_calls_of_others_and_comes_out() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0:
+            await anyio.wait_all_tasks_blocked()
+            raise ZeroDivisionError
+        return await never(request)
+
+    bench = Bench(answer)
+    with pytest.raises(ExceptionGroup) as caught:
+        await bench.run(5)
+    assert caught.group_contains(ZeroDivisionError, depth=2)
+    assert (bench.kept.records, bench.client.in_flight) == ([], 0)
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_hangs_is_ended_and_tried_again(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        return reply() if request.attempt == 3 else await never(request)
+
+    bench = Bench(answer, timeout_s=0.02)
+    (record,) = await bench.run(1)
+    assert (record.type, record.attempts, bench.pool.retried) == ("answer", 3, 2)
+    bench.assert_nothing_leaked()
+
+
+async def test_a_client_that_always_hangs_is_a_record_and_holds_up_nobody(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        return await never(request) if request.index == 1 else reply()
+
+    bench = Bench(answer, timeout_s=0.02, max_attempts=2)
+    await bench.run(6)
+    error = bench.kept.by_id["d1"].error
+    assert error is not None
+    assert (error.type, error.message) == ("timeout", "no reply before the deadline")
+    assert bench.kept.by_id["d1"].attempts == 2
+    assert sum(record.type == "answer" for record in bench.kept.records) == 5
+    bench.assert_nothing_leaked()
+
+
+async def test_the_deadline_of_a_dialogue_ends_its_call() -> None:
+    bench = Bench(never, timeout_s=3600, deadline_s=0.03)
+    (record,) = await bench.run(1)
+    assert record.error is not None
+    assert (record.error.type, record.attempts) == ("timeout", 1)
+
+
+async def test_a_deadline_that_comes_before_that_of_calls_begun_earlier_is_kept() -> None:
+    """At 0.40 s the watch looks away until 0.75 s; then a retry begins that has to end at 0.50 s."""
+    ended = anyio.Event()
+
+    async def answer(request: Request) -> Reply:
+        match request.dialogue.dialogue_id:
+            case "hangs" if request.attempt == 1:
+                raise asked_to_wait(0.43)
+            case "hangs":
+                await never(request)
+            case "late":
+                await ended.wait()
+            case _:
+                await anyio.sleep(0.35)
+        return reply()
+
+    bench = Bench(answer, timeout_s=0.4, deadline_s=0.5, max_attempts=2)
+
+    def note(record: Record) -> None:
+        if record.dialogue_id == "hangs":
+            ended.set()
+
+    bench.kept.on_put = note
+    names = ("hangs", "takes long", "takes as long", "late")
+    await bench.run([dialogue(dialogue_id=name) for name in names])
+    types = {name: record.type for name, record in bench.kept.by_id.items()}
+    assert types == {"hangs": "error", "takes long": "answer", "takes as long": "answer", "late": "answer"}
+
+
+async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(clock: Clock) -> None:
+    """The reply and the end of its time arrive in the same turn of the event loop."""
+    release = [anyio.Event(), anyio.Event()]
+
+    async def answer(request: Request) -> Reply:
+        await release[request.index].wait()
+        return reply()
+
+    bench = Bench(answer, concurrency=1, timeout_s=10)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.run, 2)
+        await anyio.wait_all_tasks_blocked()
+        clock.now += 11.0
+        bench.pool._seats.look_sooner()
+        release[0].set()
+        for _ in range(10):  # turns in which the cancellation would be delivered
+            await anyio.lowlevel.checkpoint()
+        release[1].set()
+    assert bench.client.asked == ["d0", "d1"]
+    assert [(record.type, record.attempts) for record in bench.kept.records] == [("answer", 1)] * 2
+    bench.assert_nothing_leaked()
+
+
+async def test_calls_that_end_just_at_their_time_are_counted_right(no_waits: None) -> None:
+    async def answer(_: Request) -> Reply:
+        await anyio.sleep(0.002)
+        return reply()
+
+    bench = Bench(answer, concurrency=8, timeout_s=0.002, max_attempts=50)
+    await bench.run(100)
+    assert len(bench.client.calls) == sum(record.attempts for record in bench.kept.by_id.values())
+    assert len(bench.kept.by_id) == 100
+    assert bench.client.most <= 8
+    bench.assert_nothing_leaked()
+
+
+# --- the end ------------------------------------------------------------------------------------------------------
+
+
+async def test_draining_lets_calls_in_flight_end_and_begins_no_other() -> None:
+    release = anyio.Event()
+
+    async def answer(_: Request) -> Reply:
+        await release.wait()
+        return reply()
+
+    bench = Bench(answer)
+
+    async def stop() -> None:
+        await anyio.wait_all_tasks_blocked()
+        bench.pool.drain(STOP)
+        bench.pool.drain(Interrupted("later", signum=15))
+        release.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with pytest.raises(Interrupted, match="stopped"):
+            await bench.run(10)
+    assert bench.client.asked == ["d0", "d1"]
+    assert len(bench.kept.by_id) == 2
+    bench.assert_nothing_leaked()
+
+
+async def test_draining_waits_for_no_retry() -> None:
+    async def answer(_: Request) -> Reply:
+        raise asked_to_wait(500)
+
+    bench = Bench(answer)
+
+    async def stop() -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert bench.pool.backing_off > 1
+        bench.pool.drain(STOP)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with pytest.raises(Interrupted):
+            await bench.run(10)
+    assert bench.kept.records == []
+    bench.assert_nothing_leaked()
+
+
+async def test_abandoning_ends_the_calls_in_flight_too() -> None:
+    bench = Bench(never)
+    bench.pool.abandon()  # before there is anything to end
+
+    async def stop() -> None:
+        await anyio.wait_all_tasks_blocked()
+        bench.pool.drain(STOP)
+        await anyio.wait_all_tasks_blocked()
+        assert bench.pool.in_flight == 2
+        bench.pool.abandon()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with pytest.raises(Interrupted):
+            await bench.run(10)
+    assert bench.kept.records == []
+    assert bench.client.in_flight == 0
+
+
+async def test_a_provider_that_refuses_to_go_on_stops_the_run_but_not_what_is_in_flight() -> None:
+    release = anyio.Event()
+
+    async def answer(request: Request) -> Reply:
+        if request.index == 1:
+            release.set()
+            raise CallError("authentication", "no such key", status=401, fatal=True)
+        await release.wait()
+        return reply()
+
+    bench = Bench(answer)
+    with pytest.raises(ProviderFailed, match="refuses to go on: no such key") as caught:
+        await bench.run(50)
+    assert isinstance(caught.value, ProfilerError)
+    assert caught.value.exit_code == 3
+    assert bench.client.asked == ["d0", "d1"]
+    assert list(bench.kept.by_id) == ["d0"]
+    bench.assert_nothing_leaked()

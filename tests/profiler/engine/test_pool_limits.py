@@ -1,0 +1,397 @@
+"""The pool behind its gate: what a provider's limits and refusals do to a live run."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from profiler.core.errors import CallError, ProviderFailed
+from profiler.core.nouns import Limit, RateHeaders, Reply, Request
+from profiler.engine import retry
+from profiler.engine.limits.health import HOPELESS_AFTER
+from profiler.engine.limits.rate_gate import Gate
+from profiler.manifest.settings import RateLimits
+from tests.profiler.building import dialogue
+from tests.profiler.engine.test_pool import Bench, at_once, reply
+
+
+def refused(kind: str = "rate_limited", *, retry_after_s: float | None = 0.05) -> CallError:
+    return CallError(kind, "slow down", status=429, retryable=True, retry_after_s=retry_after_s)
+
+
+async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
+    bench: Bench
+
+    async def answer(_: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        return reply()
+
+    bench = Bench(answer, concurrency=40, gate=Gate())
+    await bench.run(300)
+
+    assert len(bench.client.calls) == 300
+    assert bench.client.most == 40
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert [change["limit"] for change in bound_by["concurrency"]] == [8, 40]
+    bench.assert_nothing_leaked()
+
+
+async def test_a_rate_limit_uses_up_no_try() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.attempt <= 6:
+            raise refused(retry_after_s=0.0)
+        return reply()
+
+    bench = Bench(answer, max_attempts=2, gate=Gate())
+    records = await bench.run(1)
+
+    assert [(record.type, record.attempts) for record in records] == [("answer", 7)]
+
+
+async def test_a_rate_limit_that_never_ends_is_ended_by_the_deadline() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index:
+            raise refused(retry_after_s=0.05)
+        return reply()
+
+    bench = Bench(answer, deadline_s=0.3, gate=Gate())
+    records = await bench.run(2)
+
+    assert [record.error.type for record in records if record.error] == ["rate_limited"]
+
+
+async def test_one_refusal_holds_everybody_for_as_long_as_was_asked() -> None:
+    refusals: list[float] = []
+    calls: list[float] = []
+
+    async def answer(request: Request) -> Reply:
+        calls.append(time.monotonic())
+        if request.index == 3 and not refusals:
+            refusals.append(time.monotonic())
+            raise refused(retry_after_s=0.3)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    await bench.run(10)
+
+    later = [called - refusals[0] for called in calls if called > refusals[0]]
+    assert len(later) == 7
+    assert 0.3 <= min(later) < 0.45
+
+
+async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 100 and not hit:
+            hit.append(request)
+            raise refused("overloaded", retry_after_s=0.01)
+        return reply()
+
+    bench = Bench(answer, concurrency=32, gate=Gate())
+    await bench.run(200)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert [(change["limit"], change["reason"]) for change in bound_by["concurrency"]][:3] == [
+        (8, "start"),
+        (32, "all slots in use"),
+        (16, "overloaded"),
+    ]
+    assert list(bound_by["waited_s"]) == ["retry_after"]
+    assert bound_by["push_backs"] == {"overloaded": 1}
+    bench.assert_nothing_leaked()
+
+
+async def test_what_the_headers_say_is_left_is_not_overdrawn() -> None:
+    left = [3.0]
+
+    async def answer(_: Request) -> Reply:
+        left[0] -= 1
+        assert left[0] >= -1e-6
+        return reply(limits=RateHeaders(requests=Limit(limit=1200, remaining=left[0])))
+
+    async def refill() -> None:
+        while True:
+            await anyio.sleep(0.05)
+            left[0] += 1
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    async with anyio.create_task_group() as group:
+        group.start_soon(refill)
+        await bench.run(8)
+        group.cancel_scope.cancel()
+
+    assert len(bench.client.calls) == 8
+
+
+@pytest.mark.parametrize("kind", ["authentication", "spend_limit"])
+async def test_a_fatal_refusal_ends_the_run_after_a_handful_of_calls(kind: str) -> None:
+    async def answer(_: Request) -> Reply:
+        raise CallError(kind, "no", fatal=True)
+
+    bench = Bench(answer, concurrency=64, gate=Gate())
+    with pytest.raises(ProviderFailed):
+        await bench.run(1000)
+
+    assert len(bench.client.calls) <= 8
+    assert bench.kept.records == []
+    bench.assert_nothing_leaked()
+
+
+async def test_the_same_refusal_for_all_of_the_first_calls_ends_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        raise CallError("not_found", "there is no such model", status=404)
+
+    bench = Bench(answer, concurrency=64, gate=Gate())
+    with pytest.raises(ProviderFailed, match="there is no such model"):
+        await bench.run(1000)
+
+    assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
+
+
+async def test_refusals_after_an_answer_are_about_their_dialogues() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index:
+            raise CallError("invalid_request", "no", status=400)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, gate=Gate())
+    records = await bench.run(30)
+
+    assert [record.type for record in records] == ["answer"] + ["error"] * 29
+
+
+async def test_without_a_gate_nothing_is_paced() -> None:
+    bench = Bench(at_once, concurrency=40)
+    await bench.run(50)
+
+    assert bench.pool.bound_by() is None
+    assert bench.pool.slots.limit == 40
+
+
+async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 100 and not hit:
+            hit.append(request)
+            raise CallError("rate_limited", "too fast", status=429, retryable=True, retry_after_s=0.01, ramp=True)
+        return reply()
+
+    bench = Bench(answer, concurrency=32, gate=Gate())
+    await bench.run(2000)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert bound_by["concurrency"][-1]["reason"] == "ramp_limit"
+    assert bench.pool.slots.limit == 16
+
+
+async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue() -> None:
+    hit: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        if request.index == 2 and not hit:
+            hit.append(request)
+            raise refused(retry_after_s=1e9)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, deadline_s=0.3, gate=Gate())
+    began = time.monotonic()
+    records = await bench.run(6)
+
+    assert [record.type for record in records] == ["answer", "answer", "error", "answer", "answer", "answer"]
+    assert 0.3 <= time.monotonic() - began < 5
+
+
+async def test_a_provider_that_only_asks_for_absurd_pauses_ends_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        await anyio.wait_all_tasks_blocked()
+        raise refused(retry_after_s=1e9)
+
+    bench = Bench(answer, concurrency=64, deadline_s=60, gate=Gate())
+    with pytest.raises(ProviderFailed, match="the provider takes nothing"):
+        await bench.run(1000)
+
+    assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
+    bench.assert_nothing_leaked()
+
+
+async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_refused_with() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0:
+            return reply()
+        await anyio.wait_all_tasks_blocked()
+        if request.index == 1:
+            raise refused(retry_after_s=0.5)
+        await anyio.sleep(0.02)
+        raise refused(retry_after_s=60)
+
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    records = await bench.run(3)
+
+    assert [(record.index, record.error.type) for record in records if record.error] == [
+        (2, "rate_limited"),
+        (1, "rate_limited"),
+    ]
+    assert len(bench.client.calls) == 3
+
+
+def unreachable() -> CallError:
+    return CallError("connection", "cannot connect: Connection refused", retryable=True, sent=False)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.002)
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("count", [3, 100_000])
+async def test_a_provider_that_never_answers_ends_the_run_and_leaves_its_dialogues_to_be_asked(count: int) -> None:
+    async def answer(_: Request) -> Reply:
+        raise unreachable()
+
+    bench = Bench(answer, concurrency=1000, max_attempts=3, gate=Gate())
+    with pytest.raises(ProviderFailed, match=r"dialogues in a row got no reply: cannot connect") as stop:
+        await bench.run(count)
+
+    assert bench.kept.records == []
+    assert len(bench.client.calls) <= 200
+    assert "base_url" in (stop.value.hint or "")
+    bench.assert_nothing_leaked()
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_an_outage_in_the_middle_is_waited_for_and_costs_no_dialogue_its_tries() -> None:
+    dead: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        if len(bench.client.calls) > 300 and len(dead) < 30:
+            dead.append(request)
+            raise unreachable()
+        return reply()
+
+    bench = Bench(answer, concurrency=16, max_attempts=2, gate=Gate())
+    records = await bench.run(1000)
+
+    assert [record.type for record in records] == ["answer"] * 1000
+    assert len(dead) == 30
+    bench.assert_nothing_leaked()
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_calls_and_fails_no_dialogue() -> None:
+    dead: list[Request] = []
+
+    async def answer(request: Request) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        if len(bench.client.calls) <= 2_000:
+            return reply()
+        dead.append(request)
+        raise unreachable()
+
+    bench = Bench(answer, concurrency=100, deadline_s=1, gate=Gate())
+    with pytest.raises(ProviderFailed, match="does not answer"):
+        await bench.run(100_000)
+
+    assert "connection" not in {record.error.type for record in bench.kept.records if record.error}
+    assert 100 <= len(dead) <= 250
+    bench.assert_nothing_leaked()
+
+
+async def test_what_holds_a_run_up_in_an_outage_is_said() -> None:
+    seen: list[str | None] = []
+
+    async def answer(request: Request) -> Reply:
+        if len(bench.client.calls) in range(4, 12):
+            raise unreachable()
+        seen.append(bench.pool.holds_up)
+        return reply()
+
+    bench = Bench(answer, concurrency=8, gate=Gate())
+    await bench.run(10)
+
+    assert seen[3] == "a provider that cannot be reached (cannot connect: Connection refused)"
+    assert bench.pool.holds_up is None
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_connections_that_grew_old_hold_nobody_up() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.attempt == 1 and request.index % 10 == 1:
+            raise unreachable()
+        return reply()
+
+    bench = Bench(answer, concurrency=8, gate=Gate())
+    await bench.run(200)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert (bound_by["push_backs"], bound_by["waited_s"]) == ({}, {})
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_a_dialogue_that_nobody_heard_fails_when_others_are_answered() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index in {3, 9}:
+            raise unreachable()
+        return reply()
+
+    bench = Bench(answer, concurrency=1, max_attempts=2, gate=Gate())
+    records = await bench.run(10)
+
+    assert {record.index for record in records if record.type == "error"} == {3, 9}
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_what_is_held_back_is_told_as_soon_as_a_refusal_shows_that_somebody_is_there() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 1:
+            raise unreachable()
+        if request.index == 2:
+            raise CallError("invalid_request", "no", status=400)
+        return reply()
+
+    bench = Bench(answer, concurrency=1, max_attempts=1, gate=Gate())
+    records = await bench.run(3)
+
+    assert [(record.index, record.type) for record in records] == [(0, "answer"), (1, "error"), (2, "error")]
+
+
+async def test_a_turn_whose_deadline_comes_in_line_ends_its_dialogue_as_late() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.dialogue.turns is None:
+            await anyio.sleep(0.02)
+            raise refused(retry_after_s=60)
+        await anyio.sleep(0.05)
+        return reply()
+
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
+
+    assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
+
+
+async def test_the_summary_says_what_bound_the_run() -> None:
+    async def answer(_: Request) -> Reply:
+        await anyio.sleep(0.001)
+        return reply()
+
+    bench = Bench(answer, concurrency=4, gate=Gate(RateLimits(requests_per_minute=1200)))
+    bench.pool.traffic._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
+    await bench.run(10)
+
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert bound_by["most"].startswith("requests ")
+    assert bound_by["most"].endswith(" %")
+    assert bound_by["limits"] == [{"at_s": 0.0, "limit": "requests", "per_minute": 1200, "told_by": "manifest"}]

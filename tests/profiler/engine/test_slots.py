@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from profiler.engine.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Watched:
+    """Slots, and how many hold one."""
+
+    def __init__(self, limit: int) -> None:
+        self.slots = Slots(limit)
+        self.inside = 0
+        self.most = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self.slots.give()
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await anyio.lowlevel.checkpoint()
+
+
+def test_no_more_than_the_limit_are_taken() -> None:
+    slots = Slots(2)
+    assert [slots.take_nowait() for _ in range(3)] == [True, True, False]
+    slots.give()
+    assert slots.take_nowait()
+
+
+async def test_a_free_slot_costs_no_turn_of_the_event_loop() -> None:
+    slots = Slots(1)
+    happened = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(turns, 1)
+        await slots.take()
+        happened.append(slots.taken)
+    assert happened == [1]
+
+
+async def test_those_who_wait_go_first_and_in_turn() -> None:
+    slots, served = Slots(1), list[int]()
+    await slots.take()
+
+    async def wait(number: int) -> None:
+        await slots.take()
+        served.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(wait, number)
+            await turns(2)
+        assert slots.wanted
+        slots.give()
+        assert not slots.take_nowait()
+        await turns(3)
+        assert served == [0]
+        slots.give()
+        slots.give()
+    assert served == [0, 1, 2]
+    assert (slots.taken, slots.wanted) == (1, False)
+
+
+async def test_a_slot_handed_over_in_the_moment_of_a_cancellation_is_handed_on() -> None:
+    slots, served = Slots(1), list[str]()
+    await slots.take()
+    scope = anyio.CancelScope()
+
+    async def cancelled() -> None:
+        with scope:
+            await slots.take()
+            served.append("cancelled")
+
+    async def next_in_line() -> None:
+        await slots.take()
+        served.append("next")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancelled)
+        await turns(2)
+        tasks.start_soon(next_in_line)
+        await turns(2)
+        scope.cancel()
+        slots.give()
+    assert served == ["next"]
+    assert slots.taken == 1
+
+
+async def test_one_who_stops_waiting_is_forgotten() -> None:
+    slots = Slots(1)
+    await slots.take()
+    with anyio.move_on_after(0):
+        await slots.take()
+    assert not slots.wanted
+    slots.give()
+    assert slots.taken == 0
+
+
+async def test_more_slots_let_those_in_who_wait_and_fewer_are_felt_as_slots_come_back() -> None:
+    slots, served = Slots(1), list[int]()
+    await slots.take()
+
+    async def wait(number: int) -> None:
+        await slots.take()
+        served.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(wait, number)
+        await turns(3)
+        slots.resize(3)
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1], 3)
+        slots.resize(1)
+        slots.give()
+        slots.give()
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1], 1)
+        slots.give()
+        await turns(3)
+        assert (served, slots.taken) == ([0, 1, 2], 1)
+        slots.give()
+    assert served == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_schedule_of_takes_and_cancellations_leaks_or_doubles_a_slot(seed: int) -> None:
+    chance = random.Random(seed)
+    watched = Watched(limit := chance.randrange(1, 6))
+    slots = watched.slots
+    scopes: list[anyio.CancelScope] = []
+
+    async def visit() -> None:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            if not (chance.random() < 0.3 and slots.take_nowait()):
+                await slots.take()
+            with watched.held():
+                await turns(chance.randrange(4))
+
+    async def disturb() -> None:
+        while len(scopes) < 2_500:
+            if scopes:
+                scopes[chance.randrange(max(0, len(scopes) - 20), len(scopes))].cancel()
+            await turns(1)
+
+    async def visitors() -> None:
+        for _ in range(250):
+            await visit()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(visitors)
+        tasks.start_soon(disturb)
+    assert len(scopes) == 2_500
+    assert watched.most == limit
+    assert (watched.inside, slots.taken, slots.wanted) == (0, 0, False)

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from profiler.core.errors import LogError
+from profiler.core.nouns import Failure, Outcome
+from profiler.metrics import metric, summary
+from profiler.metrics import reduction as reduce
+from profiler.metrics.metric import BUILTIN, Metric
+from profiler.metrics.reduction import Reduction, reduce_logs, reduce_outcomes
+from profiler.metrics.totals import TYPES, BadOutcome
+from profiler.storage.read_logs import read_outcomes
+
+ALL = tuple(BUILTIN.values())
+optional_time = st.none() | st.floats(0, 1e6)
+count = st.integers(0, 10**6)
+
+
+@st.composite
+def outcome_values(draw: st.DrawFn) -> Outcome:
+    kind = draw(st.sampled_from(TYPES))
+    return Outcome(
+        dialogue_id=draw(st.text(max_size=3)),
+        type=kind,
+        completion=draw(st.none() | st.text("ab ", max_size=6)),
+        replies=tuple(draw(st.lists(st.text("ab", max_size=3), max_size=2))),
+        usage=draw(st.none() | st.fixed_dictionaries({}, optional={"input_tokens": count, "output_tokens": count})),
+        latency_s=draw(optional_time),
+        queue_s=draw(optional_time),
+        attempts=draw(st.none() | st.integers(0, 5)),
+        cost_usd=draw(st.none() | st.floats(0, 100)),
+        error=Failure(type=draw(st.sampled_from("xyz")), message="")
+        if kind == "error" and draw(st.booleans())
+        else None,
+        required_facts=tuple(draw(st.lists(st.text("ab", max_size=2), max_size=3))),
+        tags=tuple(draw(st.lists(st.sampled_from("pqrs"), max_size=3))),
+    )
+
+
+outcome_lists = st.lists(outcome_values(), max_size=25)
+
+
+def shown(reduction: Reduction) -> bytes:
+    return orjson.dumps(summary.build(reduction, {}))
+
+
+def merged(*shards: Reduction) -> Reduction:
+    whole = Reduction(ALL)
+    for shard in shards:
+        whole.merge(shard)
+    return whole
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduce, "BATCH", 4)
+    monkeypatch.setattr(reduce, "PENDING_LIMIT", 3)
+    monkeypatch.setattr(reduce, "TAG_LIMIT", 2)
+    monkeypatch.setattr(reduce, "ERROR_TYPE_LIMIT", 1)
+
+
+shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+
+
+@pytest.mark.usefixtures("small")
+@shared
+@given(outcome_lists, st.randoms())
+def test_the_order_of_outcomes_does_not_change_a_byte(outcomes: list[Outcome], source: Any) -> None:
+    before = shown(reduce_outcomes(outcomes, ALL))
+    source.shuffle(outcomes)
+    assert shown(reduce_outcomes(outcomes, ALL)) == before
+
+
+@pytest.mark.usefixtures("small")
+@shared
+@given(outcome_lists, outcome_lists, outcome_lists)
+def test_shards_merge_to_the_bytes_of_one_pass(a: list[Outcome], b: list[Outcome], c: list[Outcome]) -> None:
+    whole = shown(reduce_outcomes(a + b + c, ALL))
+    one, two, three = (reduce_outcomes(part, ALL) for part in (a, b, c))
+    assert shown(merged(one, two, three)) == whole
+    assert shown(merged(three, one, two)) == whole
+    assert shown(merged(merged(one, two), three)) == whole
+    assert shown(merged(one, merged(two, three))) == whole
+
+
+@given(outcome_lists)
+def test_adding_one_by_one_is_the_same_as_all_at_once(outcomes: list[Outcome]) -> None:
+    single = Reduction(ALL)
+    for outcome in outcomes:
+        single.add(outcome)
+    assert shown(single) == shown(reduce_outcomes(outcomes, ALL))
+
+
+@pytest.mark.usefixtures("small")
+def test_what_waits_is_counted_when_it_is_read() -> None:
+    single = Reduction(ALL)
+    for _ in range(6):
+        single.add(answer())
+    assert (single.total, single.totals.sums["cost_unknown"]) == (6, 6)
+
+
+def answer(**rest: Any) -> Outcome:
+    return Outcome(dialogue_id="d", type="answer", completion="", **rest)
+
+
+def test_other_metrics_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="same metrics"):
+        Reduction(ALL).merge(Reduction(()))
+
+
+def test_a_state_without_a_hash_is_merged_all_the_same() -> None:
+    listed: Metric[list[str]] = Metric(
+        name="listed",
+        contribute=lambda outcome: None if outcome.tags else [outcome.dialogue_id],
+        merge=lambda left, right: left + right,
+        finish=lambda state: metric.Estimate(None if state is None else float(len(state)), 0),
+    )
+    found = reduce_outcomes([answer(), answer(tags=("t",)), answer()], [listed])
+    assert found.estimates()["listed"].value == 2
+    assert found.total == 3
+
+
+def test_every_kind_and_error_type_is_counted() -> None:
+    failed = [Outcome(dialogue_id="d", type="error", error=Failure(type=kind, message="")) for kind in ("b", "a", "b")]
+    found = reduce_outcomes([answer(), *failed, Outcome(dialogue_id="d", type="error")], ALL)
+    assert found.types == {"answer": 1, "refusal": 0, "truncated": 0, "error": 4}
+    assert found.errors == {"a": 1, "b": 2, "unknown": 1}
+
+
+def test_too_many_tags_and_error_types_are_counted_together() -> None:
+    tagged = [answer(tags=(f"t{number:04d}",)) for number in reversed(range(1003))]
+    failed = [Outcome(dialogue_id="d", type="error", error=Failure(type=f"e{n:03d}", message="")) for n in range(105)]
+    found = reduce_outcomes(tagged + failed, ALL)
+    assert (len(found.by_tag()), max(found.by_tag())) == (1000, "t0999")
+    beyond = found.beyond_tags()
+    assert beyond is not None
+    assert (beyond[0], beyond[1]["fact_coverage"].n) == (3, 3)
+    assert found.errors["…"] == 5
+
+
+def test_a_tag_named_twice_counts_once() -> None:
+    assert reduce_outcomes([answer(tags=("a", "a"))], ALL).by_tag()["a"][0] == 1
+
+
+def test_what_no_outcome_says_is_unknown_and_not_zero() -> None:
+    totals = reduce_outcomes([answer(), answer()], ALL).totals
+    assert totals.cost_usd is None
+    assert totals.sums["cost_unknown"] == 2
+    assert set(totals.tokens.values()) == {None}
+    assert totals.known("attempts", given="attempts_known") is None
+
+
+def test_sums_are_exact() -> None:
+    usage = {
+        "input_tokens": 3,
+        "output_tokens": 5,
+        "cache_read_input_tokens": None,
+        "output_tokens_details": {"thinking_tokens": 4},
+    }
+    totals = reduce_outcomes([answer(usage=usage, cost_usd=0.1, attempts=2)] * 3 + [answer(attempts=1)], ALL).totals
+    assert totals.tokens == {"input": 9, "output": 15, "cache_creation_input": 0, "cache_read_input": 0, "thinking": 12}
+    assert totals.cost_usd == 0.3
+    assert (totals.sums["attempts"], totals.sums["retried"], totals.sums["cost_unknown"]) == (7, 3, 1)
+
+
+def test_how_long_a_failure_took_is_no_latency() -> None:
+    failed = Outcome(dialogue_id="d", type="error", latency_s=600.0)
+    assert reduce_outcomes([failed, answer(latency_s=1.0)], ALL).totals.latency.quantile(1) == 1.0
+
+
+BAD: list[dict[str, Any]] = [
+    {"latency_s": -1.0},
+    {"latency_s": math.nan},
+    {"queue_s": math.inf},
+    {"cost_usd": -0.1},
+    {"cost_usd": math.nan},
+    {"attempts": -1},
+    {"usage": {"input_tokens": True}},
+    {"usage": {"input_tokens": 1.5}},
+    {"usage": {"output_tokens": "7"}},
+    {"usage": {"output_tokens": -7}},
+    {"usage": {"output_tokens": 10**400}},
+    {"usage": {"output_tokens_details": [1]}},
+    {"usage": {"output_tokens_details": {"thinking_tokens": []}}},
+    {"type": "wrong"},
+]
+
+
+@pytest.mark.parametrize("wrong", BAD)
+def test_a_number_that_cannot_be_is_named_with_its_place(wrong: dict[str, Any]) -> None:
+    bad = Outcome(**({"dialogue_id": "bad", "type": "answer"} | wrong))
+    with pytest.raises(BadOutcome, match="dialogue 'bad'") as caught:
+        reduce_outcomes([answer()] * 300 + [bad, answer()], ALL)
+    assert caught.value.position == 300
+
+
+# --- logs
+
+
+def write(folder: Path, requests: list[Any], responses: list[Any]) -> Path:
+    for name, lines in (("requests.jsonl", requests), ("responses.jsonl", responses)):
+        data = [line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines]
+        (folder / name).write_bytes(b"".join(data))
+    return folder
+
+
+def request(index: int, **rest: Any) -> dict[str, Any]:
+    return {"dialogue_id": f"d{index}", "index": index, "model": "m", "prompt": {"user": "?"}, **rest}
+
+
+def response(index: int, **rest: Any) -> dict[str, Any]:
+    return {"dialogue_id": f"d{index}", "index": index, "type": "answer", "completion": "Paris", **rest}
+
+
+def test_logs_reduce_like_the_outcomes_they_hold(tmp_path: Path) -> None:
+    write(tmp_path, [request(0, required_facts=["paris", "x"], tags=["t"]), request(1)], [response(0), response(1)])
+    outcomes = list(read_outcomes(tmp_path))
+    assert outcomes[0].required_facts == ("paris", "x")
+    assert shown(reduce_logs(tmp_path, ALL)) == shown(reduce_outcomes(outcomes, ALL))
+    assert reduce_logs(tmp_path, ALL).estimates()["fact_coverage"].value == 0.75
+
+
+def test_projected_logs_reduce_to_what_they_still_say(tmp_path: Path) -> None:
+    line = {"dialogue_id": "d0", "type": "refusal"}
+    write(tmp_path, [{"dialogue_id": "d0", "required_facts": ["x"]}], [line])
+    found = reduce_logs(tmp_path, ALL).estimates()
+    assert found["refusal_rate"].value == 1
+    assert found["fact_coverage"].value is None
+
+
+def test_facts_are_believed_from_the_requests_only(tmp_path: Path) -> None:
+    write(tmp_path, [request(0, required_facts=["Rome"])], [response(0, required_facts=["Paris"], tags=["x"])])
+    found = reduce_logs(tmp_path, ALL)
+    assert found.estimates()["fact_coverage"].value == 0
+    assert found.by_tag() == {}
+
+
+Lines = list[Any]
+DAMAGED: list[tuple[Lines, Lines, str]] = [
+    ([request(0), request(1)], [response(0)], "responses.jsonl: ends after 1 lines"),
+    ([request(0)], [response(0), response(1)], "requests.jsonl: ends after 1 lines"),
+    ([request(0), request(1)], [response(0), response(2)], "responses.jsonl:2: is dialogue 'd2'"),
+    ([request(0) | {"index": 5}], [response(0)], "requests.jsonl:1: has index 5"),
+    ([request(0)], [response(0) | {"index": 5}], "responses.jsonl:1: has index 5"),
+    ([request(0)], [b"{not json}\n"], "responses.jsonl:1: is not a line"),
+    ([request(0)], [b"\n"], "responses.jsonl:1: is not a line"),
+    ([request(0)], [b'{"dialogue_id": "d0", "ty'], "responses.jsonl:1: is cut off"),
+    ([b"\xff\xfe\n"], [response(0)], "requests.jsonl:1: is not a line"),
+    (
+        [request(0)],
+        [b'{"dialogue_id":"d0","type":"answer","usage":' + b"[" * 10**5 + b"\n"],
+        "responses.jsonl:1: is not",
+    ),
+    ([request(0)], [b'{"dialogue_id":"d0","type":"answer","latency_s":NaN}\n'], "responses.jsonl:1: is not"),
+    ([request(0)], [response(0, latency_s=True)], "responses.jsonl:1: is not"),
+    ([request(0)], [response(0, latency_s=-1)], "responses.jsonl:1: latency_s"),
+    ([request(0)], [response(0, usage={"input_tokens": True})], "responses.jsonl:1: usage.input_tokens"),
+    ([request(0)], [response(0, type="wrong")], "responses.jsonl:1: is not"),
+    ([request(0, required_facts="x")], [response(0)], "requests.jsonl:1: is not"),
+]
+
+
+@pytest.mark.parametrize(("requests", "responses", "message"), DAMAGED)
+def test_a_damaged_log_is_told_with_its_place(tmp_path: Path, requests: Lines, responses: Lines, message: str) -> None:
+    with pytest.raises(LogError) as caught:
+        reduce_logs(write(tmp_path, requests, responses), ALL)
+    assert message in str(caught.value)
+
+
+def test_a_last_line_without_its_newline_is_whole_when_it_can_be_read(tmp_path: Path) -> None:
+    write(tmp_path, [request(0)], [orjson.dumps(response(0))])
+    assert reduce_logs(tmp_path, ALL).total == 1
+
+
+def test_an_unfinished_run_may_lack_responses_and_end_in_a_torn_line(tmp_path: Path) -> None:
+    write(tmp_path, [request(0), request(1), request(2), b'{"dial'], [response(0), b'{"dialogue_id": "d1", "ty'])
+    assert reduce_logs(tmp_path, ALL, complete=False).total == 1
+
+
+def test_an_unfinished_run_has_no_more_responses_than_requests(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="goes on"):
+        reduce_logs(write(tmp_path, [], [response(0)]), ALL, complete=False)
+
+
+def test_empty_logs_are_no_data(tmp_path: Path) -> None:
+    assert reduce_logs(write(tmp_path, [], []), ALL).total == 0
+
+
+def test_a_missing_log_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="no such file"):
+        reduce_logs(tmp_path, ALL)
+
+
+def test_a_log_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, [], [])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(LogError, match="Permission denied"):
+        reduce_logs(tmp_path, ALL)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def hostile(valid: Callable[..., dict[str, Any]], *fields: str) -> st.SearchStrategy[bytes]:
+    changed = st.dictionaries(st.sampled_from(fields), json_values, max_size=2).map(lambda more: valid(0) | more)
+    line = changed.map(lambda value: orjson.dumps(value, default=str, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
+    return st.one_of(
+        line, st.binary(max_size=30), line.flatmap(lambda text: st.integers(0, len(text)).map(lambda end: text[:end]))
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(
+    hostile(request, "dialogue_id", "index", "required_facts", "tags", "metadata", "expect_refusal"),
+    hostile(response, "type", "usage", "latency_s", "attempts", "cost_usd", "error", "replies", "completion", "index"),
+    st.sampled_from([b"", b"\n"]),
+    st.booleans(),
+)
+def test_hostile_logs_are_reduced_or_refused(
+    tmp_path: Path, requests: bytes, responses: bytes, end: bytes, complete: bool
+) -> None:
+    write(tmp_path, [requests + b"\n"], [responses + end])
+    with contextlib.suppress(LogError):
+        assert b'"counts"' in shown(reduce_logs(tmp_path, ALL, complete=complete))

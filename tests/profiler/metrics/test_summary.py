@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from profiler.core.errors import LogError, StorageError
+from profiler.core.nouns import Failure, Outcome
+from profiler.manifest.settings import Bounds
+from profiler.metrics import metric, summary
+from profiler.metrics.metric import BUILTIN
+from profiler.metrics.reduction import reduce_outcomes
+
+RUN = {"experiment_id": "demo_run", "mode": "mock"}
+OUTCOMES = (
+    Outcome(
+        dialogue_id="a", type="answer", completion="Paris", required_facts=("paris",), tags=("z", "b"), latency_s=0.5
+    ),
+    Outcome(dialogue_id="b", type="answer", completion="x y", required_facts=("x", "y", "z"), cost_usd=0.1, attempts=2),
+    Outcome(dialogue_id="c", type="refusal", completion="No.", usage={"input_tokens": 7, "output_tokens": 3}),
+)
+FAILED = Outcome(dialogue_id="e", type="error", error=Failure(type="timeout", message=""))
+
+
+def built(*outcomes: Outcome) -> dict[str, Any]:
+    return summary.build(reduce_outcomes(outcomes, tuple(BUILTIN.values())), RUN)
+
+
+def test_the_headline_numbers_come_first_and_are_rounded_to_4_places() -> None:
+    found = built(*OUTCOMES)
+    assert list(found)[:4] == list(BUILTIN)
+    assert (found["fact_coverage"], found["refusal_rate"], found["geometric_mean"]) == (0.8889, 0.3333, 0.7698)
+    assert found["metrics"]["fact_coverage"]["value"] == 0.888889
+
+
+def test_every_part_says_what_it_counts() -> None:
+    found = built(*OUTCOMES, FAILED)
+    assert found["counts"] == {
+        "total": 4, "answered": 3, "answer": 2, "refusal": 1, "truncated": 0, "error": 1, "errors": {"timeout": 1},
+    }  # fmt: skip
+    assert (found["cost_usd"], found["cost"]) == (0.1, {"known": 1, "unknown": 3})
+    assert (found["tokens"]["input"], found["tokens"]["n"]) == (7, 1)
+    assert found["attempts"] == {"total": 2, "retried": 1, "n": 1}
+    assert (found["latency_s"]["p99"], found["latency_s"]["n"]) == (0.5, 1)
+    assert list(found["by_tag"]) == ["b", "z"]
+    assert found["by_tag"]["b"]["fact_coverage"] == {"value": 1.0, "n": 1, "ci95": [0.0, 1.0]}
+    assert found["run"] == RUN
+
+
+def test_no_data_is_null() -> None:
+    found = built()
+    assert [found[name] for name in BUILTIN] == [None] * 4
+    assert found["metrics"]["fact_coverage"] == {"value": None, "n": 0, "ci95": None}
+    assert (found["latency_s"]["p50"], found["cost_usd"], found["tokens"]["input"]) == (None, None, None)
+
+
+def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiler.metrics.reduction.TAG_LIMIT", 1)
+    found = built(*OUTCOMES)
+    assert list(found["by_tag"]) == ["b"]
+    assert found["by_tag_other"]["n"] == 1
+    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note"}
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    summary.write(tmp_path / "summary.json", {"old": True})
+    summary.write(tmp_path / "summary.json", built(*OUTCOMES))
+    assert summary.read(tmp_path) == built(*OUTCOMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_refuses_leaves_the_old_summary_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    summary.write(tmp_path / "summary.json", {"old": True})
+    before = (tmp_path / "summary.json").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os if call == "fsync" else Path, call, full)
+    with pytest.raises(StorageError, match=r"summary.json: cannot write: No space"):
+        summary.write(tmp_path / "summary.json", {"new": True})
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    assert (tmp_path / "summary.json").read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        summary.write(tmp_path / "no" / "summary.json", {})
+
+
+@pytest.mark.parametrize("data", [None, b"", b"\xff", b"[]", b"{}", b'{"metrics": 1}', b"[" * 100_000])
+def test_a_missing_or_damaged_summary_says_how_to_make_it_again(tmp_path: Path, data: bytes | None) -> None:
+    if data is not None:
+        (tmp_path / "summary.json").write_bytes(data)
+    with pytest.raises(LogError, match="profiler summarize --recompute"):
+        summary.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "sentences"),
+    [
+        ({"fact_coverage": Bounds(min=0.8889)}, []),
+        ({"fact_coverage": Bounds(min=0.9)}, ["fact_coverage is 0.8889, below the minimum of 0.9"]),
+        ({"refusal_rate": Bounds(max=0.2)}, ["refusal_rate is 0.3333, above the maximum of 0.2"]),
+        ({"refusal_rate": Bounds(min=0.3, max=0.4)}, []),
+        ({"latency_s.p95": Bounds(max=0.1)}, ["latency_s.p95 is 0.5, above the maximum of 0.1"]),
+        ({"nothing": Bounds(min=0.1)}, ["nothing has no value, so it cannot meet its threshold"]),
+        ({"queue_s.p95": Bounds(max=1)}, ["queue_s.p95 has no value, so it cannot meet its threshold"]),
+        ({"run.mode": Bounds(min=1)}, ["run.mode has no value, so it cannot meet its threshold"]),
+    ],
+)
+def test_each_threshold_that_is_not_met_is_a_sentence(thresholds: dict[str, Bounds], sentences: list[str]) -> None:
+    assert summary.check_thresholds(built(*OUTCOMES), thresholds) == sentences
+
+
+def test_a_metric_without_data_fails_its_threshold() -> None:
+    assert summary.check_thresholds(built(), {"fact_coverage": Bounds(min=0.0)}) == [
+        "fact_coverage has no value, so it cannot meet its threshold"
+    ]

@@ -1,0 +1,195 @@
+"""Whole live runs: against the mock server of the product, and against a server that others wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from profiler.engine.options import Options
+from profiler.engine.runner import run
+from profiler.manifest.settings import Retry
+from profiler.provider.open import open_client
+from tests.profiler.provider.loopback import KEY, error, serving
+from tests.profiler.provider.test_lanes import ALL_LANES, experiment, request_for
+from tests.servers import Server, mock_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from profiler.provider.open import Lane
+
+PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with mock_server() as running:
+        yield running
+
+
+@pytest.fixture
+def dialogues(tmp_path: Path) -> Path:
+    path = tmp_path / "dialogues.jsonl"
+    lines: list[dict[str, Any]] = [{"dialogue_id": f"d{i}", "user": f"question {i}"} for i in range(20)]
+    lines.append({"dialogue_id": "turns", "turns": ["one", "two"], "system": "brief"})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    return KEY
+
+
+@pytest.mark.usefixtures("key")
+async def test_every_lane_writes_the_same_records(server: Server, dialogues: Path, tmp_path: Path) -> None:
+    written = {}
+    for lane in ALL_LANES:
+        asked = experiment(server.base_url, dataset_path=dialogues, system="short", temperature=0.0)
+        await run(asked, options=Options(output_dir=tmp_path / lane, mode="live", lane=lane))
+        lines = (tmp_path / lane / "e" / "responses.jsonl").read_text().splitlines()
+        written[lane] = [said(json.loads(line)) for line in lines]
+
+    assert [record["type"] for record in written["fast"]] == ["answer"] * 21
+    assert written["sdk"] == written["fast"]
+    assert written["stream"] == written["fast"]
+
+
+def said(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what differs from call to call."""
+    return {name: value for name, value in record.items() if name not in {"latency_s", "queue_s", "request_id"}}
+
+
+def live_command(url: str, folder: Path, dialogues: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(
+        f"experiment_id: e\nmodel: claude-haiku-4-5\nmax_tokens: 64\ndataset_path: {dialogues.name}\nbase_url: {url}\n"
+    )
+    command = [sys.executable, "-m", "profiler", "run", "--config", str(manifest), "--output-dir", str(folder / "runs")]
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+@pytest.mark.usefixtures("key")
+def test_the_command_asks_live_and_says_where(server: Server, dialogues: Path, tmp_path: Path) -> None:
+    done = live_command(server.base_url, tmp_path, dialogues)
+
+    assert done.returncode == 0, done.stderr
+    assert "MODE: LIVE" in done.stderr
+    assert f"e: asking {server.base_url}, fast lane" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("key")
+async def test_the_key_is_in_no_file_and_no_line_of_a_run_that_was_refused(dialogues: Path, tmp_path: Path) -> None:
+    import anyio.to_thread  # noqa: PLC0415 (the command runs beside the server of this loop)
+
+    async with serving(lambda asked: error(400, message=f"no: {asked.headers['authorization']}")) as refusing:
+        done = await anyio.to_thread.run_sync(live_command, refusing.url, tmp_path, dialogues)
+
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert "[redacted]" in (tmp_path / "runs" / "e" / "responses.jsonl").read_text()
+    assert [path for path in files if KEY in path.read_text()] == []
+    assert KEY not in done.stdout + done.stderr
+
+
+@contextmanager
+def foreign(program: str, *words: str, port: int) -> Iterator[str]:
+    """A server that others wrote, where somebody has installed it."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not on PATH: {HOW_TO_INSTALL[program]}")
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([path, *words], stdout=quiet, stderr=quiet) as process:
+        try:
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)  # one of them serves from children, which it ends on Ctrl-C only
+
+
+HOW_TO_INSTALL = {
+    "mock-ai-api": "install it from PyPI into an environment of its own",
+    "llmock": "it comes with the npm package @copilotkit/aimock",
+}
+
+
+@pytest.fixture(params=HOW_TO_INSTALL)
+def foreign_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    words = {
+        "mock-ai-api": ["--openai-port", str(free_port()), "--anthropic-port", str(port)],
+        "llmock": ["--port", str(port), "--fixtures", str(fixtures(tmp_path))],
+    }
+    with foreign(request.param, *words[request.param], port=port) as url:
+        yield url
+
+
+def fixtures(folder: Path) -> Path:
+    """What llmock answers: the first that fits."""
+    usage = {"usage": {"input_tokens": 5, "output_tokens": 7}}
+    told = [
+        {"match": {"userMessage": "question 1"}, "response": {"content": "cut", "finishReason": "length", **usage}},
+        {"match": {}, "response": {"content": "Paris, as far as I know.", **usage}},
+    ]
+    path = folder / "fixtures.json"
+    path.write_text(json.dumps({"fixtures": told}))
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    """It does not say when it listens; connecting tells."""
+    give_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up:
+        with socket.socket() as knocking:
+            if knocking.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"nobody listens on port {port}")
+
+
+@pytest.mark.parametrize("lane", ALL_LANES)
+async def test_a_server_that_we_did_not_write_is_understood(lane: Lane, foreign_url: str) -> None:
+    asked = experiment(foreign_url)
+    async with open_client(asked, mode="live", lane=lane, environ={"ANTHROPIC_API_KEY": KEY}) as client:
+        reply = await client.complete(request_for(asked))
+
+    assert reply.completion
+    assert (reply.stop_reason, reply.model) == ("end_turn", "claude-haiku-4-5")
+    assert reply.usage["output_tokens"] > 0
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("lane", ALL_LANES)
+@pytest.mark.parametrize("chaos", ["drop", "malformed", "disconnect", "ratelimit"])
+async def test_the_chaos_of_a_server_that_we_did_not_write_is_survived(
+    lane: Lane, chaos: str, dialogues: Path, tmp_path: Path
+) -> None:
+    """Errors 500, replies that are no JSON, connections that end, and 429 with a second to wait."""
+    port = free_port()
+    words = ["--port", str(port), "--fixtures", str(fixtures(tmp_path)), f"--chaos-{chaos}", "0.1"]
+    with foreign("llmock", *words, port=port) as url:
+        asked = experiment(url, dataset_path=dialogues, retry=Retry(max_attempts=12))
+        await run(asked, options=Options(output_dir=tmp_path, mode="live", lane=lane))
+
+    records = [json.loads(line) for line in (tmp_path / "e" / "responses.jsonl").read_text().splitlines()]
+    cut = {record["dialogue_id"] for record in records if record["type"] == "truncated"}
+    assert {record["type"] for record in records} == {"answer", "truncated"}
+    assert cut == {"d1", *(f"d{number}" for number in range(10, 20))}
