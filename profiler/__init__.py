@@ -57,18 +57,18 @@ if TYPE_CHECKING:
     from profiler.manifest.load import Manifest, load_manifest
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Estimate, Metric, mean, rate, total
-    from profiler.metrics.reduction import Reduction, reduce_logs, reduce_outcomes
+    from profiler.metrics.reduction import Reduction, reduce_outcomes
     from profiler.provider.client import Client
-    from profiler.storage.saved_run import Run, read_run
+    from profiler.storage.saved_run import Run, read_run, reduce_logs
 else:
     _HOMES = {
         "profiler.provider.client": ("Client",),
         "profiler.core.errors": ("CallError", "ProfilerError"),
-        "profiler.storage.saved_run": ("Run", "read_run"),
+        "profiler.storage.saved_run": ("Run", "read_run", "reduce_logs"),
         "profiler.manifest.load": ("Manifest", "load_manifest"),
         "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
-        "profiler.metrics.reduction": ("Reduction", "reduce_logs", "reduce_outcomes"),
+        "profiler.metrics.reduction": ("Reduction", "reduce_outcomes"),
         "profiler.engine.options": ("Options",),
         "profiler.engine.runner": ("Result", "run", "run_sync"),
         "profiler.manifest.settings": ("Experiment",),

@@ -36,10 +36,10 @@ ORDERS = {
         *("models", "delivery", "app", "server"),
     ),
     "profiler.money": ("__init__", "prices", "budget", "price_list"),
-    "profiler.metrics": ("__init__", "intervals", "metric", "totals", "reduction", "summary"),
+    "profiler.metrics": ("__init__", "intervals", "histogram", "metric", "builtin", "totals", "reduction", "summary"),
     "profiler.storage": (
-        *("__init__", "line_file", "read_logs", "reorder", "journal", "writer", "resume", "ledger", "saved_run"),
-        *("identity", "kept_answers"),
+        *("__init__", "line_file", "summary_file", "read_logs", "reorder", "journal", "writer", "resume", "ledger"),
+        *("saved_run", "identity", "kept_answers"),
     ),
     "profiler.engine": (
         *("__init__", "retry", "slots", "job", "limits", "call_cost", "deadlines", "results", "pool", "asker"),
@@ -89,10 +89,6 @@ LEFT_TO_MEND = frozenset(
         ("profiler.engine.dry_run", "profiler.cli.table.Table"),
         ("profiler.storage.identity", "profiler.engine.options.Options"),
         ("profiler.storage.kept_answers", "profiler.engine.options.Options"),
-        ("profiler.metrics.reduction", "profiler.storage.read_logs.RESPONSES"),
-        ("profiler.metrics.reduction", "profiler.storage.read_logs.damaged"),
-        ("profiler.metrics.reduction", "profiler.storage.read_logs.read_outcomes"),
-        ("profiler.metrics.summary", "profiler.storage.line_file.sync_folder"),
         ("profiler.engine.job", "profiler.engine.limits.rate_gate.Draw"),
     }
 )

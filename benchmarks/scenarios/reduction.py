@@ -14,8 +14,8 @@ import orjson
 from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from profiler.metrics.metric import BUILTIN, resolve
-from profiler.metrics.reduction import reduce_logs
+from profiler.metrics.builtin import BUILTIN, resolve
+from profiler.storage.saved_run import reduce_logs
 
 if TYPE_CHECKING:
     from benchmarks.figure import Scale

@@ -26,7 +26,7 @@ from profiler.engine.progress import duration, lines_to, panel_on
 from profiler.engine.runner import run_sync
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
-from profiler.metrics.metric import resolve
+from profiler.metrics.builtin import resolve
 from profiler.money.price_list import card_of
 from profiler.storage import resume
 from profiler.storage.kept_answers import kept_answers

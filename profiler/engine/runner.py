@@ -23,12 +23,12 @@ from profiler.dataset import file
 from profiler.engine.options import Options
 from profiler.engine.session import answer_all
 from profiler.metrics import summary
-from profiler.metrics.metric import resolve
-from profiler.metrics.reduction import reduce_logs
+from profiler.metrics.builtin import resolve
 from profiler.provider.open import open_client
 from profiler.provider.validate import Checked
-from profiler.storage import ledger, resume
+from profiler.storage import ledger, resume, summary_file
 from profiler.storage.identity import complete_run, facts_of, header_of
+from profiler.storage.saved_run import reduce_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ async def run(
         header = header_of(experiment, options=options, before=before)
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
-            done = summary.read(folder)
+            done = summary_file.read(folder)
             ledger.remove(folder)  # a kill may have come before the run could do it
             if not (options.retry_failed and done["counts"].get("error")):
                 if done["run"].get("metrics") != list(experiment.metrics):
@@ -122,7 +122,7 @@ async def run(
         reduction = reduce_logs(folder, metrics)
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
-        summary.write(folder / resume.SUMMARY, result)
+        summary_file.write(folder / resume.SUMMARY, result)
         resume.finish(folder, sync=options.fsync != "off")
         ledger.remove(folder)
     return Result(
@@ -216,7 +216,7 @@ def _count_again(
 ) -> dict[str, Any]:
     """The same answers by the metrics that the manifest names now."""
     result = summary.build(reduce_logs(folder, metrics), {**facts, "metrics": list(experiment.metrics)})
-    summary.write(folder / resume.SUMMARY, result)
+    summary_file.write(folder / resume.SUMMARY, result)
     return result
 
 

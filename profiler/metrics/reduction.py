@@ -1,8 +1,7 @@
 """The one reduction: outcomes in, states that merge out. Runs, `summarize` and the grader all call it.
 
-Comes in: outcomes, or a run directory whose two logs are read in step. Goes out: a `Reduction`, which holds what
-was counted, in integers, so that neither the order nor the cut into shards can change a bit of it. Does not round,
-print or write, and its memory does not grow with the number of outcomes.
+What was counted is kept in integers, so that neither the order nor the cut into shards can change a bit of it, and in
+memory that does not grow with the number of outcomes.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ import msgspec
 
 from profiler.metrics.metric import Estimate, Metric
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
-from profiler.storage.read_logs import RESPONSES, damaged, read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from profiler.core.nouns import Outcome, RecordType
 
@@ -236,10 +233,3 @@ def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]])
     reduction = Reduction(metrics)
     reduction.extend(outcomes)
     return reduction
-
-
-def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
-    try:
-        return reduce_outcomes(read_outcomes(log_dir, complete=complete), metrics)
-    except BadOutcome as error:
-        raise damaged(log_dir / RESPONSES, error.reason, line=error.position + 1) from error

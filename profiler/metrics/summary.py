@@ -1,36 +1,25 @@
-"""summary.json: the shape of what a run says, and the file itself.
-
-Comes in: a reduction and what the run knows of itself. Goes out: plain values in a fixed order, rounded, so that
-equal outcomes give equal bytes. Has no clock and does not know how the numbers were counted.
+"""What summary.json says: a reduction as plain values, in a fixed order and rounded, so that equal outcomes give equal
+bytes; and which thresholds those numbers miss.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Any, Final
-
-from profiler.core import json as codec
-from profiler.core.errors import LogError, Problem, StorageError
-from profiler.storage.line_file import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from profiler.manifest.settings import Bounds
-    from profiler.metrics.intervals import Histogram
+    from profiler.metrics.histogram import Histogram
     from profiler.metrics.metric import Estimate
     from profiler.metrics.reduction import Reduction
     from profiler.metrics.totals import Totals
 
-NAME: Final = "summary.json"
 HEADLINE_PLACES: Final = 4
 PLACES: Final = 6
 MONEY_PLACES: Final = 12
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 BEYOND_TAGS: Final = "tags after the first 1,000 in alphabetical order, together; a dialogue counts once for each"
-RECOMPUTE: Final = "profiler summarize --recompute --log-dir"
 
 
 def build(reduction: Reduction, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,40 +76,6 @@ def _attempts(totals: Totals) -> dict[str, Any]:
         "retried": totals.known("retried", given="attempts_known"),
         "n": totals.sums["attempts_known"],
     }
-
-
-def write(path: Path, summary: Mapping[str, Any]) -> None:
-    """Whole or not at all: a reader never sees half a summary, and a full disk leaves the old one."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(codec.dump_pretty(dict(summary)))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise StorageError(path, error) from error
-
-
-def read(log_dir: Path) -> dict[str, Any]:
-    path = log_dir / NAME
-    try:
-        found = codec.loads(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, f"cannot be read: {error.strerror or error}") from error
-    except (codec.JSONDecodeError, RecursionError) as error:
-        raise _unreadable(path, f"is not JSON: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(found.get(key), dict) for key in ("metrics", "counts", "run")):
-        raise _unreadable(path, "is not the summary of a run: an object with metrics, counts and run is expected")
-    return found
-
-
-def _unreadable(path: Path, message: str) -> LogError:
-    hint = f"count it again from the logs: {RECOMPUTE} {path.parent}"
-    return LogError([Problem(path=str(path), message=message, hint=hint)])
 
 
 def check_thresholds(summary: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[str]:

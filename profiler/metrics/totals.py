@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any, Final, get_args
 
 from profiler.core.nouns import Outcome, RecordType
-from profiler.metrics.intervals import Histogram
+from profiler.metrics.histogram import Histogram
 
 PICO: Final = 10**12
 LARGEST_COST: Final = 1e9

@@ -14,8 +14,7 @@ from profiler import __version__
 from profiler.core.errors import RunDirectoryError
 from profiler.dataset import file
 from profiler.manifest.load import snapshot
-from profiler.metrics import summary
-from profiler.storage import journal, ledger, resume
+from profiler.storage import journal, ledger, resume, summary_file
 from profiler.storage.journal import Header
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def complete_run(folder: Path) -> resume.Earlier | None:
     """The finished run in this folder, if its summary says enough of it."""
     if not (folder / resume.SUMMARY).exists():
         return None
-    facts = summary.read(folder)["run"]
+    facts = summary_file.read(folder)["run"]
     count, identity = facts.get("dialogues"), facts.get("identity")
     if type(count) is not int or not isinstance(identity, dict):
         raise RunDirectoryError(

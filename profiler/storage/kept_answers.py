@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.metrics import summary
 from profiler.money.prices import dollars, pico
-from profiler.storage import journal, ledger, resume
+from profiler.storage import journal, ledger, resume, summary_file
 from profiler.storage.identity import complete_run, header_of
 from profiler.storage.read_logs import read_outcomes
 
@@ -45,7 +44,7 @@ def kept_answers(experiment: Experiment, *, options: Options) -> Kept | None:
 
 
 def _complete(folder: Path, count: int, *, retry_failed: bool) -> Kept:
-    facts = summary.read(folder)["run"]
+    facts = summary_file.read(folder)["run"]
     done = bytearray(b"\1" * count)
     if retry_failed:
         for index, outcome in enumerate(read_outcomes(folder)):

@@ -13,9 +13,11 @@ import msgspec
 
 from profiler.core.errors import UsageError
 from profiler.metrics import summary
-from profiler.metrics.metric import BUILTIN, resolve
-from profiler.metrics.reduction import reduce_logs
-from profiler.storage.read_logs import REQUESTS, RESPONSES, lines_of, read_outcomes
+from profiler.metrics.builtin import BUILTIN, resolve
+from profiler.metrics.reduction import reduce_outcomes
+from profiler.metrics.totals import BadOutcome
+from profiler.storage import summary_file
+from profiler.storage.read_logs import REQUESTS, RESPONSES, damaged, lines_of, read_outcomes
 from profiler.storage.resume import ASIDE
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from profiler.core.nouns import Outcome
+    from profiler.metrics.metric import Metric
+    from profiler.metrics.reduction import Reduction
 
 HINT = "a run directory is wanted, such as runs/demo_run"
 
@@ -40,12 +44,12 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether every dialogue has its answer or its error: the summary is written after the last of them."""
-        return (self.folder / summary.NAME).exists()
+        return (self.folder / summary_file.NAME).exists()
 
     @property
     def summary(self) -> dict[str, Any]:
         """What summary.json says; of an unfinished run, `recompute` tells what is known so far."""
-        return summary.read(self.folder)
+        return summary_file.read(self.folder)
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """What was asked, in dataset order."""
@@ -84,4 +88,12 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (summary.NAME, RESPONSES))
+    return any((folder / mark).exists() for mark in (summary_file.NAME, RESPONSES))
+
+
+def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
+    """All that the two logs of a run directory say, counted."""
+    try:
+        return reduce_outcomes(read_outcomes(log_dir, complete=complete), metrics)
+    except BadOutcome as error:
+        raise damaged(log_dir / RESPONSES, error.reason, line=error.position + 1) from error

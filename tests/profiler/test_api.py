@@ -13,7 +13,7 @@ import pytest
 import profiler
 from profiler.core.errors import LogError, UsageError
 from profiler.manifest.settings import BUILTIN_METRICS, OutputField
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "configs" / "sample_experiment.yaml"

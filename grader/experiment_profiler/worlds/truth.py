@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import profiler
-from profiler.metrics.metric import BUILTIN, resolve
+from profiler.metrics.builtin import BUILTIN, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

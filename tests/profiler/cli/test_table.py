@@ -10,7 +10,7 @@ import pytest
 from profiler.cli import table
 from profiler.core.nouns import Failure, Outcome
 from profiler.metrics import summary
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 from profiler.metrics.reduction import reduce_outcomes
 
 OUTCOMES = (

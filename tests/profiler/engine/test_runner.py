@@ -24,7 +24,7 @@ from profiler.engine import pool, session
 from profiler.engine.options import Options
 from profiler.engine.runner import Result, run, run_sync
 from profiler.manifest.settings import Experiment, Latency, MockSettings, Retry
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 from profiler.provider.mock import MockClient
 from profiler.storage import journal, resume
 from tests.profiler.building import files_end_at

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.core.errors import UsageError
 from profiler.core.nouns import Outcome
 from profiler.metrics import metric as metrics
-from profiler.metrics.metric import BUILTIN, Estimate, Metric
+from profiler.metrics.metric import Estimate
 from profiler.metrics.reduction import reduce_outcomes
 
 
@@ -19,78 +17,11 @@ def outcome(kind: str = "answer", completion: str | None = "", *facts: str, **re
     return Outcome(dialogue_id="d", type=kind, completion=completion, required_facts=facts, **rest)  # type: ignore[arg-type]
 
 
-def estimate(name: str, *outcomes: Outcome) -> Estimate:
-    return reduce_outcomes(outcomes, [BUILTIN[name]]).estimates()[name]
-
-
 SAMPLE = (
     outcome("answer", "Paris is in FRANCE", "paris", "France"),
     outcome("answer", "one two", "one", "two", "three"),
     outcome("refusal", "I can't help with that."),
 )
-
-
-def test_the_sample_gives_its_published_numbers() -> None:
-    found = {name: round(estimate(name, *SAMPLE).value or 0, 4) for name in BUILTIN}
-    assert found == {"fact_coverage": 0.8889, "refusal_rate": 0.3333, "completion_rate": 1.0, "geometric_mean": 0.7698}
-
-
-@pytest.mark.parametrize("name", BUILTIN)
-def test_no_data_is_none_and_not_zero(name: str) -> None:
-    assert estimate(name) == Estimate(None, 0, None)
-
-
-@pytest.mark.parametrize("name", ["fact_coverage", "refusal_rate", "geometric_mean"])
-def test_failures_lower_only_the_completion_rate(name: str) -> None:
-    failed = outcome("error", None, "fact")
-    assert estimate(name, *SAMPLE, failed) == estimate(name, *SAMPLE)
-    assert estimate("completion_rate", *SAMPLE, failed).value == 0.75
-
-
-def test_refusals_and_truncated_replies_are_answered() -> None:
-    assert estimate("completion_rate", outcome("refusal"), outcome("truncated")).value == 1
-    assert estimate("fact_coverage", outcome("truncated", "no", "yes")).value == 0
-
-
-def test_a_reply_that_is_not_in_the_log_says_nothing() -> None:
-    assert estimate("fact_coverage", outcome("answer", None, "fact")) == Estimate(None, 0, None)
-    assert estimate("geometric_mean", outcome("answer", None, "fact")) == Estimate(None, 0, None)
-    assert estimate("fact_coverage", outcome("answer", None, "fact"), outcome("answer", "x")).n == 1
-    assert estimate("refusal_rate", outcome("answer", None, "fact")).n == 1
-
-
-def test_facts_are_found_in_any_reply_of_a_dialogue_whatever_their_case() -> None:
-    many = outcome("answer", "last", "Straße", "FIRST", "absent", replies=("first", "STRASSE", "last"))
-    assert estimate("fact_coverage", many).value == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-@pytest.mark.parametrize("kind", ["answer", "refusal"])
-def test_the_geometric_mean_has_a_wide_interval_where_nothing_varies(n: int, kind: str) -> None:
-    found = estimate("geometric_mean", *[outcome(kind)] * n)
-    assert found.value == (1.0 if kind == "answer" else 0.0)
-    assert found.ci95 is not None
-    assert 0 <= found.ci95[0] <= found.value <= found.ci95[1] <= 1
-    assert found.ci95[1] - found.ci95[0] > 0.5
-
-
-@pytest.mark.parametrize(("n", "refusing"), [(20, 0.3), (60, 0.05), (60, 0.5), (200, 0.1)])
-def test_the_interval_of_the_geometric_mean_covers_what_it_promises(n: int, refusing: float) -> None:
-    """Refusals find no facts here, so the two factors are correlated."""
-    source = random.Random(n)
-    facts = ("a", "b")
-
-    def draw() -> Outcome:
-        if source.random() < refusing:
-            return outcome("refusal", "", *facts)
-        return outcome("answer", source.choice(["a", "ab", "ab", ""]), *facts)
-
-    truth = math.sqrt((1 - refusing) * 0.625 * (1 - refusing))
-    hits = 0
-    for _ in range(400):
-        low, high = estimate("geometric_mean", *[draw() for _ in range(n)]).ci95 or (2, 2)
-        hits += low <= truth <= high
-    assert hits >= 400 * 0.91  # 0.95 less three standard errors of 400 trials
 
 
 def test_own_metrics_are_made_of_one_function() -> None:
@@ -131,91 +62,3 @@ def test_sums_do_not_depend_on_the_order(numbers: list[float], source: random.Ra
 def test_a_name_that_would_spoil_the_summary_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a metric"):
         metrics.rate(name, lambda _: True)
-
-
-# --- resolve
-
-
-@pytest.fixture
-def own(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """A module name that no other test has imported."""
-    name = f"own_{abs(hash(request.node.nodeid))}"
-    (tmp_path / f"{name}.py").write_text(
-        "from profiler.metrics.metric import rate, add_sums, Estimate\n"
-        "short = rate('short', lambda seen: True)\n"
-        "def factory(): return rate('made', lambda seen: True)\n"
-        "def broken(): raise RuntimeError('no luck')\n"
-        "class Own:\n"
-        "    name = 'own'\n"
-        "    def contribute(self, outcome): return (1,)\n"
-        "    def merge(self, left, right): return add_sums(left, right)\n"
-        "    def finish(self, state): return Estimate(None, 0) if state is None else Estimate(1.0, state[0])\n"
-        "class Misnamed(Own):\n"
-        "    name = 'counts'\n"
-        "number = 3\n"
-        "fact_coverage = rate('fact_coverage', lambda seen: True)\n"
-    )
-    return name
-
-
-def test_names_are_found_in_the_order_asked(own: str, tmp_path: Path) -> None:
-    asked = ["refusal_rate", f"{own}:short", f"{own}:factory", f"{own}:Own"]
-    found = metrics.resolve(asked, search_path=tmp_path)
-    assert [metric.name for metric in found] == ["refusal_rate", "short", "made", "own"]
-    assert all(isinstance(metric, Metric) for metric in found)
-    assert reduce_outcomes(SAMPLE, found).estimates()["own"] == Estimate(1.0, 3)
-
-
-@pytest.mark.parametrize(
-    ("attribute", "message"),
-    [
-        ("shrot", "has no 'shrot'"),
-        ("number", "is int without name, contribute, merge, finish"),
-        ("broken", "RuntimeError: no luck"),
-        ("Misnamed", "cannot name a metric"),
-        ("a.b", "not of the form"),
-        ("", "not of the form"),
-    ],
-)
-def test_what_is_no_metric_is_told(own: str, tmp_path: Path, attribute: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        metrics.resolve([f"{own}:{attribute}"], search_path=tmp_path)
-
-
-def test_a_typing_error_is_answered_with_the_nearest_name(own: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        metrics.resolve(["fact_coverge"])
-    assert caught.value.hint == "did you mean 'fact_coverage'?"
-    with pytest.raises(UsageError) as caught:
-        metrics.resolve([f"{own}:shrot"], search_path=tmp_path)
-    assert caught.value.hint == "did you mean 'short'?"
-    with pytest.raises(UsageError) as caught:
-        metrics.resolve(["zzz"])
-    assert "fact_coverage, refusal_rate" in str(caught.value.hint)
-
-
-def test_a_module_that_does_not_import_is_told(tmp_path: Path) -> None:
-    (tmp_path / "raises_at_import.py").write_text("1 / 0")
-    with pytest.raises(UsageError, match="ZeroDivisionError"):
-        metrics.resolve(["raises_at_import:metric"], search_path=tmp_path)
-    with pytest.raises(UsageError, match="No module named 'not_there_at_all'"):
-        metrics.resolve(["not_there_at_all:metric"])
-
-
-def test_two_metrics_of_one_name_are_refused(own: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="both named 'fact_coverage'"):
-        metrics.resolve(["fact_coverage", f"{own}:fact_coverage"], search_path=tmp_path)
-    with pytest.raises(UsageError, match="both named"):
-        metrics.resolve(["refusal_rate", "refusal_rate"])
-
-
-letters = st.text("abßẞIİıſsS ΣσςǅⅧ", max_size=6)
-
-
-@given(st.lists(letters.filter(bool), min_size=1, max_size=3), letters)
-def test_a_fact_is_found_whatever_the_case_of_either_side(facts: list[str], text: str) -> None:
-    found = [fact for fact in facts if fact.casefold() in text.casefold()]
-    assert estimate("fact_coverage", outcome("answer", text, *facts)).value == pytest.approx(len(found) / len(facts))
-    assert estimate("fact_coverage", outcome("answer", "", *facts, replies=("x", text))).value == pytest.approx(
-        len(found) / len(facts)
-    )

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from profiler.core.errors import LogError, StorageError
 from profiler.core.nouns import Failure, Outcome
 from profiler.manifest.settings import Bounds
 from profiler.metrics import metric, summary
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 from profiler.metrics.reduction import reduce_outcomes
 
 RUN = {"experiment_id": "demo_run", "mode": "mock"}
@@ -62,43 +59,6 @@ def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(found["by_tag"]) == ["b"]
     assert found["by_tag_other"]["n"] == 1
     assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note"}
-
-
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    summary.write(tmp_path / "summary.json", {"old": True})
-    summary.write(tmp_path / "summary.json", built(*OUTCOMES))
-    assert summary.read(tmp_path) == built(*OUTCOMES)
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_disk_that_refuses_leaves_the_old_summary_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    summary.write(tmp_path / "summary.json", {"old": True})
-    before = (tmp_path / "summary.json").read_bytes()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os if call == "fsync" else Path, call, full)
-    with pytest.raises(StorageError, match=r"summary.json: cannot write: No space"):
-        summary.write(tmp_path / "summary.json", {"new": True})
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-    assert (tmp_path / "summary.json").read_bytes() == before
-
-
-def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError):
-        summary.write(tmp_path / "no" / "summary.json", {})
-
-
-@pytest.mark.parametrize("data", [None, b"", b"\xff", b"[]", b"{}", b'{"metrics": 1}', b"[" * 100_000])
-def test_a_missing_or_damaged_summary_says_how_to_make_it_again(tmp_path: Path, data: bytes | None) -> None:
-    if data is not None:
-        (tmp_path / "summary.json").write_bytes(data)
-    with pytest.raises(LogError, match="profiler summarize --recompute"):
-        summary.read(tmp_path)
 
 
 @pytest.mark.parametrize(

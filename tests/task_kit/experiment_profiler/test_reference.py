@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import profiler
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 from reference_submission.experiment_profiler.cli import main
 from reference_submission.experiment_profiler.config import ConfigError, ExperimentConfig
 from reference_submission.experiment_profiler.runner import ExperimentRunner, RunResult

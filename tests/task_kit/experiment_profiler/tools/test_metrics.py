@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import profiler
-from profiler.metrics.metric import BUILTIN
+from profiler.metrics.builtin import BUILTIN
 from tools.metrics import METRICS, TYPES, Tally, coverage
 
 if TYPE_CHECKING:

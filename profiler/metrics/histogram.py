@@ -1,0 +1,84 @@
+"""Quantiles of times, from counts that merge exactly and take the same memory for ten values or ten million."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import Final
+
+from profiler.metrics.intervals import FIXED_BITS
+
+RELATIVE_ERROR: Final = 0.0049
+LARGEST_VALUE: Final = 1e12
+_GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+_PER_LOG: Final = 1 / math.log(_GAMMA)
+_FIXED_ONE: Final = float(1 << FIXED_BITS)
+
+
+class Histogram:
+    """Counts of non-negative values in buckets of equal relative width: quantiles within 0.5 %, in flat memory.
+
+    All counts are integers, so merging is exact and no order of adding or merging matters.
+    """
+
+    __slots__ = ("_buckets", "_maximum", "_minimum", "_positive", "_total", "_zeros")
+
+    def __init__(self) -> None:
+        self._zeros = 0
+        self._positive = 0
+        self._minimum = math.inf
+        self._maximum = -math.inf
+        self._total = 0
+        self._buckets: Counter[int] = Counter()
+
+    def update(self, values: list[float]) -> None:
+        """All of them or, when one is not a plausible number, none."""
+        positive = [value for value in values if 0 < value <= LARGEST_VALUE]
+        zeros = values.count(0) if len(positive) < len(values) else 0
+        if len(positive) + zeros < len(values):
+            wrong = next(value for value in values if not 0 <= value <= LARGEST_VALUE)
+            raise ValueError(f"a number from 0 to {LARGEST_VALUE:g} is expected, found {wrong!r}")
+        self._zeros += zeros
+        self._positive += len(positive)
+        self._buckets.update([math.ceil(math.log(value) * _PER_LOG) for value in positive])
+        self._total += sum([int(value * _FIXED_ONE) for value in positive])
+        self._minimum = min([self._minimum, *positive])
+        self._maximum = max([self._maximum, *positive])
+
+    def merge(self, other: Histogram) -> None:
+        self._positive += other._positive
+        self._zeros += other._zeros
+        self._total += other._total
+        self._buckets.update(other._buckets)
+        self._minimum = min(self._minimum, other._minimum)
+        self._maximum = max(self._maximum, other._maximum)
+
+    @property
+    def n(self) -> int:
+        return self._positive + self._zeros
+
+    @property
+    def mean(self) -> float | None:
+        return self._total / (self.n << FIXED_BITS) if self.n else None
+
+    def quantile(self, q: float) -> float | None:
+        """The value of rank ⌈q·n⌉ (nearest rank: never a value between two that were seen); 1 is the exact maximum."""
+        rank = max(1, math.ceil(q * self.n - 1e-9))
+        if rank <= self._zeros:
+            return 0.0
+        if not self._positive:
+            return None
+        return self._at_rank(rank - self._zeros)
+
+    def _at_rank(self, rank: int) -> float:
+        if rank == 1:
+            return self._minimum
+        if rank >= self._positive:
+            return self._maximum
+        ordered = sorted(self._buckets)
+        seen = list(accumulate(self._buckets[bucket] for bucket in ordered))
+        bucket = ordered[bisect_left(seen, rank)]
+        middle = 2 * math.exp(bucket / _PER_LOG) / (1 + _GAMMA)
+        return min(max(middle, self._minimum), self._maximum)

@@ -1,0 +1,52 @@
+"""summary.json on disk: read with a check of its shape, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from profiler.core import json as codec
+from profiler.core.errors import LogError, Problem, StorageError
+from profiler.storage.line_file import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NAME: Final = "summary.json"
+RECOMPUTE: Final = "profiler summarize --recompute --log-dir"
+
+
+def write(path: Path, summary: Mapping[str, Any]) -> None:
+    """Whole or not at all: a reader never sees half a summary, and a full disk leaves the old one."""
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(codec.dump_pretty(dict(summary)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise StorageError(path, error) from error
+
+
+def read(log_dir: Path) -> dict[str, Any]:
+    path = log_dir / NAME
+    try:
+        found = codec.loads(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, f"cannot be read: {error.strerror or error}") from error
+    except (codec.JSONDecodeError, RecursionError) as error:
+        raise _unreadable(path, f"is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), dict) for key in ("metrics", "counts", "run")):
+        raise _unreadable(path, "is not the summary of a run: an object with metrics, counts and run is expected")
+    return found
+
+
+def _unreadable(path: Path, message: str) -> LogError:
+    hint = f"count it again from the logs: {RECOMPUTE} {path.parent}"
+    return LogError([Problem(path=str(path), message=message, hint=hint)])
