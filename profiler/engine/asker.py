@@ -18,11 +18,11 @@ from profiler.core.nouns import Dialogue, Params, Reply, Request, RequestLine
 from profiler.engine import retry
 from profiler.engine.call_cost import Till
 from profiler.engine.job import Job
-from profiler.engine.limits.provider_limits import Traffic
+from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.slots import Slots
 
 if TYPE_CHECKING:
-    from profiler.engine.limits.rate_gate import Gate
+    from profiler.engine.limits.rate_gate import RateGate
     from profiler.manifest.settings import Retry
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
@@ -54,7 +54,7 @@ class Asker:
         concurrency: int,
         timeout_s: float,
         retry: Retry,
-        gate: Gate | None = None,
+        gate: RateGate | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.slots = Slots(concurrency)
@@ -63,9 +63,9 @@ class Asker:
         self._timeout_s = timeout_s
         self._retry = retry
         self._till = None if budget is None else Till(budget)
-        self._traffic = None
+        self._limits = None
         if gate is not None:
-            self._traffic = Traffic(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
+            self._limits = ProviderLimits(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
         self._never = anyio.Event()
 
     async def ask(self, request: Request) -> Answer:
@@ -96,11 +96,11 @@ class Asker:
             self.slots.give()
 
     async def _leave(self, job: Job) -> None:
-        if self._traffic is None:
+        if self._limits is None:
             return
         leaves = False
         try:
-            leaves = await self._traffic.leave(job, give_up=self._never)
+            leaves = await self._limits.admit(job, give_up=self._never)
         finally:
             if not leaves and self._till is not None:
                 self._till.give_back(job)
@@ -133,15 +133,15 @@ class Asker:
         """What a reply costs and teaches; nothing is left to be settled."""
         if self._till is not None:
             self._till.pay(job, reply.usage)
-        if self._traffic is not None:
-            self._traffic.learn(job, reply)
+        if self._limits is not None:
+            self._limits.succeeded(job, reply)
         job.draw = None
 
     def _settle_failed(self, job: Job, error: CallError) -> None:
         if self._till is not None:
             self._till.settle_failed(job, error)
-        if self._traffic is not None and job.draw is not None:
-            self._traffic.hear(job, error, wait_s=self._wait_s(job, error))
+        if self._limits is not None and job.draw is not None:
+            self._limits.failed(job, error, wait_s=self._wait_s(job, error))
         job.draw = None
 
     def _failed(self, job: Job, error: CallError) -> float:
@@ -149,7 +149,7 @@ class Asker:
         if error.fatal:
             raise ProviderFailed(f"the provider refuses to go on: {error.message}") from error
         wait_s = self._wait_s(job, error)
-        pushed_back = self._traffic is not None and self._traffic.push_back(error)
+        pushed_back = self._limits is not None and self._limits.pauses_everyone(error)
         job.tries += not pushed_back
         again = retry.try_again(
             error,
@@ -159,7 +159,7 @@ class Asker:
             left_s=job.give_up_at - time.monotonic(),
         )
         if not again:
-            if self._traffic is not None and (hopeless := self._traffic.given_up(error)) is not None:
+            if self._limits is not None and (hopeless := self._limits.gave_up(error)) is not None:
                 raise hopeless from error
             raise error
         self.retried += 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from profiler.engine.job import Job
 
 
-class Seat:
+class Worker:
     """A worker's place: the job in its hands and the moment its call has to end."""
 
     __slots__ = ("call_ends", "job", "scope")
@@ -27,18 +27,18 @@ class Seat:
         self.scope = anyio.CancelScope()
 
 
-class Seats:
+class Deadlines:
     """All places that are taken. Calls that begin later end later, unless their dialogue's own deadline comes first."""
 
     def __init__(self, *, timeout_s: float) -> None:
-        self.taken: set[Seat] = set()
+        self.workers: set[Worker] = set()
         self.next_look = math.inf
         self._timeout_s = timeout_s
         self._sooner = anyio.Event()
 
     @property
     def calling(self) -> int:
-        return sum(seat.call_ends != math.inf for seat in self.taken)
+        return sum(worker.call_ends != math.inf for worker in self.workers)
 
     def look_sooner(self) -> None:
         """A call ends before the next look."""
@@ -48,11 +48,11 @@ class Seats:
         """Sleeps until the earliest end that it knows of."""
         while True:
             now = time.monotonic()
-            for seat in self.taken:
-                if seat.call_ends <= now:
-                    seat.scope.cancel()
+            for worker in self.workers:
+                if worker.call_ends <= now:
+                    worker.scope.cancel()
             self.next_look = min(
-                (seat.call_ends for seat in self.taken if seat.call_ends > now), default=now + self._timeout_s
+                (worker.call_ends for worker in self.workers if worker.call_ends > now), default=now + self._timeout_s
             )
             with anyio.move_on_after(self.next_look - now):
                 await self._sooner.wait()

@@ -18,10 +18,10 @@ from profiler.core.errors import BudgetReached, CallError, ProfilerError, Provid
 from profiler.core.nouns import Reply, Request
 from profiler.engine import retry
 from profiler.engine.call_cost import Till
-from profiler.engine.deadlines import Seat, Seats
+from profiler.engine.deadlines import Deadlines, Worker
 from profiler.engine.job import Job, sum_usage
 from profiler.engine.limits.health import unheard
-from profiler.engine.limits.provider_limits import Traffic
+from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.results import Ending
 from profiler.engine.slots import Slots
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from profiler.engine.limits.rate_gate import Gate
+    from profiler.engine.limits.rate_gate import RateGate
     from profiler.manifest.settings import Retry
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
@@ -55,7 +55,7 @@ class Pool:
         concurrency: int,
         timeout_s: float,
         retry: Retry,
-        gate: Gate | None = None,
+        gate: RateGate | None = None,
         timed: bool = True,
         budget: Budget | None = None,
     ) -> None:
@@ -65,9 +65,9 @@ class Pool:
         self.stopped: ProfilerError | None = None
         self.till = None if budget is None else Till(budget)
         self._ending = Ending(writer, till=self.till, timed=timed)
-        self.traffic = None
+        self.limits = None
         if gate is not None:
-            self.traffic = Traffic(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
+            self.limits = ProviderLimits(gate, slots=self.slots, longest_pause_s=retry.deadline_s)
         self._client = client
         self._planner = planner
         self._writer = writer
@@ -77,7 +77,7 @@ class Pool:
         self._guarded = gate is not None or budget is not None
         self._all_begun = math.inf
         self._ended: list[float] = []
-        self._seats = Seats(timeout_s=timeout_s)
+        self._deadlines = Deadlines(timeout_s=timeout_s)
         self._draining = anyio.Event()
         self._requests: Iterator[Request] | None = None
         self._workers: TaskGroup | None = None
@@ -86,7 +86,7 @@ class Pool:
         """Answer every request; returns when all are done, or when `drain` let the last call end."""
         self._requests = requests
         async with anyio.create_task_group() as watch:
-            watch.start_soon(self._seats.end_late_calls)
+            watch.start_soon(self._deadlines.end_late_calls)
             async with anyio.create_task_group() as self._workers:
                 self._hire()
             watch.cancel_scope.cancel()
@@ -108,7 +108,7 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        return self._seats.calling
+        return self._deadlines.calling
 
     @property
     def failures(self) -> dict[str, int]:
@@ -125,11 +125,11 @@ class Pool:
         """What calls stand in line for right now."""
         if self.till is not None and self.till.waiting:
             return "room under the cap"
-        return self.traffic.holds_up if self.traffic is not None else None
+        return self.limits.holds_up if self.limits is not None else None
 
     def bound_by(self) -> dict[str, Any] | None:
         """What kept a live run from going faster."""
-        return self.traffic.bound_by(ended=self._ended) if self.traffic is not None else None
+        return self.limits.bound_by(ended=self._ended) if self.limits is not None else None
 
     def _hire(self) -> None:
         """A worker for every free slot."""
@@ -141,47 +141,47 @@ class Pool:
 
         One cancel scope serves many calls: entering one costs more than a call to the mock.
         """
-        seat = Seat()
-        self._seats.taken.add(seat)
+        worker = Worker()
+        self._deadlines.workers.add(worker)
         try:
             while True:
-                with seat.scope as scope:
-                    await self._serve(seat)
+                with worker.scope as scope:
+                    await self._serve(worker)
                 if not scope.cancel_called:
                     break
-                seat.scope = anyio.CancelScope()
+                worker.scope = anyio.CancelScope()
                 if scope.cancelled_caught:
-                    seat.job = self._late(seat)
+                    worker.job = self._late(worker)
         finally:
-            self._seats.taken.discard(seat)
+            self._deadlines.workers.discard(worker)
             self.slots.give()
             if self._requests is None and self._guarded:
                 self._ended.append(max(0.0, time.monotonic() - self._all_begun))
 
-    async def _serve(self, seat: Seat) -> None:
+    async def _serve(self, worker: Worker) -> None:
         """The loop of a worker: a job, its call, what follows from it."""
         writer, slots, complete = self._writer, self.slots, self._client.complete
-        while (job := seat.job or self._next_job()) is not None:
-            seat.job = job
+        while (job := worker.job or self._next_job()) is not None:
+            worker.job = job
             if not self._goes_at_once(job) and not await self._may_go(job):
                 if self._draining.is_set():
                     return
-                seat.job = None
+                worker.job = None
                 continue
-            self._begin_call(seat, job)
+            self._begin_call(worker, job)
             try:
                 reply = await complete(job.request)
             except CallError as error:
-                seat.call_ends = math.inf
-                seat.job = self._failed(job, error)
+                worker.call_ends = math.inf
+                worker.job = self._failed(job, error)
             else:
-                seat.call_ends = math.inf
-                seat.job = self._answered(job, reply)
-            if seat.scope.cancel_called:  # too late for this call, and it must not hit the next
+                worker.call_ends = math.inf
+                worker.job = self._answered(job, reply)
+            if worker.scope.cancel_called:  # too late for this call, and it must not hit the next
                 return
             if writer.full:
                 await writer.make_room()
-            if slots.wanted and seat.job is None:
+            if slots.wanted and worker.job is None:
                 return
 
     def _goes_at_once(self, job: Job) -> bool:
@@ -190,7 +190,7 @@ class Pool:
             return False
         if self.till is not None and not self.till.afford_at_once(job):
             return False
-        if self.traffic is None or self.traffic.leave_at_once(job):
+        if self.limits is None or self.limits.try_admit(job):
             return True
         if self.till is not None:
             self.till.give_back(job)
@@ -205,7 +205,7 @@ class Pool:
                 return False
         if self.till is not None and not await self._afford(job, self.till):
             return False
-        if self.traffic is not None and not await self.traffic.leave(job, give_up=self._draining):
+        if self.limits is not None and not await self.limits.admit(job, give_up=self._draining):
             if self.till is not None:
                 self.till.give_back(job)
             if not self._draining.is_set():
@@ -230,7 +230,7 @@ class Pool:
             return None
         return Job(request=request, started=time.monotonic(), cost=None if self.till is None else 0)
 
-    def _begin_call(self, seat: Seat, job: Job) -> None:
+    def _begin_call(self, worker: Worker, job: Job) -> None:
         now = time.monotonic() if job.attempts or self._guarded else job.started
         if not job.attempts:
             job.give_up_at = now + self._retry.deadline_s  # waiting in line is not the dialogue's own time
@@ -238,9 +238,9 @@ class Pool:
         job.attempts += 1
         ends = now + self._timeout_s
         give_up = job.give_up_at
-        seat.call_ends = ends = ends if ends < give_up else give_up  # noqa: FURB136 (min() costs a call)
-        if ends < self._seats.next_look:
-            self._seats.look_sooner()
+        worker.call_ends = ends = ends if ends < give_up else give_up  # noqa: FURB136 (min() costs a call)
+        if ends < self._deadlines.next_look:
+            self._deadlines.look_sooner()
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply; a dialogue with turns left gets its next one instead."""
@@ -248,8 +248,8 @@ class Pool:
         dialogue = request.dialogue
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise TypeError(f"the client answered {dialogue.dialogue_id!r} with {reply!r}, expected a Reply")
-        if self.traffic is not None:
-            if self.traffic.learn(job, reply):
+        if self.limits is not None:
+            if self.limits.succeeded(job, reply):
                 self._hire()
             if self._ending.held is not None:
                 self._ending.release()
@@ -278,9 +278,9 @@ class Pool:
         request = job.request
         wait_s = retry.wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
         pushed_back = False
-        if self.traffic is not None:
-            self.traffic.hear(job, error, wait_s=wait_s)
-            pushed_back = self.traffic.push_back(error)
+        if self.limits is not None:
+            self.limits.failed(job, error, wait_s=wait_s)
+            pushed_back = self.limits.pauses_everyone(error)
         if error.fatal:
             self.drain(ProviderFailed(f"the provider refuses to go on: {error.message}"))
             return None
@@ -302,18 +302,18 @@ class Pool:
         job.failed = error.with_traceback(None)  # which would hold on to this frame, and so to the job itself
         return job
 
-    def _late(self, seat: Seat) -> Job | None:
+    def _late(self, worker: Worker) -> Job | None:
         """What becomes of a job whose call was cut off at its deadline."""
-        seat.call_ends = math.inf
+        worker.call_ends = math.inf
         error = CallError("timeout", "no reply before the deadline", retryable=True)
-        return None if seat.job is None else self._failed(seat.job, error)
+        return None if worker.job is None else self._failed(worker.job, error)
 
     def _give_up(self, job: Job, error: CallError) -> None:
         """No more tries. A failure that says nothing of its dialogue is held back until an answer or the end of the run
         shows that the others fare better; if they do not, the run stops and these dialogues are still to be asked."""
-        if self.traffic is not None and (hopeless := self.traffic.given_up(error)) is not None:
+        if self.limits is not None and (hopeless := self.limits.gave_up(error)) is not None:
             self.drain(hopeless)
-        if self.traffic is not None and unheard(error):
+        if self.limits is not None and unheard(error):
             self._ending.hold(job, error)
             return
         if not error.retryable:
@@ -323,7 +323,7 @@ class Pool:
     def _end_held(self) -> None:
         """Nothing is left to ask, and what is held back ends as errors, unless nothing was answered at all."""
         held = self._ending.held
-        if held is not None and self.traffic is not None and (failed := self.traffic.all_over(held)) is not None:
+        if held is not None and self.limits is not None and (failed := self.limits.all_ended(held)) is not None:
             raise failed
         self._ending.release()
 

@@ -15,7 +15,7 @@ import anyio
 
 from profiler.core.errors import DatasetError, Interrupted, Problem, ProfilerError
 from profiler.dataset import file
-from profiler.engine.limits.rate_gate import Gate
+from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
 from profiler.provider.requests import Planner, params_of
@@ -66,7 +66,7 @@ async def answer_all(
         concurrency=options.concurrency or experiment.concurrency,
         timeout_s=experiment.timeout_s,
         retry=experiment.retry,
-        gate=Gate(experiment.rate_limits) if options.mode == "live" else None,
+        gate=RateGate(experiment.rate_limits) if options.mode == "live" else None,
         timed=options.mode == "live",
         budget=budget,
     )

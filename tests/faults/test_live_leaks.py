@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
-from profiler.engine.limits.rate_gate import LIMITS, Gate
+from profiler.engine.limits.rate_gate import LIMITS, RateGate
 from profiler.engine.pool import Pool
 from profiler.manifest.settings import RateLimits, Retry
 from profiler.money.budget import Budget
@@ -59,7 +59,7 @@ async def test_a_hundred_thousand_failures_leak_no_permit_of_any_kind() -> None:
     assert card is not None
     budget, gate, client, kept = (
         Budget(card, cap_usd=1e6),
-        Gate(RateLimits(requests_per_minute=10**9)),
+        RateGate(RateLimits(requests_per_minute=10**9)),
         Failing(),
         Kept(),
     )

@@ -24,7 +24,7 @@ from grader.leakage_modeling.grading.episodes import ORACLE, Job, Stage, world_o
 from grader.leakage_modeling.grading.folder import EpisodeResult, Mode, Run, RunFolder
 from profiler.core.errors import BudgetReached, ProviderFailed
 from profiler.engine.asker import Asker
-from profiler.engine.limits.rate_gate import Gate
+from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import Experiment, Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
@@ -218,7 +218,7 @@ async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> 
     card = look_up(settings.model, at=datetime.now(UTC))
     budget = Budget(card, cap_usd=plan.max_cost_usd) if card is not None else None
     async with open_client(experiment, mode="live", environ=environ) as client:
-        yield _asks(client, experiment, settings=settings, gate=Gate(), budget=budget)
+        yield _asks(client, experiment, settings=settings, gate=RateGate(), budget=budget)
 
 
 def _asks(
@@ -226,7 +226,7 @@ def _asks(
     experiment: Experiment,
     *,
     settings: Settings,
-    gate: Gate | None = None,
+    gate: RateGate | None = None,
     budget: Budget | None = None,
 ) -> Asker:
     return Asker(

@@ -21,7 +21,7 @@ SLOW_STEP = 10
 KEPT_CHANGES = 100
 
 
-class Change(msgspec.Struct, frozen=True):
+class ConcurrencyChange(msgspec.Struct, frozen=True):
     """One cut of the limit, or its first arrival at the ceiling; seconds since the start."""
 
     at_s: float
@@ -29,7 +29,7 @@ class Change(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Pace:
+class AdaptiveConcurrency:
     """Begins with a few calls and doubles, until the ceiling or the first push-back; then grows by steps."""
 
     def __init__(self, slots: Slots, *, first: int = FIRST_LIMIT) -> None:
@@ -42,7 +42,7 @@ class Pace:
         self._slowly = False
         self._grew_at = 0.0
         self._credit = 0.0
-        self.changes: list[Change] = [Change(0.0, slots.limit, "start")]
+        self.changes: list[ConcurrencyChange] = [ConcurrencyChange(0.0, slots.limit, "start")]
 
     def succeeded(self) -> bool:
         """A call got its reply. Returns whether the limit grew; it only does while all of it is used."""
@@ -85,4 +85,4 @@ class Pace:
 
     def _note(self, reason: str) -> None:
         if len(self.changes) < KEPT_CHANGES:
-            self.changes.append(Change(round(time.monotonic() - self._began, 3), self._slots.limit, reason))
+            self.changes.append(ConcurrencyChange(round(time.monotonic() - self._began, 3), self._slots.limit, reason))

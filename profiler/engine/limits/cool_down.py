@@ -13,7 +13,7 @@ LONGEST_RAMP_S = 1.0
 RAMP = 0.25  # of the pause
 
 
-class Pause:
+class CoolDown:
     """When it is over, those who waited leave one by one, faster and faster: all at once would be refused again."""
 
     def __init__(self) -> None:

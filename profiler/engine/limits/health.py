@@ -21,7 +21,7 @@ def unheard(error: CallError) -> bool:
     return error.kind in PUSH_BACKS or not error.sent or error.status in UNAVAILABLE
 
 
-class Refusals:
+class ProviderHealth:
     """Counts what failed while nothing was answered."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Refusals:
         elif not error.retryable:
             self._unreached = 0  # who refuses is there
 
-    def push_back(self, error: CallError) -> bool:
+    def pauses_everyone(self, error: CallError) -> bool:
         """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
         return error.kind in PUSH_BACKS or (unheard(error) and self.outage is not None)
 
@@ -56,7 +56,7 @@ class Refusals:
         """
         return self._last if self._answered_any and self._unreached >= OUTAGE_AFTER else None
 
-    def given_up(self, error: CallError) -> ProviderFailed | None:
+    def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
         if not (error.retryable or unheard(error)):
             self._in_a_row = self._unheard = 0  # who refuses is there
@@ -67,7 +67,7 @@ class Refusals:
         over = self._unheard >= HOPELESS_AFTER or self._in_a_row >= UNLUCKY_AFTER
         return self._hopeless(error) if over else None
 
-    def all_over(self, error: CallError) -> ProviderFailed | None:
+    def all_ended(self, error: CallError) -> ProviderFailed | None:
         """Every dialogue has ended, one of them with this failure. The reason to call it a failed run: no answer at all."""
         return None if self._answered_any or self._refused_any else self._hopeless(error)
 

@@ -1,4 +1,4 @@
-"""The provider's limits as a run meets them: gate and pace together, and what every call teaches them.
+"""The provider's limits as a run meets them: gate and concurrency together, and what every call teaches them.
 
 Comes in: jobs about to call, and how their calls ended. Goes out: the leave to call, and what bound the run. Knows
 nothing of money, retries or records.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.engine.limits import bottleneck
-from profiler.engine.limits.concurrency import Pace
-from profiler.engine.limits.health import Refusals
+from profiler.engine.limits.concurrency import AdaptiveConcurrency
+from profiler.engine.limits.health import ProviderHealth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from profiler.core.errors import CallError, ProviderFailed
     from profiler.core.nouns import Reply
     from profiler.engine.job import Job
-    from profiler.engine.limits.rate_gate import Gate
+    from profiler.engine.limits.rate_gate import RateGate
     from profiler.engine.slots import Slots
 
 
-class Traffic:
+class ProviderLimits:
     """How calls of a live run get through."""
 
-    def __init__(self, gate: Gate, *, slots: Slots, longest_pause_s: float) -> None:
+    def __init__(self, gate: RateGate, *, slots: Slots, longest_pause_s: float) -> None:
         self._gate = gate
         self._slots = slots
-        self._pace = Pace(slots)
-        self._refusals = Refusals()
+        self._concurrency = AdaptiveConcurrency(slots)
+        self._health = ProviderHealth()
         self._longest_pause_s = longest_pause_s
         self._push_backs: dict[str, int] = {}
         self._began = time.monotonic()
 
-    def leave_at_once(self, job: Job) -> bool:
+    def try_admit(self, job: Job) -> bool:
         """Whether this call may be sent right now, as most may."""
-        job.draw = self._gate.leave_at_once(job.request)
+        job.draw = self._gate.try_admit(job.request)
         return job.draw is not None
 
-    async def leave(self, job: Job, *, give_up: anyio.Event) -> bool:
+    async def admit(self, job: Job, *, give_up: anyio.Event) -> bool:
         """Wait until this call may be sent. False when given up, or when its dialogue's deadline comes first."""
-        job.draw = await self._gate.leave(job.request, give_up=give_up, by=job.give_up_at)
+        job.draw = await self._gate.admit(job.request, give_up=give_up, by=job.give_up_at)
         return job.draw is not None
 
-    def learn(self, job: Job, reply: Reply) -> bool:
+    def succeeded(self, job: Job, reply: Reply) -> bool:
         """What a reply teaches about the limits, before the next call leaves. Whether more calls may run at once now."""
         gate, usage = self._gate, reply.usage
-        self._refusals.answered()
+        self._health.answered()
         if job.draw is not None:
             cached = usage.get("cache_creation_input_tokens") or 0
             gate.settle(
@@ -62,40 +62,42 @@ class Traffic:
                 sent=len(job.request.body),
             )
             if reply.limits is not None:
-                gate.believe(reply.limits)
-        return self._pace.succeeded()
+                gate.apply_headers(reply.limits)
+        return self._concurrency.succeeded()
 
-    def hear(self, job: Job, error: CallError, *, wait_s: float) -> None:
+    def failed(self, job: Job, error: CallError, *, wait_s: float) -> None:
         """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: whoever asks
         for it is asked again, and the dialogues that cannot wait so long end."""
         gate = self._gate
         if job.draw is not None:
             gate.settle(job.draw, input_tokens=None, output_tokens=None, sent=0)
         if error.limits is not None:
-            gate.believe(error.limits)
-        self._refusals.failed(error)
-        if self.push_back(error):
+            gate.apply_headers(error.limits)
+        self._health.failed(error)
+        if self.pauses_everyone(error):
             self._push_backs[error.kind] = self._push_backs.get(error.kind, 0) + 1
             pause_s = wait_s if error.retry_after_s is None else error.retry_after_s
             gate.cool_down(min(pause_s, self._longest_pause_s), asked=error.retry_after_s is not None)
-            self._pace.pushed_back("ramp_limit" if error.ramp else error.kind, called=job.called, slowly=error.ramp)
+            self._concurrency.pushed_back(
+                "ramp_limit" if error.ramp else error.kind, called=job.called, slowly=error.ramp
+            )
 
-    def push_back(self, error: CallError) -> bool:
+    def pauses_everyone(self, error: CallError) -> bool:
         """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
-        return self._refusals.push_back(error)
+        return self._health.pauses_everyone(error)
 
-    def given_up(self, error: CallError) -> ProviderFailed | None:
+    def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
-        return self._refusals.given_up(error)
+        return self._health.gave_up(error)
 
-    def all_over(self, error: CallError) -> ProviderFailed | None:
+    def all_ended(self, error: CallError) -> ProviderFailed | None:
         """Every dialogue has ended, one of them with this failure. The reason to call it a failed run, if it is one."""
-        return self._refusals.all_over(error)
+        return self._health.all_ended(error)
 
     @property
     def holds_up(self) -> str | None:
         """What calls stand in line for right now."""
-        if (outage := self._refusals.outage) is not None:
+        if (outage := self._health.outage) is not None:
             return f"a provider that cannot be reached ({outage})"
         return self._gate.holds_up(time.monotonic())
 
@@ -115,5 +117,5 @@ class Traffic:
             "in_use": {name: round(share, 3) for name, share in in_use.items()},
             "push_backs": dict(sorted(self._push_backs.items())),
             "limits": [msgspec.to_builtins(change) for change in gate.changes],
-            "concurrency": [msgspec.to_builtins(change) for change in self._pace.changes],
+            "concurrency": [msgspec.to_builtins(change) for change in self._concurrency.changes],
         }

@@ -14,8 +14,8 @@ import anyio
 import msgspec
 
 from profiler.engine.limits import bottleneck
-from profiler.engine.limits.cool_down import Pause
-from profiler.engine.limits.token_bucket import MINUTE_S, Bucket
+from profiler.engine.limits.cool_down import CoolDown
+from profiler.engine.limits.token_bucket import MINUTE_S, TokenBucket
 
 if TYPE_CHECKING:
     from profiler.core.nouns import RateHeaders, Request
@@ -46,7 +46,7 @@ class Draw(msgspec.Struct, gc=False):
         self.output_tokens -= other.output_tokens
 
 
-class Change(msgspec.Struct, frozen=True):
+class LimitChange(msgspec.Struct, frozen=True):
     """A limit as somebody told it: the manifest at the start, a reply later on; seconds since the start."""
 
     at_s: float
@@ -55,20 +55,20 @@ class Change(msgspec.Struct, frozen=True):
     told_by: str
 
 
-class Gate:
+class RateGate:
     """The one way out for all calls. First come, first served; a wait of one is a wait of all behind it."""
 
     def __init__(self, limits: RateLimits | None = None) -> None:
         self._began = now = time.monotonic()
-        self._buckets: dict[str, Bucket] = {}
-        self.changes: list[Change] = []
+        self._buckets: dict[str, TokenBucket] = {}
+        self.changes: list[LimitChange] = []
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits else None
             if allowed is not None:
-                self._buckets[name] = Bucket(allowed, now=now)
-                self.changes.append(Change(0.0, name, allowed, "manifest"))
+                self._buckets[name] = TokenBucket(allowed, now=now)
+                self.changes.append(LimitChange(0.0, name, allowed, "manifest"))
         self._line = anyio.Lock(fast_acquire=True)
-        self._pause = Pause()
+        self._pause = CoolDown()
         self._bytes_per_token = BYTES_PER_TOKEN
         self._output_tokens: float | None = None
         self._in_flight = Draw(requests=0.0)
@@ -76,7 +76,7 @@ class Gate:
         self._holds: str | None = None
         self.waited_s: dict[str, float] = {}
 
-    async def leave(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
+    async def admit(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
         """Wait until this call may be sent, and draw what it will probably use. None when given up, or when it could
         not be sent by the given moment."""
         draw = self._drawn_by(request)
@@ -98,7 +98,7 @@ class Gate:
             self._take(draw)
         return draw
 
-    def leave_at_once(self, request: Request) -> Draw | None:
+    def try_admit(self, request: Request) -> Draw | None:
         """The same without a wait. None when there is something to wait for, or somebody who does."""
         if self._pause.ends or self._line.locked():
             return None
@@ -127,7 +127,7 @@ class Gate:
         for bucket in self._buckets.values():
             bucket.empty(now)
 
-    def believe(self, headers: RateHeaders) -> None:
+    def apply_headers(self, headers: RateHeaders) -> None:
         """Correct the buckets by what a reply says is left; a limit nobody told of makes its own bucket."""
         now = time.monotonic()
         for name in LIMITS:
@@ -136,7 +136,7 @@ class Gate:
                 continue
             bucket = self._buckets.get(name)
             if bucket is None:
-                bucket = self._buckets[name] = Bucket(told.limit, now=now)
+                bucket = self._buckets[name] = TokenBucket(told.limit, now=now)
                 self._note(name, told.limit, now=now)
             elif told.limit != bucket.per_minute and told.limit > 0:
                 self._note(name, told.limit, now=now)
@@ -166,7 +166,7 @@ class Gate:
 
     def _note(self, name: str, per_minute: float, *, now: float) -> None:
         if len(self.changes) < KEPT_CHANGES:
-            self.changes.append(Change(round(now - self._began, 3), name, per_minute, "headers"))
+            self.changes.append(LimitChange(round(now - self._began, 3), name, per_minute, "headers"))
 
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
         """The longest wait that stands before a call, and its reason. Without one, the call leaves."""

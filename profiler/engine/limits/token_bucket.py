@@ -9,7 +9,7 @@ MINUTE_S = 60.0
 RESERVE_S = 0.05  # of the rate, never drawn: calls leave evenly and arrive in bunches, the last of them too early
 
 
-class Bucket:
+class TokenBucket:
     """Knows how much may be sent now. It is a guess, as others may draw on the same limit: replies correct it."""
 
     def __init__(self, per_minute: float, *, now: float) -> None:

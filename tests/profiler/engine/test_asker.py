@@ -11,7 +11,7 @@ import pytest
 from profiler.core.errors import BudgetReached, CallError, ProviderFailed
 from profiler.core.nouns import Limit, Params, RateHeaders, Reply
 from profiler.engine.asker import Asker, request_of
-from profiler.engine.limits.rate_gate import Gate
+from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
@@ -60,7 +60,7 @@ def question(body: bytes = b"{}") -> Request:
     return request_of(body, name="episode", params=PARAMS)
 
 
-def asker(client: Fake, *, gate: Gate | None = None, budget: Budget | None = None, **options: float) -> Asker:
+def asker(client: Fake, *, gate: RateGate | None = None, budget: Budget | None = None, **options: float) -> Asker:
     return Asker(
         client=client,
         concurrency=int(options.get("concurrency", 4)),
@@ -122,7 +122,7 @@ async def test_a_fatal_failure_ends_everything() -> None:
 @pytest.mark.usefixtures("swift")
 async def test_a_push_back_uses_up_no_try_and_holds_everyone() -> None:
     client = Fake(*[passing("rate_limited", after_s=0.05) for _ in range(5)], reply("through"))
-    gate = Gate()
+    gate = RateGate()
 
     answer = await asker(client, gate=gate).ask(question())
 
@@ -145,7 +145,7 @@ async def test_no_more_calls_run_at_once_than_there_are_slots() -> None:
 async def test_the_limits_a_reply_tells_of_hold_the_next_call() -> None:
     told = RateHeaders(requests=Limit(6000, 0))
     first = Reply(completion="a", stop_reason=None, model="m", usage={}, limits=told)
-    gate = Gate()
+    gate = RateGate()
     one = asker(Fake(first, reply("b")), gate=gate)
 
     await one.ask(question())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from profiler.core.nouns import Dialogue
-    from profiler.engine.limits.rate_gate import Gate
+    from profiler.engine.limits.rate_gate import RateGate
 
 STOP = Interrupted("stopped", signum=2)
 PASSING = CallError("overloaded", "busy", status=529, request_id="req_1", retryable=True)
@@ -93,7 +93,7 @@ class Bench:
         max_attempts: int = 3,
         deadline_s: float = 600,
         timed: bool = False,
-        gate: Gate | None = None,
+        gate: RateGate | None = None,
     ) -> None:
         self.client = Answering(answer)
         self.kept = Kept()
@@ -494,7 +494,7 @@ async def test_a_cancellation_that_comes_too_late_does_not_hit_the_next_call(clo
         tasks.start_soon(bench.run, 2)
         await anyio.wait_all_tasks_blocked()
         clock.now += 11.0
-        bench.pool._seats.look_sooner()
+        bench.pool._deadlines.look_sooner()
         release[0].set()
         for _ in range(10):  # turns in which the cancellation would be delivered
             await anyio.lowlevel.checkpoint()

@@ -12,7 +12,7 @@ from profiler.core.errors import CallError, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
 from profiler.engine import retry
 from profiler.engine.limits.health import HOPELESS_AFTER
-from profiler.engine.limits.rate_gate import Gate
+from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
 from tests.profiler.building import dialogue
 from tests.profiler.engine.test_pool import Bench, at_once, reply
@@ -29,7 +29,7 @@ async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
         await anyio.wait_all_tasks_blocked()
         return reply()
 
-    bench = Bench(answer, concurrency=40, gate=Gate())
+    bench = Bench(answer, concurrency=40, gate=RateGate())
     await bench.run(300)
 
     assert len(bench.client.calls) == 300
@@ -46,7 +46,7 @@ async def test_a_rate_limit_uses_up_no_try() -> None:
             raise refused(retry_after_s=0.0)
         return reply()
 
-    bench = Bench(answer, max_attempts=2, gate=Gate())
+    bench = Bench(answer, max_attempts=2, gate=RateGate())
     records = await bench.run(1)
 
     assert [(record.type, record.attempts) for record in records] == [("answer", 7)]
@@ -58,7 +58,7 @@ async def test_a_rate_limit_that_never_ends_is_ended_by_the_deadline() -> None:
             raise refused(retry_after_s=0.05)
         return reply()
 
-    bench = Bench(answer, deadline_s=0.3, gate=Gate())
+    bench = Bench(answer, deadline_s=0.3, gate=RateGate())
     records = await bench.run(2)
 
     assert [record.error.type for record in records if record.error] == ["rate_limited"]
@@ -75,7 +75,7 @@ async def test_one_refusal_holds_everybody_for_as_long_as_was_asked() -> None:
             raise refused(retry_after_s=0.3)
         return reply()
 
-    bench = Bench(answer, concurrency=1, gate=Gate())
+    bench = Bench(answer, concurrency=1, gate=RateGate())
     await bench.run(10)
 
     later = [called - refusals[0] for called in calls if called > refusals[0]]
@@ -93,7 +93,7 @@ async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> Non
             raise refused("overloaded", retry_after_s=0.01)
         return reply()
 
-    bench = Bench(answer, concurrency=32, gate=Gate())
+    bench = Bench(answer, concurrency=32, gate=RateGate())
     await bench.run(200)
 
     bound_by = bench.pool.bound_by()
@@ -121,7 +121,7 @@ async def test_what_the_headers_say_is_left_is_not_overdrawn() -> None:
             await anyio.sleep(0.05)
             left[0] += 1
 
-    bench = Bench(answer, concurrency=1, gate=Gate())
+    bench = Bench(answer, concurrency=1, gate=RateGate())
     async with anyio.create_task_group() as group:
         group.start_soon(refill)
         await bench.run(8)
@@ -135,7 +135,7 @@ async def test_a_fatal_refusal_ends_the_run_after_a_handful_of_calls(kind: str) 
     async def answer(_: Request) -> Reply:
         raise CallError(kind, "no", fatal=True)
 
-    bench = Bench(answer, concurrency=64, gate=Gate())
+    bench = Bench(answer, concurrency=64, gate=RateGate())
     with pytest.raises(ProviderFailed):
         await bench.run(1000)
 
@@ -148,7 +148,7 @@ async def test_the_same_refusal_for_all_of_the_first_calls_ends_the_run() -> Non
     async def answer(_: Request) -> Reply:
         raise CallError("not_found", "there is no such model", status=404)
 
-    bench = Bench(answer, concurrency=64, gate=Gate())
+    bench = Bench(answer, concurrency=64, gate=RateGate())
     with pytest.raises(ProviderFailed, match="there is no such model"):
         await bench.run(1000)
 
@@ -161,7 +161,7 @@ async def test_refusals_after_an_answer_are_about_their_dialogues() -> None:
             raise CallError("invalid_request", "no", status=400)
         return reply()
 
-    bench = Bench(answer, concurrency=1, gate=Gate())
+    bench = Bench(answer, concurrency=1, gate=RateGate())
     records = await bench.run(30)
 
     assert [record.type for record in records] == ["answer"] + ["error"] * 29
@@ -185,7 +185,7 @@ async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
             raise CallError("rate_limited", "too fast", status=429, retryable=True, retry_after_s=0.01, ramp=True)
         return reply()
 
-    bench = Bench(answer, concurrency=32, gate=Gate())
+    bench = Bench(answer, concurrency=32, gate=RateGate())
     await bench.run(2000)
 
     bound_by = bench.pool.bound_by()
@@ -203,7 +203,7 @@ async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue
             raise refused(retry_after_s=1e9)
         return reply()
 
-    bench = Bench(answer, concurrency=1, deadline_s=0.3, gate=Gate())
+    bench = Bench(answer, concurrency=1, deadline_s=0.3, gate=RateGate())
     began = time.monotonic()
     records = await bench.run(6)
 
@@ -216,7 +216,7 @@ async def test_a_provider_that_only_asks_for_absurd_pauses_ends_the_run() -> Non
         await anyio.wait_all_tasks_blocked()
         raise refused(retry_after_s=1e9)
 
-    bench = Bench(answer, concurrency=64, deadline_s=60, gate=Gate())
+    bench = Bench(answer, concurrency=64, deadline_s=60, gate=RateGate())
     with pytest.raises(ProviderFailed, match="the provider takes nothing"):
         await bench.run(1000)
 
@@ -234,7 +234,7 @@ async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_re
         await anyio.sleep(0.02)
         raise refused(retry_after_s=60)
 
-    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
     records = await bench.run(3)
 
     assert [(record.index, record.error.type) for record in records if record.error] == [
@@ -259,7 +259,7 @@ async def test_a_provider_that_never_answers_ends_the_run_and_leaves_its_dialogu
     async def answer(_: Request) -> Reply:
         raise unreachable()
 
-    bench = Bench(answer, concurrency=1000, max_attempts=3, gate=Gate())
+    bench = Bench(answer, concurrency=1000, max_attempts=3, gate=RateGate())
     with pytest.raises(ProviderFailed, match=r"dialogues in a row got no reply: cannot connect") as stop:
         await bench.run(count)
 
@@ -280,7 +280,7 @@ async def test_an_outage_in_the_middle_is_waited_for_and_costs_no_dialogue_its_t
             raise unreachable()
         return reply()
 
-    bench = Bench(answer, concurrency=16, max_attempts=2, gate=Gate())
+    bench = Bench(answer, concurrency=16, max_attempts=2, gate=RateGate())
     records = await bench.run(1000)
 
     assert [record.type for record in records] == ["answer"] * 1000
@@ -299,7 +299,7 @@ async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_call
         dead.append(request)
         raise unreachable()
 
-    bench = Bench(answer, concurrency=100, deadline_s=1, gate=Gate())
+    bench = Bench(answer, concurrency=100, deadline_s=1, gate=RateGate())
     with pytest.raises(ProviderFailed, match="does not answer"):
         await bench.run(100_000)
 
@@ -317,7 +317,7 @@ async def test_what_holds_a_run_up_in_an_outage_is_said() -> None:
         seen.append(bench.pool.holds_up)
         return reply()
 
-    bench = Bench(answer, concurrency=8, gate=Gate())
+    bench = Bench(answer, concurrency=8, gate=RateGate())
     await bench.run(10)
 
     assert seen[3] == "a provider that cannot be reached (cannot connect: Connection refused)"
@@ -331,7 +331,7 @@ async def test_connections_that_grew_old_hold_nobody_up() -> None:
             raise unreachable()
         return reply()
 
-    bench = Bench(answer, concurrency=8, gate=Gate())
+    bench = Bench(answer, concurrency=8, gate=RateGate())
     await bench.run(200)
 
     bound_by = bench.pool.bound_by()
@@ -346,7 +346,7 @@ async def test_a_dialogue_that_nobody_heard_fails_when_others_are_answered() -> 
             raise unreachable()
         return reply()
 
-    bench = Bench(answer, concurrency=1, max_attempts=2, gate=Gate())
+    bench = Bench(answer, concurrency=1, max_attempts=2, gate=RateGate())
     records = await bench.run(10)
 
     assert {record.index for record in records if record.type == "error"} == {3, 9}
@@ -361,7 +361,7 @@ async def test_what_is_held_back_is_told_as_soon_as_a_refusal_shows_that_somebod
             raise CallError("invalid_request", "no", status=400)
         return reply()
 
-    bench = Bench(answer, concurrency=1, max_attempts=1, gate=Gate())
+    bench = Bench(answer, concurrency=1, max_attempts=1, gate=RateGate())
     records = await bench.run(3)
 
     assert [(record.index, record.type) for record in records] == [(0, "answer"), (1, "error"), (2, "error")]
@@ -375,7 +375,7 @@ async def test_a_turn_whose_deadline_comes_in_line_ends_its_dialogue_as_late() -
         await anyio.sleep(0.05)
         return reply()
 
-    bench = Bench(answer, concurrency=2, deadline_s=5, gate=Gate())
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
     records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
 
     assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
@@ -386,8 +386,8 @@ async def test_the_summary_says_what_bound_the_run() -> None:
         await anyio.sleep(0.001)
         return reply()
 
-    bench = Bench(answer, concurrency=4, gate=Gate(RateLimits(requests_per_minute=1200)))
-    bench.pool.traffic._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
+    bench = Bench(answer, concurrency=4, gate=RateGate(RateLimits(requests_per_minute=1200)))
+    bench.pool.limits._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
     await bench.run(10)
 
     bound_by = bench.pool.bound_by()

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from profiler.engine.limits import concurrency as pace_module
-from profiler.engine.limits.concurrency import SLOW_STEP_S, Pace
+from profiler.engine.limits import concurrency as concurrency_module
+from profiler.engine.limits.concurrency import SLOW_STEP_S, AdaptiveConcurrency
 from profiler.engine.slots import Slots
 
 
@@ -16,14 +16,14 @@ def saturate(slots: Slots) -> None:
 
 def test_it_begins_with_a_few_and_doubles_a_round_until_the_ceiling() -> None:
     slots = Slots(100)
-    pace = Pace(slots, first=8)
+    concurrency = AdaptiveConcurrency(slots, first=8)
     limits = [slots.limit]
 
     for _ in range(5):
         saturate(slots)
         for _ in range(slots.limit):
             saturate(slots)
-            pace.succeeded()
+            concurrency.succeeded()
         limits.append(slots.limit)
 
     assert limits == [8, 16, 32, 64, 100, 100]
@@ -31,67 +31,67 @@ def test_it_begins_with_a_few_and_doubles_a_round_until_the_ceiling() -> None:
 
 def test_it_does_not_grow_while_slots_are_free() -> None:
     slots = Slots(100)
-    pace = Pace(slots, first=8)
+    concurrency = AdaptiveConcurrency(slots, first=8)
     slots.take_nowait()
 
-    assert [pace.succeeded() for _ in range(50)] == [False] * 50
+    assert [concurrency.succeeded() for _ in range(50)] == [False] * 50
     assert slots.limit == 8
 
 
 def test_a_push_back_cuts_once_an_episode() -> None:
     slots = Slots(64)
-    pace = Pace(slots, first=64)
+    concurrency = AdaptiveConcurrency(slots, first=64)
     before = time.monotonic()
 
     for _ in range(64):
-        pace.pushed_back("rate_limited", called=before)
+        concurrency.pushed_back("rate_limited", called=before)
 
     assert slots.limit == 32
 
 
 def test_a_call_that_left_after_the_cut_cuts_again() -> None:
     slots = Slots(64)
-    pace = Pace(slots, first=64)
-    pace.pushed_back("rate_limited", called=time.monotonic())
+    concurrency = AdaptiveConcurrency(slots, first=64)
+    concurrency.pushed_back("rate_limited", called=time.monotonic())
 
-    pace.pushed_back("overloaded", called=time.monotonic())
+    concurrency.pushed_back("overloaded", called=time.monotonic())
 
     assert slots.limit == 16
 
 
 def test_it_never_goes_below_one() -> None:
     slots = Slots(2)
-    pace = Pace(slots, first=2)
+    concurrency = AdaptiveConcurrency(slots, first=2)
 
     for _ in range(5):
-        pace.pushed_back("overloaded", called=time.monotonic())
+        concurrency.pushed_back("overloaded", called=time.monotonic())
 
     assert slots.limit == 1
 
 
 def test_after_a_cut_it_grows_by_steps_and_not_by_doubling() -> None:
     slots = Slots(100)
-    pace = Pace(slots, first=100)
-    pace.pushed_back("overloaded", called=time.monotonic())
+    concurrency = AdaptiveConcurrency(slots, first=100)
+    concurrency.pushed_back("overloaded", called=time.monotonic())
 
     for _ in range(50):
         saturate(slots)
-        pace.succeeded()
+        concurrency.succeeded()
 
     assert slots.limit in range(54, 57)
 
 
 def test_the_history_says_what_was_cut_and_why() -> None:
     slots = Slots(64)
-    pace = Pace(slots, first=64)
+    concurrency = AdaptiveConcurrency(slots, first=64)
 
-    pace.pushed_back("overloaded", called=time.monotonic())
+    concurrency.pushed_back("overloaded", called=time.monotonic())
 
-    assert [(change.limit, change.reason) for change in pace.changes] == [(64, "start"), (32, "overloaded")]
+    assert [(change.limit, change.reason) for change in concurrency.changes] == [(64, "start"), (32, "overloaded")]
 
 
 class Clock:
-    """Stands where the module `time` stands in `pace`."""
+    """Stands where the module `time` stands in `concurrency`."""
 
     now = 100.0
 
@@ -99,10 +99,10 @@ class Clock:
         return self.now
 
 
-def grown(pace: Pace, slots: Slots, *, calls: int) -> int:
+def grown(concurrency: AdaptiveConcurrency, slots: Slots, *, calls: int) -> int:
     for _ in range(calls):
         saturate(slots)
-        pace.succeeded()
+        concurrency.succeeded()
     return slots.limit
 
 
@@ -110,27 +110,27 @@ def test_after_it_was_told_to_ramp_slowly_it_grows_by_the_clock_and_not_by_calls
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(pace_module, "time", clock)
+    monkeypatch.setattr(concurrency_module, "time", clock)
     slots = Slots(100)
-    pace = Pace(slots, first=100)
+    concurrency = AdaptiveConcurrency(slots, first=100)
 
-    pace.pushed_back("ramp_limit", called=clock.now, slowly=True)
-    limits = [grown(pace, slots, calls=1000)]
+    concurrency.pushed_back("ramp_limit", called=clock.now, slowly=True)
+    limits = [grown(concurrency, slots, calls=1000)]
     for _ in range(3):
         clock.now += SLOW_STEP_S
-        limits.append(grown(pace, slots, calls=1000))
+        limits.append(grown(concurrency, slots, calls=1000))
 
     assert limits == [50, 55, 60, 66]
 
 
 def test_a_later_push_back_does_not_make_it_forget_to_ramp_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(pace_module, "time", clock)
+    monkeypatch.setattr(concurrency_module, "time", clock)
     slots = Slots(100)
-    pace = Pace(slots, first=100)
+    concurrency = AdaptiveConcurrency(slots, first=100)
 
-    pace.pushed_back("ramp_limit", called=clock.now, slowly=True)
+    concurrency.pushed_back("ramp_limit", called=clock.now, slowly=True)
     clock.now += 60
-    pace.pushed_back("overloaded", called=clock.now)
+    concurrency.pushed_back("overloaded", called=clock.now)
 
-    assert grown(pace, slots, calls=1000) == 25
+    assert grown(concurrency, slots, calls=1000) == 25

@@ -4,16 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from profiler.engine.limits.cool_down import LONGEST_RAMP_S, Pause
+from profiler.engine.limits.cool_down import LONGEST_RAMP_S, CoolDown
 
 
-def wanted(seconds: float, *, asked: bool = True) -> Pause:
-    pause = Pause()
+def wanted(seconds: float, *, asked: bool = True) -> CoolDown:
+    pause = CoolDown()
     pause.want(seconds, asked=asked, now=100.0)
     return pause
 
 
-def departures(pause: Pause, *, waiting: int) -> list[float]:
+def departures(pause: CoolDown, *, waiting: int) -> list[float]:
     """When each of those who wait leaves, as seconds after the end of the pause."""
     now, left = pause.until, []
     for behind in range(waiting, -1, -1):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from profiler.core.errors import CallError
-from profiler.engine.limits.health import HOPELESS_AFTER, OUTAGE_AFTER, UNLUCKY_AFTER, Refusals, unheard
+from profiler.engine.limits.health import HOPELESS_AFTER, OUTAGE_AFTER, UNLUCKY_AFTER, ProviderHealth, unheard
 
 NO_MODEL = CallError("not_found", "there is no such model", status=404)
 BUSY = CallError("overloaded", "busy", status=529, retryable=True)
@@ -11,9 +11,9 @@ RESET = CallError("connection", "reset", retryable=True)
 GONE = CallError("connection", "cannot connect", retryable=True, sent=False)
 
 
-def reasons(*errors: CallError, refusals: Refusals | None = None) -> list[bool]:
-    counted = refusals or Refusals()
-    return [counted.given_up(error) is not None for error in errors]
+def reasons(*errors: CallError, health: ProviderHealth | None = None) -> list[bool]:
+    counted = health or ProviderHealth()
+    return [counted.gave_up(error) is not None for error in errors]
 
 
 def test_the_first_refusals_of_one_kind_are_hopeless() -> None:
@@ -26,15 +26,15 @@ def test_refusals_of_several_kinds_are_about_their_dialogues() -> None:
 
 
 def test_after_an_answer_a_refusal_is_about_its_dialogue() -> None:
-    refusals = Refusals()
-    refusals.answered()
-    assert not any(reasons(*[NO_MODEL] * 50, refusals=refusals))
+    health = ProviderHealth()
+    health.answered()
+    assert not any(reasons(*[NO_MODEL] * 50, health=health))
 
 
 def test_a_provider_that_puts_everybody_off_is_hopeless_also_in_the_middle_of_a_run() -> None:
-    refusals = Refusals()
-    refusals.answered()
-    found = [refusals.given_up(BUSY) for _ in range(HOPELESS_AFTER)]
+    health = ProviderHealth()
+    health.answered()
+    found = [health.gave_up(BUSY) for _ in range(HOPELESS_AFTER)]
 
     assert found[:-1] == [None] * (HOPELESS_AFTER - 1)
     assert found[-1] is not None
@@ -42,17 +42,17 @@ def test_a_provider_that_puts_everybody_off_is_hopeless_also_in_the_middle_of_a_
 
 
 def test_an_answer_in_between_is_a_reason_to_go_on() -> None:
-    refusals = Refusals()
+    health = ProviderHealth()
     for _ in range(20):
-        assert not any(reasons(*[BUSY] * (HOPELESS_AFTER - 1), refusals=refusals))
-        refusals.answered()
+        assert not any(reasons(*[BUSY] * (HOPELESS_AFTER - 1), health=health))
+        health.answered()
 
 
 @pytest.mark.parametrize("error", [RESET, CallError("server_error", "oops", status=500, retryable=True)])
 def test_failures_of_the_provider_one_after_the_other_are_hopeless(error: CallError) -> None:
-    refusals = Refusals()
-    refusals.answered()
-    assert reasons(*[error] * UNLUCKY_AFTER, refusals=refusals) == [False] * (UNLUCKY_AFTER - 1) + [True]
+    health = ProviderHealth()
+    health.answered()
+    assert reasons(*[error] * UNLUCKY_AFTER, health=health) == [False] * (UNLUCKY_AFTER - 1) + [True]
 
 
 def test_dialogues_that_nobody_heard_are_enough_on_their_own() -> None:
@@ -61,7 +61,7 @@ def test_dialogues_that_nobody_heard_are_enough_on_their_own() -> None:
 
 
 def test_what_may_be_the_fault_of_a_dialogue_is_asked_again_only_on_demand() -> None:
-    hints = [stop.hint or "" for error in (RESET, GONE) if (stop := [Refusals().all_over(error)][0]) is not None]
+    hints = [stop.hint or "" for error in (RESET, GONE) if (stop := [ProviderHealth().all_ended(error)][0]) is not None]
     assert ["--retry-failed" in hint for hint in hints] == [True, False]
 
 
@@ -83,47 +83,47 @@ def test_what_says_nothing_of_its_dialogue(error: CallError, expected: bool) -> 
 
 
 def test_everybody_waits_for_a_provider_that_answered_before_and_cannot_be_reached() -> None:
-    refusals = Refusals()
-    refusals.answered()
+    health = ProviderHealth()
+    health.answered()
     waits = []
     for _ in range(OUTAGE_AFTER):
-        refusals.failed(GONE)
-        waits.append(refusals.push_back(GONE))
+        health.failed(GONE)
+        waits.append(health.pauses_everyone(GONE))
     assert waits == [False] * (OUTAGE_AFTER - 1) + [True]
-    assert not refusals.push_back(RESET)
+    assert not health.pauses_everyone(RESET)
 
 
 @pytest.mark.parametrize("sign", ["an answer", "a refusal"])
 def test_whoever_shows_a_sign_of_life_is_not_out(sign: str) -> None:
-    refusals = Refusals()
-    refusals.answered()
+    health = ProviderHealth()
+    health.answered()
     for _ in range(OUTAGE_AFTER):
-        refusals.failed(GONE)
-    assert refusals.outage == "cannot connect"
+        health.failed(GONE)
+    assert health.outage == "cannot connect"
     if sign == "an answer":
-        refusals.answered()
+        health.answered()
     else:
-        refusals.failed(NO_MODEL)
-    assert refusals.outage is None
+        health.failed(NO_MODEL)
+    assert health.outage is None
 
 
 def test_a_refusal_in_between_is_a_reason_to_go_on() -> None:
-    refusals = Refusals()
-    refusals.answered()
-    assert not any(reasons(*[*[GONE] * (HOPELESS_AFTER - 1), NO_MODEL] * 20, refusals=refusals))
+    health = ProviderHealth()
+    health.answered()
+    assert not any(reasons(*[*[GONE] * (HOPELESS_AFTER - 1), NO_MODEL] * 20, health=health))
 
 
 def test_nobody_waits_for_a_provider_that_never_answered() -> None:
-    refusals = Refusals()
+    health = ProviderHealth()
     for _ in range(50):
-        refusals.failed(GONE)
-    assert not refusals.push_back(GONE)
+        health.failed(GONE)
+    assert not health.pauses_everyone(GONE)
 
 
 def test_a_provider_that_refused_others_is_there() -> None:
     """So a dialogue that nobody heard ends as an error, whether it ends before or after them."""
-    refusals = Refusals()
-    refusals.given_up(NO_MODEL)
+    health = ProviderHealth()
+    health.gave_up(NO_MODEL)
 
-    assert refusals.all_over(GONE) is None
-    assert Refusals().all_over(GONE) is not None
+    assert health.all_ended(GONE) is None
+    assert ProviderHealth().all_ended(GONE) is not None

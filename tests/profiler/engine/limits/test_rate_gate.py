@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from profiler.core.nouns import Dialogue, Limit, Params, RateHeaders, Request
-from profiler.engine.limits.rate_gate import Gate
+from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
 from profiler.provider.requests import Planner
 
@@ -19,12 +19,12 @@ def request(text: str = "x") -> Request:
     return PLANNER.request(0, Dialogue(dialogue_id="d", user=text))
 
 
-async def leave(gate: Gate) -> None:
-    assert await gate.leave(request(), give_up=anyio.Event()) is not None
+async def leave(gate: RateGate) -> None:
+    assert await gate.admit(request(), give_up=anyio.Event()) is not None
 
 
 async def test_without_limits_everybody_leaves_at_once() -> None:
-    gate = Gate()
+    gate = RateGate()
 
     with anyio.fail_after(1):
         for _ in range(1000):
@@ -32,7 +32,7 @@ async def test_without_limits_everybody_leaves_at_once() -> None:
 
 
 async def test_requests_a_minute_are_kept() -> None:
-    gate = Gate(RateLimits(requests_per_minute=600))  # ten a second, a minute's worth at once
+    gate = RateGate(RateLimits(requests_per_minute=600))  # ten a second, a minute's worth at once
     began = time.monotonic()
 
     for _ in range(605):
@@ -42,21 +42,21 @@ async def test_requests_a_minute_are_kept() -> None:
 
 
 async def test_output_tokens_are_guessed_at_their_most_until_an_answer_is_known() -> None:
-    gate = Gate(RateLimits(output_tokens_per_minute=150))
-    draw = await gate.leave(request(), give_up=anyio.Event())
+    gate = RateGate(RateLimits(output_tokens_per_minute=150))
+    draw = await gate.admit(request(), give_up=anyio.Event())
 
     assert draw is not None
     assert draw.output_tokens == 100
 
     gate.settle(draw, input_tokens=5, output_tokens=10, sent=len(request().body))
-    draw = await gate.leave(request(), give_up=anyio.Event())
+    draw = await gate.admit(request(), give_up=anyio.Event())
 
     assert draw is not None
     assert draw.output_tokens == 10
 
 
 async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much_longer() -> None:
-    gate = Gate()
+    gate = RateGate()
     gate.cool_down(0.2)
     began = time.monotonic()
 
@@ -69,13 +69,13 @@ async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much
 
 
 async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
-    gate = Gate()
+    gate = RateGate()
     gate.cool_down(60)
     give_up = anyio.Event()
     got = []
 
     async def wait() -> None:
-        got.append(await gate.leave(request(), give_up=give_up))
+        got.append(await gate.admit(request(), give_up=give_up))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
@@ -87,9 +87,9 @@ async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
 
 
 async def test_a_limit_that_only_the_replies_tell_of_is_kept_too() -> None:
-    gate = Gate()
+    gate = RateGate()
 
-    gate.believe(RateHeaders(requests=Limit(limit=600, remaining=0)))
+    gate.apply_headers(RateHeaders(requests=Limit(limit=600, remaining=0)))
 
     began = time.monotonic()
     await leave(gate)
@@ -97,7 +97,7 @@ async def test_a_limit_that_only_the_replies_tell_of_is_kept_too() -> None:
 
 
 async def test_line_is_first_come_first_served() -> None:
-    gate = Gate(RateLimits(requests_per_minute=6000))
+    gate = RateGate(RateLimits(requests_per_minute=6000))
     gate.cool_down(0.05)
     order: list[int] = []
 
@@ -114,13 +114,13 @@ async def test_line_is_first_come_first_served() -> None:
 
 
 async def test_a_small_call_does_not_overtake_a_large_one_that_waits() -> None:
-    gate = Gate(RateLimits(input_tokens_per_minute=1000))
+    gate = RateGate(RateLimits(input_tokens_per_minute=1000))
     large, small = request("x" * 2400), request("x")
     give_up = anyio.Event()
     left: list[str] = []
 
     async def go(name: str, asked: Request) -> None:
-        if await gate.leave(asked, give_up=give_up) is not None:
+        if await gate.admit(asked, give_up=give_up) is not None:
             left.append(name)
 
     async with anyio.create_task_group() as group:
@@ -135,10 +135,10 @@ async def test_a_small_call_does_not_overtake_a_large_one_that_waits() -> None:
 
 
 async def test_what_is_in_flight_is_not_counted_twice() -> None:
-    gate = Gate(RateLimits(requests_per_minute=100))
-    draws = [await gate.leave(request(), give_up=anyio.Event()) for _ in range(40)]
+    gate = RateGate(RateLimits(requests_per_minute=100))
+    draws = [await gate.admit(request(), give_up=anyio.Event()) for _ in range(40)]
 
-    gate.believe(RateHeaders(requests=Limit(limit=100, remaining=99)))  # the provider saw one of the forty
+    gate.apply_headers(RateHeaders(requests=Limit(limit=100, remaining=99)))  # the provider saw one of the forty
 
     used = gate.utilisation(time.monotonic())["requests"]
     assert used == pytest.approx(0.40, abs=0.02)
@@ -154,26 +154,26 @@ def test_the_waits_have_names() -> None:
 
 
 async def test_a_pause_that_ends_after_the_deadline_is_not_waited_for() -> None:
-    gate = Gate()
+    gate = RateGate()
     gate.cool_down(60)
     began = time.monotonic()
 
-    assert await gate.leave(request(), give_up=anyio.Event(), by=began + 59) is None
+    assert await gate.admit(request(), give_up=anyio.Event(), by=began + 59) is None
     assert time.monotonic() - began < 5
 
 
 async def test_a_limit_that_lets_a_call_leave_after_its_deadline_is_not_waited_for() -> None:
-    gate = Gate(RateLimits(requests_per_minute=1))
+    gate = RateGate(RateLimits(requests_per_minute=1))
     await leave(gate)
     began = time.monotonic()
 
-    assert await gate.leave(request(), give_up=anyio.Event(), by=began + 30) is None
+    assert await gate.admit(request(), give_up=anyio.Event(), by=began + 30) is None
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(("asked", "words"), [(True, "retry-after 60 s"), (False, "cool down 60 s")])
 async def test_it_says_how_long_the_line_stands_still_yet(asked: bool, words: str) -> None:
-    gate = Gate()
+    gate = RateGate()
     gate.cool_down(60, asked=asked)
     async with anyio.create_task_group() as group:
         group.start_soon(leave, gate)
@@ -185,7 +185,7 @@ async def test_it_says_how_long_the_line_stands_still_yet(asked: bool, words: st
 
 
 async def test_it_says_how_much_of_a_limit_is_in_use() -> None:
-    gate = Gate(RateLimits(requests_per_minute=100))
+    gate = RateGate(RateLimits(requests_per_minute=100))
     for _ in range(100):
         await leave(gate)
     async with anyio.create_task_group() as group:
@@ -199,7 +199,7 @@ async def test_it_says_how_much_of_a_limit_is_in_use() -> None:
 
 
 async def test_those_held_up_by_a_pause_do_not_leave_all_at_once() -> None:
-    gate = Gate()
+    gate = RateGate()
     gate.cool_down(0.2)
     left: list[float] = []
 
@@ -216,9 +216,9 @@ async def test_those_held_up_by_a_pause_do_not_leave_all_at_once() -> None:
 
 
 async def test_the_history_of_the_limits_says_who_told_of_them() -> None:
-    gate = Gate(RateLimits(requests_per_minute=100))
+    gate = RateGate(RateLimits(requests_per_minute=100))
     for limit in (100, 50, 50):
-        gate.believe(RateHeaders(requests=Limit(limit, 10), output_tokens=Limit(8000, 10)))
+        gate.apply_headers(RateHeaders(requests=Limit(limit, 10), output_tokens=Limit(8000, 10)))
 
     assert [(change.limit, change.per_minute, change.told_by) for change in gate.changes] == [
         ("requests", 100, "manifest"),
@@ -228,25 +228,25 @@ async def test_the_history_of_the_limits_says_who_told_of_them() -> None:
 
 
 async def test_nobody_passes_those_who_stand_in_line_however_little_they_need() -> None:
-    gate = Gate(RateLimits(input_tokens_per_minute=600))
+    gate = RateGate(RateLimits(input_tokens_per_minute=600))
     small, large = request(), request("x" * 2000)
-    assert gate.leave_at_once(large) is not None
+    assert gate.try_admit(large) is not None
     give_up = anyio.Event()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(partial(gate.leave, large, give_up=give_up))
+        group.start_soon(partial(gate.admit, large, give_up=give_up))
         await anyio.wait_all_tasks_blocked()
-        passed = gate.leave_at_once(small)
+        passed = gate.try_admit(small)
         give_up.set()
 
     assert passed is None
-    assert gate.leave_at_once(small) is not None
+    assert gate.try_admit(small) is not None
 
 
 @pytest.mark.parametrize(("name", "used"), [("input_tokens", 400), ("output_tokens", 70), ("input_tokens", 1)])
 async def test_what_was_used_counts_and_not_what_was_guessed(name: str, used: int) -> None:
-    gate = Gate(RateLimits(input_tokens_per_minute=600, output_tokens_per_minute=600))
-    draw = gate.leave_at_once(request())
+    gate = RateGate(RateLimits(input_tokens_per_minute=600, output_tokens_per_minute=600))
+    draw = gate.try_admit(request())
     assert draw is not None
 
     gate.settle(draw, **{"input_tokens": 5, "output_tokens": 5, name: used}, sent=len(request().body))
@@ -255,15 +255,15 @@ async def test_what_was_used_counts_and_not_what_was_guessed(name: str, used: in
 
 
 async def test_what_somebody_gave_up_waiting_for_holds_nobody_up_any_more() -> None:
-    gate = Gate(RateLimits(input_tokens_per_minute=600))
-    assert gate.leave_at_once(request("x" * 2000)) is not None
+    gate = RateGate(RateLimits(input_tokens_per_minute=600))
+    assert gate.try_admit(request("x" * 2000)) is not None
     give_up = anyio.Event()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(partial(gate.leave, request("x" * 2000), give_up=give_up))
+        group.start_soon(partial(gate.admit, request("x" * 2000), give_up=give_up))
         await anyio.wait_all_tasks_blocked()
         assert "input tokens" in (gate.holds_up(time.monotonic()) or "")
         give_up.set()
-    assert gate.leave_at_once(request()) is not None
+    assert gate.try_admit(request()) is not None
 
     assert gate.holds_up(time.monotonic()) is None

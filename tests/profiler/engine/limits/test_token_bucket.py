@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.engine.limits.token_bucket import RESERVE_S, Bucket
+from profiler.engine.limits.token_bucket import RESERVE_S, TokenBucket
 
 
 def test_a_full_bucket_lets_its_minute_through_at_once_but_for_the_reserve() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
 
     for _ in range(59):
         assert bucket.wait_s(1, now=0.0) == 0.0
@@ -19,7 +19,7 @@ def test_a_full_bucket_lets_its_minute_through_at_once_but_for_the_reserve() -> 
 
 def test_calls_that_arrive_earlier_than_they_left_find_room_in_the_reserve() -> None:
     """As on any network: they leave evenly, and come in a bunch behind one that was slow."""
-    ours, theirs = Bucket(60_000, now=0.0), Bucket(60_000, now=0.0)
+    ours, theirs = TokenBucket(60_000, now=0.0), TokenBucket(60_000, now=0.0)
     now = 0.0
     refused = 0
     for number in range(63_000):
@@ -33,7 +33,7 @@ def test_calls_that_arrive_earlier_than_they_left_find_room_in_the_reserve() -> 
 
 
 def test_it_fills_all_the_time_and_never_over() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
     bucket.draw(60)
 
     assert bucket.level(now=30.0) == 30.0
@@ -41,7 +41,7 @@ def test_it_fills_all_the_time_and_never_over() -> None:
 
 
 def test_what_is_larger_than_the_bucket_waits_for_a_full_one_only() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
     bucket.draw(60)
 
     assert bucket.wait_s(1000, now=0.0) == 60.0
@@ -49,7 +49,7 @@ def test_what_is_larger_than_the_bucket_waits_for_a_full_one_only() -> None:
 
 
 def test_a_refusal_empties_it() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
 
     bucket.empty(now=0.0)
 
@@ -57,7 +57,7 @@ def test_a_refusal_empties_it() -> None:
 
 
 def test_a_reply_that_saw_less_lowers_the_level() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
 
     bucket.correct(limit=60, remaining=10, in_flight=3, now=0.0)
 
@@ -65,7 +65,7 @@ def test_a_reply_that_saw_less_lowers_the_level() -> None:
 
 
 def test_a_reply_that_saw_more_raises_the_level_by_all_that_is_not_in_flight() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
     bucket.draw(60)
 
     bucket.correct(limit=60, remaining=40, in_flight=15, now=0.0)
@@ -74,7 +74,7 @@ def test_a_reply_that_saw_more_raises_the_level_by_all_that_is_not_in_flight() -
 
 
 def test_a_reply_can_change_the_limit() -> None:
-    bucket = Bucket(60, now=0.0)
+    bucket = TokenBucket(60, now=0.0)
 
     bucket.correct(limit=120, remaining=120, in_flight=0, now=0.0)
     bucket.draw(120)
@@ -89,7 +89,7 @@ def test_a_reply_can_change_the_limit() -> None:
 def test_whoever_waits_as_told_never_draws_more_than_is_allowed(
     per_minute: float, steps: list[tuple[float, float]]
 ) -> None:
-    bucket = Bucket(per_minute, now=0.0)
+    bucket = TokenBucket(per_minute, now=0.0)
     now = drawn = 0.0
 
     for pause, wanted in steps:
