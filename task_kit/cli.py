@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from profiler.cli.main import BROKEN_PIPE
+from profiler.cli.main import BROKEN_PIPE, print_failure
 from profiler.cli.parser import Parser
-from profiler.cli.told import told
+from profiler.core.errors import ProfilerError
 from profiler.core.json import dump_pretty
 from task_kit.stage import hashes, stage
 from task_kit.task import TASKS, task_named
@@ -30,11 +30,13 @@ def main(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     try:
-        code: int = told(args.run)(args)
+        code: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except ProfilerError as error:
+        return print_failure(error)
     return code
 
 

@@ -1,6 +1,6 @@
-"""What each command does: calls one function of the library, prints, returns an exit code.
+"""What each command but `mock-server` does: call the library, print, return an exit code.
 
-Results go to stdout, everything else to stderr. Knows no argument syntax; `cli` does.
+What can be asked, and how it is spelled, stands in `main`.
 """
 
 from __future__ import annotations
@@ -8,147 +8,24 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from profiler.cli import doctor, table
 from profiler.cli.init import scaffold
-from profiler.cli.told import told
-from profiler.core.errors import Interrupted, ProfilerError, UsageError
-from profiler.core.json import dump_pretty
+from profiler.cli.output import print_json, remark
+from profiler.cli.run import run_experiments
+from profiler.core.errors import UsageError
 from profiler.dataset import file
-from profiler.engine.dry_run import as_table, estimate
-from profiler.engine.options import Options
-from profiler.engine.progress import duration, lines_to, panel_on
-from profiler.engine.runner import run_sync
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics.builtin import resolve
-from profiler.money.price_list import card_of
-from profiler.storage import resume
-from profiler.storage.kept_answers import kept_answers
 from profiler.storage.saved_run import find_runs
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator
 
-    from profiler.core.nouns import Mode
-    from profiler.engine.options import Watch
-    from profiler.engine.runner import Result
-    from profiler.manifest.load import Manifest
-    from profiler.manifest.settings import Experiment
-    from profiler.storage.kept_answers import Kept
-
-OK, THRESHOLD_MISSED = 0, 1
-
-
-def run_experiments(args: Namespace) -> int:
-    """Run every selected experiment, one after the other."""
-    manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
-    tell = _silent if args.quiet else _remark
-    for warning in manifest.warnings:
-        tell(str(warning))
-    if args.dry_run:
-        return _dry_run(args, manifest)
-    mode = choose_mode(args.mode, os.environ)
-    tell(_banner(mode, manifest))
-    results = [_run_one(experiment, manifest, args, mode=mode, tell=tell) for experiment in manifest.experiments]
-    return _report(args, results)
-
-
-def _run_one(
-    experiment: Experiment, manifest: Manifest, args: Namespace, *, mode: Mode, tell: Callable[[str], None]
-) -> Result:
-    options = Options(
-        output_dir=Path(args.output_dir),
-        mode=mode,
-        lane=args.client,
-        manifest_sha256=manifest.sha256,
-        search_path=manifest.path.parent,
-        limit=args.limit,
-        concurrency=args.concurrency,
-        max_cost_usd=args.max_cost,
-        fresh=args.fresh,
-        retry_failed=args.retry_failed,
-        fsync=args.fsync,
-        signals=True,
-    )
-    watch = None if args.quiet else _watch()
-    try:
-        result = run_sync(experiment, options=options, watch=watch, note=tell)
-    except ProfilerError as error:
-        if isinstance(error, Interrupted) or error.exit_code in (3, 4):
-            again = _resume_command(args, enough_usd=getattr(error, "enough_usd", None))
-            error.hint = "; ".join(filter(None, [error.hint, f"resume with: {again}"]))
-        raise
-    if result.answered_now:
-        bound = result.summary["run"].get("bound_by")
-        tell(
-            f"{experiment.experiment_id}: {result.answered_now:,} dialogues in {duration(result.elapsed_s)} "
-            f"({result.answered_now / result.elapsed_s:,.0f}/s)" + (f", bound by {bound['most']}" if bound else "")
-        )
-    else:
-        tell(f"{experiment.experiment_id}: already complete, nothing was asked")
-    if not args.json:
-        print(f"Completed experiment {experiment.experiment_id}")
-        print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
-    return result
-
-
-def _dry_run(args: Namespace, manifest: Manifest) -> int:
-    """What the run would ask and cost, whatever the mode; nothing is sent or written."""
-    now = datetime.now(UTC)
-    estimates = [
-        estimate(
-            experiment,
-            card=card_of(experiment, at=now),
-            kept=None if args.fresh else _kept(experiment, args),
-            limit=args.limit,
-            max_cost_usd=experiment.max_cost_usd if args.max_cost is None else args.max_cost,
-            concurrency=args.concurrency,
-            latency_s=args.assume_latency,
-        )
-        for experiment in manifest.experiments
-    ]
-    if args.json:
-        _print_json({"dry_run": [msgspec.to_builtins(each) for each in estimates]})
-    else:
-        table.draw([as_table(estimates)], file=sys.stdout)
-    return OK
-
-
-def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
-    """What an earlier run in the same place has answered, and this one would not ask again."""
-    options = Options(output_dir=Path(args.output_dir), limit=args.limit, retry_failed=args.retry_failed)
-    return kept_answers(experiment, options=options)
-
-
-def _report(args: Namespace, results: list[Result]) -> int:
-    """What the run ends with: JSON, or a table when there is more than one experiment to compare."""
-    if args.json:
-        _print_json({"experiments": [_as_json(result) for result in results]})
-    elif len(results) > 1:
-        table.render([result.summary for result in results], file=sys.stdout)
-    for result in results:
-        for sentence in result.missed:
-            print(f"threshold missed in {result.folder.name}: {sentence}", file=sys.stderr)
-    return THRESHOLD_MISSED if any(result.missed for result in results) else OK
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    rate = result.answered_now / result.elapsed_s if result.elapsed_s else None
-    return {
-        "log_dir": str(result.folder),
-        "answered_now": result.answered_now,
-        "kept": result.kept,
-        "elapsed_s": round(result.elapsed_s, 3),
-        "dialogues_per_s": rate and round(rate, 1),
-        "summary": result.summary,
-    }
+OK = 0
 
 
 def summarize(args: Namespace) -> int:
@@ -158,7 +35,7 @@ def summarize(args: Namespace) -> int:
     else:
         summaries = [run.summary for run in runs]
     if args.json:
-        _print_json(summaries[0] if len(summaries) == 1 else {"summaries": summaries})
+        print_json(summaries[0] if len(summaries) == 1 else {"summaries": summaries})
     else:
         table.render(summaries, file=sys.stdout, by_tag=args.by_tag)
     return OK
@@ -182,10 +59,10 @@ def validate(args: Namespace) -> int:
         for experiment in manifest.experiments
     ]
     if args.json:
-        _print_json({"valid": True, "warnings": [str(each) for each in manifest.warnings], "experiments": rows})
+        print_json({"valid": True, "warnings": [str(each) for each in manifest.warnings], "experiments": rows})
         return OK
     for warning in manifest.warnings:
-        _remark(str(warning))
+        remark(str(warning))
     for row in rows:
         print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}")
     print(f"{args.config} is valid")
@@ -193,7 +70,7 @@ def validate(args: Namespace) -> int:
 
 
 def schema(_: Namespace) -> int:
-    _print_json(manifest_schema())
+    print_json(manifest_schema())
     return OK
 
 
@@ -201,80 +78,25 @@ def init(args: Namespace) -> int:
     for path in scaffold(Path(args.folder)):
         print(path)
     there = "" if Path(args.folder) == Path() else f"cd {shlex.quote(args.folder)} && "
-    _remark(f"now: {there}profiler run --config configs/sample_experiment.yaml")
+    remark(f"now: {there}profiler run --config configs/sample_experiment.yaml")
     return OK
 
 
 def check_machine(args: Namespace) -> int:
     checks = doctor.examine(Path(args.output_dir), environ=os.environ)
     if args.json:
-        _print_json({"checks": [{"name": c.name, "ok": c.ok, "found": c.found} for c in checks]})
+        print_json({"checks": [{"name": c.name, "ok": c.ok, "found": c.found} for c in checks]})
     else:
         for check in checks:
             print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {check.found}")
     return OK if all(check.ok for check in checks) else UsageError.exit_code
 
 
-def choose_mode(asked: str, environ: os._Environ[str] | dict[str, str]) -> Mode:
-    """auto is live if and only if a key is set."""
-    if asked == "auto":
-        asked = "live" if environ.get("ANTHROPIC_API_KEY") else "mock"
-    return "live" if asked == "live" else "mock"
-
-
-def _banner(mode: Mode, manifest: Manifest) -> str:
-    count = len(manifest.experiments)
-    what = f"{count} experiment{'s' if count != 1 else ''}"
-    if mode == "mock":
-        return f"MODE: MOCK — {what}, answered by the deterministic mock; no provider is asked, nothing is spent"
-    return f"MODE: LIVE — {what}, asked of the provider; this spends money"
-
-
-def _watch() -> Watch:
-    """The panel where it can be drawn, lines elsewhere."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and (sys.stderr.encoding or "").lower() == "utf-8":
-        try:
-            from rich.console import Console  # noqa: PLC0415 (rich is loaded only when it draws)
-        except ImportError:
-            return lines_to(sys.stderr)
-        return panel_on(Console(stderr=True))
-    return lines_to(sys.stderr)
-
-
-def _resume_command(args: Namespace, *, enough_usd: float | None = None) -> str:
-    words: list[str] = args.given
-    if enough_usd is not None:
-        words = [*_without_cap(words), "--max-cost", f"{enough_usd:g}"]
-    return shlex.join(["profiler", *words])
-
-
-def _without_cap(words: list[str]) -> Iterator[str]:
-    """Both spellings: `--max-cost 5` and `--max-cost=5`."""
-    rest = iter(words)
-    for word in rest:
-        if word == "--max-cost":
-            next(rest, None)
-        elif not word.startswith("--max-cost="):
-            yield word
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(dump_pretty(value).decode())
-
-
-def _remark(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _silent(_: str) -> None:
-    return None
-
-
 COMMANDS = {
-    "run": told(run_experiments),
-    "summarize": told(summarize),
-    "validate": told(validate),
-    "schema": told(schema),
-    "init": told(init),
-    "doctor": told(check_machine),
+    "run": run_experiments,
+    "summarize": summarize,
+    "validate": validate,
+    "schema": schema,
+    "init": init,
+    "doctor": check_machine,
 }

@@ -1,6 +1,6 @@
-"""The command line: what can be asked, in words. Parses, calls one function of `commands`, returns an exit code.
+"""The command line: what can be asked, in words, and how a command ends: its exit code, or a message and a hint.
 
-Kept apart from `commands` so that `--help` loads nothing but the parser. Knows nothing of runs.
+What the commands do is loaded only when one is asked for, so that `--help` loads nothing but the parser.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from profiler.cli.parser import Parser, at_least_one, fault, port, positive, sec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from profiler.core.errors import ProfilerError
 
 EXIT_CODES = """\
 exit codes:
@@ -47,12 +49,24 @@ def main(argv: Sequence[str]) -> int:
         again = shlex.join(["profiler", *args.given])
         print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {again}", file=sys.stderr)
         return INTERRUPTED
-    except Exception:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
+    except Exception as error:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
+        from profiler.core.errors import ProfilerError  # noqa: PLC0415 (--help does not need it)
+
+        if isinstance(error, ProfilerError):
+            return print_failure(error)
         traceback.print_exc()
         again = shlex.join(["profiler", *args.given])
         print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
         return BUG
     return code
+
+
+def print_failure(error: ProfilerError) -> int:
+    """Say an expected failure, with its hint; returns the exit code that it ends the command with."""
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):

@@ -5,11 +5,10 @@ Apart from the other commands, which need none of this, as this needs none of th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from profiler.cli.told import told
+from profiler.cli.output import remark
 from profiler.provider.mock_server.server import serve
 from profiler.provider.mock_server.settings import ServerSettings
 
@@ -41,15 +40,11 @@ def mock_server(args: Namespace) -> int:
         script_path=args.script and Path(args.script),
         trickle_s=args.trickle,
     )
-    return serve(settings, announce=_announce, remark=_remark)
+    return serve(settings, announce=_announce, remark=remark)
 
 
 def _announce(text: str) -> None:
     print(text, flush=True)
 
 
-def _remark(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-COMMANDS = {"mock-server": told(mock_server)}
+COMMANDS = {"mock-server": mock_server}

@@ -1,7 +1,6 @@
 """What a run would ask, take and cost, reckoned from the dataset alone: `profiler run --dry-run`.
 
-Comes in: an experiment, its rate card, the limits, what an earlier run has kept. Goes out: an `Estimate` and its table.
-Sends nothing, writes nothing, needs no key.
+Sends nothing, writes nothing and needs no key.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.cli.table import Table
 from profiler.dataset import file
-from profiler.engine.progress import duration
 from profiler.money.budget import dialogue_most, usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.provider.requests import Planner, params_of
@@ -53,7 +50,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     most: float
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     """What one experiment would come to. Without a price there is no cost, and without limits no time."""
 
     experiment_id: str
@@ -94,7 +91,7 @@ def estimate(
     max_cost_usd: float | None = None,
     concurrency: int | None = None,
     latency_s: float | None = None,
-) -> Estimate:
+) -> DryRun:
     """One pass that checks the dataset, as a run would, and one that adds it up."""
     count = file.survey(experiment.dataset_path, limit=limit).count
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -109,7 +106,7 @@ def estimate(
         _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
     eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
     cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
-    return Estimate(
+    return DryRun(
         experiment_id=experiment.experiment_id,
         model=experiment.model,
         dialogues=sums.dialogues,
@@ -266,33 +263,3 @@ def _refuses_sampling(model: str) -> bool:
         return True
     found = _VERSION.match(model) or _OLD_VERSION.match(model)
     return found is not None and (int(found[1]), int(found[2] or 0)) >= FIRST_WITHOUT_SAMPLING
-
-
-# --- how it is shown --------------------------------------------------------------------------------------------------
-
-
-def as_table(estimates: Sequence[Estimate]) -> Table:
-    notes = [f"{each.experiment_id}: {warning}" for each in estimates for warning in each.warnings]
-    return Table(
-        title=f"Dry run ({len(estimates)} experiment{'s' if len(estimates) != 1 else ''})",
-        caption="DRY RUN - nothing was sent, written or spent",
-        header=("experiment", "model", "dialogues", "requests", "tokens in", "tokens out", "cost", "worst", "soonest"),
-        rows=tuple(_row(each) for each in estimates),
-        notes=(*notes, *METHOD),
-    )
-
-
-def _row(each: Estimate) -> tuple[str, ...]:
-    found = each.cost_usd
-    time = "unknown" if each.eta_s is None else f"{duration(each.eta_s)} ({each.bound_by})"
-    return (
-        each.experiment_id,
-        each.model,
-        f"{each.dialogues:,}",
-        f"{each.requests:,}",
-        f"{each.input_tokens.low:,.0f} .. {each.input_tokens.expected:,.0f} .. {each.input_tokens.most:,.0f}",
-        f"{each.output_tokens.low:,.0f} .. {each.output_tokens.expected:,.0f} .. {each.output_tokens.most:,.0f}",
-        "unknown" if found is None else f"{usd(pico(found.low))} .. {usd(pico(found.expected))}",
-        "unknown" if found is None else usd(pico(found.most)),
-        time,
-    )

@@ -1,7 +1,6 @@
-"""How far a run is, for people: a live panel on a terminal, plain lines elsewhere.
+"""How far a run is: a look at the counters that the pool and the writer keep anyway.
 
-Comes in: the counters that the pool and the writer keep anyway. Goes out: a few lines a second at
-most, on stderr. Nothing is done per dialogue, and nothing here can change a run.
+Nothing is done per dialogue, and nothing here can change a run. How a look is drawn is the command line's business.
 """
 
 from __future__ import annotations
@@ -9,28 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
-import anyio
 import msgspec
 
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from rich.console import Console, RenderableType
-
     from profiler.core.nouns import Mode
     from profiler.engine.pool import Pool
     from profiler.money.budget import Budget
     from profiler.storage.writer import Writer
 
-PANEL_EVERY_S = 0.25
-ECHO = 3  # columns beside the panel, so that the ^C that a terminal echoes does not begin a line of its own
-LINE_EVERY_S = 5.0
 RATE_OVER_S = 10.0
+LEAST_BETWEEN_S = 0.125  # of the looks that are kept: an onlooker that looks more often adds none
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,88 +143,6 @@ class View:
         while len(self._looks) > 1 and self._looks[1][0] < now - RATE_OVER_S:
             self._looks.popleft()
         since, before = self._looks[0]
-        if now - self._looks[-1][0] >= PANEL_EVERY_S / 2:
+        if now - self._looks[-1][0] >= LEAST_BETWEEN_S:
             self._looks.append((now, done))
         return (done - before) / (now - since) if now > since else 0.0
-
-
-def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
-    """A plain line every few seconds, for logs and pipes."""
-
-    async def watch(view: View) -> None:
-        while True:
-            await anyio.sleep(LINE_EVERY_S)
-            print(as_line(view.look()), file=file, flush=True)
-
-    return watch
-
-
-def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
-    """One panel that is redrawn in place."""
-    from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
-
-    async def watch(view: View) -> None:
-        with Live(
-            _panel(view.look(), width=console.width - ECHO),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-        ) as live:
-            while True:
-                live.update(_panel(view.look(), width=console.width - ECHO), refresh=True)
-                await anyio.sleep(PANEL_EVERY_S)
-
-    return watch
-
-
-def as_line(look: Snapshot) -> str:
-    share = look.done / look.total if look.total else 1.0
-    parts = [
-        f"{look.experiment_id} [{look.mode.upper()}] {look.done:,}/{look.total:,} ({share:.0%})",
-        f"{look.rate:,.0f}/s",
-        f"ETA {duration(look.eta_s)}",
-        f"{look.in_flight} in flight",
-    ]
-    if look.money:
-        parts.append(look.money)
-    if look.failures:
-        parts.append("errors " + ", ".join(f"{kind} {count}" for kind, count in sorted(look.failures.items())))
-    if look.retried:
-        parts.append(f"{look.retried} retries")
-    parts.append(look.bound_by)
-    return " | ".join(parts)
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
-
-
-def _panel(look: Snapshot, *, width: int) -> RenderableType:
-    from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
-    from rich.padding import Padding  # noqa: PLC0415
-    from rich.panel import Panel  # noqa: PLC0415
-    from rich.progress_bar import ProgressBar  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    errors = ", ".join(f"{kind} {count:,}" for kind, count in sorted(look.failures.items())) or "none"
-    lines = [
-        f"{look.done:,} of {look.total:,} done   {look.rate:,.0f}/s   ETA {duration(look.eta_s)}",
-        f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
-        look.bound_by,
-        *([look.money] if look.money else []),
-    ]
-    bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
-    return Panel(
-        Group(bar, *(Text(line) for line in lines)),
-        title=f"{look.experiment_id} · {look.mode.upper()}",
-        title_align="left",
-        width=width,
-        border_style="yellow" if look.mode == "mock" else "green",
-    )

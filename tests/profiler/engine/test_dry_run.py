@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
+from profiler.cli.dry_run_table import as_table
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
-from profiler.engine.dry_run import Estimate, as_table, estimate, unsupported
+from profiler.engine.dry_run import DryRun, estimate, unsupported
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.load import load_manifest
@@ -39,9 +40,7 @@ def experiment(folder: Path, *rows: dict[str, Any], **settings: Any) -> Experime
     return Experiment(**{"experiment_id": "e", "model": MODEL, "max_tokens": 100, "dataset_path": path, **settings})
 
 
-def estimated(
-    folder: Path, *rows: dict[str, Any], reckoning: dict[str, Any] | None = None, **settings: Any
-) -> Estimate:
+def estimated(folder: Path, *rows: dict[str, Any], reckoning: dict[str, Any] | None = None, **settings: Any) -> DryRun:
     return estimate(experiment(folder, *rows, **settings), **{"card": card(), **(reckoning or {})})
 
 

@@ -1,0 +1,100 @@
+"""How far a run is, drawn on stderr: a live panel on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from rich.console import Console, RenderableType
+
+    from profiler.engine.progress import Snapshot, View
+
+PANEL_EVERY_S = 0.25
+ECHO = 3  # columns beside the panel, so that the ^C that a terminal echoes does not begin a line of its own
+LINE_EVERY_S = 5.0
+
+
+def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
+    """A plain line every few seconds, for logs and pipes."""
+
+    async def watch(view: View) -> None:
+        while True:
+            await anyio.sleep(LINE_EVERY_S)
+            print(as_line(view.look()), file=file, flush=True)
+
+    return watch
+
+
+def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
+    """One panel that is redrawn in place."""
+    from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
+
+    async def watch(view: View) -> None:
+        with Live(
+            _panel(view.look(), width=console.width - ECHO),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+        ) as live:
+            while True:
+                live.update(_panel(view.look(), width=console.width - ECHO), refresh=True)
+                await anyio.sleep(PANEL_EVERY_S)
+
+    return watch
+
+
+def as_line(look: Snapshot) -> str:
+    share = look.done / look.total if look.total else 1.0
+    parts = [
+        f"{look.experiment_id} [{look.mode.upper()}] {look.done:,}/{look.total:,} ({share:.0%})",
+        f"{look.rate:,.0f}/s",
+        f"ETA {duration(look.eta_s)}",
+        f"{look.in_flight} in flight",
+    ]
+    if look.money:
+        parts.append(look.money)
+    if look.failures:
+        parts.append("errors " + ", ".join(f"{kind} {count}" for kind, count in sorted(look.failures.items())))
+    if look.retried:
+        parts.append(f"{look.retried} retries")
+    parts.append(look.bound_by)
+    return " | ".join(parts)
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def _panel(look: Snapshot, *, width: int) -> RenderableType:
+    from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    errors = ", ".join(f"{kind} {count:,}" for kind, count in sorted(look.failures.items())) or "none"
+    lines = [
+        f"{look.done:,} of {look.total:,} done   {look.rate:,.0f}/s   ETA {duration(look.eta_s)}",
+        f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
+        look.bound_by,
+        *([look.money] if look.money else []),
+    ]
+    bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
+    return Panel(
+        Group(bar, *(Text(line) for line in lines)),
+        title=f"{look.experiment_id} · {look.mode.upper()}",
+        title_align="left",
+        width=width,
+        border_style="yellow" if look.mode == "mock" else "green",
+    )

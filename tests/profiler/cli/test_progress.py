@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from rich.console import Console
+
+from profiler.cli import progress
+from profiler.cli.progress import as_line, duration, lines_to, panel_on
+from profiler.engine.progress import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def snapshot(**fields: Any) -> Snapshot:
+    usual: dict[str, Any] = {
+        "experiment_id": "demo",
+        "mode": "mock",
+        "total": 2000,
+        "done": 500,
+        "rate": 1234.5,
+        "eta_s": 75.0,
+        "in_flight": 4,
+        "slots": 32,
+        "backing_off": 0,
+        "retried": 0,
+        "failures": {},
+        "stopping": False,
+        "held_up_by": None,
+    }
+    return Snapshot(**{**usual, **fields})
+
+
+class Looked:
+    """A run that always looks the same."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+
+    def look(self) -> Snapshot:
+        return snapshot(**self.fields)
+
+
+def test_a_line_says_all_at_a_glance() -> None:
+    assert as_line(snapshot()) == (
+        "demo [MOCK] 500/2,000 (25%) | 1,234/s | ETA 1m15s | 4 in flight | waiting for replies"
+    )
+
+
+def test_a_line_tells_failures_and_retries_when_there_are_any() -> None:
+    line = as_line(snapshot(failures={"timeout": 2, "overloaded": 1}, retried=5, eta_s=None, mode="live"))
+    assert "| errors overloaded 1, timeout 2 | 5 retries |" in line
+    assert "[LIVE]" in line
+    assert "ETA unknown" in line
+
+
+def test_an_empty_run_is_done() -> None:
+    assert "0/0 (100%)" in as_line(snapshot(total=0, done=0))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "unknown"), (0, "0s"), (0.4, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599.9, "1h00m"), (90061, "25h01m")],
+)
+def test_durations_are_short(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+class Screen(io.StringIO):
+    """A terminal that says when it has been written to often enough."""
+
+    def __init__(self, enough: int) -> None:
+        super().__init__()
+        self.left = enough
+        self.enough = anyio.Event()
+
+    def flush(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.enough.set()
+
+
+async def watched(watch: Callable[[Any], Any], screen: Screen, **view: Any) -> str:
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, Looked(**view))
+            await screen.enough.wait()
+            tasks.cancel_scope.cancel()
+    return screen.getvalue()
+
+
+async def test_plain_lines_come_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.001)
+    screen = Screen(3)
+    lines = (await watched(lines_to(screen), screen)).splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith("demo [MOCK] 500/2,000 (25%)") for line in lines)
+
+
+@pytest.mark.parametrize("mode", ["mock", "live"])
+async def test_the_panel_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch, mode: Any) -> None:
+    monkeypatch.setattr(progress, "PANEL_EVERY_S", 0.001)
+    screen = Screen(6)
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    text = await watched(
+        panel_on(console), screen, mode=mode, total=10, done=4, in_flight=3, slots=8, retried=2, failures={"timeout": 1}
+    )
+    assert f"demo · {mode.upper()}" in text
+    assert "│ 4 of 10 done" in text  # on a line of its own, below the bar
+    assert "in flight 3 of 8   retries 2   errors timeout 1" in text
+    assert "\x1b[2K" in text  # lines are cleared, so nothing stays
+
+
+@pytest.mark.parametrize(("of", "period"), [("panel", "PANEL_EVERY_S"), ("lines", "LINE_EVERY_S")])
+async def test_nothing_is_drawn_more_than_four_times_a_second(
+    monkeypatch: pytest.MonkeyPatch, of: str, period: str
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await anyio.lowlevel.checkpoint()
+
+    screen = Screen(20)
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    await watched(panel_on(console) if of == "panel" else lines_to(screen), screen)
+    assert set(slept) == {getattr(progress, period)}
+    assert min(slept) >= 0.25
