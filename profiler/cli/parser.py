@@ -1,12 +1,8 @@
-"""How words of a command line are understood: what is a number, and what was probably meant by what is none of ours.
-
-Comes in: words. Goes out: values, or a message with a guess and exit code 2. Knows nothing of commands.
-"""
+"""How words of a command line are understood: what is a number, and what was probably meant by a word that is unknown."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import os
 import sys
@@ -56,10 +52,12 @@ class Parser(argparse.ArgumentParser):
 
 def _guess(message: str, known: Sequence[str]) -> str:
     """Did you mean: the known word nearest to one of the words that were not understood."""
+    from profiler.core.wording import nearest  # noqa: PLC0415 (--help does not need it)
+
     words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
     for word in (word.rstrip(":,") for word in reversed(words)):
-        if word not in known and (near := difflib.get_close_matches(word, known, n=1, cutoff=0.6)):
-            return f" — did you mean {near[0]!r}?"
+        if word not in known and (near := nearest(word, known)):
+            return f" — did you mean {near!r}?"
     return ""
 
 

@@ -6,7 +6,6 @@ why there is none. Knows nothing of what the object is for.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
+from profiler.core.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 def load(name: str, *, key: str, search_path: Path | None = None) -> object:
@@ -31,15 +31,10 @@ def load(name: str, *, key: str, search_path: Path | None = None) -> object:
             said = f"{type(error).__name__}: {error}"
             raise UsageError(f"{key}: cannot import {module!r} for {name!r}: {said}") from error
     if not hasattr(found, attribute):
-        raise UsageError(f"{key}: {module!r} has no {attribute!r}", hint=nearest(attribute, vars(found)))
+        public = [name for name in vars(found) if not name.startswith("_")]
+        raise UsageError(f"{key}: {module!r} has no {attribute!r}", hint=did_you_mean(attribute, public))
     value: object = getattr(found, attribute)
     return value
-
-
-def nearest(wrong: str, known: Iterable[str]) -> str | None:
-    names = sorted(name for name in known if not name.startswith("_"))
-    close = difflib.get_close_matches(wrong, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else None
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""Values and types in plain words, for messages that a person can act on.
-
-Comes in: a value or an annotation of `settings`. Goes out: half a sentence. Knows nothing of places.
-"""
+"""Values and types in plain words, and the known word nearest to a mistyped one, for messages a person can act on."""
 
 from __future__ import annotations
 
@@ -15,14 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN_CHARACTERS = 60
+LONGEST_SHOWN_BITS = 128  # Python refuses to print an integer of thousands of digits, and nobody would read it
 
 
 def found(value: Any) -> str:
     """What stands there: `'fast' (a string)`."""
     if value is None:
         return "nothing (null)"
-    if isinstance(value, list | dict):
-        return f"{'a list' if isinstance(value, list) else 'a mapping'} of {len(value)}"
+    if isinstance(value, list | tuple | dict):
+        noun = "mapping" if isinstance(value, dict) else "list"
+        return f"a {noun} of {len(value)}" if value else f"an empty {noun}"
+    if isinstance(value, int) and value.bit_length() > LONGEST_SHOWN_BITS:
+        return "a huge number"
     shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS] + "…"
@@ -37,8 +38,10 @@ def _kind(value: Any) -> str:
             return "a string"
         case int():
             return "a whole number"
-        case _:
+        case float():
             return "a number"
+        case _:
+            return f"a value of type {type(value).__name__}"
 
 
 def expected(annotation: Any) -> str:
@@ -88,8 +91,13 @@ def listed(choices: Iterable[Any]) -> str:
 
 
 def did_you_mean(word: Any, choices: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(word[:200], list(choices), n=1) if isinstance(word, str) else []
-    return f"did you mean {close[0]!r}?" if close else None
+    close = nearest(word, choices) if isinstance(word, str) else None
+    return f"did you mean {close!r}?" if close else None
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(word[:200], sorted(choices), n=1)
+    return close[0] if close else None
 
 
 def quoting_hint(value: Any, annotation: Any) -> str | None:

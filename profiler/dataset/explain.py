@@ -1,8 +1,7 @@
 """Why a value is not a dialogue, in words for the person who wrote it.
 
-Comes in: one decoded row that the typed decoder refused, or bytes that are not JSON. Goes out: faults,
-each with what was found, what is expected and, where it helps, a hint. Speed does not matter here: a row
-gets here only when it is wrong. Knows nothing of files, lines or formats.
+Each fault says what was found, what is expected and, where it helps, a hint. Speed does not matter here: only a row that
+the decoder has refused gets here.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core import json as codec
+from profiler.core.wording import found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -79,23 +79,6 @@ def loggable(value: object) -> bool:
 def contradictions(own: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
     """Keys that a row gives twice, once beside and once inside its metadata, with two values."""
     return [key for key in own if key in metadata and own[key] != metadata[key]]
-
-
-def found(value: object) -> str:
-    match value:
-        case None | bool():
-            return {None: "null", True: "true", False: "false"}[value]
-        case str():
-            return repr(value) if len(value) <= 40 else f"{value[:37]!r}…"
-        case int() | float():
-            huge = isinstance(value, int) and value.bit_length() > 128  # str() may refuse it, nobody would read it
-            return "a huge number" if huge else f"the number {value}"
-        case list() | tuple():
-            return f"a list of {len(value)}" if value else "an empty list"
-        case dict():
-            return "an object"
-        case _:
-            return f"a value of type {type(value).__name__}"
 
 
 def explain(row: object) -> Iterator[Fault]:

@@ -1,8 +1,7 @@
 """A dataset file: survey it once, before anything is sent, then read it as a stream.
 
-Comes in: the path of a .json, .jsonl, .ndjson, .csv (each also as .gz) or .parquet file. Goes out: dialogues
-in the order of the file; or a DatasetError with every problem and its place. Memory does not grow with the
-file. Knows nothing of models, requests or runs.
+The dialogues come in the order of the file, or a DatasetError says every problem and its place. Memory does not grow
+with the file.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import gzip
 import hashlib
 import io
 import itertools
-import stat
-import zlib
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +19,9 @@ import msgspec
 
 from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.dataset.duplicates import Duplicates, Suspects
-from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, parquet_rows
+from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines
+from profiler.dataset.parquet import parquet_rows
+from profiler.dataset.unchanged import reading_file, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Dialogue
     from profiler.dataset.formats import Item, Report
-
-Stamp = tuple[int, int, int]
 
 KEPT_PROBLEMS = 1_000
 _BUFFER = 1 << 18
@@ -53,7 +50,7 @@ def reading(path: str | PathLike[str], *, start: int = 0) -> Iterator[Iterator[D
     """`read` for who may stop before the end: the file is closed then, and not when the collector comes by."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    with closing(_stream(Path(path), start=start, report=_refuse)) as items:
+    with closing(_stream(Path(path), start=start, report=refuse)) as items:
         yield _dialogues(items)
 
 
@@ -61,11 +58,11 @@ def read(path: str | PathLike[str], *, start: int = 0) -> Iterator[Dialogue]:
     """The dialogues from number `start` on. Raises DatasetError at the first one that is wrong."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    return _dialogues(_stream(Path(path), start=start, report=_refuse))
+    return _dialogues(_stream(Path(path), start=start, report=refuse))
 
 
 def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
-    # None stands for a wrong row, and `_refuse` has raised before one is handed out.
+    # None stands for a wrong row, and `refuse` has raised before one is handed out.
     return map(itemgetter(1), items)
 
 
@@ -73,7 +70,7 @@ def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
     """One pass over the file: every dialogue (or the first `limit`) checked, every duplicate id found."""
     path = Path(path)
     found = _Found(path)
-    with _reading(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
+    with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
         stream = io.BufferedReader(file, _BUFFER)  # named, or it would close the file before the hash is whole
         count = _check(_items(stream, path, report=found), limit=limit, duplicates=duplicates)
         suspects = duplicates.suspects()
@@ -84,37 +81,6 @@ def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
         if not found.count:
             return Survey(count=count, sha256=file.finish(), size=file.tell())
     raise found.error()
-
-
-def fingerprint(path: str | PathLike[str]) -> str:
-    """The hash that `survey` gives, without a look at the dialogues."""
-    path = Path(path)
-    with _reading(path, report=_refuse), path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-    raise AssertionError("_refuse raises")
-
-
-def stamp(path: str | PathLike[str]) -> Stamp:
-    """Another one whenever the file was written or replaced, as far as the system tells."""
-    path = Path(path)
-    with _reading(path, report=_refuse):
-        found = path.stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns
-    raise AssertionError("_refuse raises")
-
-
-def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
-    """That the file is the one that was checked; to have touched it changes nothing."""
-    if stamp(path) != since and fingerprint(path) != sha256:
-        hint = "start over with --fresh: dialogues may have been asked in other words, which requests.jsonl shows"
-        raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])
-
-
-def expect_unwritten(path: Path, *, since: Stamp, sha256: str) -> None:
-    """The same of a file that was read meanwhile: whoever removed it or put another in its place left the bytes that
-    were open."""
-    if path.exists() and stamp(path)[0] == since[0]:
-        expect_unchanged(path, since=since, sha256=sha256)
 
 
 class _HashedFile(io.FileIO):
@@ -162,10 +128,6 @@ class _Found:
         return DatasetError(problems)
 
 
-def _refuse(problem: Problem) -> None:
-    raise DatasetError([problem])
-
-
 def _ignore(problem: Problem) -> None:
     """Told before."""
 
@@ -202,7 +164,7 @@ def _used_twice(name: str, *, line: int, before: int) -> str:
 
 
 def _stream(path: Path, *, report: Report, start: int = 0) -> Generator[Item]:
-    with _reading(path, report=report), io.BufferedReader(io.FileIO(path), _BUFFER) as stream:
+    with reading_file(path, report=report), io.BufferedReader(io.FileIO(path), _BUFFER) as stream:
         yield from _items(stream, path, report=report, start=start)
 
 
@@ -223,30 +185,6 @@ def _items(stream: io.BufferedReader[Any], path: Path, *, report: Report, start:
     return rows(stream, start=start, report=reporter)
 
 
-def _expect_regular(path: Path) -> None:
-    """Before it is opened: to open a pipe is to wait for somebody who writes."""
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError) as error:
-        raise DatasetError([_unreadable(path, error)]) from error
-    if not regular:
-        raise DatasetError([_unreadable(path, "not a regular file, and a dataset is read more than once")])
-
-
-def _unreadable(path: Path, error: object) -> Problem:
-    return Problem(path=str(path), message=f"cannot be read: {getattr(error, 'strerror', None) or error}")
-
-
 def _skip_bom(stream: io.BufferedReader[Any]) -> None:
     if stream.peek(len(_BOM)).startswith(_BOM):
         stream.read(len(_BOM))
-
-
-@contextmanager
-def _reading(path: Path, *, report: Report) -> Iterator[None]:
-    """For a regular file only; translates what the operating system and gzip say about it."""
-    _expect_regular(path)
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        report(_unreadable(path, error))

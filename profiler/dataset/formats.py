@@ -1,28 +1,24 @@
-"""The formats of a dataset file, each read into the same stream of places and dialogues.
+"""JSON, JSON Lines and CSV, each read into the same stream: for every dialogue its line and the Dialogue, or its line
+and None when the row was wrong and its faults went to `report`.
 
-Comes in: a binary stream (for Parquet a path). Goes out: one pair for each dialogue, its line and the Dialogue,
-or its line and None when the row was wrong and its faults went to `report`. Never holds more than a piece
-of the file. Knows nothing of hashing, duplicates or limits.
+Never holds more than a piece of the file.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib
 import itertools
 from collections import Counter
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from profiler.core import json as codec
-from profiler.core.errors import Problem, UsageError
+from profiler.core.errors import Problem
 from profiler.dataset.decode import Decoder, from_mapping, loads
 from profiler.dataset.explain import Fault, Rejected, missing
 from profiler.dataset.json_array import Broken, elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from profiler.core.nouns import Dialogue
 
@@ -32,8 +28,7 @@ if TYPE_CHECKING:
 LONGEST = 64 << 20  # bytes of one dialogue: what a file that is not what its name says can cost in memory
 SHOWN_SOURCE = 160
 _LISTS = {"turns", "required_facts", "tags"}
-_JSON = {"messages", "metadata"}
-_PARQUET_BATCH = 1024
+JSON_CELLS = {"messages", "metadata"}
 
 
 class Reporter:
@@ -130,23 +125,6 @@ def csv_rows(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Ite
             yield line, dialogue
 
 
-def parquet_rows(path: Path, *, start: int, report: Reporter) -> Iterator[Item]:
-    """The place of a row is its number, counted from 1."""
-    parquet, problems = _pyarrow()
-    try:
-        with parquet.ParquetFile(path) as file:
-            for number, row in _parquet_mappings(file, start=start):
-                try:
-                    dialogue = from_mapping(_plain(row))
-                except Rejected as faults:
-                    report.row(faults, line=number)
-                    yield number, None
-                else:
-                    yield number, dialogue
-    except problems as error:
-        report.at(f"not a Parquet file that can be read: {error}", line=None)
-
-
 def _skip(lines: Iterator[int], count: int) -> None:
     next(itertools.islice(lines, count, count), None)
 
@@ -216,8 +194,8 @@ def _csv_mapping(names: list[str], cells: list[str]) -> dict[str, Any]:
 
 
 def _csv_value(name: str, cell: str) -> Any:
-    if name in _JSON or (name in _LISTS and cell.startswith("[")):
-        return _json_cell(name, cell)
+    if name in JSON_CELLS or (name in _LISTS and cell.startswith("[")):
+        return json_cell(name, cell)
     if name in _LISTS:
         return [part.strip() for part in cell.split("|") if part.strip()]
     if name == "expect_refusal":
@@ -225,47 +203,8 @@ def _csv_value(name: str, cell: str) -> Any:
     return cell
 
 
-def _json_cell(name: str, cell: str) -> Any:
+def json_cell(name: str, cell: str) -> Any:
     try:
         return loads(cell.encode())
     except Rejected as faults:
         raise Rejected(*(Fault(message=f"{name}: {fault.message}") for fault in faults.faults)) from None
-
-
-def _pyarrow() -> tuple[Any, tuple[type[Exception], ...]]:
-    try:
-        # Optional and slow to import, so only when a Parquet file is read.
-        pyarrow = importlib.import_module("pyarrow")
-        return importlib.import_module("pyarrow.parquet"), (pyarrow.ArrowException,)
-    except ImportError:
-        raise UsageError(
-            "reading Parquet needs pyarrow, which is not installed",
-            hint="pip install 'experiment-profiler[parquet]'",
-        ) from None
-
-
-def _parquet_mappings(file: Any, *, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if number + rows <= start:
-            number += rows
-            continue
-        for batch in file.iter_batches(batch_size=_PARQUET_BATCH, row_groups=[group]):
-            for row in batch.to_pylist():
-                number += 1
-                if number > start:
-                    yield number, row
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as JSON would have given it: no nulls, no dates, and JSON kept in text columns decoded."""
-    present = {key: value for key, value in row.items() if value is not None}
-    try:
-        plain: dict[str, Any] = codec.loads(codec.dumps(present))
-    except TypeError as error:
-        raise Rejected(Fault(message=f"a value that JSON cannot hold: {error}")) from None
-    for key in _JSON & plain.keys():
-        if isinstance(plain[key], str):
-            plain[key] = _json_cell(key, plain[key])
-    return plain

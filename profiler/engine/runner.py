@@ -19,7 +19,7 @@ import msgspec
 
 from profiler.core import plugins
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
-from profiler.dataset import file
+from profiler.dataset import unchanged
 from profiler.engine.options import Options
 from profiler.engine.session import answer_all
 from profiler.metrics import summary
@@ -74,7 +74,7 @@ async def run(
     with _own_folder(folder, fresh=options.fresh, tell=tell), _spared_collector():
         resume.sweep(folder)
         before = resume.earlier(folder) or complete_run(folder)
-        checked = file.stamp(experiment.dataset_path)
+        checked = unchanged.stamp(experiment.dataset_path)
         header = header_of(experiment, options=options, before=before)
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
@@ -185,20 +185,20 @@ def _spared_collector() -> Iterator[None]:
 
 @contextmanager
 def _same_dataset(
-    experiment: Experiment, header: Header, *, checked: file.Stamp, tell: Callable[[str], None]
+    experiment: Experiment, header: Header, *, checked: unchanged.Stamp, tell: Callable[[str], None]
 ) -> Iterator[None]:
     """What is asked comes from the file that was checked. A run that stops for another reason tells it, too."""
     path, sha256 = experiment.dataset_path, header.identity["dataset_sha256"]
-    file.expect_unchanged(path, since=checked, sha256=sha256)
+    unchanged.expect_unchanged(path, since=checked, sha256=sha256)
     try:
         yield
     except ProfilerError:
         try:
-            file.expect_unwritten(path, since=checked, sha256=sha256)
+            unchanged.expect_unwritten(path, since=checked, sha256=sha256)
         except DatasetError as changed:
             tell(str(changed))
         raise
-    file.expect_unwritten(path, since=checked, sha256=sha256)
+    unchanged.expect_unwritten(path, since=checked, sha256=sha256)
 
 
 @contextmanager

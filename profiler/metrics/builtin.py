@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from profiler.core import plugins
 from profiler.core.errors import UsageError
+from profiler.core.wording import did_you_mean
 from profiler.metrics import intervals
 from profiler.metrics.metric import NO_DATA, Estimate, Metric, Sums, add_sums, finish_mean, finish_rate, rate
 
@@ -160,5 +161,5 @@ def _as_metric(name: str, value: object) -> Metric[Any]:
 
 
 def _suggest(wrong: str) -> str:
-    near = plugins.nearest(wrong, BUILTIN)
+    near = did_you_mean(wrong, BUILTIN)
     return near or "the built-in ones are " + ", ".join(BUILTIN) + "; your own are module:attribute"

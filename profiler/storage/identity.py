@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from profiler import __version__
 from profiler.core.errors import RunDirectoryError
 from profiler.dataset import file
+from profiler.dataset.unchanged import fingerprint
 from profiler.manifest.load import snapshot
 from profiler.storage import journal, ledger, resume, summary_file
 from profiler.storage.journal import Header
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def header_of(experiment: Experiment, *, options: Options, before: resume.Earlier | None) -> Header:
     """What this run is. A dataset that an earlier run has checked is only hashed again."""
-    sha256 = file.fingerprint(experiment.dataset_path) if before is not None else None
+    sha256 = fingerprint(experiment.dataset_path) if before is not None else None
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
         count = before.count
     else:
@@ -40,7 +41,7 @@ def header_of(experiment: Experiment, *, options: Options, before: resume.Earlie
         "mode": options.mode,
         "limit": options.limit,
         "dataset_sha256": sha256,
-        "mock_responses_sha256": file.fingerprint(answers) if answers and options.mode == "mock" else None,
+        "mock_responses_sha256": fingerprint(answers) if answers and options.mode == "mock" else None,
     }
     return Header(journal=journal.FORMAT, count=count, identity=identity, started=_now(options.mode))
 

@@ -67,7 +67,3 @@ def test_an_attribute_that_is_not_there_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'own_names' has no 'brevety'") as caught:
         plugins.load("own_names:brevety", key="metrics", search_path=tmp_path)
     assert caught.value.hint == "did you mean 'brevity'?"
-
-
-def test_nothing_near_is_no_guess() -> None:
-    assert plugins.nearest("quite_different", ["brevity"]) is None

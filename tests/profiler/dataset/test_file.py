@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from profiler.core.errors import DatasetError, Problem, ProfilerError, UsageError
 from profiler.core.nouns import Dialogue, Message
 from profiler.dataset import file as dataset
+from profiler.dataset.unchanged import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,7 @@ REFUSED = [
     ('{"dialogue_id": "", "user": "x"}', "dialogue_id: expected a non-empty string", None),
     ('{"dialogue_id": "a\\u0007", "user": "x"}', "control characters", None),
     ('{"dialogue_id": "' + "a" * 513 + '", "user": "x"}', "at most 512 characters, found 513", None),
-    ('{"dialogue_id": 7, "user": "x"}', "found the number 7", None),
+    ('{"dialogue_id": 7, "user": "x"}', "found 7 (a whole number)", None),
     ('{"dialogue_id": "a", "user": ""}', "user: expected a non-empty string, found an empty one", None),
     ('{"dialogue_id": "a", "turns": []}', "turns: expected a list of non-empty strings, found an empty list", None),
     ('{"dialogue_id": "a", "turns": ["x", ""]}', "turns[1]: expected a non-empty string", None),
@@ -166,9 +167,13 @@ REFUSED = [
     ('{"dialogue_id": "a", "user": "x", "required_facts": "Paris"}', "required_facts: expected a list of", None),
     ('{"dialogue_id": "a", "user": "x", "required_facts": [""]}', "required_facts[0]: expected a non-empty", None),
     ('{"dialogue_id": "a", "user": "x", "expect_refusal": "yes"}', "expected true or false, found 'yes'", None),
-    ('{"dialogue_id": "a", "user": "x", "expect_refusal": 1}', "expected true or false, found the number 1", None),
-    ('{"dialogue_id": "a", "user": "x", "tags": [1]}', "tags[0]: expected a string, found the number 1", None),
-    ('{"dialogue_id": "a", "user": "x", "system": {}}', "system: expected a string, found an object", None),
+    (
+        '{"dialogue_id": "a", "user": "x", "expect_refusal": 1}',
+        "expected true or false, found 1 (a whole number)",
+        None,
+    ),
+    ('{"dialogue_id": "a", "user": "x", "tags": [1]}', "tags[0]: expected a string, found 1 (a whole number)", None),
+    ('{"dialogue_id": "a", "user": "x", "system": {}}', "system: expected a string, found an empty mapping", None),
     ('{"dialogue_id": "a", "user": "x", "metadata": []}', "metadata: expected an object, found an empty list", None),
     ('{"dialogue_id": "a", "user": "x", "n": 1, "metadata": {"n": 2}}', "n: given twice", None),
     ('{"dialogue_id": "a", "user": "x", "n": ' + "9" * 30 + "}", "n: cannot be written to a log", None),
@@ -176,7 +181,7 @@ REFUSED = [
     ('{"dialogue_id": "a", "user": "x", "n": ' + "[" * 250 + "]" * 250 + "}", "nested too deeply", None),
     ('{"dialogue_id": "a", "user": "x", "n": ' + "[" * 9999 + "]" * 9999 + "}", "nested too deeply", None),
     ("[1]", "expected a dialogue (an object", None),
-    ("null", "found null", None),
+    ("null", "found nothing (null)", None),
 ]
 
 
@@ -230,7 +235,7 @@ BROKEN_ARRAYS = [
     (b'[\n{"dialogue_id": "a",\n "user": x}]', "invalid character", (3, 10)),
     (b'["dialogue"]', "expected a dialogue (an object", (1, None)),
     (b'["dialogue', "never closed", (1, 2)),
-    (b"[1, 2", "found the number 1", (1, None)),
+    (b"[1, 2", "found 1 (a whole number)", (1, None)),
     (b'[\n{"dialogue_id": "a" "user": "x}]', "expected ',' or '}'", (2, 21)),
 ]
 
@@ -307,7 +312,7 @@ def test_duplicates_are_found_at_any_distance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.jsonl", "folder.jsonl", "nul\0.jsonl", "x" * 300 + ".jsonl"])
 def test_a_path_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.jsonl").mkdir()
-    for act in (dataset.survey, dataset.fingerprint, lambda path: list(dataset.read(path))):
+    for act in (dataset.survey, fingerprint, lambda path: list(dataset.read(path))):
         with pytest.raises(DatasetError, match=f"{name}: cannot be read"):
             act(tmp_path / name)
 
@@ -351,7 +356,7 @@ def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | N
     assert survey == dataset.Survey(
         count=limit or len(rows), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size
     )
-    assert survey.sha256 == dataset.fingerprint(path)
+    assert survey.sha256 == fingerprint(path)
 
 
 def test_a_limit_leaves_what_follows_unchecked(tmp_path: Path) -> None:
@@ -448,7 +453,7 @@ def test_parquet_reads_like_json_lines(folder: Path, rows: list[Row], start: int
     parquet.write_table(pyarrow.table(columns), path, row_group_size=2)
     assert list(dataset.read(path)) == expected
     assert list(dataset.read(path, start=start)) == expected[start:]
-    assert dataset.survey(path).sha256 == dataset.fingerprint(path)
+    assert dataset.survey(path).sha256 == fingerprint(path)
 
 
 @pytest.mark.skipif(not HAS_PYARROW, reason="pyarrow, an optional extra, is not installed")

@@ -336,7 +336,7 @@ def test_an_id_never_leaves_the_output_directory(name: str) -> None:
         ("# nothing\n", "found an empty file"),
         ("[1]", "found a list of 1"),
         ("hello", "found 'hello' (a string)"),
-        ("experiments: []", "found a list of 0"),
+        ("experiments: []", "found an empty list"),
         ("experiments: 3", "found 3"),
         ("defaults: {}", "found no experiments"),
         ("experiments: [3]", "expected the mapping of an experiment"),
