@@ -11,7 +11,7 @@ PEERS := benchmarks/peers
 ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format pins bench bench-peers docs clean
+.PHONY: help setup run test check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,9 @@ bench-peers: setup ## make .venv-peers: the programs that `make bench` compares 
 
 docs: setup ## write docs/cli.md anew from --help
 	$(VENV_PYTHON) tests/regenerate.py
+
+shapes: setup ## write the table of requests that the mock server takes anew, from the installed SDK
+	$(VENV_PYTHON) -m tests.profiler.provider.mock_server.reading.sdk_walk
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
 	rm -rf .venv .venv.lock .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

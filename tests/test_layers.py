@@ -34,9 +34,17 @@ ORDERS = {
     ),
     "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),
     "profiler.provider.mock_server": (
-        *("__init__", "counters", "http", "settings", "connection", "faults", "rate_limits", "requests", "answers"),
-        *("models", "delivery", "app", "server"),
+        *("__init__", "counters", "http", "settings", "connection", "faults", "rate_limits", "reading", "answering"),
+        *("caching", "messages", "delivery", "app", "server"),
     ),
+    "profiler.provider.mock_server.reading": (
+        *("__init__", "shapes", "models", "prompts", "token_counts", "schema_subset", "rules", "requests"),
+    ),
+    "profiler.provider.mock_server.answering": (
+        *("__init__", "patterns", "schema_values", "dialogues", "prepared", "tool_calls", "fitting", "lengths"),
+        *("answers", "variation", "events"),
+    ),
+    "profiler.provider.mock_server.caching": (*("__init__", "segments", "prompt_cache", "cache_diagnosis", "threads"),),
     "profiler.money": ("__init__", "prices", "budget", "price_list"),
     "profiler.metrics": ("__init__", "intervals", "histogram", "metric", "builtin", "totals", "reduction", "summary"),
     "profiler.storage": (

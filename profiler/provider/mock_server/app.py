@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import time
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server import faults, models
-from profiler.provider.mock_server.answers import USAGE, Answers
+from profiler.provider.mock_server import faults
+from profiler.provider.mock_server.answering.answers import USAGE
 from profiler.provider.mock_server.counters import Stats
 from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver, draws, latency
 from profiler.provider.mock_server.faults import NO_FAULT, Fault, Faults
 from profiler.provider.mock_server.http import Malformed, render
+from profiler.provider.mock_server.messages import Messages
 from profiler.provider.mock_server.rate_limits import Limits
-from profiler.provider.mock_server.requests import api_version, authenticate, read_message, read_prompt
+from profiler.provider.mock_server.reading.requests import api_version, authenticate
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class App:
         self.stats = Stats(now=clock())
         self._clock = clock
         self._wall = wall
-        self._answers = Answers(
-            seed=settings.seed, responses_path=settings.responses_path, dataset_path=settings.dataset_path
-        )
+        self.messages = Messages(settings)
         self._faults = Faults(rates=settings.faults, script=script)
         self._limits = Limits(settings)
         self._draws = bool(settings.faults or settings.latency_sigma or settings.stall_rate)
@@ -74,6 +72,7 @@ class App:
         self.stats.reset(now=self._clock())
         self._faults.reset()
         self._limits = Limits(self.settings)
+        self.messages.reset()
         self._requests = 0
 
     def snapshot(self, *, asked: bool = False) -> dict[str, Any]:
@@ -122,6 +121,7 @@ class App:
         api_version(head.headers)
         if path == COUNT_TOKENS:
             return self._json(self._counted(request), endpoint=COUNT_TOKENS)
+        models = self.messages.models
         found = models.page(head.query) if path == MODELS else models.info(path.removeprefix(f"{MODELS}/"))
         return self._json(found, endpoint=MODELS)
 
@@ -138,34 +138,29 @@ class App:
         return self._json(found, endpoint=head.path, counted=False)
 
     def _counted(self, request: Incoming) -> dict[str, int]:
-        prompt = read_prompt(request.body)
-        dialogue = self._answers.dialogue(prompt, named=request.head.headers.get("x-dialogue-id"))
-        return {"input_tokens": self._answers.input_tokens(prompt, dialogue)}
+        return self.messages.count(request.body, headers=request.head.headers, query=request.head.query)
 
     def _message(self, request: Incoming, *, now: float) -> Outgoing:
         headers = request.head.headers
         authenticate(headers, self.settings.key)
-        wanted = read_message(request.body, version=api_version(headers))
+        question = self.messages.read(request.body, headers=headers, query=request.head.query)
+        wanted = question.asked.wanted
         if wanted.stream and request.head.http_1_0:
             raise ApiError(400, "invalid_request_error", "stream: needs HTTP/1.1")
-        named = headers.get("x-dialogue-id")
-        dialogue = self._answers.dialogue(wanted, named=named)
-        digest = sha256(request.body).hexdigest()
-        asked = digest
-        if named is not None or self._answers.knows(dialogue):
-            asked = f"{dialogue.dialogue_id}#{wanted.turn}" if wanted.turn else dialogue.dialogue_id
-        message = self._answers.message(wanted, dialogue, digest=digest)
-        usage = message["usage"]
+        answer = self.messages.answer(question, now=now)
+        usage = answer.message["usage"]
         self._admit(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"], now=now)
-        times = self.stats.ask(asked)
-        return self._meet_fate(
-            message,
+        times = self.stats.ask(question.name)
+        outgoing = self._meet_fate(
+            answer.message,
             stream=wanted.stream,
-            asked=asked,
-            call=f"{asked} {times}",
-            dialogue_id=dialogue.dialogue_id,
+            asked=question.name,
+            call=f"{question.name} {times}",
+            dialogue_id=question.asked.dialogue.dialogue_id,
             text=wanted.asked()[0] if self._faults else "",
         )
+        self.messages.given(answer, now=now, begins_at=now + outgoing.pieces[0][0] if outgoing.pieces else now)
+        return outgoing
 
     def _static_message(self, request: Incoming, *, now: float) -> Outgoing:
         """One reply for everything, without a look at the request."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.answers import event, events
+from profiler.provider.mock_server.answering.events import event, events
 from profiler.provider.mock_server.faults import (
     BROKEN_TRANSPORTS,
     OK,

@@ -30,6 +30,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     static: bool = False
     responses_path: Path | None = None
     dataset_path: Path | None = None
+    models: tuple[str, ...] = ()
+    tool_rate: float = 0.5
+    vary: bool = False
+    output_tokens: float | None = None
+    output_sigma: float = 0.5
     latency_s: float = 0.0
     latency_sigma: float = 0.0
     stall_rate: float = 0.0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import statistics
 
-from profiler.provider.mock_server.answers import event
+from profiler.provider.mock_server.answering.events import event
 from profiler.provider.mock_server.delivery import deliver, draws, latency
 from profiler.provider.mock_server.faults import NO_FAULT
 from profiler.provider.mock_server.settings import ServerSettings
@@ -12,6 +12,7 @@ MESSAGE = {
     "stop_reason": "end_turn",
     "stop_sequence": None,
     "stop_details": None,
+    "container": None,
     "usage": {"input_tokens": 3, "output_tokens": 50},
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import pytest
 
-from profiler.provider.mock_server.models import IDS
+from profiler.provider.mock_server.reading.models import IDS
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
 
@@ -70,7 +70,7 @@ async def test_a_stream_has_the_full_sequence_of_events() -> None:
 
 async def test_thinking_comes_as_a_block_of_its_own_in_both_ways() -> None:
     async with sdk() as client:
-        options: dict[str, Any] = {"model": MODEL, "max_tokens": 2000, "messages": MESSAGES}
+        options: dict[str, Any] = {"model": "claude-opus-4-6", "max_tokens": 2000, "messages": MESSAGES}
         whole = await client.messages.create(**options, thinking={"type": "adaptive"})
         async with client.messages.stream(**options, thinking={"type": "adaptive"}) as stream:
             streamed = await stream.get_final_message()

@@ -1,0 +1,220 @@
+"""What is answered: prepared answers where there are some, else tool calls, JSON or text that are made up.
+
+Comes in: a checked request and what is known of it. Goes out: a message as the provider would write it. Everything
+is drawn from the seed and the request, so the same request always gets the same message; with the dataset at hand the
+text is what `--mode mock` answers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from profiler.core.json import dumps, encode
+from profiler.core.nouns import Params, Request, RequestLine
+from profiler.manifest.settings import MockSettings
+from profiler.provider.mock import MockClient
+from profiler.provider.mock_server.answering import tool_calls
+from profiler.provider.mock_server.answering.fitting import fit
+from profiler.provider.mock_server.answering.lengths import drawn_length, stretched
+from profiler.provider.mock_server.answering.schema_values import NoValue, draw
+from profiler.provider.mock_server.settings import invalid
+
+if TYPE_CHECKING:
+    from profiler.core.nouns import Dialogue
+    from profiler.provider.mock_server.answering.prepared import Entry
+    from profiler.provider.mock_server.reading.models import Model
+    from profiler.provider.mock_server.reading.prompts import NewMessage
+    from profiler.provider.mock_server.settings import ServerSettings
+
+THOUGHT = "The question is clear, so I answer it directly."
+THOUGHT_TOKENS = len(THOUGHT) // 4
+SIGNATURE = "bW9jay1zaWduYXR1cmU="
+NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # the mock writes no log
+LIMITLESS = 1 << 40
+VARIATIONS = 64  # so many different answers to one question are kept ready
+
+USAGE: dict[str, Any] = {
+    "input_tokens": 0,
+    "cache_creation_input_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+    "output_tokens": 0,
+    "output_tokens_details": None,
+    "server_tool_use": None,
+    "service_tier": "standard",
+    "speed": None,
+    "inference_geo": None,
+}
+REFUSAL = {"type": "refusal", "category": "general_harms", "explanation": None}
+
+
+class Asked(NamedTuple):
+    """A checked request with all that its answer depends on."""
+
+    wanted: NewMessage
+    takes: Model
+    dialogue: Dialogue
+    of_dataset: bool
+    digest: str  # of the request, for the id of the message
+    variation: int = 0  # which of the possible answers
+
+
+class _Draft(NamedTuple):
+    """An answer before it is cut to what the request leaves room for."""
+
+    blocks: list[dict[str, Any]]
+    stop_reason: str
+    usage: dict[str, Any]
+
+
+class Answers:
+    """Messages for requests."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._mock = lru_cache(VARIATIONS)(self._mock_of)
+        self._params = lru_cache(256)(Params)
+
+    def message(self, asked: Asked, entry: Entry | None) -> dict[str, Any]:
+        """The whole message. The cache has no say in it yet: all input tokens are counted as new ones."""
+        wanted = asked.wanted
+        draft = self._made_up(asked) if entry is None else _prepared(entry, asked)
+        thought = _thought(asked, draft)
+        thinking_tokens = min(THOUGHT_TOKENS, wanted.max_tokens) if thought else 0
+        room = wanted.max_tokens - thinking_tokens
+        given = draft.usage.get("output_tokens")
+        # a prepared answer says itself how long it is, whatever its characters
+        fitted = fit(
+            draft.blocks, stops=wanted.stop_sequences or (), room=room if (given or room) >= room else LIMITLESS
+        )
+        usage = {**USAGE, "input_tokens": wanted.input_tokens, **draft.usage}
+        usage["output_tokens"] = fitted.tokens if fitted.stop_reason or given is None else min(given, room)
+        if thought is not None:
+            usage["output_tokens"] += thinking_tokens
+            usage["output_tokens_details"] = {"thinking_tokens": thinking_tokens}
+        stop_reason = fitted.stop_reason or draft.stop_reason
+        return {
+            "id": f"msg_{asked.digest[:24]}",
+            "type": "message",
+            "role": "assistant",
+            "model": wanted.model,
+            "content": [thought, *fitted.blocks] if thought is not None else fitted.blocks,
+            "stop_reason": stop_reason,
+            "stop_sequence": fitted.stop_sequence,
+            "stop_details": REFUSAL if stop_reason == "refusal" else None,
+            "container": None,
+            "diagnostics": None,
+            "usage": usage,
+        }
+
+    def _made_up(self, asked: Asked) -> _Draft:
+        wanted, settings = asked.wanted, self._settings
+        if wanted.max_tokens == 0:  # a request that only warms the cache
+            return _Draft([], "max_tokens", {})
+        if wanted.compaction is not None:
+            return _Draft([_compaction(wanted)], "compaction", {})
+        schema = wanted.schema
+        if not (wanted.tools or schema or settings.output_tokens):
+            return self._said(asked)
+        random = Random(self._seed_of(asked))  # noqa: S311 (nothing here is a secret)
+        if wanted.tools and (called := tool_calls.calls(wanted, random, rate=settings.tool_rate)):
+            return _Draft(called, "tool_use", {})
+        if schema is not None:
+            return _Draft([_text(_json(schema, random))], "end_turn", {})
+        said = self._said(asked)
+        if settings.output_tokens:
+            length = drawn_length(random, median=settings.output_tokens, sigma=settings.output_sigma)
+            said.blocks[0]["text"] = stretched(said.blocks[0]["text"], length, random)
+        return said
+
+    def _said(self, asked: Asked) -> _Draft:
+        """What the mock of a manifest says to it."""
+        wanted, dialogue = asked.wanted, asked.dialogue
+        reply = self._mock(asked.variation).reply(
+            Request(
+                index=0,
+                dialogue=dialogue,
+                params=self._params(model=wanted.model, max_tokens=LIMITLESS, temperature=wanted.temperature),
+                body=b"" if dialogue.user else encode({"messages": wanted.messages}),  # read only for its last text
+                line=NO_LINE,
+                turn=wanted.turn if dialogue.turns is not None or not asked.of_dataset else 0,
+            )
+        )
+        return _Draft([_text(reply.completion)], reply.stop_reason or "end_turn", {})
+
+    def _mock_of(self, variation: int) -> MockClient:
+        seed = self._settings.seed
+        return MockClient(MockSettings(seed=crc32(f"{seed} {variation}".encode()) if variation else seed))
+
+    def _seed_of(self, asked: Asked) -> int:
+        wanted = asked.wanted
+        key = f"{self._settings.seed} {wanted.model} {wanted.turn} {asked.variation} {asked.dialogue.dialogue_id}"
+        return crc32(key.encode("utf-8", "surrogatepass"))
+
+
+def _prepared(entry: Entry, asked: Asked) -> _Draft:
+    usage = entry.usage or {}
+    if asked.wanted.max_tokens == 0:
+        return _Draft([], "max_tokens", usage)
+    if entry.content is not None:
+        blocks = [_completed(block, at, asked.digest) for at, block in enumerate(entry.content)]
+        usual = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
+        return _Draft(blocks, entry.stop_reason or usual, usage)
+    turn = asked.wanted.turn if asked.dialogue.turns is not None or not asked.of_dataset else 0
+    text = entry.replies[turn] if turn < len(entry.replies) else entry.completion or ""
+    return _Draft([_text(text)], entry.stop_reason or "end_turn", usage)
+
+
+def _completed(block: dict[str, Any], at: int, digest: str) -> dict[str, Any]:
+    """A block as the API sends it, where the file left out what nobody wants to write."""
+    match block["type"]:
+        case "text":
+            return {"citations": None, **block}
+        case "tool_use":
+            usual = {
+                "id": f"toolu_{digest[:22]}{at:02d}",
+                "input": {},
+                "caller": {"type": "direct"},
+                "toolset_name": None,
+            }
+            return usual | block
+        case "thinking":
+            return {"signature": SIGNATURE, **block}
+        case _:
+            return block
+
+
+def _compaction(wanted: NewMessage) -> dict[str, Any]:
+    summary = f"Summary of {len(wanted.messages)} messages; the last one asked: {wanted.asked()[0][:200]}"
+    return {
+        "type": "compaction",
+        "content": summary,
+        "encrypted_content": None,
+        "signature": SIGNATURE,
+        "tool_changes": [],
+    }
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "citations": None}
+
+
+def _json(schema: Any, random: Random) -> str:
+    try:
+        return dumps(draw(schema, random)).decode()
+    except NoValue:
+        raise invalid("output_config.format.schema: no value fits this schema") from None
+
+
+def _thought(asked: Asked, draft: _Draft) -> dict[str, Any] | None:
+    """The block that a thinking model begins with; where its text is not wanted, only the signature is in it."""
+    given = asked.wanted.thinking
+    kind = given["type"] if given is not None else ("adaptive" if asked.takes.thinks else "disabled")
+    if kind not in ("adaptive", "enabled") or not draft.blocks or draft.blocks[0]["type"] == "thinking":
+        return None
+    usual = "summarized" if "enabled" in asked.takes.thinking else "omitted"
+    shown = ((given or {}).get("display") or usual) == "summarized"
+    return {"type": "thinking", "thinking": THOUGHT if shown else "", "signature": SIGNATURE}

@@ -1,0 +1,119 @@
+"""How many tokens a prompt has, estimated: four characters of JSON each, and pictures and documents by their size.
+
+What is counted does not depend on how a client writes its JSON, on streaming, or on what is marked for the cache.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.json import encode
+
+if TYPE_CHECKING:
+    from profiler.provider.mock_server.reading.prompts import Prompt
+
+CHARACTERS_PER_TOKEN = 4
+PIXELS_PER_TOKEN = 750
+LONGEST_EDGE = 1568  # larger pictures are made smaller before the model sees them
+UNSEEN_IMAGE = 1600  # a picture whose size is not known: about the most that one costs
+TOKENS_PER_PAGE = 2000
+_PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
+
+
+def count(prompt: Prompt) -> int:
+    """The input tokens of a prompt."""
+    counted: dict[str, Any] = {"system": prompt.system, "messages": prompt.messages}
+    if prompt.plain:
+        return 1 + len(encode(counted)) // CHARACTERS_PER_TOKEN
+    counted["messages"] = [{"role": said.role, "content": said.content} for said in prompt.messages]
+    further = {"tools": prompt.tools, "mcp_servers": prompt.mcp_servers, "schema": prompt.schema}
+    lean, media = lighten(counted | {name: value for name, value in further.items() if value})
+    return 1 + len(encode(lean)) // CHARACTERS_PER_TOKEN + media
+
+
+def lighten(value: Any) -> tuple[Any, int]:
+    """The value without what is sent along as base64 and without marks for the cache, and the tokens of the former."""
+    if isinstance(value, list):
+        parts = [lighten(each) for each in value]
+        return [part for part, _ in parts], sum(tokens for _, tokens in parts)
+    if not isinstance(value, dict):
+        return value, 0
+    if value.get("type") in ("image", "document") and isinstance(source := value.get("source"), dict):
+        lean, tokens = lighten({name: each for name, each in value.items() if name != "source"})
+        lean_source, media = _source(source, kind=value["type"])
+        return lean | {"source": lean_source}, tokens + media
+    named = {name: lighten(each) for name, each in value.items() if name != "cache_control"}
+    return {name: part for name, (part, _) in named.items()}, sum(tokens for _, tokens in named.values())
+
+
+def _source(source: dict[str, Any], *, kind: str) -> tuple[dict[str, Any], int]:
+    lean = {name: each for name, each in source.items() if name != "data"}
+    match source.get("type"):
+        case "base64":
+            data = _decoded(source.get("data", ""))
+            return lean, image_tokens(data) if kind == "image" else pdf_tokens(data)
+        case "url" | "file":
+            return lean, UNSEEN_IMAGE if kind == "image" else TOKENS_PER_PAGE
+        case _:
+            return lighten(source)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text)
+    except (Base64Error, ValueError):
+        return b""
+
+
+def image_tokens(data: bytes) -> int:
+    size = image_size(data)
+    if size is None:
+        return UNSEEN_IMAGE
+    scale = min(1.0, LONGEST_EDGE / max(size))
+    width, height = (round(edge * scale) for edge in size)
+    return max(1, width * height // PIXELS_PER_TOKEN)
+
+
+def pdf_tokens(data: bytes) -> int:
+    return max(1, len(_PAGE.findall(data))) * TOKENS_PER_PAGE
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height out of the first bytes of a PNG, GIF, WebP or JPEG; None where they do not tell."""
+    size: tuple[int, int] | None = None
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
+        size = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    elif data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
+        size = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
+        size = _webp_size(data)
+    elif data.startswith(b"\xff\xd8"):
+        size = _jpeg_size(data)
+    return size if size and all(size) else None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    match data[12:16]:
+        case b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+        case _:
+            return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """The first frame header says it; the segments before it are skipped by their length."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
