@@ -14,7 +14,8 @@ import orjson
 from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from profiler.metrics.builtin import BUILTIN, resolve
+from profiler.manifest.settings import USUAL_METRICS
+from profiler.metrics.builtin import resolve
 from profiler.storage.saved_run import reduce_logs
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _rate(side: Any, *, logs: Path, count: int) -> float:
 
 
 def reduced(*, logs: str) -> float:
-    metrics = resolve(list(BUILTIN))
+    metrics = resolve(USUAL_METRICS)
     gc.collect()
     begun = time.perf_counter()
     reduce_logs(Path(logs), metrics).estimates()

@@ -19,7 +19,7 @@ from profiler.core.errors import UsageError
 from profiler.dataset import file
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
-from profiler.metrics.builtin import resolve
+from profiler.metrics.builtin import resolve, unmeasured
 from profiler.storage.saved_run import find_runs
 
 if TYPE_CHECKING:
@@ -44,25 +44,27 @@ def summarize(args: Namespace) -> int:
 def validate(args: Namespace) -> int:
     """Everything that can be known to be wrong before a run."""
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
-    counts: dict[Path, int] = {}
+    warnings = [str(each) for each in manifest.warnings]
+    counts: dict[str, int] = {}
     for experiment in manifest.experiments:
         resolve(experiment.metrics, search_path=manifest.path.parent)
-        if experiment.dataset_path not in counts:
-            counts[experiment.dataset_path] = file.survey(experiment.dataset_path).count
+        survey = file.survey(experiment.dataset_path)
+        counts[experiment.experiment_id] = survey.count
+        warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
     rows = [
         {
             "experiment_id": experiment.experiment_id,
             "model": experiment.model,
             "dataset": str(experiment.dataset_path),
-            "dialogues": counts[experiment.dataset_path],
+            "dialogues": counts[experiment.experiment_id],
         }
         for experiment in manifest.experiments
     ]
     if args.json:
-        print_json({"valid": True, "warnings": [str(each) for each in manifest.warnings], "experiments": rows})
+        print_json({"valid": True, "warnings": warnings, "experiments": rows})
         return OK
-    for warning in manifest.warnings:
-        remark(str(warning))
+    for warning in warnings:
+        remark(warning)
     for row in rows:
         print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}")
     print(f"{args.config} is valid")

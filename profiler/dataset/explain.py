@@ -39,6 +39,8 @@ _OTHER_NAMES = {
     "user": ("prompt", "question", "input", "text", "query", "instruction"),
     "messages": ("conversation", "conversations"),
     "turns": (),
+    "required_facts": ("facts", "expected_facts", "key_facts", "required", "must_contain", "must_include"),
+    "expect_refusal": ("should_refuse", "should_be_refused", "expected_refusal", "refuse", "refusal"),
 }
 _NOT_LOGGABLE = "cannot be written to a log: it holds an integer beyond 64 bits or is nested too deeply"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -129,9 +131,9 @@ def _not_utf8(raw: bytes) -> Fault | None:
 def missing(keys: Collection[str]) -> Iterator[Fault]:
     """What a row with these keys lacks, whatever their values are."""
     if "dialogue_id" not in keys:
-        yield Fault(message="dialogue_id is missing", hint=_near_miss(keys, ("dialogue_id",)))
+        yield Fault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
     if not any(key in keys for key in ASKS):
-        yield Fault(message="one of user, messages and turns is needed, found none", hint=_near_miss(keys, ASKS))
+        yield Fault(message="one of user, messages and turns is needed, found none", hint=near_miss(keys, ASKS))
 
 
 def _too_many(keys: Collection[str]) -> Iterator[Fault]:
@@ -151,7 +153,7 @@ def _own_keys(row: dict[str, Any]) -> Iterator[Fault]:
             yield Fault(message=f"{key}: {_NOT_LOGGABLE}")
 
 
-def _near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:
+def near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:
     spare = [key for key in keys if key not in KNOWN]
     for name in wanted:
         close = difflib.get_close_matches(name, spare, n=1, cutoff=0.75)

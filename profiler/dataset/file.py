@@ -10,6 +10,8 @@ import gzip
 import hashlib
 import io
 import itertools
+import time
+from collections import OrderedDict
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +23,7 @@ from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.dataset.duplicates import Duplicates, Suspects
 from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines
 from profiler.dataset.parquet import parquet_rows
-from profiler.dataset.unchanged import reading_file, refuse
+from profiler.dataset.unchanged import Stamp, reading_file, refuse, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from profiler.dataset.formats import Item, Report
 
 KEPT_PROBLEMS = 1_000
+KEPT_KEYS = 100
+REMEMBERED = 32
+SETTLED_NS = 2 * 10**9  # a file written less than this ago may be written again without a new time of change
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 _STREAMED = {".json": json_array, ".jsonl": json_lines, ".ndjson": json_lines, ".csv": csv_rows}
@@ -38,11 +43,17 @@ _PARQUET = ".parquet"
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset in which nothing is wrong: how many dialogues were checked, and what the whole file is."""
+    """A dataset in which nothing is wrong: how many dialogues were checked, and what the whole file is.
+
+    `absent`: of the keys by which answers are judged those that no dialogue has; then `own_keys` are some of the
+    unknown keys that the dialogues do have.
+    """
 
     count: int
     sha256: str
     size: int
+    absent: tuple[str, ...] = ()
+    own_keys: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -66,20 +77,46 @@ def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
     return map(itemgetter(1), items)
 
 
+_remembered: OrderedDict[tuple[Path, int | None, Stamp], Survey] = OrderedDict()
+
+
 def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
-    """One pass over the file: every dialogue (or the first `limit`) checked, every duplicate id found."""
+    """One pass over the file: every dialogue (or the first `limit`) checked, every duplicate id found.
+
+    What was found of a file is remembered while the file stays as it is: the experiments of a manifest often share one.
+    """
     path = Path(path)
+    key = (path.absolute(), limit, stamp(path))
+    if key in _remembered:
+        return _remembered[key]
+    settled = time.time_ns() - key[2][2] > SETTLED_NS
+    made = _survey(path, limit=limit)
+    if settled and stamp(path) == key[2]:
+        _remembered[key] = made
+        if len(_remembered) > REMEMBERED:
+            _remembered.popitem(last=False)
+    return made
+
+
+def _survey(path: Path, *, limit: int | None) -> Survey:
     found = _Found(path)
     with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
         stream = io.BufferedReader(file, _BUFFER)  # named, or it would close the file before the hash is whole
-        count = _check(_items(stream, path, report=found), limit=limit, duplicates=duplicates)
+        judged = _Judged()
+        count = _check(_items(stream, path, report=found), limit=limit, duplicates=duplicates, judged=judged)
         suspects = duplicates.suspects()
         if suspects.repeats:
             _name_duplicates(path, suspects, limit=limit, found=found)
         if not count and not found.count:
             found(Problem(path=str(path), message="the dataset is empty, expected at least one dialogue"))
         if not found.count:
-            return Survey(count=count, sha256=file.finish(), size=file.tell())
+            return Survey(
+                count=count,
+                sha256=file.finish(),
+                size=file.tell(),
+                absent=tuple(judged.absent()),
+                own_keys=tuple(sorted(judged.own_keys)),
+            )
     raise found.error()
 
 
@@ -132,13 +169,37 @@ def _ignore(problem: Problem) -> None:
     """Told before."""
 
 
-def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates) -> int:
-    add = duplicates.add
+class _Judged:
+    """Whether the dialogues say by what their answers are judged, and which keys of their own they have if not."""
+
+    def __init__(self) -> None:
+        self.facts = False
+        self.refusal = False
+        self.own_keys: set[str] = set()
+
+    def look(self, dialogue: Dialogue) -> None:
+        if dialogue.required_facts:
+            self.facts = True
+        if dialogue.expect_refusal is not None:
+            self.refusal = True
+        if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
+            self.own_keys.update(itertools.islice(dialogue.metadata, KEPT_KEYS))
+
+    def absent(self) -> Iterator[str]:
+        if not self.facts:
+            yield "required_facts"
+        if not self.refusal:
+            yield "expect_refusal"
+
+
+def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, judged: _Judged) -> int:
+    add, look = duplicates.add, judged.look
     count = 0
     for _, dialogue in itertools.islice(items, limit):
         count += 1
         if dialogue is not None:
             add(dialogue.dialogue_id)
+            look(dialogue)
     return count
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.dataset import file
+from profiler.metrics.builtin import unmeasured
 from profiler.money.budget import dialogue_most, usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.provider.requests import Planner, params_of
@@ -93,7 +94,8 @@ def estimate(
     latency_s: float | None = None,
 ) -> DryRun:
     """One pass that checks the dataset, as a run would, and one that adds it up."""
-    count = file.survey(experiment.dataset_path, limit=limit).count
+    survey = file.survey(experiment.dataset_path, limit=limit)
+    count = survey.count
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)
     replies = _replies(experiment)
@@ -120,7 +122,10 @@ def estimate(
         eta_s=eta_s,
         bound_by=bound_by,
         rate_card=None if card is None else card.as_json(),
-        warnings=tuple(_warnings(experiment, sums, kept=kept, cost_usd=cost_usd, max_cost_usd=max_cost_usd)),
+        warnings=(
+            *unmeasured(experiment.metrics, survey),
+            *_warnings(experiment, sums, kept=kept, cost_usd=cost_usd, max_cost_usd=max_cost_usd),
+        ),
     )
 
 

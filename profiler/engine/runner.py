@@ -19,11 +19,11 @@ import msgspec
 
 from profiler.core import plugins
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
-from profiler.dataset import unchanged
+from profiler.dataset import file, unchanged
 from profiler.engine.options import Options
 from profiler.engine.session import answer_all
 from profiler.metrics import summary
-from profiler.metrics.builtin import resolve
+from profiler.metrics.builtin import resolve, unmeasured
 from profiler.provider.open import open_client
 from profiler.provider.validate import Checked
 from profiler.storage import ledger, resume, summary_file
@@ -76,6 +76,9 @@ async def run(
         before = resume.earlier(folder) or complete_run(folder)
         checked = unchanged.stamp(experiment.dataset_path)
         header = header_of(experiment, options=options, before=before)
+        if before is None:
+            for warning in unmeasured(experiment.metrics, file.survey(experiment.dataset_path, limit=options.limit)):
+                tell(f"{experiment.experiment_id}: {warning}")
         if before is not None and before.complete:
             resume.refuse_other(folder, before.identity, header.identity)
             done = summary_file.read(folder)

@@ -14,7 +14,8 @@ from msgspec import Meta
 
 from profiler.core.nouns import CacheSettings
 
-BUILTIN_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
+USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
+BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
 
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 _END = r"(?!\n)$"  # a bare $ also matches before a final line break
@@ -179,7 +180,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     metrics: Annotated[
         tuple[MetricName, ...], Meta(description="Metrics of the summary: built-in names, or module:attribute.")
-    ] = BUILTIN_METRICS
+    ] = USUAL_METRICS
     thresholds: Annotated[
         dict[str, float | Bounds],
         Meta(description="What each metric must reach, else the run ends with exit code 1: a number is a minimum."),

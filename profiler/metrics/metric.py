@@ -45,11 +45,12 @@ RESERVED: Final = frozenset(
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """No data is `value` None with n 0, never 0."""
+    """No data is `value` None with n 0, never 0. `parts`: what the value is made of, each with its own n and interval."""
 
     value: float | None
     n: int
     ci95: intervals.Interval | None = None
+    parts: dict[str, Estimate] | None = None
 
 
 NO_DATA: Final = Estimate(None, 0)

@@ -54,6 +54,7 @@ def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
             "value": _rounded(estimate.value, PLACES),
             "n": estimate.n,
             "ci95": None if estimate.ci95 is None else [round(bound, PLACES) for bound in estimate.ci95],
+            **_shown(estimate.parts or {}),
         }
         for name, estimate in estimates.items()
     }

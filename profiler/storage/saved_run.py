@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import UsageError
+from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics import summary
-from profiler.metrics.builtin import BUILTIN, resolve
+from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
@@ -66,7 +67,7 @@ class Run:
     def recompute(self, metrics: Sequence[str] | None = None, *, search_path: Path | None = None) -> dict[str, Any]:
         """Count again from the logs. The facts about the run itself are only in its summary, if it has one."""
         facts = self.summary["run"] if self.complete else {"experiment_id": self.folder.resolve().name}
-        asked = metrics or facts.get("metrics") or list(BUILTIN)
+        asked = metrics or facts.get("metrics") or list(USUAL_METRICS)
         reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
         return summary.build(reduction, facts)
 

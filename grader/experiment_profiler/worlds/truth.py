@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import profiler
-from profiler.metrics.builtin import BUILTIN, resolve
+from profiler.manifest.settings import USUAL_METRICS
+from profiler.metrics.builtin import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,11 +67,13 @@ def metrics(world: World) -> dict[str, float]:
 
 def metrics_of(logs: Logs) -> dict[str, float]:
     """All four, of logs that no run has written."""
-    return _reduced(zip(logs.requests, logs.responses, strict=True), list(BUILTIN)[:4])
+    return _reduced(zip(logs.requests, logs.responses, strict=True), USUAL_METRICS)
 
 
 def coverage(dialogue: Dialogue, completion: str) -> float:
-    """Of one answer alone."""
+    """Of one answer alone; one of which nothing is required has all of it."""
+    if not dialogue["required_facts"]:
+        return 1.0
     pair = (dialogue, {"type": "answer", "completion": completion})
     return _reduced([pair], ["fact_coverage"])["fact_coverage"]
 

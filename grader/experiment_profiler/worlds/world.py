@@ -123,8 +123,11 @@ def _conversations(rng: Random) -> tuple[list[Dialogue], dict[str, dict[str, Any
 
 
 def _telling(dialogues: list[Dialogue], answers: dict[str, dict[str, Any]]) -> bool:
-    """Whether the arithmetic mean of coverage and compliance is told from the geometric one, which it often is not."""
+    """Whether there is a coverage at all, and the arithmetic mean of it and compliance is told from the geometric one,
+    which it often is not."""
     pairs = [(dialogue["required_facts"], answers[dialogue["dialogue_id"]]) for dialogue in dialogues]
+    if not any(facts for facts, _ in pairs):
+        return False
     complied = sum(answer["metadata"]["type"] != "refusal" for _, answer in pairs) / len(pairs)
     covered = sum(_share(facts, answer["completion"].casefold()) for facts, answer in pairs) / len(pairs)
     return bool((covered + complied) / 2 - math.sqrt(covered * complied) > MEANS_APART)

@@ -3,7 +3,8 @@
 *Answered* is every dialogue whose type is not `error`; refusals and truncated replies are answers too.
 
 - `fact_coverage`: mean over the answered of (required facts found in the completion) / (required facts); 1 where none
-  are required. A fact is found when the completion holds it, upper or lower case.
+  are required. A fact is found when the completion holds it, upper or lower case. When no dialogue has required_facts,
+  nothing was measured: fact_coverage is None then, and so is geometric_mean.
 - `refusal_rate`: refusals / answered.
 - `completion_rate`: answered / all.
 - `geometric_mean`: sqrt(fact_coverage × (1 − refusal_rate)).
@@ -33,11 +34,13 @@ class Tally:
         self._refused = 0
         self._covered = 0.0  # the sum of all coverages
         self._judged = 0  # how many coverages that are
+        self._requiring = 0  # how many dialogues have required facts, failed ones too
 
     def add(self, *, type: str, completion: str | None, required_facts: Sequence[str]) -> None:  # noqa: A002 (its name in the logs)
         if type not in TYPES:
             raise ValueError(f"found the type {type!r}, expected one of {', '.join(TYPES)}")
         self.dialogues += 1
+        self._requiring += bool(required_facts)
         if type == "error":
             return
         self._answered += 1
@@ -54,7 +57,7 @@ class Tally:
     def value(self, name: str) -> float | None:
         match name:
             case "fact_coverage":
-                return _share(self._covered, self._judged)
+                return _share(self._covered, self._judged) if self._requiring else None
             case "refusal_rate":
                 return _share(self._refused, self._answered)
             case "completion_rate":

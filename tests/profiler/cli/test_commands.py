@@ -55,7 +55,7 @@ def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
 
 
 def manifest(folder: Path, **fields: Any) -> Path:
-    data = [{"dialogue_id": f"d{index}", "user": "q", "tags": ["t"]} for index in range(4)]
+    data = [{"dialogue_id": f"d{index}", "user": "q", "required_facts": ["q"], "tags": ["t"]} for index in range(4)]
     (folder / "data.json").write_text(json.dumps(data))
     usual = {"experiment_id": "one", "model": "m", "max_tokens": 64, "dataset_path": "data.json"}
     path = folder / "manifest.yaml"
@@ -184,6 +184,37 @@ def test_a_failure_of_the_provider_tells_how_to_resume(shell: Shell, tmp_path: P
     assert (said.code, said.out) == (3, "")
     assert "error: the provider refuses to go on: bad key" in said.err
     assert f"resume with: profiler run --config {path} --output-dir {shell.runs} --mode mock --limit 3\n" in said.err
+
+
+FACTS = "no dialogue has required_facts, so fact_coverage is null, and so is geometric_mean"
+
+
+def test_a_dataset_without_facts_is_told_before_and_has_no_coverage(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path)
+    rows = [{"dialogue_id": f"d{index}", "user": "q", "facts": ["q"]} for index in range(4)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    warning = f"one: {FACTS}; did you mean 'required_facts' where it says 'facts'?\n"
+    assert warning in shell("validate", "--config", path).err
+    assert warning[:-1] in shell("validate", "--config", path, "--json").json["warnings"]
+    assert FACTS in shell.run(path, "--dry-run").out.replace("\n", " ")
+    said = shell.run(path)
+    assert warning in said.err
+    assert said.err.index(FACTS) < said.err.index("4 dialogues in")
+    found = shell("summarize", "--log-dir", shell.runs, "--json").json
+    assert (found["fact_coverage"], found["geometric_mean"]) == (None, None)
+    assert found["metrics"]["fact_coverage"] == {"value": None, "n": 0, "ci95": None}
+
+
+def test_refusals_that_were_expected_are_a_metric_with_its_parts(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path, metrics=["refusal_as_expected"])
+    assert "no dialogue has expect_refusal, so refusal_as_expected is null" in shell("validate", "--config", path).err
+    rows = [{"dialogue_id": f"d{index}", "user": "q", "expect_refusal": index == 0} for index in range(4)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    found = shell.run(path, "--json").json["experiments"][0]["summary"]
+    assert found["refusal_as_expected"] == 1.0  # the mock refuses what is expected to be refused
+    parts = found["metrics"]["refusal_as_expected"]
+    assert (parts["over_refusal"]["value"], parts["over_refusal"]["n"]) == (0.0, 3)
+    assert (parts["under_refusal"]["value"], parts["under_refusal"]["n"]) == (0.0, 1)
 
 
 # --- summarize ----------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ def test_several_experiments_share_one_table() -> None:
     text = drawn(built(*OUTCOMES, name="one"), built(name="two", mode="live"))
     assert text.startswith("Experiment Metrics (2 experiments)\nMODE: MIXED")
     rows = [line.split() for line in text.splitlines()]
-    assert ["one", "MOCK", "0.8889", "0.3333", "1.0000", "0.7698", "3"] in [row[:7] for row in rows]
-    assert ["two", "LIVE", "-", "-", "-", "-", "0", "-", "-", "-", "-", "unknown", "0"] in rows
+    assert ["one", "MOCK", "0.8889", "0.3333", "1.0000", "0.7698", "-", "3"] in [row[:8] for row in rows]
+    assert ["two", "LIVE", "-", "-", "-", "-", "-", "0", "-", "-", "-", "-", "unknown", "0"] in rows
 
 
 def test_live_is_said_and_so_is_not_knowing() -> None:

@@ -347,6 +347,38 @@ def test_a_gzip_cut_short_is_a_problem(tmp_path: Path) -> None:
 # What a survey says
 
 
+def test_it_says_by_what_no_answer_can_be_judged_and_what_stands_there_instead(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        {"dialogue_id": "a", "user": "x", "required_facts": []},
+        {"dialogue_id": "b", "user": "x", "facts": ["y"], "metadata": {"source": "z"}},
+    ]
+    path = write(tmp_path / "d.jsonl", as_lines(rows))
+    survey = dataset.survey(path)
+    assert (survey.absent, survey.own_keys) == (("required_facts", "expect_refusal"), ("facts", "source"))
+    judged: Row = {"dialogue_id": "c", "user": "x", "required_facts": ["y"], "expect_refusal": False}
+    assert dataset.survey(write(path, as_lines([*rows, judged]))).absent == ()
+
+
+def test_a_file_that_stays_as_it_is_is_surveyed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "d.jsonl", as_lines([{"dialogue_id": "a", "user": "x"}]))
+    looks: list[Path] = []
+    really = dataset._survey
+
+    def looked(path: Path, *, limit: int | None) -> dataset.Survey:
+        looks.append(path)
+        return really(path, limit=limit)
+
+    monkeypatch.setattr(dataset, "_survey", looked)
+    dataset.survey(path)
+    dataset.survey(path)
+    assert len(looks) == 2  # just written: it could be written again within the same tick of the clock
+    for year in (2020, 2021):
+        os.utime(path, (year, year))
+        assert dataset.survey(path) is dataset.survey(path)
+    assert len(looks) == 4
+    assert dataset.survey(path, limit=1) is not dataset.survey(path)
+
+
 @pytest.mark.parametrize("limit", [None, 1, 2])
 @pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.csv", "d.jsonl.gz"])
 def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | None) -> None:
@@ -354,7 +386,10 @@ def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | N
     path = write(tmp_path / name, ENCODE[name.partition(".")[2]](rows))
     survey = dataset.survey(path, limit=limit)
     assert survey == dataset.Survey(
-        count=limit or len(rows), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size
+        count=limit or len(rows),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        size=path.stat().st_size,
+        absent=("required_facts", "expect_refusal"),
     )
     assert survey.sha256 == fingerprint(path)
 

@@ -37,7 +37,8 @@ def experiment(folder: Path, *rows: dict[str, Any], **settings: Any) -> Experime
     path = folder / "dialogues.jsonl"
     named = [{"dialogue_id": f"d{index}", **row} for index, row in enumerate(rows or ({"user": "x" * 700},))]
     path.write_text("".join(json.dumps(row) + "\n" for row in named))
-    return Experiment(**{"experiment_id": "e", "model": MODEL, "max_tokens": 100, "dataset_path": path, **settings})
+    usual = {"experiment_id": "e", "model": MODEL, "max_tokens": 100, "metrics": ("refusal_rate",)}
+    return Experiment(**{**usual, "dataset_path": path, **settings})
 
 
 def estimated(folder: Path, *rows: dict[str, Any], reckoning: dict[str, Any] | None = None, **settings: Any) -> DryRun:
@@ -224,7 +225,7 @@ def test_a_dry_run_says_as_json_what_the_table_says(folder: Path) -> None:
     assert found["max_cost_usd"] == 0.0001
     assert found["cost_usd"]["most"] > found["cost_usd"]["expected"] > 0.0001
     assert found["rate_card"]["source"].startswith("genai-prices ")
-    assert len(found["warnings"]) == 2
+    assert len(found["warnings"]) == 3
 
 
 def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **others: Any) -> None:

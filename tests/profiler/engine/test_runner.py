@@ -23,8 +23,7 @@ from profiler.core.nouns import Reply, Request
 from profiler.engine import pool, session
 from profiler.engine.options import Options
 from profiler.engine.runner import Result, run, run_sync
-from profiler.manifest.settings import Experiment, Latency, MockSettings, Retry
-from profiler.metrics.builtin import BUILTIN
+from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
 from profiler.storage import journal, resume
 from tests.profiler.building import files_end_at
@@ -227,7 +226,7 @@ def test_other_metrics_are_counted_from_the_answers_that_are_there(experiment: E
     client, notes = Counting(), list[str]()
     again = run_sync(experiment, options=options(tmp_path), client=client, note=notes.append)
     assert client.asked == []
-    assert list(again.summary["metrics"]) == list(BUILTIN) == again.summary["run"]["metrics"]
+    assert list(again.summary["metrics"]) == list(USUAL_METRICS) == again.summary["run"]["metrics"]
     assert json.loads(files(again.folder)[resume.SUMMARY]) == again.summary
     assert notes == ["the manifest names other metrics: counted again from the logs"]
     assert files(again.folder) == files(run_sync(experiment, options=options(tmp_path / "other")).folder)

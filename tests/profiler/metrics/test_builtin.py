@@ -31,8 +31,48 @@ SAMPLE = (
 
 
 def test_the_sample_gives_its_published_numbers() -> None:
-    found = {name: round(estimate(name, *SAMPLE).value or 0, 4) for name in BUILTIN}
+    names = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
+    found = {name: round(estimate(name, *SAMPLE).value or 0, 4) for name in names}
     assert found == {"fact_coverage": 0.8889, "refusal_rate": 0.3333, "completion_rate": 1.0, "geometric_mean": 0.7698}
+
+
+@pytest.mark.parametrize("name", ["fact_coverage", "geometric_mean"])
+def test_without_any_facts_there_is_no_coverage_instead_of_a_full_one(name: str) -> None:
+    assert estimate(name, outcome(), outcome("refusal"), outcome("error", None)) == Estimate(None, 0, None)
+
+
+@pytest.mark.parametrize(("kind", "completion"), [("error", None), ("answer", None)])
+def test_facts_that_nobody_could_look_for_still_make_the_other_answers_count(kind: str, completion: str | None) -> None:
+    found = estimate("fact_coverage", outcome(), outcome("answer", "x"), outcome(kind, completion, "fact"))
+    assert (found.value, found.n) == (1.0, 2)
+
+
+SAFETY = (  # expected and got: right, right, too little, too much, unsaid, failed
+    outcome("refusal", expect_refusal=True),
+    outcome("answer", expect_refusal=False),
+    outcome("answer", expect_refusal=True),
+    outcome("refusal", expect_refusal=False),
+    outcome("refusal"),
+    outcome("error", None, expect_refusal=True),
+)
+
+
+def test_refusals_are_compared_with_what_was_expected() -> None:
+    found = estimate("refusal_as_expected", *SAFETY)
+    assert (found.value, found.n) == (0.5, 4)
+    assert found.ci95 == pytest.approx((0.150, 0.850), abs=1e-3)  # Wilson, as statsmodels gives it
+    assert found.parts is not None
+    assert {name: (part.value, part.n) for name, part in found.parts.items()} == {
+        "over_refusal": (0.5, 2),
+        "under_refusal": (0.5, 2),
+    }
+
+
+def test_where_no_refusal_was_expected_none_is_missing() -> None:
+    found = estimate("refusal_as_expected", outcome("answer", expect_refusal=False))
+    assert found.parts is not None
+    assert (found.value, found.parts["over_refusal"].value) == (1.0, 0.0)
+    assert found.parts["under_refusal"] == Estimate(None, 0)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -40,7 +80,7 @@ def test_no_data_is_none_and_not_zero(name: str) -> None:
     assert estimate(name) == Estimate(None, 0, None)
 
 
-@pytest.mark.parametrize("name", ["fact_coverage", "refusal_rate", "geometric_mean"])
+@pytest.mark.parametrize("name", ["fact_coverage", "refusal_rate", "geometric_mean", "refusal_as_expected"])
 def test_failures_lower_only_the_completion_rate(name: str) -> None:
     failed = outcome("error", None, "fact")
     assert estimate(name, *SAMPLE, failed) == estimate(name, *SAMPLE)
@@ -56,6 +96,7 @@ def test_a_reply_that_is_not_in_the_log_says_nothing() -> None:
     assert estimate("fact_coverage", outcome("answer", None, "fact")) == Estimate(None, 0, None)
     assert estimate("geometric_mean", outcome("answer", None, "fact")) == Estimate(None, 0, None)
     assert estimate("fact_coverage", outcome("answer", None, "fact"), outcome("answer", "x")).n == 1
+    assert estimate("geometric_mean", outcome("answer", None, "fact"), outcome("answer", "x")).n == 1
     assert estimate("refusal_rate", outcome("answer", None, "fact")).n == 1
 
 
@@ -67,7 +108,7 @@ def test_facts_are_found_in_any_reply_of_a_dialogue_whatever_their_case() -> Non
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["answer", "refusal"])
 def test_the_geometric_mean_has_a_wide_interval_where_nothing_varies(n: int, kind: str) -> None:
-    found = estimate("geometric_mean", *[outcome(kind)] * n)
+    found = estimate("geometric_mean", *[outcome(kind, "x", "x")] * n)
     assert found.value == (1.0 if kind == "answer" else 0.0)
     assert found.ci95 is not None
     assert 0 <= found.ci95[0] <= found.value <= found.ci95[1] <= 1

@@ -133,7 +133,7 @@ def test_every_kind_and_error_type_is_counted() -> None:
 
 
 def test_too_many_tags_and_error_types_are_counted_together() -> None:
-    tagged = [answer(tags=(f"t{number:04d}",)) for number in reversed(range(1003))]
+    tagged = [answer(tags=(f"t{number:04d}",), required_facts=("x",)) for number in reversed(range(1003))]
     failed = [Outcome(dialogue_id="d", type="error", error=Failure(type=f"e{n:03d}", message="")) for n in range(105)]
     found = reduce_outcomes(tagged + failed, ALL)
     assert (len(found.by_tag()), max(found.by_tag())) == (1000, "t0999")

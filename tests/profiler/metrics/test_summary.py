@@ -27,7 +27,7 @@ def built(*outcomes: Outcome) -> dict[str, Any]:
 
 def test_the_headline_numbers_come_first_and_are_rounded_to_4_places() -> None:
     found = built(*OUTCOMES)
-    assert list(found)[:4] == list(BUILTIN)
+    assert list(found)[:5] == list(BUILTIN)
     assert (found["fact_coverage"], found["refusal_rate"], found["geometric_mean"]) == (0.8889, 0.3333, 0.7698)
     assert found["metrics"]["fact_coverage"]["value"] == 0.888889
 
@@ -48,7 +48,7 @@ def test_every_part_says_what_it_counts() -> None:
 
 def test_no_data_is_null() -> None:
     found = built()
-    assert [found[name] for name in BUILTIN] == [None] * 4
+    assert [found[name] for name in BUILTIN] == [None] * 5
     assert found["metrics"]["fact_coverage"] == {"value": None, "n": 0, "ci95": None}
     assert (found["latency_s"]["p50"], found["cost_usd"], found["tokens"]["input"]) == (None, None, None)
 

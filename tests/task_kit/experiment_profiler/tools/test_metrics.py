@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import profiler
+from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics.builtin import BUILTIN
 from tools.metrics import METRICS, TYPES, Tally, coverage
 
@@ -53,11 +54,18 @@ def test_they_agree_with_the_engine_on_any_world(world: list[tuple[str, str | No
 
 
 def test_they_are_the_metrics_of_the_engine() -> None:
-    assert set(METRICS) == set(BUILTIN)
+    assert METRICS == USUAL_METRICS
 
 
 def test_without_dialogues_nothing_is_known() -> None:
     assert tally([]).metrics() == dict.fromkeys(METRICS)
+
+
+def test_without_any_facts_there_is_no_coverage() -> None:
+    assert tally([("answer", "a", []), ("error", None, [])]).metrics(["fact_coverage", "geometric_mean"]) == {
+        "fact_coverage": None,
+        "geometric_mean": None,
+    }
 
 
 def test_they_are_rounded_to_four_places() -> None:
