@@ -45,14 +45,14 @@ ORDERS = {
         *("answers", "variation", "events"),
     ),
     "profiler.provider.mock_server.caching": (*("__init__", "segments", "prompt_cache", "cache_diagnosis", "threads"),),
-    "profiler.money": ("__init__", "prices", "budget", "price_list"),
+    "profiler.money": ("__init__", "prices", "worst_case", "budget", "price_list"),
     "profiler.metrics": ("__init__", "intervals", "histogram", "metric", "builtin", "totals", "reduction", "summary"),
     "profiler.storage": (
         *("__init__", "line_file", "summary_file", "read_logs", "reorder", "journal", "writer", "resume", "ledger"),
         *("saved_run", "identity", "kept_answers"),
     ),
     "profiler.engine": (
-        *("__init__", "retry", "slots", "job", "limits", "call_cost", "deadlines", "results", "pool", "asker"),
+        *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "results", "pool", "asker"),
         *("progress", "options", "dry_run", "session", "runner"),
     ),
     "profiler.engine.limits": (
@@ -101,7 +101,6 @@ LEFT_TO_MEND = frozenset(
     {
         ("profiler.storage.identity", "profiler.engine.options.Options"),
         ("profiler.storage.kept_answers", "profiler.engine.options.Options"),
-        ("profiler.engine.job", "profiler.engine.limits.rate_gate.Draw"),
     }
 )
 

@@ -145,7 +145,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One line of responses.jsonl, its fields in the order in which they are written."""
+    """One line of responses.jsonl, its fields in the order in which they are written.
+
+    `cost_usd` is what was paid, null where that is not known; `maybe_usd` what may have been billed besides: calls that
+    failed without proof that they cost nothing, and replies without a known price at their worst case.
+    """
 
     dialogue_id: str
     index: int
@@ -161,6 +165,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     cost_usd: float | None
     error: Failure | None
     replies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    maybe_usd: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

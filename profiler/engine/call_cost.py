@@ -1,77 +1,124 @@
-"""The money of one call at a time: set aside before it is made, settled when it has ended, told in its record.
+"""What one dialogue has cost so far, and may have cost: told to the budget and the ledger, call by call.
 
-Comes in: jobs on their way, the usage of replies, the errors of failures. Goes out: the leave to make a call, and the
-price that a record may name. The sums and the cap are the budget's. Knows nothing of workers or limits.
+The worst case of a call is set aside in the budget before the call is made, written into the ledger at the moment it
+leaves, and exchanged for its price when it has ended. So a process that is killed leaves behind what its calls in
+flight can have cost at most.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
+from profiler.money.budget import Budget, maybe_billed
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import anyio
 
     from profiler.core.errors import CallError
-    from profiler.engine.job import Job
-    from profiler.money.budget import Budget
+    from profiler.core.nouns import Request
 
 
-class Till:
-    """Stands between the jobs of a run and its budget."""
+class Ledger(Protocol):
+    """Where the money of dialogues on their way is written down, in pico-dollars."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.recorded = 0
-        self.waiting = 0
-        self._budget = budget
+    def enter(self, index: int) -> int:
+        """A place for this dialogue, until its record is in the journal."""
 
-    def afford_at_once(self, job: Job) -> bool:
-        """Set the worst case of a call aside, if there is room for it now."""
-        job.hold = self._budget.reserve(job.request)
-        return job.hold is not None
+    def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None: ...
 
-    async def afford(self, job: Job, *, give_up: anyio.Event) -> bool:
-        """The same, and close to the cap wait until calls in flight turn out cheaper.
+
+class CallCost(msgspec.Struct):
+    """The money of one dialogue, in pico-dollars: `hold` for the call under way, `paid` for replies with a known price,
+    `maybe` for what may have been billed. Without a budget nothing has a price, and only calls are noted."""
+
+    budget: Budget | None
+    ledger: Any  # Ledger | None: msgspec checks no protocols
+    place: int | None = None
+    hold: int = 0
+    paid: int = 0
+    maybe: int = 0
+    unknown: bool = False  # one reply has no known price, so the dialogue has none
+
+    def set_aside(self, request: Request) -> bool:
+        """Reserve the worst case of a call, if the cap leaves room for it now."""
+        if self.budget is None:
+            return True
+        hold = self.budget.reserve(request)
+        if hold is None:
+            return False
+        self.hold = hold
+        return True
+
+    async def wait_for_room(self, request: Request, *, give_up: anyio.Event) -> bool:
+        """The same, and close to the cap wait until calls in flight turn out cheaper than they might have.
 
         False when given up; raises `BudgetReached` when nothing is in flight that could make room.
         """
-        budget = self._budget
-        while not self.afford_at_once(job):
-            if not budget.reserved:
-                raise budget.reached(job.request)
-            await self._room(budget)
+        while not self.set_aside(request):
+            budget = self.budget
+            if budget is not None:
+                await budget.room_for(request)
             if give_up.is_set():
                 return False
         return True
 
-    async def _room(self, budget: Budget) -> None:
-        self.waiting += 1
-        try:
-            await budget.freed()
-        finally:
-            self.waiting -= 1
+    def give_back(self) -> None:
+        """The call is not made after all."""
+        if self.budget is not None:
+            self.budget.release(self.hold)
+        self.hold = 0
 
-    def give_back(self, job: Job) -> None:
-        """What was set aside for a call that was never made."""
-        if job.hold is not None:
-            self._budget.release(job.hold)
-            job.hold = None
+    def leaves(self, index: int) -> None:
+        """The call is sent right after this: from here on it may be billed."""
+        if self.ledger is not None:
+            if self.place is None:
+                self.place = self.ledger.enter(index)
+            self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=self.hold)
 
-    def pay(self, job: Job, usage: dict[str, Any]) -> None:
-        """Exchange the hold for the price of the reply; one price that is not known leaves the sum unknown."""
-        if job.hold is not None:
-            paid, job.hold = self._budget.settle(job.hold, usage), None
-            job.cost = None if paid is None or job.cost is None else job.cost + paid
+    def answered(self, usage: Mapping[str, Any]) -> None:
+        """Exchange the hold for the price of the reply; a reply without a known price counts as its worst case."""
+        budget = self.budget
+        if budget is not None:
+            price = budget.settle(self.hold, usage)
+            if price is not None:
+                self.paid += price
+            else:
+                self.maybe += self.hold
+                self.unknown = True
+            if self.unknown and self.paid:  # the sum of known and unknown is unknown
+                budget.doubt(self.paid)
+                self.maybe += self.paid
+                self.paid = 0
+        self._settled()
 
-    def settle_failed(self, job: Job, error: CallError) -> None:
-        if job.hold is not None:
-            job.maybe_billed |= self._budget.fail(job.hold, error)
-            job.hold = None
+    def failed(self, error: CallError) -> None:
+        """Give the hold back, unless the failed call may have been billed all the same."""
+        budget = self.budget
+        if budget is not None and maybe_billed(error):
+            budget.keep(self.hold)
+            self.maybe += self.hold
+        elif budget is not None:
+            budget.release(self.hold)
+        self._settled()
 
-    def price_of(self, job: Job) -> float | None:
-        """What a record says of its price; the sum of it is what the journal shows."""
-        if job.cost is None or job.maybe_billed:
+    def _settled(self) -> None:
+        self.hold = 0
+        if self.ledger is not None and self.place is not None:
+            self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=0)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What was paid, for the record. None when no price is known, or when nothing was paid that anybody knows of."""
+        if self.budget is None or self.unknown or (self.maybe and not self.paid):
             return None
-        self.recorded += job.cost
-        return dollars(job.cost)
+        return dollars(self.paid)
+
+    @property
+    def maybe_usd(self) -> float | None:
+        """What may have been billed besides, for the record. None when there is nothing of the kind."""
+        return dollars(self.maybe) if self.maybe else None

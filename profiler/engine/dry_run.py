@@ -13,8 +13,9 @@ import msgspec
 
 from profiler.dataset import file
 from profiler.metrics.builtin import unmeasured
-from profiler.money.budget import dialogue_most, usd
+from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
+from profiler.money.worst_case import dialogue_most
 from profiler.provider.requests import Planner, params_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -99,6 +99,7 @@ class View:
         done = self._writer.done
         rate = self._rate(done)
         owed = self._total - self._kept - done
+        counters: dict[str, Any] = msgspec.structs.asdict(self._pool.status()) | self._money(self._kept + done)
         return Snapshot(
             experiment_id=self._experiment_id,
             mode=self._mode,
@@ -106,14 +107,7 @@ class View:
             done=self._kept + done,
             rate=rate,
             eta_s=owed / rate if rate else None,
-            in_flight=self._pool.in_flight,
-            slots=self._pool.slots.limit,
-            backing_off=self._pool.backing_off,
-            retried=self._pool.retried,
-            failures=dict(self._pool.failures),
-            stopping=self._pool.stopped is not None,
-            held_up_by=self._pool.holds_up,
-            **self._money(self._kept + done),
+            **counters,
         )
 
     def enough_usd(self) -> float | None:

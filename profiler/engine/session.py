@@ -15,9 +15,12 @@ import anyio
 
 from profiler.core.errors import DatasetError, Interrupted, Problem, ProfilerError
 from profiler.dataset import file
+from profiler.engine.attempt import AttemptMachine
+from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
+from profiler.engine.slots import Slots
 from profiler.provider.requests import Planner, params_of
 from profiler.storage import ledger, resume
 from profiler.storage.writer import OrderedLog, Writer
@@ -59,17 +62,21 @@ async def answer_all(
         ),
         fsync=options.fsync,
     )
-    pool = Pool(
-        client=client,
-        planner=planner,
-        writer=writer,
-        concurrency=options.concurrency or experiment.concurrency,
-        timeout_s=experiment.timeout_s,
+    live = options.mode == "live"
+    slots = Slots(options.concurrency or experiment.concurrency)
+    limits = None
+    if live:
+        gate = RateGate(experiment.rate_limits)
+        limits = ProviderLimits(gate, slots=slots, longest_pause_s=experiment.retry.deadline_s)
+    machine = AttemptMachine(
         retry=experiment.retry,
-        gate=RateGate(experiment.rate_limits) if options.mode == "live" else None,
-        timed=options.mode == "live",
+        timeout_s=experiment.timeout_s,
+        planner=planner,
+        limits=limits,
         budget=budget,
+        timed=live,
     )
+    pool = Pool(client=client, writer=writer, slots=slots, machine=machine)
     view = View(
         experiment_id=experiment.experiment_id,
         mode=options.mode,
@@ -123,7 +130,7 @@ async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
                 pool.abandon()
                 continue
             name = signal.Signals(signum).name
-            tell(f"{name}: waiting for {pool.in_flight} calls in flight; once more ends them at once")
+            tell(f"{name}: waiting for {pool.status().in_flight} calls in flight; once more ends them at once")
             pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
 
 

@@ -63,6 +63,7 @@ OutputField = Literal[
     "cost_usd",
     "error",
     "replies",
+    "maybe_usd",
 ]
 FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
 

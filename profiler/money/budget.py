@@ -1,8 +1,7 @@
-"""The spending cap: the worst case of every call is set aside before it is made, and settled with its price after.
+"""The spending cap of a run: what was spent, what may have been billed, and what is set aside for calls under way.
 
-Comes in: requests before they are sent, the usage of their replies, the errors of their failures. Goes out: a hold,
-or None when the cap might be passed. What was spent, what may have been and what is set aside never exceed the cap
-together. Sums are whole pico-dollars. Knows nothing of tasks, files or why a call is made again.
+The three together never exceed the cap: the worst case of a call is set aside before it is made, and exchanged for its
+price when the reply is there. Sums are whole pico-dollars.
 """
 
 from __future__ import annotations
@@ -13,18 +12,16 @@ import anyio
 
 from profiler.core.errors import BudgetReached
 from profiler.money.prices import Ceiling, cost, dollars, pico
+from profiler.money.worst_case import worst_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from profiler.core.errors import CallError
     from profiler.core.nouns import Request
     from profiler.money.prices import RateCard
 
-IMAGE_TOKENS = 8_000  # above what any documented model makes of its largest image (4,784)
-LARGEST_WINDOW = 1_000_000  # the longest prompt that any known model takes
-REPLY_FRAME = 64  # bytes of JSON around a turn and its reply
-GATEWAYS = frozenset({408, 502, 504, *range(520, 525)})  # said by what stands in between, of a request that may live on
+GATEWAYS = frozenset({408, 502, 504, *range(520, 525)})  # a gateway gave up waiting; behind it the request may live on
 
 
 class Budget:
@@ -36,6 +33,7 @@ class Budget:
         self.spent = spent
         self.maybe = maybe
         self.reserved = 0
+        self.waiting = 0  # calls that wait for room under the cap
         self.wanted = 0  # a cap with which the call that was refused could have been made
         self._ceiling = Ceiling(card)
         self._freed: anyio.Event | None = None  # made by who waits: an event for every call costs more than the sums
@@ -67,36 +65,45 @@ class Budget:
             self.spent += real
         return real
 
-    def fail(self, hold: int, error: CallError) -> bool:
-        """Whether a failed call may have been billed; if so, its hold counts as spent."""
-        if maybe_billed(error):
-            self.keep(hold)
-            return True
-        self.release(hold)
-        return False
-
     def keep(self, hold: int) -> None:
         """Nobody knows whether this call was billed, so it counts as if it had been."""
         self.release(hold)
         self.maybe += hold
+
+    def doubt(self, paid: int) -> None:
+        """What was paid is part of a sum that is not known: it stays in the count, among what may have been billed."""
+        self.spent -= paid
+        self.maybe += paid
+
+    def release(self, hold: int) -> None:
+        """This call was never made, or is known not to have been billed."""
+        self.reserved -= hold
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
 
     def close(self) -> None:
         """The run ends: calls that were cut off may have been billed."""
         self.maybe += self.reserved
         self.reserved = 0
 
-    async def freed(self) -> None:
-        """Until the next hold is settled."""
-        if self._freed is None:
-            self._freed = anyio.Event()
-        await self._freed.wait()
+    async def room_for(self, request: Request) -> None:
+        """Wait until a call under way is settled, which may make room for this one.
+
+        Raises `BudgetReached` when nothing is under way.
+        """
+        if not self.reserved:
+            raise self.reached(request)
+        self.waiting += 1
+        try:
+            if self._freed is None:
+                self._freed = anyio.Event()
+            await self._freed.wait()
+        finally:
+            self.waiting -= 1
 
     def worst(self, request: Request) -> int:
-        return self._ceiling.most(
-            prompt=prompt_bound(request, window=self.card.context_window),
-            output=request.params.max_tokens,
-            cached=b'"cache_control"' in request.body,
-        )
+        return worst_case(self._ceiling, request, window=self.card.context_window)
 
     def reached(self, request: Request) -> BudgetReached:
         """Why nothing more is asked, in words."""
@@ -105,13 +112,6 @@ class Budget:
             f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
             f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"
         )
-
-    def release(self, hold: int) -> None:
-        """This call was never made, or is known not to have been billed."""
-        self.reserved -= hold
-        if self._freed is not None:
-            self._freed.set()
-            self._freed = None
 
 
 def usd(amount: int) -> str:
@@ -124,41 +124,3 @@ def maybe_billed(error: CallError) -> bool:
     """An error status from the API proves that nothing was billed, and so does a request that never left. Silence, a
     broken reply or a gateway proves nothing."""
     return error.sent and (error.status is None or error.status < 400 or error.status in GATEWAYS)
-
-
-def prompt_bound(request: Request, *, window: int | None = None) -> int:
-    """At least the tokens of a request: a token stands for one byte of text or more, and the JSON around a message is
-    longer than what the model reads around it. Images count by number, documents as the whole context window."""
-    size = len(request.body)
-    if request.dialogue.messages is None:
-        return size
-    contents = (message.content for message in request.dialogue.messages)
-    blocks = (block for content in contents if not isinstance(content, str) for block in content)
-    return size + _media(blocks, window=window or LARGEST_WINDOW)
-
-
-def _media(blocks: Iterable[Any], *, window: int) -> int:
-    """What blocks add to the bytes of the body, or take from them: the bytes of an image are not read as text."""
-    extra = 0
-    for block in blocks:
-        kind, source = block.get("type"), block.get("source")
-        source = source if isinstance(source, dict) else {}
-        if kind == "image":
-            data = source.get("data")
-            extra += IMAGE_TOKENS - (len(data) if isinstance(data, str) else 0)
-        elif kind == "tool_result" and isinstance(block.get("content"), list):
-            extra += _media(block["content"], window=window)
-        elif kind != "text" and source.get("type") != "text" and kind not in ("tool_use", "tool_result", "thinking"):
-            extra += window
-    return extra
-
-
-def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = None, attempts: int = 1) -> int:
-    """The most that all turns of a dialogue can cost, given its first request."""
-    output, cached = request.params.max_tokens, b'"cache_control"' in request.body
-    prompt = prompt_bound(request, window=window)
-    total = ceiling.most(prompt=prompt, output=output, cached=cached)
-    for text in (request.dialogue.turns or ())[1:]:
-        prompt += output + len(text.encode()) + REPLY_FRAME
-        total += ceiling.most(prompt=prompt, output=output, cached=cached)
-    return total * attempts

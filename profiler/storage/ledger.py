@@ -18,9 +18,10 @@ import msgspec
 from profiler.core.errors import BudgetReached, Interrupted, LogError, Problem, ProviderFailed, StorageError, UsageError
 from profiler.core.json import DecodeError, dump_pretty
 from profiler.dataset import file as dataset
-from profiler.money.budget import Budget, dialogue_most, usd
+from profiler.money.budget import Budget, usd
 from profiler.money.price_list import card_of
 from profiler.money.prices import Ceiling, dollars, pico
+from profiler.money.worst_case import dialogue_most
 from profiler.provider.requests import Planner, params_of
 from profiler.storage.line_file import sync_folder
 

@@ -10,8 +10,11 @@ from anyio.lowlevel import checkpoint
 
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
+from profiler.engine.attempt import AttemptMachine
+from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import LIMITS, RateGate
 from profiler.engine.pool import Pool
+from profiler.engine.slots import Slots
 from profiler.manifest.settings import RateLimits, Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
@@ -64,26 +67,23 @@ async def test_a_hundred_thousand_failures_leak_no_permit_of_any_kind() -> None:
         Kept(),
     )
     planner = Planner(PARAMS)
-    pool = Pool(
-        client=client,
-        planner=planner,
-        writer=kept,  # type: ignore[arg-type]
-        concurrency=WORKERS,
-        timeout_s=2,
+    slots = Slots(WORKERS)
+    machine = AttemptMachine(
         retry=Retry(max_attempts=1, deadline_s=300),
-        gate=gate,
+        timeout_s=2,
+        planner=planner,
+        limits=ProviderLimits(gate, slots=slots, longest_pause_s=300),
         budget=budget,
     )
+    pool = Pool(client=client, writer=kept, slots=slots, machine=machine)  # type: ignore[arg-type]
 
     with anyio.fail_after(300):
         await pool.run(planner.plan(dialogue(index) for index in range(ANSWERED + FAILURES)))
 
     assert sum(record.type == "error" for record in kept.records) == FAILURES
     assert client.calls == ANSWERED + FAILURES + len(PUSHED_BACK)
-    assert (pool.slots.taken, pool.slots.wanted, pool.in_flight, pool.backing_off) == (0, False, 0, 0)
-    assert pool.slots.limit == WORKERS // 2 ** len(PUSHED_BACK)
+    assert (slots.taken, slots.wanted, pool.status().in_flight, pool.status().backing_off) == (0, False, 0, 0)
+    assert slots.limit == WORKERS // 2 ** len(PUSHED_BACK)
     assert {name: round(getattr(gate._in_flight, name), 3) for name in LIMITS} == dict.fromkeys(LIMITS, 0.0)
     assert not gate._line.locked()
-    assert budget.reserved == 0
-    assert pool.till is not None
-    assert pool.till.waiting == 0
+    assert (budget.reserved, budget.waiting) == (0, 0)

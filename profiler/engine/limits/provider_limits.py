@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import anyio
 
     from profiler.core.errors import CallError, ProviderFailed
-    from profiler.core.nouns import Reply
-    from profiler.engine.job import Job
-    from profiler.engine.limits.rate_gate import RateGate
+    from profiler.core.nouns import Reply, Request
+    from profiler.engine.limits.rate_gate import Draw, RateGate
     from profiler.engine.slots import Slots
 
 
@@ -39,38 +38,37 @@ class ProviderLimits:
         self._push_backs: dict[str, int] = {}
         self._began = time.monotonic()
 
-    def try_admit(self, job: Job) -> bool:
-        """Whether this call may be sent right now, as most may."""
-        job.draw = self._gate.try_admit(job.request)
-        return job.draw is not None
+    def try_admit(self, request: Request) -> Draw | None:
+        """What this call draws from the limits if it may be sent right now, as most may."""
+        return self._gate.try_admit(request)
 
-    async def admit(self, job: Job, *, give_up: anyio.Event) -> bool:
-        """Wait until this call may be sent. False when given up, or when its dialogue's deadline comes first."""
-        job.draw = await self._gate.admit(job.request, give_up=give_up, by=job.give_up_at)
-        return job.draw is not None
+    async def admit(self, request: Request, *, give_up: anyio.Event, by: float) -> Draw | None:
+        """Wait until this call may be sent. None when given up, or when the deadline `by` comes first."""
+        return await self._gate.admit(request, give_up=give_up, by=by)
 
-    def succeeded(self, job: Job, reply: Reply) -> bool:
-        """What a reply teaches about the limits, before the next call leaves. Whether more calls may run at once now."""
+    def succeeded(self, draw: Draw | None, reply: Reply, *, sent: int) -> bool:
+        """What a reply to so many bytes teaches about the limits, before the next call leaves. Whether more calls may
+        run at once now."""
         gate, usage = self._gate, reply.usage
         self._health.answered()
-        if job.draw is not None:
+        if draw is not None:
             cached = usage.get("cache_creation_input_tokens") or 0
             gate.settle(
-                job.draw,
+                draw,
                 input_tokens=(usage.get("input_tokens") or 0) + cached,
                 output_tokens=usage.get("output_tokens") or 0,
-                sent=len(job.request.body),
+                sent=sent,
             )
             if reply.limits is not None:
                 gate.apply_headers(reply.limits)
         return self._concurrency.succeeded()
 
-    def failed(self, job: Job, error: CallError, *, wait_s: float) -> None:
+    def failed(self, draw: Draw | None, error: CallError, *, called: float, wait_s: float) -> None:
         """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: whoever asks
         for it is asked again, and the dialogues that cannot wait so long end."""
         gate = self._gate
-        if job.draw is not None:
-            gate.settle(job.draw, input_tokens=None, output_tokens=None, sent=0)
+        if draw is not None:
+            gate.settle(draw, input_tokens=None, output_tokens=None, sent=0)
         if error.limits is not None:
             gate.apply_headers(error.limits)
         self._health.failed(error)
@@ -78,9 +76,7 @@ class ProviderLimits:
             self._push_backs[error.kind] = self._push_backs.get(error.kind, 0) + 1
             pause_s = wait_s if error.retry_after_s is None else error.retry_after_s
             gate.cool_down(min(pause_s, self._longest_pause_s), asked=error.retry_after_s is not None)
-            self._concurrency.pushed_back(
-                "ramp_limit" if error.ramp else error.kind, called=job.called, slowly=error.ramp
-            )
+            self._concurrency.pushed_back("ramp_limit" if error.ramp else error.kind, called=called, slowly=error.ramp)
 
     def pauses_everyone(self, error: CallError) -> bool:
         """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""

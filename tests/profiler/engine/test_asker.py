@@ -73,7 +73,7 @@ def asker(client: Fake, *, gate: RateGate | None = None, budget: Budget | None =
 
 @pytest.fixture
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiler.engine.retry.FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr("profiler.engine.attempt.FIRST_WAIT_S", 0.001)
 
 
 async def test_a_reply_comes_back_with_what_it_took() -> None:

@@ -7,12 +7,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from profiler.core.errors import CallError, Interrupted, ProfilerError, ProviderFailed
+from profiler.core.errors import CallError, DatasetError, Interrupted, Problem, ProfilerError, ProviderFailed
 from profiler.core.nouns import Record, Reply, Request
-from profiler.engine import deadlines, results
+from profiler.engine import attempt, deadlines, results
 from profiler.engine import pool as pool_module
-from profiler.engine import retry as retry_module
-from profiler.engine.pool import Pool
+from profiler.engine.attempt import AttemptMachine
+from profiler.engine.limits.provider_limits import ProviderLimits
+from profiler.engine.pool import Pool, PoolStatus
+from profiler.engine.slots import Slots
 from profiler.manifest.settings import Retry
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
@@ -98,16 +100,25 @@ class Bench:
         self.client = Answering(answer)
         self.kept = Kept()
         self.planner = Planner(PARAMS)
+        self.slots = Slots(concurrency)
+        retry = Retry(max_attempts=max_attempts, deadline_s=deadline_s)
+        self.machine = AttemptMachine(
+            retry=retry,
+            timeout_s=timeout_s,
+            planner=self.planner,
+            limits=None if gate is None else ProviderLimits(gate, slots=self.slots, longest_pause_s=deadline_s),
+            timed=timed,
+        )
         self.pool = Pool(
             client=self.client,
-            planner=self.planner,
             writer=self.kept,  # type: ignore[arg-type]
-            concurrency=concurrency,
-            timeout_s=timeout_s,
-            retry=Retry(max_attempts=max_attempts, deadline_s=deadline_s),
-            timed=timed,
-            gate=gate,
+            slots=self.slots,
+            machine=self.machine,
         )
+
+    @property
+    def status(self) -> PoolStatus:
+        return self.pool.status()
 
     async def run(self, dialogues: int | Sequence[Dialogue]) -> list[Record]:
         items = [dialogue(index) for index in range(dialogues)] if isinstance(dialogues, int) else dialogues
@@ -116,8 +127,8 @@ class Bench:
         return self.kept.records
 
     def assert_nothing_leaked(self) -> None:
-        assert (self.pool.slots.taken, self.pool.slots.wanted) == (0, False)
-        assert (self.pool.backing_off, self.pool.in_flight, self.client.in_flight) == (0, 0, 0)
+        assert (self.slots.taken, self.slots.wanted) == (0, False)
+        assert (self.status.backing_off, self.status.in_flight, self.client.in_flight) == (0, 0, 0)
 
 
 async def at_once(_: Request) -> Reply:
@@ -132,7 +143,7 @@ async def never(_: Request) -> Reply:
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come due at once, but still go the way of those that wait."""
-    monkeypatch.setattr(retry_module, "FIRST_WAIT_S", 1e-9)
+    monkeypatch.setattr(attempt, "FIRST_WAIT_S", 1e-9)
 
 
 class Clock:
@@ -148,7 +159,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (pool_module, deadlines, results):
+    for module in (attempt, pool_module, deadlines, results):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -196,8 +207,24 @@ async def test_requests_are_taken_only_when_a_slot_is_free() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.pool.run, bench.planner.plan(dialogues()))
         await anyio.wait_all_tasks_blocked()
-        assert (taken, bench.pool.in_flight) == (3, 3)
+        assert (taken, bench.status.in_flight) == (3, 3)
         tasks.cancel_scope.cancel()
+
+
+async def test_no_more_workers_are_hired_than_there_is_work_for() -> None:
+    most = 0
+
+    async def answer(_: Request) -> Reply:
+        nonlocal most
+        await anyio.wait_all_tasks_blocked()
+        most = max(most, bench.slots.taken)
+        return reply()
+
+    bench = Bench(answer, concurrency=100_000)
+    await bench.run(6)
+    assert most == 6
+    assert bench.client.most == 6
+    bench.assert_nothing_leaked()
 
 
 async def test_a_full_writer_is_waited_for() -> None:
@@ -283,6 +310,43 @@ async def test_a_dialogue_that_fails_half_way_keeps_what_it_got() -> None:
     assert (record.request_id, record.attempts) == ("req_2", 1)
 
 
+@pytest.mark.parametrize(
+    ("ending", "type_"),
+    [
+        ({"stop_reason": "refusal"}, "refusal"),
+        ({"stop_reason": "refusal", "completion": ""}, "refusal"),
+        ({"completion": " \n"}, "answer"),
+        ({"stop_reason": "tool_use"}, "answer"),
+        ({"content": [{"type": "tool_use", "id": "t", "name": "n", "input": {}}]}, "answer"),
+    ],
+)
+async def test_a_reply_that_no_turn_can_follow_ends_the_dialogue_as_what_it_is(
+    ending: dict[str, Any], type_: str
+) -> None:
+    async def answer(request: Request) -> Reply:
+        if request.turn == 0:
+            return reply("first")
+        return Reply(**{"completion": "no more", "stop_reason": "end_turn", "model": "m", "usage": {}, **ending})
+
+    bench = Bench(answer)
+    (record,) = await bench.run([dialogue(turns=("a", "b", "c", "d"))])
+    assert len(bench.client.calls) == 2
+    said = ending.get("completion", "no more")
+    assert (record.type, record.completion, record.replies) == (type_, said, ("first", said))
+    assert (record.stop_reason, record.attempts) == (ending.get("stop_reason", "end_turn"), 1)
+
+
+async def test_a_truncated_reply_and_a_refusal_in_words_are_followed_by_the_next_turn() -> None:
+    async def answer(request: Request) -> Reply:
+        text, stop_reason = [("I can't help with that.", "end_turn"), ("and so", "max_tokens"), ("fine", "end_turn")][
+            request.turn
+        ]
+        return Reply(completion=text, stop_reason=stop_reason, model="m", usage={})
+
+    (record,) = await Bench(answer).run([dialogue(turns=("a", "b", "c"))])
+    assert (record.type, record.replies) == ("answer", ("I can't help with that.", "and so", "fine"))
+
+
 # --- failures -----------------------------------------------------------------------------------------------------
 
 
@@ -297,7 +361,7 @@ async def test_a_failure_that_lasts_is_a_record_after_one_call() -> None:
     assert bench.kept.by_id["d0"].type == "error"
     assert bench.kept.by_id["d1"].type == "answer"
     assert bench.client.asked == ["d0", "d1"]
-    assert (bench.pool.failures, bench.pool.retried) == ({"invalid_request": 1}, 0)
+    assert (bench.status.failures, bench.status.retried) == ({"invalid_request": 1}, 0)
 
 
 async def test_a_failure_that_passes_is_tried_again_with_the_same_request(no_waits: None) -> None:
@@ -312,7 +376,7 @@ async def test_a_failure_that_passes_is_tried_again_with_the_same_request(no_wai
     assert [request.attempt for request in bench.client.calls] == [1, 2, 3]
     first, *others = bench.client.calls
     assert [(other.body, other.line, other.index) for other in others] == [(first.body, first.line, 0)] * 2
-    assert (bench.pool.failures, bench.pool.retried) == ({}, 2)
+    assert (bench.status.failures, bench.status.retried) == ({}, 2)
 
 
 async def test_tries_run_out(no_waits: None) -> None:
@@ -324,7 +388,18 @@ async def test_tries_run_out(no_waits: None) -> None:
     assert record.error is not None
     assert (record.error.type, record.error.message, record.error.status) == ("overloaded", "busy", 529)
     assert record.attempts == len(bench.client.calls) == 4
-    assert bench.pool.failures == {"overloaded": 1}
+    assert bench.status.failures == {"overloaded": 1}
+
+
+async def test_tries_are_those_of_one_request_and_not_of_the_dialogue(no_waits: None) -> None:
+    async def answer(request: Request) -> Reply:
+        if request.attempt == 1:
+            raise PASSING
+        return reply()
+
+    turns = tuple(f"turn {number}" for number in range(6))
+    (record,) = await Bench(answer, max_attempts=2).run([dialogue(turns=turns)])
+    assert (record.type, record.attempts) == ("answer", 7)
 
 
 async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
@@ -373,7 +448,7 @@ async def test_a_provider_that_only_refuses_is_not_sent_everything() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.pool.run, bench.planner.plan(dialogue(index) for index in range(1000)))
         await anyio.wait_all_tasks_blocked()
-        assert len(bench.client.calls) == bench.pool.backing_off == pool_module.BACKING_OFF_PER_SLOT + 1
+        assert len(bench.client.calls) == bench.status.backing_off == pool_module.BACKING_OFF_PER_SLOT + 1
         tasks.cancel_scope.cancel()
 
 
@@ -389,7 +464,7 @@ async def test_ten_thousand_failures_leak_no_slot(no_waits: None) -> None:
 
     bench = Bench(answer, concurrency=16, max_attempts=6)
     await bench.run(2_000)
-    assert bench.pool.retried == 10_000
+    assert bench.status.retried == 10_000
     assert len(bench.kept.by_id) == 2_000
     assert 8 < bench.client.most <= 16
     bench.assert_nothing_leaked()
@@ -427,7 +502,7 @@ async def test_a_call_that_hangs_is_ended_and_tried_again(no_waits: None) -> Non
 
     bench = Bench(answer, timeout_s=0.02)
     (record,) = await bench.run(1)
-    assert (record.type, record.attempts, bench.pool.retried) == ("answer", 3, 2)
+    assert (record.type, record.attempts, bench.status.retried) == ("answer", 3, 2)
     bench.assert_nothing_leaked()
 
 
@@ -544,6 +619,47 @@ async def test_draining_lets_calls_in_flight_end_and_begins_no_other() -> None:
     bench.assert_nothing_leaked()
 
 
+@pytest.mark.parametrize("fatal", [True, False])
+async def test_after_draining_no_further_turn_is_asked_and_the_dialogue_stays_owed(fatal: bool) -> None:
+    release = anyio.Event()
+
+    async def answer(request: Request) -> Reply:
+        if request.index == 1:
+            release.set()
+            raise CallError("spend_limit", "no credit", status=402, fatal=fatal)
+        await release.wait()
+        if not fatal:
+            bench.pool.drain(STOP)
+        return reply()
+
+    bench = Bench(answer)
+    with pytest.raises(ProviderFailed if fatal else Interrupted):
+        await bench.run([dialogue(0, turns=("a", "b", "c")), dialogue(1), dialogue(2)])
+    assert bench.client.asked == ["d0", "d1"] if fatal else ["d0", "d1", "d2"]
+    assert "d0" not in bench.kept.by_id
+    bench.assert_nothing_leaked()
+
+
+@pytest.mark.parametrize("error", [DatasetError([Problem(path="d", message="shrank")]), OSError("gone"), KeyError(1)])
+async def test_a_dataset_that_breaks_off_does_not_cut_off_the_calls_in_flight(error: Exception) -> None:
+    release = anyio.Event()
+
+    async def answer(_: Request) -> Reply:
+        await release.wait()
+        return reply()
+
+    def dialogues() -> Any:
+        yield from (dialogue(0), dialogue(1))
+        release.set()
+        raise error
+
+    bench = Bench(answer, concurrency=3)
+    with pytest.raises(type(error)):
+        await bench.pool.run(bench.planner.plan(dialogues()))
+    assert sorted(bench.kept.by_id) == ["d0", "d1"]
+    bench.assert_nothing_leaked()
+
+
 async def test_draining_waits_for_no_retry() -> None:
     async def answer(_: Request) -> Reply:
         raise asked_to_wait(500)
@@ -552,7 +668,7 @@ async def test_draining_waits_for_no_retry() -> None:
 
     async def stop() -> None:
         await anyio.wait_all_tasks_blocked()
-        assert bench.pool.backing_off > 1
+        assert bench.status.backing_off > 1
         bench.pool.drain(STOP)
 
     async with anyio.create_task_group() as tasks:
@@ -571,7 +687,7 @@ async def test_abandoning_ends_the_calls_in_flight_too() -> None:
         await anyio.wait_all_tasks_blocked()
         bench.pool.drain(STOP)
         await anyio.wait_all_tasks_blocked()
-        assert bench.pool.in_flight == 2
+        assert bench.status.in_flight == 2
         bench.pool.abandon()
 
     async with anyio.create_task_group() as tasks:

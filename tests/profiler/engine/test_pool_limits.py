@@ -10,7 +10,7 @@ import pytest
 
 from profiler.core.errors import CallError, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
-from profiler.engine import retry
+from profiler.engine import attempt
 from profiler.engine.limits.health import HOPELESS_AFTER
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
@@ -172,7 +172,7 @@ async def test_without_a_gate_nothing_is_paced() -> None:
     await bench.run(50)
 
     assert bench.pool.bound_by() is None
-    assert bench.pool.slots.limit == 40
+    assert bench.slots.limit == 40
 
 
 async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
@@ -191,7 +191,7 @@ async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
     bound_by = bench.pool.bound_by()
     assert bound_by is not None
     assert bound_by["concurrency"][-1]["reason"] == "ramp_limit"
-    assert bench.pool.slots.limit == 16
+    assert bench.slots.limit == 16
 
 
 async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue() -> None:
@@ -250,7 +250,7 @@ def unreachable() -> CallError:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(attempt, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.mark.usefixtures("quick_retries")
@@ -314,14 +314,14 @@ async def test_what_holds_a_run_up_in_an_outage_is_said() -> None:
     async def answer(request: Request) -> Reply:
         if len(bench.client.calls) in range(4, 12):
             raise unreachable()
-        seen.append(bench.pool.holds_up)
+        seen.append(bench.status.held_up_by)
         return reply()
 
     bench = Bench(answer, concurrency=8, gate=RateGate())
     await bench.run(10)
 
     assert seen[3] == "a provider that cannot be reached (cannot connect: Connection refused)"
-    assert bench.pool.holds_up is None
+    assert bench.status.held_up_by is None
 
 
 @pytest.mark.usefixtures("quick_retries")
@@ -381,13 +381,30 @@ async def test_a_turn_whose_deadline_comes_in_line_ends_its_dialogue_as_late() -
     assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
 
 
+@pytest.mark.usefixtures("quick_retries")
+async def test_what_an_earlier_turn_failed_with_is_not_told_of_a_later_one() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.dialogue.turns is None:
+            await anyio.sleep(0.05)
+            raise refused(retry_after_s=60)
+        if request.attempt == 1:
+            raise CallError("server_error", "oops", status=500, retryable=True)
+        await anyio.sleep(0.1)
+        return reply()
+
+    bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
+    records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
+
+    assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
+
+
 async def test_the_summary_says_what_bound_the_run() -> None:
     async def answer(_: Request) -> Reply:
         await anyio.sleep(0.001)
         return reply()
 
     bench = Bench(answer, concurrency=4, gate=RateGate(RateLimits(requests_per_minute=1200)))
-    bench.pool.limits._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
+    bench.machine.limits._gate._buckets["requests"].draw(1200)  # type: ignore[union-attr]
     await bench.run(10)
 
     bound_by = bench.pool.bound_by()

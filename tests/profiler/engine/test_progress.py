@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.engine import progress
+from profiler.engine.pool import PoolStatus
 from profiler.engine.progress import Snapshot, View
 
 if TYPE_CHECKING:
@@ -30,22 +31,23 @@ def snapshot(**fields: Any) -> Snapshot:
     return Snapshot(**{**usual, **fields})
 
 
-class Slots:
-    limit = 8
-
-
 class Run:
     """Has the counters that a pool and a writer keep, for a view to look at."""
 
     def __init__(self) -> None:
         self.done = 0
-        self.in_flight = 3
-        self.slots = Slots()
-        self.backing_off = 1
-        self.retried = 2
         self.failures = {"timeout": 1}
-        self.stopped: Exception | None = None
-        self.holds_up: str | None = None
+
+    def status(self) -> PoolStatus:
+        return PoolStatus(
+            in_flight=3,
+            slots=8,
+            backing_off=1,
+            retried=2,
+            failures=dict(self.failures),
+            stopping=False,
+            held_up_by=None,
+        )
 
     def view(self, *, total: int = 1000, kept: int = 0, mode: Mode = "mock") -> View:
         counters: Any = self

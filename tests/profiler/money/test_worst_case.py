@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from profiler.core.nouns import Message
+from profiler.money.budget import Budget
+from profiler.money.prices import Ceiling, cost
+from profiler.money.worst_case import IMAGE_TOKENS, LARGEST_WINDOW, dialogue_most, prompt_bound
+from profiler.provider.requests import Planner
+from tests.profiler.money.test_budget import HAIKU, request
+
+
+@pytest.mark.parametrize("text", ["plain", "Grüße, 世界 🎉", '"quoted"\n\\', "\x00\x1f"])
+def test_the_prompt_has_at_most_a_token_for_each_byte_of_the_body(text: str) -> None:
+    asked = request(user=text)
+
+    assert prompt_bound(asked) == len(asked.body) > len(text.encode())
+
+
+def blocks(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": (Message(role="user", content=list(content)),)}
+
+
+def image(data: str) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+
+
+def test_an_image_counts_by_number_and_not_by_size() -> None:
+    small, large = (prompt_bound(request(**blocks(image("A" * size)))) for size in (10, 1_000_000))
+
+    assert small == large
+    assert small >= IMAGE_TOKENS
+
+
+def test_an_image_in_the_result_of_a_tool_counts_too() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [image("A" * 50_000)]}
+
+    assert IMAGE_TOKENS < prompt_bound(request(**blocks(result))) < IMAGE_TOKENS + 1_000
+
+
+def test_a_document_counts_as_the_whole_context_window() -> None:
+    document = {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}}
+
+    assert prompt_bound(request(**blocks(document)), window=200_000) > 200_000
+    assert prompt_bound(request(**blocks(document))) > LARGEST_WINDOW
+
+
+def test_a_request_that_may_write_to_the_cache_is_reckoned_with_the_dearest_price() -> None:
+    plain, cached = (
+        Budget(HAIKU).worst(request(**blocks({"type": "text", "text": "x" * 5_000, **control})))
+        for control in ({}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
+    )
+
+    assert cached > 1.9 * plain
+
+
+def test_talk_about_caching_is_not_caching() -> None:
+    talk, prose = (
+        Budget(HAIKU).worst(request(user=text)) for text in ('the "cache_control" key', "the 'cache-control' keys")
+    )
+
+    assert talk < 1.1 * prose
+
+
+def test_later_turns_are_reckoned_with_all_that_was_said_before() -> None:
+    ceiling, turns = Ceiling(HAIKU), ("one", "two", "three")
+    asked = request(turns=turns, max_tokens=100)
+    planner = Planner(asked.params)
+    total, following = 0, asked
+    while following is not None:
+        usage = {"input_tokens": len(following.body), "output_tokens": 100, "inference_geo": "us"}
+        total += cost(HAIKU, usage) or 0
+        answered = planner.next_turn(following, "x" * 100)
+        if answered is None:
+            break
+        following = answered
+
+    assert total <= dialogue_most(ceiling, asked) < 2 * total
+    assert dialogue_most(ceiling, asked, attempts=3) == 3 * dialogue_most(ceiling, asked)
