@@ -19,7 +19,7 @@ import msgspec
 
 from benchmarks import live, workload
 from benchmarks.process import ROOT, ChildFailed
-from profiler.provider.mock_server.app import STATIC
+from profiler.provider.mock_server.message_endpoint import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

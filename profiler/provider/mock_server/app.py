@@ -1,47 +1,44 @@
 """The provider in one object: what each request is answered with.
 
-Comes in: whole requests. Goes out: what to write, when, and how it ends. It has the only state that lasts: counters,
-buckets and the place in the script. Knows nothing of sockets and creates no task.
+It takes whole requests and says what to write, when, and how it ends. All state that lasts is in what it holds; it knows
+nothing of sockets and creates no task.
 """
 
 from __future__ import annotations
 
-import math
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from profiler.core.json import dumps
-from profiler.provider.mock_server import faults
-from profiler.provider.mock_server.answering.answers import USAGE
+from profiler.provider.mock_server.admission import Admission
+from profiler.provider.mock_server.calls import Call, Reply, deliver_reply, json_reply
+from profiler.provider.mock_server.clock import Clock
+from profiler.provider.mock_server.control import PREFIX, Control
 from profiler.provider.mock_server.counters import Stats
-from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver, draws, latency
-from profiler.provider.mock_server.faults import NO_FAULT, Fault, Faults
+from profiler.provider.mock_server.endpoints import BATCHES, FILES, MESSAGE, find, refuse
+from profiler.provider.mock_server.fault_script import Subject
+from profiler.provider.mock_server.faults import NO_FAULT, OK
 from profiler.provider.mock_server.http import Malformed, render
+from profiler.provider.mock_server.journal import Entry, Journal, entry_of
+from profiler.provider.mock_server.message_endpoint import MessageEndpoint
 from profiler.provider.mock_server.messages import Messages
-from profiler.provider.mock_server.rate_limits import Limits
+from profiler.provider.mock_server.rate_limits import Need
 from profiler.provider.mock_server.reading.requests import api_version, authenticate
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings
+from profiler.provider.mock_server.stored.batches import Batches
+from profiler.provider.mock_server.stored.files import Files
+from profiler.provider.mock_server.wire.cross_origin import cross_origin_fields
+from profiler.provider.mock_server.wire.encoding import compressed, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.provider.mock_server.http import Incoming
 
-MESSAGES, COUNT_TOKENS, MODELS = "/v1/messages", "/v1/messages/count_tokens", "/v1/models"
-STATS, RESET = "/__stats", "/__reset"
-ENDPOINTS = (MESSAGES, COUNT_TOKENS, MODELS)
-STATIC: dict[str, Any] = {
-    "id": "msg_static",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-static",
-    "content": [{"type": "text", "text": "This is the one answer of a static mock server."}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "stop_details": None,
-    "usage": {**USAGE, "input_tokens": 24, "output_tokens": 12},
-}
-STATIC_BODY = dumps(STATIC)
+SEARCHED = 1 << 20  # bytes of a body in which the rules of a script look for their words
 
 
 class App:
@@ -54,50 +51,106 @@ class App:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        faults.check_rates(settings.faults)
-        script = faults.load_script(settings.script_path) if settings.script_path is not None else ()
         self.settings = settings
-        self.stats = Stats(now=clock())
-        self._clock = clock
-        self._wall = wall
+        self.larger_bodies = {BATCHES: settings.max_batch_body, FILES: settings.max_file_body}
+        self.clock = Clock(monotonic=clock, wall=wall)
+        self.stats = Stats(now=clock(), remember=settings.remember)
+        self.admission = Admission(settings, self.stats)
+        self.journal = Journal(limit=0 if settings.static else settings.journal_bytes)
+        self.files = Files(settings)
         self.messages = Messages(settings)
-        self._faults = Faults(rates=settings.faults, script=script)
-        self._limits = Limits(settings)
-        self._draws = bool(settings.faults or settings.latency_sigma or settings.stall_rate)
-        self._plain = not (self._draws or self._faults or self._limits or settings.concurrency_limit)
+        self._endpoint = MessageEndpoint(
+            settings, messages=self.messages, admission=self.admission, stats=self.stats, clock=self.clock
+        )
+        self._batches = Batches(settings, admission=self.admission, answer_item=self._endpoint.answer_item)
+        self._control = Control(self)
+        self._handlers = self._endpoints()
         self._requests = 0
 
+    def _endpoints(self) -> dict[str, Callable[[Call], Reply]]:
+        batches, files, models = self._batches, self.files, self.messages.models
+        return {
+            "count_tokens": self._endpoint.count,
+            "models.list": lambda call: json_reply(models.page(call.query)),
+            "models.retrieve": lambda call: json_reply(models.info(call.named)),
+            "batches.create": batches.create,
+            "batches.list": batches.list,
+            "batches.retrieve": batches.retrieve,
+            "batches.delete": batches.delete,
+            "batches.cancel": batches.cancel,
+            "batches.results": batches.results,
+            "files.upload": files.upload,
+            "files.list": files.list,
+            "files.retrieve_metadata": files.retrieve_metadata,
+            "files.delete": files.delete,
+            "files.download": files.download,
+        }
+
     def reset(self) -> None:
-        """As new: counters, buckets and the script."""
-        self.stats.reset(now=self._clock())
-        self._faults.reset()
-        self._limits = Limits(self.settings)
-        self.messages.reset()
+        """As new: counters, buckets, script, clock, journal, batches and files."""
+        self.clock.reset()
+        self.stats.reset(now=self.clock.uptime())
+        for part in (self.admission, self.messages, self.journal, self.files, self._batches):
+            part.reset()
         self._requests = 0
 
     def snapshot(self, *, asked: bool = False) -> dict[str, Any]:
-        return self.stats.as_json(now=self._clock(), asked=asked)
+        shown = self.stats.as_json(now=self.clock.uptime(), asked=asked)
+        return {**shown, "journal": {"dropped": self.journal.dropped}}
 
     def respond(self, request: Incoming) -> Outgoing:
         head = request.head
-        if head.path in (STATS, RESET):
+        if head.path.startswith(PREFIX):
             return self._about_itself(request)
-        self._requests += 1
-        endpoint = _endpoint(head.path)
-        now = self._clock()
-        self.stats.begin(endpoint, now=now)
+        call = self._begin(request)
+        entry = self._note(call) if self.journal else None
         try:
-            outgoing = self._route(request, now=now)
+            outgoing = self._route(call)
         except ApiError as error:
-            outgoing = self._error(error, endpoint=endpoint)
+            outgoing = self._error(error, call)
+        if entry is not None:
+            entry.fault = None if call.fault.fault == OK else call.fault.fault
+            outgoing.entry = entry
         if head.method == "HEAD":
             _drop_body(outgoing)
+        elif self.settings.gzip and "gzip" in head.headers.get("accept-encoding", ""):
+            _compress(outgoing)
         return outgoing
+
+    def _begin(self, request: Incoming) -> Call:
+        self._requests += 1
+        endpoint, named = find(request.head.method, request.head.path)
+        self.stats.begin(endpoint.counted_as, now=self.clock.uptime())
+        return Call(
+            request=request,
+            endpoint=endpoint,
+            named=named,
+            request_id=self._request_id(),
+            now=self.clock.now(),
+            wall=self.clock.wall(),
+        )
+
+    def _note(self, call: Call) -> Entry:
+        entry = entry_of(
+            call.request.head,
+            call.body,
+            n=self._requests,
+            at=call.wall,
+            began=self.clock.uptime(),
+            request_id=call.request_id,
+            endpoint=call.endpoint.name,
+        )
+        self.journal.begin(entry)
+        return entry
 
     def finish(self, outgoing: Outgoing, *, whole: bool) -> None:
         """An answer was written to its end, or never will be."""
-        if outgoing.counted:
-            self.stats.end(outgoing.endpoint, outgoing.status, whole=whole, asked=outgoing.asked)
+        if not outgoing.counted:
+            return
+        self.stats.end(outgoing.endpoint, outgoing.status, whole=whole, asked=outgoing.asked)
+        if outgoing.entry is not None:
+            outgoing.entry.status, outgoing.entry.whole = outgoing.status, whole
+            self.journal.end(outgoing.entry, now=self.clock.uptime())
 
     def refuse(self, error: Malformed) -> bytes:
         """The last words to a sender whose bytes are no request."""
@@ -105,156 +158,87 @@ class App:
         self._requests += 1
         kind = "request_too_large" if error.status == 413 else "invalid_request_error"
         body = dumps(ApiError(error.status, kind, error.message).body(self._request_id()))
-        return render(error.status, body, fields=self._fields() + b"connection: close\r\n")
-
-    def _route(self, request: Incoming, *, now: float) -> Outgoing:
-        head = request.head
-        path, method = head.path, head.method
-        if path == MESSAGES and method == "POST":
-            return self._static_message(request, now=now) if self.settings.static else self._message(request, now=now)
-        if path not in ENDPOINTS and not path.startswith(f"{MODELS}/"):
-            raise ApiError(404, "not_found_error", f"{path[:200]}: there is no such endpoint")
-        wanted = "POST" if path in (MESSAGES, COUNT_TOKENS) else "GET"
-        if method != wanted:
-            raise ApiError(405, "invalid_request_error", f"{path[:200]}: found {method[:20]}, expected {wanted}")
-        authenticate(head.headers, self.settings.key)
-        api_version(head.headers)
-        if path == COUNT_TOKENS:
-            return self._json(self._counted(request), endpoint=COUNT_TOKENS)
-        models = self.messages.models
-        found = models.page(head.query) if path == MODELS else models.info(path.removeprefix(f"{MODELS}/"))
-        return self._json(found, endpoint=MODELS)
-
-    # one endpoint each
+        fields = b"request-id: %b\r\nconnection: close\r\n" % self._request_id().encode()
+        return render(error.status, body, fields=fields)
 
     def _about_itself(self, request: Incoming) -> Outgoing:
-        head = request.head
-        found = self.snapshot(asked="asked" in head.query)
-        if head.path == RESET:
-            if head.method != "POST":
-                error = ApiError(405, "invalid_request_error", f"{RESET}: found {head.method[:20]}, expected POST")
-                return self._error(error, endpoint=RESET, counted=False)
-            self.reset()
-        return self._json(found, endpoint=head.path, counted=False)
+        try:
+            reply = self._control.respond(request)
+        except ApiError as error:
+            reply = Reply(status=error.status, body=dumps(error.body("")))
+        pieces, end, status = deliver_reply(reply, fields=b"vary: origin\r\n", fault=NO_FAULT, trickle_s=0.0)
+        return Outgoing(pieces=pieces, end=end, endpoint=PREFIX, status=status, counted=False)
 
-    def _counted(self, request: Incoming) -> dict[str, int]:
-        return self.messages.count(request.body, headers=request.head.headers, query=request.head.query)
+    def _route(self, call: Call) -> Outgoing:
+        settings, head, endpoint = self.settings, call.request.head, call.endpoint
+        if settings.cors:
+            call.fields = cross_origin_fields(head.headers, allowed=settings.cors)
+            if head.method == "OPTIONS":
+                return self._reply(Reply(), call)
+        if settings.static and endpoint is MESSAGE:
+            return self._endpoint.create_static(call)
+        if not endpoint.method:
+            raise refuse(head.method, head.path)
+        authenticate(head.headers, settings.key)
+        api_version(head.headers)
+        if (coding := head.headers.get("content-encoding")) is not None:
+            limit = self.larger_bodies.get(head.path, settings.max_body)
+            body = decoded(call.body, coding=coding, limit=limit)
+            call.request = msgspec.structs.replace(call.request, body=body)
+        return self._endpoint.create(call) if endpoint is MESSAGE else self._other(call)
 
-    def _message(self, request: Incoming, *, now: float) -> Outgoing:
-        headers = request.head.headers
-        authenticate(headers, self.settings.key)
-        question = self.messages.read(request.body, headers=headers, query=request.head.query)
-        wanted = question.asked.wanted
-        if wanted.stream and request.head.http_1_0:
-            raise ApiError(400, "invalid_request_error", "stream: needs HTTP/1.1")
-        answer = self.messages.answer(question, now=now)
-        usage = answer.message["usage"]
-        self._admit(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"], now=now)
-        times = self.stats.ask(question.name)
-        outgoing = self._meet_fate(
-            answer.message,
-            stream=wanted.stream,
-            asked=question.name,
-            call=f"{question.name} {times}",
-            dialogue_id=question.asked.dialogue.dialogue_id,
-            text=wanted.asked()[0] if self._faults else "",
+    def _other(self, call: Call) -> Outgoing:
+        """All but messages. What refuses a request comes before anything is done, what breaks its reply after."""
+        name, admission = call.endpoint.name, self.admission
+        model = _model(call.body) if name == "count_tokens" else None
+        admission.admit(call, Need(endpoint=name, model=model))
+        if admission.faults:
+            chance = admission.chance(f"{name} {call.request.head.path} {sha256(call.body).hexdigest()}")
+            text = call.body[:SEARCHED].decode("utf-8", "replace")
+            said = admission.meet(call, Subject(endpoint=name, model=model, text=text, draw=chance))
+            if said is not None:
+                return self._reply(said, call)
+        return self._reply(self._handlers[name](call), call)
+
+    def _reply(self, reply: Reply, call: Call) -> Outgoing:
+        pieces, end, status = deliver_reply(
+            reply, fields=self.admission.fields(call), fault=call.fault, trickle_s=self.settings.trickle_s
         )
-        self.messages.given(answer, now=now, begins_at=now + outgoing.pieces[0][0] if outgoing.pieces else now)
-        return outgoing
+        return Outgoing(pieces=pieces, end=end, endpoint=call.endpoint.counted_as, status=status)
 
-    def _static_message(self, request: Incoming, *, now: float) -> Outgoing:
-        """One reply for everything, without a look at the request."""
-        if self._plain:
-            self.stats.spend(24, 12)
-            reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % self._request_id().encode())
-            return Outgoing(pieces=((self.settings.latency_s, reply),), endpoint=MESSAGES, status=200)
-        self._admit(input_tokens=24, output_tokens=12, now=now)
-        named = request.head.headers.get("x-dialogue-id", "")
-        call = str(self._requests)
-        return self._meet_fate(STATIC, stream=False, asked=None, call=call, dialogue_id=named, text="")
-
-    # between a request and its answer
-
-    def _admit(self, *, input_tokens: int, output_tokens: int, now: float) -> None:
-        limit = self.settings.concurrency_limit
-        if limit is not None and self.stats.in_flight > limit:
-            self.stats.limited["concurrency"] += 1
-            raise ApiError(529, "overloaded_error", "Overloaded")
-        refusal = self._limits.admit(input_tokens=input_tokens, output_tokens=output_tokens, now=now)
-        if refusal is not None:
-            self.stats.limited[refusal.limit] += 1
-            raise ApiError(
-                429,
-                "rate_limit_error",
-                f"This request would exceed your rate limit of {refusal.per_minute:,} {refusal.limit} per minute",
-                retry_after=str(math.ceil(refusal.wait_s)),
-            )
-
-    def _meet_fate(
-        self, message: dict[str, Any], *, stream: bool, asked: str | None, call: str, dialogue_id: str, text: str
-    ) -> Outgoing:
-        """Draw how long it takes and what goes wrong, and prepare what is sent."""
-        settings, fault, latency_s = self.settings, NO_FAULT, self.settings.latency_s
-        if self._draws or self._faults:
-            drawn = draws(settings.seed, call)
-            latency_s = latency(settings, drawn)
-            fault = self._faults.next(dialogue_id=dialogue_id, text=text, draw=drawn.fault)
-        if fault.fault != faults.OK:
-            self.stats.faults[fault.fault] += 1
-            self._raise_status(fault, stream=stream)
-        fields = self._fields()
-        pieces, end, status = deliver(
-            message,
-            stream=stream,
-            fields=fields,
-            fault=fault,
-            latency_s=latency_s,
-            trickle_s=settings.trickle_s,
-        )
-        usage = message["usage"]
-        self.stats.spend(usage["input_tokens"], usage["output_tokens"])
-        answered = asked if fault.fault in STILL_ANSWERS else None
-        return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status, asked=answered)
-
-    def _raise_status(self, fault: Fault, *, stream: bool) -> None:
-        if fault.fault == "stream-error" and not stream:
-            fault = Fault(fault="529", delay_s=fault.delay_s)
-        error = faults.error_of(fault, wall=self._wall())
-        if error is not None:
-            error.delay_s = fault.delay_s
-            raise error
-
-    # how it is written
-
-    def _json(self, value: dict[str, Any], *, endpoint: str, counted: bool = True) -> Outgoing:
-        reply = render(200, dumps(value), fields=self._fields() if counted else b"")
-        return Outgoing(pieces=((0.0, reply),), endpoint=endpoint, status=200, counted=counted)
-
-    def _error(self, error: ApiError, *, endpoint: str, counted: bool = True) -> Outgoing:
-        fields = self._fields()
+    def _error(self, error: ApiError, call: Call) -> Outgoing:
+        fields = self.admission.fields(call)
         if error.retry_after is not None:
             fields += b"retry-after: %b\r\n" % error.retry_after.encode("latin-1", "replace")
-        reply = render(error.status, dumps(error.body(self._request_id())), fields=fields)
-        pieces = ((error.delay_s, reply),)
-        return Outgoing(pieces=pieces, endpoint=endpoint, status=error.status, counted=counted)
-
-    def _fields(self) -> bytes:
-        return b"request-id: %b\r\n" % self._request_id().encode() + self._limits.fields(
-            now=self._clock(), wall=self._wall()
-        )
+        reply = render(error.status, dumps(error.body(call.request_id)), fields=fields)
+        return Outgoing(pieces=((error.delay_s, reply),), endpoint=call.endpoint.counted_as, status=error.status)
 
     def _request_id(self) -> str:
         """The n-th request of a server always has the same id."""
         return f"req_{self._requests:024d}"
 
 
-def _endpoint(path: str) -> str:
-    """What is counted together; unknown paths must not fill the memory."""
-    if path in ENDPOINTS:
-        return path
-    return MODELS if path.startswith(f"{MODELS}/") else "other"
+class _Named(msgspec.Struct):
+    model: str | None = None
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def _model(body: bytes) -> str | None:
+    try:
+        return _named.decode(body).model
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _drop_body(outgoing: Outgoing) -> None:
     whole = b"".join(piece for _, piece in outgoing.pieces)
     outgoing.pieces = ((0.0, whole[: whole.index(b"\r\n\r\n") + 4]),)
+
+
+def _compress(outgoing: Outgoing) -> None:
+    """Replies that are one piece; streams and what is broken on purpose travel as they are."""
+    if outgoing.end == "keep" and isinstance(outgoing.pieces, list | tuple) and len(outgoing.pieces) == 1:
+        ((delay_s, reply),) = outgoing.pieces
+        outgoing.pieces = ((delay_s, compressed(reply)),)

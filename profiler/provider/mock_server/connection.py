@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from profiler.provider.mock_server.http import CONTINUE, Malformed, Parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from profiler.provider.mock_server.counters import Stats
     from profiler.provider.mock_server.http import Incoming
@@ -27,6 +27,9 @@ LINGER_S = 5.0  # for a refused sender to read why before the connection is gone
 class Application(Protocol):
     settings: ServerSettings
     stats: Stats
+
+    @property
+    def larger_bodies(self) -> Mapping[str, int]: ...
 
     def respond(self, request: Incoming) -> Outgoing: ...
 
@@ -42,7 +45,7 @@ class Connection(asyncio.Protocol):
         self._app = app
         self._connections = connections
         self._loop = asyncio.get_running_loop()
-        self._parser = Parser(max_body=app.settings.max_body)
+        self._parser = Parser(max_body=app.settings.max_body, larger=app.larger_bodies)
         self._transport: asyncio.Transport
         self._open = False
         self._current: Outgoing | None = None
@@ -94,6 +97,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
+        if self._timer is None and self._current is not None:
+            self._play()
         if self._current is None:
             self._advance()
 
@@ -135,17 +140,22 @@ class Connection(asyncio.Protocol):
         self._play()
 
     def _play(self) -> None:
-        """Write until there is something to wait for; what follows is done by a timer."""
+        """Write until there is something to wait for; what follows is done by a timer, or when there is room again."""
         self._timer = None
         for delay_s, piece in self._rest:
             if delay_s > 0:
                 self._timer = self._loop.call_later(delay_s, self._write_on, piece)
                 return
             self._write(piece)
+            if self._blocked:
+                return
         self._end()
 
     def _write_on(self, piece: bytes) -> None:
         self._write(piece)
+        if self._blocked:
+            self._timer = None
+            return
         self._play()
         if self._current is None:
             self._advance()

@@ -1,18 +1,57 @@
-"""What the server has seen: the numbers behind `/__stats`.
-
-Comes in: the beginning and the end of each call, as the application tells them. Goes out: one JSON object.
-"""
+"""What the server has seen: the numbers behind `/__stats`. Its memory is bounded, however many requests come."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REMEMBERED = 200_000  # dialogues or bodies, at about 250 bytes each
+
+
+class Times(msgspec.Struct):
+    asked: int = 0
+    answered: int = 0
+
+
+class Tally:
+    """Counts by name, in two generations: who was not seen for a whole generation is forgotten."""
+
+    def __init__(self, *, remember: int) -> None:
+        self._generation = max(1, remember // 2)
+        self._new: dict[str, Times] = {}
+        self._old: dict[str, Times] = {}
+        self.distinct = 0
+        self.forgotten = 0
+
+    def of(self, name: str) -> Times:
+        times = self._new.get(name)
+        if times is not None:
+            return times
+        times = self._old.pop(name, None)
+        if times is None:
+            times = Times()
+            self.distinct += 1
+        if len(self._new) >= self._generation:
+            self.forgotten += len(self._old)
+            self._new, self._old = {}, self._new
+        self._new[name] = times
+        return times
+
+    def items(self) -> Iterator[tuple[str, Times]]:
+        yield from self._old.items()
+        yield from self._new.items()
 
 
 class Stats:
     """Counters since the start or the last reset."""
 
-    def __init__(self, *, now: float = 0.0) -> None:
+    def __init__(self, *, now: float = 0.0, remember: int = REMEMBERED) -> None:
+        self._remember = remember
         self.connections_open = 0
         self.in_flight = 0
         self.reset(now=now)
@@ -32,9 +71,10 @@ class Stats:
         self.max_in_flight = self.in_flight
         self.connections = self.connections_open
         self.max_connections = self.connections_open
-        self.asked: Counter[str] = Counter()
-        self.answered: Counter[str] = Counter()
-        self.asked_after_answer = 0
+        self._asked = Tally(remember=self._remember)
+        self._others = Tally(remember=self._remember)
+        self._more_than_once = 0
+        self._after_an_answer = 0
         self._first: float | None = None
         self._last = now
         self._second = -1
@@ -70,15 +110,25 @@ class Stats:
             return
         self.replies[endpoint][status] += 1
         if asked is not None:
-            self.answered[asked] += 1
+            self.answer(asked)
 
     def ask(self, name: str) -> int:
         """How often this dialogue or body was asked before."""
-        before = self.asked[name]
-        self.asked[name] = before + 1
-        if self.answered[name]:
-            self.asked_after_answer += 1
+        times = self._asked.of(name)
+        before, times.asked = times.asked, times.asked + 1
+        self._more_than_once += before == 1
+        self._after_an_answer += times.answered > 0
         return before
+
+    def answer(self, name: str) -> None:
+        """One more answer that came in another way than as the reply to its own call."""
+        self._asked.of(name).answered += 1
+
+    def meet(self, call: str) -> int:
+        """How often a call that is no message was made before."""
+        times = self._others.of(call)
+        times.asked += 1
+        return times.asked - 1
 
     def as_json(self, *, now: float, asked: bool = False) -> dict[str, Any]:
         span = self._last - self._first if self._first is not None else 0.0
@@ -106,14 +156,15 @@ class Stats:
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "rate": {"span_s": round(span, 3), "peak_per_second": self._peak},
             "asked": {
-                "distinct": len(self.asked),
-                "more_than_once": sum(count > 1 for count in self.asked.values()),
-                "after_an_answer": self.asked_after_answer,
+                "distinct": self._asked.distinct,
+                "more_than_once": self._more_than_once,
+                "after_an_answer": self._after_an_answer,
+                "forgotten": self._asked.forgotten,
             },
         }
         if asked:
             shown["asked"]["each"] = {
-                name: {"asked": count, "answered": self.answered[name]} for name, count in self.asked.items()
+                name: {"asked": times.asked, "answered": times.answered} for name, times in self._asked.items()
             }
         return shown
 

@@ -1,26 +1,19 @@
-"""What can be made to go wrong, by a rate or by a script.
-
-Comes in: fault names with rates, or a file that says which request gets which fault. Goes out: for one request the
-fault it gets, if any; and for a fault what is sent instead of the answer. Knows nothing of sockets.
-"""
+"""What can go wrong by name, and what is sent instead of the answer when it does. `fault_script` chooses who meets it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from profiler.core.errors import ManifestError, Problem, UsageError
 from profiler.core.json import dumps
-from profiler.core.wording import did_you_mean
 from profiler.provider.mock_server.http import render
 from profiler.provider.mock_server.settings import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from profiler.provider.mock_server.settings import End
 
@@ -62,93 +55,55 @@ ERROR_CODES = {
 WRONG_REPLIES = ("502", "html", "wrong-type", "wrong-json", "broken-json", "empty")
 BROKEN_TRANSPORTS = ("reset", "close", "hang", "half-head", "half-body", "half-reset", "half-hang", "trickle")
 OTHERS = ("429-none", "huge", "stream-error")
+BATCH_CREATE_FAULTS = ("create-lost", "create-500", "batch-unseen", "batch-stuck")
+BATCH_RESULTS_FAULTS = ("results-missing", "results-double", "results-unknown", "results-torn")
 NAMES = tuple(dict.fromkeys((*STATUSES, *RETRY_AFTER, *RETRY_DATES_S, *ERROR_CODES, *OTHERS)))
-NAMES += WRONG_REPLIES + BROKEN_TRANSPORTS
+NAMES += WRONG_REPLIES + BROKEN_TRANSPORTS + BATCH_CREATE_FAULTS + BATCH_RESULTS_FAULTS
+ONLY_AT = {  # faults that mean something at one endpoint alone
+    **dict.fromkeys(("huge", "stream-error"), "messages"),
+    **dict.fromkeys(BATCH_CREATE_FAULTS, "batches.create"),
+    **dict.fromkeys(BATCH_RESULTS_FAULTS, "batches.results"),
+}
 OK = "ok"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of a script, or a fault drawn by its rate."""
+    """One entry of a script, or a fault drawn by its rate.
+
+    With `endpoint`, `model`, `dialogue_id` or `contains` it is a rule for every request that fits, else the fault of
+    one request after the other. `status`, `headers` and `body` are a reply of the script's own.
+    """
 
     fault: str = OK
     delay_s: Annotated[float, Meta(ge=0)] = 0.0
     retry_after: str | None = None
     error_code: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
     dialogue_id: str | None = None
     contains: str | None = None
     times: Annotated[int, Meta(ge=1)] | None = None
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    headers: dict[str, str] | None = None
+    body: Any = None
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    for_s: Annotated[float, Meta(ge=0)] = 5.0
 
     @property
     def is_rule(self) -> bool:
-        return self.dialogue_id is not None or self.contains is not None
+        return any(value is not None for value in (self.endpoint, self.model, self.dialogue_id, self.contains))
+
+    @property
+    def is_own_reply(self) -> bool:
+        return self.status is not None or self.body is not None
+
+    @property
+    def at(self) -> str:
+        """The endpoints it is for."""
+        return self.endpoint or ONLY_AT.get(self.fault, "messages")
 
 
 NO_FAULT = Fault()
-
-
-class Faults:
-    """Gives each request its fault: rules of the script first, then its sequence, then the rates."""
-
-    def __init__(self, *, rates: dict[str, float], script: Sequence[Fault] = ()) -> None:
-        self._rates = rates
-        self._script = script
-        self.reset()
-
-    def __bool__(self) -> bool:
-        return bool(self._rates or self._script)
-
-    def reset(self) -> None:
-        """The script begins again."""
-        self._rules = [(fault, [fault.times or -1]) for fault in self._script if fault.is_rule]
-        self._sequence = (fault for fault in self._script if not fault.is_rule for _ in range(fault.times or 1))
-
-    def next(self, *, dialogue_id: str, text: str, draw: float) -> Fault:
-        for rule, left in self._rules:
-            if left[0] and _matches(rule, dialogue_id=dialogue_id, text=text):
-                left[0] -= 1
-                return rule
-        if (scripted := next(self._sequence, None)) is not None:
-            return scripted
-        for name, rate in self._rates.items():
-            if draw < rate:
-                return Fault(fault=name)
-            draw -= rate
-        return NO_FAULT
-
-
-def _matches(rule: Fault, *, dialogue_id: str, text: str) -> bool:
-    return rule.dialogue_id in (None, dialogue_id) and (rule.contains is None or rule.contains in text)
-
-
-def check_names(names: Iterable[str], *, where: str) -> None:
-    for name in names:
-        if name not in NAMES:
-            hint = did_you_mean(name, NAMES) or f"faults are: {', '.join(NAMES)}"
-            raise UsageError(f"{where}: found {name!r}, expected the name of a fault", hint=hint)
-
-
-def check_rates(rates: dict[str, float]) -> None:
-    check_names(rates, where="--fault")
-    if sum(rates.values()) > 1 + 1e-9:
-        raise UsageError(f"--fault: found rates of {sum(rates.values()):g} together, expected at most 1")
-
-
-def load_script(path: Path) -> list[Fault]:
-    """A JSON list: names of faults, "ok" or null for none, or objects that say more."""
-    try:
-        entries = msgspec.json.decode(path.read_bytes(), type=list[Fault | str | None])
-    except OSError as error:
-        raise ManifestError([Problem(path=str(path), message=f"cannot read: {error.strerror}")]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = Problem(
-            path=str(path),
-            message=f"found a file that does not decode ({error}), expected a JSON list of faults",
-            hint='such as ["429", "ok", {"fault": "500", "times": 3}, {"dialogue_id": "a", "fault": "hang"}]',
-        )
-        raise ManifestError([problem]) from error
-    script = [entry if isinstance(entry, Fault) else Fault(fault=entry or OK) for entry in entries]
-    check_names((fault.fault for fault in script if fault.fault != OK), where=str(path))
-    return script
 
 
 def error_of(fault: Fault, *, wall: float) -> ApiError | None:
@@ -169,6 +124,17 @@ def error_of(fault: Fault, *, wall: float) -> ApiError | None:
         details={"error_code": code} if code else None,
         retry_after=fault.retry_after if fault.retry_after is not None else wait,
     )
+
+
+def own_reply(fault: Fault, *, status: int) -> tuple[int, str, bytes]:
+    """The reply that a script writes itself: status, content type and body. Text is sent as it stands."""
+    plain = isinstance(fault.body, str)
+    content_type = "text/plain; charset=utf-8" if plain else "application/json"
+    for name, value in (fault.headers or {}).items():
+        if name.lower() == "content-type":
+            content_type = value
+    body = fault.body.encode() if plain else dumps(fault.body)
+    return fault.status or status, content_type, body
 
 
 def wrong_reply(name: str, answer: bytes, *, fields: bytes) -> bytes:

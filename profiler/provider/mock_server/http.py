@@ -25,7 +25,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_NAME}) ([!-~]+) HTTP/([0-9])\.([0-9])", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)  # what is said to a proxy, and every server must take
-_FIELD_NAME = re.compile(_NAME)
+TOKEN = re.compile(_NAME)  # the name of a header field
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
@@ -60,8 +61,9 @@ class Incoming(msgspec.Struct, frozen=True):
 class Parser:
     """Takes bytes as they come, gives requests as they become whole."""
 
-    def __init__(self, *, max_body: int = MAX_BODY) -> None:
-        self._max_body = max_body
+    def __init__(self, *, max_body: int = MAX_BODY, larger: Mapping[str, int] | None = None) -> None:
+        self._usual = self._max_body = max_body
+        self._larger = larger or {}  # path: how large a body may be there
         self._buffer = bytearray()
         self._head: Head | None = None
         self._searched = 0  # how far the end of the head was looked for
@@ -112,6 +114,7 @@ class Parser:
         head = parse_head(bytes(buffer[:end]))
         del buffer[: end + 4]
         self._searched = 0
+        self._max_body = self._larger.get(head.path, self._usual)
         if (head.length or 0) > self._max_body:
             self._refuse_size()
         self._head = head
@@ -213,7 +216,7 @@ def _fields(lines: Iterable[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or _FIELD_NAME.fullmatch(name) is None or "\n" in line or "\r" in line or "\0" in line:
+        if not colon or TOKEN.fullmatch(name) is None or "\n" in line or "\r" in line or "\0" in line:
             raise Malformed(f"found {line[:80]!r}, expected a header field")
         name, value = name.lower(), value.strip(" \t")
         if name in headers:
@@ -241,7 +244,9 @@ def _framing(headers: Mapping[str, str]) -> int | None:
 
 
 def _reason(status: int) -> str:
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Overloaded"
+    if status == 529:
+        return "Overloaded"
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Scripted"
 
 
 @lru_cache(maxsize=64)
@@ -249,16 +254,27 @@ def _opening(status: int, content_type: str) -> bytes:
     return f"HTTP/1.1 {status} {_reason(status)}\r\ncontent-type: {content_type}\r\n".encode()
 
 
+SET_BY_RENDER = frozenset({"content-type", "content-length", "transfer-encoding"})
+
+
+def field_lines(headers: Mapping[str, str]) -> bytes:
+    """Header lines for fields of somebody's own; those that frame a reply stay ours."""
+    lines = (f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() not in SET_BY_RENDER)
+    return "".join(lines).encode("latin-1")
+
+
 def render(status: int, body: bytes, *, fields: bytes = b"", content_type: str = "application/json") -> bytes:
     """A whole reply; `fields` are further header lines, each with its line break."""
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (_opening(status, content_type), fields, len(body), body)
 
 
+def render_chunked_head(status: int, *, fields: bytes = b"", content_type: str) -> bytes:
+    return b"%b%btransfer-encoding: chunked\r\n\r\n" % (_opening(status, content_type), fields)
+
+
 def render_stream_head(*, fields: bytes = b"") -> bytes:
-    return b"%b%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n" % (
-        _opening(200, "text/event-stream; charset=utf-8"),
-        fields,
-    )
+    fields += b"cache-control: no-cache\r\n"
+    return render_chunked_head(200, fields=fields, content_type="text/event-stream; charset=utf-8")
 
 
 def chunk(data: bytes) -> bytes:

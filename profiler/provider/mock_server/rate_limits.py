@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.core.errors import UsageError
+from profiler.provider.mock_server.endpoints import check_selector, covers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from profiler.provider.mock_server.settings import ServerSettings
+    from profiler.provider.mock_server.settings import LimitRule
 
 
 class Bucket:
@@ -47,6 +51,15 @@ class Bucket:
         return (self.capacity - self.level) / self.per_second
 
 
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request takes out of the buckets."""
+
+    endpoint: str
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Which limit has no room, and for how long."""
 
@@ -55,47 +68,74 @@ class Refusal(msgspec.Struct, frozen=True):
     wait_s: float
 
 
+Buckets = dict[str, Bucket]
+
+
 class Limits:
     """The limits a provider sets: requests, input tokens and output tokens a minute."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        asked = {
-            "requests": settings.requests_per_minute,
-            "input-tokens": settings.input_tokens_per_minute,
-            "output-tokens": settings.output_tokens_per_minute,
-        }
-        self._buckets = {
-            name: Bucket(per_minute, burst_s=settings.burst_s) for name, per_minute in asked.items() if per_minute
-        }
+    def __init__(self, rules: Sequence[LimitRule] = (), *, burst_s: float = 60.0) -> None:
+        for rule in rules:
+            if (complaint := check_selector(rule.endpoint)) is not None:
+                raise UsageError(f"limits: {complaint}")
+        self.rules = rules
+        self.burst_s = burst_s
+        self._buckets: dict[tuple[int, str | None], Buckets] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._buckets)
+        return bool(self.rules)
 
-    def admit(self, *, input_tokens: int, output_tokens: int, now: float) -> Refusal | None:
+    def admit(self, need: Need, *, now: float) -> Refusal | None:
         """Take what one request needs from every bucket, or nothing from any."""
-        needs = {"requests": 1, "input-tokens": input_tokens, "output-tokens": output_tokens}
+        needs = {"requests": 1, "input-tokens": need.input_tokens, "output-tokens": need.output_tokens}
+        groups = self._of(need)
         longest: Refusal | None = None
-        for name, bucket in self._buckets.items():
+        for name, bucket in (each for group in groups for each in group.items()):
             bucket.refill(now)
             wait_s = bucket.wait_for(needs[name])
             if wait_s and (longest is None or wait_s > longest.wait_s):
                 longest = Refusal(name, bucket.per_minute, wait_s)
         if longest is None:
-            for name, bucket in self._buckets.items():
+            for name, bucket in (each for group in groups for each in group.items()):
                 bucket.take(needs[name])
         return longest
 
-    def fields(self, *, now: float, wall: float) -> bytes:
+    def fields(self, need: Need, *, now: float, wall: float) -> bytes:
         """The header lines of every reply: limit, remaining, and when the bucket will be full again."""
-        if not self._buckets:
+        if not self.rules:
             return b""
-        for bucket in self._buckets.values():
+        tightest: Buckets = {}
+        for name, bucket in (each for group in self._of(need) for each in group.items()):
             bucket.refill(now)
-        shown = [(name, [bucket]) for name, bucket in self._buckets.items()]
-        tokens = [self._buckets[name] for name in ("input-tokens", "output-tokens") if name in self._buckets]
+            if name not in tightest or bucket.level < tightest[name].level:
+                tightest[name] = bucket
+        shown = [(name, [bucket]) for name, bucket in tightest.items()]
+        tokens = [tightest[name] for name in ("input-tokens", "output-tokens") if name in tightest]
         if tokens:
             shown.append(("tokens", tokens))
         return "".join(_lines(name, buckets, wall=wall) for name, buckets in shown).encode()
+
+    def _of(self, need: Need) -> list[Buckets]:
+        """The buckets that a request takes from, made when they are first needed."""
+        found = []
+        for place, rule in enumerate(self.rules):
+            if not covers(rule.endpoint, need.endpoint):
+                continue
+            if rule.model is not None and (need.model is None or not fnmatchcase(need.model, rule.model)):
+                continue
+            key = (place, need.model if rule.each_model else None)
+            if key not in self._buckets:
+                self._buckets[key] = self._made(rule)
+            found.append(self._buckets[key])
+        return found
+
+    def _made(self, rule: LimitRule) -> Buckets:
+        asked = {
+            "requests": rule.requests_per_minute,
+            "input-tokens": rule.input_tokens_per_minute,
+            "output-tokens": rule.output_tokens_per_minute,
+        }
+        return {name: Bucket(limit, burst_s=self.burst_s) for name, limit in asked.items() if limit is not None}
 
 
 def _lines(name: str, buckets: Sequence[Bucket], *, wall: float) -> str:

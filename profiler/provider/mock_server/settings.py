@@ -6,17 +6,30 @@ Knows nothing of sockets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
+from profiler.provider.mock_server.counters import REMEMBERED
 from profiler.provider.mock_server.http import MAX_BODY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 End = Literal["keep", "close", "reset", "hang"]
+
+
+class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits a minute for the requests to some endpoints, of all models together or of those that a pattern fits."""
+
+    endpoint: str = "messages"
+    model: str | None = None
+    each_model: bool = False  # every model has buckets of its own, as it has at the provider
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    input_tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    output_tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +59,21 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     concurrency_limit: int | None = None
     faults: dict[str, float] = {}
     script_path: Path | None = None
+    script: Sequence[Any] = ()  # the entries themselves, after those of the file
     trickle_s: float = 2.0
+    limits: Sequence[LimitRule] = ()
+    batch_s: float = 0.0
+    batch_sigma: float = 0.0
+    batch_cancel_s: float = 0.0
+    batch_queue: int | None = None
+    file_storage_bytes: int = 1 << 30
+    journal_bytes: int = 16 << 20
+    remember: int = REMEMBERED
+    cors: Sequence[str] = ()
+    gzip: bool = False
     max_body: int = MAX_BODY
+    max_batch_body: int = 256 << 20
+    max_file_body: int = 500 << 20
     request_timeout_s: float = 30.0
     idle_timeout_s: float = 120.0
 
@@ -55,12 +81,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Outgoing(msgspec.Struct, kw_only=True):
     """What is done with one request: wait and write, piece by piece, then end."""
 
-    pieces: Sequence[tuple[float, bytes]]
+    pieces: Iterable[tuple[float, bytes]]
     end: End = "keep"
     endpoint: str
     status: int
     counted: bool = True
     asked: str | None = None  # which dialogue or body this call was for
+    entry: Any = None  # its line of the journal
 
 
 class ApiError(Exception):

@@ -69,7 +69,7 @@ def post(
     """The bytes of a request; a body that is not bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{method} {path} HTTP/1.1\r\nhost: test\r\n{fields}content-length: {len(data)}\r\n\r\n".encode() + data
+    return f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{fields}content-length: {len(data)}\r\n\r\n".encode() + data
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ import anyio
 import pytest
 
 from profiler.core.errors import ProfilerError
-from profiler.provider.mock_server.faults import NAMES, STATUSES, Faults, load_script
+from profiler.provider.mock_server.fault_script import Faults, Subject, load_script
+from profiler.provider.mock_server.faults import NAMES, ONLY_AT, STATUSES
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post, until
@@ -172,7 +173,7 @@ async def test_a_stream_breaks_off_in_the_middle() -> None:
     assert b"message_stop" not in events
 
 
-@pytest.mark.parametrize("fault", NAMES)
+@pytest.mark.parametrize("fault", [name for name in NAMES if ONLY_AT.get(name, "messages") == "messages"])
 async def test_no_fault_harms_the_requests_after_it(fault: str, tmp_path: Path) -> None:
     script = written(tmp_path, [fault, "ok"])
     async with MockServer(ServerSettings(script_path=script, trickle_s=0.05)) as server:
@@ -258,7 +259,7 @@ def test_rates_of_more_than_all_are_refused() -> None:
 def test_rates_share_the_draws_between_them() -> None:
     faults = Faults(rates={"429": 0.25, "500": 0.5})
 
-    met = Counter(faults.next(dialogue_id="", text="", draw=(n + 0.5) / 100).fault for n in range(100))
+    met = Counter(faults.next(Subject(endpoint="messages", draw=(n + 0.5) / 100)).fault for n in range(100))
 
     assert met == {"429": 25, "500": 50, "ok": 25}
 

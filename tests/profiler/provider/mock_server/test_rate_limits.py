@@ -4,12 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.provider.mock_server.rate_limits import Bucket, Limits, rfc3339
-from profiler.provider.mock_server.settings import ServerSettings
+from profiler.core.errors import UsageError
+from profiler.provider.mock_server.rate_limits import Bucket, Limits, Need, rfc3339
+from profiler.provider.mock_server.settings import LimitRule
+
+MESSAGE = Need(endpoint="messages")
 
 
-def limits(**settings: float) -> Limits:
-    return Limits(ServerSettings(**settings))  # type: ignore[arg-type]
+def limits(burst_s: float = 60.0, **rule: int) -> Limits:
+    return Limits([LimitRule(**rule)] if rule else [], burst_s=burst_s)  # type: ignore[arg-type]
+
+
+def need(input_tokens: int, output_tokens: int, *, endpoint: str = "messages", model: str | None = None) -> Need:
+    return Need(endpoint=endpoint, model=model, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 def admitted(limits: Limits, *, seconds: float, tries_per_second: int, input_tokens: int = 1) -> int:
@@ -17,7 +24,7 @@ def admitted(limits: Limits, *, seconds: float, tries_per_second: int, input_tok
     count = 0
     for number in range(round(seconds * tries_per_second)):
         now = number / tries_per_second
-        count += limits.admit(input_tokens=input_tokens, output_tokens=1, now=now) is None
+        count += limits.admit(need(input_tokens, 1), now=now) is None
     return count
 
 
@@ -37,18 +44,18 @@ def test_the_limit_that_is_reached_first_decides() -> None:
 
 def test_a_refusal_takes_nothing() -> None:
     both = limits(requests_per_minute=60, input_tokens_per_minute=100)
-    assert both.admit(input_tokens=60, output_tokens=1, now=0) is None
+    assert both.admit(need(60, 1), now=0) is None
 
-    assert [both.admit(input_tokens=60, output_tokens=1, now=0) is None for _ in range(5)] == [False] * 5
+    assert [both.admit(need(60, 1), now=0) is None for _ in range(5)] == [False] * 5
 
-    assert b"requests-remaining: 59" in both.fields(now=0, wall=0)
+    assert b"requests-remaining: 59" in both.fields(MESSAGE, now=0, wall=0)
 
 
 def test_a_refusal_says_which_limit_and_how_long() -> None:
     tokens = limits(output_tokens_per_minute=600)
-    tokens.admit(input_tokens=1, output_tokens=600, now=5)
+    tokens.admit(need(1, 600), now=5)
 
-    refusal = tokens.admit(input_tokens=1, output_tokens=100, now=6)
+    refusal = tokens.admit(need(1, 100), now=6)
 
     assert refusal is not None
     assert (refusal.limit, refusal.per_minute, round(refusal.wait_s, 6)) == ("output-tokens", 600, 9.0)
@@ -56,9 +63,9 @@ def test_a_refusal_says_which_limit_and_how_long() -> None:
 
 def test_of_several_limits_the_longest_wait_is_told() -> None:
     both = limits(requests_per_minute=60, output_tokens_per_minute=60, burst_s=1)
-    both.admit(input_tokens=1, output_tokens=5, now=0)
+    both.admit(need(1, 5), now=0)
 
-    refusal = both.admit(input_tokens=1, output_tokens=1, now=0)
+    refusal = both.admit(need(1, 1), now=0)
 
     assert refusal is not None
     assert (refusal.limit, refusal.wait_s) == ("output-tokens", 5.0)
@@ -101,9 +108,9 @@ def test_after_the_wait_there_is_room(amount: int, later: float) -> None:
 
 def test_the_headers_name_limit_remaining_and_reset() -> None:
     three = limits(requests_per_minute=60, input_tokens_per_minute=600, output_tokens_per_minute=1200)
-    three.admit(input_tokens=100, output_tokens=30, now=0)
+    three.admit(need(100, 30), now=0)
 
-    lines = three.fields(now=0, wall=1_790_000_000).decode().split("\r\n")
+    lines = three.fields(MESSAGE, now=0, wall=1_790_000_000).decode().split("\r\n")
 
     prefix = "anthropic-ratelimit-"
     assert [line.removeprefix(prefix) for line in lines[:-1]] == [
@@ -120,4 +127,47 @@ def test_a_reset_is_a_whole_second_and_never_too_early() -> None:
 
 
 def test_without_limits_nothing_is_said_of_them() -> None:
-    assert limits().fields(now=0, wall=0) == b""
+    assert limits().fields(MESSAGE, now=0, wall=0) == b""
+
+
+def test_a_limit_is_for_the_endpoints_it_names() -> None:
+    batches = Limits([LimitRule(endpoint="batches", requests_per_minute=1)], burst_s=1)
+
+    refused = [
+        batches.admit(need(1, 1, endpoint=endpoint), now=0) is not None
+        for endpoint in ("batches.create", "batches.list", "messages", "messages", "files.list")
+    ]
+
+    assert refused == [False, True, False, False, False]
+    assert batches.fields(MESSAGE, now=0, wall=0) == b""
+
+
+def test_a_limit_is_for_the_models_that_fit_it() -> None:
+    rule = LimitRule(model="claude-opus-*", requests_per_minute=1)
+    opus = Limits([rule], burst_s=1)
+
+    models = ("claude-opus-5", "claude-haiku-4-5", "claude-haiku-4-5", "claude-opus-4-8")
+    refused = [opus.admit(need(1, 1, model=model), now=0) is not None for model in models]
+
+    assert refused == [False, False, False, True]
+
+
+def test_each_model_can_have_buckets_of_its_own() -> None:
+    each = Limits([LimitRule(each_model=True, requests_per_minute=1)], burst_s=1)
+
+    models = ("claude-opus-5", "claude-haiku-4-5", "claude-haiku-4-5", "claude-opus-5")
+    refused = [each.admit(need(1, 1, model=model), now=0) is not None for model in models]
+
+    assert refused == [False, False, True, True]
+
+
+def test_of_two_rules_the_tighter_one_is_told() -> None:
+    two = Limits([LimitRule(requests_per_minute=60), LimitRule(endpoint="*", requests_per_minute=10)])
+    two.admit(MESSAGE, now=0)
+
+    assert b"requests-limit: 10\r\n" in two.fields(MESSAGE, now=0, wall=0)
+
+
+def test_a_limit_for_an_endpoint_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'batches'"):
+        Limits([LimitRule(endpoint="batch", requests_per_minute=1)])

@@ -1,0 +1,172 @@
+"""The endpoint for messages: what a call gets, what one request of a batch gets, and how many tokens a prompt has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.json import JSONDecodeError, dumps, loads
+from profiler.provider.mock_server.answering.answers import USAGE
+from profiler.provider.mock_server.calls import Call, Reply, deliver_reply, json_reply
+from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver, draws, latency
+from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
+from profiler.provider.mock_server.fault_script import Subject
+from profiler.provider.mock_server.faults import error_of
+from profiler.provider.mock_server.http import render
+from profiler.provider.mock_server.rate_limits import Need
+from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
+
+if TYPE_CHECKING:
+    from profiler.provider.mock_server.admission import Admission
+    from profiler.provider.mock_server.clock import Clock
+    from profiler.provider.mock_server.counters import Stats
+    from profiler.provider.mock_server.delivery import Draws
+    from profiler.provider.mock_server.messages import Messages, Question
+    from profiler.provider.mock_server.reading.requests import Version
+    from profiler.provider.mock_server.stored.batch import Item
+
+STATIC: dict[str, Any] = {
+    "id": "msg_static",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-static",
+    "content": [{"type": "text", "text": "This is the one answer of a static mock server."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "stop_details": None,
+    "usage": {**USAGE, "input_tokens": 24, "output_tokens": 12},
+}
+STATIC_BODY = dumps(STATIC)
+
+
+class MessageEndpoint:
+    """`/v1/messages` with all that can happen to it; what is said is up to `messages`."""
+
+    def __init__(
+        self, settings: ServerSettings, *, messages: Messages, admission: Admission, stats: Stats, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._messages = messages
+        self._admission = admission
+        self._stats = stats
+        self._clock = clock
+        self._varies = bool(settings.latency_sigma or settings.stall_rate)
+
+    def create(self, call: Call) -> Outgoing:
+        question = self._messages.read(call.body, headers=call.headers, query=call.query)
+        if question.asked.wanted.stream and call.request.head.http_1_0:
+            raise invalid("stream: needs HTTP/1.1")
+        answer = self._messages.answer(question, now=call.now)
+        self._admission.admit(call, _need(answer.message, model=question.asked.wanted.model))
+        drawn = self._draws(f"{question.name} {self._stats.ask(question.name)}")
+        if drawn is not None:
+            said = self._admission.meet(
+                call, _subject(question, endpoint=MESSAGE.name, draw=drawn.fault), stream=question.asked.wanted.stream
+            )
+            if said is not None:
+                return self._own_reply(said, call)
+        outgoing = self._deliver(answer.message, call, drawn, stream=question.asked.wanted.stream, asked=question.name)
+        self._messages.given(answer, now=call.now, begins_at=call.now + _first_wait(outgoing))
+        return outgoing
+
+    def create_static(self, call: Call) -> Outgoing:
+        """One reply for everything, without a look at the request."""
+        if self._admission.open and not self._varies and not call.fields:
+            self._stats.spend(24, 12)
+            reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % call.request_id.encode())
+            return Outgoing(pieces=((self._settings.latency_s, reply),), endpoint=MESSAGES, status=200)
+        self._admission.admit(call, _need(STATIC, model=STATIC["model"]))
+        drawn = self._draws(call.request_id)
+        if drawn is not None:
+            named = call.headers.get("x-dialogue-id", "")
+            said = self._admission.meet(call, Subject(endpoint=MESSAGE.name, dialogue_id=named, draw=drawn.fault))
+            if said is not None:
+                return self._own_reply(said, call)
+        return self._deliver(STATIC, call, drawn, stream=False, asked=None)
+
+    def count(self, call: Call) -> Reply:
+        return json_reply(self._messages.count(call.body, headers=call.headers, query=call.query))
+
+    def answer_item(self, item: Item, version: Version) -> dict[str, Any]:
+        """How one request of a batch ended that was processed."""
+        try:
+            question = self._messages.read_params(_params(item), version=version)
+            if question.asked.wanted.stream:
+                raise invalid("stream: is not possible in a batch")
+            self._meet_item_fault(question)
+        except ApiError as error:
+            return {"type": "errored", "error": {**error.body(""), "request_id": None}}
+        now = self._clock.now()
+        answer = self._messages.answer(question, now=now)
+        self._messages.given(answer, now=now, begins_at=now)
+        usage = answer.message["usage"]
+        self._stats.spend(usage["input_tokens"], usage["output_tokens"])
+        self._stats.answer(question.name)
+        return {"type": "succeeded", "message": {**answer.message, "usage": {**usage, "service_tier": "batch"}}}
+
+    def _meet_item_fault(self, question: Question) -> None:
+        times = self._stats.ask(question.name)
+        if not self._admission.faults:
+            return
+        drawn = draws(self._settings.seed, f"{question.name} {times}")
+        fault = self._admission.draw(_subject(question, endpoint=BATCH_ITEM, draw=drawn.fault))
+        if (error := error_of(fault, wall=self._clock.wall())) is not None:
+            raise error
+
+    def _draws(self, key: str) -> Draws | None:
+        """What is drawn for a call, where anything is left to chance."""
+        return draws(self._settings.seed, key) if self._varies or self._admission.faults else None
+
+    def _own_reply(self, said: Reply, call: Call) -> Outgoing:
+        pieces, end, status = deliver_reply(
+            said, fields=self._admission.fields(call), fault=call.fault, trickle_s=self._settings.trickle_s
+        )
+        return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status)
+
+    def _deliver(
+        self, message: dict[str, Any], call: Call, drawn: Draws | None, *, stream: bool, asked: str | None
+    ) -> Outgoing:
+        settings = self._settings
+        pieces, end, status = deliver(
+            message,
+            stream=stream,
+            fields=self._admission.fields(call),
+            fault=call.fault,
+            latency_s=settings.latency_s if drawn is None else latency(settings, drawn),
+            trickle_s=settings.trickle_s,
+        )
+        self._stats.spend(message["usage"]["input_tokens"], message["usage"]["output_tokens"])
+        answered = asked if call.fault.fault in STILL_ANSWERS else None
+        return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status, asked=answered)
+
+
+def _first_wait(outgoing: Outgoing) -> float:
+    """How long it takes until an answer begins."""
+    return next((delay_s for delay_s, _ in outgoing.pieces), 0.0)
+
+
+def _params(item: Item) -> Any:
+    try:
+        return loads(bytes(item.params))
+    except JSONDecodeError as error:
+        raise invalid(f"params: is not valid JSON: {error}") from None
+
+
+def _need(message: dict[str, Any], *, model: str) -> Need:
+    usage = message["usage"]
+    return Need(
+        endpoint=MESSAGE.name,
+        model=model,
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+    )
+
+
+def _subject(question: Question, *, endpoint: str, draw: float) -> Subject:
+    wanted = question.asked.wanted
+    return Subject(
+        endpoint=endpoint,
+        draw=draw,
+        model=wanted.model,
+        dialogue_id=question.asked.dialogue.dialogue_id,
+        text=wanted.asked()[0],
+    )

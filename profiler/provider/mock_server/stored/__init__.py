@@ -1,0 +1,1 @@
+"""What lasts on the server from one request to the next: Message Batches and Files."""

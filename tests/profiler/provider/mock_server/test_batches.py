@@ -1,0 +1,358 @@
+"""Message Batches as the official SDK sees them, on a clock that is moved, and what can go wrong with them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import httpx2
+import pytest
+
+from profiler.provider.mock_server.server import MockServer
+from profiler.provider.mock_server.settings import ServerSettings
+from tests.profiler.provider.mock_server.raw import ASKED, ask, connect, post
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
+
+HOUR_S = 3600.0
+PATH = "/v1/messages/batches"
+
+
+def entry(custom_id: str, **changes: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": f"Question {custom_id}"}]
+    return {"custom_id": custom_id, "params": {**ASKED, "messages": messages, **changes}}
+
+
+def entries(count: int) -> list[dict[str, Any]]:
+    return [entry(f"q{number}") for number in range(count)]
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[tuple[MockServer, anthropic.AsyncAnthropic]]:
+    async with (
+        MockServer(ServerSettings(**settings)) as server,
+        anthropic.DefaultAsyncHttpxClient(verify=False) as http,
+        anthropic.AsyncAnthropic(
+            base_url=server.base_url, api_key="mock", max_retries=0, timeout=10, http_client=http
+        ) as client,
+    ):
+        yield server, client
+
+
+async def create(client: anthropic.AsyncAnthropic, requests: list[dict[str, Any]]) -> MessageBatch:
+    return await client.messages.batches.create(requests=requests)  # type: ignore[arg-type]
+
+
+async def results(client: anthropic.AsyncAnthropic, batch: str) -> list[MessageBatchIndividualResponse]:
+    return [line async for line in await client.messages.batches.results(batch)]
+
+
+def kinds(lines: list[MessageBatchIndividualResponse]) -> dict[str, int]:
+    found = [line.result.type for line in lines]
+    return {kind: found.count(kind) for kind in sorted(set(found))}
+
+
+async def test_a_batch_is_processed_and_every_request_has_its_result() -> None:
+    async with serving() as (_, client):
+        created = await create(client, entries(30))
+        ended = await client.messages.batches.retrieve(created.id)
+        lines = await results(client, created.id)
+        message = await client.messages.create(**entry("q7")["params"])
+
+    assert (created.processing_status, created.request_counts.processing, created.ended_at) == ("in_progress", 30, None)
+    assert (ended.processing_status, ended.request_counts.succeeded) == ("ended", 30)
+    assert sorted(line.custom_id for line in lines) == sorted(f"q{number}" for number in range(30))
+    (seventh,) = [line for line in lines if line.custom_id == "q7"]
+    assert seventh.result.type == "succeeded"
+    assert seventh.result.message.content == message.content
+    assert seventh.result.message.usage.service_tier == "batch"
+
+
+async def test_results_come_in_another_order_than_they_were_asked_in() -> None:
+    async with serving() as (_, client):
+        lines = await results(client, (await create(client, entries(30))).id)
+
+    assert [line.custom_id for line in lines] != [f"q{number}" for number in range(30)]
+
+
+async def test_nothing_is_counted_until_all_has_ended() -> None:
+    async with serving(batch_s=HOUR_S) as (server, client):
+        batch = await create(client, entries(4))
+        server.app.clock.advance(HOUR_S - 1)
+        before = await client.messages.batches.retrieve(batch.id)
+        server.app.clock.advance(1)
+        after = await client.messages.batches.retrieve(batch.id)
+
+    assert (before.processing_status, before.results_url) == ("in_progress", None)
+    assert before.request_counts.to_dict() == {
+        **dict.fromkeys(("canceled", "errored", "expired", "succeeded"), 0),
+        "processing": 4,
+    }
+    assert (after.request_counts.processing, after.request_counts.succeeded) == (0, 4)
+    assert after.ended_at is not None
+    assert (after.ended_at - after.created_at).total_seconds() == HOUR_S
+
+
+async def test_how_long_it_takes_is_drawn_and_depends_on_the_seed() -> None:
+    async def took(seed: int) -> list[float]:
+        async with serving(seed=seed, batch_s=600.0, batch_sigma=0.5) as (server, client):
+            made = [await create(client, entries(1)) for _ in range(3)]
+            server.app.clock.advance(20 * HOUR_S)
+            ended = [await client.messages.batches.retrieve(batch.id) for batch in made]
+            return [(each.ended_at - each.created_at).total_seconds() for each in ended if each.ended_at]
+
+    first = await took(1)
+    assert len(set(first)) == 3
+    assert await took(1) == pytest.approx(first, abs=0.001)
+    assert await took(2) != pytest.approx(first, abs=0.001)
+
+
+async def test_a_cancelled_batch_has_part_of_its_results() -> None:
+    async with serving(batch_s=HOUR_S, batch_cancel_s=60.0) as (server, client):
+        batch = await create(client, entries(10))
+        server.app.clock.advance(HOUR_S / 2)
+        canceling = await client.messages.batches.cancel(batch.id)
+        server.app.clock.advance(60)
+        ended = await client.messages.batches.retrieve(batch.id)
+        lines = await results(client, batch.id)
+
+    assert (canceling.processing_status, canceling.request_counts.processing) == ("canceling", 10)
+    assert canceling.cancel_initiated_at is not None
+    assert ended.processing_status == "ended"
+    assert kinds(lines) == {"canceled": 5, "succeeded": 5}
+    assert (ended.request_counts.canceled, ended.request_counts.succeeded) == (5, 5)
+
+
+async def test_what_is_not_done_within_a_day_expires() -> None:
+    async with serving(batch_s=48 * HOUR_S) as (server, client):
+        batch = await create(client, entries(10))
+        server.app.clock.advance(24 * HOUR_S)
+        ended = await client.messages.batches.retrieve(batch.id)
+        lines = await results(client, batch.id)
+
+    assert ended.ended_at == ended.expires_at
+    assert kinds(lines) == {"expired": 5, "succeeded": 5}
+
+
+async def test_a_stuck_batch_ends_by_its_day_or_by_being_cancelled() -> None:
+    stuck = [{"fault": "batch-stuck", "share": 0.3}]
+    async with serving(script=stuck) as (server, client):
+        first, second = await create(client, entries(10)), await create(client, entries(10))
+        server.app.clock.advance(HOUR_S)
+        assert (await client.messages.batches.retrieve(first.id)).processing_status == "in_progress"
+        await client.messages.batches.cancel(second.id)
+        cancelled = await results(client, second.id)
+        server.app.clock.advance(23 * HOUR_S)
+        expired = await results(client, first.id)
+
+    assert kinds(cancelled) == {"canceled": 7, "succeeded": 3}
+    assert kinds(expired) == {"expired": 7, "succeeded": 3}
+
+
+async def test_results_are_gone_after_twenty_nine_days() -> None:
+    async with serving() as (server, client):
+        batch = await create(client, entries(1))
+        server.app.clock.advance(29 * 24 * HOUR_S)
+        archived = await client.messages.batches.retrieve(batch.id)
+        answer = await ask(server, b"", path=f"{PATH}/{batch.id}/results", method="GET")
+
+    assert (archived.results_url, archived.archived_at is None) == (None, False)
+    assert answer.status == 404
+
+
+async def test_the_newest_come_first_page_by_page() -> None:
+    async with serving() as (_, client):
+        made = [(await create(client, entries(1))).id for _ in range(5)]
+        found = [batch.id async for batch in client.messages.batches.list(limit=2)]
+        before = await client.messages.batches.list(before_id=made[0], limit=2)
+
+    assert found == made[::-1]
+    assert ([batch.id for batch in before.data], before.has_more) == ([made[2], made[1]], True)
+
+
+async def test_only_what_has_ended_can_be_deleted_and_only_what_has_not_can_be_cancelled() -> None:
+    async with serving(batch_s=HOUR_S) as (server, client):
+        batch = await create(client, entries(1))
+        with pytest.raises(anthropic.BadRequestError, match="cancel it first"):
+            await client.messages.batches.delete(batch.id)
+        server.app.clock.advance(HOUR_S)
+        with pytest.raises(anthropic.BadRequestError, match="already ended"):
+            await client.messages.batches.cancel(batch.id)
+        deleted = await client.messages.batches.delete(batch.id)
+        with pytest.raises(anthropic.NotFoundError):
+            await client.messages.batches.retrieve(batch.id)
+
+    assert deleted.to_dict() == {"id": batch.id, "type": "message_batch_deleted"}
+
+
+async def test_results_of_a_batch_that_goes_on_are_not_there() -> None:
+    async with serving(batch_s=HOUR_S) as (server, client):
+        batch = await create(client, entries(1))
+        answer = await ask(server, b"", path=f"{PATH}/{batch.id}/results", method="GET")
+
+    assert (answer.status, answer.error[0]) == (404, "not_found_error")
+
+
+async def test_what_is_wrong_with_one_request_is_its_result_and_no_others() -> None:
+    wrong = [entry("unknown", nonsense=1), entry("stream", stream=True), entry("right")]
+    async with serving() as (_, client):
+        batch = await create(client, wrong)
+        found = {line.custom_id: line.result for line in await results(client, batch.id)}
+        ended = await client.messages.batches.retrieve(batch.id)
+
+    assert found["right"].type == "succeeded"
+    for name in ("unknown", "stream"):
+        result = found[name]
+        assert result.type == "errored"
+        assert result.error.error.type == "invalid_request_error"
+    assert (ended.request_counts.errored, ended.request_counts.succeeded) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ({}, "requests"),
+        ({"requests": []}, "requests"),
+        ({"requests": [{"custom_id": "a"}]}, "params"),
+        ({"requests": [{"custom_id": "a", "params": []}]}, "requests.0.params"),
+        ({"requests": [{"custom_id": "a", "params": {}, "more": 1}]}, "more"),
+        ({"requests": [entry("a b")]}, "requests.0.custom_id: String should match pattern"),
+        ({"requests": [entry("x" * 65)]}, "requests.0.custom_id"),
+        ({"requests": [entry("a"), entry("b"), entry("a")]}, "requests.2.custom_id"),
+        ({"requests": [entry("")]}, "requests.0.custom_id"),
+        (b"{", "not valid JSON"),
+    ],
+)
+async def test_a_batch_that_is_wrong_as_a_whole_is_refused(body: Any, complaint: str) -> None:
+    async with MockServer() as server:
+        answer = await ask(server, body, path=PATH)
+
+    assert (answer.status, answer.error[0]) == (400, "invalid_request_error")
+    assert complaint in answer.error[1]
+
+
+async def test_a_batch_may_be_larger_than_a_message() -> None:
+    settings = ServerSettings(max_body=10_000, max_batch_body=1_000_000)
+    async with MockServer(settings) as server:
+        assert (await ask(server, {"requests": entries(200)}, path=PATH)).status == 200
+        assert (await ask(server, {"requests": entries(10_000)}, path=PATH)).status == 413
+
+
+async def test_the_queue_holds_no_more_than_its_limit_until_a_batch_ends() -> None:
+    async with serving(batch_queue=10, batch_s=HOUR_S) as (server, client):
+        await create(client, entries(8))
+        with pytest.raises(anthropic.RateLimitError) as refused:
+            await create(client, entries(3))
+        server.app.clock.advance(HOUR_S)
+        await create(client, entries(3))
+
+    assert refused.value.response.headers["retry-after"] == "60"
+
+
+async def test_a_large_batch_keeps_nobody_else_waiting() -> None:
+    """Between two slices of its work others are served: their answer is there before its own."""
+    async with MockServer() as server, connect(server) as line:
+        made = await ask(server, {"requests": entries(2000)}, path=PATH)
+        await line.send(post(b"", path=f"{PATH}/{made.json['id']}", method="GET"))
+        other = await ask(server)
+        (batch,) = server.app._batches._kept.values()
+        in_between = batch.batch.settled
+        ended = await line.answer()
+
+    assert (other.status, in_between) == (200, False)
+    assert ended.json["request_counts"]["succeeded"] == 2000
+
+
+async def test_what_a_batch_asked_is_counted_as_asked_and_answered() -> None:
+    async with serving() as (server, client):
+        batch = await create(client, entries(3))
+        await results(client, batch.id)
+        await results(client, batch.id)
+
+        assert server.stats["asked"]["distinct"] == 3
+        assert {each["answered"] for each in server.stats["asked"]["each"].values()} == {1}
+
+
+# what goes wrong, by name
+
+
+async def test_a_batch_can_exist_though_nobody_heard_of_it() -> None:
+    async with serving(script=[{"fault": "create-lost", "times": 1}]) as (_, client):
+        with pytest.raises(anthropic.APIConnectionError):
+            await create(client, entries(2))
+        found = [batch.id async for batch in client.messages.batches.list()]
+
+    assert len(found) == 1
+
+
+async def test_a_batch_can_exist_though_its_creation_was_said_to_fail() -> None:
+    async with serving(script=[{"fault": "create-500", "times": 1}]) as (_, client):
+        with pytest.raises(anthropic.InternalServerError):
+            await create(client, entries(2))
+        found = [batch.id async for batch in client.messages.batches.list()]
+
+    assert len(found) == 1
+
+
+async def test_a_creation_that_is_refused_creates_nothing() -> None:
+    async with serving(script=[{"endpoint": "batches.create", "fault": "429", "times": 1}]) as (_, client):
+        with pytest.raises(anthropic.RateLimitError):
+            await create(client, entries(2))
+        found = [batch.id async for batch in client.messages.batches.list()]
+
+    assert found == []
+
+
+async def test_a_new_batch_can_be_unknown_for_a_while() -> None:
+    async with serving(script=[{"fault": "batch-unseen", "for_s": 30}]) as (server, client):
+        batch = await create(client, entries(1))
+        with pytest.raises(anthropic.NotFoundError):
+            await client.messages.batches.retrieve(batch.id)
+        assert [each async for each in client.messages.batches.list()] == []
+        server.app.clock.advance(30)
+        assert (await client.messages.batches.retrieve(batch.id)).id == batch.id
+
+
+@pytest.mark.parametrize(
+    ("fault", "lines", "distinct", "unknown"),
+    [("results-missing", 6, 6, 0), ("results-double", 14, 10, 0), ("results-unknown", 14, 14, 4)],
+)
+async def test_results_can_lack_lines_or_have_too_many(fault: str, lines: int, distinct: int, unknown: int) -> None:
+    async with serving(script=[{"fault": fault, "share": 0.4}]) as (_, client):
+        batch = await create(client, entries(10))
+        found = [line.custom_id for line in await results(client, batch.id)]
+
+    assert (len(found), len(set(found))) == (lines, distinct)
+    assert sum(name.startswith("never-sent") for name in found) == unknown
+
+
+async def test_results_can_end_in_the_middle_of_a_line() -> None:
+    async with serving(script=[{"fault": "results-torn", "share": 0.2}]) as (server, client):
+        batch = await create(client, entries(10))
+        answer = await ask(server, b"", path=f"{PATH}/{batch.id}/results", method="GET")
+
+    *whole, torn = answer.body.split(b"\n")
+    assert len([json.loads(line) for line in whole]) == 8
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(torn)
+
+
+async def test_the_connection_can_break_under_the_results() -> None:
+    async with serving(script=[{"endpoint": "batches.results", "fault": "half-body"}]) as (_, client):
+        batch = await create(client, entries(10))
+        with pytest.raises(httpx2.RemoteProtocolError):  # the SDK does not wrap what happens while lines are read
+            await results(client, batch.id)
+
+
+async def test_some_requests_of_a_batch_can_fail_at_the_provider() -> None:
+    async with serving(faults={"529@batches.item": 0.5}) as (_, client):
+        batch = await create(client, entries(40))
+        found = await results(client, batch.id)
+
+    assert 5 < kinds(found)["errored"] < 35
+    assert {line.result.error.error.type for line in found if line.result.type == "errored"} == {"overloaded_error"}
