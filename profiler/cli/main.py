@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from profiler import __version__
-from profiler.cli.parser import Parser, at_least_one, fault, port, positive, seconds, share
+from profiler.cli import mock_server_options
+from profiler.cli.parser import Parser, at_least_one, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,6 @@ def build_parser() -> Parser:
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 (argparse has no public name for it)
-    Group = argparse._ArgumentGroup  # noqa: SLF001 (nor for this)
 
 
 def _command(commands: Commands, name: str, summary: str, detail: str = "") -> Parser:
@@ -199,60 +199,13 @@ def _add_init(commands: Commands) -> None:
 
 
 def _add_mock_server(commands: Commands) -> None:
-    parser = _command(
-        commands,
-        "mock-server",
-        "answer like the provider, on this machine, without a key",
-        "Prints the address it listens on; counters are at /__stats. The same requests always get the same answers.",
-    )
-    where = parser.add_argument_group("where")
-    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    where.add_argument("--port", type=port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
-    where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
-    where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
-    _add_answers(parser.add_argument_group("what it answers"))
-    _add_limits(parser.add_argument_group("limits, enforced with 429 and 529"))
-    _add_faults(parser.add_argument_group("what goes wrong"))
-
-
-def _add_answers(group: Group) -> None:
-    group.add_argument("--responses", metavar="FILE", help="prepared answers by dialogue_id, as the mock reads them")
-    group.add_argument(
-        "--dataset", metavar="FILE", help="tells which dialogue a text belongs to (else: the x-dialogue-id header)"
-    )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
-    group.add_argument("--static", action="store_true", help="one answer for everything, unchecked: as fast as can be")
-    group.add_argument(
-        *("--latency", "--latency-median"), type=seconds, default=0.0, metavar="S", help="seconds an answer takes"
-    )
-    group.add_argument(
-        "--latency-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
-    )
-    group.add_argument("--stall-rate", type=share, default=0.0, metavar="P", help="share of answers that stall")
-    group.add_argument("--stall", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
-
-
-def _add_limits(group: Group) -> None:
-    for name in ("requests", "input-tokens", "output-tokens"):
-        group.add_argument(f"--{name}-per-minute", type=at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
-    group.add_argument(
-        "--burst", type=positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
-    )
-    group.add_argument("--concurrency-limit", type=at_least_one, metavar="N", help="requests in flight at once")
-
-
-def _add_faults(group: Group) -> None:
-    group.add_argument(
-        "--fault",
-        type=fault,
-        action="append",
-        default=[],
-        metavar="NAME=RATE",
-        help="this share of answers fails in this way, such as 429=0.01 or reset=0.001; repeatable",
-    )
-    group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
-    group.add_argument(
-        "--trickle", type=seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+    mock_server_options.add_to(
+        _command(
+            commands,
+            "mock-server",
+            "answer like the provider, on this machine, without a key",
+            "Prints the address it listens on; counters are at /__stats. The same requests always get the same answers.",
+        )
     )
 
 

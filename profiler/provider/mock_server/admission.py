@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from profiler.provider.mock_server.calls import Call, Reply
-from profiler.provider.mock_server.delivery import draws
 from profiler.provider.mock_server.fault_script import Faults, Subject, check_rates, load_script, read_script
 from profiler.provider.mock_server.faults import OK, Fault, error_of, own_reply
 from profiler.provider.mock_server.http import field_lines
+from profiler.provider.mock_server.pace import draws
 from profiler.provider.mock_server.rate_limits import Limits, Need
 from profiler.provider.mock_server.settings import ApiError, LimitRule, ServerSettings
 

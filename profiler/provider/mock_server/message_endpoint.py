@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from profiler.core.json import JSONDecodeError, dumps, loads
 from profiler.provider.mock_server.answering.answers import USAGE
 from profiler.provider.mock_server.calls import Call, Reply, deliver_reply, json_reply
-from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver, draws, latency
+from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
 from profiler.provider.mock_server.fault_script import Subject
 from profiler.provider.mock_server.faults import error_of
 from profiler.provider.mock_server.http import render
+from profiler.provider.mock_server.pace import draws, latency, pace_of
 from profiler.provider.mock_server.rate_limits import Need
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from profiler.provider.mock_server.admission import Admission
     from profiler.provider.mock_server.clock import Clock
     from profiler.provider.mock_server.counters import Stats
-    from profiler.provider.mock_server.delivery import Draws
     from profiler.provider.mock_server.messages import Messages, Question
+    from profiler.provider.mock_server.pace import Draws, Pace
     from profiler.provider.mock_server.reading.requests import Version
     from profiler.provider.mock_server.stored.batch import Item
 
@@ -57,14 +58,16 @@ class MessageEndpoint:
             raise invalid("stream: needs HTTP/1.1")
         answer = self._messages.answer(question, now=call.now)
         self._admission.admit(call, _need(answer.message, model=question.asked.wanted.model))
-        drawn = self._draws(f"{question.name} {self._stats.ask(question.name)}")
+        key = f"{question.name} {self._stats.ask(question.name)}"
+        drawn = self._draws(key)
         if drawn is not None:
             said = self._admission.meet(
                 call, _subject(question, endpoint=MESSAGE.name, draw=drawn.fault), stream=question.asked.wanted.stream
             )
             if said is not None:
                 return self._own_reply(said, call)
-        outgoing = self._deliver(answer.message, call, drawn, stream=question.asked.wanted.stream, asked=question.name)
+        pace = self._pace(answer.message, key, drawn)
+        outgoing = self._deliver(answer.message, call, pace, stream=question.asked.wanted.stream, asked=question.name)
         self._messages.given(answer, now=call.now, begins_at=call.now + _first_wait(outgoing))
         return outgoing
 
@@ -81,7 +84,7 @@ class MessageEndpoint:
             said = self._admission.meet(call, Subject(endpoint=MESSAGE.name, dialogue_id=named, draw=drawn.fault))
             if said is not None:
                 return self._own_reply(said, call)
-        return self._deliver(STATIC, call, drawn, stream=False, asked=None)
+        return self._deliver(STATIC, call, self._pace(STATIC, call.request_id, drawn), stream=False, asked=None)
 
     def count(self, call: Call) -> Reply:
         return json_reply(self._messages.count(call.body, headers=call.headers, query=call.query))
@@ -116,6 +119,11 @@ class MessageEndpoint:
         """What is drawn for a call, where anything is left to chance."""
         return draws(self._settings.seed, key) if self._varies or self._admission.faults else None
 
+    def _pace(self, message: dict[str, Any], key: str, drawn: Draws | None) -> Pace:
+        settings = self._settings
+        latency_s = settings.latency_s if drawn is None else latency(settings, drawn)
+        return pace_of(settings, message["usage"], call=key, latency_s=latency_s)
+
     def _own_reply(self, said: Reply, call: Call) -> Outgoing:
         pieces, end, status = deliver_reply(
             said, fields=self._admission.fields(call), fault=call.fault, trickle_s=self._settings.trickle_s
@@ -123,16 +131,15 @@ class MessageEndpoint:
         return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status)
 
     def _deliver(
-        self, message: dict[str, Any], call: Call, drawn: Draws | None, *, stream: bool, asked: str | None
+        self, message: dict[str, Any], call: Call, pace: Pace, *, stream: bool, asked: str | None
     ) -> Outgoing:
-        settings = self._settings
         pieces, end, status = deliver(
             message,
             stream=stream,
             fields=self._admission.fields(call),
             fault=call.fault,
-            latency_s=settings.latency_s if drawn is None else latency(settings, drawn),
-            trickle_s=settings.trickle_s,
+            pace=pace,
+            trickle_s=self._settings.trickle_s,
         )
         self._stats.spend(message["usage"]["input_tokens"], message["usage"]["output_tokens"])
         answered = asked if call.fault.fault in STILL_ANSWERS else None

@@ -52,6 +52,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     latency_sigma: float = 0.0
     stall_rate: float = 0.0
     stall_s: float = 10.0
+    ttft_s: float = 0.0
+    tokens_per_second: float | None = None
+    input_tokens_per_second: float | None = None
+    jitter: float = 0.0
+    stream_stall_rate: float = 0.0
     requests_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None

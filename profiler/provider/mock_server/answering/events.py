@@ -12,32 +12,33 @@ if TYPE_CHECKING:
 CHARACTERS_PER_DELTA = 24
 
 
-def events(message: dict[str, Any]) -> Iterator[bytes]:
-    """All events of a message, in order."""
+def events(message: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
+    """All events of a message, in order, each with the characters that the model wrote for it."""
     usage = message["usage"]
     opening = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
-    yield event("message_start", message={**opening, "usage": {**usage, "output_tokens": 1}})
+    yield event("message_start", message={**opening, "usage": {**usage, "output_tokens": 1}}), 0
     cut_off = message["stop_reason"] == "max_tokens"
     for index, block in enumerate(message["content"]):
         last = index == len(message["content"]) - 1
         yield from _block_events(index, block, cut_off=cut_off and last)
     ending = {name: message[name] for name in ("container", "stop_reason", "stop_sequence", "stop_details")}
     totals = {name: value for name, value in usage.items() if name.endswith(("_tokens", "_details", "_tool_use"))}
-    yield event("message_delta", delta=ending, usage=totals)
-    yield event("message_stop")
+    yield event("message_delta", delta=ending, usage=totals), 0
+    yield event("message_stop"), 0
 
 
-def _block_events(index: int, block: dict[str, Any], *, cut_off: bool) -> Iterator[bytes]:
+def _block_events(index: int, block: dict[str, Any], *, cut_off: bool) -> Iterator[tuple[bytes, int]]:
     empty, deltas = _parts(block, cut_off=cut_off)
-    yield event("content_block_start", index=index, content_block=empty)
+    yield event("content_block_start", index=index, content_block=empty), 0
     if index == 0:
-        yield event("ping")
+        yield event("ping"), 0
     for kind, name, text in deltas:
         size = len(text) if kind == "signature_delta" else CHARACTERS_PER_DELTA  # nobody joins two of these
         for start in range(0, len(text), size or 1):
-            delta = {"type": kind, name: text[start : start + size]}
-            yield event("content_block_delta", index=index, delta=delta)
-    yield event("content_block_stop", index=index)
+            piece = text[start : start + size]
+            delta = {"type": kind, name: piece}
+            yield event("content_block_delta", index=index, delta=delta), len(piece)
+    yield event("content_block_stop", index=index), 0
 
 
 def _parts(block: dict[str, Any], *, cut_off: bool) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:

@@ -30,7 +30,7 @@ SAMPLING = {"temperature": ((int, float), 0.0, 1.0), "top_p": ((int, float), 0.0
 SAMPLING_KINDS = {"temperature": "number", "top_p": "number", "top_k": "integer"}
 
 
-class _PlainSaid(Said):
+class _PlainSaid(Said, forbid_unknown_fields=True):
     role: Literal["user", "assistant"]
     content: Annotated[str, Meta(min_length=1)]
 
@@ -100,11 +100,10 @@ def check_message(body: Any, *, version: Version, models: Models) -> NewMessage:
     """A decoded request for a message, checked: what `/v1/messages` takes, or the `params` of an item of a batch."""
     sampling = _sampling(body, version)
     _shaped("message", body, version=version, without=sampling)
-    wanted = msgspec.convert(body, NewMessage)
-    takes = models.find(wanted.model)
+    takes = models.find(body["model"])
     for name in sampling:
         _sampled(name, body[name], takes)
-    return _ruled(wanted, models)
+    return _ruled(msgspec.convert(body, NewMessage), models)
 
 
 def read_prompt(body: bytes, *, version: Version, models: Models) -> Prompt:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_MESSAGES = 100_000
 MOST_BREAKPOINTS = 4
 SMALLEST_BUDGET = 1024
+HIGHEST_EFFORTS = ("xhigh", "max")  # at these, models that think by themselves do not stop thinking
 FORCED = ("any", "tool")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
@@ -201,6 +202,8 @@ def _thinking(prompt: Prompt, takes: Model) -> None:
         raise invalid(f'"thinking.type.{kind}" is not supported for this model.{hint if kind == "enabled" else ""}')
     if kind == "enabled":
         _budget(prompt)
+    if kind in ("disabled", "between_tools") and takes.thinks and effort in HIGHEST_EFFORTS:
+        raise invalid(f'"thinking.type.{kind}" is not supported with output_config.effort {effort!r} for this model.')
     if kind in ("adaptive", "enabled") and (prompt.tool_choice or {}).get("type") in FORCED:
         raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
 
