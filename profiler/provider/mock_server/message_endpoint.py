@@ -130,9 +130,7 @@ class MessageEndpoint:
         )
         return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status)
 
-    def _deliver(
-        self, message: dict[str, Any], call: Call, pace: Pace, *, stream: bool, asked: str | None
-    ) -> Outgoing:
+    def _deliver(self, message: dict[str, Any], call: Call, pace: Pace, *, stream: bool, asked: str | None) -> Outgoing:
         pieces, end, status = deliver(
             message,
             stream=stream,

@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.calls import Call, Reply, json_reply
-from profiler.provider.mock_server.delivery import draws
 from profiler.provider.mock_server.endpoints import BATCHES
+from profiler.provider.mock_server.pace import draws
 from profiler.provider.mock_server.reading.requests import api_version
 from profiler.provider.mock_server.settings import ApiError, invalid
 from profiler.provider.mock_server.stored.batch import Batch, Item, Plan
