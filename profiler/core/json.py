@@ -1,11 +1,14 @@
 """Bytes to values and back: the one place that knows which JSON library does which job.
 
 orjson writes and reads plain values (the fastest both ways); msgspec decodes straight into the
-checked structs of `model`. Knows nothing of files.
+checked structs of `nouns`; the standard library reads what neither of them takes.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from typing import Any
 
 import msgspec
@@ -26,3 +29,37 @@ def dump_line(value: dict[str, Any]) -> bytes:
 
 def dump_pretty(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+_HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
+
+
+def dump_leniently(value: Any) -> bytes:
+    """Plain values as JSON, whatever their strings hold: half a character (a lone surrogate) becomes U+FFFD."""
+    text = json.dumps(value, ensure_ascii=False)
+    return whole_characters(text).encode()
+
+
+def load_leniently(body: bytes) -> Any:
+    """The first JSON value in bytes that a strict reader refuses.
+
+    Read past: a byte order mark, bytes that are not UTF-8, halves of characters, numbers that are not finite (they
+    become null), and whatever follows the value. Raises ValueError where there is no value at all.
+    """
+    text = body.decode("utf-8-sig", "replace").lstrip()
+    reader = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
+    return reader.raw_decode(text)[0]
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD in place of halves of characters, which no file and no other program takes."""
+    return _HALF_CHARACTERS.sub("\ufffd", text)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _no_number(_: str) -> None:
+    return None

@@ -121,12 +121,13 @@ class RateHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a client got for one request. `latency_s` is set only by clients that simulate time, `content` only when the
-    model calls tools: then the blocks have to go back as they came."""
+    """What a client got for one request. An empty `usage` means that nobody knows what was used. `latency_s` is set only
+    by clients that simulate time, `content` only when the model calls tools: then the blocks have to go back as they came.
+    """
 
     completion: str
     stop_reason: str | None
-    model: str
+    model: str | None
     usage: dict[str, Any]
     request_id: str | None = None
     latency_s: float | None = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN_CHARACTERS = 60
+LONGEST_MESSAGE = 500
 LONGEST_SHOWN_BITS = 128  # Python refuses to print an integer of thousands of digits, and nobody would read it
 
 
@@ -42,6 +43,21 @@ def _kind(value: Any) -> str:
             return "a number"
         case _:
             return f"a value of type {type(value).__name__}"
+
+
+def printable(text: str) -> str:
+    """Foreign text without what a terminal would obey: escape sequences, and marks that turn the writing around."""
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() or each in "\n\t" else _escaped(each) for each in text])
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def expected(annotation: Any) -> str:

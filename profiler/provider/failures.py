@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from profiler.core.errors import CallError
+from profiler.core.wording import LONGEST_MESSAGE, shortened
 from profiler.provider.messages import limits_of, request_id_of
 from profiler.provider.retry_after import retry_after_s
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from profiler.provider.messages import NotAMessage
 
-LONGEST_MESSAGE = 500
 BLOT = "[redacted]"
 _KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -193,7 +193,3 @@ def _text(body: bytes) -> str:
     """The beginning of a body as one line of text, without the tags of an error page."""
     text = body[: 8 * LONGEST_MESSAGE].decode("utf-8", "replace")
     return shortened(" ".join(_TAGS.sub(" ", text).split()))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

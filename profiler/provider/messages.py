@@ -1,7 +1,7 @@
 """The Messages API as bytes and headers: a reply decoded once, and what its headers say of rate limits.
 
-Comes in: the body and the headers of a 200, header names in lower case. Goes out: a `Reply`. Both live clients
-decode here, so they cannot disagree. Knows nothing of connections or of the SDK.
+All live clients decode here, so they cannot disagree. Header names are expected in lower case. Only what makes a
+reply (its content, its model) has to be of the right type; whether its usage can be counted is for `validate` to say.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from profiler.core.json import dump_leniently, load_leniently
 from profiler.core.nouns import Limit, RateHeaders, Reply
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ class Message(msgspec.Struct, frozen=True):
 
     content: tuple[Block, ...]
     model: str
-    usage: dict[str, Any]
     type: Literal["message"]
+    usage: Any = None
     stop_reason: str | None = None
-    stop_sequence: str | None = None
-    stop_details: dict[str, Any] | None = None
+    stop_sequence: Any = None
+    stop_details: Any = None
 
 
 class Blocks(msgspec.Struct, frozen=True):
@@ -61,40 +62,61 @@ class NotAMessage(ValueError):
 
 def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
     """One reply for one request, however many content blocks it has; raises `NotAMessage`."""
-    try:
-        message = _decode(body)
-    except msgspec.ValidationError as error:
-        raise NotAMessage(str(error), legible=True) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotAMessage(str(error), legible=False) from error
+    message, body = _message_in(body)
     content = message.content
+    calls: list[str | None] = []
     if len(content) == 1 and content[0].type == "text":
         completion = content[0].text
     else:
         completion = "".join([block.text for block in content if block.type == "text"])
-    metadata = _metadata(message)
+        calls = [block.name for block in content if block.type == "tool_use"]  # whatever the stop reason says
     return Reply(
         completion=completion,
         stop_reason=message.stop_reason,
         model=message.model,
         usage=message.usage,
         request_id=request_id_of(headers),
-        metadata=metadata,
+        metadata=_metadata(message, calls),
         limits=limits_of(headers),
-        content=_decode_blocks(body).content if "tools" in metadata else None,
+        content=_decode_blocks(body).content if calls else None,
     )
 
 
-def _metadata(message: Message) -> dict[str, Any]:
-    if message.stop_reason == "end_turn" and message.stop_details is None:
+def _message_in(body: bytes) -> tuple[Message, bytes]:
+    """The message, and the bytes that it really was read from.
+
+    It was paid for, so a body that a strict reader refuses is read leniently before it is given up.
+    """
+    try:
+        return _decode(body), body
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (mended := _mended(body)) is None:
+            raise NotAMessage(str(error), legible=isinstance(error, msgspec.ValidationError)) from error
+    try:
+        return _decode(mended), mended
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotAMessage(str(error), legible=True) from error
+
+
+def _mended(body: bytes) -> bytes | None:
+    """The object that the bytes begin with, as JSON that a strict reader takes; None where there is none."""
+    try:
+        value = load_leniently(body)
+        return dump_leniently(value) if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _metadata(message: Message, calls: list[str | None]) -> dict[str, Any]:
+    if message.stop_reason == "end_turn" and message.stop_details is None and not calls:
         return {}
     found: dict[str, Any] = {}
-    if message.stop_details is not None:
+    if isinstance(message.stop_details, dict):
         found["stop_details"] = message.stop_details
-    if message.stop_sequence is not None:
+    if isinstance(message.stop_sequence, str):
         found["stop_sequence"] = message.stop_sequence
-    if tools := [block.name for block in message.content if block.type == "tool_use"]:
-        found["tools"] = tools
+    if calls:
+        found["tools"] = calls
     return found
 
 

@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import CallError
-from profiler.core.json import dumps, loads
-from profiler.provider.failures import bad_reply, failure_in_stream, failure_of, shortened
+from profiler.core.json import dump_leniently, dumps, loads
+from profiler.core.wording import shortened
+from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
 from profiler.provider.http.connection import lost
 from profiler.provider.messages import NotAMessage, reply_of
 from profiler.provider.requests import SAMPLING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Reply, Request
     from profiler.provider.failures import Redactor
+
+NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def nothing(_: Exception) -> None:
@@ -96,11 +99,15 @@ class SdkClient:
         headers = _lower(raw.http_response.headers)
         gathered = Gathered()
         ttft_s: float | None = None
-        async with await raw.parse() as events:
-            async for event in events:
-                if ttft_s is None and event.type == "content_block_delta":
-                    ttft_s = time.perf_counter() - begun
-                gathered.take(event.to_dict(exclude_unset=True))
+        try:
+            async with await raw.parse() as events:
+                async for event in events:
+                    if ttft_s is None and event.type == "content_block_delta":
+                        ttft_s = time.perf_counter() - begun
+                    gathered.take(event.to_dict(exclude_unset=True))
+        except Exception as error:
+            if not gathered.ended:  # what follows a whole reply does not undo it
+                raise self._no_event(error, headers) if isinstance(error, NO_EVENT) else error
         try:
             reply = gathered.reply(headers)
         except NotAMessage as problem:
@@ -109,6 +116,11 @@ class SdkClient:
             reply.metadata["ttft_s"] = round(ttft_s, 6)
         return reply
 
+    def _no_event(self, error: Exception, headers: Mapping[str, str]) -> CallError:
+        """The SDK hands on what the standard library says of bytes that are no events."""
+        problem = NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
+        return bad_reply(problem, headers, b"", redact=self._redact)
+
 
 class Gathered:
     """The events of one stream, put together to the message they stand for."""
@@ -116,9 +128,11 @@ class Gathered:
     def __init__(self) -> None:
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
-        self._ended = False
+        self.ended = False
 
     def take(self, event: dict[str, Any]) -> None:
+        if self.ended:  # a second reply, which must not take the place of the first
+            return
         match event["type"]:
             case "message_start":
                 self._message = event["message"]
@@ -129,20 +143,24 @@ class Gathered:
                 block["text"] = block.get("text", "") + event["delta"]["text"]
             case "message_delta" if self._message is not None:
                 self._message |= event["delta"]
-                # cumulative: the newest count is the count
-                self._message["usage"] = {**self._message.get("usage", {}), **event.get("usage", {})}
+                self._message["usage"] = _newest(self._message.get("usage"), event.get("usage"))
             case "message_stop":
-                self._ended = True
+                self.ended = True
             case _:  # pings, thinking, and whatever is new
                 pass
 
     def reply(self, headers: Mapping[str, str]) -> Reply:
         if self._message is None:
-            raise NotAMessage("the stream held no message", legible=False)
-        if not self._ended:
+            raise NotAMessage("the stream held no message", legible=self.ended)
+        if not self.ended:
             raise lost("the connection was closed in the middle of the reply")
         content = [self._blocks[index] for index in sorted(self._blocks)]
-        return reply_of(dumps({**self._message, "content": content}), headers)
+        return reply_of(dump_leniently({**self._message, "content": content}), headers)
+
+
+def _newest(before: object, now: object) -> object:
+    """Usage is cumulative: the newest count is the count. What is no object stays what it is, for others to judge."""
+    return {**before, **now} if isinstance(before, dict) and isinstance(now, dict) else now or before
 
 
 def _arguments(request: Request) -> dict[str, Any]:

@@ -1,65 +1,192 @@
-"""Any client that we did not write, held to its promise: a whole Reply, or an exception.
+"""The boundary for what comes back: each reply and failure of every client passes here before the engine believes it.
 
-What a run keeps must be what its reduction can count, so nonsense stops the run before it is in the journal.
-Knows nothing of what the client does.
+A run that was paid for must come to its end whatever a provider or somebody's own client returns. So what can be kept is
+kept: a usage that cannot be counted becomes empty, which everybody reads as "not known", and half a character becomes
+U+FFFD. What is no reply at all becomes a `CallError`, and so the error of its dialogue. Each kind of oddity is told once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.json import encode
-from profiler.core.nouns import Reply
+from profiler.core.errors import CallError
+from profiler.core.json import encode, whole_characters
+from profiler.core.nouns import RateHeaders, Reply
+from profiler.core.wording import found, printable, shortened
+from profiler.provider.retry_after import LONGEST_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from profiler.core.nouns import Request
     from profiler.provider.client import Client
 
 LARGEST_COUNT = 1 << 53
+LONGEST_KIND = 60
+FAULTS_BEFORE_GIVING_UP = 5  # before the first reply
+# Parts of a usage that have counts of their own; a count is whatever ends like one.
+NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
+COUNTS = ("_tokens", "_requests")
+OURS = Path(__file__).resolve().parents[1]
 
 
-class Checked:
-    """Hands on what the client answers, if it is an answer."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def complete(self, request: Request) -> Reply:
-        name = request.dialogue.dialogue_id
-        try:
-            reply = await self._client.complete(request)
-        except SystemExit as error:
-            raise RuntimeError(f"the client left the program at {name!r}, expected a Reply or a CallError") from error
-        if reason := fault(reply):
-            raise TypeError(f"the client answered {name!r} with {reply!r}, expected a Reply: {reason}")
-        return reply
-
-
-def fault(reply: object) -> str | None:
-    """What is wrong with a reply, if anything is."""
-    if type(reply) is not Reply:
-        return f"found {type(reply).__name__}"
-    try:
-        msgspec.json.decode(encode(reply), type=Reply)  # types of fields are only checked on their way in
-    except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
-        return str(error)
-    if reply.latency_s is not None and not 0.0 <= reply.latency_s < math.inf:
-        return f"latency_s: found {reply.latency_s!r}, expected seconds"
-    return _usage_fault(reply.usage)
-
-
-def _usage_fault(usage: dict[str, Any]) -> str | None:
-    details = usage.get("output_tokens_details")
-    if details is not None and not isinstance(details, dict):
-        return f"usage.output_tokens_details: found {details!r}, expected an object"
-    for name, count in [*usage.items(), *(details or {}).items()]:
-        if str(name).endswith("_tokens") and not _is_count(count):
-            return f"usage.{name}: found {count!r}, expected a whole number or None"
+def _silent(_: str) -> None:
     return None
 
 
-def _is_count(count: object) -> bool:
-    return count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT)
+class Checked:
+    """Hands on what a client returns or raises, once it is what the engine can count and write.
+
+    Of an `own` client (one that we did not write) every exception is a failure of the dialogue it was asked for; of a
+    built-in one it is a bug of ours, and passes through.
+    """
+
+    def __init__(self, client: Client, *, own: bool = False, tell: Callable[[str], None] = _silent) -> None:
+        self._complete = client.complete
+        self._own = own
+        self._tell = tell
+        self._told: set[str] = set()
+        self._answered_any = False
+        self._faults = 0
+
+    async def complete(self, request: Request) -> Reply:
+        try:
+            reply = await self._complete(request)
+        except CallError as error:
+            mend_failure(error)
+            raise
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if not self._own or _cancelled_by_us(error):
+                raise
+            raise self._fault(request, error) from error
+        if type(reply) is not Reply or type(reply.completion) is not str:
+            raise self._no_reply(request, reply)
+        self._answered_any = True
+        if not self._own and uncounted(reply.usage) is None:
+            return reply  # its other fields were decoded as what they are
+        return self._mended(request, reply)
+
+    def _mended(self, request: Request, reply: Reply) -> Reply:
+        changes: dict[str, Any] = {}
+        if (reason := uncounted(reply.usage)) is not None:
+            changes["usage"] = {}
+            self._tell_once("usage", request, f"{reason}; the usage of such a reply is null and its cost unknown")
+        for name in _impossible_fields(reply):
+            changes[name] = whole_characters(reply.completion) if name == "completion" else None
+            self._tell_once(name, request, f"{name}: found {found(getattr(reply, name))}, which is not kept")
+        if changes.get("metadata", {}) is None:
+            changes["metadata"] = {}
+        return msgspec.structs.replace(reply, **changes) if changes else reply
+
+    def _no_reply(self, request: Request, reply: object) -> CallError:
+        what = f"completion {found(reply.completion)}" if type(reply) is Reply else found(reply)
+        return self._counted(
+            CallError("bad_reply", f"the client answered {request.dialogue.dialogue_id!r} with {what}, expected a Reply")
+        )
+
+    def _fault(self, request: Request, error: BaseException) -> CallError:
+        """The client itself failed. Its own lines are told once; the file and line stand in each record."""
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
+        place = f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        told = "".join(traceback.format_list(lines)).rstrip()
+        self._tell_once("fault", request, f"the client failed: {said}{place}" + (f"\n{told}" if told else ""))
+        failure = CallError("client_fault", f"the client failed: {said}{place}")
+        mend_failure(failure)
+        return self._counted(failure)
+
+    def _counted(self, failure: CallError) -> CallError:
+        """A client that fails at all of its first calls would fail at the rest too."""
+        self._faults += 1
+        if not self._answered_any and self._faults >= FAULTS_BEFORE_GIVING_UP:
+            failure.fatal = True
+            failure.message = f"all of the first {FAULTS_BEFORE_GIVING_UP} calls failed so: {failure.message}"
+        return failure
+
+    def _tell_once(self, kind: str, request: Request, text: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(f"{printable(request.dialogue.dialogue_id)}: {text} (told once; others may be alike)")
+
+
+def mend_failure(error: CallError) -> None:
+    """Give the exception fields that can be compared, written and shown, whatever somebody put into them."""
+    get = error.__dict__.get
+    error.kind = shortened(printable(_text(get("kind")) or "unknown"), LONGEST_KIND)
+    error.message = shortened(printable(_text(get("message")) or _text(error)))
+    error.args = (error.message,)
+    status, asked = get("status"), get("retry_after_s")
+    error.status = status if type(status) is int and 100 <= status <= 599 else None
+    request_id = get("request_id")
+    error.request_id = printable(_text(request_id)) if request_id is not None else None
+    error.retryable, error.fatal, error.ramp = (bool(get(name)) for name in ("retryable", "fatal", "ramp"))
+    error.sent = bool(get("sent", True))
+    error.retry_after_s = None
+    if isinstance(asked, int | float) and not math.isnan(asked):
+        error.retry_after_s = float(min(max(asked, 0.0), LONGEST_S))
+    error.limits = limits if _is_sound(limits := get("limits"), RateHeaders | None) else None
+
+
+def uncounted(usage: object) -> str | None:
+    """What keeps a usage from being counted and paid for, if anything does."""
+    if type(usage) is not dict:
+        return f"usage: found {found(usage)}, expected an object of counts"
+    for name, count in usage.items():
+        if count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT):
+            continue
+        if name in NESTED:
+            if type(count) is not dict:
+                return f"usage.{name}: found {found(count)}, expected an object"
+            if (reason := uncounted(count)) is not None:
+                return reason.replace("usage.", f"usage.{name}.", 1)
+        elif str(name).endswith(COUNTS):
+            return f"usage.{printable(str(name))}: found {found(count)}, expected a whole number"
+    return None
+
+
+def _impossible_fields(reply: Reply) -> Iterator[str]:
+    """Fields that hold what their type does not allow, or what no file can hold."""
+    if _is_sound(reply, Reply) and _is_time(reply.latency_s):
+        return
+    for field in msgspec.structs.fields(Reply):
+        value = getattr(reply, field.name)
+        if not _is_sound(value, field.type) or (field.name == "latency_s" and not _is_time(value)):
+            yield field.name
+
+
+def _is_sound(value: object, annotation: Any) -> bool:
+    """Types of fields are only checked on their way in, so let it go out and in again."""
+    try:
+        msgspec.json.decode(encode(value), type=annotation)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_time(seconds: float | None) -> bool:
+    return seconds is None or 0.0 <= seconds < math.inf
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return "" if value is None else str(value)
+    except Exception:  # noqa: BLE001 (what people wrote may raise anything)
+        return type(value).__name__
+
+
+def _cancelled_by_us(error: BaseException) -> bool:
+    """Whether the engine ended the call. A client that raises the exception by itself was not asked to stop."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(OURS)

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._received = 0
+        self._status = 0
         self._headed = False
         self._complete = False
 
@@ -120,34 +121,40 @@ class Connection(asyncio.Protocol):
     # what the parser calls
 
     def on_message_begin(self) -> None:
-        self._headers, self._body = {}, []
+        if self._complete:  # nobody asked for a second reply, and it must not take the place of the first
+            self.reusable = False
+        else:
+            self._headers, self._body = {}, []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self._complete:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._headed = True
+        if not self._complete and self._parser is not None:
+            self._status = self._parser.get_status_code()
+            self._headed = True
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
+        if not self._complete:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
-        parser = self._parser
-        if parser is not None and parser.get_status_code() >= 200:  # before it come words such as "103 Early Hints"
+        if self._status >= 200 and not self._complete:  # before it come words such as "103 Early Hints"
             self._complete = True
-            self.reusable = parser.should_keep_alive()
+            self.reusable = self._parser is not None and self._parser.should_keep_alive()
 
     def _ends_with_connection(self) -> bool:
         headers = self._headers
         return self._headed and "content-length" not in headers and "transfer-encoding" not in headers
 
     def _finish(self) -> None:
-        parser, waiter = self._parser, self._waiter
+        waiter = self._waiter
         self._parser = self._waiter = None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if not self.reusable:
             self.abort()
-        if parser is None or waiter is None or waiter.done():
+        if waiter is None or waiter.done():
             return
         encoding = self._headers.get("content-encoding")
         if encoding is not None:
@@ -156,7 +163,7 @@ class Connection(asyncio.Protocol):
             except CallError as error:
                 waiter.set_exception(error)
                 return
-        waiter.set_result(Answer(parser.get_status_code(), self._headers, body))
+        waiter.set_result(Answer(self._status, self._headers, body))
 
     def _fail(self, error: CallError) -> None:
         waiter, self._waiter, self._parser = self._waiter, None, None
@@ -166,11 +173,16 @@ class Connection(asyncio.Protocol):
             waiter.set_exception(error)
 
 
-def inflated(body: bytes, encoding: str) -> bytes:
-    """A body that came compressed although nobody asked for it."""
-    if encoding == "identity":
-        return body
-    if encoding not in {"gzip", "deflate"}:
+def inflated(body: bytes, encodings: str) -> bytes:
+    """A body that came compressed although nobody asked for it; what was done to it last is undone first."""
+    for encoding in reversed([each.strip().lower() for each in encodings.split(",")]):
+        if encoding not in ("", "identity"):
+            body = _unpacked(body, encoding)
+    return body
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise lost(f"the reply is encoded as {encoding!r}, which was not asked for")
     try:
         unpacker = zlib.decompressobj(wbits=47)
