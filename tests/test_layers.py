@@ -56,7 +56,7 @@ ORDERS = {
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "results", "pool", "asker"),
-        *("progress", "options", "dry_run", "session", "runner"),
+        *("progress", "options", "dry_run", "session", "open_client", "runner"),
     ),
     "profiler.engine.limits": (
         *("__init__", "bottleneck", "concurrency", "cool_down", "health", "token_bucket", "rate_gate"),

@@ -17,6 +17,7 @@ from profiler.cli.output import print_json, remark
 from profiler.cli.run import run_experiments
 from profiler.core.errors import UsageError
 from profiler.dataset import file
+from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics.builtin import resolve, unmeasured
@@ -47,6 +48,7 @@ def validate(args: Namespace) -> int:
     warnings = [str(each) for each in manifest.warnings]
     counts: dict[str, int] = {}
     for experiment in manifest.experiments:
+        warnings += check_client(experiment, search_path=manifest.path.parent)
         resolve(experiment.metrics, search_path=manifest.path.parent)
         survey = file.survey(experiment.dataset_path)
         counts[experiment.experiment_id] = survey.count
@@ -63,7 +65,7 @@ def validate(args: Namespace) -> int:
     if args.json:
         print_json({"valid": True, "warnings": warnings, "experiments": rows})
         return OK
-    for warning in warnings:
+    for warning in dict.fromkeys(warnings):
         remark(warning)
     for row in rows:
         print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}")

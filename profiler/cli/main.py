@@ -26,7 +26,7 @@ EXIT_CODES = """\
 exit codes:
   0  done                               3    the provider failed (resumable)
   1  a threshold was missed             4    stopped at a budget (resumable)
-  2  usage, manifest, dataset or disk   70   a bug in the profiler or in a client
+  2  usage, manifest, dataset or disk   70   a bug in the profiler
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141

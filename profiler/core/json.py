@@ -44,10 +44,10 @@ def load_leniently(body: bytes) -> Any:
     """The first JSON value in bytes that a strict reader refuses.
 
     Read past: a byte order mark, bytes that are not UTF-8, halves of characters, numbers that are not finite (they
-    become null), and whatever follows the value. Raises ValueError where there is no value at all.
+    stay texts), and whatever follows the value. Raises ValueError where there is no value at all.
     """
     text = body.decode("utf-8-sig", "replace").lstrip()
-    reader = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
+    reader = json.JSONDecoder(strict=False, parse_constant=str, parse_float=_finite)
     return reader.raw_decode(text)[0]
 
 
@@ -56,10 +56,6 @@ def whole_characters(text: str) -> str:
     return _HALF_CHARACTERS.sub("\ufffd", text)
 
 
-def _finite(text: str) -> float | None:
+def _finite(text: str) -> float | str:
     number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def _no_number(_: str) -> None:
-    return None
+    return number if math.isfinite(number) else text

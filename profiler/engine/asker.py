@@ -16,6 +16,7 @@ from profiler.core.nouns import Dialogue, Params, Reply, Request, RequestLine
 from profiler.engine.attempt import AttemptMachine, GiveUp, StopRun
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.slots import Slots
+from profiler.provider.validate import Checked
 
 if TYPE_CHECKING:
     from profiler.engine.attempt import TryAgain
@@ -56,7 +57,7 @@ class Asker:
         budget: Budget | None = None,
     ) -> None:
         self.slots = Slots(concurrency)
-        self._client = client
+        self._client = Checked(client)
         limits = None
         if gate is not None:
             limits = ProviderLimits(gate, slots=self.slots, longest_pause_s=retry.deadline_s)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from profiler.core.errors import CallError, ProviderFailed
-from profiler.core.nouns import Reply, Request
 from profiler.engine.call_cost import CallCost
 from profiler.engine.job import Attempts, Job, sum_usage
 from profiler.engine.limits.health import unheard
@@ -22,6 +21,7 @@ from profiler.engine.limits.health import unheard
 if TYPE_CHECKING:
     import anyio
 
+    from profiler.core.nouns import Reply, Request
     from profiler.engine.call_cost import Ledger
     from profiler.engine.limits.provider_limits import ProviderLimits
     from profiler.manifest.settings import Retry
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+ENDING = frozenset({"refusal", "tool_use", "model_context_window_exceeded"})
 
 
 class TryAgain(NamedTuple):
@@ -73,10 +74,10 @@ def worth_another_try(error: CallError, *, tries: int, max_attempts: int, wait_s
 def ends_early(reply: Reply) -> bool:
     """Whether a dialogue cannot go on after this reply, although it has turns left.
 
-    The provider refuses an empty message of the assistant, a call of a tool that nobody answers, and wants a refused
-    conversation to be dropped. A refusal in words alone is a message like any other.
+    The provider refuses an empty message of the assistant, a call of a tool that nobody answers and a prompt beyond the
+    window, and wants a refused conversation to be dropped. A refusal in words alone is a message like any other.
     """
-    return not reply.completion.strip() or reply.content is not None or reply.stop_reason in ("refusal", "tool_use")
+    return not reply.completion.strip() or reply.content is not None or reply.stop_reason in ENDING
 
 
 class AttemptMachine:
@@ -174,9 +175,6 @@ class AttemptMachine:
     def answered(self, job: Job, reply: Reply) -> bool:
         """Settle a reply. Whether the dialogue goes on: then the job holds its next turn."""
         request, attempts = job.request, job.attempts
-        if type(reply) is not Reply or type(reply.completion) is not str:
-            name = request.dialogue.dialogue_id
-            raise TypeError(f"the client answered {name!r} with {reply!r}, expected a Reply")
         if self.limits is not None:
             self.limits.succeeded(job.draw, reply, sent=len(request.body))
             job.draw = None

@@ -76,7 +76,7 @@ def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
         classify(reply.completion, reply.stop_reason, reply.metadata),
         reply.stop_reason,
         reply.model,
-        job.usage or reply.usage,
+        (reply.usage if job.usage is None else job.usage) or None,
         micro(attempts.client_s),
         queue_s,
         attempts.calls - request.turn,  # the calls of earlier turns were no retries
@@ -97,7 +97,7 @@ def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
         type="error",
         stop_reason=None,
         model=None,
-        usage=job.usage,
+        usage=job.usage or None,
         latency_s=micro(attempts.client_s),
         queue_s=queue_s,
         attempts=attempts.calls - request.turn,

@@ -9,29 +9,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
-import os
 import time
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
 
-from profiler.core import plugins
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
 from profiler.dataset import file, unchanged
+from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options
 from profiler.engine.session import answer_all
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
-from profiler.provider.open import open_client
-from profiler.provider.validate import Checked
 from profiler.storage import ledger, resume, summary_file
 from profiler.storage.identity import complete_run, facts_of, header_of
 from profiler.storage.saved_run import reduce_logs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from profiler.engine.options import Watch
@@ -98,7 +95,7 @@ async def run(
             if card is not None:
                 ledger.carry_over(folder, done)
             resume.reopen(folder, header)
-        async with _client(experiment, client, options=options, tell=tell) as asked:
+        async with client_of_run(experiment, client, options=options, tell=tell) as asked:
             standing = resume.open_standing(
                 folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
             )
@@ -228,33 +225,6 @@ def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict
     names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
     bounds = {names.get(name, name): limits for name, limits in experiment.bounds().items()}
     return summary.check_thresholds(result, bounds)
-
-
-@asynccontextmanager
-async def _client(
-    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
-) -> AsyncIterator[Client]:
-    """The client that was given, or the one that the manifest names, or the one that the mode means."""
-    if given is not None:
-        yield Checked(given)
-    elif experiment.client is not None:
-        yield _own_client(experiment, experiment.client, search_path=options.search_path)
-    else:
-        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
-            if options.mode == "live":
-                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
-            yield client
-
-
-def _own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
-    make = plugins.load(name, key="client", search_path=search_path)
-    client = make(experiment) if callable(make) else None
-    if not callable(getattr(client, "complete", None)):
-        raise UsageError(
-            f"client: {name!r} made {client!r}, which has no complete method",
-            hint="it is called with the experiment and returns an object with `async def complete(request) -> Reply`",
-        )
-    return Checked(cast("Client", client))
 
 
 def _tell_standing(standing: Standing, header: Header, *, billed: int, tell: Callable[[str], None]) -> None:

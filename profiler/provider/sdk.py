@@ -13,7 +13,7 @@ from profiler.core.errors import CallError
 from profiler.core.json import dump_leniently, dumps, loads
 from profiler.core.wording import shortened
 from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
-from profiler.provider.http.connection import lost
+from profiler.provider.http.connection import inflated, lost
 from profiler.provider.messages import NotAMessage, reply_of
 from profiler.provider.requests import SAMPLING
 
@@ -104,10 +104,13 @@ class SdkClient:
                 async for event in events:
                     if ttft_s is None and event.type == "content_block_delta":
                         ttft_s = time.perf_counter() - begun
-                    gathered.take(event.to_dict(exclude_unset=True))
-        except Exception as error:
+                    gathered.take(event.to_dict(exclude_unset=True, warnings=False))
+        except NO_EVENT as error:
+            if not gathered.ended:
+                raise self._no_event(error, headers) from error
+        except Exception:
             if not gathered.ended:  # what follows a whole reply does not undo it
-                raise self._no_event(error, headers) if isinstance(error, NO_EVENT) else error
+                raise
         try:
             reply = gathered.reply(headers)
         except NotAMessage as problem:
@@ -175,7 +178,10 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 
 async def _parts(response: httpx2.Response) -> tuple[int, dict[str, str], bytes]:
-    return response.status_code, _lower(response.headers), await response.aread()
+    headers, body = _lower(response.headers), await response.aread()
+    if "x-gzip" in headers.get("content-encoding", "").lower():  # the one spelling that the SDK does not know
+        body = inflated(body, "x-gzip")
+    return response.status_code, headers, body
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

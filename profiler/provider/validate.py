@@ -74,20 +74,21 @@ class Checked:
 
     def _mended(self, request: Request, reply: Reply) -> Reply:
         changes: dict[str, Any] = {}
-        if (reason := uncounted(reply.usage)) is not None:
+        if reason := uncounted(reply.usage) or _unwritable("usage", reply.usage, dict[str, Any]):
             changes["usage"] = {}
             self._tell_once("usage", request, f"{reason}; the usage of such a reply is null and its cost unknown")
         for name in _impossible_fields(reply):
-            changes[name] = whole_characters(reply.completion) if name == "completion" else None
-            self._tell_once(name, request, f"{name}: found {found(getattr(reply, name))}, which is not kept")
-        if changes.get("metadata", {}) is None:
-            changes["metadata"] = {}
+            value = getattr(reply, name)
+            changes[name] = {"completion": whole_characters(reply.completion), "metadata": {}}.get(name)
+            self._tell_once(name, request, f"{name}: found {found(value)}, which cannot be written down as it is")
         return msgspec.structs.replace(reply, **changes) if changes else reply
 
     def _no_reply(self, request: Request, reply: object) -> CallError:
         what = f"completion {found(reply.completion)}" if type(reply) is Reply else found(reply)
         return self._counted(
-            CallError("bad_reply", f"the client answered {request.dialogue.dialogue_id!r} with {what}, expected a Reply")
+            CallError(
+                "bad_reply", f"the client answered {request.dialogue.dialogue_id!r} with {what}, expected a Reply"
+            )
         )
 
     def _fault(self, request: Request, error: BaseException) -> CallError:
@@ -118,7 +119,7 @@ class Checked:
 def mend_failure(error: CallError) -> None:
     """Give the exception fields that can be compared, written and shown, whatever somebody put into them."""
     get = error.__dict__.get
-    error.kind = shortened(printable(_text(get("kind")) or "unknown"), LONGEST_KIND)
+    error.kind = shortened(" ".join(printable(_text(get("kind"))).split()) or "unknown", LONGEST_KIND)
     error.message = shortened(printable(_text(get("message")) or _text(error)))
     error.args = (error.message,)
     status, asked = get("status"), get("retry_after_s")
@@ -128,7 +129,7 @@ def mend_failure(error: CallError) -> None:
     error.retryable, error.fatal, error.ramp = (bool(get(name)) for name in ("retryable", "fatal", "ramp"))
     error.sent = bool(get("sent", True))
     error.retry_after_s = None
-    if isinstance(asked, int | float) and not math.isnan(asked):
+    if isinstance(asked, int | float) and asked == asked:  # noqa: PLR0124 (all but NaN, however large)
         error.retry_after_s = float(min(max(asked, 0.0), LONGEST_S))
     error.limits = limits if _is_sound(limits := get("limits"), RateHeaders | None) else None
 
@@ -138,13 +139,13 @@ def uncounted(usage: object) -> str | None:
     if type(usage) is not dict:
         return f"usage: found {found(usage)}, expected an object of counts"
     for name, count in usage.items():
-        if count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT):
-            continue
-        if name in NESTED:
+        if name in NESTED and count is not None:
             if type(count) is not dict:
                 return f"usage.{name}: found {found(count)}, expected an object"
             if (reason := uncounted(count)) is not None:
                 return reason.replace("usage.", f"usage.{name}.", 1)
+        elif count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT):
+            continue
         elif str(name).endswith(COUNTS):
             return f"usage.{printable(str(name))}: found {found(count)}, expected a whole number"
     return None
@@ -156,8 +157,14 @@ def _impossible_fields(reply: Reply) -> Iterator[str]:
         return
     for field in msgspec.structs.fields(Reply):
         value = getattr(reply, field.name)
+        if field.name == "usage":  # has its own check
+            continue
         if not _is_sound(value, field.type) or (field.name == "latency_s" and not _is_time(value)):
             yield field.name
+
+
+def _unwritable(name: str, value: object, annotation: Any) -> str | None:
+    return None if _is_sound(value, annotation) else f"{name}: found {found(value)}, which cannot be written down"
 
 
 def _is_sound(value: object, annotation: Any) -> bool:

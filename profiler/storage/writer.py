@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import aiofiles
 import anyio
+import msgspec
 
 from profiler.core.errors import StorageError
 from profiler.core.json import dump_line, encode_lines, loads
+from profiler.core.nouns import Failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,6 +37,7 @@ GATHER_S = 0.005
 LINGER_S = 0.25
 FSYNC_INTERVAL_S = 1.0
 CLOSING_S = 60.0
+UNWRITABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Writer:
@@ -94,7 +97,7 @@ class Writer:
         records, self._records_waiting = self._records_waiting, []
         if records and not self._journal_failed:
             with suppress(StorageError):  # the first error is the one to tell
-                self._to_journal(encode_lines(records), sync=self._fsync != "off")
+                self._to_journal(_lines_of(records), sync=self._fsync != "off")
 
     def _to_journal(self, block: bytes, *, sync: bool) -> None:
         try:
@@ -107,7 +110,7 @@ class Writer:
 
     def _keep(self, records: list[Record]) -> None:
         """Once in the journal, a record counts as done."""
-        block = encode_lines(records)
+        block = _lines_of(records)
         offset = self._journal.size
         self._to_journal(block, sync=self._fsync == "always")
         self._order.offer([record.index for record in records], block, offset=offset)
@@ -199,6 +202,25 @@ class Writer:
         except StorageError:
             self._behind = True
             raise
+
+
+def _lines_of(records: list[Record]) -> bytes:
+    """A record that cannot be written down loses nothing but itself: it becomes an error record."""
+    try:
+        return encode_lines(records)
+    except UNWRITABLE:
+        return b"".join([_line_of(record) for record in records])
+
+
+def _line_of(record: Record) -> bytes:
+    try:
+        return encode_lines([record])
+    except UNWRITABLE as error:
+        failure = Failure(type="unwritable", message=f"the record cannot be written down: {type(error).__name__}")
+        lost = {"completion": None, "stop_reason": None, "model": None, "usage": None, "request_id": None}
+        return encode_lines(
+            [msgspec.structs.replace(record, **lost, type="error", error=failure, replies=msgspec.UNSET)]
+        )
 
 
 class OrderedLog:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -76,18 +77,38 @@ class Punctual(Counting):
         return await super().complete(request)
 
 
-ANSWERS: dict[str, Any] = {
+def said(**fields: Any) -> Reply:
+    usual: dict[str, Any] = {"completion": "x", "stop_reason": "end_turn", "model": "m", "usage": {"input_tokens": 1}}
+    return Reply(**{**usual, **fields})
+
+
+NO_REPLY: dict[str, Any] = {
     "none": None,
     "dict": {"completion": "hello"},
-    "int_completion": Reply(completion=cast("str", 7), stop_reason="end_turn", model="m", usage={}),
-    "no_usage": Reply(completion="x", stop_reason="end_turn", model="m", usage=cast("dict[str, Any]", None)),
-    "text_in_usage": Reply(completion="x", stop_reason="end_turn", model="m", usage={"input_tokens": "many"}),
-    "negative_usage": Reply(completion="x", stop_reason="end_turn", model="m", usage={"output_tokens": -1}),
-    "negative_latency": Reply(completion="x", stop_reason="end_turn", model="m", usage={}, latency_s=-1.0),
-    "nan_latency": Reply(completion="x", stop_reason="end_turn", model="m", usage={}, latency_s=float("nan")),
-    "half_a_character": Reply(completion="\ud800", stop_reason="end_turn", model="m", usage={}),
-    "model_number": Reply(completion="x", stop_reason="end_turn", model=cast("str", 4), usage={}),
+    "int_completion": said(completion=7),
+    "huge": 10**5000,
 }
+ODD_REPLIES: dict[str, Any] = {
+    "no_usage": said(usage=None),
+    "text_in_usage": said(usage={"input_tokens": "many"}),
+    "negative_usage": said(usage={"output_tokens": -1}),
+    "usage_of_numbers": said(usage={1: object()}),
+    "negative_latency": said(latency_s=-1.0),
+    "nan_latency": said(latency_s=float("nan")),
+    "half_a_character": said(completion="\ud800"),
+    "model_number": said(model=4),
+    "model_half": said(model="\ud800"),
+    "odd_metadata": said(metadata={"x": object()}),
+    "odd_limits": said(limits="many"),
+}
+ANSWERS = {**NO_REPLY, **ODD_REPLIES}
+
+
+class Bare(CallError):
+    """Of somebody who did not call ours."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
 
 
 FAILURES = {
@@ -95,12 +116,29 @@ FAILURES = {
     "fatal": CallError("permission", "the key is not allowed", status=403, fatal=True),
     "fail_always": CallError("overloaded", "busy", status=529, retryable=True),
 }
+ODD_FAILURES: dict[str, CallError] = {
+    "status_for_kind": CallError(429, "slow down"),  # type: ignore[arg-type]
+    "no_kind": CallError(None, "what happened?"),  # type: ignore[arg-type]
+    "no_message": CallError("odd", None),  # type: ignore[arg-type]
+    "bytes_for_message": CallError("odd", b"\xff"),  # type: ignore[arg-type]
+    "half_a_message": CallError("odd\ud800", "half \ud800"),
+    "colours": CallError("\x1b[31modd", "\x1b]0;title\x07red"),
+    "text_for_status": CallError("odd", "m", status="429"),  # type: ignore[arg-type]
+    "status_of_7": CallError("odd", "m", status=7),
+    "list_for_request_id": CallError("odd", "m", request_id=[1]),  # type: ignore[arg-type]
+    "text_for_wait": CallError("odd", "m", retry_after_s="soon"),  # type: ignore[arg-type]
+    "wait_of_nan": CallError("odd", "m", retry_after_s=float("nan")),
+    "limits_of_text": CallError("odd", "m", limits="none"),  # type: ignore[arg-type]
+    "bare": Bare(),
+}
 
 
 async def _misbehave(wish: str, *, calls: int) -> None:
     match wish:
         case "fail" | "fatal" | "fail_always":
             raise FAILURES[wish]
+        case _ if wish in ODD_FAILURES:
+            raise copy(ODD_FAILURES[wish])
         case "fail_once":
             if calls == 1:
                 raise FAILURES["fail_always"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.clients import ANSWERS
+from profiler.cli.main import main
+from tests.faults.clients import NO_REPLY, ODD_FAILURES, ODD_REPLIES
 from tests.faults.runs import THREE, Ended, Site, dialogues, whole_records
 
 RETRY = {"max_attempts": 2, "deadline_s": 30}
@@ -35,54 +37,87 @@ def record(site: Site, dialogue: str) -> dict[str, Any]:
     return found
 
 
-def test_an_unknown_exception_is_a_crash_that_keeps_what_was_answered(tmp_path: Path) -> None:
-    site = with_wish(tmp_path, "crash")
-
-    run = site.run()
-
-    assert run.code == 70
-    assert "Traceback" in run.err
-    assert "ZeroDivisionError: a bug of the client" in run.err
-    assert site.answered() == {f"d{number}" for number in range(5)}
-    assert resumes(site, again=[f"d{number}" for number in range(5, 10)])
+FAULTS = {
+    "crash": r"ZeroDivisionError: a bug of the client \(clients\.py:\d+\)",
+    "exit": r"SystemExit: 0 \(clients\.py:\d+\)",
+    "cancel": r"CancelledError \(clients\.py:\d+\)",
+}
 
 
-def test_the_command_that_a_crash_prints_does_not_start_over(tmp_path: Path) -> None:
-    run = with_wish(tmp_path, "crash").run("--fresh")
+@pytest.mark.parametrize("wish", FAULTS)
+def test_a_fault_of_the_client_is_the_error_of_its_dialogue_and_told_with_its_own_lines(
+    tmp_path: Path, wish: str
+) -> None:
+    site = with_wish(tmp_path, wish)
 
-    assert "to resume: profiler run" in run.err
-    assert "--fresh" not in run.err.partition("to resume:")[2]
+    run = site.run_here()
+
+    assert run.code == 0, run
+    found = record(site, "d5")
+    assert (found["type"], found["error"]["type"], found["attempts"]) == ("error", "client_fault", 1)
+    assert re.search(FAULTS[wish], found["error"]["message"])
+    assert run.err.count("the client failed: ") == 1
+    assert re.search(rf"d5: the client failed: {FAULTS[wish]}", run.err)
+    assert "/profiler/" not in run.err  # no line of ours between theirs
+    assert run.err.count("clients.py") > 1  # theirs
+    again = site.at(site.runs, FAULTS_HEALED="1").run_here("--retry-failed")
+    assert again.code == 0, again
+    assert site.calls()[10:] == ["d5"]
 
 
-@pytest.mark.parametrize("wish", sorted(ANSWERS))
-def test_nonsense_is_a_crash_that_names_the_dialogue(tmp_path: Path, wish: str) -> None:
+def test_a_client_that_answers_nobody_is_not_asked_everything(tmp_path: Path) -> None:
+    items = dialogues(50)
+    for item in items:
+        item["do"] = "crash"
+    site = Site(folder=tmp_path).write(items, client="Naughty", concurrency=1)
+
+    run = site.run_here()
+
+    assert told_without_traceback(run)
+    assert run.code == 3
+    assert "all of the first 5 calls failed so: the client failed: ZeroDivisionError" in run.err
+    assert len(site.calls()) == 5
+
+
+def test_the_command_that_is_printed_to_resume_does_not_start_over(tmp_path: Path) -> None:
+    run = with_wish(tmp_path, "fatal").run_here("--fresh")
+
+    assert "resume with: profiler run" in run.err
+    assert "--fresh" not in run.err.partition("resume with:")[2]
+
+
+@pytest.mark.parametrize("wish", [*NO_REPLY, *ODD_REPLIES])
+def test_what_a_client_answers_never_keeps_a_run_from_its_end(tmp_path: Path, wish: str) -> None:
     site = with_wish(tmp_path, wish, at=2, count=4)
 
     run = site.run_here()
 
-    assert run.code == 70, run
-    assert "the client answered 'd2' with " in run.err
-    assert site.answered() == {"d0", "d1"}
-    assert resumes(site, again=["d2", "d3"])
+    assert run.code == 0, run
+    assert "Traceback" not in run.said
+    assert set(site.results()) == THREE
+    found = record(site, "d2")
+    if wish in NO_REPLY:
+        assert (found["type"], found["error"]["type"]) == ("error", "bad_reply")
+        assert "the client answered 'd2' with " in found["error"]["message"]
+    else:
+        assert (found["type"], found["error"]) == ("answer", None)
+        assert run.err.count("d2: ") == 1
+    assert main(["summarize", "--log-dir", str(site.run_dir), "--recompute", "--json"]) == 0
 
 
-def test_a_client_that_cancels_itself_does_not_pass_for_an_answer(tmp_path: Path) -> None:
-    site = with_wish(tmp_path, "cancel")
+@pytest.mark.parametrize("wish", ODD_FAILURES)
+def test_whatever_a_client_says_of_a_failure_its_dialogue_ends_as_an_error(tmp_path: Path, wish: str) -> None:
+    site = with_wish(tmp_path, wish, at=2, count=4)
 
-    run = site.run()
+    run = site.run_here()
 
-    assert run.code == 70, run
-    assert not site.summary.exists()
-    assert resumes(site, again=[f"d{number}" for number in range(5, 10)])
-
-
-def test_a_client_that_leaves_the_program_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
-    site = with_wish(tmp_path, "exit")
-
-    run = site.run()
-
-    assert run.code == 70, run
-    assert resumes(site, again=[f"d{number}" for number in range(5, 10)])
+    assert run.code == 0, run
+    assert "Traceback" not in run.said
+    error = record(site, "d2")["error"]
+    assert all(type(error[name]) is str and error[name].isprintable() for name in ("type", "message"))
+    assert error["status"] is None or 100 <= error["status"] <= 599
+    assert {each["dialogue_id"] for each in whole_records(site.responses)} == {"d0", "d1", "d2", "d3"}
+    assert main(["summarize", "--log-dir", str(site.run_dir), "--recompute", "--json"]) == 0
 
 
 def test_a_hanging_client_times_out_and_is_tried_as_often_as_asked(tmp_path: Path) -> None:

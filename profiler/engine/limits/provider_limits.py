@@ -52,11 +52,11 @@ class ProviderLimits:
         gate, usage = self._gate, reply.usage
         self._health.answered()
         if draw is not None:
-            cached = usage.get("cache_creation_input_tokens") or 0
+            fresh, cached = usage.get("input_tokens"), usage.get("cache_creation_input_tokens") or 0
             gate.settle(
                 draw,
-                input_tokens=(usage.get("input_tokens") or 0) + cached,
-                output_tokens=usage.get("output_tokens") or 0,
+                input_tokens=None if fresh is None else fresh + cached,
+                output_tokens=usage.get("output_tokens"),
                 sent=sent,
             )
             if reply.limits is not None:

@@ -412,3 +412,30 @@ def test_runs_that_were_moved_aside_are_not_summed_up_with_the_others(shell: She
     shell.run(SAMPLE, "--fresh")
     assert len(list(shell.runs.iterdir())) == 2
     assert shell("summarize", "--log-dir", shell.runs, "--json").json["run"]["experiment_id"] == "demo_run"
+
+
+def test_a_usage_in_the_mocks_file_that_cannot_be_counted_is_told_beforehand_and_does_not_stop_the_run(
+    shell: Shell, tmp_path: Path
+) -> None:
+    usages: list[Any] = [-1, 12.0, True, 10**18, "12", [1]]
+    answers = {f"d{index}": {"completion": "x", "usage": {"input_tokens": usages[index]}} for index in range(3)}
+    answers["d3"] = {"completion": "x", "usage": usages}
+    (tmp_path / "answers.json").write_text(json.dumps(answers))
+    config = manifest(tmp_path, mock={"responses_path": "answers.json"})
+
+    checked, ran = shell("validate", "--config", config), shell.run(config)
+
+    words = "'d0': usage.input_tokens: found -1 (a whole number), expected a whole number"
+    assert (checked.code, ran.code) == (0, 0)
+    assert f"answers.json: {words}, and 3 more like it; such a usage is null in the log" in checked.err
+    assert ran.err.count("is null and its cost unknown") == 1
+    records = [json.loads(line) for line in (tmp_path / "runs" / "one" / "responses.jsonl").read_text().splitlines()]
+    assert [(record["completion"], record["usage"]) for record in records] == [("x", None)] * 4
+
+
+def test_a_client_that_cannot_be_loaded_is_not_valid(shell: Shell, tmp_path: Path) -> None:
+    assert (
+        "cannot import 'no_such_module'"
+        in shell("validate", "--config", manifest(tmp_path, client="no_such_module:x")).err
+    )
+    assert "cannot be called" in shell("validate", "--config", manifest(tmp_path, client="json:__name__")).err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -357,17 +358,28 @@ def test_missing_prepared_answers_cost_nothing(experiment: Experiment, tmp_path:
     assert files(tmp_path / "exp") == {}
 
 
-def test_a_bug_in_a_client_comes_out_alone_and_what_was_answered_is_kept(
+def test_a_fault_of_a_client_is_the_error_of_its_dialogue_and_the_run_is_finished(
     experiment: Experiment, tmp_path: Path
 ) -> None:
     def buggy(request: Request) -> None:
         if request.index == 20:
             raise ZeroDivisionError("a bug")
 
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        run_sync(experiment, options=options(tmp_path, concurrency=1), client=Counting(first=buggy))
-    result = run_sync(experiment, options=options(tmp_path), client=Counting())
-    assert result.kept == 20
+    notes: list[str] = []
+    result = run_sync(experiment, options=options(tmp_path), client=Counting(first=buggy), note=notes.append)
+    assert result.summary["counts"]["errors"] == {"client_fault": 1}
+    (told,) = notes
+    assert re.search(r"the client failed: ZeroDivisionError: a bug \(test_runner\.py:\d+\)", told)
+
+
+def test_a_client_that_fails_at_all_of_its_first_calls_stops_the_run(experiment: Experiment, tmp_path: Path) -> None:
+    def buggy(_: Request) -> None:
+        raise ZeroDivisionError("a bug")
+
+    client = Counting(first=buggy)
+    with pytest.raises(ProviderFailed, match=r"all of the first 5 calls failed so: .*ZeroDivisionError: a bug"):
+        run_sync(experiment, options=options(tmp_path, concurrency=1), client=client)
+    assert len(client.asked) == 5
 
 
 @pytest.mark.parametrize("bug_first", [False, True])
@@ -475,7 +487,7 @@ def test_what_makes_no_client_is_told(experiment: Experiment, tmp_path: Path, at
         "nothing = 3\ndef make_none(experiment): return None\ndef make_silent(experiment): return object()\n"
     )
     own = changed(experiment, client=f"own_client_b:{attribute}")
-    with pytest.raises(UsageError, match="which has no complete method"):
+    with pytest.raises(UsageError, match=r"which has no complete method|which cannot be called"):
         run_sync(own, options=options(tmp_path, search_path=tmp_path))
 
 

@@ -204,12 +204,13 @@ async def test_an_error_page_is_told_without_its_tags(lane: Lane) -> None:
 NO_MESSAGES = {
     "html": (http(200, b"<html>log in</html>", content_type="text/html"), True),
     "not json": (http(200, b'{"id": '), True),
-    "not utf-8": (http(200, b'{"model": "\xff"}'), True),
+    "not utf-8": (http(200, b'{"model": "\xff"}'), False),
+    "not utf-8 and cut off": (http(200, b'{"model": "\xff'), True),
     "empty": (http(200, b""), True),
     "deep": (http(200, b'{"usage": {"a": ' + b"[" * 100_000), True),
     "a list": (http(200, b"[]"), False),
     "no content": (http(200, {k: v for k, v in MESSAGE.items() if k != "content"}), False),
-    "no usage": (http(200, {k: v for k, v in MESSAGE.items() if k != "usage"}), False),
+    "no model": (http(200, {k: v for k, v in MESSAGE.items() if k != "model"}), False),
     "another type": (http(200, {**MESSAGE, "type": "completion"}), False),
     "text is null": (http(200, {**MESSAGE, "content": [{"type": "text", "text": None}]}), False),
 }

@@ -45,6 +45,10 @@ WORST = Budget(HAIKU).worst(
 SHARE = 5  # replies cost a fifth of the worst case or so
 
 
+class Crash(BaseException):
+    """What ends a run: an `Exception` of a client would only be the error of its dialogue."""
+
+
 class Provider:
     """Answers out of order, keeps the bill, and does to some calls what it is told to."""
 
@@ -276,10 +280,10 @@ async def test_asking_failed_dialogues_again_counts_what_they_may_have_cost_befo
 
 async def test_what_a_crash_left_in_flight_counts_with_the_most_it_can_have_cost(tmp_path: Path) -> None:
     def crash(asked: Request) -> BaseException | None:
-        return RuntimeError("a bug") if asked.index == 40 else None
+        return Crash("a bug") if asked.index == 40 else None
 
     broken = Provider(crash)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(Crash, match="a bug"):
         await run(experiment(tmp_path), options=options(tmp_path, concurrency=8), client=broken)
     asked = len((tmp_path / "runs" / "paid" / "requests.jsonl").read_bytes().splitlines())
     told: list[str] = []
@@ -295,10 +299,10 @@ async def test_what_a_crash_left_in_flight_counts_with_the_most_it_can_have_cost
 
 async def test_all_tries_of_what_was_in_flight_may_have_been_billed(tmp_path: Path) -> None:
     def crash(asked: Request) -> BaseException | None:
-        return RuntimeError("a bug")
+        return Crash("a bug")
 
     patient = experiment(tmp_path, retry=Retry(max_attempts=3))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Crash):
         await run(patient, options=options(tmp_path, concurrency=1), client=Provider(crash))
     provider = Provider()
     with pytest.raises(BudgetReached):

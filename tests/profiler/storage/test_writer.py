@@ -439,3 +439,20 @@ def test_a_cancellation_at_any_moment_neither_loses_nor_doubles_a_line(
         assert desk.content("journal") == text_of(*map(record, put))
         assert desk.content("requests") == b"".join(line_of(request_line(index)) for index in put)
         assert desk.writer.done == len(put)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"completion": "\ud800"}, {"usage": {"input_tokens": object()}}, {"model": "\ud800"}, {"usage": {1: object()}}],
+)
+async def test_a_record_that_cannot_be_written_down_loses_nothing_but_itself(
+    fields: dict[str, Any], desk: Desk
+) -> None:
+    await serve_and_leave(desk, record(0), record(1, **fields), record(2))
+
+    first, second, third = desk.content("responses").splitlines(keepends=True)
+    assert (first, third) == (line_of(record(0)), line_of(record(2)))
+    found = loads(second)
+    assert (found["dialogue_id"], found["index"], found["type"]) == ("d1", 1, "error")
+    assert found["error"]["type"] == "unwritable"
+    assert (desk.content("journal").count(b"\n"), desk.writer.done) == (3, 3)

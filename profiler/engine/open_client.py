@@ -1,0 +1,93 @@
+"""Who answers a run: the client that the caller gives, the one that the manifest names, or the one that the mode means.
+
+Whichever it is, what comes back of it passes the check of `provider.validate`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from profiler.core import plugins
+from profiler.core.errors import UsageError
+from profiler.provider.mock import load_answers
+from profiler.provider.open import open_client
+from profiler.provider.validate import Checked, uncounted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from profiler.engine.options import Options
+    from profiler.manifest.settings import Experiment
+    from profiler.provider.client import Client
+
+CLOSING_S = 5.0
+HOW = "it is called with the experiment and returns an object with `async def complete(request) -> Reply`"
+
+
+@asynccontextmanager
+async def client_of_run(
+    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+) -> AsyncIterator[Client]:
+    """An open client; closed afterwards, unless the caller gave it and so closes it."""
+    if given is not None:
+        yield Checked(given, own=True, tell=tell)
+    elif experiment.client is not None:
+        client = make_own_client(experiment, experiment.client, search_path=options.search_path)
+        try:
+            yield Checked(client, own=True, tell=tell)
+        finally:
+            await _close(client)
+    else:
+        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
+            if options.mode == "live":
+                tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            yield Checked(client, tell=tell)
+
+
+def make_own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
+    """What `client: module:attribute` names, called with the experiment."""
+    client: object = load_own_client(name, search_path=search_path)(experiment)
+    if not callable(getattr(client, "complete", None)):
+        raise UsageError(f"client: {name!r} made {client!r}, which has no complete method", hint=HOW)
+    return cast("Client", client)
+
+
+def load_own_client(name: str, *, search_path: Path | None) -> Callable[[Experiment], object]:
+    """What makes the client; nothing is made or asked yet."""
+    make = plugins.load(name, key="client", search_path=search_path)
+    if not callable(make):
+        raise UsageError(f"client: {name!r} is {make!r}, which cannot be called and so makes no client", hint=HOW)
+    return make
+
+
+def check_client(experiment: Experiment, *, search_path: Path | None) -> list[str]:
+    """Look at what will answer before anything is asked: raises what would stop a run, returns what it would warn of."""
+    if experiment.client is not None:
+        load_own_client(experiment.client, search_path=search_path)
+    path = experiment.mock.responses_path
+    if path is None:
+        return []
+    odd = [
+        f"{path}: {name!r}: {reason}"
+        for name, answer in load_answers(path).items()
+        if answer.usage is not None and (reason := uncounted(answer.usage)) is not None
+    ]
+    more = f", and {len(odd) - 1} more like it" if len(odd) > 1 else ""
+    return [f"{odd[0]}{more}; such a usage is null in the log and its cost unknown"] if odd else []
+
+
+async def _close(client: Client) -> None:
+    """`aclose` is awaited and `close` called, whichever it has; one that hangs does not keep the run from ending."""
+    close = getattr(client, "aclose", None) or getattr(client, "close", None)
+    if not callable(close):
+        return
+    with anyio.move_on_after(CLOSING_S, shield=True):
+        closing = close()
+        if inspect.isawaitable(closing):
+            await closing
