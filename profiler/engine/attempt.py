@@ -189,7 +189,8 @@ class AttemptMachine:
     def _next_turn(self, job: Job, reply: Reply) -> bool:
         """Tries and failures are those of one request, so both begin anew; the deadline is that of the dialogue."""
         job.replies += (reply.completion,)
-        job.usage = sum_usage(job.usage, reply.usage)
+        known = reply.usage and job.usage != {}  # one turn of which nobody knows what it used makes the sum unknown
+        job.usage = sum_usage(job.usage, reply.usage) if known else {}
         if self._planner is None or ends_early(reply):
             return False
         following = self._planner.next_turn(job.request, reply.completion)

@@ -46,17 +46,15 @@ class Job(msgspec.Struct):
 def sum_usage(total: dict[str, Any] | None, usage: dict[str, Any]) -> dict[str, Any]:
     """The usage of several turns together: whole numbers are added up, also those of nested objects.
 
-    Tokens that one turn does not tell are unknown for the whole dialogue, and a turn whose usage is empty (nobody knows
-    it) makes all of it unknown. Texts such as a service tier belong to one turn and are left out.
+    Tokens that one turn does not tell are unknown for the whole dialogue. Texts such as a service tier belong to one
+    turn and are left out.
     """
-    if not usage or total == {}:
-        return {}
     total = dict(total or {})
     for name, value in usage.items():
         before = total.get(name, 0)
         if type(value) is int and type(before) is int:
             total[name] = before + value
-        elif isinstance(value, dict) and value:
+        elif isinstance(value, dict):
             total[name] = sum_usage(before if isinstance(before, dict) else None, value)
         elif value is None and name in NEVER_ABSENT:
             total[name] = None
