@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Asker",
     "CallError",
     "Client",
     "Dialogue",
@@ -28,6 +29,7 @@ __all__ = [
     "Manifest",
     "Message",
     "Metric",
+    "MockServer",
     "Options",
     "Outcome",
     "ProfilerError",
@@ -40,6 +42,7 @@ __all__ = [
     "__version__",
     "load_manifest",
     "mean",
+    "open_client",
     "rate",
     "read_run",
     "reduce_logs",
@@ -52,6 +55,7 @@ __all__ = [
 if TYPE_CHECKING:
     from profiler.core.errors import CallError, ProfilerError
     from profiler.core.nouns import Dialogue, Message, Outcome, Record, Reply, Request
+    from profiler.engine.asker import Asker
     from profiler.engine.options import Options
     from profiler.engine.runner import Result, run, run_sync
     from profiler.manifest.load import Manifest, load_manifest
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
     from profiler.metrics.metric import Estimate, Metric, mean, rate, total
     from profiler.metrics.reduction import Reduction, reduce_outcomes
     from profiler.provider.client import Client
+    from profiler.provider.mock_server.server import MockServer
+    from profiler.provider.open import open_client
     from profiler.storage.saved_run import Run, read_run, reduce_logs
 else:
     _HOMES = {
@@ -69,7 +75,10 @@ else:
         "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
         "profiler.metrics.reduction": ("Reduction", "reduce_outcomes"),
+        "profiler.engine.asker": ("Asker",),
         "profiler.engine.options": ("Options",),
+        "profiler.provider.mock_server.server": ("MockServer",),
+        "profiler.provider.open": ("open_client",),
         "profiler.engine.runner": ("Result", "run", "run_sync"),
         "profiler.manifest.settings": ("Experiment",),
     }

@@ -36,7 +36,7 @@ ORDERS = {
     "profiler.provider.mock_server": (
         *("__init__", "clock", "counters", "http", "settings", "connection", "wire", "endpoints", "faults"),
         *("fault_script", "rate_limits", "reading", "answering", "caching", "messages", "pace", "delivery", "calls"),
-        *("admission", "stored", "message_endpoint", "journal", "control", "app", "server"),
+        *("admission", "stored", "message_endpoint", "journal", "control", "app", "server", "pytest_plugin"),
     ),
     "profiler.provider.mock_server.wire": ("__init__", "cross_origin", "encoding", "multipart", "paging"),
     "profiler.provider.mock_server.stored": ("__init__", "spool", "batch", "batches", "files"),
@@ -136,6 +136,7 @@ LAZY_MODULES = {  # which modules may import others of profiler inside a functio
     "profiler.cli.main": "a command imports only what it runs, so that --help stays under 100 ms",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
     "profiler.__init__": "`import profiler` is cheap; a public name is loaded when it is first used",
+    "profiler.provider.mock_server.pytest_plugin": "pytest loads it at every start, and few tests want the server",
     "grader.cli.main": "a command imports only what it runs",
     "grader.cli.run": "what a command does is imported when it is used",
     "grader.cli.calibrate": "what a command does is imported when it is used",
