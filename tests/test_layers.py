@@ -20,7 +20,7 @@ ORDERS = {
         *("core", "manifest", "dataset", "provider", "money", "metrics", "storage", "engine", "cli"),
         *("__init__", "__main__"),
     ),
-    "profiler.core": ("__init__", "json", "nouns", "wording", "errors", "plugins"),
+    "profiler.core": ("__init__", "json", "nouns", "wording", "own_code", "errors", "plugins"),
     "profiler.manifest": (
         *("__init__", "scalars", "settings", "source", "checker", "yaml_reader", "draft", "rules", "schema"),
         *("environment", "matrix", "entries", "load"),

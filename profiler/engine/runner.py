@@ -81,9 +81,11 @@ async def run(
             done = summary_file.read(folder)
             ledger.remove(folder)  # a kill may have come before the run could do it
             if not (options.retry_failed and done["counts"].get("error")):
-                if done["run"].get("metrics") != list(experiment.metrics):
-                    done = _count_again(folder, done["run"], experiment, metrics)
-                    tell("the manifest names other metrics: counted again from the logs")
+                failed = [name for name, found in done["metrics"].items() if "error" in found]
+                if failed or done["run"].get("metrics") != list(experiment.metrics):
+                    done = _count_again(folder, done["run"], experiment, metrics, tell=tell)
+                    reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
+                    tell(f"{reason}: counted again from the logs")
                 return Result(
                     folder=folder,
                     summary=done,
@@ -120,6 +122,8 @@ async def run(
             finally:
                 standing.close()
         reduction = reduce_logs(folder, metrics)
+        for fault in reduction.faults:
+            tell(str(fault))
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
         result = summary.build(reduction, facts)
         summary_file.write(folder / resume.SUMMARY, result)
@@ -212,10 +216,18 @@ def _own_folder(folder: Path, *, fresh: bool, tell: Callable[[str], None]) -> It
 
 
 def _count_again(
-    folder: Path, facts: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]
+    folder: Path,
+    facts: dict[str, Any],
+    experiment: Experiment,
+    metrics: Sequence[Metric[Any]],
+    *,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """The same answers by the metrics that the manifest names now."""
-    result = summary.build(reduce_logs(folder, metrics), {**facts, "metrics": list(experiment.metrics)})
+    reduction = reduce_logs(folder, metrics)
+    for fault in reduction.faults:
+        tell(str(fault))
+    result = summary.build(reduction, {**facts, "metrics": list(experiment.metrics)})
     summary_file.write(folder / resume.SUMMARY, result)
     return result
 

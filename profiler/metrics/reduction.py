@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from profiler.metrics.metric import Estimate, Metric
+from profiler.core import own_code
+from profiler.metrics.metric import NO_DATA, Estimate, Metric
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
 
 if TYPE_CHECKING:
@@ -37,6 +38,24 @@ class Group(msgspec.Struct, frozen=True):
     states: States
 
 
+class MetricFault(msgspec.Struct, frozen=True):
+    """A metric raised: it has no value, and the others are reported all the same."""
+
+    metric: str
+    dialogue_id: str | None
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """In one line, with the place in their file; the same in every run, so it may stand in summary.json."""
+        where = "" if self.dialogue_id is None else f"at dialogue {self.dialogue_id!r}: "
+        return where + own_code.said(self.error)
+
+    def __str__(self) -> str:
+        lines = own_code.their_traceback(self.error)
+        return f"metric {self.metric!r} failed and has no value: {self.reason}" + (f"\n{lines}" if lines else "")
+
+
 class Reduction:
     """What is known of the outcomes added so far.
 
@@ -45,6 +64,8 @@ class Reduction:
 
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
         self.metrics = tuple(metrics)
+        self._asked = list(metrics)  # a metric that has raised is replaced here by one that says nothing
+        self._faults: dict[str, MetricFault] = {}
         self._waiting: list[Outcome] = []
         self._taken = 0
         self._pending: Counter[Key] = Counter()
@@ -81,7 +102,7 @@ class Reduction:
         except BadOutcome:
             raise self._located(batch) from None
         self._taken += len(batch)
-        columns = [_contributions(metric, batch) for metric in self.metrics]
+        columns = [self._contributions(place, batch) for place in range(len(self._asked))]
         keys = list(zip(*_kinds(batch), zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns)))
         try:
             self._pending.update(Counter(keys))
@@ -90,6 +111,20 @@ class Reduction:
                 self._fold(key, 1)
         if len(self._pending) >= PENDING_LIMIT:
             self._settle()
+
+    def _contributions(self, place: int, batch: list[Outcome]) -> list[Any]:
+        contribute = self._asked[place].contribute
+        at: Outcome | None = None
+        try:
+            return [contribute(at := outcome) for outcome in batch]
+        except Exception as error:  # noqa: BLE001 (a metric may be the user's own and raise anything)
+            self._give_up(place, error, dialogue_id=None if at is None else at.dialogue_id)
+            return [None] * len(batch)
+
+    def _give_up(self, place: int, error: Exception, *, dialogue_id: str | None = None) -> None:
+        name = self.metrics[place].name
+        self._faults.setdefault(name, MetricFault(name, dialogue_id, error))
+        self._asked[place] = _saying_nothing(name)
 
     def _located(self, batch: list[Outcome]) -> BadOutcome:
         position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := fault(outcome)))
@@ -114,6 +149,9 @@ class Reduction:
         self._tags_beyond = self._joined(self._tags_beyond, other._tags_beyond)
         self._trim()
         self._totals.merge(other._totals)
+        for place, metric in enumerate(self.metrics):
+            if (fault := other._faults.get(metric.name)) is not None:
+                self._give_up(place, fault.error, dialogue_id=fault.dialogue_id)
 
     def _settle(self) -> None:
         """Fold all that waits, so that what is read next is true."""
@@ -149,12 +187,24 @@ class Reduction:
         return Group(left.n + right.n, self._merged(left.states, right.states))
 
     def _merged(self, left: States, right: States) -> States:
-        return tuple(
-            [
-                theirs if ours is None else ours if theirs is None else metric.merge(ours, theirs)
-                for metric, ours, theirs in zip(self.metrics, left, right, strict=True)
-            ]
-        )
+        try:
+            return tuple(
+                [
+                    theirs if ours is None else ours if theirs is None else metric.merge(ours, theirs)
+                    for metric, ours, theirs in zip(self._asked, left, right, strict=True)
+                ]
+            )
+        except Exception:  # noqa: BLE001 (as in contribute; here it is not yet known which metric it was)
+            return tuple([self._merged_at(place, *pair) for place, pair in enumerate(zip(left, right, strict=True))])
+
+    def _merged_at(self, place: int, ours: Any, theirs: Any) -> Any:
+        if ours is None or theirs is None:
+            return theirs if ours is None else ours
+        try:
+            return self._asked[place].merge(ours, theirs)
+        except Exception as error:  # noqa: BLE001
+            self._give_up(place, error)
+            return None
 
     def _trim(self) -> None:
         """Keep the first names in alphabetical order: whatever the order of arrival, the same ones stay, with all
@@ -200,8 +250,22 @@ class Reduction:
         group = self._tags_beyond
         return (group.n, self._finished(group)) if group.n else None
 
+    @property
+    def faults(self) -> tuple[MetricFault, ...]:
+        """The metrics that raised, each with the first thing that went wrong."""
+        self._settle()
+        self._finished(self._all)
+        return tuple(self._faults.values())
+
     def _finished(self, group: Group) -> dict[str, Estimate]:
-        return {metric.name: metric.finish(state) for metric, state in zip(self.metrics, group.states, strict=True)}
+        return {metric.name: self._finish(place, group.states[place]) for place, metric in enumerate(self.metrics)}
+
+    def _finish(self, place: int, state: Any) -> Estimate:
+        try:
+            return _sound(self._asked[place].finish(state))
+        except Exception as error:  # noqa: BLE001
+            self._give_up(place, error)
+            return NO_DATA
 
 
 def _beyond(named: dict[str, Value], *, limit: int) -> list[Value]:
@@ -220,13 +284,14 @@ def _error_type(outcome: Outcome) -> str:
     return outcome.error.type if outcome.error is not None else "unknown"
 
 
-def _contributions(metric: Metric[Any], batch: list[Outcome]) -> list[Any]:
-    contribute, at = metric.contribute, None
-    try:
-        return [contribute(at := outcome) for outcome in batch]
-    except Exception as error:
-        error.add_note(f"while metric {metric.name!r} looked at dialogue {at and at.dialogue_id!r}")
-        raise
+def _sound(found: object) -> Estimate:
+    if not isinstance(found, Estimate):
+        raise TypeError(f"finish returned {found!r}, expected an Estimate")
+    return msgspec.convert(msgspec.to_builtins(found), Estimate)
+
+
+def _saying_nothing(name: str) -> Metric[Any]:
+    return Metric(name=name, contribute=lambda _: None, merge=lambda _, __: None, finish=lambda _: NO_DATA)
 
 
 def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Reduction:

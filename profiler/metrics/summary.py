@@ -23,11 +23,13 @@ BEYOND_TAGS: Final = "tags after the first 1,000 in alphabetical order, together
 
 
 def build(reduction: Reduction, run: Mapping[str, Any]) -> dict[str, Any]:
+    by_tag, beyond = reduction.by_tag(), reduction.beyond_tags()
     estimates, totals = reduction.estimates(), reduction.totals
+    faults = {fault.metric: {"error": fault.reason} for fault in reduction.faults}
     summary: dict[str, Any] = {
         **{name: _rounded(estimate.value, HEADLINE_PLACES) for name, estimate in estimates.items()},
-        "metrics": _shown(estimates),
-        "by_tag": {tag: {"n": n, **_shown(found)} for tag, (n, found) in reduction.by_tag().items()},
+        "metrics": {name: {**shown, **faults.get(name, {})} for name, shown in _shown(estimates).items()},
+        "by_tag": {tag: {"n": n, **_shown(found)} for tag, (n, found) in by_tag.items()},
         "counts": _counts(reduction),
         "latency_s": _times(totals.latency),
         "queue_s": _times(totals.queue),
@@ -37,7 +39,6 @@ def build(reduction: Reduction, run: Mapping[str, Any]) -> dict[str, Any]:
         "cost": {"known": totals.sums["cost_known"], "unknown": totals.sums["cost_unknown"]},
         "run": dict(run),
     }
-    beyond = reduction.beyond_tags()
     if beyond is not None:
         n, found = beyond
         summary["by_tag_other"] = {"note": BEYOND_TAGS, "n": n, **_shown(found)}

@@ -22,7 +22,7 @@ from profiler.storage.read_logs import REQUESTS, RESPONSES, damaged, lines_of, r
 from profiler.storage.resume import ASIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
     from profiler.core.nouns import Outcome
@@ -64,11 +64,21 @@ class Run:
         """Both together, as metrics see them."""
         return read_outcomes(self.folder, complete=self.complete)
 
-    def recompute(self, metrics: Sequence[str] | None = None, *, search_path: Path | None = None) -> dict[str, Any]:
-        """Count again from the logs. The facts about the run itself are only in its summary, if it has one."""
+    def recompute(
+        self,
+        metrics: Sequence[str] | None = None,
+        *,
+        search_path: Path | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Count again from the logs. The facts about the run itself are only in its summary, if it has one. A metric
+        that raises is told to `note` and has no value."""
         facts = self.summary["run"] if self.complete else {"experiment_id": self.folder.resolve().name}
         asked = metrics or facts.get("metrics") or list(USUAL_METRICS)
         reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
+        if note is not None:
+            for fault in reduction.faults:
+                note(str(fault))
         return summary.build(reduction, facts)
 
 

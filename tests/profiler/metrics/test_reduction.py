@@ -12,7 +12,7 @@ from profiler.core.nouns import Failure, Outcome
 from profiler.metrics import metric, summary
 from profiler.metrics import reduction as reduce
 from profiler.metrics.builtin import BUILTIN
-from profiler.metrics.metric import Metric
+from profiler.metrics.metric import NO_DATA, Estimate, Metric
 from profiler.metrics.reduction import Reduction, reduce_outcomes
 from profiler.metrics.totals import TYPES, BadOutcome
 
@@ -197,3 +197,49 @@ def test_a_number_that_cannot_be_is_named_with_its_place(wrong: dict[str, Any]) 
     with pytest.raises(BadOutcome, match="dialogue 'bad'") as caught:
         reduce_outcomes([answer()] * 300 + [bad, answer()], ALL)
     assert caught.value.position == 300
+
+
+# --- metrics that raise
+
+
+def failing(step: str) -> Metric[Any]:
+    """Counts, until one of its steps raises."""
+
+    def contribute(outcome: Outcome) -> int:
+        return 1 // (step != "contribute" or outcome.completion != "bad")
+
+    def merge(left: int, right: int) -> int:
+        return (left + right) // (step != "merge")
+
+    def finish(state: int | None) -> Estimate:
+        return "five" if step == "finish" else Estimate(float(state or 0) // (step != "divide"), 1)  # type: ignore[return-value]
+
+    return Metric(name="own", contribute=contribute, merge=merge, finish=finish)
+
+
+@pytest.mark.parametrize("place", [0, len(ALL)])
+@pytest.mark.parametrize("step", ["contribute", "merge", "finish", "divide"])
+def test_a_metric_that_raises_has_no_value_and_the_others_do(step: str, place: int) -> None:
+    outcomes = [Outcome(dialogue_id=f"d{n}", type="answer", completion="bad" if n == 300 else "") for n in range(600)]
+    found = reduce_outcomes(outcomes, [*ALL[:place], failing(step), *ALL[place:]])
+    assert {name: value for name, value in found.estimates().items() if name != "own"} == (
+        reduce_outcomes(outcomes, ALL).estimates()
+    )
+    assert found.estimates()["own"] == NO_DATA
+    (fault,) = found.faults
+    reason = {"finish": "TypeError: finish returned 'five', expected an Estimate"}.get(step, "ZeroDivisionError: ")
+    assert reason in fault.reason
+    assert fault.dialogue_id == ("d300" if step == "contribute" else None)
+    if step != "finish":
+        assert "(test_reduction.py:" in fault.reason
+        assert str(fault).count("File ") == 1  # their part of the traceback, and none of ours
+    assert summary.build(found, {})["metrics"]["own"] == {"value": None, "n": 0, "ci95": None, "error": fault.reason}
+
+
+def test_a_fault_in_one_shard_is_a_fault_of_the_whole() -> None:
+    metric = failing("contribute")
+    whole, shard = reduce_outcomes([answer()], [metric]), Reduction([metric])
+    shard.add(Outcome(dialogue_id="x", type="answer", completion="bad"))
+    whole.merge(shard)
+    assert whole.estimates()["own"] == NO_DATA
+    assert [fault.dialogue_id for fault in whole.faults] == ["x"]

@@ -1,0 +1,33 @@
+"""What to say of an exception in code that the user brought, such as a metric or a client: their file and line, and
+their part of the traceback only."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+OURS = Path(__file__).resolve().parents[1]
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def said(error: BaseException) -> str:
+    """In one line: `KeyError: 'x' (my_metrics.py:12)`."""
+    text = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    frames = _own_frames(error)
+    return f"{text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
+
+
+def their_traceback(error: BaseException) -> str:
+    """Empty when none of their files stands in it."""
+    return "".join(traceback.format_list(_own_frames(error))).rstrip()
+
+
+def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Neither ours nor an installed library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not Path(frame.filename).is_relative_to(OURS) and not _is_library(frame)]
+
+
+def _is_library(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith((*LIBRARIES, "<frozen"))
