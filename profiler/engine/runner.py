@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.engine.options import Watch
-    from profiler.manifest.settings import Experiment
+    from profiler.manifest.settings import Bounds, Experiment
     from profiler.metrics.metric import Metric
+    from profiler.metrics.reduction import Reduction
     from profiler.provider.client import Client
     from profiler.storage.journal import Header
     from profiler.storage.resume import Standing
@@ -81,19 +82,7 @@ async def run(
             done = summary_file.read(folder)
             ledger.remove(folder)  # a kill may have come before the run could do it
             if not (options.retry_failed and done["counts"].get("error")):
-                failed = [name for name, found in done["metrics"].items() if "error" in found]
-                if failed or done["run"].get("metrics") != list(experiment.metrics):
-                    done = _count_again(folder, done["run"], experiment, metrics, tell=tell)
-                    reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
-                    tell(f"{reason}: counted again from the logs")
-                return Result(
-                    folder=folder,
-                    summary=done,
-                    answered_now=0,
-                    kept=header.count,
-                    elapsed_s=0.0,
-                    missed=_missed(experiment, metrics, done),
-                )
+                return _already_complete(folder, done, experiment, metrics, tell=tell)
             if card is not None:
                 ledger.carry_over(folder, done)
             resume.reopen(folder, header)
@@ -121,11 +110,9 @@ async def run(
                     )
             finally:
                 standing.close()
-        reduction = reduce_logs(folder, metrics)
-        for fault in reduction.faults:
-            tell(str(fault))
+        reduction = _reduced(folder, metrics, tell=tell)
         facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
-        result = summary.build(reduction, facts)
+        result = summary.judged(summary.build(reduction, facts), _bounds(experiment, metrics))
         summary_file.write(folder / resume.SUMMARY, result)
         resume.finish(folder, sync=options.fsync != "off")
         ledger.remove(folder)
@@ -135,7 +122,7 @@ async def run(
         answered_now=header.count - standing.kept,
         kept=standing.kept,
         elapsed_s=time.perf_counter() - begun,
-        missed=_missed(experiment, metrics, result),
+        missed=summary.missed(result),
     )
 
 
@@ -215,28 +202,45 @@ def _own_folder(folder: Path, *, fresh: bool, tell: Callable[[str], None]) -> It
         yield
 
 
-def _count_again(
+def _already_complete(
     folder: Path,
-    facts: dict[str, Any],
+    done: dict[str, Any],
     experiment: Experiment,
     metrics: Sequence[Metric[Any]],
     *,
     tell: Callable[[str], None],
-) -> dict[str, Any]:
-    """The same answers by the metrics that the manifest names now."""
+) -> Result:
+    """Nothing is asked; the same answers are counted and judged again where the manifest wants that."""
+    failed = [name for name, found in done["metrics"].items() if "error" in found]
+    names, counted = list(experiment.metrics), done
+    if failed or done["run"].get("metrics") != names:
+        reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
+        tell(f"{reason}: counted again from the logs")
+        counted = summary.build(_reduced(folder, metrics, tell=tell), {**done["run"], "metrics": names})
+    counted = summary.judged(counted, _bounds(experiment, metrics))
+    if counted != done:
+        summary_file.write(folder / resume.SUMMARY, counted)
+    return Result(
+        folder=folder,
+        summary=counted,
+        answered_now=0,
+        kept=done["counts"]["total"],
+        elapsed_s=0.0,
+        missed=summary.missed(counted),
+    )
+
+
+def _reduced(folder: Path, metrics: Sequence[Metric[Any]], *, tell: Callable[[str], None]) -> Reduction:
     reduction = reduce_logs(folder, metrics)
     for fault in reduction.faults:
         tell(str(fault))
-    result = summary.build(reduction, {**facts, "metrics": list(experiment.metrics)})
-    summary_file.write(folder / resume.SUMMARY, result)
-    return result
+    return reduction
 
 
-def _missed(experiment: Experiment, metrics: Sequence[Metric[Any]], result: dict[str, Any]) -> list[str]:
+def _bounds(experiment: Experiment, metrics: Sequence[Metric[Any]]) -> dict[str, Bounds]:
     """Thresholds name metrics as the manifest does, the summary as they name themselves."""
     names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
-    bounds = {names.get(name, name): limits for name, limits in experiment.bounds().items()}
-    return summary.check_thresholds(result, bounds)
+    return {names.get(name, name): limits for name, limits in experiment.bounds().items()}
 
 
 def _tell_standing(standing: Standing, header: Header, *, billed: int, tell: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from profiler.core.wording import did_you_mean
 from profiler.manifest.checker import Complaint
-from profiler.manifest.settings import BUILTIN_METRICS, Bounds, Experiment
+from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
 NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
+LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, queue_s.*, tokens.*"
 REPORTED_FIELDS = {"latency_s": "latencies", "usage": "token counts"}
 
 
@@ -49,11 +50,16 @@ def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
 
 
 def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
-    for name in experiment.thresholds:
-        if name not in experiment.metrics:
-            hint = did_you_mean(name, experiment.metrics) or "add it to metrics"
-            message = f"found the threshold {name!r}, expected a metric of this experiment"
+    """Of a metric of the experiment or a part of one, or of another number that the summary always has."""
+    known = (*experiment.metrics, *(part for part in PARTS if part.partition(".")[0] in experiment.metrics), *MEASURED)
+    for name, limit in experiment.thresholds.items():
+        if name not in known:
+            hint = did_you_mean(name, known) or "add it to metrics"
+            message = f"found the threshold {name!r}, expected a metric of this experiment, or one of {LOOK}"
             yield Complaint(at=("thresholds", name), message=message, hint=hint, at_key=True)
+        elif name in (*MEASURED, *PARTS) and not isinstance(limit, Bounds):
+            message = f"found {limit:g}, expected a range: a number alone is a minimum, and here less is better"
+            yield Complaint(at=("thresholds", name), message=message, hint=f"write {{max: {limit:g}}}")
 
 
 def threshold_bounds(experiment: Experiment) -> Iterator[Complaint]:
@@ -61,7 +67,7 @@ def threshold_bounds(experiment: Experiment) -> Iterator[Complaint]:
         if limit.min is not None and limit.max is not None and limit.min > limit.max:
             message = f"found min {limit.min} above max {limit.max}, expected a range that can be met"
             yield Complaint(at=("thresholds", name), message=message)
-        elif name in BUILTIN_METRICS and not _in_unit_range(limit):
+        elif name in SHARES and not _in_unit_range(limit):
             yield Complaint(at=("thresholds", name), message=f"found a limit outside 0 to 1, where {name} always lies")
 
 

@@ -17,6 +17,17 @@ from profiler.core.nouns import CacheSettings
 USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
 
+# What a threshold may be set on beside metrics: numbers of summary.json, under their dotted names, and the share of
+# dialogues that failed.
+TIMES = ("p50", "p90", "p95", "p99", "max", "mean")
+MEASURED = (
+    *("error_rate", "cost_usd"),
+    *(f"{clock}.{which}" for clock in ("latency_s", "queue_s") for which in TIMES),
+    *(f"tokens.{kind}" for kind in ("input", "output", "cache_creation_input", "cache_read_input", "thinking")),
+)
+PARTS = ("refusal_as_expected.over_refusal", "refusal_as_expected.under_refusal")
+SHARES = (*BUILTIN_METRICS, *PARTS, "error_rate")  # always from 0 to 1
+
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 _END = r"(?!\n)$"  # a bare $ also matches before a final line break
 
@@ -184,7 +195,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = USUAL_METRICS
     thresholds: Annotated[
         dict[str, float | Bounds],
-        Meta(description="What each metric must reach, else the run ends with exit code 1: a number is a minimum."),
+        Meta(
+            description="What metrics, error_rate, cost_usd or numbers such as latency_s.p95 must reach, else the run ends with exit "
+            "code 1: a number alone is a minimum."
+        ),
     ] = {}
     concurrency: Annotated[Annotated[int, Meta(ge=1, le=100_000)], Meta(description="Dialogues in flight.")] = 32
     rate_limits: Annotated[RateLimits | None, Meta(description="What the provider allows a minute.")] = None

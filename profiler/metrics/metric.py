@@ -39,6 +39,7 @@ RESERVED: Final = frozenset(
         "note",
         "queue_s",
         "run",
+        "thresholds",
         "tokens",
     ]
 )

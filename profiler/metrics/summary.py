@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from profiler.manifest.settings import Bounds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from profiler.manifest.settings import Bounds
     from profiler.metrics.histogram import Histogram
     from profiler.metrics.metric import Estimate
     from profiler.metrics.reduction import Reduction
     from profiler.metrics.totals import Totals
 
+THRESHOLDS: Final = "thresholds"
 HEADLINE_PLACES: Final = 4
 PLACES: Final = 6
 MONEY_PLACES: Final = 12
@@ -80,25 +82,63 @@ def _attempts(totals: Totals) -> dict[str, Any]:
     }
 
 
-def check_thresholds(summary: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[str]:
-    """What failed, a sentence each. Compared is the number that people read, rounded to 4 places. Other numbers
-    than metrics have dotted names, like `latency_s.p95`."""
-    return [sentence for name, limits in bounds.items() for sentence in _missed(name, _number(summary, name), limits)]
+def judged(summary: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> dict[str, Any]:
+    """The summary with the verdict on each threshold. Compared is the number that people read, rounded to 4 places.
+
+    Names are those of metrics (`refusal_as_expected.over_refusal` is a part of one), `error_rate`, or dotted names of
+    other numbers of the summary, such as `latency_s.p95`.
+    """
+    found = {name: value for name, value in summary.items() if name != THRESHOLDS}
+    verdicts = {name: _verdict(_number(found, name), limits) for name, limits in bounds.items()}
+    return {**found, THRESHOLDS: verdicts} if verdicts else found
+
+
+def bounds_of(summary: Mapping[str, Any]) -> dict[str, Bounds]:
+    """The thresholds that a summary was judged by."""
+    verdicts = summary.get(THRESHOLDS)
+    return {
+        name: Bounds(min=verdict.get("min"), max=verdict.get("max"))
+        for name, verdict in (verdicts if isinstance(verdicts, dict) else {}).items()
+    }
+
+
+def missed(summary: Mapping[str, Any]) -> list[str]:
+    """A sentence for each threshold that was not met."""
+    verdicts: Mapping[str, Any] = summary.get(THRESHOLDS) or {}
+    return [_sentence(name, verdict) for name, verdict in verdicts.items() if not verdict["met"]]
+
+
+def _verdict(value: float | None, limits: Bounds) -> dict[str, Any]:
+    met = value is not None and not _below(value, limits) and not _above(value, limits)
+    return {"value": value, "min": limits.min, "max": limits.max, "met": met}
+
+
+def _below(value: float, limits: Bounds) -> bool:
+    return limits.min is not None and not value >= limits.min
+
+
+def _above(value: float, limits: Bounds) -> bool:
+    return limits.max is not None and not value <= limits.max
+
+
+def _sentence(name: str, verdict: Mapping[str, Any]) -> str:
+    value, limits = verdict["value"], Bounds(min=verdict["min"], max=verdict["max"])
+    if value is None:
+        return f"{name} has no value, so it cannot meet its threshold"
+    if _below(value, limits):
+        return f"{name} is {value:g}, below the minimum of {limits.min:g}"
+    return f"{name} is {value:g}, above the maximum of {limits.max:g}"
 
 
 def _number(summary: Mapping[str, Any], name: str) -> float | None:
-    value: Any = summary
-    for part in [name] if name in summary else name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    if name == "error_rate":
+        counts = summary["counts"]
+        return round(counts["error"] / counts["total"], HEADLINE_PLACES) if counts["total"] else None
+    metric, _, part = name.partition(".")
+    if part and metric in summary["metrics"]:
+        value: Any = summary["metrics"][metric].get(part, {}).get("value")
+        return None if value is None else round(value, HEADLINE_PLACES)
+    value = summary
+    for step in [name] if name in summary else name.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _missed(name: str, value: float | None, limits: Bounds) -> list[str]:
-    if value is None:
-        return [f"{name} has no value, so it cannot meet its threshold"]
-    missed = []
-    if limits.min is not None and not value >= limits.min:
-        missed.append(f"{name} is {value:g}, below the minimum of {limits.min:g}")
-    if limits.max is not None and not value <= limits.max:
-        missed.append(f"{name} is {value:g}, above the maximum of {limits.max:g}")
-    return missed

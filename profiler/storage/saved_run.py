@@ -73,13 +73,14 @@ class Run:
     ) -> dict[str, Any]:
         """Count again from the logs. The facts about the run itself are only in its summary, if it has one. A metric
         that raises is told to `note` and has no value."""
-        facts = self.summary["run"] if self.complete else {"experiment_id": self.folder.resolve().name}
+        before: dict[str, Any] = self.summary if self.complete else {}
+        facts = before.get("run") or {"experiment_id": self.folder.resolve().name}
         asked = metrics or facts.get("metrics") or list(USUAL_METRICS)
         reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
         if note is not None:
             for fault in reduction.faults:
                 note(str(fault))
-        return summary.build(reduction, facts)
+        return summary.judged(summary.build(reduction, facts), summary.bounds_of(before))
 
 
 def read_run(log_dir: str | PathLike[str]) -> Run:

@@ -95,6 +95,19 @@ def test_a_latency_may_be_a_distribution_with_stalls() -> None:
     assert latency == Latency(median_s=1.0, sigma=0.5, stalls={"x": 60.0})
 
 
+def test_thresholds_reach_what_is_no_metric() -> None:
+    text = (
+        BASE
+        + "metrics: [refusal_as_expected]\n"
+        + (
+            "thresholds: {latency_s.p95: {max: 2}, cost_usd: {max: 1}, error_rate: {max: 0.05},"
+            " refusal_as_expected.over_refusal: {max: 0.1}, tokens.output: {max: 1000}}\n"
+        )
+    )
+    (found,) = load(text).experiments
+    assert found.bounds()["latency_s.p95"].max == 2
+
+
 def test_a_bare_threshold_is_a_minimum() -> None:
     text = BASE + "thresholds: {fact_coverage: 0.8, refusal_rate: {max: 0.1}}\n"
     assert one(text).bounds() == {"fact_coverage": Bounds(min=0.8), "refusal_rate": Bounds(max=0.1)}
@@ -241,6 +254,10 @@ def test_a_missing_file_of_an_experiment_that_is_not_selected_is_not_told() -> N
         ("metrics: [fact_coverge]", 11, "found 'fact_coverge' (a string), expected one of fact_coverage"),
         ("metrics: [fact_coverage, fact_coverage]", 26, "a second time"),
         ("thresholds: {fact_coverge: 1}", 14, "found the threshold 'fact_coverge', expected a metric"),
+        ("thresholds: {latency_s.p96: {max: 1}}", 14, "found the threshold 'latency_s.p96', expected a metric"),
+        ("thresholds: {latency_s.p95: 2}", 29, "found 2, expected a range: a number alone is a minimum"),
+        ("thresholds: {error_rate: {max: 5}}", 26, "outside 0 to 1, where error_rate always lies"),
+        ("thresholds: {refusal_as_expected.over_refusal: {max: 0.1}}", 14, "expected a metric of this experiment"),
         ("thresholds: {fact_coverage: 90}", 29, "outside 0 to 1, where fact_coverage always lies"),
         ("thresholds: {fact_coverage: {min: 1, max: 0}}", 29, "found min 1.0 above max 0.0"),
         ("concurency: 3", 1, "found the unknown key 'concurency'"),
@@ -260,6 +277,8 @@ def test_what_is_wrong_is_placed_and_said_in_plain_words(line: str, column: int,
         ("output_fields: [dialogue_id, type, completio]", "did you mean 'completion'?"),
         ("effort: hihg", "did you mean 'high'?"),
         ("thresholds: {fact_coverge: 1}", "did you mean 'fact_coverage'?"),
+        ("thresholds: {latency.p95: {max: 1}}", "did you mean 'latency_s.p95'?"),
+        ("thresholds: {cost_usd: 2}", "write {max: 2}"),
         ("mock: {faults: {time_out: 0.1}}", "did you mean 'timeout'?"),
         ("concurrency: 1e3", "write 1000"),
         ("concurrency: '3'", "write the number without quotes"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from profiler.core.nouns import Failure, Outcome
-from profiler.manifest.settings import Bounds
+from profiler.manifest.settings import MEASURED, Bounds
 from profiler.metrics import metric, summary
 from profiler.metrics.builtin import BUILTIN
 from profiler.metrics.reduction import reduce_outcomes
@@ -58,7 +58,7 @@ def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> Non
     found = built(*OUTCOMES)
     assert list(found["by_tag"]) == ["b"]
     assert found["by_tag_other"]["n"] == 1
-    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note"}
+    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note", "thresholds"}
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,46 @@ def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"nothing": Bounds(min=0.1)}, ["nothing has no value, so it cannot meet its threshold"]),
         ({"queue_s.p95": Bounds(max=1)}, ["queue_s.p95 has no value, so it cannot meet its threshold"]),
         ({"run.mode": Bounds(min=1)}, ["run.mode has no value, so it cannot meet its threshold"]),
+        ({"error_rate": Bounds(max=0.0)}, []),
+        ({"cost_usd": Bounds(max=0.05)}, ["cost_usd is 0.1, above the maximum of 0.05"]),
+        ({"tokens.output": Bounds(max=2)}, ["tokens.output is 3, above the maximum of 2"]),
+        (
+            {"refusal_as_expected.over_refusal": Bounds(max=0.5)},
+            ["refusal_as_expected.over_refusal has no value, so it cannot meet its threshold"],
+        ),
     ],
 )
 def test_each_threshold_that_is_not_met_is_a_sentence(thresholds: dict[str, Bounds], sentences: list[str]) -> None:
-    assert summary.check_thresholds(built(*OUTCOMES), thresholds) == sentences
+    found = summary.judged(built(*OUTCOMES), thresholds)
+    assert summary.missed(found) == sentences
+    assert [name for name, verdict in found["thresholds"].items() if not verdict["met"]] == list(thresholds)[
+        : len(sentences)
+    ]
+    assert summary.judged(found, summary.bounds_of(found)) == found
+
+
+def test_without_thresholds_there_is_no_verdict() -> None:
+    assert summary.judged(built(), {}) == built()
+    assert summary.missed(built()) == []
+
+
+def test_the_share_of_errors_and_the_parts_of_a_metric_are_judged() -> None:
+    over = Outcome(dialogue_id="r", type="refusal", completion="No.", expect_refusal=False)
+    bounds = {"error_rate": Bounds(max=0.1), "refusal_as_expected.over_refusal": Bounds(max=0.1)}
+    found = summary.judged(built(over, FAILED), bounds)["thresholds"]
+    assert found["error_rate"] == {"value": 0.5, "min": None, "max": 0.1, "met": False}
+    assert found["refusal_as_expected.over_refusal"]["value"] == 1.0
+
+
+def test_every_number_that_a_threshold_may_name_is_in_a_summary() -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1, "output_tokens_details": {"thinking_tokens": 1}}
+    usage |= {"cache_creation_input_tokens": 1, "cache_read_input_tokens": 1}
+    one = Outcome(dialogue_id="a", type="answer", completion="x", usage=usage, latency_s=1.0, queue_s=1.0, cost_usd=1.0)
+    found = summary.judged(built(one), {name: Bounds(min=0) for name in MEASURED})["thresholds"]
+    assert all(verdict["met"] for verdict in found.values())
 
 
 def test_a_metric_without_data_fails_its_threshold() -> None:
-    assert summary.check_thresholds(built(), {"fact_coverage": Bounds(min=0.0)}) == [
+    assert summary.missed(summary.judged(built(), {"fact_coverage": Bounds(min=0.0)})) == [
         "fact_coverage has no value, so it cannot meet its threshold"
     ]

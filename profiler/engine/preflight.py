@@ -1,0 +1,85 @@
+"""Whether every experiment could run, looked at before the first of them is paid for: its metrics, client, dataset,
+address, price and run directory. Nothing is sent or written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+
+from profiler.core import plugins
+from profiler.core.errors import ProfilerError, UsageError
+from profiler.dataset import file
+from profiler.metrics.builtin import resolve
+from profiler.provider.open import open_client
+from profiler.storage import ledger, resume
+from profiler.storage.identity import complete_run, header_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from profiler.engine.options import Options
+    from profiler.manifest.settings import Experiment
+
+
+def check_all(experiments: Sequence[Experiment], *, options: Options) -> None:
+    """All that is wrong, at once; what several experiments share is said once."""
+    found: dict[str, list[str]] = {}
+    for experiment in experiments:
+        for error in _faults(experiment, options):
+            said = f"{error}\n    hint: {error.hint}" if error.hint else str(error)
+            found.setdefault(said, []).append(experiment.experiment_id)
+    if found:
+        ids = dict.fromkeys(each for wrong in found.values() for each in wrong)
+        lines = [f"{', '.join(wrong)}: {said}" for said, wrong in found.items()]
+        raise UsageError(
+            f"{len(ids)} of {len(experiments)} experiments cannot run, so none begins:\n" + "\n".join(lines)
+        )
+
+
+def _faults(experiment: Experiment, options: Options) -> Iterator[ProfilerError]:
+    checks: Iterable[Callable[[Experiment, Options], object]] = (_metrics, _client, _dataset, _price, _folder)
+    for check in checks:
+        try:
+            check(experiment, options)
+        except ProfilerError as error:
+            yield error
+            if check is _dataset:
+                return  # what follows would read it, and say the same
+
+
+def _metrics(experiment: Experiment, options: Options) -> None:
+    resolve(experiment.metrics, search_path=options.search_path)
+
+
+def _client(experiment: Experiment, options: Options) -> None:
+    if experiment.client is not None:
+        made = plugins.load(experiment.client, key="client", search_path=options.search_path)
+        if not callable(made):
+            raise UsageError(f"client: {experiment.client!r} is {made!r}, expected a class or function that makes one")
+        return
+    anyio.run(_open_and_close, experiment, options)
+
+
+async def _open_and_close(experiment: Experiment, options: Options) -> None:
+    """Nothing is sent: an address, a key or a file that cannot be used is found when a client opens."""
+    async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ):
+        pass
+
+
+def _dataset(experiment: Experiment, options: Options) -> None:
+    file.survey(experiment.dataset_path, limit=options.limit)
+
+
+def _price(experiment: Experiment, options: Options) -> None:
+    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
+
+
+def _folder(experiment: Experiment, options: Options) -> None:
+    """The run that the folder holds may be another one, which only --fresh moves aside."""
+    folder = options.output_dir / experiment.experiment_id
+    before = None if options.fresh else resume.earlier(folder) or complete_run(folder)
+    if before is not None:
+        resume.refuse_other(folder, before.identity, header_of(experiment, options=options, before=before).identity)
