@@ -56,15 +56,15 @@ ORDERS = {
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "results", "pool", "asker"),
-        *("progress", "options", "dry_run", "session", "open_client", "runner"),
+        *("progress", "options", "dry_run", "session", "open_client", "preflight", "runner"),
     ),
     "profiler.engine.limits": (
         *("__init__", "bottleneck", "concurrency", "cool_down", "health", "token_bucket", "rate_gate"),
         "provider_limits",
     ),
     "profiler.cli": (
-        *("__init__", "doctor", "init", "parser", "output", "table", "progress", "dry_run_table", "run", "commands"),
-        *("mock_server", "mock_server_options", "main"),
+        *("__init__", "doctor", "init", "parser", "output", "table", "after_run", "progress", "dry_run_table", "run"),
+        *("commands", "mock_server", "mock_server_options", "main"),
     ),
     "task_kit": ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__"),
     "task_kit.leakage_modeling": ("__init__", "worlds", "worker", "agents"),

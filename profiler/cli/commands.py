@@ -20,26 +20,32 @@ from profiler.dataset import file
 from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
+from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
 from profiler.storage.saved_run import find_runs
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-OK = 0
+OK, THRESHOLD_MISSED = 0, 1
 
 
 def summarize(args: Namespace) -> int:
     runs = [run for folder in args.log_dir for run in find_runs(Path(folder))]
     if args.recompute:
-        summaries = [run.recompute(args.metric, search_path=Path.cwd()) for run in runs]
+        summaries = [run.recompute(args.metric, search_path=Path.cwd(), note=remark) for run in runs]
     else:
         summaries = [run.summary for run in runs]
     if args.json:
         print_json(summaries[0] if len(summaries) == 1 else {"summaries": summaries})
     else:
         table.render(summaries, file=sys.stdout, by_tag=args.by_tag)
-    return OK
+    late = [
+        f"{each['run'].get('experiment_id')}: {sentence}" for each in summaries for sentence in summary.missed(each)
+    ]
+    for sentence in late:
+        remark(f"threshold missed in {sentence}")
+    return THRESHOLD_MISSED if late else OK
 
 
 def validate(args: Namespace) -> int:

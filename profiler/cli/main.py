@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 EXIT_CODES = """\
 exit codes:
   0  done                               3    the provider failed (resumable)
-  1  a threshold was missed             4    stopped at a budget (resumable)
-  2  usage, manifest, dataset or disk   70   a bug in the profiler
+  1  a threshold was missed, or more    4    stopped at a budget (resumable)
+     failed than --fail-on-errors       70   a bug in the profiler, or in a metric
+  2  usage, manifest, dataset or disk        of your own
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
@@ -55,10 +56,7 @@ def main(argv: Sequence[str]) -> int:
 
         if isinstance(error, ProfilerError):
             return print_failure(error)
-        traceback.print_exc()
-        again = shlex.join(["profiler", *args.given])
-        print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
-        return BUG
+        return _print_crash(error, again=shlex.join(["profiler", *args.given]))
     return code
 
 
@@ -68,6 +66,21 @@ def print_failure(error: ProfilerError) -> int:
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     return error.exit_code
+
+
+def _print_crash(error: Exception, *, again: str) -> int:
+    """In code that the user brought: their lines only. In ours: all that helps to mend it."""
+    from profiler.core.own_code import said, their_traceback  # noqa: PLC0415 (--help does not need it)
+
+    if lines := their_traceback(error):
+        print(f"error: code of yours failed: {said(error)}\n{lines}", file=sys.stderr)
+        print(f"Everything answered is kept; to resume: {again}", file=sys.stderr)
+        return BUG
+    if isinstance(error.__cause__, BaseExceptionGroup):  # it holds this very error, in every group it passed through
+        error.__cause__ = None
+    traceback.print_exception(error)
+    print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
+    return BUG
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):
@@ -154,6 +167,13 @@ def _add_run(commands: Commands) -> None:
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
     parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
+    parser.add_argument(
+        "--fail-on-errors",
+        type=share,
+        default=1.0,
+        metavar="SHARE",
+        help="exit code 1 when more than this share of the dialogues failed (default: 1.0, never)",
+    )
     parser.add_argument(
         "--fsync",
         choices=("interval", "always", "off"),

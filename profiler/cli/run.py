@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.cli import table
+from profiler.cli.after_run import warnings
 from profiler.cli.dry_run_table import as_table
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import duration, lines_to, panel_on
 from profiler.core.errors import Interrupted, ProfilerError
 from profiler.engine.dry_run import estimate
 from profiler.engine.options import Options
+from profiler.engine.preflight import check_all
 from profiler.engine.runner import run_sync
 from profiler.manifest.load import load_manifest
 from profiler.money.price_list import card_of
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.storage.kept_answers import Kept
 
-OK, THRESHOLD_MISSED = 0, 1
+OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 
 
 def run_experiments(args: Namespace) -> int:
@@ -51,14 +53,20 @@ def run_experiments(args: Namespace) -> int:
         return _dry_run(args, manifest)
     mode = choose_mode(args.mode, os.environ)
     tell(_banner(mode, manifest))
-    results = [_run_one(experiment, manifest, args, mode=mode, tell=tell) for experiment in manifest.experiments]
-    return _report(args, results)
+    options = _options(args, manifest, mode)
+    if len(manifest.experiments) > 1:
+        check_all(manifest.experiments, options=options)
+    results: list[Result] = []
+    try:
+        for experiment in manifest.experiments:
+            results.append(_run_one(experiment, options, args, tell=tell))  # noqa: PERF401 (an error must leave those before it)
+    finally:
+        _show(args, results)
+    return _judge(args, results)
 
 
-def _run_one(
-    experiment: Experiment, manifest: Manifest, args: Namespace, *, mode: Mode, tell: Callable[[str], None]
-) -> Result:
-    options = Options(
+def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
+    return Options(
         output_dir=Path(args.output_dir),
         mode=mode,
         lane=args.client,
@@ -72,6 +80,9 @@ def _run_one(
         fsync=args.fsync,
         signals=True,
     )
+
+
+def _run_one(experiment: Experiment, options: Options, args: Namespace, *, tell: Callable[[str], None]) -> Result:
     watch = None if args.quiet else _watch()
     try:
         result = run_sync(experiment, options=options, watch=watch, note=tell)
@@ -88,9 +99,6 @@ def _run_one(
         )
     else:
         tell(f"{experiment.experiment_id}: already complete, nothing was asked")
-    if not args.json:
-        print(f"Completed experiment {experiment.experiment_id}")
-        print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
     return result
 
 
@@ -122,16 +130,46 @@ def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
     return kept_answers(experiment, options=options)
 
 
-def _report(args: Namespace, results: list[Result]) -> int:
-    """What the run ends with: JSON, or a table when there is more than one experiment to compare."""
-    if args.json:
+def _show(args: Namespace, results: list[Result]) -> None:
+    """The results on stdout: JSON, or a table and the two lines of each run that scripts look for."""
+    if args.json and results:
         print_json({"experiments": [_as_json(result) for result in results]})
-    elif len(results) > 1:
+    elif results:
         table.render([result.summary for result in results], file=sys.stdout)
+        for result in results:
+            print(f"Completed experiment {result.summary['run']['experiment_id']}")
+            print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
+
+
+def _judge(args: Namespace, results: list[Result]) -> int:
+    """What is wrong with the results on stderr, what to do next, and the exit code that says it."""
+    code = OK
+    retry = shlex.join(["profiler", *_with_flag(args.given, "--retry-failed")])
     for result in results:
+        name = result.summary["run"]["experiment_id"]
+        counts = result.summary["counts"]
+        lines = list(warnings(result.summary, result.folder, retry=retry))
+        if not args.quiet or counts["error"]:
+            for line in lines:
+                remark(f"{name}: {line}" if not line.startswith(" ") else line)
         for sentence in result.missed:
-            print(f"threshold missed in {result.folder.name}: {sentence}", file=sys.stderr)
-    return THRESHOLD_MISSED if any(result.missed for result in results) else OK
+            remark(f"threshold missed in {name}: {sentence}")
+        failed = counts["error"] / counts["total"] if counts["total"] else 0.0
+        if failed > args.fail_on_errors:
+            remark(f"{name}: {failed:.1%} of the dialogues failed, above --fail-on-errors {args.fail_on_errors:g}")
+        if result.missed or failed > args.fail_on_errors:
+            code = THRESHOLD_MISSED
+    if any("error" in found for result in results for found in result.summary["metrics"].values()):
+        return BUG
+    if not args.quiet and results:
+        folder = results[0].folder if len(results) == 1 else Path(args.output_dir)
+        tagged = ["--by-tag"] if any(result.summary["by_tag"] for result in results) else []
+        remark(f"next: {shlex.join(['profiler', 'summarize', '--log-dir', str(folder), *tagged])}")
+    return code
+
+
+def _with_flag(words: list[str], flag: str) -> list[str]:
+    return words if flag in words else [*words, flag]
 
 
 def _as_json(result: Result) -> dict[str, Any]:
@@ -142,6 +180,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "kept": result.kept,
         "elapsed_s": round(result.elapsed_s, 3),
         "dialogues_per_s": rate and round(rate, 1),
+        "missed": result.missed,
         "summary": result.summary,
     }
 

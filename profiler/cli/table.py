@@ -75,7 +75,7 @@ def _one(summary: Mapping[str, Any]) -> Table:
 def _notes(summary: Mapping[str, Any]) -> list[str]:
     counts, tokens, attempts = (_part(summary, key) for key in ("counts", "tokens", "attempts"))
     kinds = ", ".join(f"{kind} {_whole(counts.get(kind))}" for kind in ("answer", "refusal", "truncated", "error"))
-    errors = ", ".join(f"{_clean(kind)} {_whole(count)}" for kind, count in _part(counts, "errors").items())
+    errors = ", ".join(f"{clean(kind)} {_whole(count)}" for kind, count in _part(counts, "errors").items())
     told = ", ".join(f"{name} {_whole(count)}" for name, count in tokens.items() if name != "n" and count)
     return [
         f"dialogues {_whole(counts.get('total'))}: {kinds}" + (f" ({errors})" if errors else ""),
@@ -185,8 +185,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
 # --- how it is drawn ------------------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
-    """Names come from files: an escape sequence in one must not reach the terminal."""
+def clean(text: str) -> str:
+    """Names and messages come from files: an escape sequence in one must not reach the terminal."""
     return "".join("?" if unicodedata.category(char).startswith("C") else char for char in text)
 
 
@@ -198,7 +198,7 @@ def _width(text: str) -> int:
 def _draw_plain(table: Table, *, file: TextIO) -> None:
     def shown(text: str) -> str:
         encoding = getattr(file, "encoding", None) or "utf-8"
-        return _clean(text).encode(encoding, "backslashreplace").decode(encoding)
+        return clean(text).encode(encoding, "backslashreplace").decode(encoding)
 
     lines = [tuple(map(shown, row)) for row in (table.header, *table.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
@@ -229,14 +229,14 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
     screen = console.Console(file=file, no_color=True if os.environ.get("NO_COLOR") else None, highlight=False)
     colour = "bold yellow" if "MODE: LIVE" not in table.caption else "bold green"
     drawn = rich_table.Table(
-        title=text.Text(_clean(table.title), style="bold"),
-        caption=text.Text(_clean(table.caption), style=colour),
+        title=text.Text(clean(table.title), style="bold"),
+        caption=text.Text(clean(table.caption), style=colour),
         box=box.SIMPLE_HEAD,
     )
     for position, name in enumerate(table.header):
-        drawn.add_column(text.Text(_clean(name)), justify="right" if position else "left", overflow="fold")
+        drawn.add_column(text.Text(clean(name)), justify="right" if position else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*[text.Text(_clean(cell)) for cell in row])
+        drawn.add_row(*[text.Text(clean(cell)) for cell in row])
     screen.print(drawn)
     for note in table.notes:
-        screen.print(text.Text(_clean(note)))
+        screen.print(text.Text(clean(note)))

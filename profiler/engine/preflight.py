@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from profiler.core import plugins
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
+from profiler.engine.open_client import check_client
 from profiler.metrics.builtin import resolve
 from profiler.provider.open import open_client
 from profiler.storage import ledger, resume
@@ -54,12 +54,9 @@ def _metrics(experiment: Experiment, options: Options) -> None:
 
 
 def _client(experiment: Experiment, options: Options) -> None:
-    if experiment.client is not None:
-        made = plugins.load(experiment.client, key="client", search_path=options.search_path)
-        if not callable(made):
-            raise UsageError(f"client: {experiment.client!r} is {made!r}, expected a class or function that makes one")
-        return
-    anyio.run(_open_and_close, experiment, options)
+    check_client(experiment, search_path=options.search_path)
+    if experiment.client is None:
+        anyio.run(_open_and_close, experiment, options)
 
 
 async def _open_and_close(experiment: Experiment, options: Options) -> None:

@@ -79,7 +79,8 @@ def several(folder: Path) -> Path:
 def test_the_sample_ends_with_the_two_lines_that_scripts_look_for(shell: Shell) -> None:
     said = shell.run(SAMPLE)
     assert said.code == 0
-    assert said.out == f"Completed experiment demo_run\nMetrics written to {shell.runs}/demo_run/summary.json\n"
+    closing = f"Completed experiment demo_run\nMetrics written to {shell.runs}/demo_run/summary.json\n"
+    assert said.out == shell("summarize", "--log-dir", shell.runs).out + closing
     assert said.err.startswith("MODE: MOCK — 1 experiment, answered by the deterministic mock;")
 
 
@@ -93,13 +94,13 @@ def test_a_second_run_asks_nothing(shell: Shell) -> None:
 def test_quiet_leaves_the_result_only(shell: Shell) -> None:
     said = shell.run(SAMPLE, "--quiet")
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("Completed experiment demo_run")
+    assert said.out.startswith("Experiment Metrics (demo_run)")
 
 
 def test_json_is_all_that_is_on_stdout(shell: Shell) -> None:
     said = shell.run(SAMPLE, "--json")
     (found,) = said.json["experiments"]
-    assert set(found) == {"log_dir", "answered_now", "kept", "elapsed_s", "dialogues_per_s", "summary"}
+    assert set(found) == {"log_dir", "answered_now", "kept", "elapsed_s", "dialogues_per_s", "missed", "summary"}
     assert (found["answered_now"], found["kept"], found["summary"]["fact_coverage"]) == (3, 0, 0.8889)
     assert found["dialogues_per_s"] > 0
     assert "Completed" not in said.err
@@ -113,7 +114,7 @@ def test_several_experiments_end_in_one_table(shell: Shell, tmp_path: Path) -> N
     assert said.code == 0
     assert said.out.count("Completed experiment") == 3
     assert "Experiment Metrics (3 experiments)" in said.out
-    assert said.out.index("Completed experiment b1") < said.out.index("Experiment Metrics")
+    assert said.out.index("Experiment Metrics") < said.out.index("Completed experiment a1")
     assert len(shell.run(tmp_path / "manifest.yaml", "--json").json["experiments"]) == 3
 
 
@@ -132,7 +133,120 @@ def test_a_missed_threshold_is_exit_code_1_and_told(shell: Shell, tmp_path: Path
         said = shell.run(path, "--quiet")
         assert said.code == 1
         assert said.err == "threshold missed in one: refusal_rate is 0, below the minimum of 0.9\n"
-        assert said.out.startswith("Completed experiment one")
+        assert said.out.endswith("/one/summary.json\n")
+    found = shell.run(path, "--quiet", "--json").json["experiments"][0]
+    assert found["missed"] == ["refusal_rate is 0, below the minimum of 0.9"]
+    assert found["summary"]["thresholds"]["refusal_rate"] == {"value": 0.0, "min": 0.9, "max": None, "met": False}
+
+
+def test_summarize_judges_too_also_when_counted_again(shell: Shell, tmp_path: Path) -> None:
+    shell.run(manifest(tmp_path, thresholds={"error_rate": {"max": 0.1}, "refusal_rate": {"min": 0.9}}))
+    for words in ((), ("--recompute",), ("--json",)):
+        said = shell("summarize", "--log-dir", shell.runs / "one", *words)
+        assert (said.code, said.err) == (
+            1,
+            "threshold missed in one: refusal_rate is 0, below the minimum of 0.9\n",
+        )
+    shell.run(manifest(tmp_path, thresholds={"refusal_rate": {"max": 0.9}}))  # other thresholds, the same answers
+    assert shell("summarize", "--log-dir", shell.runs / "one").code == 0
+
+
+FAILING = """\
+from profiler import CallError, Reply
+class Client:
+    def __init__(self, experiment): pass
+    async def complete(self, request):
+        if request.index % 10 < 3:
+            kind = "timeout" if request.index % 10 == 2 else "invalid_request"
+            raise CallError(kind, f"no answer to 'd{request.index}'\\x1b[31m after {request.index} s")
+        return Reply(completion="q", stop_reason="max_tokens" if request.index == 3 else "end_turn", model="m", usage={})
+"""
+
+
+def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path, client="own_failing_client:Client", retry={"max_attempts": 1})
+    (tmp_path / "own_failing_client.py").write_text(FAILING)
+    rows = [{"dialogue_id": f"d{index}", "user": "q", "required_facts": ["q"]} for index in range(100)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    said = shell.run(path)
+    assert said.code == 0
+    lines = said.err.splitlines()
+    first = lines.index("one: 30 of 100 dialogues failed (30.0%); every metric is over the others")
+    assert lines[first + 1 : first + 4] == [
+        "  20 × invalid_request: no answer to 'd0'?[31m after 0 s (first: d0)",
+        "  10 × timeout: no answer to 'd2'?[31m after 2 s (first: d2)",
+        f"  ask them again: profiler run --config {path} --output-dir {shell.runs} --mode mock --retry-failed",
+    ]
+    assert "one: 1 of 70 answers were cut off at max_tokens; raise it in the manifest" in lines
+    assert lines[-1] == f"next: profiler summarize --log-dir {shell.runs}/one"
+    loud = shell.run(path, "--quiet", "--fail-on-errors", "0.29")
+    assert (loud.code, loud.err.splitlines()[-1]) == (
+        1,
+        "one: 30.0% of the dialogues failed, above --fail-on-errors 0.29",
+    )
+    assert shell.run(path, "--quiet", "--fail-on-errors", "0.3").code == 0
+
+
+def test_a_metric_that_raises_is_one_line_and_the_run_is_finished(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "own_raising_metric.py").write_text(
+        "from profiler import rate\n\n"
+        "def long(outcome):\n"
+        "    return outcome.metadata['no such key']\n\n"
+        "metric = rate('long', long)\n"
+    )
+    path = manifest(tmp_path, metrics=["fact_coverage", "own_raising_metric:metric"])
+    said = shell.run(path)
+    assert said.code == 70
+    fault = "metric 'long' failed and has no value: at dialogue 'd0': KeyError: 'no such key' (own_raising_metric.py:4)"
+    start = said.err.index(fault)
+    assert said.err[start:].splitlines()[1].strip() == f'File "{tmp_path}/own_raising_metric.py", line 4, in long'
+    assert "bug" not in said.err
+    assert "profiler/metrics" not in said.err
+    found = shell("summarize", "--log-dir", shell.runs, "--json").json
+    assert (found["fact_coverage"], found["long"]) == (1.0, None)
+    assert found["metrics"]["long"]["error"].startswith("at dialogue 'd0': KeyError")
+    assert fault in shell("summarize", "--log-dir", shell.runs, "--recompute").err
+
+
+def test_all_experiments_are_checked_before_the_first_is_asked(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    document = json.loads(path.read_text())
+    (tmp_path / "bad.json").write_text('[{"dialogue_id": "a", "user": 3}]')
+    document["experiments"][1]["metrics"] = ["no_such_module:metric"]
+    document["experiments"][2] |= {"dataset_path": "bad.json", "client": "nowhere:Client"}
+    path.write_text(json.dumps(document))
+    said = shell.run(path)
+    assert (said.code, said.out) == (2, "")
+    assert "error: 2 of 3 experiments cannot run, so none begins:" in said.err
+    assert "a2: metrics: cannot import 'no_such_module'" in said.err
+    assert "b1: client: cannot import 'nowhere'" in said.err
+    assert "b1: " + str(tmp_path / "bad.json") + ":1" in said.err
+    assert not shell.runs.exists()
+
+
+def test_what_several_experiments_share_is_said_once(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    (tmp_path / "data.json").write_text("[]")
+    said = shell.run(path)
+    assert said.code == 2
+    assert said.err.count("the dataset is empty") == 1
+    assert "a1, a2, b1: " in said.err
+
+
+def test_another_run_in_the_place_of_the_second_is_found_before_the_first(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    assert shell.run(path, "--select", "b1").code == 0
+    said = shell.run(path, "--limit", "2")
+    assert said.code == 2
+    assert "b1: " in said.err
+    assert "limit: the run has None, now it is 2" in said.err
+    assert [each.name for each in shell.runs.iterdir()] == ["b1"]
+
+
+def test_a_key_that_is_missing_is_told_before_the_first_experiment(shell: Shell, tmp_path: Path) -> None:
+    said = shell("run", "--config", several(tmp_path), "--output-dir", shell.runs, "--mode", "live")
+    assert said.code == 2
+    assert "a1, a2, b1: live mode needs ANTHROPIC_API_KEY" in said.err
 
 
 def test_a_bad_manifest_is_told_with_every_place(shell: Shell, tmp_path: Path) -> None:

@@ -127,12 +127,37 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 def test_a_bug_is_a_traceback_with_the_way_to_resume(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken(monkeypatch, ZeroDivisionError("oops"))
+    monkeypatch.setattr(commands, "manifest_schema", None)  # so that the exception is raised in a module of ours
     assert main.main(["schema"]) == 70
     out, err = capsys.readouterr()
     assert out == ""
-    assert "ZeroDivisionError: oops" in err
+    assert "TypeError: 'NoneType' object is not callable" in err
+    assert "This is a bug, not your doing" in err
     assert err.endswith("Everything answered is kept; to resume: profiler schema\n")
+
+
+def test_an_exception_in_code_of_the_user_is_theirs_and_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, ZeroDivisionError("oops"))  # raised here, in a file that is not ours
+    assert main.main(["schema"]) == 70
+    err = capsys.readouterr().err
+    assert err.startswith("error: code of yours failed: ZeroDivisionError: oops (test_main.py:")
+    assert err.count("File ") == 1
+    assert "bug" not in err
+
+
+def test_a_bug_is_shown_without_the_groups_it_passed_through(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug = ValueError("in the middle")
+    bug.__cause__ = ExceptionGroup("outer", [ExceptionGroup("inner", [ValueError("in the middle")])])
+    monkeypatch.setattr("profiler.core.own_code._own_frames", lambda _: [])
+    broken(monkeypatch, bug)
+    main.main(["schema"])
+    err = capsys.readouterr().err
+    assert err.count("in the middle") == 1 + err.count('ValueError("in the middle")')
+    assert "ExceptionGroup" not in err.replace("ExceptionGroup(", "")
 
 
 def test_an_interruption_before_a_run_begins_has_its_code(
