@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import mock_server_options
-from profiler.cli.parser import Parser, at_least_one, positive
+from profiler.cli.parser import Parser, at_least_one, positive, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

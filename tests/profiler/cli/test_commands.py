@@ -173,8 +173,8 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
     lines = said.err.splitlines()
     first = lines.index("one: 30 of 100 dialogues failed (30.0%); every metric is over the others")
     assert lines[first + 1 : first + 4] == [
-        "  20 × invalid_request: no answer to 'd0'?[31m after 0 s (first: d0)",
-        "  10 × timeout: no answer to 'd2'?[31m after 2 s (first: d2)",
+        "  20 × invalid_request: no answer to 'd0'\\x1b[31m after 0 s (first: d0)",
+        "  10 × timeout: no answer to 'd2'\\x1b[31m after 2 s (first: d2)",
         f"  ask them again: profiler run --config {path} --output-dir {shell.runs} --mode mock --retry-failed",
     ]
     assert "one: 1 of 70 answers were cut off at max_tokens; raise it in the manifest" in lines
