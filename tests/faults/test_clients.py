@@ -56,7 +56,7 @@ def test_a_fault_of_the_client_is_the_error_of_its_dialogue_and_told_with_its_ow
     found = record(site, "d5")
     assert (found["type"], found["error"]["type"], found["attempts"]) == ("error", "client_fault", 1)
     assert re.search(FAULTS[wish], found["error"]["message"])
-    assert run.err.count("the client failed: ") == 1
+    assert run.err.count("d5: the client failed: ") == 1
     assert re.search(rf"d5: the client failed: {FAULTS[wish]}", run.err)
     assert "/profiler/" not in run.err  # no line of ours between theirs
     assert run.err.count("clients.py") > 1  # theirs
