@@ -53,6 +53,10 @@ class Walk:
         unique = [shape for at, shape in enumerate(shapes) if shape not in shapes[:at]]
         if "str" in unique:  # then the texts that are listed beside it are only suggestions
             unique = [shape for shape in unique if shape[0] != "="]
+        if ["{}", "any"] in unique:  # named fields, and any others beside them
+            for each in unique:
+                if isinstance(each, str) and each.startswith("#"):
+                    self.structures[each[1:]]["open"] = True
         return unique[0] if len(unique) == 1 else ["|", *unique]
 
     def _structure(self, kind: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from profiler.provider.mock_server.reading.models import Models
+from profiler.provider.mock_server.reading.requests import Version
 from profiler.provider.mock_server.settings import ApiError
 from tests.profiler.provider.mock_server.reading.asking import (
     BETA,
@@ -256,6 +257,13 @@ def test_alternatives_at_the_top_of_a_tool_are_refused() -> None:
     schema = {"type": "object", "anyOf": [{"required": ["a"]}]}
 
     assert "oneOf, allOf, or anyOf at the top level" in refusal(tools=[TOOL | {"input_schema": schema}])
+
+
+@pytest.mark.parametrize("version", [NEW, BETA])
+def test_the_schema_of_a_tool_may_hold_any_keyword(version: Version) -> None:
+    schema = {"type": "object", "additionalProperties": False, "$defs": {}, "title": "T", "x-own": 1}
+
+    assert refusal(version, tools=[TOOL | {"input_schema": schema}]) == ""
 
 
 def test_a_strict_tool_keeps_to_the_subset_and_another_need_not() -> None:
