@@ -119,6 +119,6 @@ class CallCost(msgspec.Struct):
         return dollars(self.paid)
 
     @property
-    def maybe_usd(self) -> float | None:
-        """What may have been billed besides, for the record. None when there is nothing of the kind."""
-        return dollars(self.maybe) if self.maybe else None
+    def maybe_usd(self) -> float:
+        """What may have been billed besides; a record names it only where it is more than nothing."""
+        return dollars(self.maybe)

@@ -46,16 +46,20 @@ class Job(msgspec.Struct):
 def sum_usage(total: dict[str, Any] | None, usage: dict[str, Any]) -> dict[str, Any]:
     """The usage of several turns together: whole numbers are added up, also those of nested objects.
 
-    Tokens that one turn does not tell are unknown for the whole dialogue. Texts such as a service tier belong to one
-    turn and are left out.
+    What nobody knows of one turn is unknown of the dialogue: a count that is null there, or all of it when its usage is
+    empty. Texts such as a service tier belong to one turn and are left out.
     """
-    total = dict(total or {})
+    return {} if not usage or total == {} else _added(total or {}, usage)
+
+
+def _added(total: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+    total = dict(total)
     for name, value in usage.items():
         before = total.get(name, 0)
         if type(value) is int and type(before) is int:
             total[name] = before + value
         elif isinstance(value, dict):
-            total[name] = sum_usage(before if isinstance(before, dict) else None, value)
+            total[name] = _added(before if isinstance(before, dict) else {}, value)
         elif value is None and name in NEVER_ABSENT:
             total[name] = None
     return total

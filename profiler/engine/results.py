@@ -84,7 +84,7 @@ def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
         None if cost is None else cost.cost_usd,
         None,
         job.replies or msgspec.UNSET,
-        maybe_usd(job),
+        msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
     )
 
 
@@ -105,14 +105,8 @@ def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
         cost_usd=None if cost is None else cost.cost_usd,
         error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
         replies=job.replies or msgspec.UNSET,
-        maybe_usd=maybe_usd(job),
+        maybe_usd=msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
     )
-
-
-def maybe_usd(job: Job) -> float | msgspec.UnsetType:
-    """A record names what may have been billed only where there is something of the kind."""
-    found = None if job.cost is None else job.cost.maybe_usd
-    return msgspec.UNSET if found is None else found
 
 
 def micro(seconds: float) -> float:

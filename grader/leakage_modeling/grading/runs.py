@@ -28,6 +28,7 @@ from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import Experiment, Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
+from profiler.money.prices import RateCard, Rates, Tariff
 from profiler.provider.open import open_client
 from profiler.storage.resume import locked
 from task_kit.leakage_modeling.agents import scripted
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 Ends = TypeVar("Ends", ProviderFailed, BudgetReached)
 
 NAMES = scripted.Names(pipeline=PIPELINE, probabilities=PROBABILITIES)
+FREE = Tariff(base=Rates(input=0, output=0))
+NO_PRICE = RateCard(model="scripts", priced_as="scripts", source="no model is asked", day=None, standard=FREE)
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 
 
@@ -213,7 +216,7 @@ async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> 
         dataset_path=Path(),
     )
     if not plan.live:
-        yield _asks(Scripts(plan, jobs), experiment, settings=settings)
+        yield _asks(Scripts(plan, jobs), experiment, settings=settings, budget=Budget(NO_PRICE))
         return
     card = look_up(settings.model, at=datetime.now(UTC))
     budget = Budget(card, cap_usd=plan.max_cost_usd) if card is not None else None
