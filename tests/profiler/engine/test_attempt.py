@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -21,9 +22,11 @@ from profiler.engine.attempt import (
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.slots import Slots
-from profiler.manifest.settings import Retry
+from profiler.manifest.settings import RateLimits, Retry
+from profiler.money.budget import Budget
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
+from tests.profiler.engine.test_call_cost import HAIKU
 
 if TYPE_CHECKING:
     from profiler.engine.job import Job
@@ -76,13 +79,14 @@ def test_no_wait_goes_beyond_the_deadline() -> None:
     assert not worth_another_try(PASSING, tries=1, max_attempts=9, wait_s=0.0, left_s=-1.0)
 
 
-def machine(*, max_attempts: int = 3, gate: RateGate | None = None) -> AttemptMachine:
+def machine(*, max_attempts: int = 3, gate: RateGate | None = None, budget: Budget | None = None) -> AttemptMachine:
     limits = None if gate is None else ProviderLimits(gate, slots=Slots(4), longest_pause_s=60)
     return AttemptMachine(
         retry=Retry(max_attempts=max_attempts, deadline_s=60),
         timeout_s=10,
         planner=Planner(PARAMS),
         limits=limits,
+        budget=budget,
     )
 
 
@@ -97,7 +101,8 @@ def called(one: AttemptMachine, *, times: int = 1, **fields: Any) -> Job:
 
 def test_a_rate_limit_that_names_no_wait_is_not_given_up_for_the_wait_that_nobody_keeps() -> None:
     one = machine(max_attempts=1, gate=RateGate())
-    job = called(one, times=30)  # by itself it would wait a minute before the next one
+    job = called(one, times=30)  # by itself it would wait half a minute or more before the next one
+    job.attempts.give_up_at -= 50
     error = CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=0.0)
 
     assert one.failed(job, error) == TryAgain(0.0)
@@ -152,3 +157,36 @@ def test_a_fatal_failure_ends_the_run_with_what_the_provider_said() -> None:
 
     assert isinstance(decision, StopRun)
     assert str(decision.reason) == "the provider refuses to go on: no such key"
+
+
+@pytest.mark.parametrize("drains", [True, False])
+async def test_a_call_that_the_limits_do_not_let_go_gives_its_money_back(drains: bool) -> None:
+    gate, budget = RateGate(RateLimits(requests_per_minute=1)), Budget(HAIKU)
+    one = machine(gate=gate, budget=budget)
+    called(one)
+    taken = budget.reserved
+    job = one.begin(Planner(PARAMS).request(1, dialogue(1)))
+    give_up = anyio.Event()
+    assert not one.leaves_at_once(job)
+    assert budget.reserved == taken
+
+    if drains:
+        give_up.set()
+        assert not await one.leave(job, give_up=give_up)
+    else:
+        job.attempts.give_up_at = job.started
+        with pytest.raises(CallError, match="stood in line until its deadline"):
+            await one.leave(job, give_up=give_up)
+    assert budget.reserved == taken
+
+
+def test_a_call_that_nobody_waits_for_any_more_may_be_billed_and_frees_what_it_drew() -> None:
+    gate, budget = RateGate(), Budget(HAIKU)
+    one = machine(gate=gate, budget=budget)
+    job = called(one)
+    worst = budget.reserved
+    one.cut_off(job)
+
+    assert (budget.reserved, budget.maybe) == (0, worst)
+    assert job.draw is None
+    assert gate._in_flight.requests == 0

@@ -16,8 +16,10 @@ from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.pool import Pool, PoolStatus
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import Retry
+from profiler.money.budget import Budget
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
+from tests.profiler.engine.test_call_cost import HAIKU
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -97,6 +99,7 @@ class Bench:
         deadline_s: float = 600,
         timed: bool = False,
         gate: RateGate | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.client = Answering(answer)
         self.kept = Kept()
@@ -108,6 +111,7 @@ class Bench:
             timeout_s=timeout_s,
             planner=self.planner,
             limits=None if gate is None else ProviderLimits(gate, slots=self.slots, longest_pause_s=deadline_s),
+            budget=budget,
             timed=timed,
         )
         self.pool = Pool(
@@ -704,21 +708,26 @@ async def test_draining_waits_for_no_retry() -> None:
 
     bench = Bench(answer)
 
+    calls: list[Request] = []
+
     async def stop() -> None:
         await anyio.wait_all_tasks_blocked()
         assert bench.status.backing_off > 1
+        calls.extend(bench.client.calls)
         bench.pool.drain(STOP)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop)
         with pytest.raises(Interrupted):
             await bench.run(10)
+    assert bench.client.calls == calls
     assert bench.kept.records == []
     bench.assert_nothing_leaked()
 
 
 async def test_abandoning_ends_the_calls_in_flight_too() -> None:
-    bench = Bench(never)
+    budget = Budget(HAIKU)
+    bench = Bench(never, budget=budget)
     bench.pool.abandon()  # before there is anything to end
 
     async def stop() -> None:
@@ -734,6 +743,7 @@ async def test_abandoning_ends_the_calls_in_flight_too() -> None:
             await bench.run(10)
     assert bench.kept.records == []
     assert bench.client.in_flight == 0
+    assert (budget.reserved, budget.maybe) == (0, 2 * budget.worst(bench.client.calls[0]))
 
 
 async def test_a_provider_that_refuses_to_go_on_stops_the_run_but_not_what_is_in_flight() -> None:
