@@ -10,26 +10,37 @@ PIN_GROUPS := --all-extras --group build --group test --group check
 PEERS := benchmarks/peers
 ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
 
-.DEFAULT_GOAL := help
-.PHONY: help setup run test check format pins bench bench-peers docs shapes clean
-
-help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
-
-setup: ## make .venv from the pins, or do nothing when it is up to date
-	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
-		exit 0; \
-	fi; \
-	for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+# Runs a script with the first Python that is new enough.
+define with_python
+for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
 		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
-			exec "$$python" .ci/environment.py; \
+			exec "$$python" $(1); \
 		fi; \
 	done; \
 	echo "No Python 3.11 or newer was found as $(PYTHON), python3 or python3.11 to python3.14." >&2; \
 	echo "Install one, or say where it is: make PYTHON=/path/to/python3" >&2; \
 	exit 1
+endef
 
-run: setup ## run the sample in mock mode, whatever keys are set, and show its table
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-run run test check format pins bench bench-peers docs shapes clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv with everything, or do nothing when it is up to date
+	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
+		exit 0; \
+	fi; \
+	$(call with_python,.ci/environment.py all)
+
+setup-run: # make .venv with what a run needs and no more, unless everything is there
+	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
+		exit 0; \
+	fi; \
+	$(call with_python,.ci/environment.py run)
+
+run: setup-run ## run the sample in mock mode, whatever keys are set, and show its table
 	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
 
@@ -60,8 +71,9 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 			--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make pins" $(ARGS); \
 	}; \
 	pin pyproject.toml $(PIN_GROUPS) --output-file requirements.txt; \
+	pin pyproject.toml --constraint requirements.txt --output-file requirements-run.txt; \
 	pin $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
-	@echo "requirements.txt is written; the next make installs it. \`make bench-peers\` installs those of the peers."
+	@echo "requirements.txt and requirements-run.txt are written; the next make installs it. \`make bench-peers\` installs those of the peers."
 
 bench: setup ## measure throughput, memory and start-up
 	$(VENV_PYTHON) -m benchmarks $(ARGS)

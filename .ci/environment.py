@@ -1,8 +1,7 @@
 """Makes `.venv` from the pins, or finds that it is up to date and does nothing.
 
-Comes in: requirements.txt, pyproject.toml and the Python that runs this file. Goes out: a `.venv` that holds exactly
-the pins and this checkout, installed editable. Needs the standard library alone; what it knows of the rest of the
-project is two file names.
+`run` installs what a run needs and no more; `all` adds what tests, checks and the second task need, and this checkout,
+editable. Needs the standard library alone.
 
 Each step leaves a stamp with everything it was made from, written last: an interrupted step is done again, a pull that
 changed the pins is noticed by content and not by date, and a folder that was moved gets a new environment.
@@ -22,19 +21,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-PINS = ROOT / "requirements.txt"
-HASHED_PINS = ("--require-hashes", "-r", PINS)
 PROJECT = ROOT / "pyproject.toml"
-PINS_STAMP = VENV / ".made-from-pins"
-STAMP = VENV / ".made-from"  # the Makefile compares it too, and need not start Python when all is up to date
+PINS = {"run": ROOT / "requirements-run.txt", "all": ROOT / "requirements.txt"}  # the second holds the first
+STAMPS = {"run": VENV / ".made-from-run-pins", "all": VENV / ".made-from-all-pins"}
+STAMP = VENV / ".made-from"  # of `all` and this checkout; the Makefile compares it too, and need not start Python
 
 
-def main() -> int:
+def main(wanted: str) -> int:
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once take turns; the kernel frees it however we end
-        if not (is_made_from(PINS_STAMP, PINS) and starts(PYTHON)):
-            make()
-        if not is_made_from(STAMP, PINS, PROJECT):
+        there = [stage for stage in PINS if is_made_from(STAMPS[stage], PINS[stage])]
+        if not there or not starts(PYTHON):
+            make_empty()
+            there = []
+        if "all" not in there and wanted not in there:
+            install_pins(wanted)
+        if wanted == "all" and not is_made_from(STAMP, PINS["all"], PROJECT):
             install_project()
     return 0
 
@@ -55,7 +57,7 @@ def starts(python: Path) -> bool:
         return False
 
 
-def make() -> None:
+def make_empty() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SystemExit(
@@ -69,29 +71,36 @@ def make() -> None:
     elif VENV.exists():
         shutil.rmtree(VENV)
     venv.EnvBuilder(symlinks=True, with_pip=True).create(VENV)
-    install_pins()
-    PINS_STAMP.write_bytes(made_from(PINS))
 
 
-def install_pins() -> None:
+def install_pins(stage: str) -> None:
+    """Modules are compiled where many are used, and else when one is first imported."""
+    hashed = ("--require-hashes", "-r", PINS[stage])
+    compiled = stage == "all"
+    if not installed_with_uv(*hashed, *(["--compile-bytecode"] if compiled else [])):
+        say(f"installing {PINS[stage].name} with pip")
+        pip(*hashed, *([] if compiled else ["--no-compile"]))
+    STAMPS[stage].write_bytes(made_from(PINS[stage]))
+
+
+def installed_with_uv(*arguments: str | Path) -> bool:
     uv = shutil.which("uv")
-    if uv:
-        say("installing the pins with uv")
-        try:
-            run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *HASHED_PINS)
-        except subprocess.CalledProcessError:
-            say("uv failed, pip is tried instead (it may know an index or a certificate that uv does not)")
-        else:
-            return
-    say("installing the pins with pip")
-    pip(*HASHED_PINS)
+    if not uv:
+        return False
+    say("installing the pins with uv")
+    try:
+        run(uv, "pip", "install", "--quiet", "--python", PYTHON, *arguments)
+    except subprocess.CalledProcessError:
+        say("uv failed, pip is tried instead (it may know an index or a certificate that uv does not)")
+        return False
+    return True
 
 
 def install_project() -> None:
     """Editable, with the pinned build backend: nothing here is ever resolved or fetched outside the pins."""
     pip("--no-deps", "--no-index", "--no-build-isolation", "-e", ROOT)
     run(PYTHON, "-m", "compileall", "-q", "profiler")  # whoever forbids Python to write bytecode starts as quickly
-    STAMP.write_bytes(made_from(PINS, PROJECT))
+    STAMP.write_bytes(made_from(PINS["all"], PROJECT))
 
 
 def pip(*arguments: str | Path) -> None:
@@ -108,7 +117,7 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1]))
     except subprocess.CalledProcessError as failed:
         say(f"failed, and will be tried again by the next make: {' '.join(map(str, failed.cmd))}")
         sys.exit(failed.returncode if failed.returncode > 0 else 1)

@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Dialogue, Message, Outcome, Record, Reply, Request
     from profiler.engine.asker import Asker
     from profiler.engine.options import Options
-    from profiler.engine.runner import Result, run, run_sync
+    from profiler.engine.result import Result
+    from profiler.engine.runner import run, run_sync
     from profiler.manifest.load import Manifest, load_manifest
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Estimate, Metric, mean, rate, total
@@ -79,7 +80,8 @@ else:
         "profiler.engine.options": ("Options",),
         "profiler.provider.mock_server.server": ("MockServer",),
         "profiler.provider.open": ("open_client",),
-        "profiler.engine.runner": ("Result", "run", "run_sync"),
+        "profiler.engine.result": ("Result",),
+        "profiler.engine.runner": ("run", "run_sync"),
         "profiler.manifest.settings": ("Experiment",),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}

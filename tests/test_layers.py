@@ -51,12 +51,14 @@ ORDERS = {
     "profiler.money": ("__init__", "prices", "worst_case", "budget", "price_list"),
     "profiler.metrics": ("__init__", "intervals", "histogram", "metric", "builtin", "totals", "reduction", "summary"),
     "profiler.storage": (
-        *("__init__", "line_file", "summary_file", "read_logs", "reorder", "journal", "writer", "resume", "ledger"),
-        *("saved_run", "identity", "kept_answers"),
+        *("__init__", "names", "whole_file", "line_file", "read_logs", "reorder", "journal", "ledger"),
+        *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
+        *("saved_run", "kept_answers"),
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "results", "pool", "asker"),
-        *("progress", "options", "dry_run", "session", "open_client", "preflight", "runner"),
+        *("progress", "options", "dry_run", "open_client", "session_budget", "preflight", "session", "result"),
+        "runner",
     ),
     "profiler.engine.limits": (
         *("__init__", "bottleneck", "concurrency", "cool_down", "health", "token_bucket", "rate_gate"),
@@ -100,12 +102,6 @@ ORDERS = {
 }
 TOP = ("profiler", "task_kit", "grader")
 ENTRIES = {"profiler": 12}  # how many a newcomer is asked to look at, at most
-LEFT_TO_MEND = frozenset(
-    {
-        ("profiler.storage.identity", "profiler.engine.options.Options"),
-        ("profiler.storage.kept_answers", "profiler.engine.options.Options"),
-    }
-)
 
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 
@@ -241,7 +237,7 @@ def upward(root: Path, top: str) -> Iterator[str]:
                     yield f"{place}: {found.target} is imported inside a function and is not in LAZY_PACKAGES"
                 continue
             parting = fork(module, found.target)
-            if parting is None or found.target in CONSTANTS or (module, found.target) in LEFT_TO_MEND:
+            if parting is None or found.target in CONSTANTS:
                 continue
             package, mine, other = parting
             order = ORDERS.get(package, ())

@@ -21,8 +21,7 @@ from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
 from profiler.core.json import encode_lines
-from profiler.engine import session as at_once
-from profiler.storage import writer
+from profiler.storage import resume, writer
 from profiler.storage.line_file import LineFile
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _seconds(scale: Scale, dataset: Path, *, median_s: float, direct: bool) -> f
 
 def calling(*, dataset: str, output_dir: str, median_s: float, direct: bool) -> float:
     asked = workload.experiment(dataset, concurrency=WORKERS, median_s=median_s, sigma=1.0 if median_s else 0.0)
-    vars(at_once)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
+    vars(resume)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
     try:
         workload.run_seconds(asked, output_dir=output_dir)
     except Over as over:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.cli.table import clean
-from profiler.storage.read_logs import RESPONSES, lines_of
+from profiler.storage.names import RESPONSES
+from profiler.storage.read_logs import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -26,7 +26,6 @@ from profiler.engine.preflight import check_all
 from profiler.engine.runner import run_sync
 from profiler.manifest.load import load_manifest
 from profiler.money.price_list import card_of
-from profiler.storage import resume
 from profiler.storage.kept_answers import kept_answers
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Mode
     from profiler.engine.options import Watch
-    from profiler.engine.runner import Result
+    from profiler.engine.result import Result
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
     from profiler.storage.kept_answers import Kept
@@ -126,8 +125,8 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
 
 def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
     """What an earlier run in the same place has answered, and this one would not ask again."""
-    options = Options(output_dir=Path(args.output_dir), limit=args.limit, retry_failed=args.retry_failed)
-    return kept_answers(experiment, options=options)
+    folder = Path(args.output_dir) / experiment.experiment_id
+    return kept_answers(experiment, folder=folder, limit=args.limit, retry_failed=args.retry_failed)
 
 
 def _show(args: Namespace, results: list[Result]) -> None:
@@ -138,7 +137,7 @@ def _show(args: Namespace, results: list[Result]) -> None:
         table.render([result.summary for result in results], file=sys.stdout)
         for result in results:
             print(f"Completed experiment {result.summary['run']['experiment_id']}")
-            print(f"Metrics written to {result.folder / resume.SUMMARY}", flush=True)
+            print(f"Metrics written to {result.summary_path}", flush=True)
 
 
 def _judge(args: Namespace, results: list[Result]) -> int:

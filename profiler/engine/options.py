@@ -14,7 +14,7 @@ import msgspec
 from profiler.core.nouns import Mode
 from profiler.engine.progress import View
 from profiler.provider.open import Lane
-from profiler.storage.writer import Fsync
+from profiler.storage.journal_file import Fsync
 
 Watch = Callable[[View], Coroutine[Any, Any, None]]
 

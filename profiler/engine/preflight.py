@@ -11,10 +11,11 @@ import anyio
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
+from profiler.engine.session_budget import card_of_run
 from profiler.metrics.builtin import resolve
 from profiler.provider.open import open_client
-from profiler.storage import ledger, resume
-from profiler.storage.identity import complete_run, header_of
+from profiler.storage import run_directory
+from profiler.storage.identity import examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,12 +72,13 @@ def _dataset(experiment: Experiment, options: Options) -> None:
 
 def _price(experiment: Experiment, options: Options) -> None:
     cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-    ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
+    card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
 
 
 def _folder(experiment: Experiment, options: Options) -> None:
     """The run that the folder holds may be another one, which only --fresh moves aside."""
     folder = options.output_dir / experiment.experiment_id
-    before = None if options.fresh else resume.earlier(folder) or complete_run(folder)
+    before = None if options.fresh else run_directory.earlier(folder)
     if before is not None:
-        resume.refuse_other(folder, before.identity, header_of(experiment, options=options, before=before).identity)
+        header, _ = examine(experiment, mode=options.mode, limit=options.limit, before=before)
+        run_directory.refuse_another(folder, before.identity, header.identity)

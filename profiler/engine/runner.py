@@ -1,57 +1,44 @@
-"""The whole story of a run: manifest → dataset → plan → pool → journal → ordered logs → reduction → summary.
-
-Comes in: one experiment and how to run it. Goes out: its summary, and a run directory that holds only
-the three files. Knows nothing of terminals; every step lives in the module it is imported from.
-"""
+"""The whole story of a run: manifest → dataset → requests → pool → journal → ordered logs → reduction → summary."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.util
+import platform
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import msgspec
 
+from profiler import __version__
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
 from profiler.dataset import file, unchanged
 from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options
+from profiler.engine.result import Result, summarized, summarized_again
 from profiler.engine.session import answer_all
+from profiler.engine.session_budget import budget_of, card_of_run, money_facts
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
-from profiler.storage import ledger, resume, summary_file
-from profiler.storage.identity import complete_run, facts_of, header_of
-from profiler.storage.saved_run import reduce_logs
+from profiler.provider.requests import Planner, params_of
+from profiler.storage import run_directory
+from profiler.storage.identity import examine, now
+from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    from profiler.dataset.file import Survey
     from profiler.engine.options import Watch
-    from profiler.manifest.settings import Bounds, Experiment
-    from profiler.metrics.metric import Metric
-    from profiler.metrics.reduction import Reduction
+    from profiler.manifest.settings import Experiment
+    from profiler.money.budget import Budget
     from profiler.provider.client import Client
-    from profiler.storage.journal import Header
-    from profiler.storage.resume import Standing
+    from profiler.storage.resume import OpenRun
+    from profiler.storage.run_directory import RunDirectory
 
 
 DEFAULTS = Options()
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete run, and which of its thresholds were missed."""
-
-    folder: Path
-    summary: dict[str, Any]
-    answered_now: int
-    kept: int
-    elapsed_s: float
-    missed: list[str]
 
 
 async def run(
@@ -63,67 +50,35 @@ async def run(
     note: Callable[[str], None] | None = None,
 ) -> Result:
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
-    begun = time.perf_counter()
-    tell = note or _silent
+    begun, tell, sync = time.perf_counter(), note or _silent, options.fsync != "off"
     cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-    card = ledger.card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
-    folder = options.output_dir / experiment.experiment_id
+    card = card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
     metrics = resolve(experiment.metrics, search_path=options.search_path)
-    with _own_folder(folder, fresh=options.fresh, tell=tell), _spared_collector():
-        resume.sweep(folder)
-        before = resume.earlier(folder) or complete_run(folder)
-        checked = unchanged.stamp(experiment.dataset_path)
-        header = header_of(experiment, options=options, before=before)
-        if before is None:
-            for warning in unmeasured(experiment.metrics, file.survey(experiment.dataset_path, limit=options.limit)):
-                tell(f"{experiment.experiment_id}: {warning}")
-        if before is not None and before.complete:
-            resume.refuse_other(folder, before.identity, header.identity)
-            done = summary_file.read(folder)
-            ledger.remove(folder)  # a kill may have come before the run could do it
-            if not (options.retry_failed and done["counts"].get("error")):
-                return _already_complete(folder, done, experiment, metrics, tell=tell)
-            if card is not None:
-                ledger.carry_over(folder, done)
-            resume.reopen(folder, header)
+    folder = options.output_dir / experiment.experiment_id
+    with run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
+        stamp = unchanged.stamp(experiment.dataset_path)
+        header, survey = examine(
+            experiment, mode=options.mode, limit=options.limit, before=directory.earlier, stamp=stamp
+        )
+        directory.refuse_another_run(header.identity)
+        if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
+            done = summarized_again(directory, done, experiment, metrics, tell=tell)
+            return _result(directory, done, kept=header.count, elapsed_s=0.0)
         async with client_of_run(experiment, client, options=options, tell=tell) as asked:
-            standing = resume.open_standing(
-                folder, header, retry_failed=options.retry_failed, sync=options.fsync != "off"
-            )
-            try:
-                billed, billed_ever = ledger.cut_off(folder, standing) if options.mode == "live" else (0, 0)
-                resumed = {"kept": standing.kept, "maybe_billed": billed_ever}
-                _tell_standing(standing, header, billed=billed, tell=tell)
-                budget = None
-                if card is not None:
-                    budget = ledger.begin(folder, card, standing, experiment=experiment, cap_usd=cap_usd)
-                with _same_dataset(experiment, header, checked=checked, tell=tell):
-                    bound_by = await answer_all(
-                        experiment,
-                        header,
-                        standing,
-                        options=options,
-                        client=asked,
-                        watch=watch,
-                        tell=tell,
-                        budget=budget,
-                    )
-            finally:
-                standing.close()
-        reduction = _reduced(folder, metrics, tell=tell)
-        facts = facts_of(experiment, header, options=options, resumed=resumed, bound_by=bound_by, budget=budget)
-        result = summary.judged(summary.build(reduction, facts), _bounds(experiment, metrics))
-        summary_file.write(folder / resume.SUMMARY, result)
-        resume.finish(folder, sync=options.fsync != "off")
-        ledger.remove(folder)
-    return Result(
-        folder=folder,
-        summary=result,
-        answered_now=header.count - standing.kept,
-        kept=standing.kept,
-        elapsed_s=time.perf_counter() - begun,
-        missed=summary.missed(result),
-    )
+            with (
+                directory.opened(header, retry_failed=options.retry_failed, sync=sync) as opened,
+                _same_dataset(experiment, opened, stamp=stamp, tell=tell),
+            ):
+                _tell_begin(experiment, opened, survey, tell=tell)
+                budget = budget_of(card, opened, cap_usd=cap_usd)
+                bound_by = await answer_all(
+                    experiment, opened, options=options, client=asked, watch=watch, tell=tell, budget=budget
+                )
+        facts = _facts_of(experiment, opened, options=options, bound_by=bound_by, budget=budget)
+        result = summarized(folder, experiment, metrics, facts, tell=tell)
+        directory.write_summary(result)
+        directory.finish(sync=sync)
+    return _result(directory, result, kept=opened.kept, elapsed_s=time.perf_counter() - begun)
 
 
 def run_sync(
@@ -162,96 +117,79 @@ def _loop_is_running() -> bool:
 
 
 @contextmanager
-def _spared_collector() -> Iterator[None]:
-    """What is made for a dialogue goes with its last reference; looking for cycles would cost a tenth of the time."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-@contextmanager
 def _same_dataset(
-    experiment: Experiment, header: Header, *, checked: unchanged.Stamp, tell: Callable[[str], None]
+    experiment: Experiment, opened: OpenRun, *, stamp: unchanged.Stamp, tell: Callable[[str], None]
 ) -> Iterator[None]:
-    """What is asked comes from the file that was checked. A run that stops for another reason tells it, too."""
-    path, sha256 = experiment.dataset_path, header.identity["dataset_sha256"]
-    unchanged.expect_unchanged(path, since=checked, sha256=sha256)
+    """What is asked comes from the file that was checked, and what was asked before came from it too. A run that stops
+    for another reason tells of a change as well."""
+    path, sha256 = experiment.dataset_path, opened.header.identity["dataset_sha256"]
+    unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
+    if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
+        planner = Planner(params_of(experiment), system=experiment.system)
+        with file.reading(path) as dialogues:
+            expect_same_questions(opened, planner.plan(dialogues))
     try:
         yield
     except ProfilerError:
         try:
-            unchanged.expect_unwritten(path, since=checked, sha256=sha256)
+            unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
         except DatasetError as changed:
             tell(str(changed))
         raise
-    unchanged.expect_unwritten(path, since=checked, sha256=sha256)
+    unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
 
 
-@contextmanager
-def _own_folder(folder: Path, *, fresh: bool, tell: Callable[[str], None]) -> Iterator[None]:
-    if fresh and folder.exists():
-        with resume.locked(folder):
-            if aside := resume.move_aside(folder):
-                tell(f"moved the earlier run to {aside}")
-    with resume.locked(folder):
-        yield
-
-
-def _already_complete(
-    folder: Path,
-    done: dict[str, Any],
-    experiment: Experiment,
-    metrics: Sequence[Metric[Any]],
-    *,
-    tell: Callable[[str], None],
-) -> Result:
-    """Nothing is asked; the same answers are counted and judged again where the manifest wants that."""
-    failed = [name for name, found in done["metrics"].items() if "error" in found]
-    names, counted = list(experiment.metrics), done
-    if failed or done["run"].get("metrics") != names:
-        reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
-        tell(f"{reason}: counted again from the logs")
-        counted = summary.build(_reduced(folder, metrics, tell=tell), {**done["run"], "metrics": names})
-    counted = summary.judged(counted, _bounds(experiment, metrics))
-    if counted != done:
-        summary_file.write(folder / resume.SUMMARY, counted)
+def _result(directory: RunDirectory, result: dict[str, Any], *, kept: int, elapsed_s: float) -> Result:
     return Result(
-        folder=folder,
-        summary=counted,
-        answered_now=0,
-        kept=done["counts"]["total"],
-        elapsed_s=0.0,
-        missed=summary.missed(counted),
+        folder=directory.folder,
+        summary=result,
+        answered_now=result["counts"]["total"] - kept,
+        kept=kept,
+        elapsed_s=elapsed_s,
+        missed=summary.missed(result),
     )
 
 
-def _reduced(folder: Path, metrics: Sequence[Metric[Any]], *, tell: Callable[[str], None]) -> Reduction:
-    reduction = reduce_logs(folder, metrics)
-    for fault in reduction.faults:
-        tell(str(fault))
-    return reduction
+def _facts_of(
+    experiment: Experiment,
+    opened: OpenRun,
+    *,
+    options: Options,
+    bound_by: dict[str, Any] | None,
+    budget: Budget | None,
+) -> dict[str, Any]:
+    """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
+    live, header = options.mode == "live", opened.header
+    return {
+        "experiment_id": experiment.experiment_id,
+        "mode": options.mode,
+        "dialogues": header.count,
+        "manifest_sha256": options.manifest_sha256,
+        "dataset_sha256": header.identity["dataset_sha256"],
+        "versions": {"profiler": __version__, "python": platform.python_version()},
+        "metrics": list(experiment.metrics),
+        **money_facts(budget),
+        "started": header.started,
+        "finished": now(options.mode),
+        "resumed": {"kept": opened.kept, "maybe_billed": opened.carried.cut_off} if live else None,
+        "sessions": opened.sessions if live else None,
+        "bound_by": bound_by,
+        "identity": header.identity,
+    }
 
 
-def _bounds(experiment: Experiment, metrics: Sequence[Metric[Any]]) -> dict[str, Bounds]:
-    """Thresholds name metrics as the manifest does, the summary as they name themselves."""
-    names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
-    return {names.get(name, name): limits for name, limits in experiment.bounds().items()}
-
-
-def _tell_standing(standing: Standing, header: Header, *, billed: int, tell: Callable[[str], None]) -> None:
-    for line in standing.notes:
+def _tell_begin(experiment: Experiment, opened: OpenRun, survey: Survey | None, *, tell: Callable[[str], None]) -> None:
+    """What a person should know before anything is asked."""
+    if survey is not None:
+        for warning in unmeasured(experiment.metrics, survey):
+            tell(f"{experiment.experiment_id}: {warning}")
+    for line in opened.notes:
         tell(line)
-    if standing.asked:
-        words = " and may have been billed" if billed else ""
-        tell(
-            f"resuming: {standing.kept:,} of {header.count:,} answers are kept, "
-            f"{standing.in_flight:,} were in flight{words} and are asked again"
-        )
+    if opened.asked:
+        words = f"resuming: {opened.kept:,} of {opened.header.count:,} answers are kept"
+        if opened.cut_off_now:
+            words += f"; {opened.cut_off_now:,} were in flight, may have been billed, and are asked again"
+        tell(words)
 
 
 def _silent(_: str) -> None:

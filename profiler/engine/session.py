@@ -1,19 +1,15 @@
-"""Everything of a run that happens at once: workers, writers, the onlooker and the signals.
-
-Comes in: an open run directory and a client. Goes out: a directory in which nothing is owed any more, or the one
-reason why not. Knows nothing of identities, metrics or summaries.
-"""
+"""One session of a run, in which everything happens at once: workers, writers, the onlooker and the signals."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from profiler.core.errors import DatasetError, Interrupted, Problem, ProfilerError
+from profiler.core.errors import BudgetReached, DatasetError, Interrupted, Problem, ProfilerError, StorageError
 from profiler.dataset import file
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.limits.provider_limits import ProviderLimits
@@ -21,9 +17,9 @@ from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
 from profiler.engine.slots import Slots
+from profiler.money.prices import dollars
 from profiler.provider.requests import Planner, params_of
-from profiler.storage import ledger, resume
-from profiler.storage.writer import OrderedLog, Writer
+from profiler.storage.identity import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,14 +30,13 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
-    from profiler.storage.journal import Header
-    from profiler.storage.resume import Standing
+    from profiler.storage.resume import OpenRun
+    from profiler.storage.writer import Writer
 
 
 async def answer_all(
     experiment: Experiment,
-    header: Header,
-    standing: Standing,
+    run: OpenRun,
     *,
     options: Options,
     client: Client,
@@ -50,19 +45,8 @@ async def answer_all(
     budget: Budget | None,
 ) -> dict[str, Any] | None:
     """Ask all that is owed. Returns what kept a live run from going faster."""
-    planner = Planner(params_of(experiment), system=experiment.system)
-    writer = Writer(
-        requests=standing.requests,
-        journal=standing.journal,
-        order=standing.order,
-        responses=OrderedLog(
-            standing.requests.path.with_name(resume.RESPONSES),
-            size=standing.responses_size,
-            fields=experiment.output_fields,
-        ),
-        fsync=options.fsync,
-    )
     live = options.mode == "live"
+    planner = Planner(params_of(experiment), system=experiment.system)
     slots = Slots(options.concurrency or experiment.concurrency)
     limits = None
     if live:
@@ -74,51 +58,68 @@ async def answer_all(
         planner=planner,
         limits=limits,
         budget=budget,
+        ledger=run.open_ledger() if live else None,
         timed=live,
     )
+    writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     pool = Pool(client=client, writer=writer, slots=slots, machine=machine)
     view = View(
         experiment_id=experiment.experiment_id,
         mode=options.mode,
-        total=header.count,
-        kept=standing.kept,
+        total=run.header.count,
+        kept=run.kept,
         pool=pool,
         writer=writer,
         budget=budget,
     )
-    folder = standing.journal.path.parent
     with (
-        ledger.keeping(folder, budget, recorded=lambda: standing.cost + pool.recorded_cost, enough=view.enough_usd),
-        file.reading(experiment.dataset_path, start=standing.first) as dialogues,
-        _one_error(),
+        _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
+        file.reading(experiment.dataset_path, start=run.first) as dialogues,
+        _one_error(enough=view.enough_usd),
     ):
-        requests = planner.plan(dialogues, first=standing.first)
+        requests = planner.plan(dialogues, first=run.first)
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
                 around.start_soon(watch, view)
             if options.signals:
                 around.start_soon(_obey_signals, pool, tell)
-            await pool.run(_owed(requests, header, standing, writer=writer, dataset_path=experiment.dataset_path))
+            await pool.run(_owed(requests, run, writer=writer, dataset_path=experiment.dataset_path))
             around.cancel_scope.cancel()
-    if missing := header.count - standing.kept - writer.done:
+    if missing := run.owed - writer.done:
         raise RuntimeError(
             f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
         )
     return pool.bound_by()
 
 
-def _owed(
-    requests: Iterator[Request], header: Header, standing: Standing, *, writer: Writer, dataset_path: Path
-) -> Iterator[Request]:
+@contextmanager
+def _told_session(run: OpenRun, pool: Pool, writer: Writer, *, budget: Budget | None) -> Iterator[None]:
+    """Write into the journal that a session begins, and how it ended; one that is killed leaves only its beginning."""
+    began = {"started": now("live")}
+    spent, maybe = (budget.spent, budget.maybe) if budget is not None else (0, 0)
+    run.tell_session(began)
+    try:
+        yield
+    finally:
+        ended: dict[str, Any] = {**began, "finished": now("live"), "answered": writer.done, "bound_by": pool.bound_by()}
+        if budget is not None:
+            ended["spent_usd"] = dollars(budget.spent - spent)
+            ended["maybe_billed_usd"] = dollars(budget.maybe - maybe)
+        with suppress(StorageError):  # the disk may be why it ended, and that is told already
+            run.tell_session(ended)
+
+
+def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_path: Path) -> Iterator[Request]:
     """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
-    index = standing.first - 1
-    for index, request in enumerate(islice(requests, header.count - standing.first), standing.first):
-        if index >= standing.asked:
+    first, count = run.first, run.header.count
+    index = first - 1
+    for index, request in enumerate(islice(requests, count - first), first):
+        if index >= run.asked:
             writer.put_request(request.line)
-        if not standing.done[index]:
+        if not run.done[index]:
             yield request
-    if index + 1 < header.count:
-        message = f"found {index + 1} dialogues, expected {header.count}: the file changed during the run"
+    if index + 1 < count:
+        message = f"found {index + 1} dialogues, expected {count}: the file changed during the run"
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 
@@ -135,12 +136,16 @@ async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _one_error() -> Iterator[None]:
-    """Task groups raise groups; a run has one reason to end, and it is the first of them."""
+def _one_error(*, enough: Callable[[], float | None]) -> Iterator[None]:
+    """Task groups raise groups; a run has one reason to end, and it is the first of them. `enough` says which cap would
+    do if this one does not."""
     try:
         yield
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        first = _first(group)
+        if isinstance(first, BudgetReached):
+            first.enough_usd = enough()
+        raise first from group
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,11 +11,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from profiler.core import json as codec
 from profiler.core.errors import ManifestError, Problem
 from profiler.core.wording import did_you_mean
 from profiler.manifest import rules, yaml_reader
@@ -48,28 +46,7 @@ __all__ = [
     "RateLimits",
     "Retry",
     "load_manifest",
-    "snapshot",
 ]
-
-SNAPSHOT_FIELDS = (
-    "model",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "system",
-    "stop_sequences",
-    "thinking",
-    "effort",
-    "cache",
-    "log_schema_version",
-    "output_fields",
-    "base_url",
-    "api_version",
-    "provider",
-    "client",
-    "mock",
-)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,13 +81,6 @@ def load_manifest(
         experiments=tuple(draft.experiment() for draft in chosen),
         warnings=tuple(dict.fromkeys(problem for draft in chosen for problem in _doubtful(draft))),
     )
-
-
-def snapshot(experiment: Experiment) -> dict[str, Any]:
-    """The settings that change what is asked or answered, as plain JSON values; files are told apart by content."""
-    plain = codec.loads(codec.encode(experiment, enc_hook=str))
-    plain["mock"].pop("responses_path")
-    return {name: plain[name] for name in SNAPSHOT_FIELDS}
 
 
 def _selected(drafts: list[Draft], patterns: Sequence[str]) -> list[Draft]:

@@ -1,92 +1,84 @@
-"""What a run is: by what it is told from others, and what its summary says of it.
+"""What a run is: everything that decides what is asked, of whom, and how it is answered.
 
-Comes in: the experiment, the options, what the folder holds already. Goes out: the journal's header and the
-`run` part of summary.json. Asks nothing and writes nothing.
+Two runs with the same identity may share their answers; a run directory refuses to be resumed under another one.
 """
 
 from __future__ import annotations
 
-import platform
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from profiler import __version__
-from profiler.core.errors import RunDirectoryError
+from profiler.core import json as codec
 from profiler.dataset import file
 from profiler.dataset.unchanged import fingerprint
-from profiler.manifest.load import snapshot
-from profiler.storage import journal, ledger, resume, summary_file
+from profiler.storage import journal
 from profiler.storage.journal import Header
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from profiler.core.nouns import Mode
-    from profiler.engine.options import Options
+    from profiler.dataset.file import Survey
+    from profiler.dataset.unchanged import Stamp
     from profiler.manifest.settings import Experiment
-    from profiler.money.budget import Budget
+    from profiler.storage.run_directory import Earlier
+
+SETTINGS = (  # of an experiment: those that change what is asked or answered
+    "model",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "system",
+    "stop_sequences",
+    "thinking",
+    "effort",
+    "cache",
+    "log_schema_version",
+    "output_fields",
+    "base_url",
+    "api_version",
+    "provider",
+    "client",
+    "mock",
+)
 
 
-def header_of(experiment: Experiment, *, options: Options, before: resume.Earlier | None) -> Header:
-    """What this run is. A dataset that an earlier run has checked is only hashed again."""
+class Examined(NamedTuple):
+    """The header of the run that is wanted, and what a look through its dataset found; None where nobody had to look."""
+
+    header: Header
+    survey: Survey | None
+
+
+def examine(
+    experiment: Experiment, *, mode: Mode, limit: int | None, before: Earlier | None, stamp: Stamp | None = None
+) -> Examined:
+    """What a run would be. A dataset that an earlier run has checked is only hashed again."""
+    survey = None
     sha256 = fingerprint(experiment.dataset_path) if before is not None else None
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
         count = before.count
     else:
-        survey = file.survey(experiment.dataset_path, limit=options.limit)
+        survey = file.survey(experiment.dataset_path, limit=limit)
         count, sha256 = survey.count, survey.sha256
     answers = experiment.mock.responses_path
     identity = {
         **snapshot(experiment),
-        "mode": options.mode,
-        "limit": options.limit,
+        "mode": mode,
+        "limit": limit,
         "dataset_sha256": sha256,
-        "mock_responses_sha256": fingerprint(answers) if answers and options.mode == "mock" else None,
+        "mock_responses_sha256": fingerprint(answers) if answers and mode == "mock" else None,
     }
-    return Header(journal=journal.FORMAT, count=count, identity=identity, started=_now(options.mode))
+    header = Header(journal=journal.FORMAT, count=count, identity=identity, started=now(mode), dataset_stamp=stamp)
+    return Examined(header, survey)
 
 
-def complete_run(folder: Path) -> resume.Earlier | None:
-    """The finished run in this folder, if its summary says enough of it."""
-    if not (folder / resume.SUMMARY).exists():
-        return None
-    facts = summary_file.read(folder)["run"]
-    count, identity = facts.get("dialogues"), facts.get("identity")
-    if type(count) is not int or not isinstance(identity, dict):
-        raise RunDirectoryError(
-            f"{folder}: holds the summary of a run that does not say what it asked",
-            hint="choose another --output-dir, or use --fresh to move it aside",
-        )
-    return resume.Earlier(count=count, identity=identity, complete=True)
+def snapshot(experiment: Experiment) -> dict[str, Any]:
+    """The settings that change what is asked or answered, as plain JSON values; files are told apart by content."""
+    plain = codec.loads(codec.encode(experiment, enc_hook=str))
+    plain["mock"].pop("responses_path")
+    return {name: plain[name] for name in SETTINGS}
 
 
-def facts_of(
-    experiment: Experiment,
-    header: Header,
-    *,
-    options: Options,
-    resumed: dict[str, int],
-    bound_by: dict[str, Any] | None,
-    budget: Budget | None,
-) -> dict[str, Any]:
-    """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
-    live = options.mode == "live"
-    return {
-        "experiment_id": experiment.experiment_id,
-        "mode": options.mode,
-        "dialogues": header.count,
-        "manifest_sha256": options.manifest_sha256,
-        "dataset_sha256": header.identity["dataset_sha256"],
-        "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": list(experiment.metrics),
-        **ledger.facts(budget),
-        "started": header.started,
-        "finished": _now(options.mode),
-        "resumed": resumed if live else None,
-        "bound_by": bound_by,
-        "identity": header.identity,
-    }
-
-
-def _now(mode: Mode) -> str | None:
+def now(mode: Mode) -> str | None:
+    """Mock runs have no times: equal ones shall be equal to the byte."""
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None

@@ -1,7 +1,7 @@
-"""The truth of a run while it runs: every record, in the order of completion, in journal.jsonl.
+"""journal.jsonl, the truth of a run while it is unfinished: every record, in the order in which they were completed.
 
-The first line says which run this is; each other line is a whole record. Replaying gives back which
-dialogues are done and where their lines begin. Knows nothing of dataset order or of the other files.
+The first line says which run this is. Each other line is a record, or says when the run was taken up or left by a
+session. Replaying gives back which dialogues are done and where their lines stand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from profiler.core.errors import LogError, Problem, RunDirectoryError
-from profiler.core.json import DecodeError, dump_line
+from profiler.core.json import DecodeError, dump_line, loads
 from profiler.core.nouns import RecordType
 from profiler.storage.line_file import LineFile
 
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NAME = "journal.jsonl"
-FORMAT = 1
+FORMAT = 2
+SESSION = b'{"session":'
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is: two runs with the same identity ask the same and may share their answers."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run is: two runs with the same identity ask the same and may share their answers.
+
+    `dataset_stamp` is no part of that: while the file keeps it, nobody has written to the dataset since the run began.
+    """
 
     journal: int
     count: Annotated[int, msgspec.Meta(ge=0)]
     identity: dict[str, Any]
     started: str | None
+    dataset_stamp: tuple[int, ...] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     type: RecordType
     cost_usd: float | None = None
+    maybe_usd: float | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -54,10 +59,25 @@ def begin(file: LineFile, header: Header) -> None:
     file.write(dump_line(msgspec.to_builtins(header)))
 
 
+def session_line(session: dict[str, Any]) -> bytes:
+    return dump_line({"session": session})
+
+
+def add_session(sessions: list[dict[str, Any]], session: dict[str, Any]) -> None:
+    """One that has ended says it all again, and takes the place of what it said when it began."""
+    if sessions and "finished" not in sessions[-1] and sessions[-1].get("started") == session.get("started"):
+        sessions[-1] = session
+    else:
+        sessions.append(session)
+
+
 def read_header(path: Path) -> Header | None:
-    """The run a journal belongs to, or None when it was cut off before its first line was whole."""
-    with path.open("rb") as file:
-        line = file.readline()
+    """The run a journal belongs to; None without a journal, and for one that was cut off in its first line."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        return None
     if not line.endswith(b"\n"):
         return None
     try:
@@ -66,8 +86,8 @@ def read_header(path: Path) -> Header | None:
         raise _damaged(path, 1, str(error)) from error
     if header.journal != FORMAT:
         raise RunDirectoryError(
-            f"{path}: found journal format {header.journal}, expected {FORMAT}",
-            hint="finish this run with the version that began it, or start over with --fresh",
+            f"{path}: found an unfinished run of journal format {header.journal}, this version writes {FORMAT}",
+            hint="finish this run with the version that began it, or start over with --fresh, which moves it aside",
         )
     return header
 
@@ -77,30 +97,44 @@ def header_size(path: Path) -> int:
         return len(file.readline())
 
 
-def replay(path: Path, *, count: int) -> Iterator[Place]:
-    """Every whole record after the header. What follows the last of them is a torn tail.
+class Replay:
+    """Every whole record after the header; what follows the last whole line is a torn tail.
 
-    A bad line with a whole one behind it is no torn tail but damage, and an error.
+    A bad line with a whole one behind it is no torn tail but damage, and an error that tells the first bad line.
+    After the iteration `sessions` holds what the journal says of them, and `end` is where its last whole line ends.
     """
-    decode = msgspec.json.Decoder(Entry).decode
-    bad: tuple[int, str] | None = None
-    with path.open("rb") as file:
-        offset = len(file.readline())
-        for number, line in enumerate(file, 2):
-            size = len(line)
-            try:
-                entry = decode(line)
-            except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-                bad = bad or (number, str(error))
-            else:
-                if bad is not None:
-                    raise _damaged(path, *bad)
-                if not line.endswith(b"\n"):
-                    return
-                if not 0 <= entry.index < count:
-                    raise _damaged(path, number, f"index {entry.index} of {count} dialogues")
-                yield Place(entry, offset, size)
-            offset += size
+
+    def __init__(self, path: Path, *, count: int) -> None:
+        self.sessions: list[dict[str, Any]] = []
+        self.end = header_size(path)
+        self._path = path
+        self._count = count
+
+    def __iter__(self) -> Iterator[Place]:
+        decode = msgspec.json.Decoder(Entry).decode
+        bad: tuple[int, str] | None = None
+        offset = self.end
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for number, line in enumerate(file, 2):
+                size = len(line)
+                try:
+                    entry = decode(line) if not line.startswith(SESSION) else None
+                    if entry is None:
+                        add_session(self.sessions, loads(line)["session"])
+                except (DecodeError, ValueError, RecursionError) as error:
+                    bad = bad or (number, str(error))
+                else:
+                    if bad is not None:
+                        raise _damaged(self._path, *bad)
+                    if not line.endswith(b"\n"):
+                        return
+                    self.end = offset + size
+                    if entry is not None:
+                        if not 0 <= entry.index < self._count:
+                            raise _damaged(self._path, number, f"index {entry.index} of {self._count} dialogues")
+                        yield Place(entry, offset, size)
+                offset += size
 
 
 def _damaged(path: Path, number: int, reason: str) -> LogError:

@@ -1,179 +1,157 @@
-"""What a run has spent beyond what its journal shows, kept beside it while the run is not complete.
+"""The money of dialogues that have not ended, written down before it can be spent.
 
-The journal knows what answers cost. Calls that failed and may have been billed, and the paid turns of dialogues that
-never ended, stand in no record: ledger.json holds their sum, so that a cap means the whole run and not one session of
-it. Written when a session begins (open) and when it ends (closed); one that was killed leaves it open, and what was in
-flight then counts with the most it can have cost. Knows nothing of clients.
+The journal tells what every dialogue that ended has cost. This file tells the rest: it has a place for each dialogue on
+its way, with what its calls have cost so far and the worst case of the one that is in flight. It is mapped into memory,
+so that writing a place costs as little as setting a variable and still outlives the process. After a kill, a place whose
+dialogue has no record in the journal counts as it stands: that call was sent, or may have been, and nothing else was.
+
+A power cut is another matter: the file reaches the device with the journal, at most a second late.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from profiler.core.errors import BudgetReached, Interrupted, LogError, Problem, ProviderFailed, StorageError, UsageError
-from profiler.core.json import DecodeError, dump_pretty
-from profiler.dataset import file as dataset
-from profiler.money.budget import Budget, usd
-from profiler.money.price_list import card_of
-from profiler.money.prices import Ceiling, dollars, pico
-from profiler.money.worst_case import dialogue_most
-from profiler.provider.requests import Planner, params_of
-from profiler.storage.line_file import sync_folder
+from profiler.core.errors import LogError, Problem, StorageError
+from profiler.storage.names import LEDGER
+from profiler.storage.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from profiler.core.nouns import Mode, Request
-    from profiler.manifest.settings import Experiment
-    from profiler.money.prices import RateCard
-    from profiler.storage.resume import Standing
+MAGIC = b"ledger 2"
+HEAD = struct.Struct("<8sqqqq")  # magic; paid, maybe, cut off; size of the journal when the session began
+INDEX = struct.Struct("<q")  # of the dialogue, plus one: 0 is a free place
+AMOUNTS = struct.Struct("<qqq")  # paid, maybe, hold: in this order, so that half of it never tells too little
+PLACE = INDEX.size + AMOUNTS.size
+FIRST_PLACES = 256
 
-NAME = "ledger.json"
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What earlier sessions cost that no record of the journal shows, in pico-dollars; and how many dialogues were cut
+    off on the way, all sessions together."""
 
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """`outside`: pico-dollars that were or may have been billed and that no record of the journal shows; of a complete
-    run that is about to be reopened it is `whole`, what its records show included. `cut_off`: dialogues that were in
-    flight when sessions were killed, and may have been billed."""
-
-    outside: int = 0
-    open: bool = False
-    whole: bool = False
+    paid: int = 0
+    maybe: int = 0
     cut_off: int = 0
 
 
-def read(folder: Path) -> Ledger | None:
-    path = folder / NAME
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Ledger)
-    except (OSError, DecodeError, UnicodeDecodeError) as error:
-        problem = Problem(
-            path=str(path),
-            message=f"found no ledger: {error}",
-            hint="remove it if what failed calls may have cost does not matter, or start over with --fresh",
+class Underway(NamedTuple):
+    """A dialogue that was on its way when a session ended, by its index."""
+
+    dialogue: int
+    paid: int
+    maybe: int
+    hold: int
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger of an earlier session says."""
+
+    carried: Carried
+    journal_size: int
+    underway: tuple[Underway, ...]
+
+    def settled(self, answered: Callable[[int], bool]) -> Carried:
+        """What is carried on, once the journal has been read: an answer that reached it late tells its own cost."""
+        cut = [each for each in self.underway if not answered(each.dialogue)]
+        return Carried(
+            paid=self.carried.paid + sum(each.paid for each in cut),
+            maybe=self.carried.maybe + sum(each.maybe + each.hold for each in cut),
+            cut_off=self.carried.cut_off + len(cut),
         )
-        raise LogError([problem]) from error
 
 
-def write(folder: Path, ledger: Ledger) -> None:
-    """Whole or not at all."""
-    path = folder / NAME
-    beside = path.with_suffix(".tmp")
+def read(folder: Path) -> Left | None:
+    path = folder / LEDGER
     try:
-        with beside.open("wb") as file:
-            file.write(dump_pretty(msgspec.to_builtins(ledger)))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(folder)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise StorageError(path, error) from error
+        raise _no_ledger(path, error.strerror or str(error)) from error
+    if len(content) < HEAD.size or not content.startswith(MAGIC) or (len(content) - HEAD.size) % PLACE:
+        raise _no_ledger(path, f"{len(content)} bytes that say something else")
+    _, paid, maybe, cut_off, journal_size = HEAD.unpack_from(content)
+    places = struct.iter_unpack("<qqqq", content[HEAD.size :])
+    return Left(
+        carried=Carried(paid=paid, maybe=maybe, cut_off=cut_off),
+        journal_size=journal_size,
+        underway=tuple(Underway(index - 1, *amounts) for index, *amounts in places if index),
+    )
 
 
-def remove(folder: Path) -> None:
-    """Last of all: without it, a run that still has its journal would forget money."""
-    path = folder / NAME
-    if path.exists():  # a complete run may lie where nothing can be written
-        path.unlink()
+def _no_ledger(path: Path, found: str) -> LogError:
+    hint = "remove it if what was in flight may be forgotten, or start over with --fresh"
+    return LogError([Problem(path=str(path), message=f"found no ledger: {found}", hint=hint)])
 
 
-def carry_over(folder: Path, summary: Mapping[str, Any]) -> None:
-    """A complete run is about to be reopened: all that it cost, until `begin` sees what its journal shows of it."""
-    facts = summary["run"]
-    total = sum(facts.get(name) or 0.0 for name in ("spent_usd", "maybe_billed_usd")) or summary.get("cost_usd") or 0.0
-    cut_off = (facts.get("resumed") or {}).get("maybe_billed") or 0
-    write(folder, Ledger(outside=pico(total), whole=True, cut_off=cut_off))
+def begin(folder: Path, carried: Carried, *, journal_size: int, places: int = FIRST_PLACES) -> None:
+    """Write the ledger of a session that begins: nothing is on its way yet."""
+    head = HEAD.pack(MAGIC, carried.paid, carried.maybe, carried.cut_off, journal_size)
+    write_whole(folder / LEDGER, head + bytes(places * PLACE))
 
 
-def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) -> RateCard | None:
-    """What a live run reckons with. The mock costs nothing, and a made-up price would look like a real one."""
-    if mode != "live":
-        return None
-    card = card_of(experiment, at=datetime.now(UTC))
-    if card is None and cap_usd is not None:
-        raise UsageError(
-            f"{experiment.experiment_id}: found a cap of {usd(pico(cap_usd))}, but nobody knows what "
-            f"{experiment.model!r} costs, so it could not be held",
-            hint="say it in the manifest: prices: {input_per_million: …, output_per_million: …}",
-        )
-    return card
+class Ledger:
+    """The ledger of the session that is going on."""
 
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LEDGER
+        self._places: dict[int, int] = {}  # of a dialogue: where its place begins
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            self._map = mmap.mmap(self._fd, 0)
+        except OSError as error:
+            raise StorageError(self._path, error) from error
+        self._free = list(range(HEAD.size, len(self._map), PLACE))[::-1]
 
-def cut_off(folder: Path, standing: Standing) -> tuple[int, int]:
-    """How many dialogues were in flight when a session was killed: when the last one was, and in all."""
-    book = read(folder)
-    now = standing.in_flight if book is None or book.open else 0
-    return now, now + (book.cut_off if book is not None else 0)
+    def enter(self, index: int) -> int:
+        """A place for a dialogue that is about to make its first call."""
+        if not self._free:
+            self._grow()
+        place = self._places[index] = self._free.pop()
+        AMOUNTS.pack_into(self._map, place + INDEX.size, 0, 0, 0)
+        INDEX.pack_into(self._map, place, index + 1)
+        return place
 
+    def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:
+        """What a dialogue has cost so far, and the worst case of its call in flight: before it leaves, and after."""
+        AMOUNTS.pack_into(self._map, place + INDEX.size, paid, maybe, hold)
 
-def begin(folder: Path, card: RateCard, standing: Standing, *, experiment: Experiment, cap_usd: float | None) -> Budget:
-    """The budget of a session, what earlier ones spent included. Opens the ledger."""
-    book = read(folder)
-    _, cut = cut_off(folder, standing)
-    outside = 0 if book is None else book.outside
-    if book is not None and book.whole:
-        outside = max(0, outside - standing.cost)
-    if standing.asked and (book is None or book.open):
-        ceiling, attempts = Ceiling(card), experiment.retry.max_attempts
-        outside += sum(
-            dialogue_most(ceiling, request, window=card.context_window, attempts=attempts)
-            for request in _unfinished(experiment, standing)
-        )
-    write(folder, Ledger(outside=outside, open=True, cut_off=cut))
-    return Budget(card, cap_usd=cap_usd, spent=standing.cost, maybe=outside)
+    def leave(self, index: int) -> None:
+        """Its record is in the journal and tells its money."""
+        place = self._places.pop(index, None)
+        if place is not None:
+            INDEX.pack_into(self._map, place, 0)
+            self._free.append(place)
 
+    def sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise StorageError(self._path, error) from error
 
-@contextmanager
-def keeping(
-    folder: Path, budget: Budget | None, *, recorded: Callable[[], int], enough: Callable[[], float | None]
-) -> Iterator[None]:
-    """Close the ledger of a session that ends in order; a crash or a full disk leaves it open, count may be lost.
+    def close(self) -> None:
+        self._map.close()
+        os.close(self._fd)
 
-    `recorded` says what the journal shows by then, `enough` which cap would do if this one does not.
-    """
-    try:
-        yield
-    except (BudgetReached, Interrupted, ProviderFailed) as error:
-        if isinstance(error, BudgetReached):
-            error.enough_usd = enough()
-        if budget is not None:
-            end(folder, budget, recorded=recorded())
-        raise
-    if budget is not None:
-        end(folder, budget, recorded=recorded())
-
-
-def end(folder: Path, budget: Budget, *, recorded: int) -> None:
-    budget.close()
-    book = read(folder) or Ledger()
-    outside = max(0, budget.spent + budget.maybe - recorded)
-    write(folder, msgspec.structs.replace(book, outside=outside, open=False))
-
-
-def _unfinished(experiment: Experiment, standing: Standing) -> Iterator[Request]:
-    """The dialogues whose requests stand in the log without an answer in the journal."""
-    planner = Planner(params_of(experiment), system=experiment.system)
-    with dataset.reading(experiment.dataset_path, start=standing.first) as dialogues:
-        for index, dialogue in zip(range(standing.first, standing.asked), dialogues, strict=False):
-            if not standing.done[index]:
-                yield planner.request(index, dialogue)
-
-
-def facts(budget: Budget | None) -> dict[str, Any]:
-    """The money in the `run` part of the summary; nothing is known without a price."""
-    if budget is None:
-        return {"rate_card": None, "max_cost_usd": None, "spent_usd": None, "maybe_billed_usd": None}
-    return {
-        "rate_card": budget.card.as_json(),
-        "max_cost_usd": None if budget.cap is None else dollars(budget.cap),
-        "spent_usd": dollars(budget.spent),
-        "maybe_billed_usd": dollars(budget.maybe),
-    }
+    def _grow(self) -> None:
+        """Twice the places. Written rather than stretched: memory without room on the disk behind it is a crash."""
+        size = len(self._map)
+        more = bytes(size // PLACE * PLACE)
+        try:
+            written = 0
+            while written < len(more):
+                written += os.pwrite(self._fd, more[written:], size + written)
+        except OSError as error:
+            os.truncate(self._fd, size)
+            raise StorageError(self._path, error) from error
+        self._map.close()
+        self._map = mmap.mmap(self._fd, 0)
+        self._free = list(range(size, len(self._map), PLACE))[::-1]

@@ -39,7 +39,10 @@ class LineFile:
         self.size += written
 
     def cut(self, size: int) -> None:
-        os.ftruncate(self.fd, size)
+        try:
+            os.ftruncate(self.fd, size)
+        except OSError as error:
+            raise StorageError(self.path, error) from error
         self.size = size
 
     def sync(self) -> None:
@@ -75,12 +78,3 @@ def end_of_line(path: Path, number: int) -> int:
     """Where the first `number` lines end."""
     with path.open("rb") as file:
         return sum(len(line) for _, line in zip(range(number), file, strict=False))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

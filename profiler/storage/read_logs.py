@@ -13,13 +13,12 @@ import msgspec
 
 from profiler.core.errors import LogError, Problem
 from profiler.core.nouns import Failure, Outcome, RecordType
+from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-REQUESTS: Final = "requests.jsonl"
-RESPONSES: Final = "responses.jsonl"
 READ_BUFFER: Final = 1 << 20
 
 Line = TypeVar("Line")

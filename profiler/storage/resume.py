@@ -1,43 +1,41 @@
-"""The run directory: whose it is, what stands in it, and what is still owed.
-
-Comes in: the folder and the header of the run that is wanted. Goes out: the open files, cut back to
-what is whole, and which dialogues are done. Knows nothing of clients or metrics.
-"""
+"""What an unfinished run holds: its open files, cut back to what is whole, what is answered and what it has cost."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.errors import LogError, Problem, RunDirectoryError
-from profiler.core.json import DecodeError, dump_line, loads
+from profiler.core.json import DecodeError
 from profiler.money.prices import pico
-from profiler.storage import journal
-from profiler.storage.line_file import LineFile, end_of_line, sync_folder, whole_lines
+from profiler.storage import journal, ledger
+from profiler.storage.journal_file import JournalFile
+from profiler.storage.ledger import Ledger
+from profiler.storage.line_file import LineFile, end_of_line, whole_lines
+from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
+from profiler.storage.ordered_log import Follower, OrderedLog
 from profiler.storage.reorder import Order
+from profiler.storage.whole_file import sync_folder
+from profiler.storage.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from profiler.storage.journal import Header
-
-REQUESTS = "requests.jsonl"
-RESPONSES = "responses.jsonl"
-SUMMARY = "summary.json"
-ASIDE = ".old-"
-HALF_MADE = ("journal.tmp", "ledger.tmp", f".{SUMMARY}.tmp")
+    from profiler.storage.journal_file import Fsync
+    from profiler.storage.ledger import Left
 
 
-class Standing(msgspec.Struct, kw_only=True):
-    """What an open run directory holds: its files, ready to be appended to, what is done, and what its records cost
-    (pico-dollars; those of failures too)."""
+class OpenRun(msgspec.Struct, kw_only=True):
+    """The files of a run that is under way, ready to be appended to, and what stood in them when they were opened.
 
+    `done` has a 1 for each dialogue that is not asked again, `asked` counts the lines of requests.jsonl. `spent` and
+    `maybe` are pico-dollars of all sessions before, `carried` is the part of them that no record tells; `cut_off_now`
+    counts the dialogues that were on their way when the last session ended.
+    """
+
+    header: Header
     requests: LineFile
     journal: LineFile
     order: Order
@@ -46,7 +44,12 @@ class Standing(msgspec.Struct, kw_only=True):
     done: bytearray
     kept: int = 0
     failed: int = 0
-    cost: int = 0
+    spent: int = 0
+    maybe: int = 0
+    carried: ledger.Carried = ledger.Carried()
+    cut_off_now: int = 0
+    ledger: Ledger | None = None
+    sessions: list[dict[str, Any]]
     notes: list[str]
 
     @property
@@ -56,170 +59,73 @@ class Standing(msgspec.Struct, kw_only=True):
         return min(self.asked, missing if missing >= 0 else len(self.done))
 
     @property
-    def in_flight(self) -> int:
-        """Asked without an answer kept: these may have been billed, and are asked again."""
-        return max(0, self.asked - self.kept - self.failed)
+    def owed(self) -> int:
+        return self.header.count - self.kept
+
+    def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:
+        """Who appends to it. `fields` are those that responses.jsonl keeps, None keeps all."""
+        log = OrderedLog(self.requests.path.with_name(RESPONSES), size=self.responses_size, fields=fields)
+        return Writer(
+            requests=self.requests,
+            journal=JournalFile(self.journal, fsync=fsync, ledger=self.ledger),
+            responses=Follower(self.order, log),
+        )
+
+    def open_ledger(self) -> Ledger:
+        """From here on, what calls in flight may cost is written down before they leave."""
+        folder = self.journal.path.parent
+        ledger.begin(folder, self.carried, journal_size=self.journal.size)
+        self.ledger = Ledger(folder)
+        return self.ledger
+
+    def tell_session(self, session: dict[str, Any]) -> None:
+        """Write down that a session begins, or with `finished` how it ended."""
+        self.journal.write(journal.session_line(session))
+        journal.add_session(self.sessions, session)
 
     def close(self) -> None:
         self.order.close()
         self.requests.close()
         self.journal.close()
+        if self.ledger is not None:
+            self.ledger.close()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{folder}: cannot be used as a run directory: {error.strerror}",
-            hint="choose another place with --output-dir",
-        ) from error
-    try:
-        _lock(folder, fd)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock(folder: Path, fd: int) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
-    except BlockingIOError as error:
-        raise _in_use(folder) from error
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{folder}: cannot be locked: {error.strerror}",
-            hint="choose a place on a local disk with --output-dir",
-        ) from error
-    if moved:  # by a run that starts over, after we had opened it
-        raise _in_use(folder)
-
-
-def _in_use(folder: Path) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"{folder}: another run is writing here",
-        hint="wait for it to end, stop it, or choose another place with --output-dir",
-    )
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a kill left half-made: files that only count once they have been renamed."""
-    for name in HALF_MADE:
-        with suppress(OSError):
-            (folder / name).unlink(missing_ok=True)
-
-
-def move_aside(folder: Path) -> Path | None:
-    """Make room for a new run by renaming the old one; nothing is ever deleted."""
-    try:
-        return _move_aside(folder) if any(folder.iterdir()) else None
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{folder}: cannot be moved aside: {error.strerror}", hint="choose another place with --output-dir"
-        ) from error
-
-
-def _move_aside(folder: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    for number in range(1000):
-        aside = folder.with_name(f"{folder.name}{ASIDE}{stamp}" + (f"-{number}" if number else ""))
-        if not aside.exists():
-            folder.rename(aside)
-            return aside
-    raise RunDirectoryError(f"{folder}: cannot find a free name to move the old run to")
-
-
-class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """The run that a folder holds already."""
-
-    count: int
-    identity: dict[str, Any]
-    complete: bool
-
-
-def earlier(folder: Path) -> Earlier | None:
-    """The unfinished run in this folder. One without a whole first line has not begun."""
-    path = folder / journal.NAME
-    header = journal.read_header(path) if path.exists() else None
-    return Earlier(count=header.count, identity=header.identity, complete=False) if header else None
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
-    """What two identities do not share, a line each."""
-    lines: list[str] = []
-    for name in sorted(old.keys() | new.keys()):
-        before, now = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            lines += differences(before, now, prefix=f"{prefix}{name}.")
-        elif before != now:
-            lines.append(f"{prefix}{name}: the run has {before!r}, now it is {now!r}")
-    return lines
-
-
-def refuse_other(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    if lines := differences(old, new):
-        raise RunDirectoryError(
-            f"{folder}: holds another run, it cannot be resumed:\n" + "\n".join(f"  {line}" for line in lines),
-            hint="undo the change, choose another --output-dir, or use --fresh to move the old run aside",
-        )
-
-
-def open_standing(folder: Path, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Standing:
-    """Take up what the folder holds of this run, or begin it."""
-    path = folder / journal.NAME
-    old = journal.read_header(path) if path.exists() else None
-    if old is None:
-        _refuse_strays(folder)
-        return _begin(folder, header, sync=sync)
-    refuse_other(folder, old.identity, header.identity)
-    return _take_up(folder, old, retry_failed=retry_failed)
-
-
-def _refuse_strays(folder: Path) -> None:
-    """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
-    torn = " with a whole first line" if (folder / journal.NAME).exists() else ""
-    for name in (REQUESTS, RESPONSES, SUMMARY):
-        if (folder / name).exists() and (folder / name).stat().st_size:
-            raise RunDirectoryError(
-                f"{folder}: holds {name} but no journal{torn}, so it cannot be resumed",
-                hint="choose another --output-dir, or use --fresh to move the folder aside",
-            )
-
-
-def _begin(folder: Path, header: Header, *, sync: bool) -> Standing:
+def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
+    """A new run, in an empty folder."""
     with ExitStack() as opened:
-        journal_file = opened.enter_context(LineFile(folder / journal.NAME))
+        journal_file = opened.enter_context(LineFile(folder / JOURNAL))
         journal.begin(journal_file, header)
         if sync:  # what follows means nothing without this line
             journal_file.sync()
             sync_folder(folder)
-        standing = Standing(
+        run = OpenRun(
+            header=header,
             requests=opened.enter_context(LineFile(folder / REQUESTS)),
             journal=journal_file,
             order=Order(journal_file.fd, folder=folder),
             responses_size=0,
             asked=0,
             done=bytearray(header.count),
+            sessions=[],
             notes=[],
         )
         opened.pop_all()
-    return standing
+    return run
 
 
-def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
+def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
+    """An unfinished run, without torn lines and without lines that nothing vouches for."""
     notes: list[str] = []
+    left = ledger.read(folder)
     with ExitStack() as opened:
-        requests, asked = _cut_log(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
-        file = opened.enter_context(LineFile(folder / journal.NAME))
+        requests, asked = _cut_requests(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
+        file = opened.enter_context(LineFile(folder / JOURNAL))
         with ExitStack() as meanwhile:
-            responses, laid_out = _cut_log(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
-            replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed)
+            responses, laid_out = _cut_responses(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
+            replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed, left=left)
             if replayed.end < file.size:
-                notes.append(f"{journal.NAME}: cut {file.size - replayed.end} bytes of a torn last line")
+                notes.append(f"{JOURNAL}: cut {file.size - replayed.end} bytes of a torn last line")
                 file.cut(replayed.end)
             missing = replayed.done.find(0)
             if 0 <= missing < laid_out:
@@ -227,9 +133,11 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
                 responses.cut(end_of_line(responses.path, missing))
                 if not retry_failed:
                     lines = laid_out - missing
-                    notes.append(f"{RESPONSES}: cut {lines} lines, the first of which {journal.NAME} does not hold")
-                replayed = _replay(file, header, first=missing, retry_failed=retry_failed)
-        standing = Standing(
+                    notes.append(f"{RESPONSES}: cut {lines} lines, the first of which {JOURNAL} does not hold")
+                replayed = _replay(file, header, first=missing, retry_failed=retry_failed, left=left)
+        carried = replayed.carried
+        run = OpenRun(
+            header=header,
             requests=requests,
             journal=file,
             order=replayed.order,
@@ -238,15 +146,52 @@ def _take_up(folder: Path, header: Header, *, retry_failed: bool) -> Standing:
             done=replayed.done,
             kept=replayed.done.count(1),
             failed=replayed.failed,
-            cost=replayed.cost,
+            spent=replayed.cost + carried.paid,
+            maybe=replayed.maybe + carried.maybe,
+            carried=carried,
+            cut_off_now=carried.cut_off - (left.carried.cut_off if left is not None else 0),
+            sessions=replayed.sessions,
             notes=notes,
         )
         opened.pop_all()
-    return standing
+    return run
 
 
-def _cut_log(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
-    """Open a log, without the torn line at its end."""
+class _RequestLine(msgspec.Struct, gc=False):
+    """What shows that a line of requests.jsonl is one, and whose."""
+
+    index: int
+    request_hash: str
+
+
+def _cut_requests(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
+    """Open requests.jsonl, without what is torn or damaged: those lines are made again from the dataset."""
+    file = opened.enter_context(LineFile(path))
+    decode = msgspec.json.Decoder(_RequestLine).decode
+    lines = end = 0
+    damage = ""
+    with path.open("rb") as reading:
+        for line in reading:
+            if not line.endswith(b"\n"):
+                damage = f"cut {file.size - end} bytes of a torn last line"
+                break
+            try:
+                whole = lines < most and decode(line).index == lines
+            except (DecodeError, UnicodeDecodeError, RecursionError):
+                whole = False
+            if not whole:
+                damage = f"line {lines + 1} is damaged; from there on it is written anew from the dataset"
+                break
+            lines += 1
+            end += len(line)
+    if end < file.size:
+        notes.append(f"{path.name}: {damage}")
+        file.cut(end)
+    return file, lines
+
+
+def _cut_responses(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
+    """Open responses.jsonl, without the torn line at its end."""
     file = opened.enter_context(LineFile(path))
     lines, end = whole_lines(path)
     if lines > most:
@@ -258,26 +203,36 @@ def _cut_log(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> t
 
 
 class _Replayed(msgspec.Struct, kw_only=True):
-    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what was paid, where
-    its last line ends."""
+    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what its records cost,
+    what they do not tell, and where its last line ends."""
 
     done: bytearray
     order: Order
-    end: int
+    end: int = 0
     failed: int = 0
     cost: int = 0
+    maybe: int = 0
+    carried: ledger.Carried = ledger.Carried()
+    sessions: list[dict[str, Any]] = []
 
 
-def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -> _Replayed:
+def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, left: Left | None) -> _Replayed:
     failed: set[int] = set()
+    underway = frozenset(each.dialogue for each in left.underway) if left is not None else frozenset()
+    since = left.journal_size if left is not None else 0
+    late: set[int] = set()  # answers that reached the journal after all
     with ExitStack() as opened:
         order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
-        replayed = _Replayed(done=bytearray(header.count), order=order, end=journal.header_size(file.path))
-        for place in journal.replay(file.path, count=header.count):
+        records = journal.Replay(file.path, count=header.count)
+        replayed = _Replayed(done=bytearray(header.count), order=order)
+        for place in records:
             entry = place.entry
-            replayed.end = place.offset + place.size
             if entry.cost_usd:
                 replayed.cost += pico(entry.cost_usd)
+            if entry.maybe_usd:
+                replayed.maybe += pico(entry.maybe_usd)
+            if place.offset >= since and entry.index in underway:
+                late.add(entry.index)
             if retry_failed and entry.type == "error":
                 failed.add(entry.index)
                 continue
@@ -286,46 +241,7 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool) -
             if entry.index >= first:
                 order.note(entry.index, offset=place.offset, size=place.size)
         opened.pop_all()
-    replayed.failed = len(failed)
+    replayed.failed, replayed.end, replayed.sessions = len(failed), records.end, records.sessions
+    if left is not None:
+        replayed.carried = left.settled(late.__contains__)
     return replayed
-
-
-def reopen(folder: Path, header: Header) -> None:
-    """Turn a complete run back into one that still owes the answers of its failed dialogues.
-
-    The journal appears under its name only when it is whole, so a kill in between loses nothing.
-    """
-    path = folder / journal.NAME
-    temporary = path.with_suffix(".tmp")
-    with LineFile(temporary) as file:
-        journal.begin(file, header)
-        for index, record in _records(folder / RESPONSES):
-            if record.get("type") != "error":
-                file.write(dump_line({**record, "index": index}))
-        file.sync()
-    temporary.replace(path)
-    (folder / SUMMARY).unlink()
-    sync_folder(folder)
-
-
-def finish(folder: Path, *, sync: bool = True) -> None:
-    """Only the three files stay. Before the journal goes, what it vouched for is on the device."""
-    if sync:
-        for name in (REQUESTS, RESPONSES):
-            with LineFile(folder / name) as file:
-                file.sync()
-    (folder / journal.NAME).unlink()
-    if sync:
-        sync_folder(folder)
-
-
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record and its place; one that is none is missing, and does not move the others."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = loads(line)
-            except (DecodeError, ValueError) as error:
-                raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
-            if isinstance(record, dict):
-                yield number - 1, record

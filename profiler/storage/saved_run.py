@@ -18,8 +18,8 @@ from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
-from profiler.storage.read_logs import REQUESTS, RESPONSES, damaged, lines_of, read_outcomes
-from profiler.storage.resume import ASIDE
+from profiler.storage.names import ASIDE, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether every dialogue has its answer or its error: the summary is written after the last of them."""
-        return (self.folder / summary_file.NAME).exists()
+        return (self.folder / SUMMARY).exists()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (summary_file.NAME, RESPONSES))
+    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES))
 
 
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from profiler.core import json as codec
-from profiler.core.errors import LogError, Problem, StorageError
-from profiler.storage.line_file import sync_folder
+from profiler.core.errors import LogError, Problem
+from profiler.storage.names import SUMMARY
+from profiler.storage.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-NAME: Final = "summary.json"
 RECOMPUTE: Final = "profiler summarize --recompute --log-dir"
 
 
 def write(path: Path, summary: Mapping[str, Any]) -> None:
-    """Whole or not at all: a reader never sees half a summary, and a full disk leaves the old one."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(codec.dump_pretty(dict(summary)))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise StorageError(path, error) from error
+    """A reader never sees half a summary, and a full disk leaves the old one."""
+    write_whole(path, codec.dump_pretty(dict(summary)))
 
 
 def read(log_dir: Path) -> dict[str, Any]:
-    path = log_dir / NAME
+    path = log_dir / SUMMARY
     try:
         found = codec.loads(path.read_bytes())
     except OSError as error:

@@ -163,7 +163,7 @@ class Site:
 
     def answered(self) -> set[str]:
         """Every dialogue whose line is whole in the journal."""
-        return {record["dialogue_id"] for record in whole_records(self.journal)[1:]}
+        return {record["dialogue_id"] for record in whole_records(self.journal)[1:] if "dialogue_id" in record}
 
     def results(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.run_dir.iterdir()}

@@ -159,7 +159,9 @@ def test_retry_failed_without_failures_asks_nothing(tmp_path: Path) -> None:
     assert site.results() == before
 
 
-@pytest.mark.parametrize("operation", ["open journal.tmp", "os.rename journal.tmp", "os.remove summary.json"])
+@pytest.mark.parametrize(
+    "operation", ["open .journal.jsonl.tmp", "os.rename .journal.jsonl.tmp", "os.remove /summary.json"]
+)
 def test_a_kill_while_a_finished_run_is_reopened_loses_nothing(tmp_path: Path, operation: str) -> None:
     items = with_failures(30)
     site = Site(folder=tmp_path).write(items, client="Naughty")
@@ -177,7 +179,7 @@ def test_a_kill_while_a_finished_run_is_reopened_loses_nothing(tmp_path: Path, o
 def test_a_kill_while_a_finished_run_is_reopened_leaves_no_rest_in_a_finished_run(tmp_path: Path) -> None:
     site = Site(folder=tmp_path).write(with_failures(30), client="Naughty")
     assert site.run_here().code == 0
-    assert site.at("runs", FAULTS_DIE_BEFORE="os.rename journal.tmp").run("--retry-failed").code == -9
+    assert site.at("runs", FAULTS_DIE_BEFORE="os.rename .journal.jsonl.tmp").run("--retry-failed").code == -9
 
     assert site.run_here().code == 0
     assert set(site.results()) == THREE

@@ -144,7 +144,7 @@ def test_no_room_to_reopen_a_finished_run_leaves_it_finished(tmp_path: Path) -> 
 
     run = site.run("--retry-failed", wrapper=largest_file(5000))
 
-    assert one_line(run, site.run_dir / "journal.tmp", "File too large")
+    assert one_line(run, site.run_dir / ".journal.jsonl.tmp", "File too large")
     assert site.run_here().code == 0
     assert site.results() == before
 

@@ -58,16 +58,16 @@ def test_files_cut_at_random_bytes_after_kills_end_the_same(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "operation",
     [
-        "open journal.jsonl",
+        "open /journal.jsonl",
         "open requests.jsonl",
         "open responses.jsonl",
         "open .summary.json",
         "os.rename summary.json",
-        "os.remove journal.jsonl",
+        "os.remove /journal.jsonl",
     ],
 )
 def test_a_kill_at_any_step_ends_the_same(site: Site, expected: dict[str, bytes], operation: str) -> None:
-    kept = dead_before(site, operation).answered() if operation != "open journal.jsonl" else set()
+    kept = dead_before(site, operation).answered() if operation != "open /journal.jsonl" else set()
     before = len(site.calls())
 
     assert site.run_here().code == 0

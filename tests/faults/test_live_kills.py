@@ -69,8 +69,7 @@ def test_after_a_kill_the_run_says_what_is_kept_and_what_may_have_been_billed(tm
     assert again.code == 0, again
     assert in_flight == 8
     assert (
-        "resuming: 30 of 60 answers are kept, 8 were in flight and may have been billed and are asked again"
-        in again.err
+        "resuming: 30 of 60 answers are kept; 8 were in flight, may have been billed, and are asked again" in again.err
     )
     facts = again.json["experiments"][0]["summary"]["run"]
     assert facts["resumed"] == {"kept": 30, "maybe_billed": 8}
@@ -89,7 +88,7 @@ def last_facts(site: Site) -> dict[str, Any]:
     return facts
 
 
-@pytest.mark.parametrize("moment", ["os.remove journal.jsonl", "os.remove ledger.json"])
+@pytest.mark.parametrize("moment", ["os.remove /journal.jsonl", "os.remove /ledger.dat"])
 def test_a_kill_while_the_run_is_tidied_up_forgets_no_money(tmp_path: Path, moment: str) -> None:
     site = live_site(tmp_path, dialogues(6), retry={"max_attempts": 1, "deadline_s": 60})
     with provider(site, {"dialogue_id": "d3", "fault": "half-body"}) as paid:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.core.json import loads
+from profiler.storage import ledger
 from tests.faults.live import live_run, live_site, provider
 from tests.faults.runs import THREE, dialogues, whole_records
 
@@ -126,5 +126,7 @@ def test_an_address_that_nobody_serves_costs_nothing(tmp_path: Path, url: str) -
 
     assert run.code == 3, run
     assert "dialogues in a row got no reply: cannot connect to" in run.err
-    ledger = loads((site.journal.parent / "ledger.json").read_bytes())
-    assert (ledger["outside"], ledger["open"]) == (0, False)
+    left = ledger.read(site.run_dir)
+    assert left is not None
+    carried = left.settled(lambda _: False)
+    assert (carried.paid, carried.maybe) == (0, 0)

@@ -22,7 +22,8 @@ from profiler.manifest.load import load_manifest
 from profiler.manifest.settings import Experiment, RateLimits
 from profiler.money.price_list import look_up
 from profiler.money.prices import RateCard
-from profiler.storage.identity import header_of
+from profiler.storage import ledger
+from profiler.storage.identity import examine
 from tests.profiler.building import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -231,7 +232,7 @@ def test_a_dry_run_says_as_json_what_the_table_says(folder: Path) -> None:
 def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **others: Any) -> None:
     """What a killed live run of `m.yaml` left: a journal with these answers, each for a cent, and an open ledger."""
     [asked] = load_manifest(folder / "m.yaml", environ={}).experiments
-    header = header_of(asked, options=Options(**{"mode": "live", **others}), before=None)
+    header = examine(asked, **{"mode": "live", "limit": None, "before": None, **others}).header
     run = folder / "runs" / "e"
     run.mkdir(parents=True)
     records = [
@@ -239,7 +240,7 @@ def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **o
     ]
     lines = [msgspec.json.encode(header), *(msgspec.json.encode(each) for each in records)]
     (run / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines) + b'{"torn')
-    (run / "ledger.json").write_text('{"outside": 20000000000, "open": true}')
+    ledger.begin(run, ledger.Carried(maybe=20_000_000_000), journal_size=0)
 
 
 def reckoned(folder: Path, *words: str) -> dict[str, Any]:

@@ -23,10 +23,12 @@ from profiler.core.errors import (
 from profiler.core.nouns import Reply, Request
 from profiler.engine import pool, session
 from profiler.engine.options import Options
-from profiler.engine.runner import Result, run, run_sync
+from profiler.engine.result import Result
+from profiler.engine.runner import run, run_sync
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
-from profiler.storage import journal, resume
+from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.run_directory import RunDirectory, locked
 from tests.profiler.building import files_end_at
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from profiler.engine.progress import View
 
 COUNT = 30
-FILES = [resume.REQUESTS, resume.RESPONSES, resume.SUMMARY]
+FILES = [REQUESTS, RESPONSES, SUMMARY]
 
 
 class Counting:
@@ -169,7 +171,7 @@ def test_a_finished_run_holds_the_three_files_and_its_numbers(experiment: Experi
     result = run_sync(experiment, options=options(tmp_path / "runs", manifest_sha256="abc"))
     assert result.folder == tmp_path / "runs" / "exp"
     assert list(files(result.folder)) == FILES
-    assert json.loads(files(result.folder)[resume.SUMMARY]) == result.summary
+    assert json.loads(files(result.folder)[SUMMARY]) == result.summary
     assert (result.answered_now, result.kept, result.missed) == (COUNT, 0, [])
     assert result.elapsed_s > 0
     facts = result.summary["run"]
@@ -228,7 +230,7 @@ def test_other_metrics_are_counted_from_the_answers_that_are_there(experiment: E
     again = run_sync(experiment, options=options(tmp_path), client=client, note=notes.append)
     assert client.asked == []
     assert list(again.summary["metrics"]) == list(USUAL_METRICS) == again.summary["run"]["metrics"]
-    assert json.loads(files(again.folder)[resume.SUMMARY]) == again.summary
+    assert json.loads(files(again.folder)[SUMMARY]) == again.summary
     assert notes == ["the manifest names other metrics: counted again from the logs"]
     assert files(again.folder) == files(run_sync(experiment, options=options(tmp_path / "other")).folder)
 
@@ -319,10 +321,10 @@ def test_a_kill_between_the_summary_and_the_end_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "finish", killed)
+        patch.setattr(RunDirectory, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             run_sync(experiment, options=options(tmp_path))
-    assert {journal.NAME, *FILES} <= set(files(tmp_path / "exp"))
+    assert {JOURNAL, *FILES} <= set(files(tmp_path / "exp"))
     client = Counting()
     result = run_sync(experiment, options=options(tmp_path), client=client)
     assert (client.asked, result.kept) == ([], COUNT)
@@ -386,7 +388,7 @@ def test_a_client_that_fails_at_all_of_its_first_calls_stops_the_run(experiment:
 def test_of_several_errors_the_bug_comes_out(tmp_path: Path, *, bug_first: bool) -> None:
     bug, full = ZeroDivisionError("a bug"), StorageError(tmp_path, OSError(28, "No space left on device"))
     inner = ExceptionGroup("inner", [bug] if bug_first else [full])
-    with pytest.raises(ZeroDivisionError, match="a bug") as caught, session._one_error():
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught, session._one_error(enough=lambda: None):
         raise ExceptionGroup("outer", [inner, full if bug_first else bug])
     assert isinstance(caught.value.__cause__, ExceptionGroup)
 
@@ -400,7 +402,7 @@ def test_a_full_disk_ends_the_run_and_it_is_resumed(experiment: Experiment, tmp_
 
 def test_a_folder_in_use_is_refused(experiment: Experiment, tmp_path: Path) -> None:
     with (
-        resume.locked(tmp_path / "exp"),
+        locked(tmp_path / "exp"),
         pytest.raises(RunDirectoryError, match="another run is writing here"),
     ):
         run_sync(experiment, options=options(tmp_path))
@@ -411,7 +413,7 @@ def test_a_summary_of_something_else_is_not_taken_for_a_finished_run(
     experiment: Experiment, tmp_path: Path, facts: dict[str, Any]
 ) -> None:
     (tmp_path / "exp").mkdir()
-    (tmp_path / "exp" / resume.SUMMARY).write_text(json.dumps({"metrics": {}, "counts": {}, "run": facts}))
+    (tmp_path / "exp" / SUMMARY).write_text(json.dumps({"metrics": {}, "counts": {}, "run": facts}))
     with pytest.raises(RunDirectoryError, match="does not say what it asked"):
         run_sync(experiment, options=options(tmp_path))
 
@@ -476,9 +478,7 @@ def test_a_client_of_ones_own_is_made_from_the_experiment(experiment: Experiment
     )
     own = changed(experiment, client="own_client_a:Client")
     result: Result = run_sync(own, options=options(tmp_path, search_path=tmp_path))
-    assert {line["completion"] for line in map(json.loads, files(result.folder)[resume.RESPONSES].splitlines())} == {
-        "exp"
-    }
+    assert {line["completion"] for line in map(json.loads, files(result.folder)[RESPONSES].splitlines())} == {"exp"}
 
 
 @pytest.mark.parametrize("attribute", ["nothing", "make_none", "make_silent"])

@@ -12,11 +12,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from profiler.core import json as codec
 from profiler.core.errors import ManifestError, Problem
 from profiler.core.nouns import Record
 from profiler.manifest.environment import NAMES, RESERVED_ENVIRONMENT
-from profiler.manifest.load import Bounds, Experiment, Latency, Manifest, MockSettings, load_manifest, snapshot
+from profiler.manifest.load import Bounds, Experiment, Latency, Manifest, MockSettings, load_manifest
 from profiler.manifest.settings import OutputField
 
 BASE = "experiment_id: one\nmodel: claude-haiku-4-5\nmax_tokens: 16\ndataset_path: data.json\n"
@@ -458,36 +457,6 @@ def test_the_environment_of_the_process_is_used_unless_another_is_given(monkeypa
 
 def test_no_variable_is_both_a_setting_and_reserved() -> None:
     assert RESERVED_ENVIRONMENT.isdisjoint(NAMES)
-
-
-# Snapshot
-
-
-def test_a_snapshot_survives_json() -> None:
-    taken = snapshot(one(BASE + "temperature: 1\nstop_sequences: [a]\n"))
-    assert codec.loads(codec.dumps(taken)) == taken
-
-
-@pytest.mark.parametrize("line", ["top_k: 3", "system: x", "mock: {seed: 1}", "thinking: {type: x}", "client: a:b"])
-def test_a_snapshot_tells_what_changes_answers(line: str) -> None:
-    assert snapshot(one(BASE + line + "\n")) != snapshot(one(BASE))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "concurrency: 3",
-        "timeout_s: 3",
-        "retry: {max_attempts: 1}",
-        "max_cost_usd: 1",
-        "rate_limits: {requests_per_minute: 1}",
-        "metrics: [refusal_rate]",
-        "thresholds: {refusal_rate: 1}",
-        "mock: {responses_path: data.json}",
-    ],
-)
-def test_a_snapshot_is_silent_on_what_does_not(line: str) -> None:
-    assert snapshot(one(BASE + line + "\n")) == snapshot(one(BASE))
 
 
 # Hostile input

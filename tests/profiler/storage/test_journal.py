@@ -12,13 +12,14 @@ from profiler.core.errors import LogError, RunDirectoryError
 from profiler.storage import journal
 from profiler.storage.journal import FORMAT, Entry, Header
 from profiler.storage.line_file import LineFile
+from profiler.storage.names import JOURNAL
 from tests.profiler.building import line_of, record
 
 HEADER = Header(journal=FORMAT, count=5, identity={"model": "m", "mock": {"seed": 0}}, started=None)
 
 
 def written(folder: Path, body: bytes = b"") -> Path:
-    path = folder / journal.NAME
+    path = folder / JOURNAL
     with LineFile(path) as file:
         journal.begin(file, HEADER)
         file.write(body)
@@ -29,7 +30,7 @@ def replayed(path: Path) -> list[tuple[int, str, bytes]]:
     text = path.read_bytes()
     return [
         (place.entry.index, place.entry.type, text[place.offset : place.offset + place.size])
-        for place in journal.replay(path, count=HEADER.count)
+        for place in journal.Replay(path, count=HEADER.count)
     ]
 
 
@@ -50,20 +51,22 @@ def test_every_record_is_replayed_with_its_place(tmp_path: Path) -> None:
     lines = [line_of(record(3)), line_of(record(0, type="refusal", cost_usd=0.5)), line_of(record(3, type="error"))]
     path = written(tmp_path, b"".join(lines))
     assert replayed(path) == [(3, "answer", lines[0]), (0, "refusal", lines[1]), (3, "error", lines[2])]
-    assert [place.entry for place in journal.replay(path, count=5)][1] == Entry(index=0, type="refusal", cost_usd=0.5)
+    assert [place.entry for place in journal.Replay(path, count=5)][1] == Entry(index=0, type="refusal", cost_usd=0.5)
 
 
 @pytest.mark.parametrize("length", range(len(b'{"journal":1')))
 def test_a_header_that_is_not_whole_is_no_run(tmp_path: Path, length: int) -> None:
-    path = tmp_path / journal.NAME
+    path = tmp_path / JOURNAL
     path.write_bytes(b'{"journal":1'[:length])
     assert journal.read_header(path) is None
 
 
 def test_another_format_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    path = tmp_path / journal.NAME
-    path.write_bytes(b'{"journal":2,"count":1,"identity":{},"started":null}\n')
-    with pytest.raises(RunDirectoryError, match="found journal format 2, expected 1") as caught:
+    path = tmp_path / JOURNAL
+    path.write_bytes(b'{"journal":1,"count":1,"identity":{},"started":null}\n')
+    with pytest.raises(
+        RunDirectoryError, match="an unfinished run of journal format 1, this version writes 2"
+    ) as caught:
         journal.read_header(path)
     assert "--fresh" in str(caught.value.hint)
 
@@ -75,12 +78,12 @@ def test_another_format_is_refused_with_a_way_out(tmp_path: Path) -> None:
         b"[]\n",
         b"\xff\n",
         b"[" * 5000 + b"\n",
-        b'{"journal":1,"count":1,"identity":%b,"started":null}\n' % (b'{"a":' * 5000),
-        b'{"journal":1,"count":-1,"identity":{},"started":null}\n',
+        b'{"journal":2,"count":1,"identity":%b,"started":null}\n' % (b'{"a":' * 5000),
+        b'{"journal":2,"count":-1,"identity":{},"started":null}\n',
     ],
 )
 def test_a_first_line_that_is_no_header_is_damage(tmp_path: Path, header: bytes) -> None:
-    path = tmp_path / journal.NAME
+    path = tmp_path / JOURNAL
     path.write_bytes(header)
     with pytest.raises(LogError, match=r"journal.jsonl:1: found a line") as caught:
         journal.read_header(path)
@@ -122,8 +125,34 @@ def test_a_record_of_no_dialogue_is_damage(tmp_path: Path, index: int) -> None:
 @example(content=b'{"journal":1,"count":3,"identity":{},"started":null}\n{"index":0,"type":"answer"}\n\xff')
 def test_hostile_bytes_are_refused_or_read_but_never_a_crash(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / journal.NAME
+        path = Path(folder) / JOURNAL
         path.write_bytes(content)
         with suppress(LogError, RunDirectoryError):
             if journal.read_header(path) is not None:
                 replayed(path)
+
+
+def test_sessions_stand_between_the_records_and_are_none(tmp_path: Path) -> None:
+    began, ended = {"started": "09:00"}, {"started": "09:00", "finished": "10:00", "answered": 1}
+    lines = [journal.session_line(began), line_of(record(0)), journal.session_line(ended), journal.session_line(began)]
+    path = written(tmp_path, b"".join(lines))
+    records = journal.Replay(path, count=5)
+    assert [place.entry.index for place in records] == [0]
+    assert records.sessions == [ended, began]
+    assert records.end == path.stat().st_size
+
+
+def test_a_session_line_that_is_torn_is_a_torn_tail(tmp_path: Path) -> None:
+    path = written(tmp_path, line_of(record(0)) + journal.session_line({"started": "now"})[:-4])
+    records = journal.Replay(path, count=5)
+    assert len(list(records)) == 1
+    assert (records.sessions, records.end) == (
+        [],
+        path.stat().st_size - len(journal.session_line({"started": "now"})) + 4,
+    )
+
+
+def test_of_several_bad_lines_the_first_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, b"one\ntwo\n" + line_of(record(0)))
+    with pytest.raises(LogError, match=r"journal.jsonl:2: "):
+        list(journal.Replay(path, count=5))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import StorageError
 from profiler.storage import line_file
-from profiler.storage.line_file import LineFile, end_of_line, sync_folder, whole_lines
+from profiler.storage.line_file import LineFile, end_of_line, whole_lines
 from tests.profiler.building import files_end_at
 
 LINES = st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b" ") + b"\n"), min_size=1, max_size=8)
@@ -101,21 +101,6 @@ def test_a_closed_file_holds_no_descriptor(tmp_path: Path) -> None:
         pass
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(file.fd)
-
-
-def test_a_folder_is_synced_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = []
-
-    def fsync(fd: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
-        really_fsync(fd)
-
-    really_fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", fsync)
-    open_before = len(list(Path("/proc/self/fd").iterdir()))
-    sync_folder(tmp_path)
-    assert synced == [tmp_path]
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import StorageError
 from profiler.core.json import loads
+from profiler.storage import journal_file, ordered_log
 from profiler.storage import writer as writer_module
+from profiler.storage.journal_file import JournalFile
 from profiler.storage.line_file import LineFile
+from profiler.storage.ordered_log import Follower, OrderedLog
 from profiler.storage.reorder import Order
-from profiler.storage.writer import OrderedLog, Writer
+from profiler.storage.writer import Writer
 from tests.profiler.building import files_end_at, line_of, record, request_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from profiler.core.nouns import Record
-    from profiler.storage.writer import Fsync
+    from profiler.storage.journal_file import Fsync
 
 
 class NotedFile(LineFile):
@@ -75,7 +78,11 @@ class Desk:
         self.order = Order(self.journal.fd, folder=self.folder, in_memory=in_memory)
         (self.folder / "responses").write_bytes(laid_out)
         log = OrderedLog(self.folder / "responses", size=len(laid_out), fields=fields)
-        self.writer = Writer(requests=self.requests, journal=self.journal, order=self.order, responses=log, fsync=fsync)
+        self.writer = Writer(
+            requests=self.requests,
+            journal=JournalFile(self.journal, fsync=fsync),
+            responses=Follower(self.order, log),
+        )
 
     def content(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -168,7 +175,7 @@ async def test_a_crash_of_the_run_loses_nothing_that_was_put(desk: Desk) -> None
 
 
 async def test_the_ordered_log_grows_while_the_run_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "LINGER_S", 0.001)
+    monkeypatch.setattr(ordered_log, "LINGER_S", 0.001)
     async with desk.writer.running():
         for index in range(3):
             desk.put(record(index))
@@ -178,8 +185,8 @@ async def test_the_ordered_log_grows_while_the_run_goes_on(desk: Desk, monkeypat
 
 
 async def test_a_large_block_does_not_wait_for_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "LINGER_S", 3600)
-    monkeypatch.setattr(writer_module, "BLOCK", 100)
+    monkeypatch.setattr(ordered_log, "LINGER_S", 3600)
+    monkeypatch.setattr(ordered_log, "BLOCK", 100)
     async with desk.writer.running():
         desk.put(record(0))
         with anyio.fail_after(5):
@@ -284,7 +291,7 @@ async def test_a_journal_that_failed_is_not_written_again(desk: Desk, monkeypatc
 async def test_a_full_disk_under_the_ordered_log_leaves_whole_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    monkeypatch.setattr(writer_module, "LINGER_S", 0)
+    monkeypatch.setattr(ordered_log, "LINGER_S", 0)
     before = b"x" * 5000 + b"\n"
     desk = Desk(tmp_path, laid_out=before)
     records = [record(index) for index in range(3)]
@@ -343,7 +350,7 @@ async def until_synced(desk: Desk, times: int) -> None:
 async def test_fsync_interval_forces_what_is_new_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "FSYNC_INTERVAL_S", 0)
+    monkeypatch.setattr(journal_file, "FSYNC_INTERVAL_S", 0)
     desk = Desk(tmp_path, fsync="interval")
     async with desk.writer.running():
         desk.put(record(0))
@@ -359,7 +366,7 @@ async def test_fsync_interval_forces_what_is_new_and_nothing_else(
 async def test_fsync_interval_does_not_force_more_often_than_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "FSYNC_INTERVAL_S", 3600)
+    monkeypatch.setattr(journal_file, "FSYNC_INTERVAL_S", 3600)
     monkeypatch.setattr(writer_module, "GATHER_S", 0)
     desk = Desk(tmp_path, fsync="interval")
     async with desk.writer.running():
@@ -429,8 +436,8 @@ def test_a_cancellation_at_any_moment_neither_loses_nor_doubles_a_line(
                 await arrive(desk, scope)
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer_module, "BLOCK", block)
-        patch.setattr(writer_module, "LINGER_S", 0)
+        patch.setattr(ordered_log, "BLOCK", block)
+        patch.setattr(ordered_log, "LINGER_S", 0)
         desk = Desk(folder, in_memory=in_memory)
         anyio.run(run, desk)
         desk.close()

@@ -1,0 +1,77 @@
+"""What a run comes to: its logs reduced to a summary, judged by the thresholds of its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.metrics import summary
+from profiler.storage import run_directory
+from profiler.storage.saved_run import reduce_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Metric
+    from profiler.storage.run_directory import RunDirectory
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run. `missed` says which of its thresholds were, a sentence each."""
+
+    folder: Path
+    summary: dict[str, Any]
+    answered_now: int
+    kept: int
+    elapsed_s: float
+    missed: list[str]
+
+    @property
+    def summary_path(self) -> Path:
+        return run_directory.summary_path(self.folder)
+
+
+def summarized(
+    folder: Path,
+    experiment: Experiment,
+    metrics: Sequence[Metric[Any]],
+    facts: Mapping[str, Any],
+    *,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """The summary of complete logs. A metric that fails is told, and costs no other."""
+    reduction = reduce_logs(folder, metrics)
+    for fault in reduction.faults:
+        tell(str(fault))
+    return _judged(summary.build(reduction, facts), experiment, metrics)
+
+
+def summarized_again(
+    directory: RunDirectory,
+    done: dict[str, Any],
+    experiment: Experiment,
+    metrics: Sequence[Metric[Any]],
+    *,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """The summary of a run that was complete, counted or judged again where the manifest wants that now."""
+    names = list(experiment.metrics)
+    failed = [name for name, found in done["metrics"].items() if "error" in found]
+    if failed or done["run"].get("metrics") != names:
+        reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
+        tell(f"{reason}: counted again from the logs")
+        result = summarized(directory.folder, experiment, metrics, {**done["run"], "metrics": names}, tell=tell)
+    else:
+        result = _judged(done, experiment, metrics)
+    if result != done:
+        directory.write_summary(result)
+    return result
+
+
+def _judged(result: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]) -> dict[str, Any]:
+    """Thresholds name metrics as the manifest does, the summary as they name themselves."""
+    names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
+    return summary.judged(result, {names.get(name, name): bounds for name, bounds in experiment.bounds().items()})

@@ -1,0 +1,261 @@
+"""The folder of one run, through its whole life.
+
+Held by one process at a time; begun, or taken up where it stands after comparing what was asked; appended to; finished,
+or opened once more for what failed; moved aside, never deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageError
+from profiler.core.json import DecodeError, dump_line, loads
+from profiler.money.prices import pico
+from profiler.storage import journal, ledger, resume, summary_file
+from profiler.storage.line_file import LineFile
+from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from profiler.storage.journal import Header
+    from profiler.storage.resume import OpenRun
+
+ELSEWHERE = "choose another place with --output-dir"
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that a folder holds already; `summary` when it is complete."""
+
+    count: int
+    identity: dict[str, Any]
+    summary: dict[str, Any] | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.summary is not None
+
+
+def earlier(folder: Path) -> Earlier | None:
+    """An unfinished run has a journal whose first line is whole, a complete one a summary that says what it asked."""
+    header = journal.read_header(folder / JOURNAL)
+    if header is not None:
+        return Earlier(count=header.count, identity=header.identity)
+    if not (folder / SUMMARY).exists():
+        return None
+    summary = summary_file.read(folder)
+    count, identity = summary["run"].get("dialogues"), summary["run"].get("identity")
+    if type(count) is not int or not isinstance(identity, dict):
+        raise RunDirectoryError(
+            f"{folder}: holds the summary of a run that does not say what it asked",
+            hint="choose another --output-dir, or use --fresh to move it aside",
+        )
+    return Earlier(count=count, identity=identity, summary=summary)
+
+
+def summary_path(folder: Path) -> Path:
+    return folder / SUMMARY
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
+    """What two identities do not share, a line each."""
+    lines: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            lines += differences(before, now, prefix=f"{prefix}{name}.")
+        elif before != now:
+            lines.append(f"{prefix}{name}: the run has {before!r}, now it is {now!r}")
+    return lines
+
+
+def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Answers to other questions, or from another source, are never mixed."""
+    if lines := differences(old, new):
+        raise RunDirectoryError(
+            f"{folder}: holds another run, it cannot be resumed:\n" + "\n".join(f"  {line}" for line in lines),
+            hint="undo the change, choose another --output-dir, or use --fresh to move the old run aside",
+        )
+
+
+@contextmanager
+def hold(folder: Path, *, fresh: bool = False, tell: Callable[[str], None]) -> Iterator[RunDirectory]:
+    """The folder, for this process alone. `fresh` moves the run that stands there aside first."""
+    if fresh and folder.exists():
+        with locked(folder):
+            if aside := _move_aside(folder):
+                tell(f"moved the earlier run to {aside}")
+    with locked(folder):
+        yield RunDirectory(folder)
+
+
+class RunDirectory:
+    """A folder that this process holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in (JOURNAL, LEDGER, SUMMARY):  # half-made: they only count once they have been renamed
+            with suppress(OSError):
+                draft_of(folder / name).unlink(missing_ok=True)
+        self.earlier = earlier(folder)
+        if self.earlier is not None and self.earlier.complete:
+            with suppress(StorageError):  # a kill came before the run could do it; or nothing can be written here
+                remove(folder / LEDGER)
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """Of a complete run."""
+        return self.earlier.summary if self.earlier is not None else None
+
+    def refuse_another_run(self, identity: dict[str, Any]) -> None:
+        """Raises unless the run that stands here asked the same."""
+        if self.earlier is not None:
+            refuse_another(self.folder, self.earlier.identity, identity)
+
+    @contextmanager
+    def opened(self, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Iterator[OpenRun]:
+        """Begin the run, or take it up; a complete one is opened once more for the dialogues that failed."""
+        self.refuse_another_run(header.identity)
+        if self.earlier is None:
+            self._refuse_strays()
+            run = resume.begin(self.folder, header, sync=sync)
+        else:
+            if self.earlier.summary is not None:
+                self._reopen(header, self.earlier.summary)
+            known = journal.read_header(self.folder / JOURNAL) or header
+            run = resume.take_up(self.folder, known, retry_failed=retry_failed)
+        with closing(run):
+            yield run
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        summary_file.write(summary_path(self.folder), summary)
+
+    def finish(self, *, sync: bool = True) -> None:
+        """The summary is written: only the files of a complete run stay. Before the journal goes, what it vouched for
+        is on the device; the ledger goes last, for a journal without it would forget money."""
+        if sync:
+            for name in (REQUESTS, RESPONSES):
+                with LineFile(self.folder / name) as file:
+                    file.sync()
+        remove(self.folder / JOURNAL)
+        if sync:
+            sync_folder(self.folder)
+        remove(self.folder / LEDGER)
+
+    def _refuse_strays(self) -> None:
+        """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
+        torn = " with a whole first line" if (self.folder / JOURNAL).exists() else ""
+        for name in (REQUESTS, RESPONSES, SUMMARY):
+            path = self.folder / name
+            if path.exists() and path.stat().st_size:
+                raise RunDirectoryError(
+                    f"{self.folder}: holds {name} but no journal{torn}, so it cannot be resumed",
+                    hint="choose another --output-dir, or use --fresh to move the folder aside",
+                )
+
+    def _reopen(self, header: Header, summary: dict[str, Any]) -> None:
+        """Turn a complete run back into one that still owes the answers of its failed dialogues.
+
+        What the dropped records cost is carried by the ledger. The journal appears under its name only when it is
+        whole, and last, so a kill in between leaves the complete run.
+        """
+        facts, path = summary["run"], self.folder / JOURNAL
+        sessions = facts.get("sessions") or []
+        paid = maybe = 0
+        with LineFile(draft_of(path)) as file:
+            journal.begin(file, msgspec.structs.replace(header, started=facts.get("started") or header.started))
+            for index, record in _records(self.folder / RESPONSES):
+                if record.get("type") != "error":
+                    file.write(dump_line({**record, "index": index}))
+                    paid += pico(record.get("cost_usd") or 0.0)
+                    maybe += pico(record.get("maybe_usd") or 0.0)
+            for session in sessions:
+                file.write(journal.session_line(session))
+            file.sync()
+            size = file.size
+        spent = facts.get("spent_usd") or summary.get("cost_usd") or 0.0
+        carried = ledger.Carried(
+            paid=max(0, pico(spent) - paid),
+            maybe=max(0, pico(facts.get("maybe_billed_usd") or 0.0) - maybe),
+            cut_off=(facts.get("resumed") or {}).get("maybe_billed") or 0,
+        )
+        if carried != ledger.Carried():
+            ledger.begin(self.folder, carried, journal_size=size)
+        replace(draft_of(path), path)
+        remove(self.folder / SUMMARY)
+        sync_folder(self.folder)
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record and its place; one that is none is missing, and does not move the others."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = loads(line)
+            except (DecodeError, ValueError) as error:
+                raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
+            if isinstance(record, dict):
+                yield number - 1, record
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be used as a run directory: {error.strerror}", hint=ELSEWHERE
+        ) from error
+    try:
+        _lock(folder, fd)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(folder: Path, fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
+    except BlockingIOError as error:
+        raise _in_use(folder) from error
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be locked: {error.strerror}",
+            hint="choose a place on a local disk with --output-dir",
+        ) from error
+    if moved:  # by a run that starts over, after we had opened it
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{folder}: another run is writing here",
+        hint=f"wait for it to end, stop it, or {ELSEWHERE}",
+    )
+
+
+def _move_aside(folder: Path) -> Path | None:
+    """Make room for a new run by renaming the old one; nothing is ever deleted."""
+    try:
+        if not any(folder.iterdir()):
+            return None
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        for number in range(1000):
+            aside = folder.with_name(f"{folder.name}{ASIDE}{stamp}" + (f"-{number}" if number else ""))
+            if not aside.exists():
+                folder.rename(aside)
+                return aside
+    except OSError as error:
+        raise RunDirectoryError(f"{folder}: cannot be moved aside: {error.strerror}", hint=ELSEWHERE) from error
+    raise RunDirectoryError(f"{folder}: cannot find a free name to move the old run to")

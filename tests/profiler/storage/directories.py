@@ -1,0 +1,105 @@
+"""Run directories in every state, written by what writes them in a run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from profiler.storage import journal
+from profiler.storage.journal import Header
+from profiler.storage.names import REQUESTS, RESPONSES
+from profiler.storage.run_directory import hold
+from tests.profiler.building import line_of, record, request_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from profiler.core.nouns import Record
+    from profiler.storage.resume import OpenRun
+
+COUNT = 8
+IDENTITY = {"model": "m", "mock": {"seed": 0, "latency_s": 0.0}}
+
+
+def header(count: int = COUNT, **identity: Any) -> Header:
+    return Header(journal=journal.FORMAT, count=count, identity={**IDENTITY, **identity}, started=None)
+
+
+def answer(index: int) -> Record:
+    return record(index, "a" * (index * 7 % 11), type="error" if index == 5 else "answer")
+
+
+@contextmanager
+def opened(folder: Path, wanted: Header | None = None, *, retry_failed: bool = False) -> Iterator[OpenRun]:
+    with hold(folder, tell=print) as directory, directory.opened(wanted or header(), retry_failed=retry_failed) as run:
+        yield run
+
+
+def looked_at(folder: Path, wanted: Header | None = None, *, retry_failed: bool = False) -> OpenRun:
+    """What an open directory says of itself; closed again."""
+    with opened(folder, wanted, retry_failed=retry_failed) as run:
+        return run
+
+
+async def write(run: OpenRun, asked: Iterable[int], answered: Iterable[int]) -> None:
+    """What a run does to an open directory: its real writer, without the pool."""
+    writer = run.writer(fields=None, fsync="off")
+    async with writer.running():
+        for index in asked:
+            writer.put_request(request_line(index))
+        for index in answered:
+            writer.put(answer(index))
+
+
+def run(folder: Path, *, asked: Iterable[int], answered: Iterable[int]) -> None:
+    with opened(folder) as under_way:
+        anyio.run(write, under_way, asked, answered)
+
+
+def finish(folder: Path) -> OpenRun:
+    """Resume a directory and give it all that it owes."""
+    with opened(folder) as under_way:
+        owed = [index for index in range(COUNT) if not under_way.done[index]]
+        anyio.run(write, under_way, range(under_way.asked, COUNT), owed)
+        return under_way
+
+
+SUMMARY_OF_IT: dict[str, Any] = {
+    "metrics": {},
+    "counts": {"error": 1},
+    "run": {"dialogues": COUNT, "identity": IDENTITY},
+}
+
+
+def complete(folder: Path) -> None:
+    finish(folder)
+    with hold(folder, tell=print) as directory:
+        directory.write_summary(SUMMARY_OF_IT)
+        directory.finish()
+
+
+def contents(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / REQUESTS).read_bytes(), (folder / RESPONSES).read_bytes()
+
+
+WHOLE = (
+    b"".join(line_of(request_line(index)) for index in range(COUNT)),
+    b"".join(line_of(answer(index)) for index in range(COUNT)),
+)
+
+
+def cut(path: Path, by: int) -> None:
+    size = path.stat().st_size
+    os.truncate(path, max(0, size - by))
+
+
+def files_open_in(folder: Path) -> list[Path]:
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists the others
+            found.append(link.readlink())
+    return [path for path in found if path.is_relative_to(folder)]

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiler.core.errors import LogError, RunDirectoryError, StorageError
+from profiler.core.json import dump_line, loads
+from profiler.money.prices import dollars
+from profiler.storage import journal, ledger, run_directory
+from profiler.storage.line_file import LineFile
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.run_directory import Earlier, RunDirectory, differences, earlier, hold, locked
+from tests.profiler.building import line_of, record
+from tests.profiler.storage.directories import (
+    COUNT,
+    SUMMARY_OF_IT,
+    WHOLE,
+    answer,
+    complete,
+    contents,
+    files_open_in,
+    finish,
+    header,
+    looked_at,
+    run,
+)
+
+
+def test_a_complete_run_holds_the_three_files_only(tmp_path: Path) -> None:
+    complete(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [REQUESTS, RESPONSES, SUMMARY]
+    found = earlier(tmp_path)
+    assert found is not None
+    assert (found.count, found.complete) == (COUNT, True)
+
+
+def test_the_logs_are_on_the_device_before_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(tmp_path)
+    directory = RunDirectory(tmp_path)
+    events: list[str] = []
+
+    def fsync(fd: int) -> None:
+        events.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fsync)
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: events.append(f"unlink {path.name}"))
+    directory.finish()
+    assert sorted(events[:2]) == [REQUESTS, RESPONSES]
+    assert events[2:] == [f"unlink {JOURNAL}", tmp_path.name, f"unlink {LEDGER}"]
+
+
+def test_without_fsync_nothing_is_forced_when_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("forced"))
+    monkeypatch.setattr(os, "fdatasync", lambda _: pytest.fail("forced"))
+    RunDirectory(tmp_path).finish(sync=False)
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_a_reopened_run_owes_its_failed_dialogues_only(tmp_path: Path) -> None:
+    complete(tmp_path)
+    looked_at(tmp_path, retry_failed=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [JOURNAL, REQUESTS, RESPONSES]
+    standing = finish(tmp_path)
+    assert [index for index in range(COUNT) if not standing.done[index]] == [5]
+    assert contents(tmp_path) == WHOLE
+
+
+def test_a_reopened_run_that_was_projected_knows_its_dialogues_by_their_place(tmp_path: Path) -> None:
+    complete(tmp_path)
+    kept = [b'{"dialogue_id":"d%d","type":"%s"}\n' % (i, answer(i).type.encode()) for i in range(COUNT)]
+    (tmp_path / RESPONSES).write_bytes(b"".join(kept))
+    looked_at(tmp_path, retry_failed=True)
+    entries = [place.entry.index for place in journal.Replay(tmp_path / JOURNAL, count=COUNT)]
+    assert entries == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_a_kill_while_reopening_leaves_the_run_complete(tmp_path: Path) -> None:
+    complete(tmp_path)
+    (tmp_path / RESPONSES).write_bytes(WHOLE[1] + b"nonsense\n")
+    with pytest.raises(LogError, match=r"responses.jsonl:9"):
+        looked_at(tmp_path, retry_failed=True)
+    assert RunDirectory(tmp_path).summary is not None
+    (tmp_path / RESPONSES).write_bytes(WHOLE[1] + b"[]\n")
+    looked_at(tmp_path, retry_failed=True)
+    assert earlier(tmp_path) == Earlier(count=COUNT, identity=header().identity)
+
+
+def paid_for(folder: Path) -> None:
+    """A complete live run: seven answers for a cent each, a failure that cost three and may have cost five."""
+    run(folder, asked=range(COUNT), answered=())
+    with LineFile(folder / JOURNAL) as file:
+        for index in range(COUNT):
+            failed = index == 5
+            cents, maybe = (3, 0.05) if failed else (1, None)
+            line = record(index, type="error" if failed else "answer", cost_usd=cents / 100)
+            file.write(dump_line({**loads(line_of(line)), **({"maybe_usd": maybe} if maybe else {})}))
+    finish(folder)
+    session = {"started": "2026-01-01", "finished": "2026-01-02", "answered": COUNT}
+    with hold(folder, tell=print) as directory:
+        facts = {**SUMMARY_OF_IT["run"], "started": "2026-01-01", "spent_usd": 0.1, "maybe_billed_usd": 0.05}
+        directory.write_summary({**SUMMARY_OF_IT, "run": {**facts, "sessions": [session]}})
+        directory.finish()
+
+
+def test_the_money_and_the_sessions_of_a_reopened_run_are_not_forgotten(tmp_path: Path) -> None:
+    paid_for(tmp_path)
+    for _ in range(2):  # the second time it is taken up from the journal
+        standing = looked_at(tmp_path, retry_failed=True)
+        assert (dollars(standing.spent), dollars(standing.maybe)) == (0.1, 0.05)
+        assert (standing.kept, standing.header.started) == (COUNT - 1, "2026-01-01")
+        assert [session["answered"] for session in standing.sessions] == [COUNT]
+
+
+@pytest.mark.parametrize("before", ["ledger", "replace", "remove"])
+def test_a_kill_while_reopening_loses_neither_answers_nor_money(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    paid_for(tmp_path)
+    with monkeypatch.context() as patch:
+        if before == "ledger":
+            patch.setattr(ledger, "begin", killed)
+        else:
+            patch.setattr(run_directory, before, killed)
+        with pytest.raises(KeyboardInterrupt):
+            looked_at(tmp_path, retry_failed=True)
+    standing = looked_at(tmp_path, retry_failed=True)
+    assert (dollars(standing.spent), dollars(standing.maybe), standing.kept) == (0.1, 0.05, COUNT - 1)
+
+
+# --- whose directory it is ----------------------------------------------------------------------------------------
+
+
+def test_another_run_is_refused_with_all_that_differs(tmp_path: Path) -> None:
+    run(tmp_path, asked=range(3), answered=[0])
+    with pytest.raises(RunDirectoryError) as caught:
+        looked_at(tmp_path, header(model="other", mock={"seed": 1, "latency_s": 0.0}, limit=3))
+    assert str(caught.value).splitlines()[1:] == [
+        "  limit: the run has None, now it is 3",
+        "  mock.seed: the run has 0, now it is 1",
+        "  model: the run has 'm', now it is 'other'",
+    ]
+    assert "--fresh" in str(caught.value.hint)
+
+
+VALUES = st.none() | st.integers() | st.text(max_size=3) | st.booleans()
+IDENTITIES = st.dictionaries(
+    st.sampled_from("abc"), VALUES | st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=3), max_size=3
+)
+
+
+@given(old=IDENTITIES, new=IDENTITIES)
+def test_differences_are_what_differs_and_nothing_else(old: dict[str, Any], new: dict[str, Any]) -> None:
+    def flat(identity: dict[str, Any]) -> dict[str, Any]:
+        both = {name for name in old.keys() & new.keys() if isinstance(old[name], dict) and isinstance(new[name], dict)}
+        leaves = {name: value for name, value in identity.items() if name not in both}
+        return leaves | {f"{name}.{part}": value for name in both for part, value in identity[name].items()}
+
+    before, now = flat(old), flat(new)
+    differing = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    assert sorted(line.partition(":")[0] for line in differences(old, new)) == differing
+
+
+@pytest.mark.parametrize("name", [REQUESTS, RESPONSES])
+@pytest.mark.parametrize("torn_journal", [False, True])
+def test_logs_without_a_journal_are_somebodys_data(tmp_path: Path, name: str, *, torn_journal: bool) -> None:
+    (tmp_path / name).write_bytes(b"precious\n")
+    if torn_journal:
+        (tmp_path / JOURNAL).write_bytes(b'{"journal":1,"cou')
+    with pytest.raises(RunDirectoryError, match=f"holds {name} but no journal"):
+        looked_at(tmp_path)
+    assert (tmp_path / name).read_bytes() == b"precious\n"
+
+
+def test_empty_logs_and_a_torn_first_line_are_a_run_that_has_not_begun(tmp_path: Path) -> None:
+    (tmp_path / REQUESTS).touch()
+    (tmp_path / JOURNAL).write_bytes(b'{"journal":1,"cou')
+    assert earlier(tmp_path) is None
+    finish(tmp_path)
+    assert contents(tmp_path) == WHOLE
+
+
+def test_a_directory_that_takes_no_slots_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    for _ in ("a new run", "the same again"):
+        with pytest.raises(StorageError, match="No space left on device"):
+            looked_at(tmp_path)
+        assert not files_open_in(tmp_path)
+
+
+# --- the lock -----------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_is_made_and_held_while_it_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "run"
+    with (
+        locked(folder),
+        pytest.raises(RunDirectoryError, match="another run is writing here"),
+        locked(folder),
+    ):
+        pass
+    with locked(folder):
+        assert folder.is_dir()
+
+
+def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
+    code = f"import fcntl, os; fcntl.flock(os.open({str(tmp_path)!r}, os.O_RDONLY), fcntl.LOCK_EX); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    with locked(tmp_path):
+        pass
+
+
+def test_what_goes_wrong_while_the_lock_is_held_is_not_taken_for_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError, match="of somebody else"), locked(tmp_path):
+        raise BlockingIOError(11, "of somebody else")
+
+
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(fd: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RunDirectoryError, match="No locks available"), locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_was_moved_aside_in_between_is_not_taken_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def moved_first(fd: int, operation: int) -> None:
+        folder.rename(tmp_path / "run.old")
+        really_lock(fd, operation)
+
+    really_lock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", moved_first)
+    with pytest.raises(RunDirectoryError, match="another run is writing here"), locked(folder):
+        pass
+
+
+@pytest.mark.parametrize("blocked", ["run", "run/deeper"])
+def test_a_file_in_the_way_is_refused(tmp_path: Path, blocked: str) -> None:
+    (tmp_path / "run").write_text("not a folder")
+    with (
+        pytest.raises(RunDirectoryError, match="cannot be used as a run directory") as caught,
+        locked(tmp_path / blocked),
+    ):
+        pass
+    assert "--output-dir" in str(caught.value.hint)
+
+
+def test_an_old_run_is_moved_aside_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for _ in range(2):  # within a second, so that the second needs another name
+        folder.mkdir()
+        run(folder, asked=range(3), answered=[0])
+        aside = run_directory._move_aside(folder)
+        assert aside is not None
+        assert not folder.exists()
+        assert (aside / RESPONSES).read_bytes() == line_of(answer(0))
+    assert len(list(tmp_path.glob("run.old-*"))) == 2
+
+
+def test_a_run_that_cannot_be_moved_aside_stays_and_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 250)  # a name that has no room for more
+    folder.mkdir()
+    (folder / SUMMARY).write_bytes(b"{}")
+
+    with pytest.raises(RunDirectoryError, match="cannot be moved aside: File name too long"):
+        run_directory._move_aside(folder)
+
+    assert (folder / SUMMARY).exists()
+
+
+def test_an_empty_folder_stays_where_it_is(tmp_path: Path) -> None:
+    assert run_directory._move_aside(tmp_path) is None
+    assert tmp_path.is_dir()
+
+
+def test_no_free_name_for_the_old_run_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / REQUESTS).touch()
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    (tmp_path / "run.old-now").mkdir()
+    for number in range(1, 1000):
+        (tmp_path / f"run.old-now-{number}").mkdir()
+    with pytest.raises(RunDirectoryError, match="cannot find a free name"):
+        run_directory._move_aside(folder)
+    assert folder.exists()
+
+
+def test_the_records_of_a_reopened_run_are_those_it_had(tmp_path: Path) -> None:
+    complete(tmp_path)
+    shutil.copy(tmp_path / RESPONSES, tmp_path / "before")
+    looked_at(tmp_path, retry_failed=True)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines()[1:]
+    before = [loads(line) for line in (tmp_path / "before").read_bytes().splitlines()]
+    assert [loads(line) for line in lines] == [line for line in before if line["type"] != "error"]
