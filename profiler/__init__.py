@@ -39,6 +39,7 @@ __all__ = [
     "Request",
     "Result",
     "Run",
+    "SavedRun",
     "__version__",
     "load_manifest",
     "mean",
@@ -66,12 +67,12 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.provider.mock_server.server import MockServer
     from profiler.provider.open import open_client
-    from profiler.storage.saved_run import Run, read_run, reduce_logs
+    from profiler.storage.saved_run import Run, SavedRun, read_run, reduce_logs
 else:
     _HOMES = {
         "profiler.provider.client": ("Client",),
         "profiler.core.errors": ("CallError", "ProfilerError"),
-        "profiler.storage.saved_run": ("Run", "read_run", "reduce_logs"),
+        "profiler.storage.saved_run": ("Run", "SavedRun", "read_run", "reduce_logs"),
         "profiler.manifest.load": ("Manifest", "load_manifest"),
         "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
@@ -93,4 +94,4 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

@@ -3,7 +3,7 @@
 All read the same dialogues, ask the same mock server, which has a core for itself, and write their answers, which are
 checked: every dialogue once, with the right text, and no call more than dialogues. `fast_lane` and `sdk_lane` are whole
 live runs with journal, logs and metrics; `sdk_loop` is the official SDK in a loop; `sockets` is the limit, a program
-that knows one server and no fault; `aiohttp` and `pyreqwest` are bare HTTP clients in the same loop.
+that knows one server and no fault, and what is reached of it has no goal: nobody's account allows so many calls; `aiohttp` and `pyreqwest` are bare HTTP clients in the same loop.
 
 Slow ones get fewer dialogues, but at least one for every place in flight. Before each measurement the program answers
 a few dialogues unmeasured, so that nobody pays for imports.
@@ -31,7 +31,6 @@ SIZES: dict[field.Peer, Sizes] = {
 }
 QUICK = 40
 GOALS_BY_LOOP = {64: 15.0, 1_000: 40.0}
-GOALS_BY_SOCKETS = {64: 0.6, 1_000: 0.6}
 GOAL_CPU_MS = 0.12
 
 
@@ -44,7 +43,8 @@ def measure(scale: Scale) -> list[Figure]:
 
 def _ratios(taken: Taken) -> list[Figure]:
     rows = []
-    for peer, goals in ((field.SDK_LOOP, GOALS_BY_LOOP), (field.SOCKETS, GOALS_BY_SOCKETS)):
+    goals: dict[int, float]
+    for peer, goals in ((field.SDK_LOOP, GOALS_BY_LOOP), (field.SOCKETS, {})):
         for in_flight, legs in taken[peer].items():
             ours = taken[field.FAST][in_flight]
             by = ratios([leg.rate for leg in ours], [leg.rate for leg in legs])

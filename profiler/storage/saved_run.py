@@ -34,7 +34,7 @@ HINT = "a run directory is wanted, such as runs/demo_run"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Run:
+class SavedRun:
     """One run directory."""
 
     def __init__(self, log_dir: str | PathLike[str]) -> None:
@@ -83,17 +83,20 @@ class Run:
         return summary.judged(summary.build(reduction, facts), summary.bounds_of(before))
 
 
-def read_run(log_dir: str | PathLike[str]) -> Run:
-    return Run(log_dir)
+Run = SavedRun  # its name before there was `profiler.run` beside it
 
 
-def find_runs(folder: Path) -> list[Run]:
+def read_run(log_dir: str | PathLike[str]) -> SavedRun:
+    return SavedRun(log_dir)
+
+
+def find_runs(folder: Path) -> list[SavedRun]:
     """The folder itself when it holds a run, else the runs in it, without those that `--fresh` moved aside."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: found no such folder", hint=HINT)
     if holds_run(folder):
-        return [Run(folder)]
-    found = [Run(path) for path in sorted(folder.iterdir()) if ASIDE not in path.name and holds_run(path)]
+        return [SavedRun(folder)]
+    found = [SavedRun(path) for path in sorted(folder.iterdir()) if ASIDE not in path.name and holds_run(path)]
     if not found:
         raise UsageError(f"{folder}: found no run in it", hint=HINT)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
@@ -162,3 +163,14 @@ def test_the_metrics_that_a_manifest_may_name_are_those_that_exist() -> None:
 
 def test_the_output_fields_that_a_manifest_may_name_are_those_of_a_record() -> None:
     assert get_args(OutputField) == profiler.Record.__struct_fields__
+
+
+def test_what_type_checkers_and_what_python_is_told_of_public_names_is_the_same() -> None:
+    tree = ast.parse(Path(profiler.__file__).read_text(encoding="utf-8"))
+    [either] = [node for node in tree.body if isinstance(node, ast.If)]
+    checked = {
+        alias.name: node.module for node in either.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+
+    assert checked == profiler._HOME
+    assert sorted([*checked, "__version__"]) == sorted(profiler.__all__)
