@@ -53,7 +53,7 @@ ORDERS = {
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
-        *("saved_run", "kept_answers"),
+        *("unfinished", "saved_run", "kept_answers"),
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "results", "pool", "asker"),
@@ -65,7 +65,19 @@ ORDERS = {
         "provider_limits",
     ),
     "profiler.cli": (
-        *("__init__", "doctor", "init", "parser", "output", "table", "after_run", "progress", "dry_run_table", "run"),
+        *(
+            "__init__",
+            "doctor",
+            "init",
+            "parser",
+            "output",
+            "table",
+            "summary_table",
+            "after_run",
+            "progress",
+            "dry_run_table",
+            "run",
+        ),
         *("commands", "mock_server", "mock_server_options", "main"),
     ),
     "task_kit": ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__"),

@@ -9,13 +9,13 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from profiler.cli import doctor, table
+from profiler.cli import doctor, summary_table
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
 from profiler.cli.run import run_experiments
-from profiler.core.errors import UsageError
+from profiler.core.errors import LogError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
@@ -27,25 +27,40 @@ from profiler.storage.saved_run import find_runs
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from profiler.storage.saved_run import Run
+
 OK, THRESHOLD_MISSED = 0, 1
 
 
 def summarize(args: Namespace) -> int:
+    """Show runs, unfinished ones too. Among several, one that cannot be read is told and the others are shown."""
     runs = [run for folder in args.log_dir for run in find_runs(Path(folder))]
-    if args.recompute:
-        summaries = [run.recompute(args.metric, search_path=Path.cwd(), note=remark) for run in runs]
-    else:
-        summaries = [run.summary for run in runs]
+    summaries: list[dict[str, Any]] = []
+    code = OK
+    for run in runs:
+        try:
+            summaries.append(_summary(run, args))
+        except LogError as error:
+            if len(runs) == 1:
+                raise
+            remark(f"error: {error}")
+            code = LogError.exit_code
     if args.json:
-        print_json(summaries[0] if len(summaries) == 1 else {"summaries": summaries})
-    else:
-        table.render(summaries, file=sys.stdout, by_tag=args.by_tag)
+        print_json(summaries[0] if len(runs) == 1 else {"summaries": summaries})
+    elif summaries:
+        summary_table.render(summaries, file=sys.stdout, by_tag=args.by_tag)
     late = [
         f"{each['run'].get('experiment_id')}: {sentence}" for each in summaries for sentence in summary.missed(each)
     ]
     for sentence in late:
         remark(f"threshold missed in {sentence}")
-    return THRESHOLD_MISSED if late else OK
+    return code or (THRESHOLD_MISSED if late else OK)
+
+
+def _summary(run: Run, args: Namespace) -> dict[str, Any]:
+    if args.recompute:
+        return run.recompute(args.metric, search_path=Path.cwd(), note=remark)
+    return run.summary
 
 
 def validate(args: Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.cli import table
+from profiler.cli import summary_table, table
 from profiler.cli.after_run import warnings
 from profiler.cli.dry_run_table import as_table
 from profiler.cli.output import print_json, remark
@@ -134,7 +134,7 @@ def _show(args: Namespace, results: list[Result]) -> None:
     if args.json and results:
         print_json({"experiments": [_as_json(result) for result in results]})
     elif results:
-        table.render([result.summary for result in results], file=sys.stdout)
+        summary_table.render([result.summary for result in results], file=sys.stdout)
         for result in results:
             print(f"Completed experiment {result.summary['run']['experiment_id']}")
             print(f"Metrics written to {result.summary_path}", flush=True)

@@ -24,7 +24,7 @@ READ_BUFFER: Final = 1 << 20
 Line = TypeVar("Line")
 
 
-class _Expected(msgspec.Struct, gc=False):
+class Expected(msgspec.Struct, gc=False):
     """What metrics need of a line of requests.jsonl; the decoder skips the rest."""
 
     dialogue_id: str
@@ -35,7 +35,7 @@ class _Expected(msgspec.Struct, gc=False):
     metadata: dict[str, Any] = {}
 
 
-class _Got(msgspec.Struct, gc=False):
+class Got(msgspec.Struct, gc=False):
     """The same of responses.jsonl. `output_fields` may have left out all but the first two."""
 
     dialogue_id: str
@@ -57,8 +57,8 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
     fewer than requests, and a torn last line is not there yet."""
     requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
     pairs = zip_longest(
-        lines_of(requests, msgspec.json.Decoder(_Expected).decode, complete=complete),
-        lines_of(responses, msgspec.json.Decoder(_Got).decode, complete=complete),
+        lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=complete),
+        lines_of(responses, msgspec.json.Decoder(Got).decode, complete=complete),
     )
     for index, (expected, got) in enumerate(pairs):
         if got is None:
@@ -74,10 +74,10 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
             raise damaged(requests, f"has index {expected.index}, {index} is expected", line=index + 1)
         if got.index != index and got.index is not None:
             raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
-        yield _outcome(expected, got)
+        yield outcome_of(expected, got)
 
 
-def _outcome(expected: _Expected, got: _Got) -> Outcome:
+def outcome_of(expected: Expected, got: Got) -> Outcome:
     return Outcome(
         got.dialogue_id,
         got.type,

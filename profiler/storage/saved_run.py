@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.errors import UsageError
+from profiler.core.errors import LogError, UsageError
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
-from profiler.storage.names import ASIDE, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.names import ASIDE, JOURNAL, REQUESTS, RESPONSES, SUMMARY
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
+from profiler.storage.unfinished import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     from profiler.core.nouns import Outcome
@@ -49,7 +50,13 @@ class SavedRun:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What summary.json says; of an unfinished run, `recompute` tells what is known so far."""
+        """What summary.json says; of an unfinished run, what is known so far."""
+        if not self.complete:
+            try:
+                return self.recompute()
+            except LogError:
+                if not self.complete:  # it may have ended while we looked
+                    raise
         return summary_file.read(self.folder)
 
     def requests(self) -> Iterator[dict[str, Any]]:
@@ -61,8 +68,9 @@ class SavedRun:
         return lines_of(self.folder / RESPONSES, _decode, complete=self.complete)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Both together, as metrics see them."""
-        return read_outcomes(self.folder, complete=self.complete)
+        """Both together, as metrics see them; of an unfinished run, all that is kept."""
+        begun = None if self.complete else unfinished(self.folder)
+        return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
     def recompute(
         self,
@@ -73,10 +81,14 @@ class SavedRun:
     ) -> dict[str, Any]:
         """Count again from the logs. The facts about the run itself are only in its summary, if it has one. A metric
         that raises is told to `note` and has no value."""
-        before: dict[str, Any] = self.summary if self.complete else {}
-        facts = before.get("run") or {"experiment_id": self.folder.resolve().name}
-        asked = metrics or facts.get("metrics") or list(USUAL_METRICS)
-        reduction = reduce_logs(self.folder, resolve(asked, search_path=search_path), complete=self.complete)
+        begun = None if self.complete else unfinished(self.folder)
+        before = summary_file.read(self.folder) if self.complete else {}
+        facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
+        asked = resolve(metrics or facts.get("metrics") or USUAL_METRICS, search_path=search_path)
+        if begun is None:
+            reduction = reduce_logs(self.folder, asked, complete=self.complete)
+        else:
+            reduction = _reduced(begun.outcomes(), asked, log=self.folder / JOURNAL)
         if note is not None:
             for fault in reduction.faults:
                 note(str(fault))
@@ -103,12 +115,16 @@ def find_runs(folder: Path) -> list[SavedRun]:
 
 
 def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES))
+    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL))
 
 
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
     """All that the two logs of a run directory say, counted."""
+    return _reduced(read_outcomes(log_dir, complete=complete), metrics, log=log_dir / RESPONSES)
+
+
+def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path) -> Reduction:
     try:
-        return reduce_outcomes(read_outcomes(log_dir, complete=complete), metrics)
+        return reduce_outcomes(outcomes, metrics)
     except BadOutcome as error:
-        raise damaged(log_dir / RESPONSES, error.reason, line=error.position + 1) from error
+        raise damaged(log, error.reason, line=error.position + 1) from error

@@ -358,14 +358,71 @@ def test_json_is_the_summary_to_the_byte_also_when_counted_again(shell: Shell) -
     assert shell("summarize", "--log-dir", folder, "--json", "--recompute").out == file
 
 
-def test_an_unfinished_run_can_only_be_counted_again(shell: Shell) -> None:
+STRAGGLING = """\
+import anyio
+from profiler import CallError, Reply
+class Client:
+    def __init__(self, experiment): self.others = anyio.Event()
+    async def complete(self, request):
+        if request.index == 1:
+            await self.others.wait()
+            raise CallError("authentication", "no more", fatal=True)
+        if request.index == 8:
+            self.others.set()
+        return Reply(completion="q", stop_reason="end_turn", model="m", usage={"input_tokens": 3, "output_tokens": 2})
+"""
+
+
+@pytest.fixture
+def stopped(shell: Shell, tmp_path: Path) -> Path:
+    """A run with a straggler: of nine answers eight are kept, and the ordered log shows one."""
+    path = manifest(tmp_path, client="own_straggling_client:Client", concurrency=9)
+    (tmp_path / "own_straggling_client.py").write_text(STRAGGLING)
+    rows = [{"dialogue_id": f"d{index}", "user": "q", "required_facts": ["q"]} for index in range(9)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    assert shell.run(path).code == 3
+    folder = shell.runs / "one"
+    assert len((folder / "responses.jsonl").read_bytes().splitlines()) == 1
+    return folder
+
+
+@pytest.mark.parametrize("words", [(), ("--recompute",)])
+def test_an_unfinished_run_is_told_from_its_journal(shell: Shell, stopped: Path, words: tuple[str, ...]) -> None:
+    said = shell("summarize", "--log-dir", stopped, *words)
+    assert said.code == 0
+    assert "MODE: MOCK" in said.out
+    assert "UNFINISHED: 8 of 9 dialogues are kept" in said.out
+    found = shell("summarize", "--log-dir", stopped, "--json", *words).json
+    assert (found["fact_coverage"], found["counts"]["total"], found["tokens"]["output"]) == (1.0, 8, 16)
+    facts = found["run"]
+    assert (facts["state"], facts["mode"], facts["kept"], facts["dialogues"]) == ("unfinished", "mock", 8, 9)
+
+
+def test_in_a_folder_of_runs_an_unfinished_one_is_a_line(shell: Shell, stopped: Path) -> None:
+    shell.run(SAMPLE)
+    said = shell("summarize", "--log-dir", shell.runs)
+    assert said.code == 0
+    (line,) = [line for line in said.out.splitlines() if line.startswith("one ")]
+    assert "8 of 9" in line
+    assert len(shell("summarize", "--log-dir", shell.runs, "--json").json["summaries"]) == 2
+
+
+def test_in_a_folder_of_runs_a_damaged_one_is_told_and_the_others_shown(shell: Shell, stopped: Path) -> None:
+    shell.run(SAMPLE)
+    (stopped / "journal.jsonl").write_bytes(b"nonsense\n{}\n")
+    said = shell("summarize", "--log-dir", shell.runs)
+    assert said.code == 2
+    assert "0.8889" in said.out
+    assert f"error: {stopped}/journal.jsonl:1: found a line that is no record" in said.err
+    alone = shell("summarize", "--log-dir", stopped)
+    assert (alone.code, alone.out) == (2, "")
+
+
+def test_a_run_without_journal_and_summary_can_be_counted_from_its_logs(shell: Shell) -> None:
     shell.run(SAMPLE)
     folder = shell.runs / "demo_run"
     whole = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").unlink()
-    refused = shell("summarize", "--log-dir", folder)
-    assert refused.code == 2
-    assert f"profiler summarize --recompute --log-dir {folder}" in refused.err
     counted = shell("summarize", "--log-dir", folder, "--recompute", "--json").json
     assert {**counted, "run": None} == {**whole, "run": None}
     assert counted["run"] == {"experiment_id": "demo_run"}

@@ -1,126 +1,58 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from typing import Any
 
 import pytest
 
-from profiler.cli import table
-from profiler.core.nouns import Failure, Outcome
-from profiler.metrics import summary
-from profiler.metrics.builtin import BUILTIN
-from profiler.metrics.reduction import reduce_outcomes
+from profiler.cli.table import Table, draw, fitted
 
-OUTCOMES = (
-    Outcome(
-        dialogue_id="a", type="answer", completion="Paris", required_facts=("paris",), tags=("z", "b"), latency_s=0.5
-    ),
-    Outcome(dialogue_id="b", type="answer", completion="x y", required_facts=("x", "y", "z"), cost_usd=0.1, attempts=2),
-    Outcome(dialogue_id="c", type="refusal", completion="No.", usage={"input_tokens": 7, "output_tokens": 3}),
+WIDE = Table(
+    title="Title",
+    caption="MODE: MOCK",
+    header=("experiment", "a metric", "another one", "n", "cost"),
+    rows=tuple((f"experiment-{number}", "0.5000\n0.400..0.600", "1.0000", "12", "$0.10") for number in range(5)),
+    notes=("a note",),
 )
-FAILED = Outcome(dialogue_id="e", type="error", error=Failure(type="timeout", message=""))
 
 
-class Terminal(io.TextIOWrapper):
-    def isatty(self) -> bool:
-        return True
+def drawn(table: Table, width: int | None) -> str:
+    file = io.StringIO()
+    draw([table], file=file, plain=True, width=width)
+    return file.getvalue()
 
 
-def built(*outcomes: Outcome, name: str = "demo_run", mode: str = "mock") -> dict[str, Any]:
-    return summary.build(reduce_outcomes(outcomes, tuple(BUILTIN.values())), {"experiment_id": name, "mode": mode})
+@pytest.mark.parametrize("width", [None, 200])
+def test_a_table_that_fits_stays_as_it_is(width: int | None) -> None:
+    assert list(fitted(WIDE, width=width)) == [WIDE]
 
 
-def drawn(*summaries: dict[str, Any], encoding: str = "utf-8", terminal: bool = False, **options: Any) -> str:
-    raw = io.BytesIO()
-    file = (Terminal if terminal else io.TextIOWrapper)(raw, encoding=encoding)
-    table.render(summaries, file=file, **options)
-    file.flush()
-    return raw.getvalue().decode(encoding)
+def test_a_narrow_terminal_gets_rows_as_columns_a_few_at_a_time() -> None:
+    parts = list(fitted(WIDE, width=50))
+    assert [part.header for part in parts] == [
+        ("experiment", "experiment-0", "experiment-1"),
+        ("experiment", "experiment-2", "experiment-3"),
+        ("experiment", "experiment-4"),
+    ]
+    assert [row[0] for row in parts[0].rows] == ["a metric", "another one", "n", "cost"]
+    assert parts[2].rows[0] == ("a metric", "0.5000\n0.400..0.600")
+    assert [part.title for part in parts] == ["Title", "", ""]
+    assert [part.notes for part in parts] == [(), (), ("a note",)]
 
 
-def test_one_experiment_is_titled_with_its_name_and_mode() -> None:
-    lines = drawn(built(*OUTCOMES, FAILED)).splitlines()
-    assert lines[0] == "Experiment Metrics (demo_run)"
-    assert lines[1].startswith("MODE: MOCK")
-    assert ["fact_coverage", "0.8889", "0.4108", "..", "1.0000", "3"] in [line.split() for line in lines]
-    assert "dialogues 4: answer 2, refusal 1, truncated 0, error 1 (timeout 1)" in lines
-    assert "cost $0.1000 + 3 unknown" in lines
+def test_a_name_that_has_no_room_gets_a_number_and_a_legend() -> None:
+    name = "x" * 40
+    rows = ((name, *WIDE.rows[0][1:]), *WIDE.rows[1:])
+    (*_, last) = fitted(Table(title="t", caption="", header=WIDE.header, rows=rows), width=50)
+    assert last.notes[0] == f"[1] {name}"
+    assert max(map(len, drawn(last, None).splitlines())) <= 50
 
 
-def test_several_experiments_share_one_table() -> None:
-    text = drawn(built(*OUTCOMES, name="one"), built(name="two", mode="live"))
-    assert text.startswith("Experiment Metrics (2 experiments)\nMODE: MIXED")
-    rows = [line.split() for line in text.splitlines()]
-    assert ["one", "MOCK", "0.8889", "0.3333", "1.0000", "0.7698", "-", "3"] in [row[:8] for row in rows]
-    assert ["two", "LIVE", "-", "-", "-", "-", "-", "0", "-", "-", "-", "-", "unknown", "0"] in rows
+def test_a_column_wider_than_the_terminal_stands_alone() -> None:
+    rows = tuple((name, "9" * 60, "1", "2", "3") for name in "ab")
+    assert len(list(fitted(Table(title="t", caption="", header=WIDE.header, rows=rows), width=50))) == 2
 
 
-def test_live_is_said_and_so_is_not_knowing() -> None:
-    assert "MODE: LIVE" in drawn(built(mode="live"))
-    assert "MODE: UNKNOWN" in drawn({})
-
-
-def test_tags_are_shown_when_asked_for() -> None:
-    found = built(*OUTCOMES) | {"by_tag_other": {"n": 2}}
-    assert "By tag" not in drawn(found)
-    assert "By tag (demo_run)" in drawn(found, by_tag=True)
-    assert "(other tags)" in drawn(found, by_tag=True)
-
-
-def test_columns_line_up_by_display_width() -> None:
-    lines = drawn(built(*OUTCOMES, name="日本語"), built(*OUTCOMES, name="plain")).splitlines()
-    rows = [line for line in lines if "MOCK " in line and "0.8889" in line]
-    assert [table._width(row[: row.index("MOCK")]) for row in rows] == [12, 12]
-
-
-def test_control_characters_never_reach_the_terminal() -> None:
-    for terminal in (True, False):
-        text = drawn(built(name="a\x1b[31m\u202eb\nc"), terminal=terminal)
-        assert "\x1b[31m\u202e" not in text
-        assert "a?[31m?b?c" in text
-
-
-def test_a_file_that_is_not_utf8_gets_ascii() -> None:
-    text = drawn(built(name="é日"), encoding="ascii", terminal=True)
-    assert text.startswith("Experiment Metrics (\\xe9\\u65e5)")
-
-
-def test_a_utf8_terminal_gets_the_same_numbers_in_rich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = drawn(built(*OUTCOMES, name="[red]x"), terminal=True)
-    assert "Experiment Metrics ([red]x)" in text
-    assert "─" in text
-    assert ["fact_coverage", "0.8889", "0.4108", "..", "1.0000", "3"] in [line.split() for line in text.splitlines()]
-    assert "\x1b[3" not in text
-
-
-def test_without_rich_the_table_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert "─" not in drawn(built(*OUTCOMES), terminal=True)
-
-
-@pytest.mark.parametrize(
-    "junk", [{}, {"metrics": {"a": 1, "b": {"ci95": "x"}}, "cost": 3, "run": [], "by_tag": {"t": 1}}]
-)
-def test_a_summary_with_parts_missing_is_shown_as_far_as_it_goes(junk: dict[str, Any]) -> None:
-    assert "Experiment Metrics (?)" in drawn(junk, by_tag=True)
-    assert "2 experiments" in drawn(junk, junk)
-
-
-def test_importing_the_table_does_not_import_rich() -> None:
-    code = "import sys, profiler.cli.table, profiler.metrics.reduction; sys.exit(bool({'rich', 'anthropic', 'pydantic'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_log_without_costs_leaves_what_the_run_itself_counted() -> None:
-    known = built(OUTCOMES[0], mode="live")
-    known["run"] |= {"spent_usd": 0.25, "maybe_billed_usd": 0.0}
-    doubtful = built(OUTCOMES[0], mode="live")
-    doubtful["run"] |= {"spent_usd": 0.25, "maybe_billed_usd": 0.5}
-
-    assert "cost $0.2500\n" in drawn(known)
-    assert "cost $0.2500 (+ up to $0.5000 maybe billed)\n" in drawn(doubtful)
-    assert "cost unknown\n" in drawn(built(OUTCOMES[0], mode="live"))
+def test_a_cell_of_two_lines_lines_up() -> None:
+    lines = drawn(WIDE, None).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("experiment-0"))
+    assert lines[first].index("0.5000") + 6 == lines[first + 1].index("0.400..0.600") + 12

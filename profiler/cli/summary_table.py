@@ -1,0 +1,220 @@
+"""The numbers of one or several summaries as tables.
+
+A summary may come from a file that somebody else has written, so any value may be missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from profiler.cli.table import NOTHING, Table, clean, draw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MODES: Final = {
+    "mock": "MODE: MOCK - the replies are simulated, no model was called",
+    "live": "MODE: LIVE - the replies come from the API",
+}
+
+
+def render(
+    summaries: Sequence[Mapping[str, Any]],
+    *,
+    file: TextIO,
+    plain: bool | None = None,
+    by_tag: bool = False,
+    width: int | None = None,
+) -> None:
+    """`plain` and `width` None: as the file can show it."""
+    tables = [_one(summaries[0])] if len(summaries) == 1 else [_several(summaries)]
+    if by_tag:
+        tables += [_tags(summary) for summary in summaries]
+    draw(tables, file=file, plain=plain, width=width)
+
+
+def _one(summary: Mapping[str, Any]) -> Table:
+    rows = [row for name, found in _part(summary, "metrics").items() for row in _metric_rows(name, found)]
+    return Table(
+        title=f"Experiment Metrics ({_name(summary)})",
+        caption=_caption([summary]),
+        header=("metric", "value", "95% interval", "n"),
+        rows=tuple(rows),
+        notes=tuple(_notes(summary)),
+    )
+
+
+def _metric_rows(name: str, found: object) -> Iterator[tuple[str, ...]]:
+    """A metric, and below it the parts it is made of."""
+    if isinstance(found, dict):
+        yield name, _number(found.get("value")), _interval(found.get("ci95")), _whole(found.get("n"))
+        for part, its in found.items():
+            yield from _metric_rows(f"  {part}", its)
+
+
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    counts, tokens, attempts = (_part(summary, key) for key in ("counts", "tokens", "attempts"))
+    kinds = ", ".join(f"{kind} {_whole(counts.get(kind))}" for kind in ("answer", "refusal", "truncated", "error"))
+    errors = ", ".join(f"{kind} {_whole(count)}" for kind, count in _part(counts, "errors").items())
+    told = ", ".join(f"{name} {_whole(count)}" for name, count in tokens.items() if name != "n" and count)
+    sessions = _part(summary, "run").get("sessions")
+    return [
+        *_unfinished(summary),
+        *[
+            f"{name} failed and has no value: {found['error']}"
+            for name, found in _part(summary, "metrics").items()
+            if isinstance(found, dict) and "error" in found
+        ],
+        f"dialogues {_whole(counts.get('total'))}: {kinds}" + (f" ({errors})" if errors else ""),
+        *[
+            f"{name} {_times(_part(summary, name))}"
+            for name in ("latency_s", "queue_s")
+            if _part(summary, name).get("n")
+        ],
+        *([f"tokens {told}"] if told else []),
+        *(
+            [f"attempts {_whole(attempts['total'])}, retried {_whole(attempts.get('retried'))}"]
+            if attempts.get("n")
+            else []
+        ),
+        f"cost {_cost(summary)}",
+        *([f"sessions {len(sessions)}"] if isinstance(sessions, list) and len(sessions) > 1 else []),
+    ]
+
+
+def _unfinished(summary: Mapping[str, Any]) -> Iterator[str]:
+    run = _part(summary, "run")
+    if run.get("state") in ("running", "unfinished"):
+        yield (
+            f"{str(run['state']).upper()}: {_whole(run.get('kept'))} of {_whole(run.get('dialogues'))} dialogues are kept"
+            + ("" if run["state"] == "running" else "; the same `profiler run` command goes on")
+        )
+
+
+def _several(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for summary in summaries for name in _part(summary, "metrics")))
+    mixed = len({_mode(summary) for summary in summaries}) > 1
+    rows = [
+        (
+            _name(summary),
+            *([_mode(summary)] if mixed else []),
+            *[_with_interval(summary.get(name), _part(summary, "metrics").get(name)) for name in names],
+            _dialogues(summary),
+            *[_number(_part(summary, "latency_s").get(quantile)) for quantile in ("p50", "p95")],
+            *[_whole(_part(summary, "tokens").get(token)) for token in ("input", "output")],
+            _short_cost(summary),
+            _whole(_part(summary, "counts").get("error")),
+        )
+        for summary in summaries
+    ]
+    measured = ("n", "p50 s", "p95 s", "tokens in", "tokens out", "cost", "errors")
+    return Table(
+        title=f"Experiment Metrics ({len(summaries)} experiments)",
+        caption=_caption(summaries),
+        header=("experiment", *(["mode"] if mixed else []), *names, *measured),
+        rows=tuple(rows),
+        notes=tuple(note for summary in summaries for note in _footnotes(summary)),
+    )
+
+
+def _footnotes(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What has no room in a row."""
+    for line in _unfinished(summary):
+        yield f"{_name(summary)}: {line}"
+    if _short_cost(summary).endswith("*"):
+        yield f"* {_name(summary)}: cost {_cost(summary)}"
+
+
+def _dialogues(summary: Mapping[str, Any]) -> str:
+    run = _part(summary, "run")
+    if run.get("state") in ("running", "unfinished"):
+        return f"{_whole(run.get('kept'))} of {_whole(run.get('dialogues'))}"
+    return _whole(_part(summary, "counts").get("total"))
+
+
+def _tags(summary: Mapping[str, Any]) -> Table:
+    names = list(_part(summary, "metrics"))
+    groups = {**_part(summary, "by_tag")}
+    other = _part(summary, "by_tag_other")
+    rows = [
+        (
+            clean(tag),
+            _whole(group.get("n")),
+            *[_with_interval(_part(group, name).get("value"), group.get(name)) for name in names],
+        )
+        for tag, group in [*groups.items(), *([("(other tags)", other)] if other else [])]
+        if isinstance(group, dict)
+    ]
+    return Table(
+        title=f"By tag ({_name(summary)})",
+        caption=_caption([summary]),
+        header=("tag", "n", *names),
+        rows=tuple(rows),
+    )
+
+
+def _with_interval(value: object, found: object) -> str:
+    """The value, and its 95 % interval on a line of its own."""
+    bounds = found.get("ci95") if isinstance(found, dict) else None
+    if not (isinstance(bounds, list) and len(bounds) == 2):
+        return _number(value)
+    return f"{_number(value)}\n{_short(bounds[0])}..{_short(bounds[1])}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
+
+
+def _part(summary: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = summary.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _name(summary: Mapping[str, Any]) -> str:
+    return clean(str(_part(summary, "run").get("experiment_id", "?")))
+
+
+def _mode(summary: Mapping[str, Any]) -> str:
+    return str(_part(summary, "run").get("mode", "unknown")).upper()
+
+
+def _caption(summaries: Sequence[Mapping[str, Any]]) -> str:
+    modes = {_mode(summary).lower() for summary in summaries}
+    if len(modes) > 1:
+        return "MODE: MIXED - the column says which: " + " and ".join(sorted(mode.upper() for mode in modes))
+    return MODES.get("".join(modes), "MODE: UNKNOWN - the summary does not say whether a model was called")
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
+
+
+def _whole(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else NOTHING
+
+
+def _interval(value: object) -> str:
+    return f"{_number(value[0])} .. {_number(value[1])}" if isinstance(value, list) and len(value) == 2 else NOTHING
+
+
+def _times(times: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_number(times.get(name))}" for name in ("p50", "p90", "p95", "p99", "max"))
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    """From the log when it holds costs, else what the run itself counted; with what failed calls may have cost."""
+    total, unknown, run = summary.get("cost_usd"), _part(summary, "cost").get("unknown"), _part(summary, "run")
+    if not isinstance(total, (int, float)):
+        total, unknown = run.get("spent_usd"), 0
+    if not isinstance(total, (int, float)):
+        return "unknown"
+    maybe = run.get("maybe_billed_usd")
+    told = f" (+ up to ${maybe:.4f} maybe billed)" if isinstance(maybe, (int, float)) and maybe else ""
+    return f"${total:.4f}" + (f" + {_whole(unknown)} unknown" if unknown else "") + told
+
+
+def _short_cost(summary: Mapping[str, Any]) -> str:
+    """The number alone; a star says that there is more to it, which stands below."""
+    whole = _cost(summary)
+    number, _, more = whole.partition(" ")
+    return f"{number}*" if more else number

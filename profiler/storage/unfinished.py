@@ -1,0 +1,125 @@
+"""What a run that has not ended holds so far: every answer that was kept, which the journal knows and the ordered log may
+not yet show.
+
+Changes nothing and takes no lock, so it may look while the run goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.money.prices import dollars, pico
+from profiler.storage import journal, ledger
+from profiler.storage.names import JOURNAL, REQUESTS
+from profiler.storage.read_logs import Expected, Got, damaged, lines_of, outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from profiler.core.nouns import Outcome
+
+LOCKS = Path("/proc/locks")
+
+
+class Unfinished(msgspec.Struct, kw_only=True):
+    """What the journal of a run says. `places`: where the record of each dialogue begins in it, 0 without one."""
+
+    folder: Path
+    header: journal.Header
+    places: array[int]
+    kept: int = 0
+    cost: int = 0
+    maybe: int = 0
+    sessions: list[dict[str, Any]] = []
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Of what is kept, in dataset order."""
+        decode = msgspec.json.Decoder(Got).decode
+        path = self.folder / JOURNAL
+        if not path.exists():
+            raise damaged(path, "is gone: the run has ended meanwhile")
+        with path.open("rb") as file:
+            for index, expected in enumerate(self._expected()):
+                if not (place := self.places[index]):
+                    continue
+                file.seek(place)
+                got = decode(file.readline())
+                if expected is not None and expected.dialogue_id != got.dialogue_id:
+                    raise damaged(
+                        path, f"has {got.dialogue_id!r} as number {index}, {REQUESTS} {expected.dialogue_id!r}"
+                    )
+                yield outcome_of(expected or Expected(got.dialogue_id), got)
+
+    def _expected(self) -> Iterator[Expected | None]:
+        """What was asked; None where the line of a kept answer has not been written yet."""
+        requests = self.folder / REQUESTS
+        written = lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=False) if requests.exists() else ()
+        number = 0
+        for number, expected in enumerate(written, 1):
+            if number > self.header.count:
+                return
+            yield expected
+        for _ in range(number, self.header.count):
+            yield None
+
+    def facts(self) -> dict[str, Any]:
+        """The `run` part of its summary."""
+        identity = self.header.identity
+        live = identity.get("mode") == "live"
+        spent, maybe = self._money()
+        return {
+            "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
+            "state": "running" if is_locked(self.folder) else "unfinished",
+            "mode": identity.get("mode", "unknown"),
+            "dialogues": self.header.count,
+            "kept": self.kept,
+            "spent_usd": dollars(spent) if live else None,
+            "maybe_billed_usd": dollars(maybe) if live else None,
+            "started": self.header.started,
+            "sessions": self.sessions if live else None,
+            "identity": identity,
+        }
+
+    def _money(self) -> tuple[int, int]:
+        """What was spent and what may have been besides: by the records, and by the calls that the ledger knows of."""
+        left = ledger.read(self.folder)
+        if left is None:
+            return self.cost, self.maybe
+        carried = left.settled(lambda index: index < len(self.places) and self.places[index] > 0)
+        return self.cost + carried.paid, self.maybe + carried.maybe
+
+
+def unfinished(folder: Path) -> Unfinished | None:
+    """None where no run has begun, or where it is complete."""
+    path = folder / JOURNAL
+    try:
+        header = journal.read_header(path)
+        if header is None:
+            return None
+        found = Unfinished(folder=folder, header=header, places=array("q", bytes(8 * header.count)))
+        replay = journal.Replay(path, count=header.count)
+        for place in replay:
+            found.kept += not found.places[place.entry.index]
+            found.places[place.entry.index] = place.offset  # of a dialogue that was asked again, the later one counts
+            found.cost += pico(place.entry.cost_usd or 0.0)
+            found.maybe += pico(place.entry.maybe_usd or 0.0)
+    except OSError as error:
+        raise damaged(path, f"cannot be read: {error.strerror or error}") from error
+    found.sessions = replay.sessions
+    return found
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a run holds the folder now, as far as the system tells without our trying to lock it."""
+    try:
+        at = folder.stat()
+        held = LOCKS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    device = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
+    return any(line.split()[5:6] == [device] for line in held.splitlines() if "->" not in line)
