@@ -143,6 +143,8 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
         caption=text.Text(clean(table.caption), style=colour) if table.caption else None,
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
         show_edge=False,
     )
     for position, name in enumerate(table.header):

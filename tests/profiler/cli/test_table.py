@@ -52,6 +52,20 @@ def test_a_column_wider_than_the_terminal_stands_alone() -> None:
     assert len(list(fitted(Table(title="t", caption="", header=WIDE.header, rows=rows), width=50))) == 2
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_whatever_the_width_no_line_is_too_long_and_no_word_is_broken(
+    monkeypatch: pytest.MonkeyPatch, *, plain: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    for width in range(40, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        file = io.StringIO()
+        draw([WIDE], file=file, plain=plain, width=width)
+        assert max(map(len, file.getvalue().splitlines())) <= width
+        words = file.getvalue().split()
+        assert [words.count(word) for word in ("0.5000", "0.400..0.600", "experiment-3")] == [5, 5, 1], width
+
+
 def test_a_cell_of_two_lines_lines_up() -> None:
     lines = drawn(WIDE, None).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("experiment-0"))
