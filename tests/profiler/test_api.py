@@ -140,8 +140,7 @@ def test_an_unfinished_run_is_read_as_far_as_it_got(tmp_path: Path) -> None:
     assert [line["dialogue_id"] for line in run.responses()] == ["tide_clock", "bread_rise"]
     assert len(list(run.requests())) == 3
     assert run.recompute(["fact_coverage"])["metrics"]["fact_coverage"]["n"] == 2
-    with pytest.raises(LogError, match=r"summary.json: cannot be read"):
-        _ = run.summary
+    assert run.summary["counts"]["total"] == 2
 
 
 def test_a_torn_line_in_a_finished_run_is_damage(tmp_path: Path) -> None:
