@@ -15,7 +15,7 @@ from profiler.cli import doctor, summary_table
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
 from profiler.cli.run import run_experiments
-from profiler.core.errors import LogError, UsageError
+from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
@@ -40,11 +40,11 @@ def summarize(args: Namespace) -> int:
     for run in runs:
         try:
             summaries.append(_summary(run, args))
-        except LogError as error:
+        except ProfilerError as error:
             if len(runs) == 1:
                 raise
             remark(f"error: {error}")
-            code = LogError.exit_code
+            code = ProfilerError.exit_code
     if args.json:
         print_json(summaries[0] if len(runs) == 1 else {"summaries": summaries})
     elif summaries:
