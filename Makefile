@@ -8,6 +8,8 @@ VENV_PYTHON := .venv/bin/python
 SAMPLE := configs/sample_experiment.yaml
 PIN_GROUPS := --all-extras --group build --group test --group check
 PEERS := benchmarks/peers
+CLIENTS ?= python typescript frameworks instructor llm agents
+NEWEST ?=
 ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
 
 # Runs a script with the first Python that is new enough.
@@ -23,10 +25,10 @@ for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; d
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run test check format pins bench bench-peers docs shapes clean
+.PHONY: help setup setup-run run test test-clients clients check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with everything, or do nothing when it is up to date
 	@if { pwd -P; cat requirements.txt pyproject.toml; } | cmp -s - .venv/.made-from && $(VENV_PYTHON) -c ''; then \
@@ -46,6 +48,12 @@ run: setup-run ## run the sample in mock mode, whatever keys are set, and show i
 
 test: setup ## run the tests on all cores; ARGS="-m 'not slow'" leaves the slow ones out
 	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-clients: clients ## ask the mock server with clients that others wrote; NEWEST=1 takes their newest versions
+	CLIENTS="$(CLIENTS)" NEWEST="$(NEWEST)" $(VENV_PYTHON) -m pytest -q tests/clients $(ARGS)
+
+clients: setup ## make the environments of those clients; CLIENTS="python typescript" makes these two alone
+	NEWEST="$(NEWEST)" $(VENV_PYTHON) -m tests.clients.environments $(CLIENTS)
 
 check: setup ## format, lint, types, async rules and import layers, without changing a file
 	$(VENV_PYTHON) -m ruff format --check .
@@ -72,7 +80,13 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 	}; \
 	pin pyproject.toml $(PIN_GROUPS) --output-file requirements.txt; \
 	pin pyproject.toml --constraint requirements.txt --output-file requirements-run.txt; \
-	pin $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
+	pin $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt; \
+	for client in python frameworks instructor llm agents; do \
+		pin tests/clients/$$client/requirements.in --output-file tests/clients/$$client/requirements.txt; \
+	done; \
+	if command -v npm >/dev/null; then \
+		npm install --prefix tests/clients/typescript --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund; \
+	fi
 	@echo "requirements.txt and requirements-run.txt are written; the next make installs it. \`make bench-peers\` installs those of the peers."
 
 bench: setup ## measure throughput, memory and start-up
@@ -94,5 +108,5 @@ shapes: setup ## write the table of requests that the mock server takes anew, fr
 	$(VENV_PYTHON) -m tests.profiler.provider.mock_server.reading.sdk_walk
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
-	rm -rf .venv .venv.lock .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
 	find profiler task_kit grader benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,7 +38,6 @@ class Question(NamedTuple):
 
     asked: Asked
     name: str
-    beta: bool
 
 
 class Answer(NamedTuple):
@@ -74,12 +73,12 @@ class Messages:
         """The bytes of a request, checked; raises the API's error."""
         version = api_version(headers, query)
         wanted = read_message(body, version=version, models=self.models)
-        return self._question(wanted, body, named=headers.get("x-dialogue-id"), version=version)
+        return self._question(wanted, body, named=headers.get("x-dialogue-id"))
 
     def read_params(self, params: Any, *, version: Version, named: str | None = None) -> Question:
         """What an item of a batch asks, checked in the same way."""
         wanted = check_message(params, version=version, models=self.models)
-        return self._question(wanted, dumps(params), named=named, version=version)
+        return self._question(wanted, dumps(params), named=named)
 
     def answer(self, question: Question, *, now: float) -> Answer:
         """The message for a request."""
@@ -96,8 +95,6 @@ class Messages:
             message["usage"] |= cache.usage(message["usage"]["input_tokens"])
         if wanted.diagnostics is not None:
             message["diagnostics"] = self._diagnosis.of(wanted)
-        if question.beta:
-            message["context_management"] = None
         return Answer(message, question, name, cache)
 
     def given(self, answer: Answer, *, now: float, begins_at: float) -> None:
@@ -124,7 +121,7 @@ class Messages:
         prompt = read_prompt(body, version=api_version(headers, query), models=self.models)
         return {"input_tokens": prompt.input_tokens}
 
-    def _question(self, wanted: NewMessage, body: bytes, *, named: str | None, version: Version) -> Question:
+    def _question(self, wanted: NewMessage, body: bytes, *, named: str | None) -> Question:
         takes = self.models.find(wanted.model)
         if wanted.thread is not None:
             wanted.messages = self._threads.whole(wanted)
@@ -135,4 +132,4 @@ class Messages:
         name = digest
         if named is not None or known:
             name = f"{dialogue.dialogue_id}#{wanted.turn}" if wanted.turn else dialogue.dialogue_id
-        return Question(Asked(wanted, takes, dialogue, known, digest), name, version.beta)
+        return Question(Asked(wanted, takes, dialogue, known, digest), name)

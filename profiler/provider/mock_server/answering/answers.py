@@ -47,6 +47,8 @@ USAGE: dict[str, Any] = {
     "service_tier": "standard",
     "speed": None,
     "inference_geo": None,
+    "iterations": None,
+    "fallback_credit": None,
 }
 REFUSAL = {"type": "refusal", "category": "general_harms", "explanation": None}
 
@@ -107,6 +109,7 @@ class Answers:
             "stop_details": REFUSAL if stop_reason == "refusal" else None,
             "container": None,
             "diagnostics": None,
+            "context_management": None,
             "usage": usage,
         }
 

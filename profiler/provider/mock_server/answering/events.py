@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHARACTERS_PER_DELTA = 24
+TOLD_AGAIN = ("_tokens", "_details", "_tool_use", "iterations", "fallback_credit")  # of the usage, at the end
 
 
 def events(message: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
@@ -22,8 +23,9 @@ def events(message: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
         last = index == len(message["content"]) - 1
         yield from _block_events(index, block, cut_off=cut_off and last)
     ending = {name: message[name] for name in ("container", "stop_reason", "stop_sequence", "stop_details")}
-    totals = {name: value for name, value in usage.items() if name.endswith(("_tokens", "_details", "_tool_use"))}
-    yield event("message_delta", delta=ending, usage=totals), 0
+    totals = {name: value for name, value in usage.items() if name.endswith(TOLD_AGAIN)}
+    edits = message.get("context_management")
+    yield event("message_delta", delta=ending, usage=totals, context_management=edits), 0
     yield event("message_stop"), 0
 
 

@@ -113,6 +113,7 @@ class Models:
             "created_at": "{}-{}-{}T00:00:00Z".format(*dated.groups()) if dated else "1970-01-01T00:00:00Z",
             "lifecycle": "active",
             "line": line[1] if line else None,
+            "allowed_fallback_models": None,
             "capabilities": _capabilities(takes),
             "deprecated_at": None,
             "retires_at": None,

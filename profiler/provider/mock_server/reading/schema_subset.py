@@ -55,6 +55,8 @@ class _Checker:
     def _keywords(self, schema: dict[str, Any]) -> None:
         types = self._types(schema)
         allowed = ANYWHERE.union(*(OF_TYPE.get(kind, frozenset()) for kind in types))
+        if schema.get("additionalProperties") is False:  # says nothing where there is no object, and clients write it
+            allowed |= {"additionalProperties"}
         unknown = sorted(name for name in schema if name not in allowed)
         if unknown:
             about = f"For {types[0]!r} type, properties" if types else "Schema properties"
