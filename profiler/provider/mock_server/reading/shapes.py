@@ -79,8 +79,8 @@ def check_body(root: str, body: Any) -> None:
 
 
 @cache
-def _structure(name: str, *, more: bool = False) -> Callable[[Any], None]:
-    """Compiled when it is first needed: a structure may hold itself, and most are never sent. `more` allows any field."""
+def _structure(name: str) -> Callable[[Any], None]:
+    """Compiled when it is first needed: a structure may hold itself, and most are never sent."""
     structure = table().structures[name]
     checks = {field: _lazy(shape) for field, (_, shape) in structure.fields.items()}
     required = [field for field, (needed, _) in structure.fields.items() if needed]
@@ -94,7 +94,7 @@ def _structure(name: str, *, more: bool = False) -> Callable[[Any], None]:
         for field, given in value.items():
             if field in checks:
                 _inside(checks[field], given, field)
-            elif not (structure.open or more):
+            elif not structure.open:
                 raise Mismatch(EXTRA, field[:200])
 
     return check
@@ -191,8 +191,6 @@ def _union(alternatives: list[Shape]) -> Callable[[Any], None]:
             by_type.setdefault(kind, _lazy(shape))  # an object with named fields comes before any object
     if len(names) > 1:
         by_type[dict] = _tagged(names)
-    elif names and any(isinstance(shape, list) and shape[0] == "{}" for shape in alternatives):
-        by_type[dict] = _structure(names[0], more=True)  # such as the schema of a tool: these fields, and any others
     expected = _plain_name(alternatives[-1] if alternatives[-1] != "null" else alternatives[-2])
 
     def check(value: Any) -> None:

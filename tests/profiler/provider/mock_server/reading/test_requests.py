@@ -278,16 +278,6 @@ def test_all_that_the_engine_can_send_is_accepted(tmp_path: Path) -> None:
     assert answered(App(ServerSettings()), request.body, headers=OLD)["type"] == "message"
 
 
-@pytest.mark.parametrize("query", ["", "?beta=true"])
-async def test_the_schema_of_a_tool_may_hold_more_than_the_types_name(query: str) -> None:
-    schema = {"type": "object", "properties": {}, "additionalProperties": False, "title": "Weather"}
-    async with MockServer() as server:
-        tools = [{"name": "weather", "input_schema": schema}]
-        answer = await ask(server, {**ASKED, "tools": tools}, path=f"/v1/messages{query}")
-
-    assert answer.status == 200, answer.error
-
-
 async def test_a_schema_may_close_what_is_no_object() -> None:
     city = {"type": "string", "additionalProperties": False}
     schema = {"type": "object", "properties": {"city": city}, "required": ["city"], "additionalProperties": False}
