@@ -29,7 +29,7 @@ ORDERS = {
         *("__init__", "duplicates", "explain", "json_array", "decode", "formats", "parquet", "unchanged", "file"),
     ),
     "profiler.provider": (
-        *("__init__", "client", "http", "messages", "mock", "reply_type", "requests", "retry_after", "failures"),
+        *("__init__", "address", "client", "http", "messages", "mock", "redact", "reply_type", "requests", "failures"),
         *("mock_server", "validate", "endpoint", "sdk", "cloud", "fast", "open"),
     ),
     "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),

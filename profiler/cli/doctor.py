@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from profiler.core.errors import UsageError
-from profiler.provider.endpoint import BASE_URL, address, told
+from profiler.provider.address import BASE_URL, doubt_of, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,10 +65,12 @@ def _provider(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _base_url(url: str | None) -> Check:
     try:
-        shown = told(address(url, told_by=BASE_URL), None) if url else "the provider's own"
+        address = parsed(url, told_by=BASE_URL) if url else None
     except UsageError as error:
         return Check("base url", False, str(error))
-    return Check("base url", True, shown)
+    if address is None:
+        return Check("base url", True, "the provider's own")
+    return Check("base url", True, doubt_of(address) or address.url)
 
 
 def _terminal() -> Check:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import CallError, UsageError
-from profiler.provider.endpoint import address
+from profiler.provider.address import parsed
 from profiler.provider.http.connection import lost
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def platform_sdk(experiment: Experiment, **options: Any) -> Any:
 
     provider = experiment.provider
     if experiment.base_url is not None:
-        options["base_url"] = address(experiment.base_url, told_by="base_url")
+        options["base_url"] = parsed(experiment.base_url, told_by="base_url").with_login
     try:
         return getattr(anthropic, CLASSES[provider])(max_retries=0, timeout=experiment.timeout_s, **options)
     except ImportError as error:

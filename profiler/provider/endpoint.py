@@ -1,18 +1,22 @@
 """Where a live run asks and as whom: settings and environment in, an `Endpoint` out.
 
-The official SDK resolves the address, the headers and the API version; it is imported here and nowhere else but in
-`sdk`, and only by live runs. The key is passed on explicitly, because the SDK would also take others that it finds.
+The lines of a request are said here, as the official SDK would say them (a test compares the two): importing the SDK
+takes more than a second. It is imported here and in `sdk` only, for the lanes that are its own. The key is passed on
+explicitly, because the SDK would also take others that it finds.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from profiler import __version__
 from profiler.core.errors import UsageError
-from profiler.provider.failures import Redactor
+from profiler.provider.address import address_of
 from profiler.provider.http.proxy import proxy_for
+from profiler.provider.redact import Redactor
+from profiler.provider.requests import api_version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,21 +24,24 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
     from profiler.manifest.settings import Experiment
+    from profiler.provider.address import Address
     from profiler.provider.http.proxy import Proxy
 
-KEY, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
-PATH = "v1/messages"
-# What the SDK says of itself would be untrue of the fast lane.
-NOT_OURS = ("x-stainless-", "user-agent", "content-length", "host", "connection", "accept-encoding")
+KEY, CUSTOM_HEADERS = "ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"
+PATH = "/v1/messages"
+OURS_ALONE = frozenset({"content-length", "transfer-encoding", "accept-encoding"})  # they say what our bytes are
+SECRET_HEADERS = re.compile(r"authorization|cookie|key|token|secret|password")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Endpoint:
     """An address with what has to be said there. Its repr holds no secret."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, proxy: Proxy | None, redact: Redactor) -> None:
-        self.url = url
+    def __init__(self, address: Address, headers: Mapping[str, str], *, proxy: Proxy | None, redact: Redactor) -> None:
+        self.url = f"{address.url}{PATH}"
         self.proxy = proxy
         self.redact = redact
+        self._host = address.host
         self._headers = dict(headers)
         self._heads: dict[str | None, bytes] = {}
 
@@ -45,25 +52,71 @@ class Endpoint:
         return head
 
     def _head(self, api_version: str | None) -> bytes:
-        headers = self._headers if api_version is None else {**self._headers, "anthropic-version": api_version}
+        headers = {"host": self._host, **self._headers}
+        if api_version is not None:
+            headers["anthropic-version"] = api_version
         parts = urlsplit(self.url)
-        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        target = parts.path
         if self.proxy is not None and parts.scheme == "http":
-            target = f"http://{_host(self.url)}{target}"
+            target = f"http://{self._host}{target}"
             if self.proxy.authorization:
-                headers = {**headers, "proxy-authorization": self.proxy.authorization}
-        lines = [f"POST {target} HTTP/1.1", f"host: {_host(self.url)}", *(f"{k}: {v}" for k, v in headers.items())]
-        return "\r\n".join([*lines, "content-length: "]).encode("latin-1")
+                headers["proxy-authorization"] = self.proxy.authorization
+        lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, "content-length: "]).encode()
 
     @property
     def describes(self) -> str:
         """What can be told of it: where, and through what."""
-        return told(self.url, self.proxy)
+        return shown_place(self.url, self.proxy)
 
 
-def told(url: str, proxy: Proxy | None) -> str:
+def endpoint_of(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
+    key, address = required_key(environ), address_of(experiment, environ)
+    custom = custom_headers(experiment, environ)
+    headers = {
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": f"experiment-profiler/{__version__}",
+        "authorization": f"Bearer {key}",
+        **custom,
+        "accept-encoding": "identity",
+    }
+    if address.authorization is not None:
+        headers["authorization"] = address.authorization
+    return Endpoint(
+        address, headers, proxy=proxy_for(address.url, environ), redact=redactor_for(address, custom, key=key)
+    )
+
+
+def redactor_for(address: Address, custom: Mapping[str, str], *, key: str) -> Redactor:
+    return Redactor(key, *address.secrets, *(custom[name] for name in custom if SECRET_HEADERS.search(name)))
+
+
+def custom_headers(experiment: Experiment, environ: Mapping[str, str]) -> dict[str, str]:
+    """What `ANTHROPIC_CUSTOM_HEADERS` adds: a line a header, names in lower case here. The SDK reads it too."""
+    found: dict[str, str] = {}
+    for line in environ.get(CUSTOM_HEADERS, "").split("\n"):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if colon:
+            found[name.lower()] = value
+    for name, value in found.items():
+        if not (_NAME.fullmatch(name) and value.isprintable()):
+            raise UsageError(f"{CUSTOM_HEADERS}: the header {name!r} holds characters that cannot be sent (not shown)")
+        if name in OURS_ALONE:
+            raise UsageError(f"{CUSTOM_HEADERS}: {name!r} cannot be set: it says what the bytes of a request are")
+    version = found.get("anthropic-version")
+    if version not in (None, api_version_of(experiment)):
+        raise UsageError(
+            f"{CUSTOM_HEADERS}: asks for anthropic-version {version}, the run sends {api_version_of(experiment)}",
+            hint=f"say api_version: {version!r} in the manifest, where it belongs to what the run is",
+        )
+    return found
+
+
+def shown_place(url: str, proxy: Proxy | None) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{_host(url)}" + (f" through the proxy {proxy}" if proxy is not None else "")
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" + (f" through the proxy {proxy}" if proxy is not None else "")
 
 
 def required_key(environ: Mapping[str, str]) -> str:
@@ -80,11 +133,11 @@ def required_key(environ: Mapping[str, str]) -> str:
 
 def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options: Any) -> AsyncAnthropic:
     """The official client, which decides nothing that the engine decides: no retries, an explicit time-out."""
-    from anthropic import AsyncAnthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+    from anthropic import AsyncAnthropic  # noqa: PLC0415 (takes over a second, and only its own lanes need it)
 
     return AsyncAnthropic(
         api_key=required_key(environ),
-        base_url=_base_url(experiment, environ),
+        base_url=address_of(experiment, environ).with_login,
         max_retries=0,
         timeout=experiment.timeout_s,
         **options,
@@ -93,7 +146,7 @@ def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options:
 
 def http_client() -> Any:
     """As many connections as there are calls, and no redirect: it would take the key along."""
-    import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
+    import anthropic  # noqa: PLC0415 (takes over a second, and only its own lanes need it)
     import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
 
     everyone = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
@@ -104,47 +157,3 @@ def http_client() -> Any:
             f"found a proxy in the environment that cannot be used: {error}",
             hint="look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; http://host:port is understood",
         ) from error
-
-
-def _base_url(experiment: Experiment, environ: Mapping[str, str]) -> str | None:
-    if experiment.base_url is not None:
-        return address(experiment.base_url, told_by="base_url")
-    found = environ.get(BASE_URL)
-    return address(found, told_by=BASE_URL) if found else None
-
-
-def address(url: str, *, told_by: str) -> str:
-    """The same address, which one can connect to; a password in it is not shown."""
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole:
-        shown = repr(url) if "@" not in url else "something else"
-        raise UsageError(
-            f"{told_by}: found {shown}, expected an address such as 'https://host' or 'http://127.0.0.1:8089'"
-        )
-    return url
-
-
-async def resolve(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
-    """Let the SDK say where and as whom, then do without it. It gets a client that cannot send, which need not load
-    certificates: that would take longer than everything else here."""
-    import httpx2  # noqa: PLC0415 (the SDK's own)
-
-    silent = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport(), trust_env=False)
-    async with anthropic_sdk(experiment, environ, http_client=silent) as sdk:
-        headers = {name.lower(): value for name, value in sdk.default_headers.items() if isinstance(value, str)}
-        headers |= {name.lower(): value for name, value in sdk.auth_headers.items()}
-        url = f"{str(sdk.base_url).rstrip('/')}/{PATH}"
-    headers = {name: value for name, value in headers.items() if not name.startswith(NOT_OURS)}
-    headers |= {"user-agent": f"experiment-profiler/{__version__}", "accept-encoding": "identity"}
-    for name, value in headers.items():
-        if not (value.isprintable() and name.isprintable()):
-            raise UsageError(f"the header {name!r} holds characters that cannot be sent (not shown)")
-    return Endpoint(url, headers, proxy=proxy_for(url, environ), redact=Redactor(environ.get(KEY, "").strip()))
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]

@@ -1,12 +1,14 @@
 """What a provider's refusal means: status, headers and body in, one `CallError` out.
 
-The same table serves every live client. No secret leaves through a message: known keys and whatever
-looks like one are blotted out. Knows nothing of retries; it only says what may pass.
+The same table serves every live client. It only says what may pass; whether it is tried again is decided elsewhere.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,15 +17,14 @@ import msgspec
 from profiler.core.errors import CallError
 from profiler.core.wording import LONGEST_MESSAGE, shortened
 from profiler.provider.messages import limits_of, request_id_of
-from profiler.provider.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from profiler.provider.messages import NotAMessage
+    from profiler.provider.redact import Redactor
 
-BLOT = "[redacted]"
-_KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
+LONGEST_S = 3600.0  # whoever asks for more is not waited for: the deadline of a dialogue is the better judge
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -87,18 +88,6 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(ErrorBody).decode
-
-
-class Redactor:
-    """Blots out secrets; its repr does not hold them."""
-
-    def __init__(self, *secrets: str | None) -> None:
-        self._secrets = [secret for secret in secrets if secret]
-
-    def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, BLOT)
-        return _KEY.sub(BLOT, text)
 
 
 def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
@@ -193,3 +182,39 @@ def _text(body: bytes) -> str:
     """The beginning of a body as one line of text, without the tags of an error page."""
     text = body[: 8 * LONGEST_MESSAGE].decode("utf-8", "replace")
     return shortened(" ".join(_TAGS.sub(" ", text).split()))
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """What was asked for, between nothing (the moment has passed) and `LONGEST_S`."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return _bounded(milliseconds / 1000.0)
+    asked = headers.get("retry-after")
+    seconds = _number(asked)
+    if seconds is None:
+        moment = _moment(asked)
+        if moment is None:
+            return None
+        # against the provider's own clock where it tells it, so that ours may be wrong
+        base = _moment(headers.get("date"))
+        seconds = moment - (base if base is not None else time.time() if now is None else now)
+    return _bounded(seconds)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), LONGEST_S)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, OverflowError, IndexError):
+        return None

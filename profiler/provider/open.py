@@ -10,13 +10,23 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from profiler.core.errors import UsageError
+from profiler.provider.address import address_of
 from profiler.provider.cloud import meant, platform_sdk, secrets
-from profiler.provider.endpoint import KEY, anthropic_sdk, http_client, required_key, resolve, told
-from profiler.provider.failures import Redactor
+from profiler.provider.endpoint import (
+    KEY,
+    anthropic_sdk,
+    custom_headers,
+    endpoint_of,
+    http_client,
+    redactor_for,
+    required_key,
+    shown_place,
+)
 from profiler.provider.fast import FastClient
 from profiler.provider.http.connections import Http
 from profiler.provider.http.proxy import proxy_for
 from profiler.provider.mock import MockClient
+from profiler.provider.redact import Redactor
 from profiler.provider.sdk import SdkClient
 
 if TYPE_CHECKING:
@@ -53,7 +63,7 @@ async def open_client(
 
 @asynccontextmanager
 async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIterator[Client]:
-    endpoint = await resolve(experiment, environ)
+    endpoint = endpoint_of(experiment, environ)
     http = Http(endpoint.url, proxy=endpoint.proxy)
     try:
         yield FastClient(endpoint, http)
@@ -63,16 +73,17 @@ async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIter
 
 @asynccontextmanager
 async def _sdk(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
+    key, address = required_key(environ), address_of(experiment, environ)
+    redact = redactor_for(address, custom_headers(experiment, environ), key=key)
     async with anthropic_sdk(experiment, environ, http_client=http_client()) as sdk:
-        where = told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))
-        redact = Redactor(required_key(environ))
+        where = shown_place(address.url, proxy_for(address.url, environ))
         yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream)
 
 
 @asynccontextmanager
 async def _platform(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
     async with platform_sdk(experiment, http_client=http_client()) as sdk:
-        where = f"{experiment.provider} at {told(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))}"
+        where = f"{experiment.provider} at {shown_place(str(sdk.base_url), proxy_for(str(sdk.base_url), environ))}"
         redact = Redactor(environ.get(KEY), *secrets(environ))
         yield SdkClient(sdk, describes=f"{where}, {_path(stream=stream)}", redact=redact, stream=stream, meant=meant)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SYSTEMS_REMEMBERED = 256
 SAMPLING = ("temperature", "top_p", "top_k")
+API_VERSION = "2026-10-21"  # pinned here and not left to the SDK: it belongs to what a run is
 SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
 
 
@@ -38,14 +39,18 @@ def params_of(experiment: Experiment) -> Params:
         thinking=experiment.thinking,
         effort=experiment.effort,
         cache=experiment.cache,
-        api_version=experiment.api_version or _pinned_version(experiment),
+        api_version=api_version_of(experiment),
     )
 
 
-def _pinned_version(experiment: Experiment) -> str | None:
-    """The API version that sampling parameters need; None leaves the choice to the SDK."""
-    sampled = any(getattr(experiment, name) is not None for name in SAMPLING)
-    return SAMPLING_API_VERSION if sampled else None
+def api_version_of(experiment: Experiment) -> str | None:
+    """What is sent in the header `anthropic-version`. Other providers say a version of their own in the body; None leaves
+    that to the SDK, which knows theirs."""
+    if experiment.api_version is not None:
+        return experiment.api_version
+    if any(getattr(experiment, name) is not None for name in SAMPLING):
+        return SAMPLING_API_VERSION
+    return API_VERSION if experiment.provider == "anthropic" else None
 
 
 class Planner:
@@ -55,6 +60,7 @@ class Planner:
         self._params = params
         self._system = system
         self._settings = dumps(_wire_settings(params))[:-1]
+        self._version_told = None if params.api_version == API_VERSION else params.api_version
         self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
 
     def plan(self, dialogues: Iterable[Dialogue], *, first: int = 0) -> Iterator[Request]:
@@ -88,7 +94,7 @@ class Planner:
             dialogue.expect_refusal,
             dialogue.tags,
             dialogue.metadata,
-            params.api_version,
+            self._version_told,
         )
         return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from profiler.core.nouns import Reply, Request
-    from profiler.provider.failures import Redactor
+    from profiler.provider.redact import Redactor
 
 NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
 

@@ -19,7 +19,7 @@ from profiler.core.errors import CallError
 from profiler.core.json import encode, whole_characters
 from profiler.core.nouns import RateHeaders, Reply
 from profiler.core.wording import found, printable, shortened
-from profiler.provider.retry_after import LONGEST_S
+from profiler.provider.failures import LONGEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -74,7 +74,7 @@ def test_a_full_disk_and_one_that_takes_no_file_fail(tmp_path: Path, monkeypatch
 
 
 def test_a_password_in_an_address_is_not_shown_and_an_address_that_is_none_fails(tmp_path: Path) -> None:
-    assert checks(tmp_path, ANTHROPIC_BASE_URL="https://me:hush@host/deep")["base url"].found == "https://host"
+    assert checks(tmp_path, ANTHROPIC_BASE_URL="https://me:hush@host/deep")["base url"].found == "https://host/deep"
     wrong = checks(tmp_path, ANTHROPIC_BASE_URL="127.0.0.1:8089")["base url"]
     assert not wrong.ok
     assert "expected an address such as" in wrong.found

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from profiler.core.json import encode
 from profiler.core.nouns import CacheSettings, Message, Params, Request
 from profiler.manifest.settings import Experiment
-from profiler.provider.requests import Planner, params_of
+from profiler.provider.requests import API_VERSION, Planner, params_of
 from tests.profiler.building import PARAMS, dialogue
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -77,13 +77,26 @@ def test_all_settings_come_from_the_experiment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("temperature", "2023-06-01"), ("top_k", "2023-06-01"), ("effort", None)]
+    ("name", "version"), [("temperature", "2023-06-01"), ("top_k", "2023-06-01"), ("effort", API_VERSION)]
 )
 def test_sampling_parameters_pin_the_version_that_takes_them(name: str, version: str | None) -> None:
     values: dict[str, Any] = {"temperature": 0.0, "top_k": 1, "effort": "low"}
     fields = {name: values[name]}
     experiment = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), **fields)
     assert params_of(experiment).api_version == version
+
+
+def test_another_provider_says_a_version_of_its_own() -> None:
+    experiment = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), provider="bedrock")
+    assert params_of(experiment).api_version is None
+
+
+def test_a_line_tells_the_version_where_it_is_not_the_usual_one() -> None:
+    lines = [
+        Planner(Params(model="m", max_tokens=1, api_version=version)).request(0, dialogue()).line
+        for version in (API_VERSION, "2023-06-01")
+    ]
+    assert [line.api_version for line in lines] == [None, "2023-06-01"]
 
 
 def test_what_is_cached_is_marked_where_the_provider_looks_for_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.provider.retry_after import LONGEST_S, retry_after_s
+from profiler.provider.failures import LONGEST_S, retry_after_s
 
 NOW = 1795219200.0  # Sat, 21 Nov 2026 00:00:00 GMT
 

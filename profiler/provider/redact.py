@@ -1,0 +1,20 @@
+"""No secret leaves through a message: known ones, and whatever looks like a key, are blotted out."""
+
+from __future__ import annotations
+
+import re
+
+BLOT = "[redacted]"
+_KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
+
+
+class Redactor:
+    """Blots out secrets; its repr does not hold them."""
+
+    def __init__(self, *secrets: str | None) -> None:
+        self._secrets = [secret for secret in secrets if secret]
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, BLOT)
+        return _KEY.sub(BLOT, text)
