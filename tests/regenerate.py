@@ -1,17 +1,31 @@
-"""Writes the parts of docs/ that are captured from the program: `make docs`. Tests compare them with what it says now.
+"""Writes what is captured from programs: `make docs`. Tests compare it with what they say now.
 
-Comes in: the installed command line. Goes out: docs/cli.md, one section a command in the order in which `--help`
-lists them, and docs/SAMPLE_RESULTS.md, what the sample and the sweep print.
+docs/cli.md has one section a command in the order in which `--help` lists them, docs/SAMPLE_RESULTS.md what the sample
+and the sweep print, profiler/money/frozen_prices.json what the installed genai-prices says of every model of Anthropic.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import genai_prices
+import msgspec
+from anthropic.types import model as sdk_models
+from genai_prices import data_snapshot, types
+
+from profiler.core.json import encode
+from profiler.money.price_list import FROZEN, PROVIDER, Dated, library_card
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = ROOT / "docs" / "cli.md"
@@ -90,6 +104,47 @@ def said_by(*command: str) -> str:
     ).stdout
 
 
+def frozen_prices() -> bytes:
+    """One line a model: those of the library and of the SDK, in the library's words."""
+    [provider] = [each for each in data_snapshot.get_snapshot().providers if each.id == PROVIDER]
+    days = sorted(set(days_of_change(provider.models)))
+    names = {model.id for model in provider.models} | set(get_args(get_args(sdk_models.Model)[0]))
+    cards = {name: found for name in sorted(names) if (found := dated_cards(name, days))}
+    lines = b",\n".join(b"%b: %b" % (encode(name), encode(found)) for name, found in cards.items())
+    return b'{"genai_prices": %b, "models": {\n%b\n}}\n' % (encode(genai_prices.__version__), lines)
+
+
+def dated_cards(name: str, days: list[date]) -> list[Dated]:
+    """Without the days on which nothing changes for this model."""
+    found: list[Dated] = []
+    for day in (None, *days):
+        at = datetime.combine(day or date(2000, 1, 1), time(12), tzinfo=UTC)
+        card = library_card(name, at=at)
+        card = card and msgspec.structs.replace(card, day=None)
+        if card is not None and (not found or found[-1].card != card):
+            found.append(Dated(since=day.isoformat() if day else None, card=card))
+    return found
+
+
+def days_of_change(value: object) -> Iterator[date]:
+    """Every day on which a price of the library changes, wherever in its tables that stands."""
+    match value:
+        case types.StartDateConstraint():
+            yield value.start_date
+        case types.TimeOfDateConstraint():
+            raise NotImplementedError("prices that change by the hour cannot be frozen by the day")
+        case list() | tuple():
+            for each in value:
+                yield from days_of_change(each)
+        case dict():
+            yield from days_of_change(list(value.values()))
+        case _ if dataclasses.is_dataclass(value):
+            yield from days_of_change([getattr(value, field.name) for field in dataclasses.fields(value)])
+        case _:
+            return
+
+
 if __name__ == "__main__":
+    FROZEN.write_bytes(frozen_prices())
     CLI.write_text(cli_reference(), encoding="utf-8")
     RESULTS.write_text(sample_results(), encoding="utf-8")

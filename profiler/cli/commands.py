@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from profiler.cli import doctor, summary_table
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
-from profiler.cli.run import run_experiments
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
@@ -118,7 +117,6 @@ def check_machine(args: Namespace) -> int:
 
 
 COMMANDS = {
-    "run": run_experiments,
     "summarize": summarize,
     "validate": validate,
     "schema": schema,

@@ -31,6 +31,7 @@ exit codes:
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+HOMES = {"run": "run", "mock-server": "mock_server"}  # what need not load what all other commands do
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     args.given = [word for word in argv if word != "--fresh"]  # to resume with: started over it is already
     try:
-        home = "profiler.cli.mock_server" if args.command == "mock-server" else "profiler.cli.commands"
-        code: int = import_module(home).COMMANDS[args.command](args)
+        home = HOMES.get(args.command, "commands")
+        code: int = import_module(f"profiler.cli.{home}").COMMANDS[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -229,3 +229,6 @@ def _without_cap(words: list[str]) -> Iterator[str]:
 
 def _silent(_: str) -> None:
     return None
+
+
+COMMANDS = {"run": run_experiments}
