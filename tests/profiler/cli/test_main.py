@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,10 @@ def test_help_and_version_are_results(capsys: pytest.CaptureFixture[str], words:
 def test_every_command_that_is_offered_is_there() -> None:
     (action,) = (action for action in main.build_parser()._actions if action.choices)
     assert action.choices is not None
-    assert set(action.choices) - {"mock-server"} == set(commands.COMMANDS)
+    homes = {command: main.HOMES.get(command, "commands") for command in action.choices}
+    for command, home in homes.items():
+        assert callable(import_module(f"profiler.cli.{home}").COMMANDS[command])
+    assert set(commands.COMMANDS) <= set(action.choices)
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
