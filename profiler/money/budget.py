@@ -49,7 +49,7 @@ class Budget:
 
     def reserve(self, request: Request) -> int | None:
         """Set the worst case of one call aside. None: not now, or never when nothing else is set aside."""
-        hold = self.worst(request)
+        hold = worst_case(self._ceiling, request, window=self.card.context_window)
         if self.cap is not None and self.committed + hold > self.cap:
             return None
         self.reserved += hold

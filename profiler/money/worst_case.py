@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 IMAGE_TOKENS = 8_000  # above what any documented model makes of its largest image (4,784)
 LARGEST_WINDOW = 1_000_000  # the longest prompt that any known model takes
+CACHED = b'"cache_control"'  # the request may write to the cache; in a text the quotes would be escaped
 REPLY_FRAME = 64  # bytes of JSON around a turn and its reply
 
 
@@ -20,7 +21,7 @@ def worst_case(ceiling: Ceiling, request: Request, *, window: int | None = None)
     return ceiling.most(
         prompt=prompt_bound(request, window=window),
         output=request.params.max_tokens,
-        cached=_may_cache(request),
+        cached=CACHED in request.body,
     )
 
 
@@ -53,15 +54,10 @@ def _media(blocks: Iterable[Any], *, window: int) -> int:
 
 def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = None, attempts: int = 1) -> int:
     """The most that all turns of a dialogue can cost, given its first request."""
-    output, cached = request.params.max_tokens, _may_cache(request)
+    output, cached = request.params.max_tokens, CACHED in request.body
     prompt = prompt_bound(request, window=window)
     total = ceiling.most(prompt=prompt, output=output, cached=cached)
     for text in (request.dialogue.turns or ())[1:]:
         prompt += output + len(text.encode()) + REPLY_FRAME
         total += ceiling.most(prompt=prompt, output=output, cached=cached)
     return total * attempts
-
-
-def _may_cache(request: Request) -> bool:
-    """Whether the request may write to the cache. In a text the quotes would be escaped, so talk about it is not it."""
-    return b'"cache_control"' in request.body
