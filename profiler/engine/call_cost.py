@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Ledger(Protocol):
     """Where the money of dialogues on their way is written down, in pico-dollars."""
 
-    def enter(self, index: int) -> int:
-        """A place for this dialogue, until its record is in the journal."""
+    def enter(self, index: int, *, hold: int) -> int:
+        """A place for this dialogue, until its record is in the journal; its first call leaves right after this."""
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None: ...
 
@@ -77,8 +77,9 @@ class CallCost(msgspec.Struct):
         """The call is sent right after this: from here on it may be billed."""
         if self.ledger is not None:
             if self.place is None:
-                self.place = self.ledger.enter(index)
-            self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=self.hold)
+                self.place = self.ledger.enter(index, hold=self.hold)
+            else:
+                self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=self.hold)
 
     def answered(self, usage: Mapping[str, Any]) -> None:
         """Exchange the hold for the price of the reply; a reply without a known price counts as its worst case."""

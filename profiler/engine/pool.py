@@ -115,11 +115,6 @@ class Pool:
             held_up_by=machine.held_up_by,
         )
 
-    @property
-    def recorded_cost(self) -> int:
-        """What the records of this session say was paid, in pico-dollars."""
-        return self._results.recorded
-
     def bound_by(self) -> dict[str, Any] | None:
         """What kept a live run from going faster."""
         limits = self._machine.limits

@@ -26,14 +26,12 @@ class Results:
 
     def __init__(self, writer: Writer, *, timed: bool) -> None:
         self.failures: dict[str, int] = {}
-        self.recorded = 0
         self._writer = writer
         self._timed = timed
         self._held: list[tuple[Job, CallError, float]] = []
 
     def answered(self, job: Job, reply: Reply) -> None:
         self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job)))
-        self._count_paid(job)
 
     def failed(self, job: Job, error: CallError) -> None:
         self._failed(job, error, queue_s=self._queue_s(job))
@@ -56,11 +54,6 @@ class Results:
     def _failed(self, job: Job, error: CallError, *, queue_s: float) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
         self._writer.put(record_failure(job, error, queue_s=queue_s))
-        self._count_paid(job)
-
-    def _count_paid(self, job: Job) -> None:
-        if job.cost is not None:
-            self.recorded += job.cost.paid
 
     def _queue_s(self, job: Job) -> float:
         """What the dialogue waited outside the client: for its slot and between its tries."""

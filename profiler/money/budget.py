@@ -82,11 +82,6 @@ class Budget:
             self._freed.set()
             self._freed = None
 
-    def close(self) -> None:
-        """The run ends: calls that were cut off may have been billed."""
-        self.maybe += self.reserved
-        self.reserved = 0
-
     async def room_for(self, request: Request) -> None:
         """Wait until a call under way is settled, which may make room for this one.
 

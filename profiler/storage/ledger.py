@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
 MAGIC = b"ledger 2"
 HEAD = struct.Struct("<8sqqqq")  # magic; paid, maybe, cut off; size of the journal when the session began
-INDEX = struct.Struct("<q")  # of the dialogue, plus one: 0 is a free place
-AMOUNTS = struct.Struct("<qqq")  # paid, maybe, hold: in this order, so that half of it never tells too little
-PLACE = INDEX.size + AMOUNTS.size
+# A place: maybe, paid, hold, and the index of the dialogue plus one (0: the place is free). A kill may come when half of it
+# is written. In this order that tells too much rather than too little: money moves from hold to paid or maybe, and from
+# paid to maybe.
+PLACE = struct.Struct("<qqqq")
+AMOUNTS = struct.Struct("<qqq")
+INDEX = struct.Struct("<q")
 FIRST_PLACES = 256
 
 
@@ -76,14 +79,14 @@ def read(folder: Path) -> Left | None:
         return None
     except OSError as error:
         raise _no_ledger(path, error.strerror or str(error)) from error
-    if len(content) < HEAD.size or not content.startswith(MAGIC) or (len(content) - HEAD.size) % PLACE:
+    if len(content) < HEAD.size or not content.startswith(MAGIC) or (len(content) - HEAD.size) % PLACE.size:
         raise _no_ledger(path, f"{len(content)} bytes that say something else")
     _, paid, maybe, cut_off, journal_size = HEAD.unpack_from(content)
-    places = struct.iter_unpack("<qqqq", content[HEAD.size :])
+    places = PLACE.iter_unpack(content[HEAD.size :])
     return Left(
         carried=Carried(paid=paid, maybe=maybe, cut_off=cut_off),
         journal_size=journal_size,
-        underway=tuple(Underway(index - 1, *amounts) for index, *amounts in places if index),
+        underway=tuple(Underway(index - 1, paid, maybe, hold) for maybe, paid, hold, index in places if index),
     )
 
 
@@ -95,7 +98,7 @@ def _no_ledger(path: Path, found: str) -> LogError:
 def begin(folder: Path, carried: Carried, *, journal_size: int, places: int = FIRST_PLACES) -> None:
     """Write the ledger of a session that begins: nothing is on its way yet."""
     head = HEAD.pack(MAGIC, carried.paid, carried.maybe, carried.cut_off, journal_size)
-    write_whole(folder / LEDGER, head + bytes(places * PLACE))
+    write_whole(folder / LEDGER, head + bytes(places * PLACE.size))
 
 
 class Ledger:
@@ -109,26 +112,25 @@ class Ledger:
             self._map = mmap.mmap(self._fd, 0)
         except OSError as error:
             raise StorageError(self._path, error) from error
-        self._free = list(range(HEAD.size, len(self._map), PLACE))[::-1]
+        self._free = list(range(HEAD.size, len(self._map), PLACE.size))[::-1]
 
-    def enter(self, index: int) -> int:
-        """A place for a dialogue that is about to make its first call."""
+    def enter(self, index: int, *, hold: int) -> int:
+        """A place for a dialogue that is about to make its first call, with the worst case of that call."""
         if not self._free:
             self._grow()
         place = self._places[index] = self._free.pop()
-        AMOUNTS.pack_into(self._map, place + INDEX.size, 0, 0, 0)
-        INDEX.pack_into(self._map, place, index + 1)
+        PLACE.pack_into(self._map, place, 0, 0, hold, index + 1)
         return place
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:
         """What a dialogue has cost so far, and the worst case of its call in flight: before it leaves, and after."""
-        AMOUNTS.pack_into(self._map, place + INDEX.size, paid, maybe, hold)
+        AMOUNTS.pack_into(self._map, place, maybe, paid, hold)
 
     def leave(self, index: int) -> None:
         """Its record is in the journal and tells its money."""
         place = self._places.pop(index, None)
         if place is not None:
-            INDEX.pack_into(self._map, place, 0)
+            INDEX.pack_into(self._map, place + AMOUNTS.size, 0)
             self._free.append(place)
 
     def sync(self) -> None:
@@ -144,7 +146,7 @@ class Ledger:
     def _grow(self) -> None:
         """Twice the places. Written rather than stretched: memory without room on the disk behind it is a crash."""
         size = len(self._map)
-        more = bytes(size // PLACE * PLACE)
+        more = bytes(size // PLACE.size * PLACE.size)
         try:
             written = 0
             while written < len(more):
@@ -154,4 +156,4 @@ class Ledger:
             raise StorageError(self._path, error) from error
         self._map.close()
         self._map = mmap.mmap(self._fd, 0)
-        self._free = list(range(size, len(self._map), PLACE))[::-1]
+        self._free = list(range(size, len(self._map), PLACE.size))[::-1]

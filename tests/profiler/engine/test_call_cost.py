@@ -33,10 +33,11 @@ class Places:
         self.places: dict[int, tuple[int, int, int]] = {}
         self.written: list[tuple[int, int, int]] = []
 
-    def enter(self, index: int) -> int:
+    def enter(self, index: int, *, hold: int) -> int:
         assert index not in self.of
         self.of[index] = place = 100 + index
-        self.places[place] = (0, 0, 0)
+        self.places[place] = (0, 0, hold)
+        self.written.append((0, 0, hold))
         return place
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:

@@ -85,8 +85,9 @@ class Session:
                 self.disk.places.pop(record.index, None)
             self.queue.clear()
 
-    def enter(self, index: int) -> int:
+    def enter(self, index: int, *, hold: int) -> int:
         assert self.dead or index not in self.disk.places
+        self.write(index, paid=0, maybe=0, hold=hold)
         return index
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:

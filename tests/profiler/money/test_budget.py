@@ -101,14 +101,6 @@ def test_what_was_paid_for_a_dialogue_of_unknown_price_still_counts() -> None:
     assert (budget.spent, budget.maybe, budget.committed) == (60, 40, 100)
 
 
-def test_calls_cut_off_at_the_end_may_have_been_billed() -> None:
-    budget = Budget(HAIKU, cap_usd=1.0)
-    hold = hold_of(budget, request())
-    budget.close()
-
-    assert (budget.maybe, budget.reserved) == (hold, 0)
-
-
 def test_without_a_cap_there_is_always_room() -> None:
     budget = Budget(HAIKU)
 

@@ -43,7 +43,7 @@ def test_what_a_dialogue_may_cost_stands_there_before_its_call_and_is_found_with
     tmp_path: Path,
 ) -> None:
     book = begun(tmp_path)
-    first, second = book.enter(7), book.enter(0)
+    first, second = book.enter(7, hold=0), book.enter(0, hold=0)
     book.write(first, paid=0, maybe=0, hold=50)
     book.write(second, paid=0, maybe=0, hold=60)
     book.write(second, paid=5, maybe=0, hold=0)
@@ -52,26 +52,26 @@ def test_what_a_dialogue_may_cost_stands_there_before_its_call_and_is_found_with
 
 def test_a_dialogue_whose_record_is_in_the_journal_leaves(tmp_path: Path) -> None:
     book = begun(tmp_path)
-    book.write(book.enter(7), paid=1, maybe=2, hold=3)
+    book.write(book.enter(7, hold=0), paid=1, maybe=2, hold=3)
     book.leave(7)
     book.leave(8)  # of another session, or one that never called
     assert underway(tmp_path) == set()
-    book.enter(9)
+    book.enter(9, hold=0)
     assert underway(tmp_path) == {Underway(9, 0, 0, 0)}
 
 
 def test_a_place_that_is_taken_again_begins_with_nothing(tmp_path: Path) -> None:
     book = begun(tmp_path, places=1)
-    book.write(book.enter(1), paid=1, maybe=2, hold=3)
+    book.write(book.enter(1, hold=0), paid=1, maybe=2, hold=3)
     book.leave(1)
-    book.enter(2)
+    book.enter(2, hold=0)
     assert underway(tmp_path) == {Underway(2, 0, 0, 0)}
 
 
 def test_there_is_room_for_more_than_was_thought_of(tmp_path: Path) -> None:
     book = begun(tmp_path, places=2)
     for index in range(50):
-        book.write(book.enter(index), paid=0, maybe=0, hold=index)
+        book.write(book.enter(index, hold=0), paid=0, maybe=0, hold=index)
     assert underway(tmp_path) == {Underway(index, 0, 0, index) for index in range(50)}
 
 
@@ -79,9 +79,9 @@ def test_a_disk_without_room_for_more_places_is_an_error_and_not_a_crash(tmp_pat
     book = begun(tmp_path, places=100)
     size = (tmp_path / LEDGER).stat().st_size
     for index in range(100):
-        book.enter(index)
+        book.enter(index, hold=0)
     with files_end_at(size + 7), pytest.raises(StorageError, match=r"ledger.dat: cannot write: File too large"):
-        book.enter(100)
+        book.enter(100, hold=0)
     assert len(underway(tmp_path)) == 100
 
 
@@ -99,7 +99,7 @@ def test_what_is_carried_on_is_all_that_no_record_tells(
     folder = tmp_path_factory.mktemp("run")
     book = begun(folder, carried=carried)
     for index, (paid, maybe, hold) in dialogues.items():
-        book.write(book.enter(index), paid=paid, maybe=maybe, hold=hold)
+        book.write(book.enter(index, hold=0), paid=paid, maybe=maybe, hold=hold)
     book.close()
     left = ledger.read(folder)
     assert left is not None
@@ -127,7 +127,7 @@ folder = Path(sys.argv[1])
 ledger.begin(folder, ledger.Carried(), journal_size=0)
 book = ledger.Ledger(folder)
 for index in range(300):
-    book.write(book.enter(index), paid=index, maybe=0, hold=1)
+    book.write(book.enter(index, hold=0), paid=index, maybe=0, hold=1)
     if index % 3 == 0:
         book.leave(index)
 os.kill(os.getpid(), signal.SIGKILL)

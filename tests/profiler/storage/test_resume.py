@@ -145,8 +145,8 @@ def test_the_journal_tells_what_was_paid_and_what_may_have_been(tmp_path: Path) 
 def test_what_was_in_flight_counts_until_its_answer_turns_up_in_the_journal(tmp_path: Path) -> None:
     with opened(tmp_path) as standing:
         book = standing.open_ledger()
-        book.write(book.enter(0), paid=1, maybe=2, hold=3)
-        book.write(book.enter(1), paid=10, maybe=20, hold=30)
+        book.write(book.enter(0, hold=0), paid=1, maybe=2, hold=3)
+        book.write(book.enter(1, hold=0), paid=10, maybe=20, hold=30)
     with LineFile(tmp_path / JOURNAL) as file:  # and then the kill came, before the place was given up
         file.write(dump_line({"index": 0, "type": "answer", "cost_usd": 0.5}))
     for sessions in range(2):  # the first takes the ledger over, the second finds what the first wrote
@@ -162,7 +162,7 @@ def test_an_error_of_an_earlier_session_does_not_stand_for_the_call_in_flight(tm
         file.write(dump_line({"index": 0, "type": "error", "cost_usd": 0.5}))
     with opened(tmp_path, retry_failed=True) as standing:
         book = standing.open_ledger()
-        book.write(book.enter(0), paid=0, maybe=0, hold=7)
+        book.write(book.enter(0, hold=0), paid=0, maybe=0, hold=7)
     standing = looked_at(tmp_path, retry_failed=True)
     assert (standing.spent, standing.maybe) == (pico(0.5), 7)
 
@@ -171,7 +171,7 @@ async def test_a_record_in_the_journal_gives_its_place_in_the_ledger_up(tmp_path
     with opened(tmp_path) as standing:
         book = standing.open_ledger()
         for index in (0, 1):
-            book.write(book.enter(index), paid=0, maybe=0, hold=7)
+            book.write(book.enter(index, hold=0), paid=0, maybe=0, hold=7)
         await write(standing, [0, 1], [1])
     left = ledger.read(tmp_path)
     assert left is not None
