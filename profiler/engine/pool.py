@@ -147,6 +147,8 @@ class Pool:
                 worker.scope = anyio.CancelScope()
                 if scope.cancelled_caught:
                     worker.job = self._late(worker)
+        except Exception as error:  # noqa: BLE001 (a bug: it comes out when the calls of others, which are paid for, have ended)
+            self.drain(error)
         finally:
             if worker.call_ends != math.inf and worker.job is not None:  # the call was ended with its task
                 self._machine.cut_off(worker.job)

@@ -22,7 +22,7 @@ from profiler.provider.requests import Planner, params_of
 from profiler.storage.identity import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from profiler.core.nouns import Request
@@ -80,9 +80,9 @@ async def answer_all(
         requests = planner.plan(dialogues, first=run.first)
         async with writer.running(), anyio.create_task_group() as around:
             if watch is not None:
-                around.start_soon(watch, view)
+                around.start_soon(_beside, pool, watch, view)
             if options.signals:
-                around.start_soon(_obey_signals, pool, tell)
+                around.start_soon(_beside, pool, _obey_signals, pool, tell)
             await pool.run(_owed(requests, run, writer=writer, dataset_path=experiment.dataset_path))
             around.cancel_scope.cancel()
     if missing := run.owed - writer.done:
@@ -123,6 +123,15 @@ def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 
+async def _beside(pool: Pool, task: Callable[..., Coroutine[Any, Any, None]], *words: Any) -> None:
+    """Run a task beside the pool. When it fails (stderr was closed, say), the run ends, but the calls in flight are paid
+    for and end first."""
+    try:
+        await task(*words)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the pool raises it when its last call has ended)
+        pool.drain(error)
+
+
 async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
     """The first signal lets the calls in flight end, the second does not wait for them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -131,8 +140,9 @@ async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
                 pool.abandon()
                 continue
             name = signal.Signals(signum).name
-            tell(f"{name}: waiting for {pool.status().in_flight} calls in flight; once more ends them at once")
             pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
+            with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
+                tell(f"{name}: waiting for {pool.status().in_flight} calls in flight; once more ends them at once")
 
 
 @contextmanager

@@ -521,18 +521,25 @@ async def test_ten_thousand_failures_leak_no_slot(no_waits: None) -> None:
     bench.assert_nothing_leaked()
 
 
-async def test_a_bug_in_the_client_ends_the_calls_of_others_and_comes_out() -> None:
+async def test_a_bug_comes_out_when_the_calls_of_others_have_ended() -> None:
+    release = anyio.Event()
+
     async def answer(request: Request) -> Reply:
         if request.index == 0:
             await anyio.wait_all_tasks_blocked()
+            release.set()
             raise ZeroDivisionError
-        return await never(request)
+        await release.wait()
+        return reply(usage={"input_tokens": 1, "output_tokens": 1})
 
-    bench = Bench(answer)
-    with pytest.raises(ExceptionGroup) as caught:
+    budget = Budget(HAIKU)
+    bench = Bench(answer, budget=budget)
+    with pytest.raises(ZeroDivisionError):
         await bench.run(5)
-    assert caught.group_contains(ZeroDivisionError, depth=2)
-    assert (bench.kept.records, bench.client.in_flight) == ([], 0)
+    assert bench.client.asked == ["d0", "d1"]
+    assert list(bench.kept.by_id) == ["d1"]
+    assert (budget.reserved, budget.maybe) == (0, budget.worst(bench.client.calls[0]))
+    bench.assert_nothing_leaked()
 
 
 # --- time ---------------------------------------------------------------------------------------------------------

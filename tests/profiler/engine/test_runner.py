@@ -465,6 +465,45 @@ def test_the_second_signal_does_not_wait(
     assert run_sync(experiment, options=options(tmp_path)).kept == 0
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file"), ZeroDivisionError()])
+async def test_an_onlooker_that_fails_ends_the_run_but_not_the_calls_in_flight(
+    experiment: Experiment, tmp_path: Path, error: Exception
+) -> None:
+    release = anyio.Event()
+
+    async def watch(_: View) -> None:
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+        raise error
+
+    client = Counting(first=lambda _: release.wait())
+    with pytest.raises(type(error)):
+        await run(experiment, options=options(tmp_path, concurrency=4), client=client, watch=watch)
+    result = await run(experiment, options=options(tmp_path), client=Counting())
+    assert result.kept == len(client.asked) == 4
+
+
+def test_a_signal_that_cannot_be_told_of_is_obeyed_and_so_is_the_next(experiment: Experiment, tmp_path: Path) -> None:
+    def closed(words: str) -> None:
+        if "SIG" in words:
+            raise BrokenPipeError
+
+    async def watch(view: View) -> None:
+        while not view.look().stopping:
+            await anyio.lowlevel.checkpoint()
+        signal.raise_signal(signal.SIGTERM)
+
+    def hang(request: Request) -> Any:
+        if request.index == 3:
+            signal.raise_signal(signal.SIGINT)
+        return anyio.sleep_forever()
+
+    with pytest.raises(Interrupted, match="stopped by SIGINT"):
+        run_sync(
+            experiment, options=options(tmp_path, signals=True), client=Counting(first=hang), watch=watch, note=closed
+        )
+
+
 # --- clients of one's own -----------------------------------------------------------------------------------------
 
 
