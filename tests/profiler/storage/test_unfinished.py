@@ -64,8 +64,8 @@ def test_what_may_have_been_billed_is_read_from_the_ledger(tmp_path: Path) -> No
     begun(tmp_path, record(0, cost_usd=0.25, maybe_usd=0.5), record(1, cost_usd=0.25))
     ledger.begin(tmp_path, Carried(paid=10**11, maybe=2 * 10**11), journal_size=0)
     book = Ledger(tmp_path)
-    book.write(book.enter(1), paid=10**12, maybe=10**12, hold=10**12)  # its record has reached the journal
-    book.write(book.enter(2), paid=10**11, maybe=0, hold=3 * 10**11)
+    book.write(book.enter(1, hold=0), paid=10**12, maybe=10**12, hold=10**12)  # its record has reached the journal
+    book.write(book.enter(2, hold=0), paid=10**11, maybe=0, hold=3 * 10**11)
     book.close()
     facts = Run(tmp_path).summary["run"]
     assert (facts["spent_usd"], facts["maybe_billed_usd"]) == (0.7, 1.0)
