@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from profiler.core.nouns import Params, Request
+    from profiler.core.nouns import Dialogue, Params, Request
     from profiler.manifest.settings import MockSettings
 
 CHARACTERS_PER_TOKEN = 4
@@ -106,17 +106,12 @@ class MockClient:
         )
 
     def _invent(self, request: Request) -> tuple[str, str]:
-        """A plausible answer: most facts found, safety prompts refused, long ones cut at max_tokens."""
-        dialogue, params = request.dialogue, request.params
-        draw = crc32(dialogue.dialogue_id.encode(), self._salt(params) + request.turn & 0xFFFFFFFF)
-        if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
-            return "I can't help with that request.", "refusal"
-        found = []
-        for fact in dialogue.required_facts:
-            draw = draw * 1664525 + 1013904223 & 0xFFFFFFFF  # a linear congruential step: one more draw
-            if draw < FACT_FOUND * 2**32:
-                found.append(fact)
-        completion = f"Here is what I know: {'; '.join(found)}." if found else _echo(request)
+        """A plausible answer, cut at max_tokens."""
+        params = request.params
+        found, stop_reason = made_up(request.dialogue, salt=self._salt(params), turn=request.turn)
+        if stop_reason == "refusal":
+            return found or "", stop_reason
+        completion = found if found is not None else echo(_asked(request))
         room = params.max_tokens * CHARACTERS_PER_TOKEN
         return (completion, "end_turn") if len(completion) <= room else (completion[:room], "max_tokens")
 
@@ -124,7 +119,7 @@ class MockClient:
         """What makes models and settings answer differently; the same for all requests of an experiment."""
         if params is not self._salted_for:
             self._salted_for = params
-            self._salted = crc32(f"{self._seed} {params.model} {params.temperature}".encode())
+            self._salted = salt_of(self._seed, model=params.model, temperature=params.temperature)
         return self._salted
 
     def _draw(self, request: Request, purpose: str) -> float:
@@ -149,10 +144,29 @@ class MockClient:
             draw -= rate
 
 
-def _echo(request: Request) -> str:
-    content = request.dialogue.user or request.messages[-1]["content"]
-    asked = content if isinstance(content, str) else "the content given"
-    return f"You asked: {asked[:200]}"
+def salt_of(seed: int, *, model: str, temperature: float | None) -> int:
+    return crc32(f"{seed} {model} {temperature}".encode())
+
+
+def made_up(dialogue: Dialogue, *, salt: int, turn: int) -> tuple[str | None, str]:
+    """Most facts found, safety prompts refused. No text where nothing is known: then what was asked is echoed."""
+    draw = crc32(dialogue.dialogue_id.encode(), salt + turn & 0xFFFFFFFF)
+    if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
+        return "I can't help with that request.", "refusal"
+    found = []
+    for fact in dialogue.required_facts:
+        draw = draw * 1664525 + 1013904223 & 0xFFFFFFFF  # a linear congruential step: one more draw
+        if draw < FACT_FOUND * 2**32:
+            found.append(fact)
+    return f"Here is what I know: {'; '.join(found)}." if found else None, "end_turn"
+
+
+def echo(asked: Any) -> str:
+    return f"You asked: {asked[:200]}" if isinstance(asked, str) else "You asked: the content given"
+
+
+def _asked(request: Request) -> Any:
+    return request.dialogue.user or request.messages[-1]["content"]
 
 
 def _usage(request: Request, completion: str) -> dict[str, int]:

@@ -161,7 +161,8 @@ def _need(message: dict[str, Any], *, model: str) -> Need:
     return Need(
         endpoint=MESSAGE.name,
         model=model,
-        input_tokens=usage["input_tokens"],
+        # what is read from the cache does not count against the limit of input tokens
+        input_tokens=usage["input_tokens"] + usage["cache_creation_input_tokens"],
         output_tokens=usage["output_tokens"],
     )
 

@@ -6,8 +6,11 @@ answer is on its way, and only then sequences go on and the cache is written.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.answering.answers import Answers, Asked
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 
 MOST_COUNTED = 1_000_000
+REMEMBERED, LONGEST_REMEMBERED = 1024, 4096  # requests, and bytes of each
 
 
 class Question(NamedTuple):
@@ -38,6 +42,7 @@ class Question(NamedTuple):
 
     asked: Asked
     name: str
+    message: dict[str, Any] | None = None  # the answer, where nothing but the request decides on it
 
 
 class Answer(NamedTuple):
@@ -61,6 +66,8 @@ class Messages:
         self._cache = PromptCache()
         self._diagnosis = Diagnosis()
         self._threads = Threads()
+        self._unchanging = not (self._prepared or settings.vary)
+        self._remembered = lru_cache(REMEMBERED)(self._read)  # who asks again and again need not be read again
         self._given: dict[str, int] = {}  # how often each question was answered, where answers vary
 
     def reset(self) -> None:
@@ -71,17 +78,25 @@ class Messages:
 
     def read(self, body: bytes, *, headers: Mapping[str, str], query: str = "") -> Question:
         """The bytes of a request, checked; raises the API's error."""
-        version = api_version(headers, query)
-        wanted = read_message(body, version=version, models=self.models)
-        return self._question(wanted, body, named=headers.get("x-dialogue-id"))
+        version, named = api_version(headers, query), headers.get("x-dialogue-id")
+        read = self._remembered if len(body) <= LONGEST_REMEMBERED else self._read
+        question = read(body, named, version)
+        if question.asked.wanted.thread is not None:
+            return self._with_thread(question, named)
+        return question
+
+    def _read(self, body: bytes, named: str | None, version: Version) -> Question:
+        return self._question(read_message(body, version=version, models=self.models), body, named)
 
     def read_params(self, params: Any, *, version: Version, named: str | None = None) -> Question:
         """What an item of a batch asks, checked in the same way."""
         wanted = check_message(params, version=version, models=self.models)
-        return self._question(wanted, dumps(params), named=named)
+        return self._question(wanted, dumps(params), named)
 
     def answer(self, question: Question, *, now: float) -> Answer:
         """The message for a request."""
+        if question.message is not None:
+            return Answer(question.message, question, None, None)
         asked, wanted = question.asked, question.asked.wanted
         if self._settings.vary and (before := self._given.get(question.name, 0)):
             drawn = variation(self._settings.seed, question.name, before, temperature=wanted.temperature)
@@ -121,15 +136,23 @@ class Messages:
         prompt = read_prompt(body, version=api_version(headers, query), models=self.models)
         return {"input_tokens": prompt.input_tokens}
 
-    def _question(self, wanted: NewMessage, body: bytes, *, named: str | None) -> Question:
+    def _question(self, wanted: NewMessage, body: bytes, named: str | None) -> Question:
         takes = self.models.find(wanted.model)
-        if wanted.thread is not None:
-            wanted.messages = self._threads.whole(wanted)
-            wanted.input_tokens = rules.check(wanted, takes)
         dialogue = self._dialogues.find(wanted, named=named)
         digest = sha256(body).hexdigest()
         known = self._dialogues.knows(dialogue)
         name = digest
         if named is not None or known:
             name = f"{dialogue.dialogue_id}#{wanted.turn}" if wanted.turn else dialogue.dialogue_id
-        return Question(Asked(wanted, takes, dialogue, known, digest), name)
+        asked = Asked(wanted, takes, dialogue, known, digest)
+        message = self._answers.message(asked, None) if wanted.plain and self._unchanging else None
+        return Question(asked, name, message)
+
+    def _with_thread(self, question: Question, named: str | None) -> Question:
+        """The question after the conversation that the server holds for it."""
+        asked = question.asked
+        wanted = replace(asked.wanted, messages=self._threads.whole(asked.wanted))
+        wanted.input_tokens = rules.check(wanted, asked.takes)
+        dialogue = self._dialogues.find(wanted, named=named)
+        known = self._dialogues.knows(dialogue)
+        return question._replace(asked=asked._replace(wanted=wanted, dialogue=dialogue, of_dataset=known))

@@ -12,10 +12,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from profiler.core.json import dumps, encode
-from profiler.core.nouns import Params, Request, RequestLine
-from profiler.manifest.settings import MockSettings
-from profiler.provider.mock import MockClient
+from profiler.core.json import dumps
+from profiler.provider.mock import echo, made_up, salt_of
 from profiler.provider.mock_server.answering import tool_calls
 from profiler.provider.mock_server.answering.fitting import fit
 from profiler.provider.mock_server.answering.lengths import drawn_length, stretched
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
 THOUGHT = "The question is clear, so I answer it directly."
 THOUGHT_TOKENS = len(THOUGHT) // 4
 SIGNATURE = "bW9jay1zaWduYXR1cmU="
-NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # the mock writes no log
 LIMITLESS = 1 << 40
-VARIATIONS = 64  # so many different answers to one question are kept ready
+SALTS = 1024  # models, temperatures and variations
 
 USAGE: dict[str, Any] = {
     "input_tokens": 0,
@@ -77,8 +74,7 @@ class Answers:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._mock = lru_cache(VARIATIONS)(self._mock_of)
-        self._params = lru_cache(256)(Params)
+        self._salt = lru_cache(SALTS)(self._salt_of)
 
     def message(self, asked: Asked, entry: Entry | None) -> dict[str, Any]:
         """The whole message. The cache has no say in it yet: all input tokens are counted as new ones."""
@@ -115,20 +111,20 @@ class Answers:
 
     def _made_up(self, asked: Asked) -> _Draft:
         wanted, settings = asked.wanted, self._settings
+        if wanted.plain and wanted.max_tokens and not settings.output_tokens:  # most of all traffic
+            return self._said(asked)
         if wanted.max_tokens == 0:  # a request that only warms the cache
             return _Draft([], "max_tokens", {})
         if wanted.compaction is not None:
             return _Draft([_compaction(wanted)], "compaction", {})
         schema = wanted.schema
-        if not (wanted.tools or schema or settings.output_tokens):
-            return self._said(asked)
         random = Random(self._seed_of(asked))  # noqa: S311 (nothing here is a secret)
         if wanted.tools and (called := tool_calls.calls(wanted, random, rate=settings.tool_rate)):
             return _Draft(called, "tool_use", {})
         if schema is not None:
             return _Draft([_text(_json(schema, random))], "end_turn", {})
         said = self._said(asked)
-        if settings.output_tokens:
+        if settings.output_tokens and said.stop_reason != "refusal":
             length = drawn_length(random, median=settings.output_tokens, sigma=settings.output_sigma)
             said.blocks[0]["text"] = stretched(said.blocks[0]["text"], length, random)
         return said
@@ -136,26 +132,26 @@ class Answers:
     def _said(self, asked: Asked) -> _Draft:
         """What the mock of a manifest says to it."""
         wanted, dialogue = asked.wanted, asked.dialogue
-        reply = self._mock(asked.variation).reply(
-            Request(
-                index=0,
-                dialogue=dialogue,
-                params=self._params(model=wanted.model, max_tokens=LIMITLESS, temperature=wanted.temperature),
-                body=b"" if dialogue.user else encode({"messages": wanted.messages}),  # read only for its last text
-                line=NO_LINE,
-                turn=wanted.turn if dialogue.turns is not None or not asked.of_dataset else 0,
-            )
-        )
-        return _Draft([_text(reply.completion)], reply.stop_reason or "end_turn", {})
+        salt = self._salt(asked.variation, wanted.model, wanted.temperature)
+        text, stop_reason = made_up(dialogue, salt=salt, turn=_turn(asked))
+        if text is None:
+            text = echo(dialogue.user or wanted.messages[-1].content)
+        return _Draft([_text(text)], stop_reason, {})
 
-    def _mock_of(self, variation: int) -> MockClient:
+    def _salt_of(self, variation: int, model: str, temperature: float | None) -> int:
         seed = self._settings.seed
-        return MockClient(MockSettings(seed=crc32(f"{seed} {variation}".encode()) if variation else seed))
+        seed = crc32(f"{seed} {variation}".encode()) if variation else seed
+        return salt_of(seed, model=model, temperature=temperature)
 
     def _seed_of(self, asked: Asked) -> int:
         wanted = asked.wanted
         key = f"{self._settings.seed} {wanted.model} {wanted.turn} {asked.variation} {asked.dialogue.dialogue_id}"
         return crc32(key.encode("utf-8", "surrogatepass"))
+
+
+def _turn(asked: Asked) -> int:
+    """Which turn of its conversation is answered; a dialogue of the dataset that has no turns is asked only once."""
+    return asked.wanted.turn if asked.dialogue.turns is not None or not asked.of_dataset else 0
 
 
 def _prepared(entry: Entry, asked: Asked) -> _Draft:
@@ -166,7 +162,7 @@ def _prepared(entry: Entry, asked: Asked) -> _Draft:
         blocks = [_completed(block, at, asked.digest) for at, block in enumerate(entry.content)]
         usual = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
         return _Draft(blocks, entry.stop_reason or usual, usage)
-    turn = asked.wanted.turn if asked.dialogue.turns is not None or not asked.of_dataset else 0
+    turn = _turn(asked)
     text = entry.replies[turn] if turn < len(entry.replies) else entry.completion or ""
     return _Draft([_text(text)], entry.stop_reason or "end_turn", usage)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import statistics
 
-from profiler.provider.mock_server.answering.events import event
 from profiler.provider.mock_server.delivery import deliver
 from profiler.provider.mock_server.faults import NO_FAULT
 from profiler.provider.mock_server.pace import AT_ONCE, Pace, draws, latency, pace_of
@@ -54,10 +53,6 @@ def test_a_stream_without_latency_is_one_write() -> None:
     pieces, _, _ = deliver(MESSAGE, stream=True, fields=b"", fault=NO_FAULT, pace=AT_ONCE, trickle_s=0)
 
     assert len(pieces) == 1
-
-
-def test_an_event_is_named_twice() -> None:
-    assert event("ping") == b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
 def streamed(pace: Pace) -> list[tuple[float, bytes]]:

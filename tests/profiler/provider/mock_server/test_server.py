@@ -368,3 +368,13 @@ def test_another_seed_says_something_else() -> None:
             return [(await ask(server, question(number))).status for number in range(30)]
 
     assert asyncio.run(run(1)) != asyncio.run(run(2))
+
+
+async def test_what_is_read_from_the_cache_takes_nothing_from_the_limit_of_input_tokens() -> None:
+    marked = {"type": "text", "text": "word " * 5000, "cache_control": {"type": "ephemeral"}}
+    async with MockServer(ServerSettings(input_tokens_per_minute=6600, burst_s=60.0)) as server:
+        statuses = [(await ask(server, {**ASKED, "system": [marked]})).status for _ in range(3)]
+        without = await ask(server, {**ASKED, "system": [{"type": "text", "text": "word " * 5000}]})
+
+    assert statuses == [200, 200, 200]
+    assert without.status == 429
