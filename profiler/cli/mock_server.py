@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.output import remark
 from profiler.provider.mock_server.server import serve
-from profiler.provider.mock_server.settings import ServerSettings
+from profiler.provider.mock_server.settings import LimitRule, ServerSettings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,8 +49,17 @@ def mock_server(args: Namespace) -> int:
         faults=dict(args.fault),
         script_path=args.script and Path(args.script),
         trickle_s=args.trickle,
+        limits=[LimitRule(**rule) for rule in args.limit],
+        batch_s=args.batch_time,
+        batch_sigma=args.batch_sigma,
+        batch_cancel_s=args.batch_cancel_time,
+        batch_queue=args.batch_queue,
+        journal_bytes=args.journal,
+        remember=args.remember,
+        cors=args.cors,
+        gzip=args.gzip,
     )
-    return serve(settings, announce=_announce, remark=remark)
+    return serve(settings, announce=_announce, remark=remark, as_json=args.json)
 
 
 def _announce(text: str) -> None:

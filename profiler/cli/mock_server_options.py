@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from profiler.cli.parser import at_least_one, fault, port, positive, seconds, share
+from profiler.cli.parser import at_least_one, fault, limit, port, positive, seconds, share, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _ArgumentGroup
@@ -16,10 +16,21 @@ def add_to(parser: ArgumentParser) -> None:
     where.add_argument("--port", type=port, default=8089, help="port to listen on; 0 takes a free one (default: 8089)")
     where.add_argument("--allow-remote", action="store_true", help="let --host be an address that others can reach")
     where.add_argument("--key", metavar="KEY", help="the only key that is accepted (default: any)")
+    where.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let pages of this origin ask; * is all; repeatable",
+    )
+    where.add_argument("--gzip", action="store_true", help="compress replies for clients that accept it")
+    where.add_argument("--json", action="store_true", help="say where it listens as JSON, for programs")
     _add_answers(parser.add_argument_group("what it answers"))
     _add_times(parser.add_argument_group("when it answers"))
+    _add_batches(parser.add_argument_group("message batches"))
     _add_limits(parser.add_argument_group("limits, enforced with 429 and 529"))
     _add_faults(parser.add_argument_group("what goes wrong"))
+    _add_memory(parser.add_argument_group("what it remembers"))
 
 
 def _add_answers(group: _ArgumentGroup) -> None:
@@ -68,9 +79,50 @@ def _add_times(group: _ArgumentGroup) -> None:
     group.add_argument("--stall", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
 
 
+def _add_batches(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--batch-time", type=seconds, default=0.0, metavar="S", help="seconds until a batch has ended (default: 0)"
+    )
+    group.add_argument(
+        "--batch-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
+    )
+    group.add_argument(
+        "--batch-cancel-time", type=seconds, default=0.0, metavar="S", help="seconds that a cancellation takes"
+    )
+    group.add_argument(
+        "--batch-queue", type=at_least_one, metavar="N", help="requests of batches that may wait at once"
+    )
+
+
+def _add_memory(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--journal",
+        type=whole,
+        default=16 << 20,
+        metavar="BYTES",
+        help="kept of what was sent; 0 is none (default: 16 MiB)",
+    )
+    group.add_argument(
+        "--remember",
+        type=at_least_one,
+        default=200_000,
+        metavar="N",
+        help="dialogues that are told apart (default: 200000)",
+    )
+
+
 def _add_limits(group: _ArgumentGroup) -> None:
     for name in ("requests", "input-tokens", "output-tokens"):
         group.add_argument(f"--{name}-per-minute", type=at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
+    group.add_argument(
+        "--limit",
+        type=limit,
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="for other endpoints or one model, such as batches:requests=50 or messages@claude-opus-*:input-tokens=20000; "
+        "messages@each:… gives every model a limit of its own; repeatable",
+    )
     group.add_argument(
         "--burst", type=positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
     )
@@ -84,7 +136,7 @@ def _add_faults(group: _ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="NAME=RATE",
-        help="this share of answers fails in this way, such as 429=0.01 or reset=0.001; repeatable",
+        help="this share of answers fails in this way, such as 429=0.01 or 500@batches.create=0.1; repeatable",
     )
     group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
     group.add_argument(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USAGE = 2
+LIMITED = ("requests", "input-tokens", "output-tokens")
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,6 +72,12 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 0")
+    return int(text)
+
+
 def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 65536):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
@@ -104,3 +111,19 @@ def fault(text: str) -> tuple[str, float]:
     if not sign:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected NAME=RATE such as 429=0.01")
     return name, share(rate)
+
+
+def limit(text: str) -> dict[str, str | int | bool]:
+    """`ENDPOINT[@MODEL]:requests=N,input-tokens=N,output-tokens=N`, with `each` for every model by itself."""
+    where, colon, limits = text.partition(":")
+    endpoint, _, model = where.partition("@")
+    rule: dict[str, str | int | bool] = {"endpoint": endpoint}
+    if model:
+        rule |= {"each_model": True} if model == "each" else {"model": model}
+    for each in limits.split(","):
+        name, _, count = each.partition("=")
+        if not colon or name not in LIMITED:
+            expected = "ENDPOINT:NAME=N with requests, input-tokens or output-tokens, such as batches:requests=50"
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+        rule[f"{name.replace('-', '_')}_per_minute"] = at_least_one(count)
+    return rule

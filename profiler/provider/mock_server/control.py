@@ -70,6 +70,10 @@ class Control:
             ("POST", "/__files"): self._add_file,
         }
 
+    @property
+    def paths(self) -> list[tuple[str, str]]:
+        return list(self._actions)
+
     def respond(self, request: Incoming) -> Reply:
         head = request.head
         _check_sender(head.headers, self._server.settings)

@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,22 @@ def test_one_line_on_stdout_says_where_it_listens() -> None:
     assert rest == ""
 
 
+def test_a_program_can_read_where_it_listens_and_that_nobody_stopped_it() -> None:
+    command = [sys.executable, "-m", "profiler", "mock-server", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+    assert told == {
+        "base_url": f"http://127.0.0.1:{told['port']}",
+        "host": "127.0.0.1",
+        "port": told["port"],
+        "pid": process.pid,
+    }
+
+
 def test_the_helper_for_other_tests_counts_and_resets() -> None:
     with mock_server("--fault", "trickle=1", "--trickle", "0") as server:
         posted(server.base_url)
@@ -71,6 +89,8 @@ def test_a_reset_is_a_reset_in_whatever_event_loop_it_runs() -> None:
     [
         (["--host", "0.0.0.0"], "--allow-remote"),
         (["--fault", "430=0.1"], "did you mean '413'"),
+        (["--fault", "429@batch=0.1"], "did you mean 'batches'"),
+        (["--limit", "batch:requests=1"], "did you mean 'batches'"),
         (["--fault", "429=0.7", "--fault", "500=0.7"], "at most 1"),
         (["--script", "nowhere.json"], "cannot read"),
         (["--responses", "nowhere.json"], "cannot read"),
@@ -92,6 +112,12 @@ def test_what_cannot_be_served_is_refused_before_it_listens(
     [
         *(["--port", "65536"], ["--port", "-1"], ["--port", "x"], ["--fault", "429"], ["--fault", "429=2"]),
         *(["--latency", "-1"], ["--latency", "nan"], ["--burst", "0"], ["--requests-per-minute", "0"]),
+        *(
+            ["--limit", "batches"],
+            ["--limit", "batches:calls=1"],
+            ["--limit", "batches:requests=0"],
+            ["--journal", "-1"],
+        ),
     ],
 )
 def test_numbers_out_of_their_range_are_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,3 +147,36 @@ def test_every_option_reaches_the_server(tmp_path: Path) -> None:
         "output-tokens-limit": "800",
         "tokens-limit": "1700",
     }
+
+
+def test_the_options_for_batches_limits_pages_and_memory_reach_the_server() -> None:
+    options = (
+        "--limit batches:requests=7 --limit messages@each:requests=5,input-tokens=600 --limit count_tokens@claude-o*:requests=3 "
+        "--batch-time 60 --batch-sigma 0.1 --batch-cancel-time 5 --batch-queue 1 --journal 0 --remember 10 --gzip "
+        "--cors http://localhost:3000 --fault 500@files=1"
+    )
+    batch = {"requests": [{"custom_id": str(number), "params": ASKED} for number in range(2)]}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def got(path: str, body: Any = None, **headers: str) -> tuple[int, Any, bytes]:
+        data = body if body is None else json.dumps(body).encode()
+        try:
+            reply = opener.open(urllib.request.Request(server.base_url + path, data, HEADERS | headers), timeout=10)
+        except urllib.error.HTTPError as error:
+            reply = error
+        with reply:
+            return reply.status, reply.headers, reply.read()
+
+    with mock_server(*options.split()) as server:
+        rules = json.loads(got("/__limits")[2])["rules"]
+        too_many, told, _ = got("/v1/messages/batches", batch)
+        broken, _, _ = got("/v1/files")
+        fine, headers, _ = got("/v1/messages", ASKED, **{"accept-encoding": "gzip", "origin": "http://localhost:3000"})
+        _, _, journal = got("/__requests")
+
+    shown = [(rule["endpoint"], rule["model"], rule["each_model"], rule["requests_per_minute"]) for rule in rules]
+    assert shown == [("batches", None, False, 7), ("messages", None, True, 5), ("count_tokens", "claude-o*", False, 3)]
+    assert (too_many, told["anthropic-ratelimit-requests-limit"]) == (429, "7")
+    assert (broken, fine, journal) == (500, 200, b"")
+    assert headers["content-encoding"] == "gzip"
+    assert headers["access-control-allow-origin"] == "http://localhost:3000"

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from profiler.provider.mock_server.answering.tool_calls import OWN_TOOLS
+from profiler.provider.mock_server.app import App
+from profiler.provider.mock_server.endpoints import ALL, GROUPS, NAMES
+from profiler.provider.mock_server.faults import BATCH_CREATE_FAULTS, BATCH_RESULTS_FAULTS
+from profiler.provider.mock_server.faults import NAMES as FAULTS
+from profiler.provider.mock_server.journal import FILTERS
 from profiler.provider.mock_server.reading.models import KNOWN
 from profiler.provider.mock_server.reading.prompts import NewMessage
 from profiler.provider.mock_server.reading.requests import SAMPLING
 from profiler.provider.mock_server.reading.schema_subset import ANYWHERE, FORMATS, OF_TYPE
 from profiler.provider.mock_server.reading.shapes import table
+from profiler.provider.mock_server.server import MockServer
+from profiler.provider.mock_server.settings import ServerSettings
 
 DOCUMENT = (Path(__file__).resolve().parents[4] / "docs" / "mock_server.md").read_text(encoding="utf-8")
 OF_THE_SERVER = {"plain", "input_tokens"}  # what no client sends
@@ -64,3 +73,34 @@ def test_the_models_are_in_the_table_with_what_they_take() -> None:
         )
         for model, takes in KNOWN.items()
     }
+
+
+def test_every_endpoint_is_in_the_table_and_has_a_name_for_faults() -> None:
+    told = rows("endpoint")
+
+    assert set(told) == {endpoint.name for endpoint in ALL}
+    assert all(how.startswith(("true", "plausible", "ignored")) for how in told.values())
+    assert names("Endpoints are ", r" is one request of a batch") == {*NAMES, *GROUPS}
+
+
+def test_every_fault_is_in_a_table() -> None:
+    told = [name for heading in ("names", "fault of batches") for cell in rows(heading) for name in cell.split("` `")]
+
+    assert sorted({name for cell in told for name in cell.split()}) == sorted(FAULTS)
+    of_batches = {name for cell in rows("fault of batches") for name in cell.replace("`", "").split()}
+    assert of_batches == {*BATCH_CREATE_FAULTS, *BATCH_RESULTS_FAULTS}
+
+
+def test_every_path_of_its_own_is_in_the_table_with_its_filters() -> None:
+    told = {call for cell in rows("path") for call in cell.replace("`", "").split(", ")}
+
+    assert told == {f"{method} {path}" for method, path in App(ServerSettings())._control.paths}
+    assert set(re.findall(r"(\w+)=`", rows("path")["GET /__requests"])) == set(FILTERS)
+
+
+@pytest.mark.parametrize(
+    "name", ["stats", "requests", "assert_requests", "set_faults", "set_limits", "advance", "reset"]
+)
+def test_what_a_server_has_in_tests_is_there(name: str) -> None:
+    assert f"`{name}" in DOCUMENT
+    assert hasattr(MockServer, name)
