@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from profiler.cli.table import clean
+from profiler.core.wording import alike
 from profiler.storage.names import RESPONSES
 from profiler.storage.read_logs import lines_of
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SHOWN_GROUPS = 5
 MOST_GROUPS = 1_000
 LONGEST = 160
-# What differs between messages that say the same: quoted names, numbers and long ids.
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\b[A-Za-z_]*[0-9][A-Za-z0-9_.:-]*")
 
 
 class _Failure(msgspec.Struct, gc=False):
@@ -70,7 +68,7 @@ def grouped(folder: Path) -> list[Group]:
         if line.type != "error":
             continue
         error = line.error or _Failure()
-        key = (error.type, _VARYING.sub("…", error.message))
+        key = (error.type, alike(error.message))
         if key not in found and len(found) >= MOST_GROUPS:
             key = ("other", "")
         group = found.setdefault(key, Group(key[0], error.message if key[1] else "", line.dialogue_id))

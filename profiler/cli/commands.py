@@ -73,6 +73,7 @@ def validate(args: Namespace) -> int:
         survey = file.survey(experiment.dataset_path)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
+        warnings += survey.remarks
     rows = [
         {
             "experiment_id": experiment.experiment_id,

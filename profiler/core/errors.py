@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.core.wording import alike
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from profiler.core.nouns import RateHeaders
 
 SHOWN_PROBLEMS = 50
+SHOWN_ALIKE = 3
+SHOWN_LINES = 5
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -63,16 +67,33 @@ class UsageError(ProfilerError):
 class FileProblems(ProfilerError):
     """A file has problems; all of them are told at once."""
 
+    grouped = True  # whether those that say the same are told by their places only, after the first few
+
     def __init__(self, problems: Sequence[Problem]) -> None:
-        shown = [str(problem) for problem in problems[:SHOWN_PROBLEMS]]
-        if len(problems) > SHOWN_PROBLEMS:
-            shown.append(f"… and {len(problems) - SHOWN_PROBLEMS} more")
+        groups: dict[tuple[str, str], list[Problem]] = {}
+        for problem in problems:
+            key = alike(problem.message) if self.grouped else str(problem)
+            groups.setdefault((problem.path, key), []).append(problem)
+        shown = [line for group in groups.values() for line in _shown(group)]
+        if len(shown) > SHOWN_PROBLEMS:
+            shown[SHOWN_PROBLEMS:] = [f"… and {len(shown) - SHOWN_PROBLEMS} more"]
         super().__init__("\n".join(shown))
         self.problems = tuple(problems)
 
 
+def _shown(group: Sequence[Problem]) -> Iterator[str]:
+    """The first of those that say the same; of the others, where they are."""
+    yield from map(str, group[:SHOWN_ALIKE])
+    if others := group[SHOWN_ALIKE:]:
+        lines = ", ".join(f"{each.line:,}" for each in others[:SHOWN_LINES] if each.line is not None)
+        dots = ", …" if len(others) > SHOWN_LINES else ""
+        yield f"{group[0].path}: and {len(others):,} more like it" + (f", at lines {lines}{dots}" if lines else "")
+
+
 class ManifestError(FileProblems):
     """The manifest cannot be run as it is."""
+
+    grouped = False  # somebody wrote every one of them by hand
 
 
 class DatasetError(FileProblems):

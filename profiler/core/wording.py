@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import inspect
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN_CHARACTERS = 60
+# Quoted names, numbers, and ids that have a digit in them.
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\b[A-Za-z_]*[0-9][A-Za-z0-9_.:-]*")
 LONGEST_MESSAGE = 500
 LONGEST_SHOWN_BITS = 128  # Python refuses to print an integer of thousands of digits, and nobody would read it
 
@@ -104,6 +107,11 @@ def _bounded(noun: str, info: inspect.IntType | inspect.FloatType) -> str:
 def listed(choices: Iterable[Any]) -> str:
     choices = [str(choice) for choice in choices]
     return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+
+
+def alike(text: str) -> str:
+    """The same for messages that differ only in names and numbers."""
+    return _VARYING.sub("…", text)
 
 
 def did_you_mean(word: Any, choices: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ the known keys. The general one takes unknown keys and nulls too, and finds the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -25,6 +25,11 @@ from profiler.dataset.explain import (
     loggable,
     not_json,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_NUMBER_BITS = 256
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Blocks = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
@@ -60,6 +65,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._quick = True
+        self.numbered: Callable[[int], None] | None = None  # told of an id that is a number
 
     def __call__(self, raw: bytes) -> Dialogue:
         if self._quick:
@@ -73,8 +79,9 @@ class Decoder:
         return self._general(raw)
 
     def _general(self, raw: bytes) -> Dialogue:
-        dialogue = from_mapping(loads(raw))
-        self._quick = not dialogue.metadata
+        value = loads(raw)
+        dialogue = from_mapping(value, numbered=self.numbered)
+        self._quick = not dialogue.metadata and type(value["dialogue_id"]) is str
         return dialogue
 
 
@@ -86,10 +93,15 @@ def loads(raw: bytes) -> Any:
         raise Rejected(not_json(raw, error)) from None
 
 
-def from_mapping(value: Any) -> Dialogue:
-    """A Dialogue from decoded values; keys that nobody knows become its metadata."""
+def from_mapping(value: Any, *, numbered: Callable[[int], None] | None = None) -> Dialogue:
+    """A Dialogue from decoded values; keys that nobody knows become its metadata. An id that is a number is taken as
+    text, and told to `numbered`."""
     if type(value) is not dict:
         raise Rejected(*explain(value))
+    if type(number := value.get("dialogue_id")) is int and number.bit_length() < LONGEST_NUMBER_BITS:
+        value = {**value, "dialogue_id": str(number)}
+        if numbered is not None:
+            numbered(number)
     try:
         row = msgspec.convert(value, _Row)
         dialogue = _from_row(row, {key: item for key, item in value.items() if key not in KNOWN})

@@ -42,6 +42,10 @@ _OTHER_NAMES = {
     "required_facts": ("facts", "expected_facts", "key_facts", "required", "must_contain", "must_include"),
     "expect_refusal": ("should_refuse", "should_be_refused", "expected_refusal", "refuse", "refusal"),
 }
+CHAT = (
+    "this looks like a chat file: put the text of the system message into the key system, and leave out the assistant's "
+    "message at the end"
+)
 _NOT_LOGGABLE = "cannot be written to a log: it holds an integer beyond 64 bits or is nested too deeply"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HALF_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
@@ -94,7 +98,14 @@ def explain(row: object) -> Iterator[Fault]:
     yield from _own_keys(row)
     for key, check in _CHECKS.items():
         if key in present:
-            yield from (Fault(message=message) for message in check(key, present[key]))
+            hint = CHAT if key == "messages" and _is_chat(present[key]) else None
+            yield from (Fault(message=message, hint=hint) for message in check(key, present[key]))
+
+
+def _is_chat(messages: object) -> bool:
+    """The shape of fine-tuning files: a system message first, the wanted answer last."""
+    roles = [each.get("role") for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+    return bool(roles) and (roles[0] in {"system", "developer"} or roles[-1] == "assistant")
 
 
 def not_json(raw: bytes, error: Exception) -> Fault:

@@ -21,12 +21,12 @@ import msgspec
 
 from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.dataset.duplicates import Duplicates, Suspects
-from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines
+from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, tsv_rows
 from profiler.dataset.parquet import parquet_rows
 from profiler.dataset.unchanged import Stamp, reading_file, refuse, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from os import PathLike
 
     from profiler.core.nouns import Dialogue
@@ -38,7 +38,13 @@ REMEMBERED = 32
 SETTLED_NS = 2 * 10**9  # a file written less than this ago may be written again without a new time of change
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
-_STREAMED = {".json": json_array, ".jsonl": json_lines, ".ndjson": json_lines, ".csv": csv_rows}
+_STREAMED: dict[str, Callable[..., Iterator[Item]]] = {
+    ".json": json_array,
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".csv": csv_rows,
+    ".tsv": tsv_rows,
+}
 _PARQUET = ".parquet"
 
 
@@ -46,7 +52,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset in which nothing is wrong: how many dialogues were checked, and what the whole file is.
 
     `absent`: of the keys by which answers are judged those that no dialogue has; then `own_keys` are some of the
-    unknown keys that the dialogues do have.
+    unknown keys that the dialogues do have. `remarks`: what was taken in another way than it is written.
     """
 
     count: int
@@ -54,6 +60,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     absent: tuple[str, ...] = ()
     own_keys: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -103,7 +110,10 @@ def _survey(path: Path, *, limit: int | None) -> Survey:
     with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
         stream = io.BufferedReader(file, _BUFFER)  # named, or it would close the file before the hash is whole
         judged = _Judged()
-        count = _check(_items(stream, path, report=found), limit=limit, duplicates=duplicates, judged=judged)
+        remarks: list[Problem] = []
+        count = _check(
+            _items(stream, path, report=found, remark=remarks.append), limit=limit, duplicates=duplicates, judged=judged
+        )
         suspects = duplicates.suspects()
         if suspects.repeats:
             _name_duplicates(path, suspects, limit=limit, found=found)
@@ -116,6 +126,7 @@ def _survey(path: Path, *, limit: int | None) -> Survey:
                 size=file.tell(),
                 absent=tuple(judged.absent()),
                 own_keys=tuple(sorted(judged.own_keys)),
+                remarks=tuple(map(str, remarks)),
             )
     raise found.error()
 
@@ -229,8 +240,10 @@ def _stream(path: Path, *, report: Report, start: int = 0) -> Generator[Item]:
         yield from _items(stream, path, report=report, start=start)
 
 
-def _items(stream: io.BufferedReader[Any], path: Path, *, report: Report, start: int = 0) -> Iterator[Item]:
-    reporter = Reporter(str(path), report)
+def _items(
+    stream: io.BufferedReader[Any], path: Path, *, report: Report, remark: Report | None = None, start: int = 0
+) -> Iterator[Item]:
+    reporter = Reporter(str(path), report, remark)
     suffix = path.suffix.lower()
     if suffix == _PARQUET:
         return parquet_rows(path, start=start, report=reporter)

@@ -19,6 +19,7 @@ from profiler.dataset.json_array import Broken, elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
 
     from profiler.core.nouns import Dialogue
 
@@ -27,16 +28,34 @@ if TYPE_CHECKING:
 
 LONGEST = 64 << 20  # bytes of one dialogue: what a file that is not what its name says can cost in memory
 SHOWN_SOURCE = 160
+SHOWN_CELL = 40
+HEADER_BYTES = 1 << 14
+LISTS = 'lists are separated by ; or |, or written as JSON: ["a", "b"]'
 _LISTS = {"turns", "required_facts", "tags"}
 JSON_CELLS = {"messages", "metadata"}
 
 
 class Reporter:
-    """Turns the faults of a row into problems with a place in the file."""
+    """Turns the faults of a row into problems with a place in the file, and says once what was taken in another way than
+    it is written."""
 
-    def __init__(self, path: str, report: Report) -> None:
+    def __init__(self, path: str, report: Report, remark: Report | None = None) -> None:
         self._path = path
         self._report = report
+        self._remark = remark
+        self._remarked: set[str] = set()
+
+    def once(self, about: str, message: str, *, line: int) -> None:
+        if self._remark is not None and about not in self._remarked:
+            self._remarked.add(about)
+            self._remark(Problem(path=self._path, line=line, message=f"{about}: {message}"))
+
+    def decoded(self, value: Any, *, line: int) -> Dialogue:
+        """The dialogue of a decoded row."""
+        return from_mapping(value, numbered=lambda number: self.numbered(number, line=line))
+
+    def numbered(self, number: int, *, line: int) -> None:
+        self.once("dialogue_id", f"found {number} (a whole number), taken as the text {str(number)!r}", line=line)
 
     def row(self, faults: Rejected, *, line: int, column: int = 1, raw: bytes = b"") -> None:
         for fault in faults.faults:
@@ -74,6 +93,8 @@ class Reporter:
 
 def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
     decode = Decoder()
+    number = 0
+    decode.numbered = lambda found: report.numbered(found, line=number)
     lines = enumerate(iter(partial(stream.readline, LONGEST), b""), 1)
     _skip((1 for _, line in lines if not line.isspace()), start)
     for number, line in lines:
@@ -94,6 +115,8 @@ def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[I
 
 def json_array(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
     decode = Decoder()
+    line = 0
+    decode.numbered = lambda found: report.numbered(found, line=line)
     try:
         for line, column, raw in itertools.islice(elements(stream, longest=LONGEST), start, None):
             try:
@@ -107,17 +130,24 @@ def json_array(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[I
         _report_broken(broken, report)
 
 
-def csv_rows(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
+def tsv_rows(stream: BufferedReader[Any], *, start: int, report: Reporter) -> Iterator[Item]:
+    return csv_rows(stream, start=start, report=report, delimiter="\t")
+
+
+def csv_rows(
+    stream: BufferedReader[Any], *, start: int, report: Reporter, delimiter: str | None = None
+) -> Iterator[Item]:
+    """Without a delimiter the header tells it: spreadsheets of half the world write semicolons."""
     # The limit of the csv module is one number for the process; lower than 64 MiB it would refuse long texts.
     csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-    rows = _csv_cells(stream, report)
+    rows = _csv_cells(stream, report, delimiter=delimiter or _delimiter(stream.peek(HEADER_BYTES)))
     _, header = next(rows, (1, []))
     names = [name.strip() for name in header]
     if not _header_is_sound(names, report):
         return
     for line, cells in itertools.islice(rows, start, None):
         try:
-            dialogue = from_mapping(_csv_mapping(names, cells))
+            dialogue = from_mapping(_csv_mapping(names, cells, line=line, report=report))
         except Rejected as faults:
             report.row(faults, line=line)
             yield line, None
@@ -144,10 +174,15 @@ def _report_broken(broken: Broken, report: Reporter) -> None:
     report.at(broken.message, line=broken.line, column=broken.column, hint=broken.hint)
 
 
-def _csv_cells(stream: IO[bytes], report: Reporter) -> Iterator[tuple[int, list[str]]]:
+def _delimiter(begin: bytes) -> str:
+    header = begin.split(b"\n", 1)[0]
+    return next((mark for mark in (",", ";", "\t") if mark.encode() in header), ",")
+
+
+def _csv_cells(stream: IO[bytes], report: Reporter, *, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, each with the line on which it starts."""
     begin = 1
-    reader = csv.reader(_decoded(stream), strict=True)
+    reader = csv.reader(_decoded(stream), strict=True, delimiter=delimiter)
     try:
         for cells in reader:
             if cells:
@@ -187,20 +222,33 @@ def _header_is_sound(names: list[str], report: Reporter) -> bool:
     return not messages and not absent
 
 
-def _csv_mapping(names: list[str], cells: list[str]) -> dict[str, Any]:
+def _csv_mapping(names: list[str], cells: list[str], *, line: int, report: Reporter) -> dict[str, Any]:
     if len(cells) != len(names):
         raise Rejected(Fault(message=f"expected {len(names)} cells as in the header, found {len(cells)}"))
-    return {name: _csv_value(name, cell) for name, cell in zip(names, cells, strict=True) if cell}
+    pairs = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
+    return {name: _csv_value(name, cell, line=line, report=report) for name, cell in pairs}
 
 
-def _csv_value(name: str, cell: str) -> Any:
+def _csv_value(name: str, cell: str, *, line: int, report: Reporter) -> Any:
     if name in JSON_CELLS or (name in _LISTS and cell.startswith("[")):
         return json_cell(name, cell)
     if name in _LISTS:
-        return [part.strip() for part in cell.split("|") if part.strip()]
+        return _csv_list(name, cell, line=line, report=report)
     if name == "expect_refusal":
         return {"true": True, "false": False}.get(cell.strip().lower(), cell)
     return cell
+
+
+def _csv_list(name: str, cell: str, *, line: int, report: Reporter) -> list[str]:
+    """What is meant is written with `|`, or as JSON; what may be meant is said."""
+    mark = next((mark for mark in "|;" if mark in cell), "|")
+    parts = [part.strip() for part in cell.split(mark) if part.strip()]
+    shown = repr(cell if len(cell) <= SHOWN_CELL else cell[:SHOWN_CELL] + "…")
+    if mark == ";" and len(parts) > 1:
+        report.once(name, f"found {shown}, taken as a list of {len(parts)}; {LISTS}", line=line)
+    elif len(parts) == 1 and ("," in cell or "\n" in cell):
+        report.once(name, f"found {shown}, taken as one text; {LISTS}", line=line)
+    return parts
 
 
 def json_cell(name: str, cell: str) -> Any:

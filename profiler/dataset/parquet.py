@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core import json as codec
 from profiler.core.errors import UsageError
-from profiler.dataset.decode import from_mapping
 from profiler.dataset.explain import Fault, Rejected
 from profiler.dataset.formats import JSON_CELLS, json_cell
 
@@ -27,7 +26,7 @@ def parquet_rows(path: Path, *, start: int, report: Reporter) -> Iterator[Item]:
         with parquet.ParquetFile(path) as file:
             for number, row in _parquet_mappings(file, start=start):
                 try:
-                    dialogue = from_mapping(_plain(row))
+                    dialogue = report.decoded(_plain(row), line=number)
                 except Rejected as faults:
                     report.row(faults, line=number)
                     yield number, None

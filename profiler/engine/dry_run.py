@@ -125,6 +125,7 @@ def estimate(
         rate_card=None if card is None else card.as_json(),
         warnings=(
             *unmeasured(experiment.metrics, survey),
+            *survey.remarks,
             *_warnings(experiment, sums, kept=kept, cost_usd=cost_usd, max_cost_usd=max_cost_usd),
         ),
     )

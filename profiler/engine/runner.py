@@ -183,6 +183,8 @@ def _tell_begin(experiment: Experiment, opened: OpenRun, survey: Survey | None, 
     if survey is not None:
         for warning in unmeasured(experiment.metrics, survey):
             tell(f"{experiment.experiment_id}: {warning}")
+        for remark in survey.remarks:
+            tell(remark)
     for line in opened.notes:
         tell(line)
     if opened.asked:

@@ -46,8 +46,16 @@ def test_all_problems_are_told_at_once() -> None:
     assert error.problems == tuple(problems)
 
 
+def test_problems_that_say_the_same_are_told_by_their_places() -> None:
+    problems = [Problem(path="f", message=f"found 'x{number}'", line=number) for number in range(1, 12)]
+    told = str(DatasetError([*problems, Problem(path="f", message="other")])).splitlines()
+    assert told[:3] == ["f:1: found 'x1'", "f:2: found 'x2'", "f:3: found 'x3'"]
+    assert told[3:] == ["f: and 8 more like it, at lines 4, 5, 6, 7, 8, …", "f: other"]
+    assert len(str(ManifestError(problems)).splitlines()) == 11  # somebody wrote each of these by hand
+
+
 def test_very_many_problems_are_counted_beyond_the_first() -> None:
-    error = FileProblems([Problem(path="f", message="m")] * (SHOWN_PROBLEMS + 7))
+    error = FileProblems([Problem(path="f", message=chr(200 + number)) for number in range(SHOWN_PROBLEMS + 7)])
     assert str(error).splitlines()[-1] == "… and 7 more"
     assert len(str(error).splitlines()) == SHOWN_PROBLEMS + 1
     assert len(error.problems) == SHOWN_PROBLEMS + 7

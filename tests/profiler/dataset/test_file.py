@@ -147,7 +147,8 @@ REFUSED = [
     ('{"dialogue_id": "", "user": "x"}', "dialogue_id: expected a non-empty string", None),
     ('{"dialogue_id": "a\\u0007", "user": "x"}', "control characters", None),
     ('{"dialogue_id": "' + "a" * 513 + '", "user": "x"}', "at most 512 characters, found 513", None),
-    ('{"dialogue_id": 7, "user": "x"}', "found 7 (a whole number)", None),
+    ('{"dialogue_id": 7.5, "user": "x"}', "found 7.5 (a number)", None),
+    ('{"dialogue_id": true, "user": "x"}', "found true (a yes/no value)", None),
     ('{"dialogue_id": "a", "user": ""}', "user: expected a non-empty string, found an empty one", None),
     ('{"dialogue_id": "a", "turns": []}', "turns: expected a list of non-empty strings, found an empty list", None),
     ('{"dialogue_id": "a", "turns": ["x", ""]}', "turns[1]: expected a non-empty string", None),
@@ -357,6 +358,83 @@ def test_it_says_by_what_no_answer_can_be_judged_and_what_stands_there_instead(t
     assert (survey.absent, survey.own_keys) == (("required_facts", "expect_refusal"), ("facts", "source"))
     judged: Row = {"dialogue_id": "c", "user": "x", "required_facts": ["y"], "expect_refusal": False}
     assert dataset.survey(write(path, as_lines([*rows, judged]))).absent == ()
+
+
+NUMBERED: list[Row] = [
+    {"dialogue_id": 7, "user": "x"},
+    {"dialogue_id": "a", "user": "x"},
+    {"dialogue_id": -3, "user": "x"},
+]
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.jsonl.gz"])
+def test_ids_that_are_numbers_are_taken_as_text_and_that_is_said_once(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, ENCODE[name.partition(".")[2]](NUMBERED))
+    assert [dialogue.dialogue_id for dialogue in dataset.read(path)] == ["7", "a", "-3"]
+    (remark,) = dataset.survey(path).remarks
+    assert remark == f"{path}:1: dialogue_id: found 7 (a whole number), taken as the text '7'"
+
+
+def test_a_number_and_the_same_as_text_are_one_id(tmp_path: Path) -> None:
+    rows: list[Row] = [{"dialogue_id": 7, "user": "x"}, {"dialogue_id": "7", "user": "x"}]
+    assert "'7' at line 2 was already used at line 1" in problem_of(write(tmp_path / "d.jsonl", as_lines(rows))).message
+
+
+@pytest.mark.parametrize(
+    ("cell", "facts", "remark"),
+    [
+        ("a|b; c", ("a", "b; c"), ""),
+        ("a; b ;c", ("a", "b", "c"), "found 'a; b ;c', taken as a list of 3; lists are separated by ; or |"),
+        ("a, b", ("a, b",), "found 'a, b', taken as one text; lists are separated by ; or |"),
+        ('["a", "b;c"]', ("a", "b;c"), ""),
+        ("a b", ("a b",), ""),
+    ],
+)
+def test_a_csv_cell_that_may_be_a_list_is_said_to_be_taken_as_one(
+    tmp_path: Path, cell: str, facts: tuple[str, ...], remark: str
+) -> None:
+    rows = [["dialogue_id", "user", "required_facts"], ["1", "x", cell], ["2", "x", cell]]
+    file = io.StringIO()
+    csv.writer(file).writerows(rows)
+    path = write(tmp_path / "d.csv", file.getvalue())
+    assert {dialogue.required_facts for dialogue in dataset.read(path)} == {facts}
+    remarks = dataset.survey(path).remarks
+    assert len(remarks) == bool(remark)
+    assert all(f"{path}:2: required_facts: {remark}" in each for each in remarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("d.tsv", "\t"), ("d.csv", ";"), ("d.csv", "\t"), ("d.tsv.gz", "\t"), ("d.csv", ",")]
+)
+def test_the_header_tells_what_separates_the_cells(tmp_path: Path, name: str, mark: str) -> None:
+    text = mark.join(["dialogue_id", "user", "tags"]) + "\n" + mark.join(["1", '"a, b; c\td"', "x|y"]) + "\n"
+    path = write(tmp_path / name, gzip.compress(text.encode()) if name.endswith("gz") else text)
+    (dialogue,) = dataset.read(path)
+    assert (dialogue.user, dialogue.tags) == ("a, b; c\td", ("x", "y"))
+
+
+CHAT = [
+    {"role": "system", "content": "s"},
+    {"role": "user", "content": "u"},
+    {"role": "assistant", "content": "a"},
+]
+
+
+@pytest.mark.parametrize("messages", [CHAT, CHAT[:2], CHAT[1:]])
+def test_a_chat_file_gets_a_hint(tmp_path: Path, messages: list[dict[str, str]]) -> None:
+    found = problems_of(write(tmp_path / "d.jsonl", as_lines([{"dialogue_id": "a", "messages": messages}])))
+    assert all("put the text of the system message into the key system" in (each.hint or "") for each in found)
+
+
+def test_equal_problems_are_told_together(tmp_path: Path) -> None:
+    bad: list[Row] = [{"dialogue_id": f"d{number}", "user": number} for number in range(1, 20_000)]
+    with pytest.raises(DatasetError) as caught:
+        dataset.survey(write(tmp_path / "d.jsonl", as_lines([*bad, {"user": "x"}])))
+    lines = str(caught.value).splitlines()
+    assert len(lines) < 10
+    assert "20,000 problems" in lines[0]
+    assert lines[1].endswith("d.jsonl:1: user: expected a non-empty string, found 1 (a whole number)")
+    assert lines[4].endswith("d.jsonl: and 997 more like it, at lines 4, 5, 6, 7, 8, …")
 
 
 def test_a_file_that_stays_as_it_is_is_surveyed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,23 @@ def test_elements_are_those_of_the_array(
         assert here.startswith(element.raw.decode())
 
 
+@pytest.mark.parametrize(
+    "element",
+    [
+        r'{"dialogue_id":"\\","user":"}"}',  # the backslash is escaped, so the quote after it ends the string
+        r'{"dialogue_id":"\"}","user":"}"}',
+        r'{"dialogue_id":"\\\"}","user":"x"}',
+        r'{"dialogue_id":"a","user":"}\\"}',
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 1 << 16])
+def test_a_brace_in_a_string_ends_nothing_whatever_backslashes_stand_before_its_quotes(
+    monkeypatch: pytest.MonkeyPatch, element: str, chunk: int
+) -> None:
+    monkeypatch.setattr(json_array, "CHUNK", chunk)
+    assert [each.raw.decode() for each in cut(f"[{element},{element}]")] == [element, element]
+
+
 def test_an_element_of_any_size_costs_what_its_bytes_cost() -> None:
     def seconds(size: int) -> float:
         text = json.dumps([{"user": "x{" * size, "n": {}}])
