@@ -61,7 +61,18 @@ ORDERS = {
         "runner",
     ),
     "profiler.engine.limits": (
-        *("__init__", "bottleneck", "concurrency", "cool_down", "health", "token_bucket", "rate_gate"),
+        *(
+            "__init__",
+            "bottleneck",
+            "concurrency",
+            "cool_down",
+            "draw",
+            "first_refusals",
+            "health",
+            "learned_rate",
+            "output_guess",
+        ),
+        *("token_bucket", "rate_gate"),
         "provider_limits",
     ),
     "profiler.cli": (

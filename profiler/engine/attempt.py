@@ -175,7 +175,7 @@ class AttemptMachine:
     def answered(self, job: Job, reply: Reply) -> bool:
         """Settle a reply. Whether the dialogue goes on: then the job holds its next turn."""
         request, attempts = job.request, job.attempts
-        if self.limits is not None:
+        if self.limits is not None and job.draw is not None:
             self.limits.succeeded(job.draw, reply, sent=len(request.body))
             job.draw = None
         if reply.latency_s is not None:
@@ -208,23 +208,23 @@ class AttemptMachine:
         if job.cost is not None:
             job.cost.failed(error)
         wait_s = wait_before(request.attempt + 1, error, jitter=random.random())  # noqa: S311 (no secret)
-        pushed_back = False
-        if limits is not None:
-            limits.failed(job.draw, error, called=attempts.called, wait_s=wait_s)
+        if limits is not None and job.draw is not None:
+            costs_attempt, everyone_waits = limits.failed(job.draw, error)
             job.draw = None
-            pushed_back = limits.pauses_everyone(error)
+        else:
+            costs_attempt, everyone_waits = True, False
+        if everyone_waits:
+            wait_s = 0.0  # the limits let nobody through, nor anybody whose deadline comes before the end of the pause
         if error.fatal:
             return StopRun(ProviderFailed(f"the provider refuses to go on: {error.message}"))
-        if pushed_back and error.retry_after_s is not None:
-            wait_s = error.retry_after_s  # what everyone waits, instead of what this job would have waited by itself
-        attempts.tries += not pushed_back
+        attempts.tries += costs_attempt
         left_s = attempts.give_up_at - now
         if not worth_another_try(
             error, tries=attempts.tries, max_attempts=self._retry.max_attempts, wait_s=wait_s, left_s=left_s
         ):
             return self.give_up(error)
         self.retried += 1
-        attempts.wait_s = 0.0 if pushed_back else wait_s
+        attempts.wait_s = wait_s
         attempts.failed = error.with_traceback(None)  # which would hold on to this frame, and so to the job itself
         job.request = msgspec.structs.replace(request, attempt=request.attempt + 1)
         return TryAgain(attempts.wait_s)
@@ -245,5 +245,5 @@ class AttemptMachine:
         if job.cost is not None:
             job.cost.failed(error)
         if self.limits is not None and job.draw is not None:
-            self.limits.failed(job.draw, error, called=job.attempts.called, wait_s=0.0)
+            self.limits.failed(job.draw, error)
             job.draw = None

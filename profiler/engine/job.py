@@ -14,7 +14,7 @@ import msgspec
 from profiler.core.errors import CallError
 from profiler.core.nouns import Request
 from profiler.engine.call_cost import CallCost
-from profiler.engine.limits.rate_gate import Draw
+from profiler.engine.limits.draw import Draw
 
 NEVER_ABSENT = frozenset({"input_tokens", "output_tokens"})  # null elsewhere in a usage means "none were used"
 

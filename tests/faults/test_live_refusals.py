@@ -42,7 +42,7 @@ def test_however_a_provider_asks_for_a_pause_everybody_is_answered_in_the_end(tm
     (summary,) = [each["summary"] for each in run.json["experiments"]]
     bound_by = summary["run"]["bound_by"]
     assert bound_by["push_backs"] == {"overloaded": 1, "rate_limited": len(WAYS_TO_ASK) - 1}
-    assert bound_by["most"].startswith(("retry-after ", "cool down "))
+    assert bound_by["most"].startswith(("retry-after ", "cool down ", "learned rate "))
 
 
 def test_a_storm_of_refusals_by_chance_ends_with_every_answer(tmp_path: Path) -> None:

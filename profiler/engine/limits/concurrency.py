@@ -1,7 +1,4 @@
-"""How many calls may run at once: additive growth while all slots are used, one cut for each push-back.
-
-Comes in: how calls ended and when they began. Goes out: the limit of the slots. Awaits nothing.
-"""
+"""How many calls may run at once: it grows while all slots are used, and is cut when the provider is overloaded."""
 
 from __future__ import annotations
 
@@ -15,9 +12,12 @@ if TYPE_CHECKING:
 
 FIRST_LIMIT = 8
 CUT = 0.5
-STEPS_TO_CEILING = 20
+STEPS_TO_CEILING = 20  # each takes a second, or less when calls are quick
+STEP_S = 1.0
 SLOW_STEP_S = 5.0  # after the provider said that the rate grew too fast, a tenth more every few seconds
 SLOW_STEP = 10
+OVERLOADED_ABOVE = 0.15  # share of the calls; below it, those that were refused are simply asked again
+WEIGHT = 0.02  # of one call in that share: so the last fifty calls or so decide
 KEPT_CHANGES = 100
 
 
@@ -29,8 +29,30 @@ class ConcurrencyChange(msgspec.Struct, frozen=True):
     reason: str
 
 
+class OverloadShare:
+    """How many of the latest calls were refused because the provider is overloaded.
+
+    One such refusal among many answers is chance: to slow down because of it would cost far more than to ask again.
+    """
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._since = 0.0
+
+    def count(self, *, overloaded: bool, left_at: float) -> bool:
+        """Count a call that ended. Whether an episode of overload begins with it; calls that left before the last
+        episode began say nothing new."""
+        if left_at < self._since:
+            return False
+        self._share += WEIGHT * (overloaded - self._share)
+        if not overloaded or self._share < OVERLOADED_ABOVE:
+            return False
+        self._share, self._since = 0.0, time.monotonic()
+        return True
+
+
 class AdaptiveConcurrency:
-    """Begins with a few calls and doubles, until the ceiling or the first push-back; then grows by steps."""
+    """Begins with a few calls and doubles, until the ceiling or the first cut; then grows by steps."""
 
     def __init__(self, slots: Slots, *, first: int = FIRST_LIMIT) -> None:
         self._slots = slots
@@ -49,34 +71,43 @@ class AdaptiveConcurrency:
         slots = self._slots
         if slots.limit >= self._ceiling or slots.taken < slots.limit:
             return False
-        if self._slowly:
-            return self._grow_slowly()
-        step = 1.0 if self._doubling else max(1.0, self._ceiling / STEPS_TO_CEILING) / slots.limit
-        self._credit += step
-        if self._credit < 1.0:
+        step = self._slow_step() if self._slowly else self._step()
+        if step < 1:
             return False
-        slots.resize(min(self._ceiling, slots.limit + int(self._credit)))
-        self._credit %= 1.0
+        slots.resize(min(self._ceiling, slots.limit + step))
         if slots.limit == self._ceiling:
             self._note("all slots in use")
         return True
 
-    def _grow_slowly(self) -> bool:
+    def _step(self) -> int:
+        """Twice as many each round of replies at first. After a cut, a twentieth of the ceiling each round or each
+        second, whichever comes sooner: rounds of long calls would take minutes to come back."""
         slots, now = self._slots, time.monotonic()
-        if now - self._grew_at < SLOW_STEP_S:
-            return False
-        self._grew_at = now
-        slots.resize(min(self._ceiling, slots.limit + max(1, slots.limit // SLOW_STEP)))
-        return True
+        if self._doubling:
+            self._credit += 1.0
+        else:
+            step = max(1.0, self._ceiling / STEPS_TO_CEILING)
+            self._credit += max(step / slots.limit, step * min(1.0, (now - self._grew_at) / STEP_S))
+            self._grew_at = now
+        whole = int(self._credit)
+        self._credit -= whole
+        return whole
 
-    def pushed_back(self, reason: str, *, called: float, slowly: bool = False) -> None:
+    def _slow_step(self) -> int:
+        now = time.monotonic()
+        if now - self._grew_at < SLOW_STEP_S:
+            return 0
+        self._grew_at = now
+        return max(1, self._slots.limit // SLOW_STEP)
+
+    def cut(self, reason: str, *, left_at: float, slowly: bool = False) -> None:
         """The provider asked for less. Calls that left before the last cut were answered already by it.
 
         `slowly`: it was not the rate but its growth that was too much, so from here on it grows by the clock.
         """
         self._doubling = False
         self._slowly |= slowly
-        if called < self._cut_at:
+        if left_at < self._cut_at:
             return
         self._cut_at = self._grew_at = time.monotonic()
         self._credit = 0.0

@@ -1,7 +1,6 @@
-"""A pause that everyone keeps, and how those who waited for its end come back.
+"""A pause that everyone keeps after a refusal, and how those who waited for its end come back.
 
-Comes in: how long the provider wants to be left alone, and calls as they leave. Goes out: seconds to wait. Reads no
-clock, awaits nothing.
+The clock is the caller's; nothing here awaits.
 """
 
 from __future__ import annotations
@@ -9,42 +8,69 @@ from __future__ import annotations
 import math
 import random
 
+FIRST_PAUSE_S = 0.5  # after a refusal that does not say how long to wait
+SHORTEST_PAUSE_S = 0.05  # after one that asks for no time at all
+LONGEST_FLOOR_S = 8.0  # how far the pause grows by itself; what the provider asks for may be longer
 LONGEST_RAMP_S = 1.0
 RAMP = 0.25  # of the pause
 
 
 class CoolDown:
-    """When it is over, those who waited leave one by one, faster and faster: all at once would be refused again."""
+    """While it lasts no call leaves. Then those who waited leave one by one, faster and faster: all at once would be
+    refused again.
+
+    What the provider asks for is a floor. A second floor doubles with every episode of refusals that no success
+    interrupts, because "retry-after: 0" from a provider that refuses everything would otherwise make a storm. All
+    refusals of calls that left before the episode began belong to it.
+    """
 
     def __init__(self) -> None:
         self.until = 0.0
         self.asked = False
         self.ends = False
+        self._episode_began = -math.inf
+        self._episodes = 0
         self._ramp_s = 0.0
-        self._begun: float | None = None
+        self._ramp_began: float | None = None
         self._all = 0
         self._left = 0
 
-    def want(self, seconds: float, *, asked: bool, now: float) -> None:
-        """The longest one counts, and who wanted it."""
+    def refused(self, asked_s: float | None, *, left_at: float, at_most_s: float, now: float) -> None:
+        """A call that left at `left_at` was refused; the provider asked for so many seconds, or did not say."""
+        if left_at >= self._episode_began:
+            self._episode_began = now
+            self._episodes += 1
+        first_s = FIRST_PAUSE_S if asked_s is None else SHORTEST_PAUSE_S
+        floor_s = min(first_s * 2.0 ** min(self._episodes - 1, 32), LONGEST_FLOOR_S)
+        floor_s *= random.uniform(0.5, 1.0) if asked_s is None else 1.0  # noqa: S311 (no secret)
+        asked = asked_s is not None and asked_s >= floor_s
+        self.start(min(max(floor_s, asked_s or 0.0), at_most_s), asked=asked, now=now)
+
+    def succeeded(self, *, left_at: float) -> None:
+        """A call got through. One that left before the refusals began does not say that they are over."""
+        if left_at >= self._episode_began:
+            self._episodes = 0
+
+    def start(self, seconds: float, *, asked: bool, now: float) -> None:
+        """Pause; `asked` says whether the provider named the time. Of two pauses the one that ends later counts."""
         if now + seconds >= self.until:
             self.until, self.asked, self.ends = now + seconds, asked, True
-            self._ramp_s, self._begun, self._left = min(seconds * RAMP, LONGEST_RAMP_S), None, 0
+            self._ramp_s, self._ramp_began, self._left = min(seconds * RAMP, LONGEST_RAMP_S), None, 0
 
     def wait_s(self, now: float) -> float:
         if self.until > now:
             return (self.until - now) * random.uniform(1.0, 1.02)  # noqa: S311 (no secret)
-        if self._begun is None:
+        if self._ramp_began is None:
             return 0.0
-        return max(0.0, self._begun + self._ramp_s * math.sqrt(self._left / self._all) - now)
+        return max(0.0, self._ramp_began + self._ramp_s * math.sqrt(self._left / self._all) - now)
 
     def leaving(self, *, waiting: int, now: float) -> None:
         """One call leaves after the pause; `waiting` stand behind it."""
-        if self._begun is None:
-            self._begun, self._all = now, waiting
+        if self._ramp_began is None:
+            self._ramp_began, self._all = now, waiting
         self._left += 1
         if self._left > self._all:
-            self._begun, self.ends = None, False
+            self._ramp_began, self.ends = None, False
 
     @property
     def reason(self) -> str:

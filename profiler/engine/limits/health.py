@@ -1,80 +1,83 @@
 """How the provider fares: calls that failed one after the other, and what that means for the whole run.
 
-Comes in: answers, calls that failed, and the failures that dialogues ended with. Goes out: whether everybody should
-wait, and `ProviderFailed` when it is hopeless to go on. Decides about no single dialogue.
+It never decides about a single dialogue, only whether everybody should wait and when it is hopeless to go on.
 """
 
 from __future__ import annotations
 
 from profiler.core.errors import CallError, ProviderFailed
+from profiler.engine.limits.first_refusals import HOPELESS_AFTER, FirstRefusals
 
-HOPELESS_AFTER = 5  # dialogues that nobody heard, or that were all refused in the same way
 UNLUCKY_AFTER = 20  # dialogues that ended with any failure that might have passed: some may be at fault themselves
 OUTAGE_AFTER = 5  # calls: fewer are connections that grew old, or one server of many
-PUSH_BACKS = frozenset({"rate_limited", "overloaded"})
+RATE_LIMITED, OVERLOADED = "rate_limited", "overloaded"
+PUSHBACKS = frozenset({RATE_LIMITED, OVERLOADED})
 UNAVAILABLE = frozenset({502, 503})  # said by a gateway that has nobody behind it
 LATER = "run the same command with --retry-failed"
 
 
 def unheard(error: CallError) -> bool:
     """Whether nobody looked at what was asked, so that the failure says nothing of its dialogue."""
-    return error.kind in PUSH_BACKS or not error.sent or error.status in UNAVAILABLE
+    return error.kind in PUSHBACKS or not error.sent or error.status in UNAVAILABLE
+
+
+def refusal(error: CallError) -> bool:
+    """Whether the provider looked at what was asked and will not answer it, however often it is asked."""
+    return not (error.retryable or unheard(error))
 
 
 class ProviderHealth:
     """Counts what failed while nothing was answered."""
 
     def __init__(self) -> None:
+        self.first = FirstRefusals()
         self._answered_any = self._refused_any = False
-        self._kinds: dict[str, int] = {}
         self._in_a_row = 0
         self._unheard = 0
         self._unreached = 0
         self._last = ""
 
     def answered(self) -> None:
+        """An answer, of this session or of an earlier one."""
         self._answered_any = True
         self._in_a_row = self._unheard = self._unreached = 0
+        self.first.answered()
 
     def failed(self, error: CallError) -> None:
         """A call failed, whatever becomes of its dialogue."""
-        if unheard(error) and error.kind not in PUSH_BACKS:
+        if unheard(error) and error.kind not in PUSHBACKS:
             self._unreached += 1
             self._last = error.message
-        elif not error.retryable:
-            self._unreached = 0  # who refuses is there
-
-    def pauses_everyone(self, error: CallError) -> bool:
-        """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
-        return error.kind in PUSH_BACKS or (unheard(error) and self.outage is not None)
+        elif refusal(error):
+            self._unreached = 0  # a refusal proves that the provider is up
 
     @property
     def outage(self) -> str | None:
-        """Why nobody is reached, when that was different before: whoever answered will probably come back.
+        """Why nobody is reached, when that was different before: a provider that answered will probably come back.
 
-        A provider that never answered is more likely a wrong address, which nobody wants to wait for.
+        One that never answered is more likely a wrong address, which nobody wants to wait for.
         """
         return self._last if self._answered_any and self._unreached >= OUTAGE_AFTER else None
 
     def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
-        if not (error.retryable or unheard(error)):
-            self._in_a_row = self._unheard = 0  # who refuses is there
+        if refusal(error):
+            self._in_a_row = self._unheard = 0  # a refusal proves that the provider is up
             self._refused_any = True
-            return None if self._answered_any else self._refused(error)
+            return _all_refused(error) if self.first.hopeless else None
         self._in_a_row += 1
         self._unheard += unheard(error)
         over = self._unheard >= HOPELESS_AFTER or self._in_a_row >= UNLUCKY_AFTER
-        return self._hopeless(error) if over else None
+        return self._no_reply(error) if over else None
 
     def all_ended(self, error: CallError) -> ProviderFailed | None:
         """Every dialogue has ended, one of them with this failure. The reason to call it a failed run: no answer at all."""
-        return None if self._answered_any or self._refused_any else self._hopeless(error)
+        return None if self._answered_any or self._refused_any else self._no_reply(error)
 
-    def _hopeless(self, error: CallError) -> ProviderFailed:
+    def _no_reply(self, error: CallError) -> ProviderFailed:
         """What might have passed did not, until tries or time were over, and nobody else got through."""
         dialogues = f"{self._in_a_row} dialogues in a row" if self._in_a_row != 1 else "the only dialogue asked"
-        if error.kind in PUSH_BACKS:
+        if error.kind in PUSHBACKS:
             return ProviderFailed(
                 f"the provider takes nothing: {dialogues} found no way in before the deadline: {error.message}",
                 hint="try again later, or give dialogues longer with retry: {deadline_s: …}",
@@ -87,12 +90,8 @@ class ProviderHealth:
             hint=cause if unheard(error) else f"{cause}; then {LATER}",
         )
 
-    def _refused(self, error: CallError) -> ProviderFailed | None:
-        """The same refusal for all of the first calls is not about the dialogues: stop before the rest is spent."""
-        self._kinds[error.kind] = self._kinds.get(error.kind, 0) + 1
-        if self._kinds[error.kind] < HOPELESS_AFTER:
-            return None
-        return ProviderFailed(
-            f"the first {HOPELESS_AFTER} calls were all refused: {error.message}",
-            hint=f"mend the cause, then {LATER}",
-        )
+
+def _all_refused(error: CallError) -> ProviderFailed:
+    return ProviderFailed(
+        f"the first {HOPELESS_AFTER} calls were all refused: {error.message}", hint=f"mend the cause, then {LATER}"
+    )

@@ -1,29 +1,37 @@
-"""The provider's limits as a run meets them: gate and concurrency together, and what every call teaches them.
+"""The provider's limits as a run meets them: calls ask here before they leave, and how they ended is told here.
 
-Comes in: jobs about to call, and how their calls ended. Goes out: the leave to call, and what bound the run. Knows
-nothing of money, retries or records.
+What that teaches goes to the gate (when a call may leave), to the concurrency (how many at once) and to the health (when
+it is hopeless to go on). Money, retries and records are none of its business.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
 import msgspec
 
 from profiler.engine.limits import bottleneck
-from profiler.engine.limits.concurrency import AdaptiveConcurrency
-from profiler.engine.limits.health import ProviderHealth
+from profiler.engine.limits.concurrency import AdaptiveConcurrency, OverloadShare
+from profiler.engine.limits.health import OVERLOADED, PUSHBACKS, RATE_LIMITED, ProviderHealth, refusal, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import anyio
-
     from profiler.core.errors import CallError, ProviderFailed
     from profiler.core.nouns import Reply, Request
-    from profiler.engine.limits.rate_gate import Draw, RateGate
+    from profiler.engine.limits.draw import Draw
+    from profiler.engine.limits.rate_gate import RateGate
     from profiler.engine.slots import Slots
+
+
+class Pushback(NamedTuple):
+    """What a failed call means for its item: whether it has used up one of its attempts, and whether everyone waits
+    because of it, so that the item need not wait by itself."""
+
+    costs_attempt: bool
+    everyone_waits: bool
 
 
 class ProviderLimits:
@@ -33,54 +41,69 @@ class ProviderLimits:
         self._gate = gate
         self._slots = slots
         self._concurrency = AdaptiveConcurrency(slots)
+        self._overloaded = OverloadShare()
         self._health = ProviderHealth()
         self._longest_pause_s = longest_pause_s
-        self._push_backs: dict[str, int] = {}
+        self._pushbacks: dict[str, int] = {}
         self._began = time.monotonic()
 
     def try_admit(self, request: Request) -> Draw | None:
         """What this call draws from the limits if it may be sent right now, as most may."""
-        return self._gate.try_admit(request)
+        if self._health.first.undecided:
+            return None
+        return self._left(self._gate.try_admit(request))
 
     async def admit(self, request: Request, *, give_up: anyio.Event, by: float) -> Draw | None:
-        """Wait until this call may be sent. None when given up, or when the deadline `by` comes first."""
-        return await self._gate.admit(request, give_up=give_up, by=by)
+        """Wait until this call may be sent. None when `give_up` was set, or when the deadline `by` comes first."""
+        with anyio.move_on_after(by - time.monotonic()) as in_time:
+            await self._health.first.decided(give_up=give_up)
+        if in_time.cancelled_caught or give_up.is_set():
+            return None
+        return self._left(await self._gate.admit(request, give_up=give_up, by=by))
 
-    def succeeded(self, draw: Draw | None, reply: Reply, *, sent: int) -> bool:
+    def answered_before(self) -> None:
+        """An earlier session of this run got answers, so refusals are about their dialogues from the first one on."""
+        self._health.answered()
+
+    def succeeded(self, draw: Draw, reply: Reply, *, sent: int) -> bool:
         """What a reply to so many bytes teaches about the limits, before the next call leaves. Whether more calls may
         run at once now."""
         gate, usage = self._gate, reply.usage
         self._health.answered()
-        if draw is not None:
-            fresh, cached = usage.get("input_tokens"), usage.get("cache_creation_input_tokens") or 0
-            gate.settle(
-                draw,
-                input_tokens=None if fresh is None else fresh + cached,
-                output_tokens=usage.get("output_tokens"),
-                sent=sent,
-            )
-            if reply.limits is not None:
-                gate.apply_headers(reply.limits)
+        self._overloaded.count(overloaded=False, left_at=draw.left_at)
+        fresh, cached = usage.get("input_tokens"), usage.get("cache_creation_input_tokens") or 0
+        gate.answered(
+            draw,
+            input_tokens=None if fresh is None else fresh + cached,
+            output_tokens=usage.get("output_tokens"),
+            sent=sent,
+        )
+        if reply.limits is not None:
+            gate.apply_headers(reply.limits, draw)
         return self._concurrency.succeeded()
 
-    def failed(self, draw: Draw | None, error: CallError, *, called: float, wait_s: float) -> None:
-        """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: whoever asks
-        for it is asked again, and the dialogues that cannot wait so long end."""
-        gate = self._gate
-        if draw is not None:
-            gate.settle(draw, input_tokens=None, output_tokens=None, sent=0)
+    def failed(self, draw: Draw, error: CallError) -> Pushback:
+        """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: the provider
+        is asked again after that, and the dialogues that cannot wait so long end."""
+        gate, health = self._gate, self._health
+        gate.failed(draw, looked_at=not unheard(error))
         if error.limits is not None:
-            gate.apply_headers(error.limits)
-        self._health.failed(error)
-        if self.pauses_everyone(error):
-            self._push_backs[error.kind] = self._push_backs.get(error.kind, 0) + 1
-            pause_s = wait_s if error.retry_after_s is None else error.retry_after_s
-            gate.cool_down(min(pause_s, self._longest_pause_s), asked=error.retry_after_s is not None)
-            self._concurrency.pushed_back("ramp_limit" if error.ramp else error.kind, called=called, slowly=error.ramp)
-
-    def pauses_everyone(self, error: CallError) -> bool:
-        """Whether everybody waits because of this failure, and no dialogue pays for it with a try."""
-        return self._health.pauses_everyone(error)
+            gate.apply_headers(error.limits, draw)
+        health.failed(error)
+        health.first.ended(draw, refused=error.kind if refusal(error) else None)
+        overload = self._overloaded.count(overloaded=error.kind == OVERLOADED, left_at=draw.left_at)
+        if error.ramp:
+            gate.pause(error.retry_after_s, draw=draw, at_most_s=self._longest_pause_s)
+            self._concurrency.cut("ramp_limit", left_at=draw.left_at, slowly=True)
+        elif error.kind == RATE_LIMITED:
+            gate.refused(draw, error, at_most_s=self._longest_pause_s)
+        elif overload or (unheard(error) and health.outage is not None):
+            gate.pause(error.retry_after_s, draw=draw, at_most_s=self._longest_pause_s)
+            self._concurrency.cut(error.kind, left_at=draw.left_at)
+        elif error.kind not in PUSHBACKS:
+            return Pushback(costs_attempt=True, everyone_waits=False)
+        self._pushbacks[error.kind] = self._pushbacks.get(error.kind, 0) + 1
+        return Pushback(costs_attempt=False, everyone_waits=gate.pausing)
 
     def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
@@ -93,6 +116,8 @@ class ProviderLimits:
     @property
     def holds_up(self) -> str | None:
         """What calls stand in line for right now."""
+        if self._health.first.undecided:
+            return "the calls that left first, as later ones were refused"
         if (outage := self._health.outage) is not None:
             return f"a provider that cannot be reached ({outage})"
         return self._gate.holds_up(time.monotonic())
@@ -111,7 +136,12 @@ class ProviderLimits:
             ),
             "waited_s": {reason: round(seconds, 3) for reason, seconds in sorted(gate.waited_s.items())},
             "in_use": {name: round(share, 3) for name, share in in_use.items()},
-            "push_backs": dict(sorted(self._push_backs.items())),
+            "push_backs": dict(sorted(self._pushbacks.items())),
             "limits": [msgspec.to_builtins(change) for change in gate.changes],
             "concurrency": [msgspec.to_builtins(change) for change in self._concurrency.changes],
         }
+
+    def _left(self, draw: Draw | None) -> Draw | None:
+        if draw is not None:
+            self._health.first.left(draw)
+        return draw

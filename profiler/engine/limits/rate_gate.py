@@ -1,7 +1,6 @@
 """When a call may leave: after a shared pause, and within what the provider allows a minute.
 
-Comes in: requests about to be sent, and what replies say of limits. Goes out: nothing but the passing of
-time; callers wait in line. Knows nothing of retries, money or files.
+Limits come from the manifest and from reply headers. What neither tells of is learned from refusals.
 """
 
 from __future__ import annotations
@@ -15,39 +14,26 @@ import msgspec
 
 from profiler.engine.limits import bottleneck
 from profiler.engine.limits.cool_down import CoolDown
+from profiler.engine.limits.draw import Draw
+from profiler.engine.limits.learned_rate import LearnedRate
+from profiler.engine.limits.output_guess import OutputGuess
 from profiler.engine.limits.token_bucket import MINUTE_S, TokenBucket
 
 if TYPE_CHECKING:
+    from profiler.core.errors import CallError
     from profiler.core.nouns import RateHeaders, Request
     from profiler.manifest.settings import RateLimits
 
 LIMITS = ("requests", "input_tokens", "output_tokens")
+LEARNED = "learned_rate"
 BYTES_PER_TOKEN = 4.0
 LEARNING = 0.05
-MIN_COOL_DOWN_S = 0.05
+LOOK_EVERY_S = 0.1  # a look takes as long as there are calls in flight
 KEPT_CHANGES = 100
 
 
-class Draw(msgspec.Struct, gc=False):
-    """What one call has drawn from the limits, to be settled when its usage is known; or many calls together."""
-
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    requests: float = 1.0
-
-    def add(self, other: Draw) -> None:
-        self.requests += other.requests
-        self.input_tokens += other.input_tokens
-        self.output_tokens += other.output_tokens
-
-    def take_off(self, other: Draw) -> None:
-        self.requests -= other.requests
-        self.input_tokens -= other.input_tokens
-        self.output_tokens -= other.output_tokens
-
-
 class LimitChange(msgspec.Struct, frozen=True):
-    """A limit as somebody told it: the manifest at the start, a reply later on; seconds since the start."""
+    """A limit and where it is known from: the manifest, reply headers or refusals; seconds since the start."""
 
     at_s: float
     limit: str
@@ -56,7 +42,7 @@ class LimitChange(msgspec.Struct, frozen=True):
 
 
 class RateGate:
-    """The one way out for all calls. First come, first served; a wait of one is a wait of all behind it."""
+    """The one way out for all calls: first come, first served, so a wait of one is a wait of all behind it."""
 
     def __init__(self, limits: RateLimits | None = None) -> None:
         self._began = now = time.monotonic()
@@ -69,66 +55,94 @@ class RateGate:
                 self.changes.append(LimitChange(0.0, name, allowed, "manifest"))
         self._line = anyio.Lock(fast_acquire=True)
         self._pause = CoolDown()
+        self._learned = LearnedRate()
+        self._output = OutputGuess()
         self._bytes_per_token = BYTES_PER_TOKEN
-        self._output_tokens: float | None = None
+        self._calls: dict[Draw, None] = {}  # in flight, in the order in which they left
+        self._next_look = -math.inf
         self._in_flight = Draw(requests=0.0)
         self._used = Draw(requests=0.0)
+        self._first_left_at: float | None = None
+        self._sleep: anyio.CancelScope | None = None  # of the first in line
         self._holds: str | None = None
         self.waited_s: dict[str, float] = {}
 
     async def admit(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
-        """Wait until this call may be sent, and draw what it will probably use. None when given up, or when it could
-        not be sent by the given moment."""
-        draw = self._drawn_by(request)
+        """Wait until this call may be sent, and draw what it will probably use. None when `give_up` was set, or when
+        the call could not be sent by the given moment."""
         if self._pause.until > by:
             return None
         async with self._line:
-            while (wait := self._wait(draw)) is not None:
+            while (wait := self._wait(self._drawn_by(request))) is not None:
                 reason, seconds = wait
                 began = time.monotonic()
                 if began + seconds > by:
                     return None
                 self._holds = reason
-                with anyio.move_on_after(seconds):
+                with anyio.move_on_after(seconds) as self._sleep:
                     await give_up.wait()
                 self.waited_s[reason] = self.waited_s.get(reason, 0.0) + time.monotonic() - began
                 if give_up.is_set():
                     return None
-            self._holds = None
-            self._take(draw)
-        return draw
+            return self._take(self._drawn_by(request))
 
     def try_admit(self, request: Request) -> Draw | None:
-        """The same without a wait. None when there is something to wait for, or somebody who does."""
-        if self._pause.ends or self._line.locked():
+        """The same without a wait: None when there is something to wait for, or somebody who does."""
+        if self._line.locked():
             return None
         draw = self._drawn_by(request)
-        if self._buckets and self._wait(draw) is not None:
-            return None
-        self._holds = None
-        self._take(draw)
-        return draw
+        return None if self._wait(draw) is not None else self._take(draw)
 
-    def settle(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
-        """A call has ended: give back, or draw, what the guess was wrong by, and guess better next time."""
-        self._in_flight.take_off(draw)
-        if input_tokens is None or output_tokens is None:
-            return
-        self._draw(Draw(input_tokens - draw.input_tokens, output_tokens - draw.output_tokens, requests=0.0))
-        if input_tokens:
-            self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
-        known = output_tokens if self._output_tokens is None else self._output_tokens
-        self._output_tokens = known + LEARNING * (output_tokens - known)
+    def answered(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
+        """A call got its reply: draw what it used beyond the guess, or give back the rest, and guess better next time.
+        Tokens that the reply does not tell of stay as they were guessed. `sent` is how many bytes the call had."""
+        self._ended(draw)
+        self._got_through(draw)
+        more = Draw(requests=0.0)
+        if input_tokens is not None:
+            more.input_tokens = input_tokens - draw.input_tokens
+            if input_tokens:
+                self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
+        if output_tokens is not None:
+            more.output_tokens = output_tokens - draw.output_tokens
+            self._output.answered(output_tokens)
+        self._draw(more)
 
-    def cool_down(self, seconds: float, *, asked: bool = True) -> None:
-        """A pause for everyone, once, and no longer than the provider asks for, or we do where it says nothing."""
+    def failed(self, draw: Draw, *, looked_at: bool) -> None:
+        """A call ended without a reply. One that nobody looked at took no tokens; of any other it is not known what it
+        used, so what it drew stays drawn."""
+        self._ended(draw)
+        if looked_at:
+            self._got_through(draw)
+        else:
+            self._draw(Draw(-draw.input_tokens, -draw.output_tokens, requests=0.0))
+
+    def refused(self, draw: Draw, error: CallError, *, at_most_s: float) -> bool:
+        """A call was refused because too much was asked for: everybody pauses, once. What the refusal's headers do not
+        tell of is taken for used up.
+
+        Whether a known limit explains it. If none does, there is one that nobody told us of, and its rate is learned.
+        """
         now = time.monotonic()
-        self._pause.want(max(seconds, MIN_COOL_DOWN_S), asked=asked, now=now)
-        for bucket in self._buckets.values():
-            bucket.empty(now)
+        explained = self._explained(draw, error.limits)
+        if not explained and self._learned.refused(left_at=draw.left_at, now=now):
+            self._note(LEARNED, 60.0 * (self._learned.per_second or 0.0), told_by="refusals", now=now)
+        self.pause(error.retry_after_s, draw=draw, at_most_s=at_most_s)
+        for name, bucket in self._buckets.items():
+            if error.limits is None or getattr(error.limits, name) is None:
+                bucket.empty(now)
+        return explained
 
-    def apply_headers(self, headers: RateHeaders) -> None:
-        """Correct the buckets by what a reply says is left; a limit nobody told of makes its own bucket."""
+    def pause(self, asked_s: float | None, *, draw: Draw, at_most_s: float) -> None:
+        """A pause for everyone, for as long as the provider asks, or as we think right where it asks for nothing."""
+        self._pause.refused(asked_s, left_at=draw.left_at, at_most_s=at_most_s, now=time.monotonic())
+
+    @property
+    def pausing(self) -> bool:
+        return self._pause.until > time.monotonic()
+
+    def apply_headers(self, headers: RateHeaders, draw: Draw) -> None:
+        """Correct the buckets by what the reply to a call says is left; a limit nobody told of makes its own bucket."""
         now = time.monotonic()
         for name in LIMITS:
             told = getattr(headers, name)
@@ -136,10 +150,11 @@ class RateGate:
                 continue
             bucket = self._buckets.get(name)
             if bucket is None:
-                bucket = self._buckets[name] = TokenBucket(told.limit, now=now)
-                self._note(name, told.limit, now=now)
+                bucket = self._new_bucket(name, told.limit, now=now)
             elif told.limit != bucket.per_minute and told.limit > 0:
-                self._note(name, told.limit, now=now)
+                self._note(name, told.limit, told_by="headers", now=now)
+            if name == "output_tokens":
+                self._learn_of_output(told.remaining - bucket.level(now), left_at=draw.left_at, now=now)
             in_flight = getattr(self._in_flight, name)
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
 
@@ -162,16 +177,25 @@ class RateGate:
             return None
         if reason in self._buckets:
             return bottleneck.percent(reason, self.utilisation(now)[reason])
+        if reason == LEARNED:
+            return f"{60 * (self._learned.per_second or 0.0):.0f} requests a minute, learned from refusals"
         return f"{bottleneck.words(reason)} {max(0.0, self._pause.until - now):.0f} s"
 
-    def _note(self, name: str, per_minute: float, *, now: float) -> None:
+    def _new_bucket(self, name: str, per_minute: float, *, now: float) -> TokenBucket:
+        """A bucket that was full when the first call left, and has met all calls since."""
+        bucket = self._buckets[name] = TokenBucket(per_minute, now=self._first_left_at or now)
+        bucket.draw(getattr(self._used, name))
+        self._note(name, per_minute, told_by="headers", now=now)
+        return bucket
+
+    def _note(self, name: str, per_minute: float, *, told_by: str, now: float) -> None:
         if len(self.changes) < KEPT_CHANGES:
-            self.changes.append(LimitChange(round(now - self._began, 3), name, per_minute, "headers"))
+            self.changes.append(LimitChange(round(now - self._began, 3), name, round(per_minute, 3), told_by))
 
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
-        """The longest wait that stands before a call, and its reason. Without one, the call leaves."""
+        """The longest wait that stands before a call, and its reason. None lets the call leave."""
         now = time.monotonic()
-        reason, longest = "", 0.0
+        reason, longest = LEARNED, self._learned.wait_s(now)
         for name, bucket in self._buckets.items():
             if (seconds := bucket.wait_s(getattr(draw, name), now)) > longest:
                 reason, longest = name, seconds
@@ -184,16 +208,88 @@ class RateGate:
         return (reason, longest) if longest else None
 
     def _drawn_by(self, request: Request) -> Draw:
-        """What a call will probably use: as long an answer as they were so far, the longest while none is known."""
-        known, most = self._output_tokens, request.params.max_tokens
-        return Draw(len(request.body) / self._bytes_per_token, most if known is None or known > most else known)
+        """What a call will probably use."""
+        most = request.params.max_tokens
+        return Draw(len(request.body) / self._bytes_per_token, self._output.drawn(most), max_tokens=most)
 
-    def _take(self, draw: Draw) -> None:
+    def _take(self, draw: Draw) -> Draw:
+        draw.left_at = now = time.monotonic()
+        if self._first_left_at is None:
+            self._first_left_at = now
+        self._holds = None
+        self._learned.leaving(now)
+        self._calls[draw] = None
         self._in_flight.add(draw)
         self._draw(draw)
+        return draw
+
+    def _ended(self, draw: Draw) -> None:
+        self._calls.pop(draw, None)
+        self._in_flight.take_off(draw)
+
+    def _got_through(self, draw: Draw) -> None:
+        self._learned.answered()
+        self._pause.succeeded(left_at=draw.left_at)
 
     def _draw(self, amounts: Draw) -> None:
-        """Count what is used; less than nothing is given back."""
+        """Count what is used; less than nothing is given back, which may be enough for the first in line."""
         self._used.add(amounts)
         for name, bucket in self._buckets.items():
             bucket.draw(getattr(amounts, name))
+            if self._sleep is not None and self._holds == name and getattr(amounts, name) < 0:
+                self._sleep.cancel()
+
+    def _learn_of_output(self, surplus: float, *, left_at: float, now: float) -> None:
+        """A reply says that so much more output tokens are left than we think: does the provider hold `max_tokens`?
+
+        It cannot know of calls that left when the reply was already on its way. Those that left in the first half of
+        its call's time it knows of.
+        """
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_EVERY_S
+        known = Draw(requests=0.0)
+        for call in self._calls:
+            if call.left_at > (left_at + now) / 2:
+                break
+            known.add(call)
+        self._output.told(
+            surplus=surplus - (self._in_flight.output_tokens - known.output_tokens),
+            drawn=known.output_tokens,
+            max_tokens=known.max_tokens,
+            calls=int(known.requests),
+        )
+
+    def _explained(self, draw: Draw, headers: RateHeaders | None) -> bool:
+        """Whether a limit that we know of had no room for a refused call. If it would have had none for the whole
+        `max_tokens` only, then that is what the provider holds from now on, also for the calls in flight."""
+        room_if_held = math.inf
+        if headers is not None:
+            if headers.requests is not None and headers.requests.remaining < 1:
+                return True
+            if headers.input_tokens is not None and headers.input_tokens.remaining < draw.input_tokens:
+                return True
+            if headers.output_tokens is not None:
+                room_if_held = headers.output_tokens.remaining
+                if room_if_held < draw.output_tokens:
+                    return True
+        elif "output_tokens" in self._buckets:
+            held = self._in_flight.max_tokens - self._in_flight.output_tokens
+            room_if_held = self._buckets["output_tokens"].level(time.monotonic()) - held
+        if draw.output_tokens == draw.max_tokens or room_if_held >= draw.max_tokens:
+            return False
+        self._hold_max_tokens(told_what_is_left=headers is not None)
+        return True
+
+    def _hold_max_tokens(self, *, told_what_is_left: bool) -> None:
+        """From here on also the calls in flight give back the rest of their `max_tokens` when they end. What the
+        provider says is left it says without what it holds for them."""
+        self._output.holds_max_tokens = True
+        for call in self._calls:
+            more = Draw(0.0, call.max_tokens - call.output_tokens, requests=0.0)
+            call.output_tokens += more.output_tokens
+            self._in_flight.add(more)
+            if told_what_is_left:
+                self._used.add(more)
+            else:
+                self._draw(more)

@@ -13,7 +13,6 @@ from profiler.engine.attempt import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
     AttemptMachine,
-    GiveUp,
     StopRun,
     TryAgain,
     wait_before,
@@ -99,23 +98,27 @@ def called(one: AttemptMachine, *, times: int = 1, **fields: Any) -> Job:
     return job
 
 
-def test_a_rate_limit_that_names_no_wait_is_not_given_up_for_the_wait_that_nobody_keeps() -> None:
+@pytest.mark.parametrize("asked_s", [None, 0.0, 5.0])
+def test_a_rate_limit_is_not_given_up_for_the_wait_that_nobody_keeps(asked_s: float | None) -> None:
+    """Everyone pauses at the limits; by itself the job would wait a minute before its next call."""
     one = machine(max_attempts=1, gate=RateGate())
-    job = called(one, times=30)  # by itself it would wait half a minute or more before the next one
+    job = called(one, times=30)
     job.attempts.give_up_at -= 50
-    error = CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=0.0)
+    error = CallError("rate_limited", "slow", status=429, retryable=True, retry_after_s=asked_s)
 
     assert one.failed(job, error) == TryAgain(0.0)
     assert (job.attempts.tries, job.request.attempt, one.retried) == (0, 31, 1)
 
 
-def test_a_rate_limit_that_names_no_time_is_given_up_when_its_own_wait_is_too_long() -> None:
-    one = machine(gate=RateGate())
-    error = CallError("rate_limited", "slow", status=429, retryable=True)
-    job = called(one, times=30)
-    job.attempts.give_up_at -= 59
+def test_an_overload_that_is_one_of_a_kind_makes_its_own_dialogue_wait_and_costs_it_no_try() -> None:
+    one = machine(max_attempts=1, gate=RateGate())
+    job = called(one)
+    decision = one.failed(job, CallError("overloaded", "busy", status=529, retryable=True))
 
-    assert isinstance(one.failed(job, error), GiveUp)
+    assert isinstance(decision, TryAgain)
+    assert decision.wait_s > 0
+    assert job.attempts.tries == 0
+    assert one.leaves_at_once(one.begin(job.request))
 
 
 def test_a_call_ends_at_its_own_time_or_at_the_deadline_of_its_dialogue() -> None:

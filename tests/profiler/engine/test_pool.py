@@ -125,9 +125,9 @@ class Bench:
     def status(self) -> PoolStatus:
         return self.pool.status()
 
-    async def run(self, dialogues: int | Sequence[Dialogue]) -> list[Record]:
+    async def run(self, dialogues: int | Sequence[Dialogue], *, patience_s: float = 20) -> list[Record]:
         items = [dialogue(index) for index in range(dialogues)] if isinstance(dialogues, int) else dialogues
-        with anyio.fail_after(20):
+        with anyio.fail_after(patience_s):
             await self.pool.run(self.planner.plan(items))
         return self.kept.records
 

@@ -11,11 +11,12 @@ import pytest
 from profiler.core.errors import CallError, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
 from profiler.engine import attempt
-from profiler.engine.limits.health import HOPELESS_AFTER
+from profiler.engine.limits.first_refusals import HOPELESS_AFTER
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
 from tests.profiler.building import dialogue
 from tests.profiler.engine.test_pool import Bench, at_once, reply
+from tests.profiler.jumping_clock import jumping
 
 
 def refused(kind: str = "rate_limited", *, retry_after_s: float | None = 0.05) -> CallError:
@@ -40,6 +41,7 @@ async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
     bench.assert_nothing_leaked()
 
 
+@jumping
 async def test_a_rate_limit_uses_up_no_try() -> None:
     async def answer(request: Request) -> Reply:
         if request.attempt <= 6:
@@ -47,11 +49,12 @@ async def test_a_rate_limit_uses_up_no_try() -> None:
         return reply()
 
     bench = Bench(answer, max_attempts=2, gate=RateGate())
-    records = await bench.run(1)
+    records = await bench.run(1, patience_s=600)
 
     assert [(record.type, record.attempts) for record in records] == [("answer", 7)]
 
 
+@jumping
 async def test_a_rate_limit_that_never_ends_is_ended_by_the_deadline() -> None:
     async def answer(request: Request) -> Reply:
         if request.index:
@@ -59,11 +62,12 @@ async def test_a_rate_limit_that_never_ends_is_ended_by_the_deadline() -> None:
         return reply()
 
     bench = Bench(answer, deadline_s=0.3, gate=RateGate())
-    records = await bench.run(2)
+    records = await bench.run(2, patience_s=600)
 
     assert [record.error.type for record in records if record.error] == ["rate_limited"]
 
 
+@jumping
 async def test_one_refusal_holds_everybody_for_as_long_as_was_asked() -> None:
     refusals: list[float] = []
     calls: list[float] = []
@@ -76,25 +80,26 @@ async def test_one_refusal_holds_everybody_for_as_long_as_was_asked() -> None:
         return reply()
 
     bench = Bench(answer, concurrency=1, gate=RateGate())
-    await bench.run(10)
+    await bench.run(10, patience_s=600)
 
     later = [called - refusals[0] for called in calls if called > refusals[0]]
     assert len(later) == 7
     assert 0.3 <= min(later) < 0.45
 
 
-async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> None:
+@jumping
+async def test_an_overloaded_provider_gets_fewer_calls_at_once_and_the_summary_says_so() -> None:
     hit: list[Request] = []
 
     async def answer(request: Request) -> Reply:
         await anyio.wait_all_tasks_blocked()
-        if request.index == 100 and not hit:
+        if request.index >= 100 and len(hit) < 20:
             hit.append(request)
-            raise refused("overloaded", retry_after_s=0.01)
+            raise refused("overloaded", retry_after_s=1.0)
         return reply()
 
     bench = Bench(answer, concurrency=32, gate=RateGate())
-    await bench.run(200)
+    await bench.run(200, patience_s=600)
 
     bound_by = bench.pool.bound_by()
     assert bound_by is not None
@@ -104,8 +109,25 @@ async def test_a_refusal_cuts_the_calls_at_once_and_the_summary_says_so() -> Non
         (16, "overloaded"),
     ]
     assert list(bound_by["waited_s"]) == ["retry_after"]
-    assert bound_by["push_backs"] == {"overloaded": 1}
+    assert bound_by["push_backs"] == {"overloaded": 20}
     bench.assert_nothing_leaked()
+
+
+async def test_an_overload_that_is_one_of_a_kind_holds_nobody_up() -> None:
+    async def answer(request: Request) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        if request.index == 100 and request.attempt == 1:
+            raise refused("overloaded", retry_after_s=0.01)
+        return reply()
+
+    bench = Bench(answer, concurrency=32, max_attempts=1, gate=RateGate())
+    records = await bench.run(200)
+
+    assert [record.type for record in records] == ["answer"] * 200
+    bound_by = bench.pool.bound_by()
+    assert bound_by is not None
+    assert (bound_by["push_backs"], bound_by["waited_s"]) == ({"overloaded": 1}, {})
+    assert [change["limit"] for change in bound_by["concurrency"]] == [8, 32]
 
 
 async def test_what_the_headers_say_is_left_is_not_overdrawn() -> None:
@@ -155,6 +177,63 @@ async def test_the_same_refusal_for_all_of_the_first_calls_ends_the_run() -> Non
     assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
 
 
+@jumping
+async def test_first_refusals_say_nothing_while_a_call_that_left_before_them_is_in_flight() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0:
+            await anyio.sleep(30)
+            return reply()
+        await anyio.sleep(0.1)
+        raise CallError("invalid_request", "no", status=400)
+
+    bench = Bench(answer, concurrency=64, timeout_s=60, gate=RateGate())
+    held_up_by: list[str | None] = []
+
+    async def look() -> None:
+        await anyio.sleep(29)
+        held_up_by.append(bench.status.held_up_by)
+        assert len(bench.client.calls) <= 2 * 8
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(look)
+        await bench.run(100, patience_s=600)
+
+    assert [record.type for record in sorted(bench.kept.records, key=lambda each: each.index)] == (
+        ["answer"] + ["error"] * 99
+    )
+    assert held_up_by == ["the calls that left first, as later ones were refused"]
+    bench.assert_nothing_leaked()
+
+
+@jumping
+async def test_first_refusals_end_the_run_when_the_calls_that_left_before_them_had_no_answer_either() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.index == 0 and request.attempt == 1:
+            await anyio.sleep(30)
+            raise CallError("server_error", "oops", status=500, retryable=True)
+        await anyio.sleep(0.1)
+        raise CallError("not_found", "there is no such model", status=404)
+
+    bench = Bench(answer, concurrency=64, timeout_s=60, gate=RateGate())
+    with pytest.raises(ProviderFailed, match="there is no such model"):
+        await bench.run(1000, patience_s=600)
+
+    assert len(bench.client.calls) <= 3 * 8
+    bench.assert_nothing_leaked()
+
+
+async def test_a_provider_that_answered_in_an_earlier_session_may_refuse_all_that_is_left() -> None:
+    async def answer(_: Request) -> Reply:
+        raise CallError("invalid_request", "no", status=400)
+
+    bench = Bench(answer, concurrency=1, gate=RateGate())
+    assert bench.machine.limits is not None
+    bench.machine.limits.answered_before()
+    records = await bench.run(30)
+
+    assert [record.type for record in records] == ["error"] * 30
+
+
 async def test_refusals_after_an_answer_are_about_their_dialogues() -> None:
     async def answer(request: Request) -> Reply:
         if request.index:
@@ -175,6 +254,7 @@ async def test_without_a_gate_nothing_is_paced() -> None:
     assert bench.slots.limit == 40
 
 
+@jumping
 async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
     hit: list[Request] = []
 
@@ -186,7 +266,7 @@ async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
         return reply()
 
     bench = Bench(answer, concurrency=32, gate=RateGate())
-    await bench.run(2000)
+    await bench.run(2000, patience_s=600)
 
     bound_by = bench.pool.bound_by()
     assert bound_by is not None
@@ -194,6 +274,7 @@ async def test_a_ramp_limit_makes_the_run_grow_slowly() -> None:
     assert bench.slots.limit == 16
 
 
+@jumping
 async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue() -> None:
     hit: list[Request] = []
 
@@ -205,7 +286,7 @@ async def test_an_absurd_pause_is_cut_to_the_deadline_and_ends_only_its_dialogue
 
     bench = Bench(answer, concurrency=1, deadline_s=0.3, gate=RateGate())
     began = time.monotonic()
-    records = await bench.run(6)
+    records = await bench.run(6, patience_s=600)
 
     assert [record.type for record in records] == ["answer", "answer", "error", "answer", "answer", "answer"]
     assert 0.3 <= time.monotonic() - began < 5
@@ -224,6 +305,7 @@ async def test_a_provider_that_only_asks_for_absurd_pauses_ends_the_run() -> Non
     bench.assert_nothing_leaked()
 
 
+@jumping
 async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_refused_with() -> None:
     async def answer(request: Request) -> Reply:
         if request.index == 0:
@@ -235,7 +317,7 @@ async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_re
         raise refused(retry_after_s=60)
 
     bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
-    records = await bench.run(3)
+    records = await bench.run(3, patience_s=600)
 
     assert [(record.index, record.error.type) for record in records if record.error] == [
         (2, "rate_limited"),
@@ -269,7 +351,7 @@ async def test_a_provider_that_never_answers_ends_the_run_and_leaves_its_dialogu
     bench.assert_nothing_leaked()
 
 
-@pytest.mark.usefixtures("quick_retries")
+@jumping
 async def test_an_outage_in_the_middle_is_waited_for_and_costs_no_dialogue_its_tries() -> None:
     dead: list[Request] = []
 
@@ -281,14 +363,14 @@ async def test_an_outage_in_the_middle_is_waited_for_and_costs_no_dialogue_its_t
         return reply()
 
     bench = Bench(answer, concurrency=16, max_attempts=2, gate=RateGate())
-    records = await bench.run(1000)
+    records = await bench.run(1000, patience_s=600)
 
     assert [record.type for record in records] == ["answer"] * 1000
     assert len(dead) == 30
     bench.assert_nothing_leaked()
 
 
-@pytest.mark.usefixtures("quick_retries")
+@jumping
 async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_calls_and_fails_no_dialogue() -> None:
     dead: list[Request] = []
 
@@ -301,7 +383,7 @@ async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_call
 
     bench = Bench(answer, concurrency=100, deadline_s=1, gate=RateGate())
     with pytest.raises(ProviderFailed, match="does not answer"):
-        await bench.run(100_000)
+        await bench.run(100_000, patience_s=600)
 
     assert "connection" not in {record.error.type for record in bench.kept.records if record.error}
     assert 100 <= len(dead) <= 250

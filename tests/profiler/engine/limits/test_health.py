@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from profiler.core.errors import CallError
-from profiler.engine.limits.health import HOPELESS_AFTER, OUTAGE_AFTER, UNLUCKY_AFTER, ProviderHealth, unheard
+from profiler.engine.limits.first_refusals import HOPELESS_AFTER
+from profiler.engine.limits.health import OUTAGE_AFTER, UNLUCKY_AFTER, ProviderHealth, refusal, unheard
 
 NO_MODEL = CallError("not_found", "there is no such model", status=404)
 BUSY = CallError("overloaded", "busy", status=529, retryable=True)
@@ -12,8 +13,14 @@ GONE = CallError("connection", "cannot connect", retryable=True, sent=False)
 
 
 def reasons(*errors: CallError, health: ProviderHealth | None = None) -> list[bool]:
+    """Calls that fail one after the other, and whether that is reason enough to stop after each of them."""
     counted = health or ProviderHealth()
-    return [counted.gave_up(error) is not None for error in errors]
+    found = []
+    for number, error in enumerate(errors):
+        counted.first.left(number)
+        counted.first.ended(number, refused=error.kind if refusal(error) else None)
+        found.append(counted.gave_up(error) is not None)
+    return found
 
 
 def test_the_first_refusals_of_one_kind_are_hopeless() -> None:
@@ -82,15 +89,14 @@ def test_what_says_nothing_of_its_dialogue(error: CallError, expected: bool) -> 
     assert unheard(error) is expected
 
 
-def test_everybody_waits_for_a_provider_that_answered_before_and_cannot_be_reached() -> None:
+def test_a_provider_that_answered_before_and_cannot_be_reached_is_out() -> None:
     health = ProviderHealth()
     health.answered()
-    waits = []
+    found = []
     for _ in range(OUTAGE_AFTER):
         health.failed(GONE)
-        waits.append(health.pauses_everyone(GONE))
-    assert waits == [False] * (OUTAGE_AFTER - 1) + [True]
-    assert not health.pauses_everyone(RESET)
+        found.append(health.outage)
+    assert found == [None] * (OUTAGE_AFTER - 1) + ["cannot connect"]
 
 
 @pytest.mark.parametrize("sign", ["an answer", "a refusal"])
@@ -117,7 +123,7 @@ def test_nobody_waits_for_a_provider_that_never_answered() -> None:
     health = ProviderHealth()
     for _ in range(50):
         health.failed(GONE)
-    assert not health.pauses_everyone(GONE)
+    assert health.outage is None
 
 
 def test_a_provider_that_refused_others_is_there() -> None:

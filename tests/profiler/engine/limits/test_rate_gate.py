@@ -7,7 +7,9 @@ import anyio
 import msgspec
 import pytest
 
+from profiler.core.errors import CallError
 from profiler.core.nouns import Dialogue, Limit, Params, RateHeaders, Request
+from profiler.engine.limits.draw import Draw
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
 from profiler.provider.requests import Planner
@@ -17,6 +19,10 @@ PLANNER = Planner(Params(model="claude-haiku-4-5", max_tokens=100))
 
 def request(text: str = "x") -> Request:
     return PLANNER.request(0, Dialogue(dialogue_id="d", user=text))
+
+
+def asked_to_wait(gate: RateGate, seconds: float | None) -> None:
+    gate.pause(seconds, draw=Draw(left_at=time.monotonic()), at_most_s=600)
 
 
 async def leave(gate: RateGate) -> None:
@@ -48,7 +54,7 @@ async def test_output_tokens_are_guessed_at_their_most_until_an_answer_is_known(
     assert draw is not None
     assert draw.output_tokens == 100
 
-    gate.settle(draw, input_tokens=5, output_tokens=10, sent=len(request().body))
+    gate.answered(draw, input_tokens=5, output_tokens=10, sent=len(request().body))
     draw = await gate.admit(request(), give_up=anyio.Event())
 
     assert draw is not None
@@ -57,7 +63,7 @@ async def test_output_tokens_are_guessed_at_their_most_until_an_answer_is_known(
 
 async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much_longer() -> None:
     gate = RateGate()
-    gate.cool_down(0.2)
+    asked_to_wait(gate, 0.2)
     began = time.monotonic()
 
     async with anyio.create_task_group() as group:
@@ -70,7 +76,7 @@ async def test_a_cool_down_holds_everybody_for_as_long_as_was_asked_and_not_much
 
 async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
     gate = RateGate()
-    gate.cool_down(60)
+    asked_to_wait(gate, 60)
     give_up = anyio.Event()
     got = []
 
@@ -89,7 +95,7 @@ async def test_who_gives_up_leaves_the_line_without_a_draw() -> None:
 async def test_a_limit_that_only_the_replies_tell_of_is_kept_too() -> None:
     gate = RateGate()
 
-    gate.apply_headers(RateHeaders(requests=Limit(limit=600, remaining=0)))
+    gate.apply_headers(RateHeaders(requests=Limit(limit=600, remaining=0)), Draw())
 
     began = time.monotonic()
     await leave(gate)
@@ -98,7 +104,7 @@ async def test_a_limit_that_only_the_replies_tell_of_is_kept_too() -> None:
 
 async def test_line_is_first_come_first_served() -> None:
     gate = RateGate(RateLimits(requests_per_minute=6000))
-    gate.cool_down(0.05)
+    asked_to_wait(gate, 0.05)
     order: list[int] = []
 
     async def wait(number: int) -> None:
@@ -138,7 +144,9 @@ async def test_what_is_in_flight_is_not_counted_twice() -> None:
     gate = RateGate(RateLimits(requests_per_minute=100))
     draws = [await gate.admit(request(), give_up=anyio.Event()) for _ in range(40)]
 
-    gate.apply_headers(RateHeaders(requests=Limit(limit=100, remaining=99)))  # the provider saw one of the forty
+    gate.apply_headers(
+        RateHeaders(requests=Limit(limit=100, remaining=99)), Draw()
+    )  # the provider saw one of the forty
 
     used = gate.utilisation(time.monotonic())["requests"]
     assert used == pytest.approx(0.40, abs=0.02)
@@ -155,7 +163,7 @@ def test_the_waits_have_names() -> None:
 
 async def test_a_pause_that_ends_after_the_deadline_is_not_waited_for() -> None:
     gate = RateGate()
-    gate.cool_down(60)
+    asked_to_wait(gate, 60)
     began = time.monotonic()
 
     assert await gate.admit(request(), give_up=anyio.Event(), by=began + 59) is None
@@ -171,17 +179,16 @@ async def test_a_limit_that_lets_a_call_leave_after_its_deadline_is_not_waited_f
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize(("asked", "words"), [(True, "retry-after 60 s"), (False, "cool down 60 s")])
-async def test_it_says_how_long_the_line_stands_still_yet(asked: bool, words: str) -> None:
+async def test_it_says_how_long_the_line_stands_still_yet() -> None:
     gate = RateGate()
-    gate.cool_down(60, asked=asked)
+    asked_to_wait(gate, 60)
     async with anyio.create_task_group() as group:
         group.start_soon(leave, gate)
         await anyio.wait_all_tasks_blocked()
         found = gate.holds_up(time.monotonic())
         group.cancel_scope.cancel()
 
-    assert found == words
+    assert found == "retry-after 60 s"
 
 
 async def test_it_says_how_much_of_a_limit_is_in_use() -> None:
@@ -200,7 +207,7 @@ async def test_it_says_how_much_of_a_limit_is_in_use() -> None:
 
 async def test_those_held_up_by_a_pause_do_not_leave_all_at_once() -> None:
     gate = RateGate()
-    gate.cool_down(0.2)
+    asked_to_wait(gate, 0.2)
     left: list[float] = []
 
     async def wait() -> None:
@@ -218,7 +225,7 @@ async def test_those_held_up_by_a_pause_do_not_leave_all_at_once() -> None:
 async def test_the_history_of_the_limits_says_who_told_of_them() -> None:
     gate = RateGate(RateLimits(requests_per_minute=100))
     for limit in (100, 50, 50):
-        gate.apply_headers(RateHeaders(requests=Limit(limit, 10), output_tokens=Limit(8000, 10)))
+        gate.apply_headers(RateHeaders(requests=Limit(limit, 10), output_tokens=Limit(8000, 10)), Draw())
 
     assert [(change.limit, change.per_minute, change.told_by) for change in gate.changes] == [
         ("requests", 100, "manifest"),
@@ -249,7 +256,7 @@ async def test_what_was_used_counts_and_not_what_was_guessed(name: str, used: in
     draw = gate.try_admit(request())
     assert draw is not None
 
-    gate.settle(draw, **{"input_tokens": 5, "output_tokens": 5, name: used}, sent=len(request().body))
+    gate.answered(draw, **{"input_tokens": 5, "output_tokens": 5, name: used}, sent=len(request().body))
 
     assert gate.utilisation(time.monotonic())[name] == pytest.approx(used / 600, abs=0.02)
 
@@ -267,3 +274,114 @@ async def test_what_somebody_gave_up_waiting_for_holds_nobody_up_any_more() -> N
     assert gate.try_admit(request()) is not None
 
     assert gate.holds_up(time.monotonic()) is None
+
+
+async def test_a_call_that_has_ended_is_not_expected_to_be_still_on_its_way_to_the_provider() -> None:
+    """So what a reply says is left is believed, also where it is more than we thought."""
+    gate = RateGate(RateLimits(requests_per_minute=100))
+    for number in range(40):
+        draw = gate.try_admit(request())
+        assert draw is not None
+        if number % 2:
+            gate.answered(draw, input_tokens=5, output_tokens=5, sent=len(request().body))
+        else:
+            gate.failed(draw, looked_at=False)
+
+    gate.apply_headers(RateHeaders(requests=Limit(limit=100, remaining=95)), Draw())
+
+    assert gate.utilisation(time.monotonic())["requests"] == pytest.approx(0.05, abs=0.02)
+
+
+REFUSED = CallError("rate_limited", "slow down", status=429, retryable=True, retry_after_s=0.0)
+
+
+async def test_what_a_refusal_does_not_tell_of_is_taken_for_used_up() -> None:
+    gate = RateGate(RateLimits(requests_per_minute=100, input_tokens_per_minute=100_000))
+    draw = gate.try_admit(request())
+    assert draw is not None
+    gate.failed(draw, looked_at=False)
+
+    gate.refused(draw, REFUSED, at_most_s=600)
+
+    assert gate.utilisation(time.monotonic()) == pytest.approx({"requests": 1.0, "input_tokens": 1.0}, abs=0.01)
+
+
+async def test_what_a_refusal_says_is_left_is_not_taken_for_used_up() -> None:
+    told = RateHeaders(requests=Limit(100, 50), input_tokens=Limit(100_000, 0))
+    error = CallError("rate_limited", "no", status=429, retryable=True, retry_after_s=0.0, limits=told)
+    gate = RateGate(RateLimits(requests_per_minute=100, input_tokens_per_minute=100_000))
+    draw = gate.try_admit(request())
+    assert draw is not None
+    gate.failed(draw, looked_at=False)
+    gate.apply_headers(told, draw)
+
+    assert gate.refused(draw, error, at_most_s=600)
+
+    used = gate.utilisation(time.monotonic())
+    assert used == pytest.approx({"requests": 0.5, "input_tokens": 1.0}, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("told", "explained"),
+    [
+        (RateHeaders(requests=Limit(100, 0)), True),
+        (RateHeaders(requests=Limit(100, 3)), False),
+        (RateHeaders(input_tokens=Limit(1000, 2)), True),
+        (RateHeaders(input_tokens=Limit(1000, 500)), False),
+        (RateHeaders(output_tokens=Limit(1000, 40)), True),
+        (RateHeaders(output_tokens=Limit(1000, 400)), False),
+        (None, False),
+    ],
+)
+async def test_a_refusal_for_which_no_limit_is_to_blame_teaches_a_rate(
+    told: RateHeaders | None, explained: bool
+) -> None:
+    gate = RateGate()
+    draw = gate.try_admit(request("x" * 100))
+    assert draw is not None
+    gate.failed(draw, looked_at=False)
+    error = CallError("rate_limited", "no", status=429, retryable=True, retry_after_s=0.0, limits=told)
+
+    gate.refused(draw, error, at_most_s=600)
+    assert gate.refused(draw, error, at_most_s=600) is explained
+    assert [change.told_by for change in gate.changes] == ([] if explained else ["refusals"])
+
+
+async def test_a_refusal_with_room_for_the_answer_but_not_for_all_that_it_may_use_shows_what_is_held() -> None:
+    """Then the calls in flight hold their whole `max_tokens` too, and give it back when they end."""
+    gate = RateGate(RateLimits(output_tokens_per_minute=250))
+    first = gate.try_admit(request())
+    assert first is not None
+    gate.answered(first, input_tokens=5, output_tokens=10, sent=len(request().body))
+    flying, refused = gate.try_admit(request()), gate.try_admit(request())
+    assert flying is not None
+    assert refused is not None
+    assert flying.output_tokens == 10
+
+    gate.failed(refused, looked_at=False)
+    told = RateHeaders(output_tokens=Limit(250, 90))
+    error = CallError("rate_limited", "no", status=429, retryable=True, retry_after_s=0.0, limits=told)
+    gate.apply_headers(told, refused)
+    gate.refused(refused, error, at_most_s=600)
+    assert flying.output_tokens == 100
+
+    gate.answered(flying, input_tokens=5, output_tokens=10, sent=len(request().body))
+    assert gate.utilisation(time.monotonic())["output_tokens"] == pytest.approx((250 - 180) / 250, abs=0.02)
+
+
+async def test_who_waits_for_tokens_leaves_as_soon_as_a_call_gives_enough_back() -> None:
+    gate = RateGate(RateLimits(output_tokens_per_minute=150))
+    first = gate.try_admit(request())
+    assert first is not None
+    left: list[Draw | None] = []
+
+    async def wait() -> None:
+        left.append(await gate.admit(request(), give_up=anyio.Event()))
+
+    with anyio.fail_after(5):  # by itself the limit would have room in 20 seconds
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            gate.answered(first, input_tokens=5, output_tokens=1, sent=len(request().body))
+
+    assert left != [None]

@@ -1,0 +1,102 @@
+"""A rate of calls that nobody named: learned from refusals that no known limit explains.
+
+A provider may enforce a limit without telling of it, or several processes may share one key. Then the only way to find
+the limit is to go a little over it now and then, and the art is to do that rarely. The clock is the caller's.
+"""
+
+from __future__ import annotations
+
+import math
+
+CUT = 0.85  # of what got through
+LARGEST_CUT = 0.5  # at once, of the rate so far
+SHORTEST_S = 1.0  # over which a rate is measured first: a burst is none
+SOON_S = 10.0  # a refusal that no other follows in that time teaches nothing
+PLATEAU_CALLS, PLATEAU_S = 100, 5.0  # how long it takes to come back to the rate that was refused
+DOUBLING_CALLS, DOUBLING_S = 30, 2.0  # above that rate, where nothing is known
+SHORT_EPISODE = 10  # answers between two refusals
+IN_VAIN = 7  # such episodes one after the other: by then a rate is less than a hundredth of what it was
+DISTRUST_S = 30.0
+
+
+class LearnedRate:
+    """Unlimited until refusals come one after the other. Then calls leave evenly, at a rate that follows what gets through.
+
+    After a refusal the rate is a little below what got through since the refusal before: while the provider's limit is
+    used up, that is exactly what it allows us. From there it climbs back, quickly at first and then ever more slowly,
+    to the rate that was refused, so that most of the time is spent just below it. If nothing happens there, the limit
+    must have risen, and the rate doubles again and again until the next refusal. The first refusals say little (it
+    may have been a burst), so there is no plateau after them.
+
+    Where refusals have nothing to do with the pace, going slower does not help. When refusals go on however slow it
+    gets, the rate is forgotten, and for a while nothing is learned.
+    """
+
+    def __init__(self) -> None:
+        self.per_second: float | None = None
+        self._base = 0.0  # the rate that was refused, as far as it is known
+        self._left = 0
+        self._answered = 0  # since the last refusal
+        self._plateau = 0.0  # so many answers long
+        self._measured_from: float | None = None  # the first call, later the last refusal
+        self._suspected_at = -math.inf
+        self._in_vain = 0
+        self._trusted_from = -math.inf
+        self._refused_at = -math.inf
+        self._next_at = -math.inf
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next call may leave."""
+        return max(0.0, self._next_at - now)
+
+    def leaving(self, now: float) -> None:
+        """A call leaves. Time that nobody used is not saved up."""
+        self._left += 1
+        if self._measured_from is None:
+            self._measured_from = now
+        if self.per_second is not None:
+            self._next_at = max(self._next_at, now) + 1 / self.per_second
+
+    def answered(self) -> None:
+        self._answered += 1
+        if self.per_second is not None:
+            self.per_second = self._grown()
+
+    def refused(self, *, left_at: float, now: float) -> bool:
+        """A call was refused that left at `left_at`. Whether this begins a new episode of refusals."""
+        if left_at < self._refused_at:
+            return False
+        if now < self._trusted_from:
+            return False
+        elapsed = max(now - (self._measured_from or now), 1e-3)
+        if self.per_second is None:
+            before, self._suspected_at = self._suspected_at, now
+            if now - before > SOON_S:
+                return False
+            self._base = max(1, self._left - 1) / max(elapsed, SHORTEST_S)
+        elif self._answered:  # if nothing gets through, that is no matter of pace, and the pause grows instead
+            least = self.per_second * LARGEST_CUT / CUT
+            self._base = max(min(self.per_second, self._answered / elapsed), least)
+            self._plateau = max(PLATEAU_CALLS, PLATEAU_S * self._base)
+            self._in_vain = self._in_vain + 1 if self._answered < SHORT_EPISODE else 0
+        self.per_second = self._base * CUT
+        self._next_at = now + 1 / self.per_second
+        self._refused_at = self._measured_from = now
+        self._left = self._answered = 0
+        if self._in_vain >= IN_VAIN:
+            self._forget(now)
+        return True
+
+    def _forget(self, now: float) -> None:
+        self.per_second, self._plateau = None, 0.0
+        self._suspected_at = self._next_at = -math.inf
+        self._in_vain = 0
+        self._trusted_from = now + DISTRUST_S
+
+    def _grown(self) -> float:
+        if self._answered < self._plateau:
+            missing = 1 - self._answered / self._plateau
+            return self._base * (1 - (1 - CUT) * missing**3)
+        start = self._base if self._plateau else self._base * CUT
+        doublings = (self._answered - self._plateau) / max(DOUBLING_CALLS, DOUBLING_S * self._base)
+        return start * math.exp2(min(doublings, 64))
