@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from profiler.core.nouns import CacheSettings
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.settings import Retry
 from profiler.provider.open import open_client
 from tests.profiler.provider.loopback import KEY, error, serving
-from tests.profiler.provider.test_lanes import ALL_LANES, experiment, request_for
+from tests.profiler.provider.test_lanes import ALL_LANES, asking, experiment, request_for
 from tests.servers import Server, mock_server
 
 if TYPE_CHECKING:
@@ -64,6 +65,36 @@ async def test_every_lane_writes_the_same_records(server: Server, dialogues: Pat
     assert [record["type"] for record in written["fast"]] == ["answer"] * 21
     assert written["sdk"] == written["fast"]
     assert written["stream"] == written["fast"]
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("lane", ALL_LANES)
+async def test_a_marked_system_prompt_is_written_to_the_cache_once_and_read_by_all_others(
+    server: Server, dialogues: Path, tmp_path: Path, lane: Lane
+) -> None:
+    system = f"{lane} " + "word " * 4000  # each lane begins with a prompt that nobody has sent yet
+    asked = experiment(server.base_url, dataset_path=dialogues, system=system, cache=CacheSettings(), concurrency=1)
+    await run(asked, options=Options(output_dir=tmp_path, mode="live", lane=lane, limit=20))
+    records = map(json.loads, (tmp_path / "e" / "responses.jsonl").read_text().splitlines())
+    first, *others = [record["usage"] for record in records]
+
+    prefix = first["cache_creation_input_tokens"]
+    assert prefix > 4096
+    assert {(usage["cache_creation_input_tokens"], usage["cache_read_input_tokens"]) for usage in others} == {
+        (0, prefix)
+    }
+
+
+@pytest.mark.usefixtures("key")
+async def test_a_stream_is_timed_as_its_server_takes_its_time() -> None:
+    with mock_server("--ttft", "0.3", "--tokens-per-second", "100", "--output-tokens", "60") as slow:
+        async with asking("stream", slow.base_url) as (client, request):
+            begun = time.perf_counter()
+            reply = await client.complete(request)
+            took_s = time.perf_counter() - begun
+
+    assert reply.metadata["ttft_s"] >= 0.3
+    assert took_s >= 0.3 + reply.usage["output_tokens"] / 100 - 0.02
 
 
 def said(record: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Said(msgspec.Struct):
     """One message of the conversation so far."""
 
     role: str
-    content: Content
+    content: Content = ""  # a message of the system may only change settings
 
 
 class Prompt(msgspec.Struct, kw_only=True):

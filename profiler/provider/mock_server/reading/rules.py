@@ -64,12 +64,12 @@ def _conversation(prompt: Prompt, takes: Model) -> None:
     if len(messages) > MOST_MESSAGES:
         raise invalid(f"messages: at most {MOST_MESSAGES} messages are allowed, found {len(messages)}")
     for at, said in enumerate(messages):
-        if not said.content:
-            if said.role == "assistant" and at == len(messages) - 1:
-                continue
-            raise invalid(f"messages.{at}: {said.role} messages must have non-empty content")
         if said.role == "system" and not takes.system_turns:
             raise invalid(f"messages.{at}: role 'system' is not supported on this model")
+        if not said.content:
+            if said.role == "system" or (said.role == "assistant" and at == len(messages) - 1):
+                continue
+            raise invalid(f"messages.{at}: {said.role} messages must have non-empty content")
         _texts(said.content, where="messages")
     _texts(prompt.system or "-", where="system")
     last = messages[-1]
