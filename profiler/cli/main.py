@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import mock_server_options
-from profiler.cli.parser import Parser, at_least_one, positive, share
+from profiler.cli.parser import Parser, at_least_one, concurrency, positive, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +149,7 @@ def _add_run(commands: Commands) -> None:
         choices=("fast", "sdk", "stream"),
         help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
     )
-    parser.add_argument("--concurrency", type=at_least_one, metavar="N", help="calls in flight at once")
+    parser.add_argument("--concurrency", type=concurrency, metavar="N", help="calls in flight at once")
     parser.add_argument(
         "--max-cost",
         type=positive,

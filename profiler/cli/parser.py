@@ -72,6 +72,15 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def concurrency(text: str) -> int:
+    from profiler.manifest.settings import LARGEST_CONCURRENCY  # noqa: PLC0415 (--help does not need it)
+
+    number = at_least_one(text)
+    if number > LARGEST_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected at most {LARGEST_CONCURRENCY:,}")
+    return number
+
+
 def whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 0")

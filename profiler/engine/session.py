@@ -11,6 +11,7 @@ import anyio
 
 from profiler.core.errors import BudgetReached, DatasetError, Interrupted, Problem, ProfilerError, StorageError
 from profiler.dataset import file
+from profiler.engine import descriptors
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
@@ -47,11 +48,11 @@ async def answer_all(
     """Ask all that is owed. Returns what kept a live run from going faster."""
     live = options.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
-    slots = Slots(options.concurrency or experiment.concurrency)
-    limits = None
+    concurrency = options.concurrency or experiment.concurrency
     if live:
-        gate = RateGate(experiment.rate_limits)
-        limits = ProviderLimits(gate, slots=slots, longest_pause_s=experiment.retry.deadline_s)
+        concurrency = _room_for(concurrency, tell=tell)
+    slots = Slots(concurrency)
+    limits = _limits(experiment, run, slots=slots) if live else None
     machine = AttemptMachine(
         retry=experiment.retry,
         timeout_s=experiment.timeout_s,
@@ -90,6 +91,21 @@ async def answer_all(
             f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
         )
     return pool.bound_by()
+
+
+def _room_for(concurrency: int, *, tell: Callable[[str], None]) -> int:
+    room = descriptors.make_room(concurrency)
+    if room.warning is not None:
+        tell(f"warning: {room.warning}")
+    return room.concurrency
+
+
+def _limits(experiment: Experiment, run: OpenRun, *, slots: Slots) -> ProviderLimits:
+    gate = RateGate(experiment.rate_limits)
+    limits = ProviderLimits(gate, slots=slots, longest_pause_s=experiment.retry.deadline_s)
+    if run.answered:
+        limits.answered_before()
+    return limits
 
 
 @contextmanager

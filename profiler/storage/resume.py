@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class OpenRun(msgspec.Struct, kw_only=True):
     """The files of a run that is under way, ready to be appended to, and what stood in them when they were opened.
 
-    `done` has a 1 for each dialogue that is not asked again, `asked` counts the lines of requests.jsonl. `spent` and
+    `done` has a 1 for each dialogue that is not asked again, `answered` counts those among them that are no errors,
+    `asked` the lines of requests.jsonl. `spent` and
     `maybe` are pico-dollars of all sessions before, `carried` is the part of them that no record tells; `cut_off_now`
     counts the dialogues that were on their way when the last session ended.
     """
@@ -43,6 +44,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
     asked: int
     done: bytearray
     kept: int = 0
+    answered: int = 0
     failed: int = 0
     spent: int = 0
     maybe: int = 0
@@ -145,6 +147,7 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
             asked=asked,
             done=replayed.done,
             kept=replayed.done.count(1),
+            answered=replayed.answered,
             failed=replayed.failed,
             spent=replayed.cost + carried.paid,
             maybe=replayed.maybe + carried.maybe,
@@ -209,6 +212,7 @@ class _Replayed(msgspec.Struct, kw_only=True):
     done: bytearray
     order: Order
     end: int = 0
+    answered: int = 0
     failed: int = 0
     cost: int = 0
     maybe: int = 0
@@ -237,6 +241,7 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
                 failed.add(entry.index)
                 continue
             failed.discard(entry.index)
+            replayed.answered += entry.type != "error"
             replayed.done[entry.index] = 1
             if entry.index >= first:
                 order.note(entry.index, offset=place.offset, size=place.size)

@@ -149,3 +149,16 @@ def test_an_outage_shorter_than_the_deadline_costs_no_dialogue(tmp_path: Path) -
     assert run.code == 0, run
     assert calls == 60 + 14
     assert "error" not in {record["type"] for record in whole_records(site.responses)}
+
+
+def test_what_is_refused_again_with_retry_failed_does_not_stop_a_run_that_had_answers(tmp_path: Path) -> None:
+    site = live_site(tmp_path, dialogues(20), concurrency=2)
+    refused = [{"dialogue_id": f"d{number}", "fault": "400"} for number in range(5, 15)]
+    with provider(site, *refused) as strict:
+        first = live_run(site)
+        again = live_run(site, "--retry-failed")
+        asked = strict.asked()
+
+    assert (first.code, again.code) == (0, 0), again
+    assert {asked[f"d{number}"] for number in range(5, 15)} == {2}
+    assert sum(record["type"] == "error" for record in whole_records(site.responses)) == 10

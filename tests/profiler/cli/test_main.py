@@ -94,6 +94,11 @@ def test_a_count_is_a_whole_number_of_at_least_one(capsys: pytest.CaptureFixture
     assert f"argument {flag}: found {number!r}, expected a whole number of at least 1" in said
 
 
+def test_the_flag_allows_as_many_calls_at_once_as_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usage_error(capsys, "run", "--config", "x", "--concurrency=100001")
+    assert "argument --concurrency: found '100001', expected at most 100,000" in said
+
+
 def test_a_word_is_never_taken_for_a_longer_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unrecognized" in usage_error(capsys, "run", "--config", "x", "--quie")
 
