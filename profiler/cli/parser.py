@@ -26,8 +26,11 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        known = self._known()
-        guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
+        choices = self._choices_of(message)
+        known = choices or self._known()
+        guess = self._bare() or _guess(message, known)
+        if not guess and not choices:
+            guess = _guess(" ".join(self._given), known)
         if ": found " in message:  # the words were understood, and a value is none
             guess = ""
         self.print_usage(sys.stderr)
@@ -41,6 +44,13 @@ class Parser(argparse.ArgumentParser):
             if self._given and name not in self._given and os.path.exists(self._given[-1]):  # noqa: PTH110 (no import)
                 return f" — did you mean '{name} {self._given[-1]}'?"
         return ""
+
+    def _choices_of(self, message: str) -> list[str]:
+        """Of the option whose choice is wrong, if that is what the message says: no other word can have been meant."""
+        for action in self._actions:
+            if message.startswith(f"argument {'/'.join(action.option_strings)}: invalid choice"):
+                return [choice for choice in action.choices or () if isinstance(choice, str)]
+        return []
 
     def _known(self) -> list[str]:
         return [

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PANEL_EVERY_S = 0.25
 ECHO = 3  # columns beside the panel, so that the ^C that a terminal echoes does not begin a line of its own
+LEAST_WIDTH = 20
 LINE_EVERY_S = 5.0
 
 
@@ -34,18 +35,33 @@ def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
     from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
 
     async def watch(view: View) -> None:
+        drawn = max(LEAST_WIDTH, console.width - ECHO)
+        panel = _panel(view.look(), width=drawn)
         with Live(
-            _panel(view.look(), width=console.width - ECHO),
+            panel,
             console=console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
         ) as live:
             while True:
-                live.update(_panel(view.look(), width=console.width - ECHO), refresh=True)
+                width = console.width
+                if width < drawn:
+                    height = len(console.render_lines(panel, console.options.update_width(drawn)))
+                    console.file.write(_unwrapped(height=height, drawn=drawn, width=width))
+                drawn = max(LEAST_WIDTH, width - ECHO)
+                panel = _panel(view.look(), width=drawn)
+                live.update(panel, refresh=True)
                 await anyio.sleep(PANEL_EVERY_S)
 
     return watch
+
+
+def _unwrapped(*, height: int, drawn: int, width: int) -> str:
+    """Erase a panel that a shrinking terminal has wrapped onto more rows than rich knows of, and end where rich expects
+    to be: at the last row of a panel of that height."""
+    rows = height * -(-drawn // width)
+    return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1) + "\n" * (height - 1)
 
 
 def as_line(look: Snapshot) -> str:

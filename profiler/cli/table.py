@@ -139,8 +139,6 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
     screen = console.Console(file=file, no_color=True if os.environ.get("NO_COLOR") else None, highlight=False)
     colour = "bold yellow" if "MODE: LIVE" not in table.caption else "bold green"
     drawn = rich_table.Table(
-        title=text.Text(clean(table.title), style="bold") if table.title else None,
-        caption=text.Text(clean(table.caption), style=colour) if table.caption else None,
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
         collapse_padding=True,
@@ -151,7 +149,13 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
         drawn.add_column(text.Text(clean(name)), justify="right" if position else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*[text.Text("\n".join(map(clean, cell.split("\n")))) for cell in row])
+    if table.title:
+        screen.print(text.Text(clean(table.title), style="bold"))
+        screen.print(text.Text(clean(table.caption), style=colour))
+        screen.print()
     screen.print(drawn)
+    if table.notes:
+        screen.print()
     for note in table.notes:
         too_long = max(map(len, note.split()), default=0) > screen.width  # rich would break the word
         screen.print(text.Text(clean(note)), soft_wrap=too_long)

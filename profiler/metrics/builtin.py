@@ -21,15 +21,25 @@ if TYPE_CHECKING:
     from profiler.dataset.file import Survey
 
 
-# Two metrics ask the same question of the same outcomes, a batch after the other.
-@lru_cache(maxsize=512)
+REMEMBERED_CHARACTERS: Final = 4_096
+
+
 def _found(facts: tuple[str, ...], text: str) -> int:
-    """How many of the facts are in the text. What is in it as it stands needs no folding."""
+    """How many of the facts are in the text. Two metrics ask the same of the same outcomes, a batch after the other, so
+    answers are remembered; not those about long texts, which would be kept in memory with them."""
+    return _found_again(facts, text) if len(text) <= REMEMBERED_CHARACTERS else _found_now(facts, text)
+
+
+def _found_now(facts: tuple[str, ...], text: str) -> int:
+    """What is in the text as it stands needs no folding."""
     missing = [fact for fact in facts if fact not in text]
     if not missing:
         return len(facts)
     folded = text.casefold()
     return len(facts) - len([fact for fact in missing if fact.casefold() not in folded])
+
+
+_found_again = lru_cache(maxsize=512)(_found_now)
 
 
 def _found_in_any(facts: tuple[str, ...], texts: tuple[str, ...]) -> int:

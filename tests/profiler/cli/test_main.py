@@ -54,10 +54,20 @@ def usage_error(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["run", "--config", "x", "--mode=lve"], "'live'"),
         (["run", "--config", "x", "--fsync", "allways"], "'always'"),
         (["validate", "--conf=x"], "'--config'"),
+        (["run", "--config", "x", "--client", "stram"], "'stream'"),
+        (["run", "--config", "x", "--fsync", "off", "--clent", "sdk"], "'--client'"),
+        (["run", "--config", "x", "--mode", "Live"], "'live'"),
     ],
 )
 def test_a_word_that_is_not_known_is_guessed(capsys: pytest.CaptureFixture[str], words: list[str], guess: str) -> None:
     assert f"did you mean {guess}?" in usage_error(capsys, *words)
+
+
+@pytest.mark.parametrize("words", [("--fsync", "moc"), ("--client", "lives"), ("--mode", "strem")])
+def test_a_choice_is_guessed_among_those_of_its_option(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    assert "did you mean" not in usage_error(capsys, "run", "--config", "x", *words)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,42 @@ async def test_the_panel_is_drawn_and_taken_away(monkeypatch: pytest.MonkeyPatch
     assert "\x1b[2K" in text  # lines are cleared, so nothing stays
 
 
+class Shrinking(Looked):
+    """A run during which somebody makes the window smaller."""
+
+    def __init__(self, console: Console, *, width: int) -> None:
+        super().__init__()
+        self.console = console
+        self.width = width
+        self.looks = 0
+
+    def look(self) -> Snapshot:
+        self.looks += 1
+        if self.looks == 3:
+            self.console.width = self.width
+        return super().look()
+
+
+@pytest.mark.parametrize(("width", "rows"), [(70, 12), (30, 18), (100, 0)])
+async def test_a_panel_that_a_smaller_window_wraps_is_taken_away_whole(
+    monkeypatch: pytest.MonkeyPatch, width: int, rows: int
+) -> None:
+    monkeypatch.setattr(progress, "PANEL_EVERY_S", 0.001)
+    screen = Screen(8)
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            run: Any = Shrinking(console, width=width)
+            tasks.start_soon(panel_on(console), run)
+            await screen.enough.wait()
+            tasks.cancel_scope.cancel()
+    erased = "\x1b[1A\x1b[2K" * (rows - 1) + "\n" * 5  # of 77 columns and 6 lines; rich expects to be on the last
+    assert (f"\r\x1b[2K{erased}" in screen.getvalue()) == (rows > 0)
+    text = screen.getvalue()
+    drawn = [line for line in text[text.rfind("╭") :].splitlines() if line.startswith(("╭", "╰"))]
+    assert {len(line.partition("\x1b")[0].rstrip()) for line in drawn} == {width - progress.ECHO}
+
+
 @pytest.mark.parametrize(("of", "period"), [("panel", "PANEL_EVERY_S"), ("lines", "LINE_EVERY_S")])
 async def test_nothing_is_drawn_more_than_four_times_a_second(
     monkeypatch: pytest.MonkeyPatch, of: str, period: str

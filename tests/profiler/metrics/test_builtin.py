@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def test_without_any_facts_there_is_no_coverage_instead_of_a_full_one(name: str)
 def test_facts_that_nobody_could_look_for_still_make_the_other_answers_count(kind: str, completion: str | None) -> None:
     found = estimate("fact_coverage", outcome(), outcome("answer", "x"), outcome(kind, completion, "fact"))
     assert (found.value, found.n) == (1.0, 2)
+
+
+def test_long_completions_are_not_kept_in_memory() -> None:
+    def long(number: int) -> Outcome:
+        return outcome("answer", f"{number} " + "x" * 100_000, "fact", "x")
+
+    reduce_outcomes((long(number) for number in range(3)), [BUILTIN["fact_coverage"]]).estimates()
+    tracemalloc.start()
+    try:
+        reduce_outcomes((long(number) for number in range(600)), [BUILTIN["fact_coverage"]]).estimates()
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
+    assert most > 20_000_000  # a batch of them is held while it is looked at
 
 
 SAFETY = (  # expected and got: right, right, too little, too much, unsaid, failed

@@ -27,6 +27,8 @@ SLEEPS = sandbox.Spec(
     writable=None,
     limits=sandbox.Limits(wall_s=600),
 )
+# Under nohup, and in some shells, a process is born deaf to SIGHUP.
+HEARD = "import signal, sys; signal.signal(int(sys.argv[-1]), signal.SIG_DFL)\n"
 SIGNALLED = """
 import os, sys
 from grader.__main__ import main
@@ -76,6 +78,8 @@ def test_boxes_end_at_once_too_when_nobody_takes_their_results_any_more() -> Non
 def test_a_polite_signal_lets_the_grader_clean_up(number: signal.Signals, tmp_path: Path) -> None:
     words = ["--use-reference", "--output", str(tmp_path / "r.json"), str(int(number))]
 
-    done = subprocess.run([sys.executable, "-c", SIGNALLED, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", HEARD + SIGNALLED, *words], capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stderr) == (128 + number, "\nerror: interrupted\n")
