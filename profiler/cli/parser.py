@@ -27,10 +27,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         choices = self._choices_of(message)
-        known = choices or self._known()
-        guess = self._bare() or _guess(message, known)
-        if not guess and not choices:
-            guess = _guess(" ".join(self._given), known)
+        known = self._known()
+        if choices:
+            guess = _guess(message.partition("invalid choice:")[2], choices)
+        else:
+            guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
         if ": found " in message:  # the words were understood, and a value is none
             guess = ""
         self.print_usage(sys.stderr)
