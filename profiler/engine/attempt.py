@@ -116,7 +116,7 @@ class AttemptMachine:
         return None if self.limits is None else self.limits.holds_up
 
     def begin(self, request: Request) -> Job:
-        cost = CallCost(self.budget, self._ledger) if self._costs else None
+        cost = CallCost(self.budget, self._ledger, request.index) if self._costs else None
         return Job(request, time.monotonic(), Attempts(), cost)
 
     def leaves_at_once(self, job: Job) -> bool:
@@ -168,7 +168,7 @@ class AttemptMachine:
         attempts.called = now
         attempts.calls += 1
         if job.cost is not None:
-            job.cost.leaves(job.request.index)
+            job.cost.leaves()
         ends, give_up = now + self.timeout_s, attempts.give_up_at
         return ends if ends < give_up else give_up  # noqa: FURB136 (min() costs a call)
 

@@ -31,6 +31,9 @@ class Ledger(Protocol):
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None: ...
 
+    def leave(self, index: int) -> None:
+        """Nothing of this dialogue may have been billed."""
+
 
 class CallCost(msgspec.Struct):
     """The money of one dialogue, in pico-dollars: `hold` for the call under way, `paid` for replies with a known price,
@@ -38,11 +41,13 @@ class CallCost(msgspec.Struct):
 
     budget: Budget | None
     ledger: Any  # Ledger | None: msgspec checks no protocols
+    index: int
     place: int | None = None
     hold: int = 0
     paid: int = 0
     maybe: int = 0
     unknown: bool = False  # one reply has no known price, so the dialogue has none
+    billed: bool = False  # a call of the dialogue was billed, or may have been, whether its price is known or not
 
     def set_aside(self, request: Request) -> bool:
         """Reserve the worst case of a call, if the cap leaves room for it now."""
@@ -73,17 +78,17 @@ class CallCost(msgspec.Struct):
             self.budget.release(self.hold)
         self.hold = 0
 
-    def leaves(self, index: int) -> None:
+    def leaves(self) -> None:
         """The call is sent right after this: from here on it may be billed."""
         if self.ledger is not None:
             if self.place is None:
-                self.place = self.ledger.enter(index, hold=self.hold)
+                self.place = self.ledger.enter(self.index, hold=self.hold)
             else:
                 self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=self.hold)
 
     def answered(self, usage: Mapping[str, Any]) -> None:
         """Exchange the hold for the price of the reply; a reply without a known price counts as its worst case."""
-        budget = self.budget
+        budget, self.billed = self.budget, True
         if budget is not None:
             price = budget.settle(self.hold, usage)
             if price is not None:
@@ -99,18 +104,23 @@ class CallCost(msgspec.Struct):
 
     def failed(self, error: CallError) -> None:
         """Give the hold back, unless the failed call may have been billed all the same."""
-        budget = self.budget
-        if budget is not None and maybe_billed(error):
+        budget, kept = self.budget, maybe_billed(error)
+        if budget is not None and kept:
             budget.keep(self.hold)
             self.maybe += self.hold
         elif budget is not None:
             budget.release(self.hold)
+        self.billed |= kept
         self._settled()
 
     def _settled(self) -> None:
         self.hold = 0
         if self.ledger is not None and self.place is not None:
-            self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=0)
+            if self.billed:
+                self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=0)
+            else:  # it may be dropped now, when the run drains, and would look like one that was cut off in its call
+                self.ledger.leave(self.index)
+                self.place = None
 
     @property
     def cost_usd(self) -> float | None:

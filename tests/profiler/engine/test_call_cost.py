@@ -45,15 +45,22 @@ class Places:
         self.places[place] = (paid, maybe, hold)
         self.written.append((paid, maybe, hold))
 
+    def leave(self, index: int) -> None:
+        del self.places[self.of.pop(index)]
+
+
+def cost_of(budget: Budget | None, ledger: Places | None = None) -> CallCost:
+    return CallCost(budget, ledger, REQUEST.index)
+
 
 def called(cost: CallCost) -> CallCost:
     assert cost.set_aside(REQUEST)
-    cost.leaves(REQUEST.index)
+    cost.leaves()
     return cost
 
 
 def one(ledger: Places | None = None, **budget: Any) -> CallCost:
-    return CallCost(Budget(HAIKU, **budget), ledger)
+    return cost_of(Budget(HAIKU, **budget), ledger)
 
 
 def test_the_worst_case_is_written_down_when_the_call_leaves_and_not_when_it_is_reserved() -> None:
@@ -61,7 +68,7 @@ def test_the_worst_case_is_written_down_when_the_call_leaves_and_not_when_it_is_
     cost = one(ledger)
     assert cost.set_aside(REQUEST)
     assert ledger.written == []
-    cost.leaves(REQUEST.index)
+    cost.leaves()
     assert (ledger.of, ledger.written) == ({7: 107}, [(0, 0, WORST)])
 
 
@@ -116,16 +123,27 @@ def test_one_reply_without_a_price_leaves_the_whole_dialogue_without(known_first
 
 def test_without_prices_calls_are_noted_and_cost_nothing_that_anybody_knows() -> None:
     ledger = Places()
-    cost = called(CallCost(None, ledger))
+    cost = called(cost_of(None, ledger))
     assert ledger.written == [(0, 0, 0)]
     cost.answered(USAGE)
     called(cost).failed(SILENCE)
     assert (cost.cost_usd, cost.maybe_usd, list(ledger.of)) == (None, 0.0, [7])
 
 
+@pytest.mark.parametrize("budget", [Budget(HAIKU), None])
+def test_a_dialogue_of_which_nothing_can_have_been_billed_keeps_no_place(budget: Budget | None) -> None:
+    ledger = Places()
+    cost = called(cost_of(budget, ledger))
+    cost.failed(REFUSAL)
+    assert ledger.places == {}
+    called(cost).failed(SILENCE)
+    called(cost).failed(REFUSAL)
+    assert list(ledger.of) == [7]
+
+
 async def test_close_to_the_cap_a_call_waits_for_those_in_flight() -> None:
     budget = Budget(HAIKU, cap_usd=1.5 * WORST / PICO)
-    first, second = called(CallCost(budget, None)), CallCost(budget, None)
+    first, second = called(cost_of(budget)), cost_of(budget)
     never = anyio.Event()
     async with anyio.create_task_group() as tasks:
 
@@ -141,7 +159,7 @@ async def test_close_to_the_cap_a_call_waits_for_those_in_flight() -> None:
 
 async def test_a_wait_for_room_can_be_given_up() -> None:
     budget = Budget(HAIKU, cap_usd=1.5 * WORST / PICO)
-    first, second = called(CallCost(budget, None)), CallCost(budget, None)
+    first, second = called(cost_of(budget)), cost_of(budget)
     give_up = anyio.Event()
     async with anyio.create_task_group() as tasks:
 

@@ -90,6 +90,10 @@ class Session:
         self.write(index, paid=0, maybe=0, hold=hold)
         return index
 
+    def leave(self, index: int) -> None:
+        if not self.dead:
+            assert self.disk.places.pop(index)[:2] == (0, 0)
+
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:
         if not self.dead:
             self.disk.places[place] = (paid, maybe, hold)
