@@ -1,8 +1,5 @@
-"""Workers' places, and the one watch that ends calls which take too long.
-
-Comes in: when each call has to end. Goes out: the cancellation of the late ones. There is no timer per call. Knows
-nothing of what a call is or what becomes of one that was ended.
-"""
+"""Ends calls that take too long: one watch looks after all workers, since a timer for each call would cost more than most
+calls to the mock."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A worker's place: the job in its hands and the moment its call has to end."""
+    """What a worker has in its hands: a job, the moment its call has to end, and the scope that ends it."""
 
     __slots__ = ("call_ends", "job", "scope")
 
@@ -28,7 +25,8 @@ class Worker:
 
 
 class Deadlines:
-    """All places that are taken. Calls that begin later end later, unless their dialogue's own deadline comes first."""
+    """All workers. Calls that begin later have to end later, unless the deadline of their dialogue comes first; so the watch
+    may sleep until the earliest end, and is woken only for those."""
 
     def __init__(self, *, timeout_s: float) -> None:
         self.workers: set[Worker] = set()

@@ -1,7 +1,4 @@
-"""How to run, as opposed to what.
-
-Comes in: nothing. Goes out: a frozen struct with a default for everything. Knows nothing of manifests.
-"""
+"""How to run, as opposed to what; every option has a default."""
 
 from __future__ import annotations
 

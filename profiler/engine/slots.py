@@ -1,7 +1,4 @@
-"""Permission to be in flight: how many calls may run at once, and who is next.
-
-Knows nothing of what the calls are.
-"""
+"""Permission to be in flight: how many calls may run at once, and who is next."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a reply cost: the prices of one model as they are taken down once a run, and the arithmetic over its usage.
+"""What a reply cost: the prices of one model, taken down once a run, and the arithmetic over the usage of a reply.
 
-Comes in: the usage of each reply. Goes out: whole pico-dollars, None where usage and card do not say. Knows nothing of
-where prices come from, of runs, caps or files.
+Amounts are whole pico-dollars; None where neither usage nor prices say.
 """
 
 from __future__ import annotations
