@@ -584,22 +584,22 @@ async def test_the_deadline_of_a_dialogue_ends_its_call() -> None:
 
 
 async def test_a_deadline_that_comes_before_that_of_calls_begun_earlier_is_kept() -> None:
-    """At 0.40 s the watch looks away until 0.75 s; then a retry begins that has to end at 0.50 s."""
+    """At 1.2 s the watch looks away until 1.8 s; then a retry begins that has to end at 1.5 s."""
     ended = anyio.Event()
 
     async def answer(request: Request) -> Reply:
         match request.dialogue.dialogue_id:
             case "hangs" if request.attempt == 1:
-                raise asked_to_wait(0.43)
+                raise asked_to_wait(1.3)
             case "hangs":
                 await never(request)
             case "late":
                 await ended.wait()
             case _:
-                await anyio.sleep(0.35)
+                await anyio.sleep(0.6)
         return reply()
 
-    bench = Bench(answer, timeout_s=0.4, deadline_s=0.5, max_attempts=2)
+    bench = Bench(answer, timeout_s=1.2, deadline_s=1.5, max_attempts=2)
 
     def note(record: Record) -> None:
         if record.dialogue_id == "hangs":

@@ -85,6 +85,7 @@ def test_a_disk_without_room_for_more_places_is_an_error_and_not_a_crash(tmp_pat
     assert len(underway(tmp_path)) == 100
 
 
+@settings(deadline=None)  # each example writes a file
 @given(
     carried=st.builds(Carried, paid=st.integers(0, 1 << 60), maybe=st.integers(0, 1 << 60), cut_off=st.integers(0, 99)),
     dialogues=st.dictionaries(st.integers(0, 1 << 40), st.tuples(*[st.integers(0, 1 << 50)] * 3), max_size=9),
