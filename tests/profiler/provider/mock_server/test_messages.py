@@ -217,3 +217,23 @@ def test_every_key_that_a_strict_decoder_wants_is_there(beta: bool) -> None:
     # clients ask for a beta message without saying so when they use no beta, and their types require these all the same
     assert "context_management" in message
     assert {"iterations", "fallback_credit"} <= set(message["usage"])
+
+
+def test_a_sequence_goes_on_with_each_answer(tmp_path: Path) -> None:
+    path = tmp_path / "responses.json"
+    path.write_text(json.dumps({"Hello": {"sequence": [{"completion": "first"}, {"completion": "second"}]}}))
+    messages = Messages(ServerSettings(responses_path=path))
+
+    assert [said(ask(messages)) for _ in range(3)] == ["first", "second", "second"]
+    messages.reset()
+    assert said(ask(messages)) == "first"
+
+
+def test_the_same_bytes_are_another_question_under_another_name_or_version() -> None:
+    messages, sent = Messages(ServerSettings()), dumps(body(thread={"type": "create"}))
+    names = [messages.read(dumps(body()), headers=HEADERS | {"x-dialogue-id": name}).name for name in ("a", "b", "a")]
+
+    assert names == ["a", "b", "a"]
+    assert messages.read(sent, headers=BETA_HEADERS).asked.wanted.thread == {"type": "create"}
+    with pytest.raises(ApiError, match="thread: Extra inputs"):
+        messages.read(sent, headers=HEADERS)
