@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.answering.events import event, events
+from profiler.provider.mock_server.answering.events import characters, event, events
 from profiler.provider.mock_server.faults import (
     BROKEN_TRANSPORTS,
     OK,
@@ -21,18 +21,18 @@ from profiler.provider.mock_server.faults import (
 from profiler.provider.mock_server.http import LAST_CHUNK, chunk, render, render_stream_head
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from profiler.provider.mock_server.pace import Pace
     from profiler.provider.mock_server.settings import End
 
 HUGE_TEXT = 10_000_000
 STILL_ANSWERS = frozenset({OK, "trickle", "huge"})  # the asker gets its whole message all the same
 
-Pieces = list[tuple[float, bytes]]
-
 
 def deliver(
     message: dict[str, Any], *, stream: bool, fields: bytes, fault: Fault, pace: Pace, trickle_s: float
-) -> tuple[Pieces, End, int]:
+) -> tuple[Iterable[tuple[float, bytes]], End, int]:
     """What is written and when, how it ends, and with which status (0: no reply that has one)."""
     name = fault.fault
     whole_s = pace.total_s + fault.delay_s
@@ -41,7 +41,7 @@ def deliver(
     if name == "huge":
         message = {**message, "content": [{"type": "text", "text": "huge " * (HUGE_TEXT // 5)}]}
     if not stream:
-        pieces = [(whole_s, render(200, dumps(message), fields=fields))]
+        pieces: Iterable[tuple[float, bytes]] = [(whole_s, render(200, dumps(message), fields=fields))]
     else:
         pieces = _streamed(message, fields=fields, pace=pace, delay_s=fault.delay_s, breaks=name == "stream-error")
     if name not in BROKEN_TRANSPORTS:
@@ -50,27 +50,52 @@ def deliver(
     return [(whole_s, b""), *broken], end, 200 if end == "keep" else 0
 
 
-def _streamed(message: dict[str, Any], *, fields: bytes, pace: Pace, delay_s: float, breaks: bool) -> Pieces:
-    """All up to the first token at once, then each part in its time; what is due at the same time is one write."""
-    written = list(events(message))
-    if breaks:
-        error = {"type": "overloaded_error", "message": "Overloaded"}
-        written = [*written[: len(written) // 2], (event("error", error=error), 0)]
+def _streamed(
+    message: dict[str, Any], *, fields: bytes, pace: Pace, delay_s: float, breaks: bool
+) -> Iterable[tuple[float, bytes]]:
     head = render_stream_head(fields=fields)
     if pace.total_s + delay_s <= 0:
-        return [(0.0, b"".join((head, *(chunk(data) for data, _ in written), LAST_CHUNK)))]
-    begun = next((at for at, (_, tokens) in enumerate(written) if tokens), 0)
-    gaps = pace.gaps([weight for _, weight in written[begun + 1 :]])
-    pieces = [(pace.first_s + delay_s, head + b"".join(chunk(data) for data, _ in written[: begun + 1]))]
-    due: list[bytes] = []
-    for gap_s, (data, _) in zip(gaps, written[begun + 1 :], strict=True):
-        if gap_s > 0 and due:
-            pieces[-1] = (pieces[-1][0], pieces[-1][1] + b"".join(due))
-            due.clear()
-        if gap_s > 0:
-            pieces.append((gap_s, chunk(data)))
-        else:
+        return [(0.0, b"".join((head, *(chunk(data) for data, _ in _events(message, breaks=breaks)), LAST_CHUNK)))]
+    return Stream(message, head=head, pace=pace, delay_s=delay_s, breaks=breaks)
+
+
+def _events(message: dict[str, Any], *, breaks: bool) -> Iterable[tuple[bytes, int]]:
+    if not breaks:
+        return events(message)
+    written = list(events(message))
+    error = {"type": "overloaded_error", "message": "Overloaded"}
+    return [*written[: len(written) // 2], (event("error", error=error), 0)]
+
+
+class Stream:
+    """The pieces of a stream, each made when it is due, so that a thousand streams can begin at once.
+
+    All up to the first token comes in one piece, and so does what is due at the same time.
+    """
+
+    def __init__(self, message: dict[str, Any], *, head: bytes, pace: Pace, delay_s: float, breaks: bool) -> None:
+        self._message = message
+        self._head = head
+        self._pace = pace
+        self._delay_s = delay_s
+        self._breaks = breaks
+
+    def __iter__(self) -> Iterator[tuple[float, bytes]]:
+        written = iter(_events(self._message, breaks=self._breaks))
+        due = [self._head]
+        first = 0  # characters of the first token
+        for data, first in written:
             due.append(chunk(data))
-    pieces[-1] = (pieces[-1][0], b"".join((pieces[-1][1], *due, LAST_CHUNK)))
-    left_s = pace.rest_s + pace.pause_s if not any(gaps) else 0.0  # an answer of one part still takes its time
-    return pieces if not left_s else [(pieces[0][0] + left_s, pieces[0][1])]
+            if first:
+                break
+        rest = characters(self._message) - first
+        # an answer of one part comes when all of it was written
+        wait_s = self._delay_s + (self._pace.first_s if rest else self._pace.total_s)
+        gaps = self._pace.gaps(rest)
+        for data, count in written:
+            gap_s = gaps.before(count)
+            if gap_s > 0:
+                yield wait_s, b"".join(due)
+                wait_s, due = gap_s, []
+            due.append(chunk(data))
+        yield wait_s, b"".join((*due, LAST_CHUNK))

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from profiler.provider.mock_server.settings import ServerSettings
 
 
@@ -55,18 +53,31 @@ class Pace(msgspec.Struct, frozen=True):
     def total_s(self) -> float:
         return self.first_s + self.rest_s + self.pause_s
 
-    def gaps(self, weights: Sequence[int]) -> list[float]:
-        """The waits before the parts of a stream that come after its first token. They add up to what is left."""
-        total = sum(weights)
-        if not total:
-            return [0.0] * len(weights)
-        drawn: list[float] = [self.rest_s * weight / total for weight in weights]
-        if self.jitter:
-            random = Random(self.seed)  # noqa: S311 (nothing here is a secret)
-            drawn = [gap * _spread(random, self.jitter) for gap in drawn]
-        if self.pause_s:
-            drawn[int(self.pause_at * len(drawn))] += self.pause_s
-        return drawn
+    def gaps(self, characters: int) -> Gaps:
+        """The waits between the parts of a stream that has so many characters after its first part."""
+        return Gaps(self, characters)
+
+
+class Gaps:
+    """Tells before each part of a stream how long to wait for it. Without jitter they add up to what is left."""
+
+    def __init__(self, pace: Pace, characters: int) -> None:
+        self._per_character_s = pace.rest_s / characters if characters else 0.0
+        self._pace = pace
+        self._pause_in = pace.pause_at * characters if pace.pause_s and characters else None
+        self._random = Random(pace.seed) if pace.jitter else None  # noqa: S311 (nothing here is a secret)
+
+    def before(self, characters: int) -> float:
+        """The wait for a part of so many characters."""
+        gap_s = self._per_character_s * characters
+        if self._random is not None and gap_s:
+            gap_s *= _spread(self._random, self._pace.jitter)
+        if self._pause_in is not None:
+            self._pause_in -= characters
+            if self._pause_in < 0:
+                self._pause_in = None
+                gap_s += self._pace.pause_s
+        return gap_s
 
 
 AT_ONCE = Pace()

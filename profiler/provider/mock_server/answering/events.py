@@ -29,6 +29,14 @@ def events(message: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
     yield event("message_stop"), 0
 
 
+def characters(message: dict[str, Any]) -> int:
+    """All that the model wrote for the events of a message."""
+    cut_off = message["stop_reason"] == "max_tokens"
+    content = message["content"]
+    parts = (_parts(block, cut_off=cut_off and block is content[-1])[1] for block in content)
+    return sum(len(text) for deltas in parts for _, _, text in deltas)
+
+
 def _block_events(index: int, block: dict[str, Any], *, cut_off: bool) -> Iterator[tuple[bytes, int]]:
     empty, deltas = _parts(block, cut_off=cut_off)
     yield event("content_block_start", index=index, content_block=empty), 0

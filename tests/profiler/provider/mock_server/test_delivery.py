@@ -52,11 +52,11 @@ def test_a_stream_takes_as_long_as_the_whole_message() -> None:
 def test_a_stream_without_latency_is_one_write() -> None:
     pieces, _, _ = deliver(MESSAGE, stream=True, fields=b"", fault=NO_FAULT, pace=AT_ONCE, trickle_s=0)
 
-    assert len(pieces) == 1
+    assert len(list(pieces)) == 1
 
 
 def streamed(pace: Pace) -> list[tuple[float, bytes]]:
-    return deliver(MESSAGE, stream=True, fields=b"", fault=NO_FAULT, pace=pace, trickle_s=0)[0]
+    return list(deliver(MESSAGE, stream=True, fields=b"", fault=NO_FAULT, pace=pace, trickle_s=0)[0])
 
 
 USAGE = {"input_tokens": 900, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 5000, "output_tokens": 50}
