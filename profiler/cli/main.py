@@ -30,7 +30,7 @@ exit codes:
   2  usage, manifest, dataset or disk        of your own
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
-BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+DISK, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 HOMES = {"run": "run", "mock-server": "mock_server"}  # what need not load what all other commands do
 
 
@@ -70,13 +70,17 @@ def print_failure(error: ProfilerError) -> int:
 
 
 def _print_crash(error: Exception, *, again: str) -> int:
-    """In code that the user brought: their lines only. In ours: all that helps to mend it."""
+    """In code that the user brought: their lines only. Of the disk: what it refused. In ours: all that helps to mend it."""
     from profiler.core.own_code import said, their_traceback  # noqa: PLC0415 (--help does not need it)
 
     if lines := their_traceback(error):
         print(f"error: code of yours failed: {said(error)}\n{lines}", file=sys.stderr)
         print(f"Everything answered is kept; to resume: {again}", file=sys.stderr)
         return BUG
+    if isinstance(error, OSError) and error.filename is not None:
+        print(f"error: {os.fsdecode(error.filename)}: {error.strerror or error}", file=sys.stderr)
+        print(f"hint: everything answered so far is kept; to resume: {again}", file=sys.stderr)
+        return DISK
     if isinstance(error.__cause__, BaseExceptionGroup):  # it holds this very error, in every group it passed through
         error.__cause__ = None
     traceback.print_exception(error)

@@ -166,6 +166,20 @@ def test_an_exception_in_code_of_the_user_is_theirs_and_short(
     assert "bug" not in err
 
 
+def test_a_file_that_the_system_refuses_is_told_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr("profiler.core.own_code._own_frames", lambda _: [])  # this file is not the user's
+    assert main.main(["summarize", "--log-dir", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {tmp_path}: Permission denied\nhint: ")
+    assert "Traceback" not in err
+
+
 def test_a_bug_is_shown_without_the_groups_it_passed_through(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
