@@ -67,6 +67,7 @@ class _Draft(NamedTuple):
     blocks: list[dict[str, Any]]
     stop_reason: str
     usage: dict[str, Any]
+    stop_details: dict[str, Any] | None = None
 
 
 class Answers:
@@ -102,7 +103,7 @@ class Answers:
             "content": [thought, *fitted.blocks] if thought is not None else fitted.blocks,
             "stop_reason": stop_reason,
             "stop_sequence": fitted.stop_sequence,
-            "stop_details": REFUSAL if stop_reason == "refusal" else None,
+            "stop_details": (draft.stop_details or REFUSAL) if stop_reason == "refusal" else None,
             "container": None,
             "diagnostics": None,
             "context_management": None,
@@ -161,10 +162,10 @@ def _prepared(entry: Entry, asked: Asked) -> _Draft:
     if entry.content is not None:
         blocks = [_completed(block, at, asked.digest) for at, block in enumerate(entry.content)]
         usual = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
-        return _Draft(blocks, entry.stop_reason or usual, usage)
+        return _Draft(blocks, entry.stop_reason or usual, usage, entry.stop_details)
     turn = _turn(asked)
     text = entry.replies[turn] if turn < len(entry.replies) else entry.completion or ""
-    return _Draft([_text(text)], entry.stop_reason or "end_turn", usage)
+    return _Draft([_text(text)], entry.stop_reason or "end_turn", usage, entry.stop_details)
 
 
 def _completed(block: dict[str, Any], at: int, digest: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sequence: tuple[Entry, ...] | None = None
     when: Patterns | None = None
     stop_reason: str | None = None
+    stop_details: dict[str, Any] | None = None  # of a refusal: its category and explanation
     usage: dict[str, Any] | None = None
     metadata: dict[str, Any] = {}  # read by the mock of a manifest, which shares the file
 

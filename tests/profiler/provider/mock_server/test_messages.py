@@ -237,3 +237,14 @@ def test_the_same_bytes_are_another_question_under_another_name_or_version() -> 
     assert messages.read(sent, headers=BETA_HEADERS).asked.wanted.thread == {"type": "create"}
     with pytest.raises(ApiError, match="thread: Extra inputs"):
         messages.read(sent, headers=HEADERS)
+
+
+def test_a_prepared_refusal_says_why(tmp_path: Path) -> None:
+    details = {"type": "refusal", "category": "bio", "explanation": "No."}
+    path = tmp_path / "responses.json"
+    entry = {"completion": "No.", "stop_reason": "refusal"}
+    path.write_text(json.dumps({"a": entry | {"stop_details": details}, "b": entry}))
+    messages = Messages(ServerSettings(responses_path=path))
+    told = [ask(messages, headers=HEADERS | {"x-dialogue-id": name})["stop_details"] for name in ("a", "b")]
+
+    assert told == [details, {"type": "refusal", "category": "general_harms", "explanation": None}]
