@@ -47,7 +47,7 @@ def warnings(summary: Mapping[str, Any], folder: Path, *, retry: str) -> Iterato
     counts = summary["counts"]
     if failed := counts["error"]:
         share = failed / counts["total"]
-        yield f"{failed:,} of {counts['total']:,} dialogues failed ({share:.1%}); every metric is over the others"
+        yield f"{failed:,} of {counts['total']:,} dialogues failed ({share:.1%}); no metric but completion_rate counts them"
         groups = grouped(folder)
         for group in groups[:SHOWN_GROUPS]:
             yield f"  {group.count:,} × {clean(group.kind)}: {_shortened(group.message)} (first: {clean(group.dialogue_id)})"

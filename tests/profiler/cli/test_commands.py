@@ -171,7 +171,7 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
     said = shell.run(path)
     assert said.code == 0
     lines = said.err.splitlines()
-    first = lines.index("one: 30 of 100 dialogues failed (30.0%); every metric is over the others")
+    first = lines.index("one: 30 of 100 dialogues failed (30.0%); no metric but completion_rate counts them")
     assert lines[first + 1 : first + 4] == [
         "  20 × invalid_request: no answer to 'd0'\\x1b[31m after 0 s (first: d0)",
         "  10 × timeout: no answer to 'd2'\\x1b[31m after 2 s (first: d2)",

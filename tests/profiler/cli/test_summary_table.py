@@ -97,6 +97,14 @@ def test_an_unfinished_run_is_said_to_be_one_alone_and_among_others() -> None:
     assert "two: UNFINISHED" not in text
 
 
+def test_how_often_a_run_was_taken_up_is_said() -> None:
+    found = built(*OUTCOMES)
+    found["run"]["sessions"] = [{"started": "then"}]
+    assert "sessions" not in drawn(found)
+    found["run"]["sessions"] *= 3
+    assert "sessions 3\n" in drawn(found)
+
+
 def test_a_cost_that_is_more_than_a_number_has_a_footnote() -> None:
     text = drawn(built(*OUTCOMES, name="one"), built(name="two"))
     assert " $0.1000*  " in text
