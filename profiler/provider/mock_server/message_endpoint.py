@@ -68,7 +68,8 @@ class MessageEndpoint:
                 return self._own_reply(said, call)
         pace = self._pace(answer.message, key, drawn)
         outgoing = self._deliver(answer.message, call, pace, stream=question.asked.wanted.stream, asked=question.name)
-        self._messages.given(answer, now=call.now, begins_at=call.now + _first_wait(outgoing))
+        # the model begins to write at the same moment, whether anybody watches it or not
+        self._messages.given(answer, now=call.now, begins_at=call.now + pace.first_s + call.fault.delay_s)
         return outgoing
 
     def create_static(self, call: Call) -> Outgoing:
@@ -142,11 +143,6 @@ class MessageEndpoint:
         self._stats.spend(message["usage"]["input_tokens"], message["usage"]["output_tokens"])
         answered = asked if call.fault.fault in STILL_ANSWERS else None
         return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status, asked=answered)
-
-
-def _first_wait(outgoing: Outgoing) -> float:
-    """How long it takes until an answer begins."""
-    return next((delay_s for delay_s, _ in outgoing.pieces), 0.0)
 
 
 def _params(item: Item) -> Any:
