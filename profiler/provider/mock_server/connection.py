@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
 from profiler.provider.mock_server.http import CONTINUE, Malformed, Parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from profiler.provider.mock_server.counters import Stats
     from profiler.provider.mock_server.http import Incoming
@@ -83,10 +83,15 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
+        if self._current is None and not self._blocked and (request := self._parser.whole(data)) is not None:
+            self._began_at = None
+            self._answer(request)
+            self._active_at = self._loop.time()
+            return
         self._parser.feed(data)
         if self._current is None:
             self._advance()
-        elif self._parser.buffered > READ_AHEAD:
+        if (self._current is not None or self._blocked) and self._parser.buffered > READ_AHEAD:
             self._paused = True
             self._transport.pause_reading()
 
@@ -134,9 +139,14 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Incoming) -> None:
         outgoing = self._app.respond(request)
-        self._current = outgoing
         self._keep = request.head.keep_alive
-        self._rest = iter(outgoing.pieces)
+        pieces = outgoing.pieces
+        if self._keep and outgoing.end == "keep" and _is_one_piece(pieces):
+            self._transport.write(pieces[0][1])  # as most replies are: nothing is left to play
+            self._app.finish(outgoing, whole=True)
+            return
+        self._current = outgoing
+        self._rest = iter(pieces)
         self._play()
 
     def _play(self) -> None:
@@ -213,3 +223,8 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         self._transport.abort()
+
+
+def _is_one_piece(pieces: Iterable[tuple[float, bytes]]) -> TypeGuard[Sequence[tuple[float, bytes]]]:
+    """Whether all is due at once."""
+    return isinstance(pieces, (tuple, list)) and len(pieces) == 1 and not pieces[0][0]

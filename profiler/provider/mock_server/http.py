@@ -91,15 +91,32 @@ class Parser:
 
     def take(self) -> Incoming | None:
         """The next whole request, or None until more bytes come."""
-        head = self._head or self._open()
+        head = self._head
         if head is None:
-            return None
+            head = self._open() if self._buffer else None
+            if head is None:
+                return None
         body = self._chunked_body() if head.length is None else self._sized_body(head.length)
         if body is None:
             return None
         self._head = None
         self._continue_due = False
         return Incoming(head, body)
+
+    def whole(self, data: bytes) -> Incoming | None:
+        """The usual case, without the buffer: nothing waits, and the bytes are one request, no more and no less."""
+        if self._buffer or self._head is not None:
+            return None
+        end = data.find(b"\r\n\r\n")
+        if not 0 <= end <= MAX_HEAD:
+            return None
+        try:
+            head = parse_head(data[:end])
+        except Malformed:
+            return None  # which is said by who reads it from the buffer
+        if head.length is None or len(data) != end + 4 + head.length or head.length > self._usual:
+            return None
+        return Incoming(head, data[end + 4 :])
 
     def _open(self) -> Head | None:
         buffer = self._buffer

@@ -72,12 +72,19 @@ class MessageEndpoint:
         self._messages.given(answer, now=call.now, begins_at=call.now + pace.first_s + call.fault.delay_s)
         return outgoing
 
+    @property
+    def plain(self) -> bool:
+        """Whether every message is sent as it is, after the same time."""
+        return self._admission.open and not self._varies
+
+    def create_plain(self, *, request_id: str) -> Outgoing:
+        """The one reply of a static server, where nothing can happen to it."""
+        self._stats.spend(24, 12)
+        reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % request_id.encode())
+        return Outgoing(pieces=((self._settings.latency_s, reply),), endpoint=MESSAGES, status=200)
+
     def create_static(self, call: Call) -> Outgoing:
         """One reply for everything, without a look at the request."""
-        if self._admission.open and not self._varies and not call.fields:
-            self._stats.spend(24, 12)
-            reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % call.request_id.encode())
-            return Outgoing(pieces=((self._settings.latency_s, reply),), endpoint=MESSAGES, status=200)
         self._admission.admit(call, _need(STATIC, model=STATIC["model"]))
         drawn = self._draws(call.request_id)
         if drawn is not None:

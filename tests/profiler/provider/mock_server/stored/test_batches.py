@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
-from tests.profiler.provider.mock_server.raw import ASKED, ask, connect, post
+from tests.profiler.provider.mock_server.raw import ASKED, ask, connect, post, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -266,6 +267,23 @@ async def test_a_large_batch_keeps_nobody_else_waiting() -> None:
 
     assert (other.status, in_between) == (200, False)
     assert ended.json["request_counts"]["succeeded"] == 2000
+
+
+async def test_results_wait_for_a_client_that_does_not_read_them() -> None:
+    """They are read from the disk as they are sent, so a slow client costs no memory."""
+    async with MockServer() as server, connect(server) as line:
+        made = await ask(server, {"requests": entries(20_000)}, path=PATH)
+        (kept,) = server.app._batches._kept.values()
+        await line.send(post(b"", path=f"{PATH}/{made.json['id']}/results", method="GET"))
+        await until(lambda: kept.batch.settled)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        waiting = server.stats["in_flight"]
+        answer = await line.answer()
+        await until(lambda: server.stats["in_flight"] == 0)
+
+    assert waiting == 1
+    assert answer.body.count(b"\n") == 20_000
 
 
 async def test_what_a_batch_asked_is_counted_as_asked_and_answered() -> None:
