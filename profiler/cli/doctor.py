@@ -1,6 +1,6 @@
 """What this machine offers a run: versions, mode, key, terminal and disk. Looks, and changes nothing.
 
-Comes in: the output folder and the environment. Goes out: a list of checks. A key is never shown.
+Takes the output folder and the environment; gives a list of checks. A key is never shown.
 """
 
 from __future__ import annotations

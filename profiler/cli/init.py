@@ -1,7 +1,7 @@
 """The files of a first run, for `profiler init`.
 
-Comes in: a folder. Goes out: the sample manifest, its schema, dataset and mock answers in it; never over a file that
-is there already. Knows nothing of what the files mean.
+Takes a folder; gives the sample manifest, its schema, dataset and mock answers in it; never over a file that is there
+already.
 """
 
 from __future__ import annotations

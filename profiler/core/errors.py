@@ -1,7 +1,6 @@
 """What can go wrong, one class a boundary, each with the exit code it ends a command with.
 
-Comes in: the place and the reason. Goes out: an exception whose text a person can act on.
-Knows nothing of files, clients or terminals.
+Takes the place and the reason; gives an exception whose text a person can act on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The nouns that travel through a run: Dialogue → Request → Reply → Record, and Outcome for the reduction.
 
-Frozen msgspec structs: checked once where bytes enter, then trusted; ten times cheaper to make
-than frozen dataclasses, and a run makes several for every dialogue. None can be part of a cycle, so the
-garbage collector need not look at them. Knows nothing of files.
+Frozen msgspec structs: checked once where bytes enter, then trusted; ten times cheaper to make than frozen
+dataclasses, and a run makes several for every dialogue. None can be part of a cycle, so the garbage collector need
+not look at them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What people bring themselves, named `module:attribute` in a manifest: metrics and clients.
 
-Comes in: the name, and the folder of the manifest. Goes out: the object it names, or a message that says
-why there is none. Knows nothing of what the object is for.
+Takes the name, and the folder of the manifest; gives the object it names, or a message that says why there is none.
 """
 
 from __future__ import annotations

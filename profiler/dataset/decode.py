@@ -1,7 +1,7 @@
 """One row of a dataset becomes one Dialogue.
 
-Comes in: the bytes of a JSON object, or a mapping that another format was read into. Goes out: a Dialogue,
-or Rejected with every fault. Knows nothing of files, lines or formats.
+Takes the bytes of a JSON object, or a mapping that another format was read into; gives a Dialogue, or Rejected with
+every fault.
 
 Two ways with one result. The quick one decodes straight into a Dialogue and takes nearly any row that uses only
 the known keys. The general one takes unknown keys and nulls too, and finds the words when a row is wrong.

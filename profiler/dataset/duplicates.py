@@ -1,7 +1,7 @@
 """Finds keys that occur twice among any number of keys, in memory that does not grow with them.
 
-Comes in: keys, one at a time. Goes out: the few hashes that occurred more than once, for the caller to
-confirm, since two keys may share a hash. Knows nothing of dialogues and keeps no key.
+Takes keys, one at a time; gives the few hashes that occurred more than once, for the caller to confirm, since two
+keys may share a hash.
 
 A key becomes 64 bits in one of 256 buckets. Equal keys meet in the same bucket, so each bucket can be checked
 alone. Beyond a fixed budget the buckets go to a nameless temporary file and start again empty.

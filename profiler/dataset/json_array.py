@@ -1,7 +1,6 @@
 """Cuts a JSON array into the bytes of its elements, a piece of the file at a time.
 
-Comes in: a binary stream. Goes out: for each element its line, its column and its bytes, not yet decoded.
-Knows nothing of dialogues.
+Takes a binary stream; gives for each element its line, its column and its bytes, not yet decoded.
 
 Written by hand because what exists does not fit: json, orjson and msgspec want the whole array in memory,
 and the streaming parsers hand out events or values one by one in Python, several times slower than cutting

@@ -1,7 +1,7 @@
 """Written values against the annotations of `settings`: the converted values, or everything that is wrong with them.
 
-msgspec says only the first thing wrong with a value, so mappings and lists are walked here and msgspec judges
-their leaves. Knows nothing of where a value was written.
+msgspec says only the first thing wrong with a value, so mappings and lists are walked here and msgspec judges their
+leaves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Settings laid over one another, each remembering where it was written.
 
-Comes in: checked mappings (defaults, an experiment, a point of its matrix, an override), least specific first.
-Goes out: one experiment, and for every complaint about it the place to point at. Knows nothing of YAML.
+Takes checked mappings (defaults, an experiment, a point of its matrix, an override), least specific first; gives one
+experiment, and for every complaint about it the place to point at.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The forms a manifest file may take, to one draft for every experiment it describes.
 
-Comes in: a document: one experiment at the top, or `defaults` and `experiments`, each with or without a `matrix`.
-Goes out: drafts with overrides laid on, and the problems met on the way. Knows nothing of rules and selection.
+Takes a document: one experiment at the top, or `defaults` and `experiments`, each with or without a `matrix`; gives
+drafts with overrides laid on, and the problems met on the way.
 """
 
 from __future__ import annotations

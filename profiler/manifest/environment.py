@@ -1,8 +1,7 @@
 """Settings from the environment: `PROFILER_MAX_TOKENS=512`, `PROFILER_RETRY__MAX_ATTEMPTS=2`.
 
-Comes in: the environment. Goes out: layers that are laid over every experiment, and problems placed at a variable.
-Text is taken as it stands, every other value is read as YAML; an empty variable counts as unset.
-Knows nothing of the manifest's file.
+Takes the environment; gives layers that are laid over every experiment, and problems placed at a variable. Text is
+taken as it stands, every other value is read as YAML; an empty variable counts as unset.
 """
 
 from __future__ import annotations

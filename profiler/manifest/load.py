@@ -1,7 +1,7 @@
 """A manifest file to the experiments it asks for, or to everything that is wrong with it.
 
-Comes in: the path of a YAML file, globs over experiment ids, the environment. Goes out: a `Manifest` of checked
-experiments, or one `ManifestError` with all problems and their places. Knows nothing of what a run does with them.
+Takes the path of a YAML file, globs over experiment ids, the environment; gives a `Manifest` of checked experiments,
+or one `ManifestError` with all problems and their places.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One experiment with lists of values to many experiments with one value each.
 
-Comes in: the `matrix` mapping of an experiment. Goes out: its axes, and drafts named `id-value1-value2` in file order,
-the last axis varying fastest. Knows nothing of defaults or the environment.
+Takes the `matrix` mapping of an experiment; gives its axes, and drafts named `id-value1-value2` in file order, the
+last axis varying fastest.
 """
 
 from __future__ import annotations

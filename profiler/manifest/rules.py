@@ -1,7 +1,6 @@
 """What an experiment must keep beyond the types of its settings.
 
-Comes in: an experiment whose settings have the right types. Goes out: complaints, and warnings that stop nothing.
-Knows nothing of where settings were written.
+Takes an experiment whose settings have the right types; gives complaints, and warnings that stop nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plain YAML scalars by the core rules of YAML 1.2: what text means a number, yes, no or nothing.
 
-Comes in: the text of an unquoted scalar. Goes out: its value; text is what no rule matches. Knows nothing of places.
+Takes the text of an unquoted scalar; gives its value; text is what no rule matches.
 """
 
 from __future__ import annotations

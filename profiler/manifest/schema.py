@@ -1,7 +1,7 @@
 """The JSON Schema of a manifest file, for editors and for whoever writes manifests by program.
 
-Comes in: nothing. Goes out: a schema (draft 2020-12) made from the annotations of `settings`, so that it and the
-loader's checks cannot diverge. Whatever it rejects, the loader rejects; the loader also checks what no schema can say.
+Gives a schema (draft 2020-12) made from the annotations of `settings`, so that it and the loader's checks cannot
+diverge. Whatever it rejects, the loader rejects; the loader also checks what no schema can say.
 """
 
 from __future__ import annotations

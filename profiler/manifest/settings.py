@@ -1,7 +1,7 @@
 """What an experiment can be told: every key of a manifest, its type, its bounds and its meaning, said once.
 
-The checks of `fields`, the JSON Schema of `schema` and the messages all read these annotations, so they cannot
-diverge. Comes in: nothing. Goes out: frozen structs. Knows nothing of YAML, files or the environment.
+The checks of `checker`, the JSON Schema of `schema` and the messages all read these annotations, so they cannot
+diverge.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The text of a file, and the places in it that a message can point at.
 
-Comes in: bytes that should be text. Goes out: a `Document` that knows its lines and, once `yaml_nodes` has filled it,
-the values and where each key and value stands. Bytes that are no text raise `ManifestError`. Knows nothing of YAML.
+Takes bytes that should be text; gives a `Document` that knows its lines and, once `yaml_reader` has filled it, the
+values and where each key and value stands. Bytes that are no text raise `ManifestError`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """YAML bytes to plain values that remember where they stood.
 
-Comes in: the bytes of a file. Goes out: a `Document`: plain values by the core rules of YAML 1.2 (`no` is text,
-`012` is 12, `1e3` is a number), the line and column of every key and value, and what was wrong but not fatal.
-Bytes that are no YAML raise `ManifestError` with a place. Knows nothing of what the keys mean.
+Takes the bytes of a file; gives a `Document`: plain values by the core rules of YAML 1.2 (`no` is text, `012` is 12,
+`1e3` is a number), the line and column of every key and value, and what was wrong but not fatal. Bytes that are no
+YAML raise `ManifestError` with a place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is counted without a metric: tokens, money, attempts and times, in integers.
 
-Comes in: outcomes, a batch at a time. Goes out: exact sums and histograms that merge, in memory that does not grow.
-A number that cannot be is refused before it spoils a sum. Knows nothing of metrics, tags or files.
+Takes outcomes, a batch at a time; gives exact sums and histograms that merge, in memory that does not grow. A number
+that cannot be is refused before it spoils a sum.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A file that only ever ends in a whole line, whatever the disk does.
 
-Whole lines come in, at once; when the disk takes only some of them, the file is cut back to the last
-whole line before the error leaves. Knows nothing of what the lines say.
+Whole lines come in, at once; when the disk takes only some of them, the file is cut back to the last whole line
+before the error leaves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The two logs of a run, read in step: one outcome a line.
 
-Comes in: a log directory. Goes out: outcomes in dataset order, or a LogError with the place of what is wrong.
-Knows nothing of metrics or of how a log is written.
+Takes a log directory; gives outcomes in dataset order, or a LogError with the place of what is wrong.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lines arrive in completion order and leave in dataset order.
 
-A line that is ahead of its turn waits in memory while there is room, else on disk: the journal has
-its bytes already, so only where they begin is noted, in a nameless file with one slot a dialogue. So a
-dialogue that stalls for the whole run costs disk, not memory. Knows nothing of what the lines say.
+A line that is ahead of its turn waits in memory while there is room, else on disk: the journal has its bytes already,
+so only where they begin is noted, in a nameless file with one slot a dialogue. So a dialogue that stalls for the
+whole run costs disk, not memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A run directory, finished or not, for those who want to look into it.
 
-Comes in: the folder. Goes out: its summary, its lines as plain values, its outcomes, or all its numbers counted
-again. Changes nothing, takes no lock, and may look while the run goes on. Knows nothing of how runs are made.
+Takes the folder; gives its summary, its lines as plain values, its outcomes, or all its numbers counted again.
+Changes nothing, takes no lock, and may look while the run goes on.
 """
 
 from __future__ import annotations
