@@ -212,7 +212,9 @@ def _json(schema: Any, random: Random) -> str:
 def _thought(asked: Asked, draft: _Draft) -> dict[str, Any] | None:
     """The block that a thinking model begins with; where its text is not wanted, only the signature is in it."""
     given = asked.wanted.thinking
-    kind = given["type"] if given is not None else ("adaptive" if asked.takes.thinks else "disabled")
+    if given is None and not asked.takes.thinks:
+        return None
+    kind = given["type"] if given is not None else "adaptive"
     if kind not in ("adaptive", "enabled") or not draft.blocks or draft.blocks[0]["type"] == "thinking":
         return None
     usual = "summarized" if "enabled" in asked.takes.thinking else "omitted"

@@ -22,6 +22,8 @@ class Fitted(NamedTuple):
 
 
 def tokens_of(block: dict[str, Any]) -> int:
+    if block["type"] == "text":
+        return 1 + len(block["text"]) // CHARACTERS_PER_TOKEN
     return 1 + len(_written(block)) // CHARACTERS_PER_TOKEN
 
 
@@ -38,6 +40,8 @@ def _written(block: dict[str, Any]) -> str | bytes:
 
 def fit(blocks: list[dict[str, Any]], *, stops: Sequence[str], room: int) -> Fitted:
     """The blocks up to the first stop sequence in a text, then up to so many tokens."""
+    if len(blocks) == 1 and not stops and (needed := tokens_of(blocks[0])) <= room:  # nearly always
+        return Fitted(blocks, needed)
     reason, sequence = None, None
     if stops:
         blocks, sequence = _until(blocks, stops)

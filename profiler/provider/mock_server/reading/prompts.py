@@ -37,7 +37,7 @@ class Prompt(msgspec.Struct, kw_only=True):
     @property
     def turn(self) -> int:
         """How many replies the conversation already holds."""
-        return sum(said.role == "assistant" for said in self.messages)
+        return [said.role for said in self.messages].count("assistant")
 
     def asked(self) -> tuple[str, str]:
         """The last and the first text of the user."""

@@ -53,7 +53,7 @@ def _lengths(wanted: NewMessage, takes: Model) -> None:
             f"max_tokens: {wanted.max_tokens} > {takes.max_output}, "
             f"which is the maximum allowed number of output tokens for {wanted.model}"
         )
-    if any(not stop.strip() for stop in wanted.stop_sequences or ()):
+    if wanted.stop_sequences and any(not stop.strip() for stop in wanted.stop_sequences):
         raise invalid("stop_sequences: each stop sequence must contain non-whitespace")
 
 
@@ -71,7 +71,8 @@ def _conversation(prompt: Prompt, takes: Model) -> None:
                 continue
             raise invalid(f"messages.{at}: {said.role} messages must have non-empty content")
         _texts(said.content, where="messages")
-    _texts(prompt.system or "-", where="system")
+    if prompt.system:
+        _texts(prompt.system, where="system")
     last = messages[-1]
     if last.role == "assistant":
         _prefill(last.content, takes)
@@ -79,7 +80,7 @@ def _conversation(prompt: Prompt, takes: Model) -> None:
 
 def _texts(content: Content, *, where: str) -> None:
     if isinstance(content, str):
-        if not content.strip() and where == "messages":
+        if content.isspace() and where == "messages":
             raise invalid("messages: text content blocks must contain non-whitespace text")
         return
     for block in content:
