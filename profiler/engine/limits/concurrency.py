@@ -36,7 +36,7 @@ class OverloadShare:
     """
 
     def __init__(self) -> None:
-        self._share = 0.0
+        self.share = 0.0
         self._since = 0.0
 
     def count(self, *, overloaded: bool, left_at: float) -> bool:
@@ -44,10 +44,10 @@ class OverloadShare:
         episode began say nothing new."""
         if left_at < self._since:
             return False
-        self._share += WEIGHT * (overloaded - self._share)
-        if not overloaded or self._share < OVERLOADED_ABOVE:
+        self.share += WEIGHT * (overloaded - self.share)
+        if not overloaded or self.share < OVERLOADED_ABOVE:
             return False
-        self._share, self._since = 0.0, time.monotonic()
+        self.share, self._since = 0.0, time.monotonic()
         return True
 
 

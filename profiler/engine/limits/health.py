@@ -31,7 +31,7 @@ class ProviderHealth:
 
     def __init__(self) -> None:
         self.first = FirstRefusals()
-        self._answered_any = self._refused_any = False
+        self.answered_any = self._refused_any = False
         self._in_a_row = 0
         self._unheard = 0
         self._unreached = 0
@@ -39,9 +39,10 @@ class ProviderHealth:
 
     def answered(self) -> None:
         """An answer, of this session or of an earlier one."""
-        self._answered_any = True
         self._in_a_row = self._unheard = self._unreached = 0
-        self.first.answered()
+        if not self.answered_any:
+            self.answered_any = True
+            self.first.answered()
 
     def failed(self, error: CallError) -> None:
         """A call failed, whatever becomes of its dialogue."""
@@ -57,7 +58,7 @@ class ProviderHealth:
 
         One that never answered is more likely a wrong address, which nobody wants to wait for.
         """
-        return self._last if self._answered_any and self._unreached >= OUTAGE_AFTER else None
+        return self._last if self.answered_any and self._unreached >= OUTAGE_AFTER else None
 
     def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
@@ -72,7 +73,7 @@ class ProviderHealth:
 
     def all_ended(self, error: CallError) -> ProviderFailed | None:
         """Every dialogue has ended, one of them with this failure. The reason to call it a failed run: no answer at all."""
-        return None if self._answered_any or self._refused_any else self._no_reply(error)
+        return None if self.answered_any or self._refused_any else self._no_reply(error)
 
     def _no_reply(self, error: CallError) -> ProviderFailed:
         """What might have passed did not, until tries or time were over, and nobody else got through."""
@@ -83,7 +84,7 @@ class ProviderHealth:
                 hint="try again later, or give dialogues longer with retry: {deadline_s: …}",
             )
         cause = (
-            "see that it is up and can be reached" if self._answered_any else "see that base_url is right and it is up"
+            "see that it is up and can be reached" if self.answered_any else "see that base_url is right and it is up"
         )
         return ProviderFailed(
             f"the provider does not answer: {dialogues} got no reply: {error.message}",

@@ -49,9 +49,9 @@ class ProviderLimits:
 
     def try_admit(self, request: Request) -> Draw | None:
         """What this call draws from the limits if it may be sent right now, as most may."""
-        if self._health.first.undecided:
-            return None
-        return self._left(self._gate.try_admit(request))
+        if self._health.answered_any:  # as nearly always
+            return self._gate.try_admit(request)
+        return None if self._health.first.undecided else self._left(self._gate.try_admit(request))
 
     async def admit(self, request: Request, *, give_up: anyio.Event, by: float) -> Draw | None:
         """Wait until this call may be sent. None when `give_up` was set, or when the deadline `by` comes first."""
@@ -70,7 +70,8 @@ class ProviderLimits:
         run at once now."""
         gate, usage = self._gate, reply.usage
         self._health.answered()
-        self._overloaded.count(overloaded=False, left_at=draw.left_at)
+        if self._overloaded.share:
+            self._overloaded.count(overloaded=False, left_at=draw.left_at)
         fresh, cached = usage.get("input_tokens"), usage.get("cache_creation_input_tokens") or 0
         gate.answered(
             draw,

@@ -91,22 +91,23 @@ class RateGate:
         if self._line.locked():
             return None
         draw = self._drawn_by(request)
-        return None if self._wait(draw) is not None else self._take(draw)
+        limited = self._buckets or self._pause.ends or self._learned.per_second is not None
+        return None if limited and self._wait(draw) is not None else self._take(draw)
 
     def answered(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
         """A call got its reply: draw what it used beyond the guess, or give back the rest, and guess better next time.
         Tokens that the reply does not tell of stay as they were guessed. `sent` is how many bytes the call had."""
         self._ended(draw)
         self._got_through(draw)
-        more = Draw(requests=0.0)
+        more_input = more_output = 0.0
         if input_tokens is not None:
-            more.input_tokens = input_tokens - draw.input_tokens
+            more_input = input_tokens - draw.input_tokens
             if input_tokens:
                 self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
         if output_tokens is not None:
-            more.output_tokens = output_tokens - draw.output_tokens
+            more_output = output_tokens - draw.output_tokens
             self._output.answered(output_tokens)
-        self._draw(more)
+        self._draw(Draw(more_input, more_output, 0.0))
 
     def failed(self, draw: Draw, *, looked_at: bool) -> None:
         """A call ended without a reply. One that nobody looked at took no tokens; of any other it is not known what it
@@ -228,7 +229,8 @@ class RateGate:
         self._in_flight.take_off(draw)
 
     def _got_through(self, draw: Draw) -> None:
-        self._learned.answered()
+        if self._learned.per_second is not None:
+            self._learned.answered()
         self._pause.succeeded(left_at=draw.left_at)
 
     def _draw(self, amounts: Draw) -> None:
