@@ -12,6 +12,7 @@ from benchmarks.scenarios import (
     http_peers,
     http_scale,
     http_static,
+    http_unsaid_limits,
     journal_cost,
     latency_bound,
     memory,
@@ -39,6 +40,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     http_multi_turn,
     http_long_tail,
     http_limits,
+    http_unsaid_limits,
     http_scale,
     episodes,
 )

@@ -49,6 +49,11 @@ GOALS = {
         "refused_learned": "≤ 0.010",
         "pause_by_asked": "≤ 1.050",
     },
+    "http_unsaid_limits": {
+        "of_reachable_held": "≥ 0.900",
+        "refused_held": "≤ 0.020",
+        "refused_shared": "≤ 0.050",
+    },
     "http_scale": {"growth": "≤ 1.150", "rate_kept": "≥ 0.900"},
 }
 
