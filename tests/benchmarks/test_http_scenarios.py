@@ -33,8 +33,6 @@ GOALS = {
     "http_static": {
         "fast_by_sdk_loop_64": "≥ 15",
         "fast_by_sdk_loop_1000": "≥ 40",
-        "fast_by_sockets_64": "≥ 0.600",
-        "fast_by_sockets_1000": "≥ 0.600",
         "fast_lane_cpu_16": "≤ 0.120",
         "fast_lane_cpu_64": "≤ 0.120",
         "fast_lane_cpu_256": "≤ 0.120",
