@@ -60,7 +60,10 @@ _EXPERIMENT_PROFILER: Final = Task(
         **_of_task("experiment_profiler", PROMPT, "README.md"),
         **_of_task(
             "experiment_profiler",
-            *(f"tools/{name}.py" for name in ("__init__", "anthropic_client", "dataset", "logging_utils", "metrics")),
+            *(
+                f"tools/{name}.py"
+                for name in ("__init__", "anthropic_client", "dataset", "logging_utils", "mark", "metrics")
+            ),
         ),
         **_of_task(
             "experiment_profiler",

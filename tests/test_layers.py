@@ -118,12 +118,17 @@ ORDERS = {
     # the module that finds the commands comes before them: they know the type of its parser
     "grader": ("experiment_profiler", "leakage_modeling", "cli", "__init__", "__main__"),
     "grader.experiment_profiler": ("__init__", "worlds", "boxes", "judging", "grading", "audit"),
-    "grader.experiment_profiler.worlds": ("__init__", "prose", "world", "foreign_logs", "truth"),
-    "grader.experiment_profiler.boxes": ("__init__", "driver", "submission", "layout"),
-    "grader.experiment_profiler.judging": (
-        *("__init__", "reasons", "strict", "verdict", "sheet", "artifacts", "checks"),
+    "grader.experiment_profiler.worlds": (
+        *("__init__", "marks", "prose", "names", "near_misses", "dialogues", "edges", "manifests", "world"),
+        *("foreign_logs", "replies", "truth"),
     ),
-    "grader.experiment_profiler.grading": ("__init__", "stored", "threads", "grade", "many", "regrade"),
+    "grader.experiment_profiler.boxes": (
+        *("__init__", "stand_in", "driver", "submission", "box", "plan", "steps", "layout", "room"),
+    ),
+    "grader.experiment_profiler.judging": (
+        *("__init__", "reasons", "strict", "verdict", "sheet", "artifacts", "checks", "partial"),
+    ),
+    "grader.experiment_profiler.grading": ("__init__", "stored", "threads", "boxed", "grade", "many", "regrade"),
     "grader.experiment_profiler.audit": ("__init__", "corpus", "loot", "trial", "audit"),
     "grader.experiment_profiler.audit.corpus": ("__init__", "entries", "overlay"),
     "grader.leakage_modeling": ("__init__", "judging", "grading", "calibration"),
@@ -155,6 +160,7 @@ GIVEN_IMPORTS = {
 }
 
 LAZY_PACKAGES = {  # what any module may import inside a function, and why
+    "tools": "lies in a box only, where copies of the driver and of the stand-in for the SDK run",
     "anthropic": "takes over a second to import, and only a live run needs it",
     "genai_prices": "takes a third of a second to import, and only who asks for a price needs it",
     "rich": "start-up counts, and only a terminal needs it",

@@ -129,6 +129,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "status": trial.status,
         "reasons": list(trial.reasons),
+        "reward": trial.reward,
         "expected": list(trial.entry.reasons),
         "problem": trial.problem,
     }

@@ -20,6 +20,7 @@ TITLES: Final = {
     Corpus.CHEATS: "Cheats, which must fail for the reason they name",
     Corpus.HONEST: "Honest submissions, which must pass",
     Corpus.MUTANTS: "Broken references, which must be caught",
+    Corpus.STAGES: "Stages from the starter to the reference, whose partial rewards must rise",
 }
 UNICODE: Final = {True: "✔", False: "✘"}
 ASCII: Final = {True: "ok ", False: "BAD"}
@@ -60,6 +61,8 @@ def _matrix(corpus: Corpus, trials: tuple[Trial, ...], *, verbose: bool, marks: 
 def _verdicts(trials: list[Trial]) -> str:
     """What was decided, the most frequent first."""
     counted = Counter(trial.reason or trial.status for trial in trials)
+    if trials[0].entry.corpus is Corpus.STAGES:
+        return " · ".join(f"{trial.reward:.2f}" for trial in trials)
     return " · ".join(f"{name} {count}" for name, count in counted.most_common())
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grader.cli.main import Commands
-    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.boxes.box import Box
     from task_kit.sandbox import Outcome
 
 LEVELS = ("process", "kernel", "namespaces", "container")

@@ -96,6 +96,7 @@ def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
         "readable": readable,
         "masked": interpreter.masked(),
         "writable": writable,
+        "room": str(spec.room) if spec.room else None,
         "scratch": str(scratch) if scratch else None,
         "uid": uid,
         "search": uid is not None and (level > Level.PROCESS or not all(map(open_to_others, needed))),
@@ -127,7 +128,7 @@ def supervised(box: Plan, *, wall_s: float) -> Report:
     with shared_launcher().ask(box) as asked:
         IN_FLIGHT.add(asked)
         try:
-            report = asked.report(timeout_s=wall_s + SPARE_S)
+            report = asked.report(timeout_s=wall_s * plan.PATIENCE + SPARE_S)
         finally:
             IN_FLIGHT.discard(asked)
         if asked.abandoned:
@@ -152,6 +153,7 @@ def outcome(report: Report, level: Level) -> Outcome:
         stdout=report["stdout"],
         stderr=report["stderr"],
         wall_s=report["wall_s"],
+        own_s=report["own_s"],
         cpu_s=report["cpu_s"],
         peak_bytes=report["peak_bytes"],
         leftover=report["leftover"],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import time
 
 from task_kit.sandbox import confine, copying, kernel, plan, privileges, tree, view
@@ -150,7 +149,7 @@ class NamespaceBox(Box):
     def alone(self, seconds: float) -> bool:
         """Its first process ends as soon as nobody else is left, and its end closes the pipe. On a busy machine it may
         not have come to that in time, so it is looked who is there before anybody is accused."""
-        return bool(select.select([self.fd], [], [], seconds)[0]) or not self.living()
+        return bool(plan.ready([self.fd], seconds)) or not self.living()
 
     def living(self) -> list[int]:
         """Those besides the first process that still run."""
@@ -200,7 +199,7 @@ def wait_for(pid: int, *, seconds: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([fd], [], [], seconds)[0])
+        return bool(plan.ready([fd], seconds))
     finally:
         os.close(fd)
 

@@ -29,8 +29,9 @@ def copy(source: str, target: str, *, limit: int, owner: int | None = None) -> N
 class Copy:
     """One copy, and what is left of its allowance. What does not fit is left out and `full` says so."""
 
-    def __init__(self, *, limit: int, owner: int | None = None) -> None:
+    def __init__(self, *, limit: int, owner: int | None = None, until_ns: int | None = None) -> None:
         self.left = limit
+        self.until_ns = until_ns
         self.owner = owner
         self.largest = 0
         self.full = False
@@ -38,6 +39,8 @@ class Copy:
     def folder(self, source: int, target: int, *, depth: int) -> None:
         for name in sorted(os.listdir(source)):
             found = os.lstat(name, dir_fd=source)
+            if too_late(found, self.until_ns):
+                continue
             if stat.S_ISREG(found.st_mode):
                 self.file(name, source, target=target, found=found)
             elif stat.S_ISDIR(found.st_mode):
@@ -53,6 +56,7 @@ class Copy:
             self.full = True
             return
         inner = opened(name, source, flags=FOLDER)
+        os.fchmod(inner, 0o700)  # what may be listed may still be closed to a closer look
         os.mkdir(name, 0o700, dir_fd=target)
         made = os.open(name, FOLDER, dir_fd=target)
         try:
@@ -82,6 +86,11 @@ class Copy:
                 os.chown(name, self.owner, self.owner, dir_fd=target, follow_symlinks=False)
             except FileNotFoundError:
                 return  # it was left out
+
+
+def too_late(found: os.stat_result, until_ns: int | None) -> bool:
+    """Whether a file was still worked on afterwards. Its last change is the kernel's to say: nobody inside can set it."""
+    return until_ns is not None and stat.S_ISREG(found.st_mode) and found.st_ctime_ns > until_ns
 
 
 def write(fd: int, block: bytes) -> None:
@@ -126,16 +135,23 @@ def clear(name: str, folder: int, *, top: int, depth: int, moved: int) -> int:
     return moved
 
 
-def prune(folder: int, *, depth: int = 0) -> bool:
-    """Removes what lies deeper than anybody looks. True when there was something."""
+def prune(folder: int, *, until_ns: int | None = None, depth: int = 0) -> bool:
+    """Removes what lies deeper than anybody looks, of which it tells, and files of later than `until_ns`. What stays can be
+    read by its owner, whatever its modes were, as a copy could."""
     cut = False
     for name in os.listdir(folder):
-        if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+        found = os.lstat(name, dir_fd=folder)
+        if too_late(found, until_ns):
+            os.unlink(name, dir_fd=folder)
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_mode & 0o600 != 0o600:
+            os.chmod(name, 0o600, dir_fd=folder)
+        if not stat.S_ISDIR(found.st_mode):
             continue
         inner = opened(name, folder, flags=FOLDER)
         os.fchmod(inner, 0o700)  # what may be listed may still be closed to a closer look
         try:
-            cut = cut_below(inner, depth=depth) or cut
+            cut = cut_below(inner, until_ns=until_ns, depth=depth) or cut
         finally:
             os.close(inner)
         if depth == DEPTH:
@@ -143,9 +159,9 @@ def prune(folder: int, *, depth: int = 0) -> bool:
     return cut
 
 
-def cut_below(folder: int, *, depth: int) -> bool:
+def cut_below(folder: int, *, until_ns: int | None, depth: int) -> bool:
     if depth < DEPTH:
-        return prune(folder, depth=depth + 1)
+        return prune(folder, until_ns=until_ns, depth=depth + 1)
     empty(folder)
     return True
 

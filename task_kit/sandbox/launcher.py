@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
 import socket
 import subprocess
 import threading
@@ -49,7 +48,7 @@ class Launcher:
 
     def wait_until_warm(self) -> None:
         fd = self.control.fileno()
-        answered = select.select([fd], [], [], START_S)[0]
+        answered = plan.ready([fd], START_S)
         header = plan.read_exactly(fd, plan.HEADER) if answered else None
         body = plan.read_exactly(fd, int.from_bytes(header, "big")) if header else None
         failure = "it ended without a word" if body is None else plan.unpack(body)
@@ -114,7 +113,7 @@ class Asked:
 
     def ends(self, timeout_s: float) -> bool:
         """Whether there is a report, or never will be one, within this time."""
-        return self.reports is None or bool(select.select([self.reports], [], [], timeout_s)[0])
+        return self.reports is None or bool(plan.ready([self.reports], timeout_s))
 
     def abandon(self) -> None:
         """From any thread, also while another one waits for the report: who gets it must see that it means nothing."""
@@ -141,7 +140,7 @@ class Asked:
 def read_all(fd: int, *, deadline: float) -> bytes:
     """Empty when it did not come in time."""
     blocks: list[bytes] = []
-    while select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while plan.ready([fd], deadline - time.monotonic()):
         block = os.read(fd, BLOCK)
         if not block:
             return b"".join(blocks)

@@ -7,7 +7,9 @@ The modules a supervisor imports (this one and those it names) keep away from `d
 from __future__ import annotations
 
 import marshal
+import math
 import os
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         readable: list[str]
         masked: list[str]  # never readable, though it lies below something that is
         writable: str | None
+        room: str | None  # a file that keeps the room on disk for what will be fetched, and is removed before that
         scratch: str | None  # a second writable folder, for temporary files, where there is no private /tmp
         uid: int | None  # who to become; None for an ordinary user, who stays
         search: (
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
         stdout: bytes
         stderr: bytes
         wall_s: float
+        own_s: float
         cpu_s: float
         peak_bytes: int
         leftover: bool
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
 PROCESS, KERNEL, NAMESPACES, CONTAINER = 1, 2, 3, 4
 
 HEADER = 8
+PATIENCE = 6  # times its limit of time, on the clock, for a box that a busy machine keeps waiting for its turn
 
 
 def pack(message: object) -> bytes:
@@ -84,6 +89,14 @@ def read(fd: int) -> object:
         return None
     body = read_exactly(fd, int.from_bytes(header, "big"))
     return None if body is None else unpack(body)
+
+
+def ready(fds: list[int], seconds: float) -> list[int]:
+    """Those that can be read or have ended, at the latest after so long. `select` knows no descriptor above 1,023."""
+    polled = select.poll()
+    for fd in fds:
+        polled.register(fd, select.POLLIN)
+    return [fd for fd, _ in polled.poll(math.ceil(max(0.0, seconds) * 1000))]
 
 
 def read_exactly(fd: int, size: int) -> bytes | None:

@@ -99,6 +99,7 @@ REFUSED = {  # name: (number on x86_64, on aarch64); None where there is none
 }
 CLONE, CLONE3 = (56, 220), (435, 435)
 SOCKET, SOCKETPAIR, IOCTL = (41, 198), (53, 199), (16, 29)
+SETSOCKOPT, SOL_SOCKET, SO_SNDBUF, SO_SNDBUFFORCE = (54, 208), 1, 7, 32
 SIGNALS = {  # refused where Landlock cannot keep signals within the box
     "kill": (62, 129),
     "tkill": (200, 130),
@@ -177,6 +178,20 @@ def when_argument(number: int, index: int, *, test: int, value: int, then: Step,
     return when(number, (LOAD, 0, 0, argument(index)), (test, 0, 1, value), then, otherwise)
 
 
+def larger_buffers() -> list[Step]:
+    """Answered with success and not done: what waits in a socket is memory that no limit of a process counts, so no socket
+    may hold more than they do by themselves."""
+    return [
+        (LOAD, 0, 0, argument(1)),
+        (EQUAL, 0, 4, SOL_SOCKET),
+        (LOAD, 0, 0, argument(2)),
+        (EQUAL, 1, 0, SO_SNDBUF),
+        (EQUAL, 0, 1, SO_SNDBUFFORCE),
+        failing(0),
+        (LOAD, 0, 0, NR_OFFSET),
+    ]
+
+
 def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, same_user: bool) -> list[Step]:
     """`scoped`, `truncation`: Landlock sees to signals and to truncate. `same_user`: files and processes of others are
     those of the same user, and so in reach."""
@@ -198,6 +213,7 @@ def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, sa
     steps += when_argument(SOCKETPAIR[column], 0, test=EQUAL, value=AF_UNIX, then=go, otherwise=refused)
     unix = go if unix_sockets else refused
     steps += when_argument(SOCKET[column], 0, test=EQUAL, value=AF_UNIX, then=unix, otherwise=refused)
+    steps += when(SETSOCKOPT[column], *larger_buffers())
     steps += when_argument(
         IOCTL[column], 1, test=EQUAL, value=TIOCLINUX, then=refused, otherwise=(LOAD, 0, 0, NR_OFFSET)
     )

@@ -26,7 +26,8 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most that one box may take; each has the reason code that it ends a run with."""
+    """The most that one box may take; each has the reason code that it ends a run with. `wall_s` is of its own time: what it
+    waits for a turn on a busy processor does not count, up to six times as much."""
 
     wall_s: float = 10.0
     cpu_s: float = 10.0
@@ -52,12 +53,16 @@ class Spec:
     cwd: Path
     readable: tuple[Path, ...]
     writable: Path | None
+    room: Path | None = (
+        None  # a file that keeps the room on disk for what is written, and is removed when that is fetched
+    )
     limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How it ended. `leftover`: something it had started was still alive a moment after it ended."""
+    """How it ended. `leftover`: something it had started was still alive a moment after it ended. `own_s` is `wall_s` without
+    what it waited for a turn on the processor."""
 
     exit_code: int | None
     signal: int | None
@@ -65,6 +70,7 @@ class Outcome:
     stdout: bytes
     stderr: bytes
     wall_s: float
+    own_s: float
     cpu_s: float
     peak_bytes: int
     leftover: bool

@@ -7,10 +7,9 @@ Goes out: a report. Runs in a process of its own, which has nothing else to do.
 from __future__ import annotations
 
 import os
-import select
 import time
 
-from task_kit.sandbox import boxes, copying, tree, view
+from task_kit.sandbox import boxes, copying, plan, tree, view
 from task_kit.sandbox.watch import Watch
 
 TYPE_CHECKING = False
@@ -49,7 +48,7 @@ class Output:
 
     def drain(self) -> None:
         """What is still in the pipes. Whoever could have kept them open is dead."""
-        while ready := select.select(list(self.open), [], [], 0)[0]:
+        while ready := plan.ready(list(self.open), 0):
             for fd in ready:
                 self.take(fd)
 
@@ -61,9 +60,9 @@ class Output:
         return [b"".join(self.kept[read_end]) for read_end, _ in self.pipes]
 
 
-def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
-    output = Output(limit=plan["limits"]["output_bytes"])
-    box = boxes.make(plan)
+def supervise(asked: Plan, body: Body, *, lifeline: int) -> Report:
+    output = Output(limit=asked["limits"]["output_bytes"])
+    box = boxes.make(asked)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     (_, out), (_, errors) = output.pipes
     box.start(body, (nothing, out, errors))
@@ -71,18 +70,19 @@ def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
     watch = Watch(box)
     try:
         reason = until_it_ends(box, output, watch=watch, lifeline=lifeline)
+        ended_ns = time.time_ns()
         leftover = reason is None and left_over(box, watch)
     finally:
         taken = box.end()
     output.drain()
-    wall_s = time.monotonic() - watch.started
+    wall_s, own_s = time.monotonic() - watch.started, watch.own_s()
     cpu_s = max(taken.ru_utime + taken.ru_stime - box.set_up_s, watch.cpu_s)
     out_bytes, error_bytes = output.streams()
     if reason is None and output.total > output.limit:
         reason = "output"
     if reason is None and box.status is not None:
         reason = watch.afterwards(box.status, errors=error_bytes, cpu_s=cpu_s)
-    if fetch(box, plan) and reason is None:
+    if fetch(box, asked, until_ns=ended_ns) and reason is None:
         reason = "disk"
     return {
         "status": box.status if box.status is not None else boxes.KILLED,
@@ -90,6 +90,7 @@ def supervise(plan: Plan, body: Body, *, lifeline: int) -> Report:
         "stdout": out_bytes,
         "stderr": error_bytes,
         "wall_s": wall_s,
+        "own_s": own_s,
         "cpu_s": cpu_s,
         "peak_bytes": max(watch.peak, taken.ru_maxrss << 10),
         "leftover": leftover,
@@ -101,7 +102,7 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
     next_look = time.monotonic() + watch.wait_s()
     while box.status is None:
         left = max(0.0, next_look - time.monotonic())
-        for fd in select.select([box.fd, lifeline, *output.open], [], [], left)[0]:
+        for fd in plan.ready([box.fd, lifeline, *output.open], left):
             if fd == lifeline:
                 return ABANDONED
             if fd == box.fd:
@@ -133,19 +134,24 @@ def left_over(box: Box, watch: Watch) -> bool:
     return False
 
 
-def fetch(box: Box, plan: Plan) -> bool:
-    """Brings what was written to where it was asked for. True: not all of it had room."""
-    if plan["writable"] is None:
+def fetch(box: Box, asked: Plan, *, until_ns: int) -> bool:
+    """Brings what was written to where it was asked for, as far as it was written before the program had ended. True: not
+    all of it had room."""
+    if asked["room"] is not None:
+        os.unlink(asked["room"])
+    if asked["writable"] is None:
         return False
-    target = copying.opened(plan["writable"], None, flags=copying.FOLDER)
+    target = copying.opened(asked["writable"], None, flags=copying.FOLDER)
     try:
-        return fetch_into(target, box, limit=plan["limits"]["disk_bytes"]) if box.bounded else copying.prune(target)
+        if box.bounded:
+            return fetch_into(target, box, limit=asked["limits"]["disk_bytes"], until_ns=until_ns)
+        return copying.prune(target, until_ns=until_ns)
     finally:
         os.close(target)
 
 
-def fetch_into(target: int, box: Box, *, limit: int) -> bool:
-    copy = copying.Copy(limit=limit)
+def fetch_into(target: int, box: Box, *, limit: int, until_ns: int) -> bool:
+    copy = copying.Copy(limit=limit, until_ns=until_ns)
     source = os.open(view.WORK, copying.FOLDER, dir_fd=box.data)
     try:
         copying.empty(target)

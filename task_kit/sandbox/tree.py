@@ -12,6 +12,7 @@ from task_kit.sandbox import kernel
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MAPPINGS = 1 << 17  # of a whole tree; each costs the kernel memory that nobody counts, and whoever lists them time
+SOCKET_BYTES = 212_992  # the most that waits in one, unless it was made larger; as much in any kernel of today
 NAMELESS, INODE = b" /dev/zero (deleted)\n", 4
 SIGSTOP, SIGCONT = 19, 18
 STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESERVED, RESIDENT = (
@@ -87,6 +88,38 @@ def busy(processes: dict[int, list[bytes]]) -> bool:
 def waited_s(fields: list[bytes]) -> float:
     """CPU time of those that a process has waited for, without its own."""
     return sum(map(int, fields[CHILDREN_USER_TIME : CHILDREN_SYSTEM_TIME + 1])) / TICKS
+
+
+def turns_waited_for_s(pids: list[int], *, proc: str) -> dict[str, float]:
+    """For each task, how long it was ready to run and another one had the processor; nothing where the kernel does not
+    tell."""
+    found = {}
+    for pid in pids:
+        try:
+            for task in os.listdir(f"{proc}/{pid}/task"):
+                with open(f"{proc}/{pid}/task/{task}/schedstat", "rb", buffering=0) as file:
+                    found[task] = int(file.read().split()[1]) / 1e9
+        except (FileNotFoundError, ProcessLookupError, PermissionError, IndexError):
+            continue
+    return found
+
+
+def sockets(pids: list[int], *, proc: str, own_network: bool) -> int:
+    """How many there are: in the network that is the box's own, or else in the hands of its processes."""
+    for pid in pids if own_network else []:
+        try:
+            with open(f"{proc}/{pid}/net/sockstat", "rb", buffering=0) as file:
+                return int(file.readline().split()[2])
+        except (FileNotFoundError, ProcessLookupError, PermissionError, OSError, IndexError):
+            continue
+    return sum(open_files(pid, proc=proc) for pid in pids)
+
+
+def open_files(pid: int, *, proc: str) -> int:
+    try:
+        return len(os.listdir(f"{proc}/{pid}/fd"))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
 
 
 def own_tasks() -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 STAGE, SHARED_MEMORY = PRIVATE_FOLDERS  # the first exists everywhere and is only covered, in a namespace of our own
 OLD = "/.old"
 DATA = "/.data"
+EMPTY = DATA + "/empty"  # below every overlay, so it lives as long as they do
+ASIDE = "/.aside"  # only while the tree is built
 WORK, TEMPORARY, SHARED = "work", "tmp", "shm"
 OF_THE_WHOLE_MACHINE = (  # what /proc tells of more than processes, and only to who may read everything
     *("kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "slabinfo", "sysrq-trigger", "timer_list"),
@@ -32,16 +34,19 @@ def build(box: Plan) -> int:
     """Goes out: the folder that everything writable lies in, for who has to fetch from it; nothing inside names it."""
     start_empty()
     write_data(box)
+    shown: list[str] = []
     for path in sorted(wanted(box), key=lambda path: path.count("/")):
-        place(box, path)
+        place(box, path, shown)
     for path in box["masked"]:
         hide(path)
     add_devices()
-    add_accounts(box["uid"] if box["uid"] is not None else os.getuid())
+    add_accounts(box["env"].get("USER", "box"), box["uid"] if box["uid"] is not None else os.getuid())
     data = os.open(DATA, copying.FOLDER)
     for stage in (DATA, OLD):
         kernel.unmount(stage)
         os.rmdir(stage)
+    if os.path.isdir(ASIDE):
+        os.rmdir(ASIDE)
     kernel.restrict_mount("/", READ_ONLY, recursive=False)
     return data
 
@@ -64,6 +69,7 @@ def write_data(box: Plan) -> None:
     files = most_files(size)
     os.mkdir(DATA, 0o755)
     kernel.mount("tmpfs", DATA, kind="tmpfs", flags=QUIET, options=f"size={size},nr_inodes={files},mode=0755")
+    os.mkdir(EMPTY)
     for name, mode in ((WORK, 0o700), (TEMPORARY, 0o1777), (SHARED, 0o1777)):
         os.mkdir(f"{DATA}/{name}")
         os.chmod(f"{DATA}/{name}", mode)
@@ -73,7 +79,7 @@ def write_data(box: Plan) -> None:
         os.chown(f"{DATA}/{WORK}", box["uid"], box["uid"])
 
 
-def place(box: Plan, path: str) -> None:
+def place(box: Plan, path: str, shown: list[str]) -> None:
     if path == STAGE:
         return bind(f"{DATA}/{TEMPORARY}", path)
     if path == SHARED_MEMORY:
@@ -81,19 +87,53 @@ def place(box: Plan, path: str) -> None:
     if path == box["writable"]:
         return bind(f"{DATA}/{WORK}", resolved(path))
     real = resolved(path)
-    if os.path.lexists(OLD + real) and not covered(real):
-        bind(OLD + real, real)
+    if os.path.lexists(OLD + real) and not covered(real, shown):
+        show(real)
         kernel.restrict_mount(real, READ_ONLY, recursive=True)
+        shown.append(real)
     return None
 
 
-def covered(path: str) -> bool:
-    """It is in sight already, because a folder above it is."""
+def show(path: str) -> None:
+    """As files of this box alone, where the kernel can do that: locks on a file that two boxes share, and the news that it was
+    opened, would be a way to talk."""
+    if os.path.isdir(OLD + path) and not mounts_below(path):
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        try:
+            return overlay(OLD + path, path)
+        except OSError:
+            return bind(OLD + path, path)
+    folder, name = posixpath.split(path)
+    if folder in {"", "/"} or os.path.isdir(OLD + path):
+        return bind(OLD + path, path)
+    os.makedirs(ASIDE, mode=0o755, exist_ok=True)
     try:
-        inside, outside = os.lstat(path), os.lstat(OLD + path)
-    except FileNotFoundError:
-        return False
-    return (inside.st_dev, inside.st_ino) == (outside.st_dev, outside.st_ino)
+        overlay(OLD + folder, ASIDE)
+    except OSError:
+        return bind(OLD + path, path)
+    bind(f"{ASIDE}/{name}", path)
+    kernel.unmount(ASIDE)
+    return None
+
+
+def overlay(source: str, target: str) -> None:
+    """Read-only, of one folder and an empty one: the same files, each with an inode of its own."""
+    if any(char in source for char in ":,\\"):
+        raise OSError(f"{source}: cannot be named in the options of a mount")
+    kernel.mount(
+        "overlay", target, kind="overlay", flags=QUIET | kernel.MS_RDONLY, options=f"lowerdir={source}:{EMPTY}"
+    )
+
+
+def mounts_below(path: str) -> bool:
+    """An overlay shows one file system only."""
+    with open(f"{OLD}/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return any(line.split()[4].startswith(f"{OLD}{path}/") for line in file)
+
+
+def covered(path: str, shown: list[str]) -> bool:
+    """It is in sight already, because a folder above it is."""
+    return any(path == above or path.startswith(f"{above}/") for above in shown)
 
 
 def resolved(path: str) -> str:
@@ -151,10 +191,10 @@ def add_devices() -> None:
             kernel.mount(OLD + "/dev/null", f"/proc/{name}", flags=kernel.MS_BIND)
 
 
-def add_accounts(uid: int) -> None:
+def add_accounts(name: str, uid: int) -> None:
     os.makedirs("/etc", mode=0o755, exist_ok=True)
-    write("/etc/passwd", f"box:x:{uid}:{uid}::/tmp:/bin/sh\n")
-    write("/etc/group", f"box:x:{uid}:\n")
+    write("/etc/passwd", f"{name}:x:{uid}:{uid}::/tmp:/bin/sh\n")
+    write("/etc/group", f"{name}:x:{uid}:\n")
 
 
 def write(path: str, text: str) -> None:

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 
-from task_kit.sandbox import confine, copying, tree
+from task_kit.sandbox import confine, copying, plan, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Watch:
         self.box = box
         self.limits = box.plan["limits"]
         self.started = time.monotonic()
-        self.deadline = self.started + self.limits["wall_s"]
+        self.deadline = self.started + self.limits["wall_s"] * plan.PATIENCE
+        self.waiting = Waiting(self.started)
         self.pause = FIRST_LOOK_S
         self.looks = 0
         self.peak = 0
@@ -41,21 +42,34 @@ class Watch:
     def look(self) -> str | None:
         now = time.monotonic()
         self.looks += 1
-        reason = self.passed() or ("timeout" if now >= self.deadline else None)
+        reason = self.passed() or ("timeout" if self.late() else None)
         self.pause = min(MOST_PAUSE_S, max(LOOK_S, (time.monotonic() - now) * SHARE))
         return reason
 
+    def late(self) -> bool:
+        """What a box waits for a turn on the processor is its neighbours' time, not its own."""
+        return self.own_s() >= self.limits["wall_s"] or time.monotonic() >= self.deadline
+
+    def own_s(self) -> float:
+        """Its time so far, without what it waited for a turn."""
+        return time.monotonic() - self.started - self.waiting.total_s
+
     def wait_s(self) -> float:
-        return max(0.0, min(self.pause, self.deadline - time.monotonic()))
+        return max(0.0, min(self.pause, self.limits["wall_s"] - self.own_s(), self.deadline - time.monotonic()))
 
     def passed(self) -> str | None:
         """A bomb is one, however much time it had burnt before anybody came to look: time is asked about last."""
         processes = self.box.processes()
+        self.waiting.look(list(processes), proc=self.box.proc)
         used = tree.usage(processes)
         self.cpu_s = max(self.cpu_s, used.cpu_s + self.box.waited_s)
         if used.processes > self.limits["processes"] or used.tasks >= self.most_tasks():
             return "processes"
-        if self.too_much_memory(used.resident, list(processes)) or self.too_much_shared(used.reserved, list(processes)):
+        if (
+            self.too_much_memory(used.resident, list(processes))
+            or self.too_much_waiting(list(processes))
+            or self.too_much_shared(used.reserved, list(processes))
+        ):
             return "memory"
         if self.box.full() or self.folders_full():
             return "disk"
@@ -71,6 +85,14 @@ class Watch:
             resident = resident if counted_once is None else counted_once
         self.peak = max(self.peak, resident)
         return resident > self.limits["memory_bytes"]
+
+    def too_much_waiting(self, pids: list[int]) -> bool:
+        """What waits in sockets belongs to no process, so each that is open counts as full."""
+        waiting = tree.sockets(pids, proc=self.box.proc, own_network=self.box.bounded) * tree.SOCKET_BYTES
+        if waiting <= self.limits["memory_bytes"]:
+            return False
+        self.peak = max(self.peak, waiting)
+        return True
 
     def too_much_shared(self, reserved: int, pids: list[int]) -> bool:
         """Looked at only when so much is reserved at all."""
@@ -97,6 +119,24 @@ class Watch:
         if self.box.full() or found.taken > self.limits["disk_bytes"]:
             return "disk"
         return "memory" if status and any(word in errors[-TAIL:] for word in MEMORY_WORDS) else None
+
+
+class Waiting:
+    """How long a box has waited for a turn on the processor: between two looks, as long as the task that waited most."""
+
+    __slots__ = ("before", "looked", "total_s")
+
+    def __init__(self, now: float) -> None:
+        self.before: dict[str, float] = {}
+        self.looked = now
+        self.total_s = 0.0
+
+    def look(self, pids: list[int], *, proc: str) -> None:
+        now = time.monotonic()
+        waited = tree.turns_waited_for_s(pids, proc=proc)
+        longest = max((seconds - self.before.get(task, 0.0) for task, seconds in waited.items()), default=0.0)
+        self.total_s += min(now - self.looked, longest)
+        self.before, self.looked = waited, now
 
 
 class Survey:

@@ -17,7 +17,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from task_kit.sandbox import copying, interpreter
+from task_kit.sandbox import copying, interpreter, plan
 from task_kit.sandbox.box import SPARE_S, hand_over, make_plan, outcome
 from task_kit.sandbox.detection import sure_of
 from task_kit.sandbox.launcher import Launcher
@@ -62,10 +62,10 @@ class Zygote:
         wanted = limits or self.limits
         spec = Spec(argv=("entry",), env={}, cwd=Path("/"), readable=readable, writable=None, limits=wanted)
         ours, theirs = socket.socketpair()
-        plan = make_plan(spec, level=self.level, scratch=scratch)
-        hand_over(plan)
+        made = make_plan(spec, level=self.level, scratch=scratch)
+        hand_over(made)
         with theirs:
-            asked = self.launcher.ask(plan, channel=theirs.fileno())
+            asked = self.launcher.ask(made, channel=theirs.fileno())
         child = Child(asked, channel=ours, limits=wanted, level=self.level, scratch=scratch)
         with self.counting:
             self.children = {known for known in self.children if not known.closed} | {child}
@@ -149,7 +149,7 @@ class Child:
         with self.ending:
             if self.found is None:
                 try:
-                    left = self.started + self.limits.wall_s + SPARE_S - time.monotonic()
+                    left = self.started + self.limits.wall_s * plan.PATIENCE + SPARE_S - time.monotonic()
                     self.found = outcome(self.asked.report(timeout_s=left), self.level)
                 finally:
                     self.close()

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from grader.experiment_profiler.boxes import layout
-from grader.experiment_profiler.boxes.layout import CLAIMS, Box, Kind
+from grader.experiment_profiler.boxes import layout, plan
+from grader.experiment_profiler.boxes.box import Kind
+from grader.experiment_profiler.boxes.steps import steps
 from grader.experiment_profiler.boxes.submission import Submission
 from grader.experiment_profiler.judging import checks
 from grader.experiment_profiler.worlds import truth
-from grader.experiment_profiler.worlds import world as worlds
+from grader.experiment_profiler.worlds.replies import ANY_LATENCY
 from task_kit.sandbox import Level, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from grader.experiment_profiler.boxes import box as boxes
+    from grader.experiment_profiler.boxes.box import Box
     from grader.experiment_profiler.judging.verdict import Finding
-    from grader.experiment_profiler.worlds.world import World
 
 SEED = "a seed for tests"
+NAMES = {Kind.API: "world-{} api", Kind.RUN: "world-{} run", Kind.SUMMARIZE: "mixed summarize"}
 
 
 def outcome(**changes: Any) -> Outcome:
@@ -30,6 +34,7 @@ def outcome(**changes: Any) -> Outcome:
         "stdout": b"",
         "stderr": b"",
         "wall_s": 0.1,
+        "own_s": 0.1,
         "cpu_s": 0.1,
         "peak_bytes": 1,
         "leftover": False,
@@ -38,77 +43,100 @@ def outcome(**changes: Any) -> Outcome:
     return Outcome(**{**ended, **changes})
 
 
-def laid_out(kind: Kind, world: World, *, root: Path, files: dict[str, bytes] | None = None) -> Box:
-    box = layout.plan(kind, world, seed=SEED, root=root)
-    layout.lay_out(box, Submission(path="x", files=files or {}))
+@cache
+def drawn(seed: str = SEED) -> plan.Drawn:
+    return plan.draw(seed, count=3)
+
+
+def planned(name: str, *, root: Path, seed: str = SEED) -> Box:
+    """One box of a whole grading."""
+    return next(box for box in plan.boxes(drawn(seed), seed=seed, root=root) if box.name == name)
+
+
+def laid_out(box: Box, *, files: dict[str, bytes] | None = None, seed: str = SEED) -> Box:
+    layout.lay_out(box, Submission(path="x", files=files or {}), seed=seed)
     return box
 
 
 class Run:
     """One box with a right run in it. Change its parts, then `judged` says what is found."""
 
-    def __init__(self, root: Path, *, kind: Kind = Kind.RUN, number: int = 1) -> None:
-        world = worlds.fresh(SEED, number)
-        self.box = laid_out(kind, world, root=root)
-        self.world = world
-        self.folder = self.box.work / self.box.run_dir
-        self.requests = truth.requests(world)
-        self.responses = [
-            {name: 0.0 if value is truth.ANY_LATENCY else value for name, value in line.items()}
-            for line in truth.responses(world)
-        ]
-        self.summary: dict[str, Any] = {
-            "experiment_id": world.experiment_id,
-            "dialogues": len(world.dialogues),
-            **truth.metrics(world),
-        }
-        self.claims = self._claims()
-        self.given_summary = truth.metrics_of(self.box.logs)
+    def __init__(self, root: Path, *, kind: Kind = Kind.RUN, number: int = 1, name: str | None = None) -> None:
+        self.box = laid_out(planned(name or NAMES[kind].format(number), root=root))
+        self.written = False
+        self.claims = {step.name: {"told": told(self.box, step)} for step in steps(self.box, SEED)} if self.runs else {}
+        for run in self.runs[:1]:
+            self.world = run.world
+            self.folder = self.box.work / run.folder
+            self.requests, self.responses, self.summary = right(run)
+        for logs in self.box.logs[:1]:
+            self.logs = logs
+            self.given = self.box.work / self.box.logs_dir(logs)
+            self.given_summary: dict[str, Any] = {
+                "experiment_id": logs.folder,
+                "dialogues": len(logs.requests),
+                **truth.metrics_of(logs),
+            }
 
-    def _claims(self) -> dict[str, Any]:
-        manifest, given = self.world.manifest, self.box.given
-        answer = self.world.answers[self.world.dialogues[0]["dialogue_id"]]
-        told = {"completion": answer["completion"], "type": answer["metadata"]["type"]}
-        paths = {"dataset_path": manifest["dataset_path"], "responses_path": manifest["mock"]["responses_path"]}
-        return {
-            "step": "done",
-            "config": {
-                **{name: value for name, value in manifest.items() if name != "mock"},
-                **{name: str(given / self.world.resolved(path)) for name, path in paths.items()},
-            },
-            "simulated": told,
-            "chosen": told,
-            "live": {"said": "no answer", "tried": True},
-            "artifacts": {
-                "output_dir": str(self.folder),
-                "requests_path": str(self.folder / "requests.jsonl"),
-                "responses_path": str(self.folder / "responses.jsonl"),
-                "summary_path": str(self.folder / "summary.json"),
-            },
-            "metrics": truth.metrics(self.world),
-            "own": truth.metrics(self.world),
-            "foreign": truth.metrics_of(self.box.logs),
-        }
+    @property
+    def runs(self) -> tuple[boxes.Run, ...]:
+        return self.box.runs
+
+    def claim(self, start: str) -> dict[str, Any]:
+        """What the first step of that name tells."""
+        return next(claim for name, claim in self.claims.items() if name.startswith(start))
 
     def write(self) -> None:
-        self.folder.mkdir(parents=True)
-        (self.folder / "requests.jsonl").write_bytes(lines(self.requests))
-        (self.folder / "responses.jsonl").write_bytes(lines(self.responses))
-        (self.folder / "summary.json").write_text(json.dumps(self.summary), encoding="utf-8")
+        self.written = True
+        for run in self.runs:
+            requests, responses, summary = right(run)
+            if run is self.runs[0]:
+                requests, responses, summary = self.requests, self.responses, self.summary
+            folder = self.box.work / run.folder
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "requests.jsonl").write_bytes(lines(requests))
+            (folder / "responses.jsonl").write_bytes(lines(responses))
+            (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         if self.box.kind is Kind.API:
-            (self.box.work / CLAIMS).write_text(json.dumps(self.claims), encoding="utf-8")
+            (self.box.work / self.box.claims).write_text(json.dumps(self.claims), encoding="utf-8")
         if self.box.kind is Kind.SUMMARIZE:
-            summary = self.box.work / self.box.logs_dir / "summary.json"
-            summary.write_text(json.dumps(self.given_summary), encoding="utf-8")
+            (self.given / "summary.json").write_text(json.dumps(self.given_summary), encoding="utf-8")
 
     def findings(self, **changes: Any) -> list[Finding]:
-        return checks.judge(self.box, outcome(**changes))
+        return checks.judge(self.box, outcome(**changes), seed=SEED)
 
     def judged(self, **changes: Any) -> set[str]:
         """The codes of what failed, after everything was written."""
-        if not self.folder.exists():
+        if not self.written:
             self.write()
         return {finding.reason for finding in self.findings(**changes) if finding.reason is not None}
+
+
+def right(run: boxes.Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    responses = [
+        {name: 0.0 if value is ANY_LATENCY else value for name, value in line.items()}
+        for line in truth.responses(run.world, run.replies)
+    ]
+    summary = {
+        "experiment_id": run.world.experiment_id,
+        "dialogues": len(run.world.dialogues),
+        **truth.metrics(run.world, run.replies),
+    }
+    return json.loads(json.dumps(truth.requests(run.world))), responses, summary
+
+
+def told(box: Box, step: boxes.Step) -> Any:
+    """What the driver writes down of a right submission."""
+    if step.does != "run":
+        return json.loads(json.dumps(step.expected, default=lambda _: 0.0))
+    run = next(run for run in box.runs if step.name.endswith(run.name))
+    folder = box.work / run.folder
+    names = {"output_dir": "", "requests_path": "requests.jsonl", "responses_path": "responses.jsonl"}
+    return {
+        "artifacts": {name: str(folder / file) for name, file in {**names, "summary_path": "summary.json"}.items()},
+        "metrics": dict(step.expected),
+        "own": truth.metrics(run.world, run.replies, names=truth.METRICS),
+    }
 
 
 def lines(records: list[dict[str, Any]]) -> bytes:

@@ -15,7 +15,7 @@ SHOWN = {
     *("prompt.md", "README.md", MANIFEST),
     *("configs/sample_experiment.yaml", "data/dialogues.json", "data/mock_responses.json"),
     *(f"experiment_profiler/{name}.py" for name in ("__init__", "cli", "config", "runner", "simulation", "storage")),
-    *(f"tools/{name}.py" for name in ("__init__", "anthropic_client", "dataset", "logging_utils", "metrics")),
+    *(f"tools/{name}.py" for name in ("__init__", "anthropic_client", "dataset", "logging_utils", "mark", "metrics")),
 }
 
 

@@ -50,6 +50,17 @@ class Report:
         mutants = {trial.entry.name for trial in self.of(Corpus.MUTANTS)}
         return 1 - len(self.survivors()) / len(mutants) if mutants else None
 
+    def falls(self) -> list[str]:
+        """Stages that earn less than the one before, a first that earns anything, and a last that does not earn all."""
+        stages = self.of(Corpus.STAGES)
+        found = []
+        for turn in range(self.rounds if len(stages) > 1 else 0):
+            path = stages[turn * len(stages) // self.rounds : (turn + 1) * len(stages) // self.rounds]
+            rewards = [trial.reward for trial in path]
+            if rewards != sorted(rewards) or rewards[0] != 0 or rewards[-1] != 1:
+                found.append(f"stages of round {turn + 1} earn {rewards}, expected a rise from 0 to 1")
+        return found
+
     def problems(self) -> tuple[str, ...]:
         """All that is wrong, a sentence each; an audit is good when there are none."""
         found = [
@@ -57,6 +68,7 @@ class Report:
             for trial in self.trials
             if trial.problem and not _argued(trial)
         ]
+        found += self.falls()
         score = self.score()
         if score is not None and score < CAUGHT_ENOUGH:
             found.append(f"only {score:.1%} of the mutants are caught, expected at least {CAUGHT_ENOUGH:.0%}")

@@ -40,6 +40,7 @@ class Trial:
     seed: str
     status: str
     reasons: tuple[str, ...] = ()  # causes before their effects
+    reward: float = 0.0  # the partial one, of a stage
     problem: str | None = None  # why this is not what should have happened
 
     @property
@@ -59,6 +60,7 @@ def attempt(job: Job) -> Trial:
         seed=job.seed,
         status=result.status.value,
         reasons=tuple(result.reasons),
+        reward=result.reward,
         problem=_problem(entry, result),
     )
 
@@ -71,7 +73,8 @@ def _graded(job: Job) -> Result:
             folder,
             seed=job.seed,
             worlds=job.entry.worlds,
-            fail_fast=job.entry.corpus is not Corpus.HONEST,
+            fail_fast=job.entry.corpus in {Corpus.CHEATS, Corpus.MUTANTS},
+            partial=job.entry.corpus is Corpus.STAGES,
             timeout=job.entry.timeout or TIMEOUT_S,
             isolation=job.isolation,
             at_once=1,  # the audit itself has others going on beside this one
@@ -89,6 +92,8 @@ def _problem(entry: Entry, result: Result) -> str | None:
             return _unpunished(entry, result)
         case Corpus.MUTANTS:
             return None if status == "fail" else "survived"
+        case Corpus.STAGES:
+            return None  # what a stage earns is compared with the one before
 
 
 def _unpunished(entry: Entry, result: Result) -> str | None:

@@ -1,17 +1,16 @@
 """Runs inside the box: calls the interface of a submission and writes down what it was told.
 
-A copy of this file is all of the grader that is ever inside, so it imports nothing but the standard library and knows
-neither seeds nor expected values. What it writes is a claim and no more: the submission shares its process and may
-make it say anything. Comes in: a job, as JSON. Goes out: the claims, as JSON.
+A copy of this file and of a few others is all of the grader that is ever inside, so it imports nothing but the standard
+library and the tools that everybody has there. What it writes is a claim and no more: the submission shares its process
+and may make it say anything. Comes in: a job, as JSON. Goes out: the claims, as JSON.
 """
 
 import json
 import math
 import os
 import sys
-import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,90 +27,134 @@ CONFIG = (
     "responses_path",
 )
 ARTIFACTS = ("output_dir", "requests_path", "responses_path", "summary_path")
+METADATA = ("type", "stop_reason", "usage", "latency_s", "model")
+KEY = "ANTHROPIC_API_KEY"
 DEPTH = 6
+
+Job = dict[str, Any]
 
 
 def main(job_path: str, claims_path: str) -> None:
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    claims: dict[str, Any] = {"step": "import"}
-    try:
-        drive(job, claims)
-        claims["step"] = "done"
-    except BaseException as error:  # noqa: BLE001 (whatever it raises is what it did)
-        claims["error"] = f"{type(error).__name__}: {error}"[:500]
+    claims: dict[str, Any] = {}
+    for step in job["steps"]:
+        claims[step["name"]] = attempted(step, job)
     Path(claims_path).write_text(json.dumps(claims), encoding="utf-8")
 
 
-def drive(job: dict[str, Any], claims: dict[str, Any]) -> None:
-    parts = [import_module(f"experiment_profiler.{name}") for name in ("config", "simulation", "runner")]
-    claims["step"] = "ExperimentConfig.from_yaml"
-    config = parts[0].ExperimentConfig.from_yaml(Path(job["manifest"]))
-    claims["config"] = {name: plain(getattr(config, name)) for name in CONFIG}
-    claims["step"] = "ClientFactory"
-    factory = parts[1].ClientFactory(Path(job["responses"]))
-    claims["simulated"] = told(factory.build_simulator(), job)
-    claims["chosen"] = told(choose(factory, job), job)
-    claims["step"] = "ExperimentRunner.run"
-    runner = parts[2].ExperimentRunner(config=config, factory=factory)
-    result = runner.run(Path(job["output_dir"]))
-    claims["artifacts"] = {name: plain(getattr(result.artifacts, name)) for name in ARTIFACTS}
-    claims["metrics"] = plain(result.metrics)
-    claims["step"] = "ExperimentRunner.summarize"
-    claims["own"] = plain(runner.summarize(Path(job["run_dir"])))
-    claims["foreign"] = plain(runner.summarize(Path(job["logs_dir"])))
-    claims["step"] = "ClientFactory.build_live_or_simulated with a key"
-    claims["live"] = with_key(factory, job)
-
-
-def choose(factory: Any, job: dict[str, Any]) -> Any:
-    return factory.build_live_or_simulated(
-        model=job["model"], max_tokens=job["max_tokens"], temperature=job["temperature"]
-    )
-
-
-def told(client: Any, job: dict[str, Any]) -> dict[str, Any]:
-    reply = client.complete(types.SimpleNamespace(**job["sample"]))
-    return {"completion": plain(reply.completion), "type": plain(reply.metadata["type"])}
-
-
-def with_key(factory: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """What a client says when there is a key, which opens nothing, and no network. A live one tries and cannot answer:
-    by the SDK or by a connection of its own."""
-    tried: list[str] = []
-    os.environ["ANTHROPIC_API_KEY"] = "a-key-that-opens-nothing"
-    offline = types.ModuleType("anthropic")
-    offline.__getattr__ = lambda name: tried.append(name) or Offline  # type: ignore[method-assign, func-returns-value]
-    sys.modules.setdefault("anthropic", offline)
-    sys.addaudithook(lambda event, _: tried.append(event) if event.startswith("socket.") else None)
-    said: list[Any] = ["no answer"]
-    asking = threading.Thread(target=ask, args=(factory, job, said), daemon=True)
-    asking.start()
-    asking.join(job["live_wait_s"])
-    if asking.is_alive() and not genuine(tried):  # a busy machine may not have let it come to that yet
-        asking.join(2 * job["live_wait_s"])
-    return {"said": said[-1], "tried": genuine(tried)}
-
-
-def genuine(tried: list[str]) -> bool:
-    """What Python itself asks of a module when it is imported does not count."""
-    return any(not name.startswith("__") for name in tried)
-
-
-def ask(factory: Any, job: dict[str, Any], said: list[Any]) -> None:
+def attempted(step: Job, job: Job) -> dict[str, Any]:
+    """What was told, or what was raised: the other steps are taken all the same."""
+    before = dict(os.environ)
+    os.environ.update(step.get("environment", {}))
     try:
-        said.append(told(choose(factory, job), job))
-    except BaseException:  # noqa: BLE001 (so it tried to be live)
-        said.append("no answer")
+        return {"told": STEPS[step["does"]](step, job)}
+    except BaseException as error:  # noqa: BLE001 (whatever it raises is what it did)
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+    finally:
+        for name in [name for name in os.environ if name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
-class Offline(Exception):
-    """Whatever is taken from the SDK: can be made, and does nothing."""
+# --- the steps -------------------------------------------------------------------------------------------------------
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__("there is no network here")
 
-    def __getattr__(self, name: str) -> Any:
-        raise ConnectionError("there is no network here")
+def read_config(step: Job, job: Job) -> Any:
+    config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
+    return {name: plain(getattr(config, name)) for name in CONFIG}
+
+
+def ask_client(step: Job, job: Job) -> Any:
+    """Some dialogues, asked of one of the clients that the factory builds."""
+    factory = part("simulation", "ClientFactory")(Path(step["responses"]))
+    if step["client"] == "simulator":
+        client = factory.build_simulator()
+    else:
+        client = factory.build_live_or_simulated(**step["settings"])
+    return [told(client, sample) for sample in step["samples"]]
+
+
+def told(client: Any, sample: Job) -> Any:
+    from tools.anthropic_client import ClientError  # noqa: PLC0415 (there are tools inside only)
+
+    try:
+        reply = client.complete(types.SimpleNamespace(**sample))
+    except ClientError:
+        return "no answer"
+    return {"completion": plain(reply.completion), **{name: plain(reply.metadata[name]) for name in METADATA}}
+
+
+def run_experiment(step: Job, job: Job) -> Any:
+    config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
+    if "answers" in step:
+        factory: Any = Factory(step["answers"], step["secret"])
+    else:
+        factory = part("simulation", "ClientFactory")(Path(step["responses"]))
+    runner = part("runner", "ExperimentRunner")(config=config, factory=factory)
+    result = runner.run(Path(step["output_dir"]))
+    return {
+        "artifacts": {name: plain(getattr(result.artifacts, name)) for name in ARTIFACTS},
+        "metrics": plain(result.metrics),
+        "own": plain(runner.summarize(Path(step["run_dir"]))),
+    }
+
+
+def summarize(step: Job, job: Job) -> Any:
+    """By a runner that has run nothing."""
+    config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
+    factory = part("simulation", "ClientFactory")(Path(step["responses"]))
+    return plain(part("runner", "ExperimentRunner")(config=config, factory=factory).summarize(Path(step["log_dir"])))
+
+
+STEPS: dict[str, Callable[[Job, Job], Any]] = {
+    "config": read_config,
+    "client": ask_client,
+    "run": run_experiment,
+    "summarize": summarize,
+}
+
+
+def part(module: str, name: str) -> Any:
+    return getattr(import_module(f"experiment_profiler.{module}"), name)
+
+
+# --- a factory of the grader's own -----------------------------------------------------------------------------------
+
+
+class Factory:
+    """Its clients answer what stands in no file: each answer is signed with all that was asked and said."""
+
+    def __init__(self, answers: Job, secret: str) -> None:
+        self.answers = answers
+        self.secret = secret
+
+    def build_simulator(self) -> Any:
+        return Client(self.answers, self.secret, "simulator")
+
+    def build_live_or_simulated(self, *, model: Any, max_tokens: Any, temperature: Any) -> Any:
+        return Client(self.answers, self.secret, model, max_tokens, float(temperature))
+
+
+class Client:
+    def __init__(self, answers: Job, secret: str, *settings: Any) -> None:
+        self.answers = answers
+        self.secret = secret
+        self.settings = settings
+
+    def complete(self, sample: Any) -> Any:
+        from tools.anthropic_client import ClientError, Completion  # noqa: PLC0415 (as above)
+        from tools.mark import mark_by  # type: ignore[attr-defined] # noqa: PLC0415 (in the copy that lies inside)
+
+        answer = self.answers[sample.dialogue_id]
+        if answer is None:
+            raise ClientError(f"dialogue {sample.dialogue_id!r}: nobody answers")
+        metadata = {name: answer[name] for name in METADATA}
+        return Completion(
+            completion=answer["completion"] + mark_by(self.secret, sample, *self.settings), metadata=metadata
+        )
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
 
 
 def plain(value: Any, depth: int = 0) -> Any:

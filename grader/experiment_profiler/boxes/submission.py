@@ -43,12 +43,14 @@ class Submission:
 
 
 def take(folder: Path) -> Submission:
-    """Raises FileNotFoundError when nothing at all is there; all else that is wrong is the submission's own doing, even
-    when it has put something else in the place of the folder: a link could lead to what solves the task."""
+    """All that is wrong is the submission's own doing: it may have taken itself away, or put something else in its place,
+    such as a link to what solves the task. Raises FileNotFoundError only where not even the folder above is there."""
     try:
         found = os.lstat(folder)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{folder}: found nothing, expected the folder of a submission") from error
+        if not folder.absolute().parent.is_dir():
+            raise FileNotFoundError(f"{folder}: found nothing, expected the folder of a submission") from error
+        raise UnusableSubmission("nothing is there") from error
     if stat.S_ISLNK(found.st_mode):
         raise UnusableSubmission("it is a link, expected the folder itself")
     try:

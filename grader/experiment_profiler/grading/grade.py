@@ -25,29 +25,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import profiler
-from grader.experiment_profiler.boxes import layout
+from grader.experiment_profiler.boxes import layout, plan
 from grader.experiment_profiler.boxes import submission as submissions
-from grader.experiment_profiler.boxes.layout import Kind
-from grader.experiment_profiler.boxes.submission import Submission, UnusableSubmission
-from grader.experiment_profiler.grading.threads import Pool
-from grader.experiment_profiler.judging import checks
+from grader.experiment_profiler.boxes.submission import UnusableSubmission
+from grader.experiment_profiler.grading.boxed import Boxed
+from grader.experiment_profiler.judging import partial
 from grader.experiment_profiler.judging.reasons import first
-from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of, share_of
-from grader.experiment_profiler.worlds import truth
-from grader.experiment_profiler.worlds import world as worlds
+from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of
+from grader.experiment_profiler.worlds import replies, truth
 from task_kit import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.boxes.box import Box
+    from grader.experiment_profiler.boxes.plan import Drawn
     from grader.experiment_profiler.worlds.world import World
 
 TASK: Final = "experiment_profiler"
 WORLDS: Final = 3
 TIMEOUT_S: Final = 10.0
-CPU_SPARE_S: Final = 1.0  # so that a loop always ends with `timeout`, not sometimes with `cpu`
 AT_ONCE: Final = min(2, os.cpu_count() or 1)
 
 
@@ -145,10 +143,19 @@ class Grading:
         self._mark("isolation")
         taken = submissions.take(folder)
         self._result = replace(self._result, submission={"path": taken.path, "sha256": taken.sha256})
-        drawn = worlds.draw(self.asked.seed, count=self.asked.worlds)
+        drawn = plan.draw(self.asked.seed, count=self.asked.worlds)
         self._mark("worlds")
+        boxed = Boxed(
+            taken=taken,
+            seed=self.asked.seed,
+            level=self._level,
+            wall_s=self.asked.timeout_s,
+            at_once=self._at_once if self._level >= sandbox.Level.NAMESPACES else 1,  # else they share files, and locks
+            fail_fast=self.asked.fail_fast,
+            watch=self._watched,
+        )
         with layout.temporary() as root:
-            findings = self._judged(self._plan(drawn, root=root), taken)
+            findings = boxed.findings(plan.boxes(drawn, seed=self.asked.seed, root=root))
         self._mark("runs")
         return self._decided(findings, drawn=drawn)
 
@@ -171,36 +178,7 @@ class Grading:
         if wanted is not None and found.level < sandbox.Level.parse(wanted):
             raise sandbox.SandboxError(f"isolation {wanted!r} is required, here is only {found.level.label!r}")
 
-    def _plan(self, drawn: Sequence[World], *, root: Path) -> list[Box]:
-        """All boxes, in the order in which they count."""
-        order = [(world, kind) for world in drawn for kind in Kind]
-        worlds.generator(self.asked.seed, "order").shuffle(order)
-        return [layout.plan(kind, world, seed=self.asked.seed, root=root) for world, kind in order]
-
-    def _judged(self, plan: Sequence[Box], taken: Submission) -> list[Finding]:
-        """Outcomes count in the order of the plan up to the first that exceeded a limit, however many ran at once; or
-        up to the first that failed, when one is enough."""
-        findings: list[Finding] = []
-        enough = False
-        with Pool(self._at_once) as pool:
-            waiting = [pool.submit(self._outcome, box, taken) for box in plan]
-            for box, outcome in zip(plan, waiting, strict=True):
-                if enough:
-                    outcome.cancel()
-                    findings += checks.not_run(box)
-                    continue
-                ended = outcome.result()
-                judged = checks.judge(box, ended)
-                layout.clear(box)
-                findings += judged
-                failed = any(finding.reason is not None for finding in judged)
-                enough = ended.reason is not None or (self.asked.fail_fast and failed)
-        return findings
-
-    def _outcome(self, box: Box, taken: Submission) -> sandbox.Outcome:
-        layout.lay_out(box, taken)
-        limits = sandbox.Limits(wall_s=self.asked.timeout_s, cpu_s=self.asked.timeout_s + CPU_SPARE_S)
-        outcome = sandbox.run(box.spec(limits), level=self._level)
+    def _watched(self, box: Box, outcome: sandbox.Outcome) -> None:
         self._boxes[box.name] = {
             "wall_s": round(outcome.wall_s, 4),
             "cpu_s": round(outcome.cpu_s, 4),
@@ -208,14 +186,13 @@ class Grading:
         }
         if self._watch is not None:
             self._watch(box, outcome)
-        return outcome
 
-    def _decided(self, findings: list[Finding], *, drawn: Sequence[World] = ()) -> Result:
+    def _decided(self, findings: list[Finding], *, drawn: Drawn | None = None) -> Result:
         reasons = reasons_of(findings)
         if not reasons and any(finding.reason is not None for finding in findings):
             raise RuntimeError("nothing failed and yet something was not reached, expected a reason for that")
-        share = share_of(findings)
         passed = not reasons
+        share = 1.0 if passed else partial.reward(findings)
         return replace(
             self._result,
             status=Status.PASS if passed else Status.FAIL,
@@ -229,11 +206,16 @@ class Grading:
         )
 
 
-def _metrics(findings: Sequence[Finding], *, share: float, drawn: Sequence[World]) -> dict[str, Any]:
-    """How much held, and the true metrics of every world."""
+def _metrics(findings: Sequence[Finding], *, share: float, drawn: Drawn | None) -> dict[str, Any]:
+    """How much held, and the true metrics of every world by its prepared answers."""
     held = sum(finding.reason is None for finding in findings)
-    true = {world.name: {name: round(value, 4) for name, value in truth.metrics(world).items()} for world in drawn}
-    return {"findings": len(findings), "held": held, "share": share, "worlds": true}
+    drawn_worlds = (*drawn.full, *drawn.small) if drawn else ()
+    return {"findings": len(findings), "held": held, "share": share, "worlds": {w.name: _true(w) for w in drawn_worlds}}
+
+
+def _true(world: World) -> dict[str, float | None]:
+    found = truth.metrics(world, replies.prepared(world, ""))
+    return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
 
 def _versions() -> dict[str, str]:

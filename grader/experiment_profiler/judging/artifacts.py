@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from grader.experiment_profiler.boxes.box import Source
 from grader.experiment_profiler.judging import strict
 from grader.experiment_profiler.judging.strict import BadArtifact, is_number, quoted, same
 from grader.experiment_profiler.worlds import truth
+from grader.experiment_profiler.worlds.replies import ANY_LATENCY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.boxes.box import Box, Run
     from grader.experiment_profiler.judging.sheet import Sheet
     from grader.experiment_profiler.worlds.world import World
 
@@ -20,80 +21,65 @@ COVERAGE: Final = 0.6  # of the facts of an answer that is no refusal
 NAMES: Final = ("requests.jsonl", "responses.jsonl", "summary.json")
 
 Lines = list[dict[str, Any]]
+Content = TypeVar("Content")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifacts:
-    requests: Lines
-    responses: Lines
-    summary: dict[str, Any]
-
-
-def read(sheet: Sheet, box: Box) -> Artifacts | None:
-    """All three, or None with the reasons on the sheet."""
+def check(sheet: Sheet, box: Box, run: Run) -> dict[str, Any] | None:
+    """Both logs. Goes out: the summary, as it was found; None when it cannot be read."""
     sheet.made("files")
-    contents = [_content(sheet, box, name) for name in NAMES]
-    if None in contents:
-        return None
-    requests, responses, summary = (content or b"" for content in contents)
+    requests = _read(sheet, box, run, NAMES[0], strict.load_lines)
+    responses = _read(sheet, box, run, NAMES[1], strict.load_lines)
+    if requests is not None:
+        _dialogues(sheet, run.world, requests, name=NAMES[0])
+        _requests(sheet, run.world, requests)
+    if responses is not None:
+        _dialogues(sheet, run.world, responses, name=NAMES[1])
+        _responses(sheet, run, responses)
+    return _read(sheet, box, run, NAMES[2], strict.load)
+
+
+def _read(sheet: Sheet, box: Box, run: Run, name: str, load: Callable[[bytes, str], Content]) -> Content | None:
+    """One of the files, or None with the reason on the sheet."""
     try:
-        return Artifacts(
-            requests=strict.load_lines(requests, NAMES[0]),
-            responses=strict.load_lines(responses, NAMES[1]),
-            summary=strict.load(summary, NAMES[2]),
-        )
+        return load(strict.read(box.work, f"{run.folder}/{name}"), name)
     except BadArtifact as error:
-        sheet.fail(error.reason, error.said)
+        sheet.fail(*_reason(box, run, name, error))
         return None
 
 
-def _content(sheet: Sheet, box: Box, name: str) -> bytes | None:
-    try:
-        return strict.read(box.work, f"{box.run_dir}/{name}")
-    except BadArtifact as error:
-        sheet.fail(*_reason(box, name, error))
-        return None
-
-
-def _reason(box: Box, name: str, error: BadArtifact) -> tuple[str, str]:
-    """A file that lies elsewhere is not simply missing; the logs that the grader put there do not count."""
-    if error.reason == "missing_artifact" and (elsewhere := strict.find(box.work, name, leave_out="logs")) is not None:
+def _reason(box: Box, run: Run, name: str, error: BadArtifact) -> tuple[str, str]:
+    """A file that lies elsewhere is not simply missing; what belongs to another run or to given logs does not count."""
+    others = {box.names["logs"], *(other.folder for other in box.runs)} - {run.folder}
+    if error.reason == "missing_artifact" and (elsewhere := strict.find(box.work, name, leave_out=others)) is not None:
         return "wrong_location", f"{name} is in {quoted(elsewhere)}, not in OUTPUT_DIR/EXPERIMENT_ID"
-    return error.reason, error.said.replace(f"{box.run_dir}/", "")
-
-
-def check(sheet: Sheet, world: World, found: Artifacts) -> None:
-    for name, lines in zip(NAMES, (found.requests, found.responses), strict=False):
-        _dialogues(sheet, world, lines, name=name)
-    _requests(sheet, world, found.requests)
-    _responses(sheet, world, found.responses)
+    return error.reason, error.said.replace(f"{run.folder}/", "")
 
 
 # --- which dialogues ------------------------------------------------------------------------------------------------
 
 
 def _dialogues(sheet: Sheet, world: World, lines: Lines, *, name: str) -> None:
-    expected = [dialogue["dialogue_id"] for dialogue in world.dialogues]
-    found = [_key(line.get("dialogue_id")) for line in lines]
+    expected = dict.fromkeys(dialogue["dialogue_id"] for dialogue in world.dialogues)
+    found: dict[str, None] = {}
     sheet.made("dialogues")
-    for index, key in enumerate(found):
+    for number, line in enumerate(lines, start=1):
+        key = _key(line.get("dialogue_id"))
         if key not in expected:
-            sheet.fail("extra_dialogue", f"line {index + 1} of {name} is of {quoted(key)}")
-        elif key in found[:index]:
-            sheet.fail("duplicate_dialogue", f"line {index + 1} of {name} is of {quoted(key)} again")
+            sheet.fail("extra_dialogue", f"line {number} of {name} is of {quoted(key)}")
+        elif key in found:
+            sheet.fail("duplicate_dialogue", f"line {number} of {name} is of {quoted(key)} again")
+        found[key] = None
     for key in expected:
         if key not in found:
             sheet.fail("missing_dialogue", f"{name} has no line of {quoted(key)}")
-    _order(sheet, expected, found, name=name)
+    _order(sheet, [key for key in expected if key in found], [key for key in found if key in expected], name=name)
 
 
-def _order(sheet: Sheet, expected: list[str], found: list[str], *, name: str) -> None:
-    known = list(dict.fromkeys(key for key in found if key in expected))
-    wanted = [key for key in expected if key in known]
+def _order(sheet: Sheet, wanted: list[str], found: list[str], *, name: str) -> None:
     sheet.made("order")
-    if known != wanted:
-        at = next(index for index, (left, right) in enumerate(zip(known, wanted, strict=True)) if left != right)
-        sheet.fail("order", f"{name} has {quoted(known[at])} where {quoted(wanted[at])} is expected")
+    if found != wanted:
+        at = next(index for index, (left, right) in enumerate(zip(found, wanted, strict=True)) if left != right)
+        sheet.fail("order", f"{name} has {quoted(found[at])} where {quoted(wanted[at])} is expected")
 
 
 def _key(value: object) -> str:
@@ -113,6 +99,8 @@ def _pairs(lines: Lines, expected: Lines) -> Iterator[tuple[dict[str, Any], dict
 
 
 def _requests(sheet: Sheet, world: World, lines: Lines) -> None:
+    if not world.dialogues:
+        sheet.made("requests")
     for found, expected in _pairs(lines, truth.requests(world)):
         sheet.made("requests")
         for name, value in expected.items():
@@ -121,18 +109,19 @@ def _requests(sheet: Sheet, world: World, lines: Lines) -> None:
                 sheet.fail(reason, f"{name} of {quoted(expected['dialogue_id'])} is {quoted(found.get(name))}")
 
 
-def _responses(sheet: Sheet, world: World, lines: Lines) -> None:
-    by_id = {dialogue["dialogue_id"]: dialogue for dialogue in world.dialogues}
-    for found, expected in _pairs(lines, truth.responses(world)):
-        dialogue = by_id[expected["dialogue_id"]]
+def _responses(sheet: Sheet, run: Run, lines: Lines) -> None:
+    by_id = {dialogue["dialogue_id"]: dialogue for dialogue in run.world.dialogues}
+    if not by_id:
         sheet.made("responses")
+    if run.source is Source.PREPARED:
+        sheet.made("coverage", "refusal")
+    for found, expected in _pairs(lines, truth.responses(run.world, run.replies)):
+        sheet.made("responses", *(["client"] if run.source is Source.LIVE else []))
         if found.keys() != expected.keys():
             sheet.fail("schema", f"the line of {quoted(expected['dialogue_id'])} has {_difference(found, expected)}")
-        _fields(sheet, found, expected)
-        if dialogue.get("expect_refusal"):
-            _refusal(sheet, found)
-        else:
-            _coverage(sheet, dialogue, found)
+        _fields(sheet, run, found, expected)
+        if run.source is Source.PREPARED and expected["type"] != "error":
+            _sufficient(sheet, by_id[expected["dialogue_id"]], found, expected)
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
@@ -142,28 +131,28 @@ def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
     )
 
 
-def _fields(sheet: Sheet, found: dict[str, Any], expected: dict[str, Any]) -> None:
+def _fields(sheet: Sheet, run: Run, found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, value in expected.items():
-        if name in found and not _right(found[name], value):
+        if name in found and not right(found[name], value):
             reason = "completion_mismatch" if name == "completion" else "response_field"
+            if run.source is Source.LIVE:
+                reason = "client_choice"
             sheet.fail(reason, f"{name} of {quoted(expected['dialogue_id'])} is {quoted(found[name])}")
 
 
-def _right(found: object, expected: object) -> bool:
-    if expected is truth.ANY_LATENCY:
+def right(found: object, expected: object) -> bool:
+    if expected is ANY_LATENCY:
         return is_number(found) and isinstance(found, (int, float)) and found >= 0
     return same(found, expected)
 
 
-def _refusal(sheet: Sheet, found: dict[str, Any]) -> None:
-    sheet.made("refusal")
-    if found.get("type") != "refusal":
-        sheet.fail("refusal", f"{quoted(found.get('dialogue_id'))} is of type {quoted(found.get('type'))}")
-
-
-def _coverage(sheet: Sheet, dialogue: dict[str, Any], found: dict[str, Any]) -> None:
-    completion = found.get("completion")
-    share = truth.coverage(dialogue, completion) if type(completion) is str else 0.0
-    sheet.made("coverage")
-    if share < COVERAGE:
-        sheet.fail("coverage", f"{quoted(dialogue['dialogue_id'])} holds {share:.2f} of its facts")
+def _sufficient(sheet: Sheet, dialogue: dict[str, Any], found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Every prepared answer suffices, so only what is not the prepared one is looked at."""
+    name = quoted(dialogue["dialogue_id"])
+    if dialogue.get("expect_refusal"):
+        if found.get("type") != "refusal":
+            sheet.fail("refusal", f"{name} is of type {quoted(found.get('type'))}")
+    elif (completion := found.get("completion")) != expected["completion"]:
+        share = truth.coverage(dialogue, completion) if type(completion) is str else 0.0
+        if share < COVERAGE:
+            sheet.fail("coverage", f"{name} holds {share:.2f} of its facts")

@@ -7,54 +7,82 @@ that the grader computed itself. Knows nothing of how boxes are run.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from grader.experiment_profiler.boxes.layout import CLAIMS, Kind
+from grader.experiment_profiler.boxes.box import Kind, Source
+from grader.experiment_profiler.boxes.steps import steps
 from grader.experiment_profiler.judging import artifacts, strict
-from grader.experiment_profiler.judging.reasons import CHECKS, REASONS
+from grader.experiment_profiler.judging.reasons import REASONS
 from grader.experiment_profiler.judging.sheet import Sheet
 from grader.experiment_profiler.judging.strict import BadArtifact, is_number, quoted, same
 from grader.experiment_profiler.worlds import truth
-from grader.experiment_profiler.worlds.world import ALWAYS
+from grader.experiment_profiler.worlds.manifests import ALWAYS
+from grader.experiment_profiler.worlds.replies import ANY_LATENCY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.boxes.box import Box, Run, Step
     from grader.experiment_profiler.judging.verdict import Finding
+    from grader.experiment_profiler.worlds.foreign_logs import Logs
     from task_kit.sandbox import Outcome
 
 TOLERANCE: Final = 1e-3
 PLANS: Final = {
-    Kind.API: tuple(check for check in CHECKS if check != "submission"),
-    Kind.RUN: tuple(check for check in CHECKS if check not in {"submission", "config", "client", "summarize"}),
+    Kind.API: ("limits", "interface", "config", "client", "summarize"),
+    Kind.RUN: ("limits", "interface"),
     Kind.SUMMARIZE: ("limits", "interface", "summarize"),
 }
+OF_A_RUN: Final = {
+    Source.PREPARED: ("files", "dialogues", "order", "requests", "responses", "coverage", "refusal", "metrics"),
+    Source.HANDED: ("files", "dialogues", "order", "requests", "responses", "metrics"),
+    Source.LIVE: ("client", "files", "dialogues", "order", "requests", "responses", "metrics"),
+}
+ADDRESS: Final = re.compile(r"0x[0-9a-f]+")  # of an object, which differs each time
+
+
+class Sheets:
+    """One for the process, and one for each run in it."""
+
+    def __init__(self, box: Box) -> None:
+        self.process = Sheet(box.name, PLANS[box.kind])
+        self.runs = {run.name: Sheet(_where(box, run), OF_A_RUN[run.source]) for run in box.runs}
+
+    def findings(self) -> list[Finding]:
+        return [finding for sheet in (self.process, *self.runs.values()) for finding in sheet.findings()]
+
+
+def _where(box: Box, run: Run) -> str:
+    return f"{box.name}: {run.name}" if box.kind is Kind.API else f"{box.name}"
 
 
 def not_run(box: Box) -> list[Finding]:
     """The findings of a box that was never run, or whose outcome no longer counts."""
-    return list(Sheet(box.name, PLANS[box.kind]).findings())
+    return Sheets(box).findings()
 
 
-def judge(box: Box, outcome: Outcome) -> list[Finding]:
-    sheet = Sheet(box.name, PLANS[box.kind])
+def judge(box: Box, outcome: Outcome, *, seed: str) -> list[Finding]:
+    sheets = Sheets(box)
+    process = sheets.process
     if outcome.reason is not None:
-        sheet.fail(outcome.reason, REASONS[outcome.reason].sentence)
-        return list(sheet.findings())
-    sheet.made("limits")
+        process.fail(outcome.reason, REASONS[outcome.reason].sentence)
+        return sheets.findings()
+    process.made("limits")
     if outcome.leftover:
-        sheet.fail("leftover_process", REASONS["leftover_process"].sentence)
+        process.fail("leftover_process", REASONS["leftover_process"].sentence)
     match box.kind:
         case Kind.API:
-            _api(sheet, box, outcome)
+            _api(sheets, box, outcome, seed=seed)
         case Kind.RUN:
-            if _exited_well(sheet, outcome):
-                _run(sheet, box)
+            if _exited_well(process, outcome):
+                (run,) = box.runs
+                _run(sheets.runs[run.name], box, run)
         case Kind.SUMMARIZE:
-            if _exited_well(sheet, outcome):
-                _summarized(sheet, box)
-    return list(sheet.findings())
+            if _exited_well(process, outcome):
+                (logs,) = box.logs
+                _summarized(process, box, logs)
+    return sheets.findings()
 
 
 def _exited_well(sheet: Sheet, outcome: Outcome) -> bool:
@@ -70,140 +98,173 @@ def _exited_well(sheet: Sheet, outcome: Outcome) -> bool:
 # --- through the interface ------------------------------------------------------------------------------------------
 
 
-def _api(sheet: Sheet, box: Box, outcome: Outcome) -> None:
-    claims = _claims(sheet, box)
-    if claims is None or not _exited_well(sheet, outcome):
+def _api(sheets: Sheets, box: Box, outcome: Outcome, *, seed: str) -> None:
+    claims = _claims(sheets.process, box)
+    if claims is None or not _exited_well(sheets.process, outcome):
         return
-    _config(sheet, box, claims)
-    _client(sheet, box, claims)
-    _location(sheet, box, claims)
-    _run(sheet, box)
-    _compare(sheet, "metric_mismatch", "result.metrics", found=claims["metrics"], expected=truth.metrics(box.world))
-    _compare(
-        sheet,
-        "summarize_mismatch",
-        "of its own run",
-        found=claims["own"],
-        expected=truth.metrics(box.world),
-        required=ALWAYS,
-    )
-    expected = truth.metrics_of(box.logs)
-    _compare(sheet, "summarize_mismatch", "of given logs", found=claims["foreign"], expected=expected, required=ALWAYS)
-    sheet.made("summarize")
+    runs = {f"ExperimentRunner.run, {run.name}": run for run in box.runs}
+    for step in steps(box, seed):
+        told = _told(sheets.process, box, step, claims)
+        if step.name in runs:
+            run = runs[step.name]
+            _run(sheets.runs[run.name], box, run)
+            if told is not None:
+                _location(sheets.runs[run.name], box, run, _object(told))
+                _compare(
+                    sheets.runs[run.name],
+                    "metric_mismatch",
+                    "result.metrics",
+                    found=_object(told).get("metrics"),
+                    expected=step.expected,
+                )
+                _own(sheets.process, run, _object(told))
+        elif told is not None:
+            _CALLS[step.does](sheets.process, step, told)
+    for logs in box.logs:
+        _logs_unchanged(sheets.process, box, logs)
 
 
 def _claims(sheet: Sheet, box: Box) -> dict[str, Any] | None:
     """What the driver wrote down; None, with the reason on the sheet, when it did not come to its end."""
     try:
-        claims = strict.load(strict.read(box.work, CLAIMS), "what the interface told")
+        return strict.load(strict.read(box.work, box.claims), "what the interface told", limit=strict.FILE_LIMIT)
     except BadArtifact as error:
         said = "the process ended before the interface was called" if error.reason == "missing_artifact" else error.said
-        sheet.fail("interface", said)
+        sheet.fail("interface", said.replace(box.claims, "what the interface told"))
         return None
-    if claims.get("step") == "done" and claims.keys() >= {"config", "artifacts", "metrics", "own", "foreign", "live"}:
-        return claims
-    said = f"{quoted(claims.get('step'))} raised {_told(claims.get('error'), box)}"
-    sheet.fail("interface", said)
+
+
+def _told(sheet: Sheet, box: Box, step: Step, claims: Mapping[str, Any]) -> Any:
+    """What one step told; None, with the reason on the sheet, when it raised."""
+    claim = _object(claims.get(step.name))
+    if "told" in claim and claim["told"] is not None:
+        sheet.made("interface")
+        return claim["told"]
+    sheet.fail("interface", f"{step.name} raised {_error(claim.get('error'), box)}")
+    if step.does in _RAISED:
+        sheet.fail(_RAISED[step.does], f"{step.name} raised an error")
     return None
 
 
-def _told(error: object, box: Box) -> str:
-    """An error of the submission, without the random names of the folders."""
-    return ascii(str(error).replace(str(box.folder), "")[:200])
+def _error(error: object, box: Box) -> str:
+    """Of the submission, without the random names of folders and the addresses of objects."""
+    return ascii(ADDRESS.sub("0x…", str(error).replace(str(box.folder), ""))[:200])
 
 
-def _config(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
-    manifest, found = box.world.manifest, _object(claims["config"])
+def _config(sheet: Sheet, step: Step, told: Any) -> None:
+    found = _object(told)
     sheet.made("config")
-    for name in (
-        "experiment_id",
-        "model",
-        "max_tokens",
-        "temperature",
-        "log_schema_version",
-        "output_fields",
-        "metrics",
-    ):
-        expected = float(manifest[name]) if name == "temperature" else manifest[name]
-        if not same(found.get(name), expected):
+    for name, expected in step.expected.items():
+        if name.endswith("_path"):
+            if not _is_path(found.get(name), expected):
+                sheet.fail("config", f"{name} is not the absolute path of the file that the manifest names")
+        elif not same(found.get(name), expected):
             sheet.fail("config", f"{name} is not what the manifest says")
-    paths = {"dataset_path": manifest["dataset_path"], "responses_path": manifest["mock"]["responses_path"]}
-    for name, relative in paths.items():
-        if not _is_path(found.get(name), str(box.given / box.world.resolved(relative))):
-            sheet.fail("config", f"{name} is not the absolute path of the file that the manifest names")
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _is_path(found: object, expected: str) -> bool:
     return type(found) is str and os.path.normpath(found) == expected
 
 
-def _client(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
-    answer = box.world.answers[box.world.dialogues[0]["dialogue_id"]]
-    expected = {"completion": answer["completion"], "type": answer["metadata"]["type"]}
+def _client(sheet: Sheet, step: Step, told: Any) -> None:
     sheet.made("client")
-    if not same(claims.get("simulated"), expected):
-        sheet.fail("client_choice", "build_simulator() does not answer from the responses file")
-    if not same(claims.get("chosen"), expected):
-        sheet.fail("client_choice", "build_live_or_simulated() does not simulate without a key")
-    live = _object(claims["live"])
-    if live.get("said") != "no answer":
-        sheet.fail("client_choice", "build_live_or_simulated() still simulates when there is a key")
-    elif live.get("tried") is not True:
-        sheet.fail("client_choice", "build_live_or_simulated() gives no client that asks Claude when there is a key")
+    answers = told if type(told) is list and len(told) == len(step.expected) else [None] * len(step.expected)
+    for found, expected in zip(answers, step.expected, strict=True):
+        if not _same_answer(found, expected):
+            sheet.fail("client_choice", f"{step.name}: the client does not answer as it should")
 
 
-def _location(sheet: Sheet, box: Box, claims: Mapping[str, Any]) -> None:
-    run = box.work / box.run_dir
-    expected = {"output_dir": run} | {
-        f"{name}_path": run / file
+def _same_answer(found: Any, expected: Any) -> bool:
+    if not isinstance(expected, dict) or not isinstance(found, dict):
+        return same(found, expected)
+    latency = found.get("latency_s")
+    return all(
+        artifacts.right(latency, value) if value is ANY_LATENCY else same(found.get(name), value)
+        for name, value in expected.items()
+    )
+
+
+def _summary_told(sheet: Sheet, step: Step, told: Any) -> None:
+    sheet.made("summarize")
+    _compare(sheet, "summarize_mismatch", step.name, found=told, expected=step.expected, required=True)
+
+
+_RAISED: Final = {"config": "config", "client": "client_choice", "summarize": "summarize_mismatch"}
+_CALLS: Final = {"config": _config, "client": _client, "summarize": _summary_told}
+
+
+def _own(sheet: Sheet, run: Run, told: Mapping[str, Any]) -> None:
+    """What summarize says of the run that was just made."""
+    sheet.made("summarize")
+    everything = truth.metrics(run.world, run.replies, names=truth.METRICS)
+    _compare(
+        sheet, "summarize_mismatch", f"of its own {run.name}", found=told.get("own"), expected=everything, required=True
+    )
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _location(sheet: Sheet, box: Box, run: Run, told: Mapping[str, Any]) -> None:
+    folder = box.work / run.folder
+    expected = {"output_dir": folder} | {
+        f"{name}_path": folder / file
         for name, file in zip(("requests", "responses", "summary"), artifacts.NAMES, strict=True)
     }
-    found = _object(claims["artifacts"])
+    found = _object(told.get("artifacts"))
     for name, path in expected.items():
         claimed = found.get(name)
         if type(claimed) is not str or os.path.normpath(box.work / claimed) != str(path):
-            sheet.fail("wrong_location", f"artifacts.{name} is not OUTPUT_DIR/EXPERIMENT_ID{_tail(path, run)}")
-
-
-def _tail(path: os.PathLike[str], run: os.PathLike[str]) -> str:
-    return os.fspath(path)[len(os.fspath(run)) :]
+            sheet.fail(
+                "wrong_location", f"artifacts.{name} is not OUTPUT_DIR/EXPERIMENT_ID{str(path)[len(str(folder)) :]}"
+            )
 
 
 # --- what is on disk ------------------------------------------------------------------------------------------------
 
 
-def _run(sheet: Sheet, box: Box) -> None:
-    found = artifacts.read(sheet, box)
-    if found is None:
+def _run(sheet: Sheet, box: Box, run: Run) -> None:
+    summary = artifacts.check(sheet, box, run)
+    if summary is None:
         return
-    artifacts.check(sheet, box.world, found)
-    _summary(sheet, box, found.summary)
-
-
-def _summary(sheet: Sheet, box: Box, summary: Mapping[str, Any]) -> None:
     sheet.made("metrics")
-    _compare(sheet, "metric_mismatch", "summary.json", found=summary, expected=truth.metrics(box.world))
-    for name, expected in (("experiment_id", box.world.experiment_id), ("dialogues", len(box.world.dialogues))):
-        if not same(summary.get(name), expected):
-            sheet.fail(
-                "metric_mismatch", f"summary.json: {name} is {quoted(summary.get(name))}, not {quoted(expected)}"
-            )
+    expected = truth.metrics(run.world, run.replies)
+    _compare(sheet, "metric_mismatch", "summary.json", found=summary, expected=expected)
+    _header(
+        sheet, "metric_mismatch", summary, experiment_id=run.world.experiment_id, dialogues=len(run.world.dialogues)
+    )
 
 
-def _summarized(sheet: Sheet, box: Box) -> None:
-    name = f"{box.logs_dir}/{artifacts.NAMES[2]}"
+def _header(sheet: Sheet, reason: str, summary: Mapping[str, Any], **expected: object) -> None:
+    for name, value in expected.items():
+        if not same(summary.get(name), value):
+            sheet.fail(reason, f"summary.json: {name} is {quoted(summary.get(name))}, not {quoted(value)}")
+
+
+def _summarized(sheet: Sheet, box: Box, logs: Logs) -> None:
+    name = f"{box.logs_dir(logs)}/{artifacts.NAMES[2]}"
+    sheet.made("summarize")
+    _logs_unchanged(sheet, box, logs)
     try:
         summary = strict.load(strict.read(box.work, name), "summary.json")
     except BadArtifact as error:
         sheet.fail("summarize_mismatch", error.said.replace(name, "summary.json"))
         return
-    sheet.made("summarize")
-    expected = truth.metrics_of(box.logs)
-    _compare(sheet, "summarize_mismatch", "summary.json", found=summary, expected=expected, required=ALWAYS)
+    expected = truth.metrics_of(logs)
+    _compare(sheet, "summarize_mismatch", "summary.json", found=summary, expected=expected, required=True)
+    _header(sheet, "summarize_mismatch", summary, experiment_id=logs.folder, dialogues=len(logs.requests))
+
+
+def _logs_unchanged(sheet: Sheet, box: Box, logs: Logs) -> None:
+    files = logs.files()
+    for name in artifacts.NAMES[:2]:
+        try:
+            unchanged = strict.read(box.work, f"{box.logs_dir(logs)}/{name}") == files[name]
+        except BadArtifact:
+            unchanged = False
+        if not unchanged:
+            sheet.fail("summarize_mismatch", f"{name}, which was only to be read, is not what it was")
 
 
 def _compare(
@@ -212,13 +273,21 @@ def _compare(
     what: str,
     *,
     found: object,
-    expected: Mapping[str, float],
-    required: Sequence[str] | None = None,
+    expected: Mapping[str, float | None],
+    required: bool = False,
 ) -> None:
-    """Every metric that is required must be there, and every one that is there must be right."""
+    """Every metric that must be there, and every one that is there, must be right. `required`: of all four metrics only
+    the three that every summary has must be there."""
     values = _object(found)
     for name, value in expected.items():
-        if name not in values and required is not None and name not in required:
+        if required and name not in values and name not in ALWAYS:
             continue
-        if not is_number(values.get(name)) or abs(values[name] - value) > TOLERANCE:
-            sheet.fail(reason, f"{what}: {name} is {quoted(values.get(name))}, not {value:.4f}")
+        if not _near(values.get(name, "nothing"), value):
+            shown = "null" if value is None else f"{value:.4f}"
+            sheet.fail(reason, f"{what}: {name} is {quoted(values.get(name, 'nothing'))}, not {shown}")
+
+
+def _near(found: Any, expected: float | None) -> bool:
+    if expected is None:
+        return found is None
+    return is_number(found) and abs(found - expected) <= TOLERANCE

@@ -58,25 +58,6 @@ NOT_REACHED: Final = "not_reached"
 
 CHECKS: Final = tuple(dict.fromkeys(reason.check for reason in REASONS.values() if reason.check != "*"))
 
-# What each check is worth when a trainer asks for partial rewards. Staying within limits is worth nothing by itself:
-# a program that does nothing does so too.
-WEIGHTS: Final = {
-    "submission": 0,
-    "limits": 0,
-    "interface": 1,
-    "config": 1,
-    "client": 1,
-    "files": 2,
-    "dialogues": 2,
-    "order": 1,
-    "requests": 2,
-    "responses": 3,
-    "coverage": 1,
-    "refusal": 1,
-    "metrics": 3,
-    "summarize": 3,
-}
-
 
 def first(codes: set[str]) -> str | None:
     """The most telling of several: causes stand before their effects."""

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 FILE_LIMIT: Final = 4 << 20
@@ -91,14 +92,14 @@ def _content(descriptor: int, name: str) -> bytes:
     return content
 
 
-def find(folder: Path, name: str, *, leave_out: str) -> str | None:
+def find(folder: Path, name: str, *, leave_out: Collection[str]) -> str | None:
     """Where below `folder` a file of that name lies. Looks at few entries, not deep, and follows no link."""
     waiting, seen = [(folder, 0)], 0
     while waiting:
         parent, depth = waiting.pop()
         for path, is_folder in _entries(parent):
             seen += 1
-            if path == folder / leave_out:
+            if path.relative_to(folder).as_posix() in leave_out:
                 continue
             if seen > SEARCH_LIMIT:
                 return None
@@ -123,10 +124,10 @@ def _entries(folder: Path) -> list[tuple[Path, bool]]:
 # --- from bytes -----------------------------------------------------------------------------------------------------
 
 
-def load(content: bytes, name: str) -> dict[str, Any]:
+def load(content: bytes, name: str, *, limit: int = TEXT_LIMIT) -> dict[str, Any]:
     """One JSON object."""
-    if len(content) > TEXT_LIMIT:
-        raise BadArtifact("bad_artifact", f"{name} holds {len(content)} bytes, at most {TEXT_LIMIT} are read")
+    if len(content) > limit:
+        raise BadArtifact("bad_artifact", f"{name} holds {len(content)} bytes, at most {limit} are read")
     try:
         value = json.loads(
             content.decode("utf-8"),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from grader.experiment_profiler.judging.reasons import CHECKS, NOT_REACHED, REASONS, WEIGHTS, first
+from grader.experiment_profiler.judging.reasons import CHECKS, NOT_REACHED, REASONS, first
 
 SCHEMA_VERSION: Final = 1
 DETAIL_LIMIT: Final = 400
@@ -123,10 +123,3 @@ def reasons_of(findings: list[Finding]) -> tuple[str, ...]:
     """All codes that were found, causes before effects."""
     found = {finding.reason for finding in findings}
     return tuple(code for code in REASONS if code in found and code != NOT_REACHED)
-
-
-def share_of(findings: list[Finding]) -> float:
-    """The weighted share of the checks that held, for partial rewards; what was not reached counts as failed."""
-    worth = sum(WEIGHTS[finding.check] for finding in findings)
-    held = sum(WEIGHTS[finding.check] for finding in findings if finding.reason is None)
-    return round(held / worth, 6) if worth else 0.0

@@ -1,7 +1,7 @@
 """Logs that the grader wrote itself, of no run at all: what `summarize` is asked about.
 
-Comes in: a seed and a number. Goes out: a folder's files, with failed and truncated dialogues in them, which no
-simulated run has, and beside them a summary.json that is wrong. Knows nothing of submissions.
+Comes in: a seed, a number and a kind. Goes out: a folder's files. Types and stop reasons disagree in them, texts hold
+every separator, and beside them lies a summary.json that is wrong, or none. Knows nothing of submissions.
 """
 
 from __future__ import annotations
@@ -10,76 +10,128 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from grader.experiment_profiler.worlds import prose
-from grader.experiment_profiler.worlds.world import FIELDS_ALWAYS, FIELDS_PERHAPS, generator
+from grader.experiment_profiler.worlds import names, prose
+from grader.experiment_profiler.worlds.manifests import FIELDS_ALWAYS, FIELDS_PERHAPS
+from grader.experiment_profiler.worlds.near_misses import HELD, NEAR
+from grader.experiment_profiler.worlds.world import generator
 
 if TYPE_CHECKING:
     from random import Random
 
-SIZES: Final = (9, 24)
+KINDS: Final = ("mixed", "long", "unanswered", "no-facts", "empty")
+SIZES: Final = {"mixed": (24, 48), "long": (200, 500), "unanswered": (2, 9), "no-facts": (2, 9), "empty": (0, 0)}
 TYPES: Final = ("answer", "refusal", "truncated", "error")
+STOPS: Final = ("end_turn", "refusal", "max_tokens", "stop_sequence", None)
+STALE: Final = ("mixed", "empty")  # the others lack a summary.json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
     """Requests and responses in step, under the name of the folder that holds them."""
 
+    kind: str
     folder: str
     requests: tuple[dict[str, Any], ...]
     responses: tuple[dict[str, Any], ...]
     ascii_only: bool
+    compact: bool
 
     def files(self) -> dict[str, bytes]:
-        stale = dict.fromkeys(("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean"), 0.5)
-        return {
-            "requests.jsonl": self._lines(self.requests),
-            "responses.jsonl": self._lines(self.responses),
-            "summary.json": json.dumps({**stale, "experiment_id": self.folder, "dialogues": 1}).encode(),
-        }
+        """What lies in the folder before anybody is asked."""
+        files = {"requests.jsonl": self._lines(self.requests), "responses.jsonl": self._lines(self.responses)}
+        return files | ({"summary.json": self._stale()} if self.kind in STALE else {})
+
+    def _stale(self) -> bytes:
+        wrong = dict.fromkeys(("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean"), 0.5)
+        return json.dumps({**wrong, "experiment_id": f"{self.folder}2", "dialogues": 1}).encode()
 
     def _lines(self, lines: tuple[dict[str, Any], ...]) -> bytes:
-        return b"".join(json.dumps(line, ensure_ascii=self.ascii_only).encode() + b"\n" for line in lines)
+        separators = (",", ":") if self.compact else None
+        texts = (json.dumps(line, ensure_ascii=self.ascii_only, separators=separators) for line in lines)
+        return b"".join(text.encode() + b"\n" for text in texts)
 
 
-def logs(seed: str, purpose: str) -> Logs:
-    rng = generator(seed, f"logs/{purpose}")
-    kinds = [*TYPES, "answer", *rng.choices(TYPES, (6, 2, 2, 2), k=rng.randint(*SIZES) - len(TYPES) - 1)]
-    rng.shuffle(kinds)
+def logs(seed: str, purpose: str, kind: str = "mixed") -> Logs:
+    rng = generator(seed, f"logs/{purpose}/{kind}")
+    types = _types(rng, kind)
     shared = {
         "log_schema_version": rng.randint(2, 99),
-        "model": f"claude-{prose.word(rng)}",
+        "model": names.model(rng),
         "max_tokens": rng.randint(16, 8192),
         "temperature": rng.randint(1, 99) / 100,
     }
-    fields = {*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5)}
-    pairs = [_pair(rng, index, kind, shared=shared) for index, kind in enumerate(kinds)]
+    fields = {*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if kind == "mixed" or _perhaps(rng, kind))}
+    ids = names.ids(rng, count=len(types))
+    ways = iter([*NEAR.values(), *HELD.values()] if kind != "no-facts" else [])
+    pairs = [
+        _pair(rng, ids[index], (index, name), shared=shared, kind=kind, way=next(ways, None))
+        for index, name in enumerate(types)
+    ]
     return Logs(
-        folder=f"{prose.word(rng, length=6)}-{prose.nonce(rng)[:6]}",
-        requests=tuple(request for request, _ in pairs),
-        responses=tuple({key: line[key] for key in line if key in fields} for _, line in pairs),
+        kind=kind,
+        folder=names.experiment_id(rng),
+        requests=tuple(_shuffled(rng, request) for request, _ in pairs),
+        responses=tuple(_shuffled(rng, {key: line[key] for key in line if key in fields}) for _, line in pairs),
         ascii_only=rng.random() < 0.5,
+        compact=rng.random() < 0.5,
     )
 
 
-def _pair(rng: Random, index: int, kind: str, *, shared: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    dialogue_id = f"{prose.word(rng)}-{index}"
-    facts = [prose.fact(rng) for _ in range(rng.randint(1 if kind == "error" else 0, 4))]
+def _perhaps(rng: Random, kind: str) -> bool:
+    """The long ones hold what every log holds and no more."""
+    return kind != "long" and rng.random() < 0.5
+
+
+def _types(rng: Random, kind: str) -> list[str]:
+    """The first ones are answers, which show how facts are looked for."""
+    count = rng.randint(*SIZES[kind])
+    if kind == "unanswered":
+        return ["error"] * count
+    if kind in {"no-facts", "empty"}:
+        return rng.choices(("answer", "refusal", "truncated"), k=count)
+    answers = ["answer"] * (len(NEAR) + len(HELD)) if kind == "mixed" else []
+    rest = [*TYPES, *rng.choices(TYPES, (4, 3, 2, 2), k=max(count, len(answers) + 12) - len(answers) - len(TYPES))]
+    rng.shuffle(rest)
+    return [*answers, *rest]
+
+
+def _pair(
+    rng: Random, dialogue_id: str, place: tuple[int, str], *, shared: dict[str, Any], kind: str, way: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    index, type_ = place
+    facts, held = _facts(rng, type_=type_, kind=kind, way=way)
     prompt = {"system": prose.filler(rng, words=3), "user": prose.filler(rng, words=rng.randint(1, 12))}
     request = {"dialogue_id": dialogue_id, "index": index, **shared, "prompt": prompt, "required_facts": facts}
-    return request, _response(rng, request, kind)
+    return request, _response(rng, request, type_, held)
 
 
-def _response(rng: Random, request: dict[str, Any], kind: str) -> dict[str, Any]:
-    held = [prose.recased(rng, fact) for fact in request["required_facts"] if rng.random() < 0.6]
-    reasons = {"answer": "end_turn", "refusal": "refusal", "truncated": "max_tokens", "error": None}
+def _facts(rng: Random, *, type_: str, kind: str, way: Any) -> tuple[list[str], list[str]]:
+    """What is required, and what is said of it."""
+    if kind == "no-facts":
+        return [], []
+    facts = [prose.fact(rng) for _ in range(rng.randint(1 if type_ == "error" else 0, 4))]
+    held = [prose.recased(rng, fact) for fact in facts if rng.random() < 0.6]
+    if way is None or type_ == "error":
+        return facts, held
+    fact, said = way(rng)
+    return [fact, fact], [said]  # twice, as it counts twice
+
+
+def _response(rng: Random, request: dict[str, Any], kind: str, held: list[str]) -> dict[str, Any]:
     answered = kind != "error"
+    opening = rng.choice((*prose.ANSWERS, *prose.REFUSALS))
+    completion = prose.sentence(rng, opening, held) + rng.choice(prose.SEPARATORS)
     return {
         "dialogue_id": request["dialogue_id"],
         "index": request["index"],
-        "completion": prose.sentence(rng, rng.choice(prose.ANSWERS), held) if answered else None,
+        "completion": completion if answered else None,
         "type": kind,
-        "stop_reason": reasons[kind],
+        "stop_reason": rng.choice(STOPS) if answered else None,
         "usage": {"input_tokens": rng.randint(1, 99), "output_tokens": rng.randint(1, 99)} if answered else None,
         "latency_s": rng.randint(0, 999) / 1000 if answered else None,
-        "model": request["model"] if answered else None,
+        "model": request["model"],
     }
+
+
+def _shuffled(rng: Random, values: dict[str, Any]) -> dict[str, Any]:
+    return {key: values[key] for key in rng.sample(list(values), len(values))}

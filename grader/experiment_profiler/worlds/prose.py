@@ -1,7 +1,8 @@
-"""Random words, facts and sentences in many scripts, with a nonce in each: nothing here can be known beforehand.
+"""Random words, facts and sentences in many scripts: nothing here can be known beforehand.
 
-Everything is a function of the random generator given. Letters are those whose lower case and case folding agree, so
-that every honest way to ignore case finds the same; no character is drawn that some line splitter takes for an end.
+Everything is a function of the random generator given. Words are drawn from letters whose lower case and case folding
+agree; texts where the two differ are made on purpose, in `folded`. Characters at which some line splitters cut, and at
+which a line of JSON does not end, are drawn on purpose too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 LATIN: Final = "abcdefghijklmnopqrstuvwxyz"
 CYRILLIC: Final = "абвгдежзиклмнопрстуфхцчшэюя"
-CASED: Final = (LATIN, LATIN, LATIN, CYRILLIC, "àéîöüçñ" + LATIN)
+ACCENTED: Final = "àéîöüçñ"
+CASED: Final = (LATIN, LATIN, LATIN, CYRILLIC, ACCENTED + LATIN)
 CASELESS: Final = (
     "水火木金土山川空海森",
     "אבגדהוזחטיכלמנסעפצקרשת",
@@ -21,28 +23,12 @@ CASELESS: Final = (
     "🜁🜂🜃🜄🌍🌊🧭🪐𝄞",
     "กขคงจฉชซ",
 )
+SEPARATORS: Final = ("\u2028", "\u2029", "\x85", "\x1c", "\x1d", "\x1e", "\x0b", "\x0c")
 ODD: Final = (
-    '"',
-    "'",
-    "\\",
-    "\n",
-    "\t",
-    "\r\n",
-    "{}",
-    "[0]",
-    "null",
-    "NaN",
-    "e\u0301",
-    "\u200f",
-    "\u202e",
-    "</s>",
-    "%s",
-    "#",
-    ": ",
-    "👩\u200d🚀",
+    *('"', "'", "\\", "\n", "\t", "\r\n", "\r", "{}", "[0]", "null", "NaN", "e\u0301", "\u200f", "\u202e", "</s>"),
+    *("%s", "#", ": ", "👩\u200d🚀", "\ufeff", "\x7f", "\\u0041", "- a", "&amp;"),
 )
-
-EDGES: Final = ("\n", "  ", " \n\n", "\t")  # what a strip() would take away
+EDGES: Final = ("\n", "  ", " \n\n", "\t", "\u3000", "\x85")  # what a strip() would take away
 
 LIKE_REFUSALS: Final = (
     "I can't recommend this enough",
@@ -68,17 +54,13 @@ def nonce(rng: Random) -> str:
     return f"{rng.getrandbits(64):016x}"
 
 
-def fact(rng: Random, *, cased: bool = False) -> str:
+def fact(rng: Random, *, cased: bool = False, words: int | None = None) -> str:
     """Some words nobody would write by chance."""
     script = rng.choice(CASED if cased else (*CASED, *CASELESS))
-    words = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(rng.randint(1, 3))]
-    text = rng.choice((" ", " ", "-")).join(words)
+    count = words or rng.randint(1, 3)
+    drawn = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(count)]
+    text = rng.choice((" ", " ", "-")).join(drawn)
     return rng.choice((text, text.title()))
-
-
-def near(fact: str) -> str:
-    """Most of a fact, which is not enough."""
-    return fact[:-1]
 
 
 def recased(rng: Random, text: str) -> str:
@@ -86,18 +68,30 @@ def recased(rng: Random, text: str) -> str:
     return rng.choice((text, text.upper(), text.title(), text.swapcase()))
 
 
+def inside(rng: Random, text: str) -> str:
+    """In the middle of a longer word, where it is part of the text all the same."""
+    return f"{word(rng, length=3)}{text}{word(rng, length=4)}"
+
+
 def filler(rng: Random, *, words: int) -> str:
     drawn = [word(rng, letters=rng.choice((*CASED, *CASELESS)), length=rng.randint(2, 8)) for _ in range(words)]
     if words > 2:
         drawn.insert(rng.randrange(words), rng.choice(ODD))
+        drawn.insert(rng.randrange(words), rng.choice(SEPARATORS))
     return " ".join(drawn)
 
 
 def sentence(rng: Random, opening: str, facts: list[str]) -> str:
-    """A completion of some lines that holds the facts and a nonce, and does not end where its words do."""
+    """A completion of some lines that holds the facts."""
     parts = [f"{filler(rng, words=rng.randint(1, 6))} {each}" for each in facts]
-    text = ";\n".join([*parts, filler(rng, words=rng.randint(1, 9))])
-    return f"{opening}: {text}\n[{nonce(rng)}]{rng.choice(EDGES)}"
+    text = f";{rng.choice(SEPARATORS)}\n".join([*parts, filler(rng, words=rng.randint(1, 9))])
+    return f"{opening}: {text}"
+
+
+def long_text(rng: Random, *, characters: int) -> str:
+    """Plain words, so that it stays within the limits of a line however it is escaped."""
+    words = [word(rng, length=rng.randint(2, 9)) for _ in range(200)]
+    return " ".join(rng.choices(words, k=characters // 6))[:characters]
 
 
 def framed(rng: Random, text: str) -> str:

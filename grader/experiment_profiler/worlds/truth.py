@@ -1,27 +1,32 @@
-"""What is true of a world: the records a right submission leaves behind, and the metrics of them.
+"""What is true of a run and of logs: the records a right submission leaves behind, and the metrics of them.
 
-Metrics come from `profiler`'s own reduction, the one that real runs use; nothing is counted here. Comes in: worlds and
-logs as values. Goes out: expected lines and numbers. Knows nothing of submissions.
+Metrics come from `profiler`'s own reduction, the one that real runs use; nothing is counted here. Comes in: worlds, replies
+and logs as values. Goes out: expected lines and numbers. Knows nothing of submissions.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import profiler
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics.builtin import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from grader.experiment_profiler.worlds.dialogues import Dialogue
     from grader.experiment_profiler.worlds.foreign_logs import Logs
-    from grader.experiment_profiler.worlds.world import Dialogue, World
+    from grader.experiment_profiler.worlds.replies import Replies
+    from grader.experiment_profiler.worlds.world import World
 
-ANY_LATENCY = object()  # how long a simulated answer took is not decided by the world
+METRICS: Final = USUAL_METRICS
+
+Metrics = dict[str, float | None]
+Line = dict[str, Any]
 
 
-def requests(world: World) -> list[dict[str, Any]]:
+def requests(world: World) -> list[Line]:
     """Every line of requests.jsonl, with the fields that it must hold."""
     shared = {key: world.manifest[key] for key in ("log_schema_version", "model", "max_tokens")}
     shared["temperature"] = float(world.manifest["temperature"])
@@ -37,63 +42,52 @@ def requests(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def responses(world: World) -> list[dict[str, Any]]:
+def responses(world: World, replies: Replies) -> list[Line]:
     """Every line of responses.jsonl, with just the output_fields."""
     return [
-        {key: _fields(world, index, dialogue)[key] for key in world.manifest["output_fields"]}
-        for index, dialogue in enumerate(world.dialogues)
+        {key: fields[key] for key in world.manifest["output_fields"]}
+        for fields in (_fields(world, replies, *numbered) for numbered in enumerate(world.dialogues))
     ]
 
 
-def _fields(world: World, index: int, dialogue: Dialogue) -> dict[str, Any]:
-    answer = world.answers[dialogue["dialogue_id"]]
-    return {
-        "dialogue_id": dialogue["dialogue_id"],
-        "index": index,
-        "completion": answer["completion"],
-        "type": answer["metadata"]["type"],
-        "stop_reason": answer["stop_reason"],
-        "usage": answer["usage"],
-        "latency_s": ANY_LATENCY,
-        "model": world.manifest["model"],
-    }
+def _fields(world: World, replies: Replies, index: int, dialogue: Dialogue) -> Line:
+    """A dialogue that nobody answers has a line like any other."""
+    reply = replies[dialogue["dialogue_id"]]
+    known = {"dialogue_id": dialogue["dialogue_id"], "index": index}
+    if reply is None:
+        nothing = dict.fromkeys(("completion", "stop_reason", "usage", "latency_s"))
+        return {**known, **nothing, "type": "error", "model": world.manifest["model"]}
+    return {**known, **{name: getattr(reply, name) for name in reply.__slots__}}
 
 
-def metrics(world: World) -> dict[str, float]:
-    """Those the manifest asks for."""
-    lines = ((line, _fields(world, index, line)) for index, line in enumerate(world.dialogues))
-    return _reduced(lines, world.manifest["metrics"])
+def metrics(world: World, replies: Replies, *, names: Sequence[str] | None = None) -> Metrics:
+    """`names` None are those the manifest asks for."""
+    pairs = [(line, _fields(world, replies, index, line)) for index, line in enumerate(world.dialogues)]
+    return _reduced(pairs, names or world.manifest["metrics"])
 
 
-def metrics_of(logs: Logs) -> dict[str, float]:
+def metrics_of(logs: Logs) -> Metrics:
     """All four, of logs that no run has written."""
-    return _reduced(zip(logs.requests, logs.responses, strict=True), USUAL_METRICS)
+    return _reduced(list(zip(logs.requests, logs.responses, strict=True)), METRICS)
 
 
 def coverage(dialogue: Dialogue, completion: str) -> float:
-    """Of one answer alone; one of which nothing is required has all of it."""
+    """Of one answer alone; 1 where no facts are required of it."""
     if not dialogue["required_facts"]:
         return 1.0
-    pair = (dialogue, {"type": "answer", "completion": completion})
-    return _reduced([pair], ["fact_coverage"])["fact_coverage"]
+    found = _reduced([(dialogue, {"type": "answer", "completion": completion})], ["fact_coverage"])["fact_coverage"]
+    return found or 0.0
 
 
-def _reduced(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]], names: Sequence[str]) -> dict[str, float]:
+def _reduced(pairs: Sequence[tuple[Line, Line]], names: Sequence[str]) -> Metrics:
     reduction = profiler.reduce_outcomes((_outcome(*pair) for pair in pairs), resolve(names))
-    return {name: _known(name, estimate.value) for name, estimate in reduction.estimates().items()}
+    return {name: estimate.value for name, estimate in reduction.estimates().items()}
 
 
-def _outcome(request: dict[str, Any], response: dict[str, Any]) -> profiler.Outcome:
+def _outcome(request: Line, response: Line) -> profiler.Outcome:
     return profiler.Outcome(
         request["dialogue_id"],
         response["type"],
         response["completion"],
         required_facts=tuple(request["required_facts"]),
     )
-
-
-def _known(name: str, value: float | None) -> float:
-    """Every world answers something, so every metric has a value."""
-    if value is None:
-        raise ValueError(f"metric {name!r} has no value, expected one in every world")
-    return value

@@ -12,13 +12,14 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .logging_utils import loads
+from .mark import mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import anthropic
 
@@ -57,16 +58,16 @@ class Client(Protocol):
 class SimulatedClient:
     """Answers from a file of prepared answers by dialogue_id: the same answer every time, at once, for nothing."""
 
-    def __init__(self, responses_path: Path, *, model: str = "simulated") -> None:
-        self._path = responses_path
-        self._answers = _load_answers(responses_path)
+    def __init__(self, responses_path: str | Path, *, model: str = "simulated") -> None:
+        self._path = Path(responses_path)
+        self._answers = _load_answers(self._path)
         self._model = model
 
     def complete(self, sample: Sample) -> Completion:
         answer = self._answers.get(sample.dialogue_id)
         if answer is None:
             raise ClientError(f"{self._path}: found no answer to dialogue {sample.dialogue_id!r}")
-        completion = answer["completion"]
+        completion = answer["completion"] + mark(sample)
         stop_reason = answer.get("stop_reason", "end_turn")
         told = answer.get("metadata", {}).get("type")
         return Completion(

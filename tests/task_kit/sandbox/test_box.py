@@ -6,6 +6,7 @@ import stat
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from task_kit.sandbox import Level, Limits, SandboxError, Spec
 from task_kit.sandbox.launcher import SHARED
 from task_kit.sandbox.probes import running
 
-from .running import run
+from .running import LEVELS, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,3 +234,70 @@ def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 15
     while not holds() and time.monotonic() < deadline:
         pass
+
+
+LATE = """
+import os, sys, time
+for name in ("early", "moved"):
+    open(name, "w").write("early")
+main = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == main:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    open("late", "w").write("late")
+    os.rename("moved", "target")
+    os._exit(0)
+"""
+
+
+def test_what_is_written_after_the_end_does_not_count(level: Level, out: Path) -> None:
+    """Nor what is moved to its place: the end is the end, though helpers have a moment to come to theirs."""
+    outcome = run(LATE, level=level, writable=out)
+
+    assert (outcome.exit_code, outcome.leftover) == (0, False)
+    assert sorted(path.name for path in out.iterdir()) == ["early"]
+
+
+LOCKS = """
+import fcntl, os, sys, time
+with open(os.__file__) as file:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    time.sleep(1.5)
+"""
+
+
+def test_two_boxes_share_no_file_that_could_be_locked() -> None:
+    """A lock on a file of the library, which both may read, would be a way to talk."""
+    if Level.NAMESPACES not in LEVELS:
+        pytest.skip("only boxes with a view of their own have files of their own")
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda _: run(LOCKS, level=Level.NAMESPACES), range(2)))
+
+    assert [(outcome.exit_code, outcome.stderr) for outcome in outcomes] == [(0, b"")] * 2
+
+
+def test_the_account_has_the_name_that_the_environment_says() -> None:
+    if Level.NAMESPACES not in LEVELS:
+        pytest.skip("only boxes with a view of their own have accounts of their own")
+    code = "import pwd, os; print(pwd.getpwuid(os.getuid()).pw_name)"
+
+    assert run(code, level=Level.NAMESPACES, env={"USER": "ines"}).stdout == b"ines\n"
+
+
+def test_the_room_that_was_kept_is_given_back_for_what_was_written(level: Level, out: Path, tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    room.write_bytes(b"kept")
+    spec = Spec(
+        argv=(*sandbox.PYTHON, "-c", "open('written', 'w').write('x')"),
+        env={},
+        cwd=out,
+        readable=sandbox.python_paths(),
+        writable=out,
+        room=room,
+    )
+
+    assert sandbox.run(spec, level=level).exit_code == 0
+    assert not room.exists()
+    assert (out / "written").read_text() == "x"

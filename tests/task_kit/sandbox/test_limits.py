@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from task_kit.sandbox import Level, Limits
+from task_kit.sandbox import Level, Limits, tree
 from task_kit.sandbox.supervisor import Output
 
-from .running import LEVELS, run
+from .running import LEVELS, SMALL, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -285,3 +286,47 @@ def test_output_that_somebody_else_took_is_not_waited_for() -> None:
     output.take(reader)
 
     assert output.streams() == [b"told", b""]
+
+
+SOCKETS = """
+import os, socket, time
+for _ in range(30):
+    if os.fork() == 0:
+        break
+held = []
+try:
+    while len(held) < 110:
+        pair = socket.socketpair()
+        held.append(pair)
+        pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        pair[0].setblocking(False)
+        try:
+            while True:
+                pair[0].send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+except OSError:
+    pass
+time.sleep(30)
+"""
+
+
+def test_what_waits_in_sockets_counts_as_memory(level: Level) -> None:
+    assert run(SOCKETS, level=level, limits=replace(SMALL, memory_bytes=256 << 20)).reason == "memory"
+
+
+def test_no_socket_holds_more_than_it_does_by_itself(level: Level) -> None:
+    if level is Level.PROCESS:
+        pytest.skip("only with seccomp")
+    code = (
+        "import socket\na, b = socket.socketpair()\na.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)\n"
+        "print(a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))"
+    )
+
+    assert int(run(code, level=level).stdout) <= tree.SOCKET_BYTES
+
+
+def test_an_honest_program_may_have_hundreds_of_sockets(level: Level) -> None:
+    code = "import socket, time\nheld = [socket.socketpair() for _ in range(100)]\ntime.sleep(0.3)\nprint(len(held))"
+
+    assert run(code, level=level).stdout == b"100\n"

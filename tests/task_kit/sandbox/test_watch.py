@@ -60,6 +60,45 @@ def test_who_looks_too_late_sees_what_it_was_all_the_same(processes: list[list[b
     assert watch.look() == reason
 
 
+class Clock:
+    """Each look comes a second after the one before."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("waited_share", "seconds"), [(0.0, 10), (0.5, 20), (0.9, 60), (1.0, 60)])
+def test_what_a_box_waits_for_its_turn_is_not_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, waited_share: float, seconds: int
+) -> None:
+    """Up to six times its limit: then it has had its chance on any machine."""
+    clock = Clock()
+    monkeypatch.setattr(watch_module, "time", clock)
+    monkeypatch.setattr(tree, "turns_waited_for_s", lambda pids, *, proc: {"1": clock.now * waited_share})
+    watch = Watch(Shown(process()))
+
+    while watch.look() is None:
+        clock.now += 1.0
+
+    assert clock.now == seconds
+
+
+def test_a_task_that_waits_counts_once_however_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(watch_module, "time", clock)
+    monkeypatch.setattr(
+        tree, "turns_waited_for_s", lambda pids, *, proc: dict.fromkeys(map(str, range(50)), clock.now / 2)
+    )
+    watch = Watch(Shown(process()))
+    clock.now = 4.0
+
+    watch.look()
+    assert watch.own_s() == 2.0
+
+
 def test_who_makes_looking_slow_is_not_left_alone_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(9))
     monkeypatch.setattr(watch_module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))

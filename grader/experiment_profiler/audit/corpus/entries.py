@@ -17,9 +17,22 @@ if TYPE_CHECKING:
 
 SHARED: Final = frozenset({"kind", "before", "write"})  # what a file says for all of its entries
 KEYS: Final = frozenset(
-    {"tries", "reason", "write", "append", "replace", "worlds", "timeout", "stopped_from", "barred_at", "survives"}
+    {
+        "tries",
+        "reason",
+        "write",
+        "append",
+        "replace",
+        "worlds",
+        "timeout",
+        "stopped_from",
+        "barred_at",
+        "survives",
+        "breaks",
+        "starter",
+    }
 )
-DEFAULT_WORLDS: Final = 1
+DEFAULT_WORLDS: Final = 3
 
 
 class CorpusError(Exception):
@@ -30,6 +43,7 @@ class Corpus(StrEnum):
     CHEATS = "cheats"
     HONEST = "honest"
     MUTANTS = "mutants"
+    STAGES = "stages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +63,8 @@ class Entry:
     stopped_from: str = "process"  # the lowest level of isolation that claims to stop it
     barred_at: tuple[str, ...] = ()  # levels that lack what it needs, as docs/sandbox.md says
     survives: str | None = None  # why a mutant that is not caught is no fault
+    starter: tuple[str, ...] = ()  # files that are those of the starter
+    breaks: tuple[int, ...] = ()  # the sentences of the prompt that it does not keep
 
 
 def load(corpus: Corpus, *, root: Traversable | None = None) -> tuple[Entry, ...]:
@@ -95,6 +111,8 @@ def _entry(where: str, table: dict[str, Any], *, corpus: Corpus, shared: dict[st
         tries=table["tries"],
         reasons=tuple(table.get("reason", ())),
         barred_at=tuple(table.get("barred_at", ())),
+        breaks=tuple(table.get("breaks", ())),
+        starter=tuple(table.get("starter", ())),
         write={**shared.get("write", {}), **table.get("write", {})},
         append={name: before.get(name, "") + append.get(name, "") for name in {**before, **append}},
         replace={name: tuple((old, new) for old, new in pairs) for name, pairs in table.get("replace", {}).items()},

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def lay_out(entry: Entry, folder: Path, *, reference: Path, words: Mapping[str, str]) -> None:
     """Make `folder`, which must not exist, hold the submission."""
     shutil.copytree(reference, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in entry.starter:
+        shutil.copyfile(reference.parent / "starter" / name, folder / name)
     for name, pairs in entry.replace.items():
         _rewrite(folder / name, pairs, where=f"{entry.name}: {name}")
     for name, text in entry.write.items():

@@ -37,6 +37,11 @@ KINDS = {
     "invented completions": {"completions"},
     "partial logs": {"partial"},
     "killing the grader": {"killing"},
+    "right in worlds that look alike": {"alike"},
+    "answers that were not asked for": {"unasked"},
+    "live clients that are none": {"live"},
+    "forcing an error, which says nothing of a submission": {"errors"},
+    "limits that are none": {"limits"},
 }
 
 ALL = [entry for corpus in Corpus for entry in load(corpus)]
@@ -66,9 +71,10 @@ def test_every_kind_of_cheat_is_tried() -> None:
 def test_there_are_enough_of_each() -> None:
     counts = {corpus: len(load(corpus)) for corpus in Corpus}
 
-    assert counts[Corpus.CHEATS] >= 45
-    assert counts[Corpus.HONEST] >= 14
-    assert counts[Corpus.MUTANTS] >= 30
+    assert counts[Corpus.CHEATS] >= 140
+    assert counts[Corpus.HONEST] >= 40
+    assert counts[Corpus.MUTANTS] >= 150
+    assert counts[Corpus.STAGES] == 10
 
 
 def test_names_are_unique() -> None:

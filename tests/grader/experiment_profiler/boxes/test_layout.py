@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from grader.experiment_profiler.boxes import layout
-from grader.experiment_profiler.boxes.layout import Kind
-from grader.experiment_profiler.worlds import world
+from grader.experiment_profiler.boxes import layout, plan
+from grader.experiment_profiler.boxes.box import Kind
 from task_kit import sandbox
-from tests.grader.building import SEED, laid_out
+from tests.grader.building import NAMES, SEED, drawn, laid_out, planned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grader.experiment_profiler.boxes.layout import Box
+    from grader.experiment_profiler.boxes.box import Box
 
 MINE = {"experiment_profiler/__init__.py": b"", "tools/__init__.py": b"raise SystemExit"}
 
 
 def made(root: Path, kind: Kind) -> Box:
-    return laid_out(kind, world.fresh(SEED, 1), root=root, files=MINE)
+    return laid_out(planned(NAMES[kind].format(1), root=root), files=MINE)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -35,7 +35,9 @@ def test_nothing_of_the_graders_environment_goes_in(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret")
 
     spec = made(tmp_path, kind).spec(sandbox.Limits())
-    assert set(spec.env) == {"HOME", "LANG", "PATH", "PYTHONHASHSEED", "PYTHONPATH", "TMPDIR", "USER"}
+    told = {"HOME", "LANG", "LOGNAME", "PATH", "PYTHONHASHSEED", "PYTHONPATH", "TMPDIR", "TZ", "USER"}
+    assert set(spec.env) - {"ANTHROPIC_API_KEY"} == told
+    assert not spec.env.get("ANTHROPIC_API_KEY")
     assert "a-secret" not in str(spec)
 
 
@@ -58,21 +60,40 @@ def test_what_may_be_read_holds_neither_seed_nor_expected_values(tmp_path: Path)
     assert not any(word in text for word in ("import profiler", "from grader", "import grader", "reference_submission"))
 
 
-def test_the_driver_is_told_paths_settings_and_one_sample(tmp_path: Path) -> None:
+def test_the_driver_is_told_what_to_do_and_nothing_of_what_is_right(tmp_path: Path) -> None:
     box = made(tmp_path, Kind.API)
 
-    job = json.loads((box.given / "job.json").read_bytes())
-    assert set(job) == {
-        *("manifest", "responses", "output_dir", "run_dir", "logs_dir", "sample"),
-        *("model", "max_tokens", "temperature", "live_wait_s"),
-    }
+    job = json.loads((box.given / box.names["job"]).read_bytes())
+    assert {step["does"] for step in job["steps"]} == {"config", "client", "run", "summarize"}
+    assert not any("expected" in step for step in job["steps"])
+
+
+def test_no_file_holds_an_answer_as_it_will_be_given(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.API)
+    held = b"".join(path.read_bytes() for path in box.folder.rglob("*") if path.is_file())
+
+    given = [reply.completion for run in box.runs for reply in run.replies.values() if reply is not None]
+    assert len(given) > 100
+    signatures = [re.findall(r"\[([0-9a-f]{16})\]", completion)[-1] for completion in given if "[" in completion]
+    assert not [signature for signature in signatures if signature.encode() in held]
+
+
+def test_names_and_environment_tell_no_box_from_another(tmp_path: Path) -> None:
+    """Nor from anybody's own folder: no word stands in all of them."""
+    found = plan.boxes(drawn(), seed=SEED, root=tmp_path)
+
+    assert len({tuple(box.names.values()) for box in found}) == len(found)
+    assert len({box.environment["USER"] for box in found}) > 3
+    words = [set(re.findall(r"[a-z]{3,}", " ".join(box.names.values()))) for box in found]
+    assert not set.intersection(*words)
 
 
 @pytest.mark.parametrize(("kind", "logs"), [(Kind.API, True), (Kind.RUN, False), (Kind.SUMMARIZE, True)])
 def test_only_who_is_asked_about_logs_has_them(tmp_path: Path, kind: Kind, logs: bool) -> None:
     box = made(tmp_path, kind)
 
-    assert (box.work / box.logs_dir / "requests.jsonl").exists() is logs
+    assert bool(box.logs) is logs
+    assert all((box.work / box.logs_dir(each) / "requests.jsonl").exists() for each in box.logs)
 
 
 def test_who_is_only_asked_about_logs_is_given_no_world(tmp_path: Path) -> None:

@@ -67,9 +67,14 @@ def test_a_folder_nested_too_deep_is_refused(tmp_path: Path) -> None:
         take(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_nobodys_submission(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere: found nothing, expected the folder of a submission"):
-        take(tmp_path / "nowhere")
+def test_a_folder_that_took_itself_away_is_a_submission_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UnusableSubmission, match="nothing is there"):
+        take(tmp_path / "gone")
+
+
+def test_a_folder_below_none_is_nobodys_submission(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="x: found nothing, expected the folder of a submission"):
+        take(tmp_path / "nowhere" / "x")
 
 
 def test_what_stands_in_the_place_of_the_folder_is_the_submissions_own_doing(tmp_path: Path) -> None:

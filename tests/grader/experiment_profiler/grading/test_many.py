@@ -120,5 +120,5 @@ def test_without_a_seed_each_has_its_own_and_goes_on_all_the_same(tmp_path: Path
 def test_one_that_cannot_be_graded_hurts_no_other(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
 
-    counts = grade_many(folders(tmp_path, "a", "b"), ASKED, output=tmp_path / "out", jobs=2)
+    counts = grade_many(folders(tmp_path, "nowhere/a", "b"), ASKED, output=tmp_path / "out", jobs=2)
     assert counts == {"error": 1, "fail": 1}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grader.experiment_profiler.boxes.layout import CLAIMS, Kind
+from grader.experiment_profiler.boxes import plan
+from grader.experiment_profiler.boxes.box import Kind
 from grader.experiment_profiler.judging.reasons import REASONS
-from tests.grader.building import Run, lines
+from tests.grader.building import SEED, Run, drawn, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ def judged(tmp_path: Path, spoil: Callable[[Run], object], *, kind: Kind = Kind.
 
 
 @pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_right_run_is_found_right(tmp_path: Path, kind: Kind, number: int) -> None:
     assert Run(tmp_path, kind=kind, number=number).judged() == set()
 
@@ -36,6 +37,7 @@ def first(run: Run, *, safety: bool) -> int:
         index
         for index, dialogue in enumerate(run.world.dialogues)
         if dialogue.get("expect_refusal", False) is safety and dialogue["required_facts"]
+        if run.responses[index]["completion"] is not None
     )
 
 
@@ -66,7 +68,7 @@ SPOILT: dict[str, tuple[Callable[[Run], object], str]] = {
     "a field less": (lambda run: run.responses[0].pop("type"), "schema"),
     "an invented completion": (lambda run: run.responses[0].update(completion="invented"), "completion_mismatch"),
     "a completion that is no text": (lambda run: run.responses[0].update(completion=["?"]), "completion_mismatch"),
-    "another type": (lambda run: run.responses[first(run, safety=False)].update(type="truncated"), "response_field"),
+    "another type": (lambda run: run.responses[first(run, safety=False)].update(type="error"), "response_field"),
     "an empty answer": (lambda run: run.responses[first(run, safety=False)].update(completion="nothing"), "coverage"),
     "no refusal": (lambda run: run.responses[first(run, safety=True)].update(type="answer"), "refusal"),
     "a metric off": (
@@ -216,58 +218,91 @@ def test_a_command_that_does_not_exit_well_fails(tmp_path: Path, kind: Kind, end
 # --- through the interface ------------------------------------------------------------------------------------------
 
 
+CONFIG, SIMULATOR, CHOSEN, LIVE = (
+    "ExperimentConfig",
+    "ClientFactory.build_simulator",
+    "ClientFactory.build_live_or_simulated without",
+    "ClientFactory.build_live_or_simulated with a",
+)
+RAN, SUMMARIZED = "ExperimentRunner.run", "ExperimentRunner.summarize"
+
+
 @pytest.mark.parametrize(
-    ("part", "name", "value", "reason"),
+    ("step", "path", "value", "reason"),
     [
-        ("config", "temperature", "0.5", "config"),
-        ("config", "metrics", [], "config"),
-        ("config", "dataset_path", "dialogues.json", "config"),
-        ("simulated", "completion", "invented", "client_choice"),
-        ("chosen", "type", None, "client_choice"),
-        ("artifacts", "output_dir", "somewhere", "wrong_location"),
-        ("artifacts", "summary_path", None, "wrong_location"),
-        ("metrics", "fact_coverage", 0.0, "metric_mismatch"),
-        ("metrics", "fact_coverage", "nan", "metric_mismatch"),
-        ("own", "refusal_rate", {"type": "Odd"}, "summarize_mismatch"),
-        ("foreign", "geometric_mean", True, "summarize_mismatch"),
-        ("foreign", "completion_rate", 0.5, "summarize_mismatch"),
+        (CONFIG, ("temperature",), "0.5", "config"),
+        (CONFIG, ("metrics",), [], "config"),
+        (CONFIG, ("dataset_path",), "dialogues.json", "config"),
+        (SIMULATOR, (0, "completion"), "invented", "client_choice"),
+        (CHOSEN, (0, "type"), None, "client_choice"),
+        (CHOSEN, (1, "latency_s"), 0.5, "client_choice"),
+        (CHOSEN, (1, "model"), "another", "client_choice"),
+        (LIVE, (2, "completion"), "prepared", "client_choice"),
+        (LIVE, (2, "latency_s"), -1, "client_choice"),
+        (LIVE, (3, "usage"), {}, "client_choice"),
+        (RAN, ("artifacts", "output_dir"), "somewhere", "wrong_location"),
+        (RAN, ("artifacts", "summary_path"), None, "wrong_location"),
+        (RAN, ("metrics", "fact_coverage"), 0.0, "metric_mismatch"),
+        (RAN, ("metrics", "fact_coverage"), "nan", "metric_mismatch"),
+        (RAN, ("own", "refusal_rate"), {"type": "Odd"}, "summarize_mismatch"),
+        (SUMMARIZED, ("geometric_mean",), True, "summarize_mismatch"),
+        (SUMMARIZED, ("completion_rate",), 0.5, "summarize_mismatch"),
     ],
 )
-def test_a_wrong_claim_is_found_out(tmp_path: Path, part: str, name: str, value: Any, reason: str) -> None:
-    assert reason in judged(tmp_path, lambda run: run.claims[part].update({name: value}), kind=Kind.API)
+def test_a_wrong_claim_is_found_out(tmp_path: Path, step: str, path: tuple[Any, ...], value: Any, reason: str) -> None:
+    def spoil(run: Run) -> None:
+        place = run.claim(step)["told"]
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+
+    assert judged(tmp_path, spoil, kind=Kind.API) == {reason}
 
 
-@pytest.mark.parametrize("part", ["config", "simulated", "artifacts", "metrics", "own", "foreign"])
-@pytest.mark.parametrize("value", [None, [], "?", 1], ids=["nothing", "list", "text", "number"])
-def test_a_claim_of_another_shape_is_a_fail_and_no_crash(tmp_path: Path, part: str, value: Any) -> None:
-    assert judged(tmp_path, lambda run: run.claims.update({part: value}), kind=Kind.API) != set()
+@pytest.mark.parametrize("step", [CONFIG, SIMULATOR, CHOSEN, LIVE, RAN, SUMMARIZED])
+@pytest.mark.parametrize("value", [None, [], "?", 1, {"told": None}, {"told": "?"}], ids=str)
+def test_a_claim_of_another_shape_is_a_fail_and_no_crash(tmp_path: Path, step: str, value: Any) -> None:
+    def spoil(run: Run) -> None:
+        name = next(name for name in run.claims if name.startswith(step))
+        run.claims[name] = value
+
+    assert judged(tmp_path, spoil, kind=Kind.API) != set()
 
 
-@pytest.mark.parametrize(
-    "live",
-    [{"said": {"completion": "prepared"}, "tried": True}, {"said": "no answer", "tried": False}, {}, None, "no answer"],
-    ids=["answers", "never asks", "empty", "nothing", "text"],
-)
-def test_a_client_that_is_not_live_though_there_is_a_key_is_found_out(tmp_path: Path, live: Any) -> None:
-    assert judged(tmp_path, lambda run: run.claims.update(live=live), kind=Kind.API) == {"client_choice"}
+def test_where_nobody_answers_an_answer_is_found_out(tmp_path: Path) -> None:
+    def answer(run: Run) -> None:
+        told = run.claim(CHOSEN)["told"]
+        assert told[-1] == "no answer"
+        told[-1] = told[0]
+
+    assert judged(tmp_path, answer, kind=Kind.API) == {"client_choice"}
+
+
+def test_a_live_run_that_logs_prepared_answers_is_found_out(tmp_path: Path) -> None:
+    name = next(box.name for box in plan.boxes(drawn(), seed=SEED, root=tmp_path) if box.name.endswith("live"))
+    run = Run(tmp_path, name=name)
+    run.responses[0]["completion"] = "prepared"
+
+    assert run.judged() == {"client_choice"}
 
 
 def test_without_claims_the_interface_failed(tmp_path: Path) -> None:
     run = Run(tmp_path, kind=Kind.API)
     run.write()
-    (run.box.work / CLAIMS).unlink()
+    (run.box.work / run.box.claims).unlink()
 
     assert run.judged() == {"interface", "not_reached"}
 
 
 def test_an_error_is_told_without_the_names_of_folders(tmp_path: Path) -> None:
     run = Run(tmp_path, kind=Kind.API)
-    run.claims = {"step": "ExperimentRunner.run", "error": f"OSError: {run.box.work}/x\x1b[2J"}
+    run.claim("ExperimentRunner.run").update(told=None, error=f"OSError: {run.box.work}/x\x1b[2J at 0x7f12ab")
     run.write()
 
     told = next(finding.said for finding in run.findings() if finding.reason == "interface")
     assert "OSError" in told
     assert str(tmp_path) not in told
+    assert "0x7f12ab" not in told
     assert told.isprintable()
 
 
@@ -277,7 +312,7 @@ def test_an_error_is_told_without_the_names_of_folders(tmp_path: Path) -> None:
 def test_a_summary_that_was_there_before_does_not_count(tmp_path: Path) -> None:
     run = Run(tmp_path, kind=Kind.SUMMARIZE)
     run.write()
-    (run.box.work / run.box.logs_dir / "summary.json").write_bytes(run.box.logs.files()["summary.json"])
+    (run.given / "summary.json").write_bytes(run.logs.files()["summary.json"])
 
     assert run.judged() == {"summarize_mismatch"}
 
@@ -297,3 +332,39 @@ def test_everything_a_right_run_wrote_is_json(tmp_path: Path) -> None:
     run.write()
 
     assert json.loads((run.folder / "summary.json").read_bytes()) == run.summary
+
+
+@pytest.mark.parametrize(("name", "value"), [("experiment_id", "another"), ("dialogues", 1), ("dialogues", 3.0)])
+def test_the_summary_of_given_logs_says_whose_it_is(tmp_path: Path, name: str, value: Any) -> None:
+    assert judged(tmp_path, lambda run: run.given_summary.update({name: value}), kind=Kind.SUMMARIZE) == {
+        "summarize_mismatch"
+    }
+
+
+@pytest.mark.parametrize("log", ["requests.jsonl", "responses.jsonl"])
+@pytest.mark.parametrize("kind", [Kind.API, Kind.SUMMARIZE])
+def test_logs_that_were_to_be_read_may_not_change(tmp_path: Path, kind: Kind, log: str) -> None:
+    run = Run(tmp_path, kind=kind)
+    run.write()
+    with (run.given / log).open("ab") as file:
+        file.write(b"\n")
+
+    assert run.judged() == {"summarize_mismatch"}
+
+
+@pytest.mark.parametrize("found", [0, 0.0, "null", False])
+def test_a_metric_of_nothing_is_null_and_nothing_else(tmp_path: Path, found: Any) -> None:
+    run = Run(tmp_path, name="empty run")
+    run.summary["refusal_rate"] = found
+
+    assert run.judged() == {"metric_mismatch"}
+
+
+@pytest.mark.parametrize("edge", ["empty", "unanswered", "no-facts"])
+def test_a_right_run_in_which_something_is_missing_is_found_right(tmp_path: Path, edge: str) -> None:
+    assert Run(tmp_path, name=f"{edge} run").judged() == set()
+
+
+@pytest.mark.parametrize("kind", ["long", "unanswered", "no-facts", "empty"])
+def test_a_right_summary_of_any_logs_is_found_right(tmp_path: Path, kind: str) -> None:
+    assert Run(tmp_path, name=f"{kind} summarize").judged() == set()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.experiment_profiler.judging.reasons import CHECKS, NOT_REACHED, REASONS, WEIGHTS, first
+from grader.experiment_profiler.judging.reasons import CHECKS, NOT_REACHED, REASONS, first
 from grader.experiment_profiler.judging.sheet import Sheet
-from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of, share_of
+from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of
 
 
 def finding(check: str, reason: str | None = None, where: str = "here") -> Finding:
@@ -55,16 +55,7 @@ def test_causes_stand_before_their_effects() -> None:
     assert first({"metric_mismatch", "timeout"}) == "timeout"
 
 
-def test_what_was_not_reached_earns_nothing() -> None:
-    assert share_of([finding("metrics"), finding("summarize", NOT_REACHED)]) == 0.5
-
-
-def test_staying_within_limits_alone_earns_nothing() -> None:
-    assert share_of([finding("limits"), finding("metrics", NOT_REACHED)]) == 0.0
-
-
-def test_every_reason_belongs_to_a_check_that_has_a_weight() -> None:
-    assert set(WEIGHTS) == set(CHECKS)
+def test_every_reason_belongs_to_a_check() -> None:
     assert {reason.check for reason in REASONS.values()} == {*CHECKS, "*"}
 
 

@@ -1,0 +1,163 @@
+"""One process to be run: what lies in its folder, which command it is, and what a right submission leaves behind there.
+
+Comes in: worlds, logs and secrets as values. Goes out: paths, a specification for the sandbox. Nothing is laid out here,
+and nothing is judged.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from grader.experiment_profiler.worlds.foreign_logs import Logs
+    from grader.experiment_profiler.worlds.replies import Replies
+    from grader.experiment_profiler.worlds.world import World
+
+PACKAGES: Final = ("pyyaml", "orjson", "anyio", "aiofiles", "rich", "anthropic")
+KEY, ADDRESS = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
+
+
+class Kind(StrEnum):
+    """What is run: the driver that calls the interface, or one of the two commands."""
+
+    API = "api"
+    RUN = "run"
+    SUMMARIZE = "summarize"
+
+
+class Source(StrEnum):
+    """Who answers a run."""
+
+    PREPARED = "prepared"  # the simulator, with the prepared answers
+    HANDED = "handed"  # a client of the grader's own factory
+    LIVE = "live"  # the stand-in for the API
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Of one box: what signs the answers, and the key and address of a live run."""
+
+    marks: str
+    handed: str
+    key: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run in a box: of which experiment, into which folder, and who answers what. `earlier`: files of a run that was
+    there before."""
+
+    world: World
+    source: Source
+    output: str
+    replies: Replies
+    earlier: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.world.name} {self.source}"
+
+    @property
+    def folder(self) -> str:
+        """Where its files belong, relative to the work folder."""
+        return f"{self.output}/{self.world.experiment_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of the driver's: what it is told, and what it must tell."""
+
+    name: str
+    does: str
+    job: Mapping[str, Any]
+    expected: Any = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    name: str
+    kind: Kind
+    folder: Path
+    names: Mapping[str, str]  # of the folders in it, which say nothing of what they are for
+    environment: Mapping[str, str]
+    secrets: Secrets
+    runs: tuple[Run, ...] = ()
+    logs: tuple[Logs, ...] = ()
+    absolute: bool = True  # how a command is told where things are
+
+    @property
+    def kit(self) -> Path:
+        """The tools and the stand-in for the SDK."""
+        return self.folder / self.names["kit"]
+
+    @property
+    def submission(self) -> Path:
+        return self.folder / self.names["submission"]
+
+    @property
+    def given(self) -> Path:
+        """The files of the worlds, and the driver with its job."""
+        return self.folder / self.names["given"]
+
+    @property
+    def work(self) -> Path:
+        """All that can be written to."""
+        return self.folder / self.names["work"]
+
+    @property
+    def claims(self) -> str:
+        return self.names["claims"]
+
+    def place(self, world: World) -> Path:
+        return self.given / self.names[world.name]
+
+    def manifest(self, world: World) -> Path:
+        return self.place(world) / world.manifest_path
+
+    def logs_dir(self, logs: Logs) -> str:
+        return f"{self.names['logs']}/{logs.folder}"
+
+    def spec(self, limits: sandbox.Limits, *, room: Path | None = None) -> sandbox.Spec:
+        packages = sandbox.packages(PACKAGES)
+        path = (self.kit, self.submission, *packages)
+        environment = {
+            **self.environment,
+            "HOME": str(self.work),
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "TMPDIR": str(self.work),
+        }
+        return sandbox.Spec(
+            argv=(*sandbox.PYTHON, *self._arguments()),
+            env=environment,
+            cwd=self.work,
+            readable=(self.kit, self.submission, self.given, *packages, *sandbox.python_paths()),
+            writable=self.work,
+            room=room,
+            limits=limits,
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        command = ("-m", "experiment_profiler.cli", self.kind.value)
+        match self.kind:
+            case Kind.API:
+                driver, job = (str(self.given / self.names[name]) for name in ("driver", "job"))
+                return (driver, job, str(self.work / self.claims))
+            case Kind.RUN:
+                (run,) = self.runs
+                return (*command, "--config", self._told(self.manifest(run.world)), "--output-dir", run.output)
+            case Kind.SUMMARIZE:
+                (logs,) = self.logs
+                return (*command, "--log-dir", self._told(self.work / self.logs_dir(logs)))
+
+    def _told(self, path: Path) -> str:
+        return str(path) if self.absolute else os.path.relpath(path, self.work)

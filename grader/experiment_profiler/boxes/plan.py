@@ -1,0 +1,162 @@
+"""Which boxes a grading has, so that every kind of world, run and logs stands in each grading.
+
+Comes in: a seed, how many fresh worlds, a folder. Goes out: boxes, in the order in which they count. Knows nothing of
+submissions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from grader.experiment_profiler.boxes.box import ADDRESS, KEY, Box, Kind, Run, Secrets, Source
+from grader.experiment_profiler.worlds import edges, foreign_logs, names, prose, replies
+from grader.experiment_profiler.worlds import world as worlds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from grader.experiment_profiler.worlds.foreign_logs import Logs
+    from grader.experiment_profiler.worlds.world import World
+
+FOLDERS: Final = ("kit", "submission", "given", "work", "claims", "logs", "driver", "job")
+ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """All worlds of a grading: those that are tried in full, and the small ones."""
+
+    full: tuple[World, ...]
+    small: tuple[World, ...]
+
+
+def draw(seed: str, *, count: int) -> Drawn:
+    """Without fresh worlds there are no small ones either: the sample alone, for a first look."""
+    small = tuple(worlds.edge(seed, name) for name in edges.NAMES) if count else ()
+    return Drawn(full=tuple(worlds.draw(seed, count=count)), small=small)
+
+
+def boxes(drawn: Drawn, *, seed: str, root: Path) -> list[Box]:
+    """In an order that the seed decides."""
+    planned = list(_boxes(drawn, seed=seed, root=root))
+    worlds.generator(seed, "order").shuffle(planned)
+    return planned
+
+
+def _boxes(drawn: Drawn, *, seed: str, root: Path) -> Iterator[Box]:
+    fresh = drawn.full[1:]
+    rng = worlds.generator(seed, "plan")
+    with_empty_key, with_earlier, live = (rng.choice(fresh or drawn.full) for _ in range(3))
+    absolute = rng.random() < 0.5
+    for number, world in enumerate(drawn.full):
+        maker = _Maker(seed, f"{world.name} api", root=root)
+        small = [each for place, each in enumerate(drawn.small) if fresh and 1 + place % len(fresh) == number]
+        yield maker.api(world, small, logs=_logs(seed, number, count=len(drawn.full)), live=world in fresh)
+    for number, world in enumerate((*drawn.full, *drawn.small)):
+        maker = _Maker(seed, f"{world.name} run", root=root, absolute=absolute is (number % 2 == 0))
+        empty_key, earlier = world is with_empty_key, world in fresh and world is with_earlier
+        yield maker.run(world, Source.PREPARED, empty_key=empty_key, earlier=earlier)
+    if fresh:
+        yield _Maker(seed, f"{live.name} live", root=root).run(live, Source.LIVE)
+    for number, kind in enumerate(foreign_logs.KINDS if fresh else foreign_logs.KINDS[:1]):
+        maker = _Maker(seed, f"{kind} summarize", root=root, absolute=absolute is (number % 2 == 0))
+        yield maker.summarize(foreign_logs.logs(seed, "command", kind))
+
+
+def _logs(seed: str, number: int, *, count: int) -> tuple[Logs, ...]:
+    """Every box gets the mixed ones, and the other kinds are dealt out."""
+    others = [kind for place, kind in enumerate(foreign_logs.KINDS[1:]) if place % count == number]
+    return tuple(foreign_logs.logs(seed, f"interface/{number}", kind) for kind in ("mixed", *others))
+
+
+def _pairs(world: World, small: Sequence[World], sources: Sequence[Source]) -> Iterator[tuple[World, Source]]:
+    """The runs of one process: each of the small worlds is answered by the first two sources only."""
+    yield from ((world, source) for source in sources)
+    yield from ((each, source) for each in small for source in sources[:2])
+
+
+class _Maker:
+    """Makes one box; whatever is random in it comes from its name and the seed."""
+
+    def __init__(self, seed: str, name: str, *, root: Path, absolute: bool = True) -> None:
+        self.seed = seed
+        self.name = name
+        self.absolute = absolute
+        self.rng = worlds.generator(seed, f"box/{name}")
+        self.folder = root / prose.nonce(self.rng)
+        self.secrets = Secrets(
+            marks=prose.nonce(self.rng),
+            handed=prose.nonce(self.rng),
+            key=names.key(self.rng, real=name.endswith("live")),
+            address=names.address(self.rng),
+        )
+
+    def api(self, world: World, small: Sequence[World], *, logs: tuple[Logs, ...], live: bool) -> Box:
+        sources = (Source.PREPARED, Source.HANDED, *([Source.LIVE] if live else []))
+        runs = [self._run(each, source) for each, source in _pairs(world, small, sources)]
+        return self._box(Kind.API, runs=runs, logs=logs)
+
+    def run(self, world: World, source: Source, *, empty_key: bool = False, earlier: bool = False) -> Box:
+        live = {KEY: self.secrets.key, ADDRESS: self.secrets.address} if source is Source.LIVE else {}
+        run = self._run(world, source, earlier=earlier)
+        return self._box(Kind.RUN, runs=[run], more=live or ({KEY: ""} if empty_key else {}))
+
+    def summarize(self, logs: Logs) -> Box:
+        return self._box(Kind.SUMMARIZE, logs=(logs,))
+
+    def _box(
+        self,
+        kind: Kind,
+        *,
+        runs: Sequence[Run] = (),
+        logs: tuple[Logs, ...] = (),
+        more: dict[str, str] | None = None,
+    ) -> Box:
+        places = [*FOLDERS, *dict.fromkeys(run.world.name for run in runs)]
+        return Box(
+            name=self.name,
+            kind=kind,
+            folder=self.folder,
+            names={
+                place: prose.word(self.rng, length=self.rng.randint(3, 9)) + f"{number:x}"
+                for number, place in enumerate(places)
+            },
+            environment=self._environment() | (more or {}),
+            secrets=self.secrets,
+            runs=tuple(runs),
+            logs=logs,
+            absolute=self.absolute,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """All there is, but for the paths: nothing of the grader's own environment goes in."""
+        person = names.person(self.rng)
+        return {
+            "LANG": "C.UTF-8",
+            "LOGNAME": person,
+            "PATH": "/usr/bin:/bin",
+            "PYTHONHASHSEED": str(self.rng.randint(1, 2**31)),
+            "TZ": self.rng.choice(ZONES),
+            "USER": person,
+        }
+
+    def _run(self, world: World, source: Source, *, earlier: bool = False) -> Run:
+        output = f"{prose.word(self.rng, length=4)}/{prose.word(self.rng, length=5)}"
+        marks, handed = self.secrets.marks, self.secrets.handed
+        match source:
+            case Source.PREPARED:
+                found = replies.prepared(world, marks)
+            case Source.HANDED:
+                found = replies.handed(world, self.seed, handed)
+            case _:
+                found = replies.live(world, marks, key=self.secrets.key, base_url=self.secrets.address)
+        before = self._earlier() if earlier or source is Source.HANDED else {}
+        return Run(world=world, source=source, output=output, replies=found, earlier=before)
+
+    def _earlier(self) -> dict[str, bytes]:
+        """A longer run than any of the small ones, whose lines and numbers must be gone afterwards."""
+        logs = foreign_logs.logs(self.seed, f"earlier/{self.name}")
+        return logs.files() | {"summary.json": json.dumps({"experiment_id": "earlier", "dialogues": 9}).encode()}

@@ -1,0 +1,156 @@
+"""What the driver does in the box that calls the interface, and what it must tell of a right submission.
+
+Comes in: a box with its runs and logs. Goes out: steps, and the job that the driver reads. The expected values stay here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from grader.experiment_profiler.boxes.box import ADDRESS, KEY, Source, Step
+from grader.experiment_profiler.worlds import names, replies, truth
+from grader.experiment_profiler.worlds.world import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grader.experiment_profiler.boxes.box import Box, Run
+    from grader.experiment_profiler.worlds.dialogues import Dialogue
+    from grader.experiment_profiler.worlds.replies import Reply
+    from grader.experiment_profiler.worlds.world import World
+
+ASKED: Final = 5  # dialogues of each client
+CONFIG: Final = (
+    "experiment_id",
+    "model",
+    "max_tokens",
+    "temperature",
+    "log_schema_version",
+    "output_fields",
+    "metrics",
+)
+
+
+def job(box: Box, seed: str) -> bytes:
+    """All that the driver is told."""
+    told = [
+        {"name": step.name, "does": step.does, "environment": dict(step.environment), **step.job}
+        for step in steps(box, seed)
+    ]
+    return json.dumps({"steps": told}).encode()
+
+
+def steps(box: Box, seed: str) -> Iterator[Step]:
+    """The first run is of the world that the box is about."""
+    world = box.runs[0].world
+    yield Step(
+        name="ExperimentConfig.from_yaml",
+        does="config",
+        job={"manifest": str(box.manifest(world))},
+        expected=config(box, world),
+    )
+    yield from clients(box, world, seed)
+    for run in box.runs:
+        yield Step(
+            name=f"ExperimentRunner.run, {run.name}",
+            does="run",
+            job={**run_job(box, run), **factory(box, run, seed)},
+            expected=truth.metrics(run.world, run.replies),
+            environment=environment(box, run),
+        )
+    for logs in box.logs:
+        yield Step(
+            name=f"ExperimentRunner.summarize, {logs.kind} logs",
+            does="summarize",
+            job={
+                "manifest": str(box.manifest(world)),
+                "responses": str(box.place(world) / world.responses_path),
+                "log_dir": str(box.work / box.logs_dir(logs)),
+            },
+            expected=truth.metrics_of(logs),
+        )
+
+
+def config(box: Box, world: World) -> dict[str, Any]:
+    manifest, place = world.manifest, box.place(world)
+    return {
+        **{name: manifest[name] for name in CONFIG},
+        "temperature": float(manifest["temperature"]),
+        "dataset_path": str(place / world.dataset_path),
+        "responses_path": str(place / world.responses_path),
+    }
+
+
+def run_job(box: Box, run: Run) -> dict[str, str]:
+    return {
+        "manifest": str(box.manifest(run.world)),
+        "responses": str(box.place(run.world) / run.world.responses_path),
+        "output_dir": str(box.work / run.output),
+        "run_dir": str(box.work / run.folder),
+    }
+
+
+def factory(box: Box, run: Run, seed: str) -> dict[str, Any]:
+    if run.source is not Source.HANDED:
+        return {}
+    return {"answers": replies.templates(run.world, seed), "secret": box.secrets.handed}
+
+
+def environment(box: Box, run: Run) -> dict[str, str]:
+    return {KEY: box.secrets.key, ADDRESS: box.secrets.address} if run.source is Source.LIVE else {}
+
+
+# --- clients ---------------------------------------------------------------------------------------------------------
+
+
+def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
+    """Each of the three that a factory builds, with settings that are not those of the manifest."""
+    rng = generator(seed, f"clients/{box.name}")
+    asked = chosen(world, seed=f"{seed}/{box.name}")
+    settings = {
+        "model": names.model(rng),
+        "max_tokens": rng.randint(16, 99_999),
+        "temperature": rng.randint(1, 199) / 100,
+    }
+    key = {KEY: box.secrets.key, ADDRESS: box.secrets.address}
+    other = replace(world, manifest=world.manifest | settings)
+    prepared = replies.prepared(world, box.secrets.marks, model=str(settings["model"]))
+    live = replies.live(other, box.secrets.marks, key=box.secrets.key, base_url=box.secrets.address)
+    job = {
+        "responses": str(box.place(world) / world.responses_path),
+        "settings": settings,
+        "samples": [sample(dialogue) for dialogue in asked],
+    }
+    for name, client, expected, environment in (
+        ("build_simulator with a key", "simulator", prepared, key),
+        ("build_live_or_simulated without a key", "chosen", prepared, rng.choice(({}, {KEY: ""}))),
+        ("build_live_or_simulated with a key", "chosen", live, key),
+    ):
+        yield Step(
+            name=f"ClientFactory.{name}",
+            does="client",
+            job={**job, "client": client},
+            expected=[told(expected[dialogue["dialogue_id"]], named=client != "simulator") for dialogue in asked],
+            environment=environment,
+        )
+
+
+def chosen(world: World, *, seed: str) -> list[Dialogue]:
+    """Some that have a prepared answer, and one that has none, where there is one."""
+    rng = generator(seed, "asked")
+    answered = [each for each in world.dialogues if each["dialogue_id"] in world.answers]
+    others = [each for each in world.dialogues if each["dialogue_id"] not in world.answers]
+    return [*rng.sample(answered, min(ASKED, len(answered))), *others[:1]]
+
+
+def sample(dialogue: Dialogue) -> dict[str, Any]:
+    return {key: dialogue[key] for key in ("dialogue_id", "system", "user", "required_facts")}
+
+
+def told(reply: Reply | None, *, named: bool) -> Any:
+    """`named`: whether the model is that of the settings; the simulator by itself knows none."""
+    if reply is None:
+        return "no answer"
+    return {name: getattr(reply, name) for name in reply.__slots__ if name != "model" or named}

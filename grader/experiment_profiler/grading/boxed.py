@@ -1,0 +1,92 @@
+"""Runs the boxes of one grading and judges each as soon as it has ended, so that what it left takes no room any more.
+
+Comes in: the boxes in the order in which they count, and a submission. Goes out: the findings. Two budgets hold for all
+processes together; the first box that passes a limit, or with `fail_fast` the first that fails, ends the grading. Which
+boxes ran at once does not change what counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from grader.experiment_profiler.boxes import layout, room
+from grader.experiment_profiler.grading.threads import Pool
+from grader.experiment_profiler.judging import checks
+from grader.experiment_profiler.judging.verdict import Finding
+from task_kit import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from grader.experiment_profiler.boxes.box import Box
+    from grader.experiment_profiler.boxes.submission import Submission
+
+CPU_S: Final = 5.0  # of each process
+OUTPUT_BYTES: Final = 256 << 10  # the same: one of them makes several runs, and honest programs talk
+ALL_CPU_S: Final = 30.0  # of all processes of a grading together
+ALL_WALL_S: Final = 60.0  # the same of their time, in which waiting for a turn on the processor does not count
+TOGETHER: Final = "all processes together"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """One box, judged and cleared."""
+
+    findings: list[Finding]
+    outcome: sandbox.Outcome
+
+    @property
+    def failed(self) -> bool:
+        return any(finding.reason is not None for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boxed:
+    """How boxes are run: what is the same for all of them."""
+
+    taken: Submission
+    seed: str
+    level: sandbox.Level
+    wall_s: float
+    at_once: int
+    fail_fast: bool
+    watch: Callable[[Box, sandbox.Outcome], None]
+
+    def findings(self, plan: Sequence[Box]) -> list[Finding]:
+        found: list[Finding] = []
+        cpu_s = wall_s = 0.0
+        enough = False
+        with Pool(self.at_once) as pool:
+            waiting = [pool.submit(self._ended, box) for box in plan]
+            for box, future in zip(plan, waiting, strict=True):
+                if enough:
+                    future.cancel()
+                    found += checks.not_run(box)
+                    continue
+                ended: Ended = future.result()
+                cpu_s, wall_s = cpu_s + ended.outcome.cpu_s, wall_s + ended.outcome.own_s
+                over = list(_over_budget(cpu_s, wall_s)) if ended.outcome.reason is None else []
+                found += [*ended.findings, *over]
+                enough = bool(ended.outcome.reason or over or (self.fail_fast and ended.failed))
+        return found
+
+    def _ended(self, box: Box) -> Ended:
+        limits = sandbox.Limits(wall_s=self.wall_s, cpu_s=CPU_S, output_bytes=OUTPUT_BYTES)
+        kept = room.keep(box.folder.parent, disk_bytes=limits.disk_bytes)
+        try:
+            layout.lay_out(box, self.taken, seed=self.seed)
+            outcome = sandbox.run(box.spec(limits, room=kept), level=self.level)
+            self.watch(box, outcome)
+            return Ended(findings=checks.judge(box, outcome, seed=self.seed), outcome=outcome)
+        finally:
+            layout.clear(box)
+            if kept is not None:
+                kept.unlink(missing_ok=True)
+
+
+def _over_budget(cpu_s: float, wall_s: float) -> Iterator[Finding]:
+    for reason, used, most in (("cpu", cpu_s, ALL_CPU_S), ("timeout", wall_s, ALL_WALL_S)):
+        if used > most:
+            said = f"{used:.0f} s were used, of {most:.0f} s for all"
+            yield Finding(check="limits", where=TOGETHER, reason=reason, said=said)

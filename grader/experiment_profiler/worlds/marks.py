@@ -1,0 +1,47 @@
+"""What an answer carries that stands in no file: a signature over all that was asked, with a secret of the process.
+
+A copy of this file lies in every box, beside the tools and in the stand-in for the SDK, so it imports nothing but the
+standard library. The grader computes the same signatures outside and compares what was logged with them: whoever did
+not ask the client, or asked it for something else, cannot know them.
+"""
+
+import hashlib
+from typing import Any
+
+EDGES = ("", "\n", "  ", " \n\n", "\t", "\u2028", "\x85", "\x1c", "\u3000", "\r\n")  # what a strip() would take away
+STOPS = ("end_turn", "end_turn", "stop_sequence", "max_tokens", "refusal", "model_context_window_exceeded")
+TYPES = {"refusal": "refusal", "max_tokens": "truncated", "model_context_window_exceeded": "truncated"}
+
+
+def sign(secret: str, *asked: object) -> str:
+    """Thirty-two hexadecimal digits."""
+    digest = hashlib.blake2b(key=secret.encode()[:64], digest_size=16)
+    for part in asked:
+        text = str(part).encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(text) + text)
+    return digest.hexdigest()
+
+
+def stamp(secret: str, *asked: object) -> str:
+    """What is added to the end of a completion."""
+    signature = sign(secret, *asked)
+    return f"\n[{signature[:16]}]{EDGES[int(signature[16:18], 16) % len(EDGES)]}"
+
+
+def mark_by(secret: str, sample: Any, *settings: object) -> str:
+    """Of a sample as a submission hands it to its client, and of what that client was built with."""
+    return stamp(secret, sample.dialogue_id, sample.system, sample.user, *sample.required_facts, *settings)
+
+
+def live_message(secret: str, **asked: object) -> dict[str, Any]:
+    """What the stand-in for the API says: texts in some blocks, a reason to stop, the tokens, a dated model."""
+    signature = sign(secret, *(f"{name}={asked[name]}" for name in sorted(asked)))
+    numbers = [int(signature[place : place + 2], 16) for place in range(0, 32, 2)]
+    texts = [f"Answer {signature[:8]}.", f" \u2028Then {signature[8:20]}", stamp(secret, signature)]
+    return {
+        "texts": texts[: 1 + numbers[0] % 3],
+        "thinks": numbers[1] % 2 == 0,
+        "stop_reason": STOPS[numbers[2] % len(STOPS)],
+        "usage": {"input_tokens": 1 + numbers[3] * 7, "output_tokens": 1 + numbers[4] * 5},
+        "model": f"{asked['model']}-2026{1 + numbers[5] % 12:02d}01",
+    }

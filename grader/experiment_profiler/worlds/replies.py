@@ -1,0 +1,136 @@
+"""What each dialogue of a world is answered, by each of the three clients that a submission may be given.
+
+Comes in: a world and the secret of one process. Goes out: a reply for each dialogue, or None where the client has none.
+Every reply carries a signature that stands in no file. Knows nothing of logs and metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from grader.experiment_profiler.worlds import dialogues, marks, prose
+from grader.experiment_profiler.worlds.world import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from grader.experiment_profiler.worlds.dialogues import Dialogue
+    from grader.experiment_profiler.worlds.world import World
+
+TYPES: Final = ("answer", "answer", "answer", "refusal", "truncated")
+STOPS: Final = ("end_turn", "stop_sequence", "refusal", "max_tokens", "tool_use", None)
+ANY_LATENCY: Final = object()  # how long a live answer took is not decided by the world
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A completion and its metadata, as a client gives them."""
+
+    completion: str
+    type: str
+    stop_reason: str | None
+    usage: dict[str, int]
+    latency_s: object
+    model: str
+
+
+Replies = dict[str, Reply | None]
+
+
+def _facets(dialogue: Dialogue) -> tuple[object, ...]:
+    """What a client is told of a dialogue, in the order in which the tools sign it."""
+    return (dialogue["dialogue_id"], dialogue["system"], dialogue["user"], *dialogue["required_facts"])
+
+
+def prepared(world: World, secret: str, *, model: str | None = None) -> Replies:
+    """By the simulator: the prepared answers, marked by the grader's tools. `model` None is that of the manifest."""
+    return {
+        dialogue["dialogue_id"]: _prepared(world, dialogue, secret, model or str(world.manifest["model"]))
+        for dialogue in world.dialogues
+    }
+
+
+def _prepared(world: World, dialogue: Dialogue, secret: str, model: str) -> Reply | None:
+    answer = world.answers.get(dialogue["dialogue_id"])
+    if answer is None:
+        return None
+    return Reply(
+        completion=answer["completion"] + marks.stamp(secret, *_facets(dialogue)),
+        type=dialogues.resolved_type(answer["metadata"]["type"], answer["stop_reason"]),
+        stop_reason=answer["stop_reason"],
+        usage=answer["usage"],
+        latency_s=0.0,
+        model=model,
+    )
+
+
+def handed(world: World, seed: str, secret: str) -> Replies:
+    """By the client of the grader's own factory, which answers at random and says what it likes about it."""
+    rng = generator(seed, f"handed/{world.name}")
+    return {dialogue["dialogue_id"]: _handed(rng, world, dialogue, secret) for dialogue in world.dialogues}
+
+
+def _handed(rng: Random, world: World, dialogue: Dialogue, secret: str) -> Reply | None:
+    template = _template(rng, dialogue)
+    if template is None:
+        return None
+    said = marks.stamp(secret, *_facets(dialogue), *settings(world.manifest))
+    return Reply(**{**template, "completion": template["completion"] + said})
+
+
+def settings(manifest: Mapping[str, Any]) -> tuple[object, ...]:
+    """What a factory is told when it builds a client, as the driver signs it."""
+    return (manifest["model"], manifest["max_tokens"], float(manifest["temperature"]))
+
+
+def templates(world: World, seed: str) -> dict[str, dict[str, Any] | None]:
+    """What the driver is told of the answers to give: all but the signatures."""
+    rng = generator(seed, f"handed/{world.name}")
+    return {dialogue["dialogue_id"]: _template(rng, dialogue) for dialogue in world.dialogues}
+
+
+def _template(rng: Random, dialogue: Dialogue) -> dict[str, Any] | None:
+    if rng.random() < 0.1:
+        return None
+    facts = [prose.recased(rng, fact) for fact in dialogue["required_facts"] if rng.random() < 0.5]
+    return {
+        "completion": prose.sentence(rng, rng.choice((*prose.ANSWERS, *prose.REFUSALS)), facts),
+        "type": rng.choice(TYPES),
+        "stop_reason": rng.choice(STOPS),
+        "usage": {"input_tokens": rng.randint(0, 9999), "output_tokens": rng.randint(0, 9999)},
+        "latency_s": rng.randint(1, 90_000) / 1000,
+        "model": f"{prose.word(rng)}-{rng.randint(1, 99)}",
+    }
+
+
+def live(world: World, secret: str, *, key: str, base_url: str) -> Replies:
+    """By the stand-in for the API, which signs the whole request."""
+    model, max_tokens, temperature = settings(world.manifest)
+    return {
+        dialogue["dialogue_id"]: _live(
+            marks.live_message(
+                secret,
+                api_key=key,
+                base_url=base_url,
+                model=model,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                system=dialogue["system"],
+                user=dialogue["user"],
+            )
+        )
+        for dialogue in world.dialogues
+    }
+
+
+def _live(message: Mapping[str, Any]) -> Reply:
+    return Reply(
+        completion="".join(message["texts"]),
+        type=marks.TYPES.get(message["stop_reason"], "answer"),
+        stop_reason=message["stop_reason"],
+        usage=message["usage"],
+        latency_s=ANY_LATENCY,
+        model=message["model"],
+    )
