@@ -29,7 +29,19 @@ ORDERS = {
         *("__init__", "duplicates", "explain", "json_array", "decode", "formats", "parquet", "unchanged", "file"),
     ),
     "profiler.provider": (
-        *("__init__", "address", "client", "http", "messages", "mock", "redact", "reply_type", "requests", "failures"),
+        *(
+            "__init__",
+            "address",
+            "client",
+            "http",
+            "messages",
+            "mock",
+            "redact",
+            "reply_type",
+            "requests",
+            "source",
+            "failures",
+        ),
         *("mock_server", "validate", "endpoint", "sdk", "cloud", "fast", "open"),
     ),
     "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),
@@ -90,6 +102,7 @@ ORDERS = {
     "profiler.cli": (
         *(
             "__init__",
+            "banner",
             "doctor",
             "init",
             "parser",

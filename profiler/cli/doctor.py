@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.cli.banner import key_under_another_name
 from profiler.core.errors import UsageError
 from profiler.provider.address import BASE_URL, doubt_of, parsed
+from profiler.provider.endpoint import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +59,9 @@ def _packages() -> Iterator[Check]:
 
 def _provider(environ: Mapping[str, str]) -> Iterator[Check]:
     live = bool(environ.get("ANTHROPIC_API_KEY"))
-    yield Check("mode", True, "auto means live: ANTHROPIC_API_KEY is set" if live else "auto means mock: no key is set")
+    other = key_under_another_name(environ)
+    missing = f"no key is set ({other} is, which nothing reads: {KEY} is expected)" if other else "no key is set"
+    yield Check("mode", True, "auto means live: ANTHROPIC_API_KEY is set" if live else f"auto means mock: {missing}")
     yield _base_url(environ.get(BASE_URL))
     proxies = [name for name in PROXIES if environ.get(name) or environ.get(name.lower())]
     yield Check("proxy", True, ", ".join(proxies) or "none")

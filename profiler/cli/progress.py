@@ -67,7 +67,7 @@ def _unwrapped(*, height: int, drawn: int, width: int) -> str:
 def as_line(look: Snapshot) -> str:
     share = look.done / look.total if look.total else 1.0
     parts = [
-        f"{look.experiment_id} [{look.mode.upper()}] {look.done:,}/{look.total:,} ({share:.0%})",
+        f"{look.experiment_id} [{look.answered_by}] {look.done:,}/{look.total:,} ({share:.0%})",
         f"{look.rate:,.0f}/s",
         f"ETA {duration(look.eta_s)}",
         f"{look.in_flight} in flight",
@@ -109,7 +109,7 @@ def _panel(look: Snapshot, *, width: int) -> RenderableType:
     bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
     return Panel(
         Group(bar, *(Text(line) for line in lines)),
-        title=f"{look.experiment_id} · {look.mode.upper()}",
+        title=f"{look.experiment_id} · {look.answered_by}",
         title_align="left",
         width=width,
         border_style="yellow" if look.mode == "mock" else "green",

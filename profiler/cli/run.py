@@ -16,6 +16,7 @@ import msgspec
 
 from profiler.cli import summary_table, table
 from profiler.cli.after_run import warnings
+from profiler.cli.banner import banner, hints
 from profiler.cli.dry_run_table import as_table
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import duration, lines_to, panel_on
@@ -26,6 +27,7 @@ from profiler.engine.preflight import check_all
 from profiler.engine.runner import run_sync
 from profiler.manifest.load import load_manifest
 from profiler.money.price_list import card_of
+from profiler.provider.source import choose_mode
 from profiler.storage.kept_answers import kept_answers
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def run_experiments(args: Namespace) -> int:
     if args.dry_run:
         return _dry_run(args, manifest)
     mode = choose_mode(args.mode, os.environ)
-    tell(_banner(mode, manifest))
+    tell(banner(mode, manifest.experiments))
+    for hint in hints(mode, manifest.experiments, os.environ):
+        tell(hint)
     options = _options(args, manifest, mode)
     if len(manifest.experiments) > 1:
         check_all(manifest.experiments, options=options)
@@ -182,21 +186,6 @@ def _as_json(result: Result) -> dict[str, Any]:
         "missed": result.missed,
         "summary": result.summary,
     }
-
-
-def choose_mode(asked: str, environ: os._Environ[str] | dict[str, str]) -> Mode:
-    """auto is live if and only if a key is set."""
-    if asked == "auto":
-        asked = "live" if environ.get("ANTHROPIC_API_KEY") else "mock"
-    return "live" if asked == "live" else "mock"
-
-
-def _banner(mode: Mode, manifest: Manifest) -> str:
-    count = len(manifest.experiments)
-    what = f"{count} experiment{'s' if count != 1 else ''}"
-    if mode == "mock":
-        return f"MODE: MOCK — {what}, answered by the deterministic mock; no provider is asked, nothing is spent"
-    return f"MODE: LIVE — {what}, asked of the provider; this spends money"
 
 
 def _watch() -> Watch:

@@ -178,7 +178,16 @@ def _mode(summary: Mapping[str, Any]) -> str:
     return str(_part(summary, "run").get("mode", "unknown")).upper()
 
 
+def _own_client(summary: Mapping[str, Any]) -> str | None:
+    found = str(_part(summary, "run").get("client"))
+    return clean(found) if found.startswith("own client ") else None
+
+
 def _caption(summaries: Sequence[Mapping[str, Any]]) -> str:
+    own = sorted({client for summary in summaries if (client := _own_client(summary))})
+    if own:
+        told = " and ".join(sorted({_mode(summary) for summary in summaries}))
+        return f"MODE: {told} - answered by {', '.join(own)}; whether a model was called, only it knows"
     modes = {_mode(summary).lower() for summary in summaries}
     if len(modes) > 1:
         return "MODE: MIXED - the column says which: " + " and ".join(sorted(mode.upper() for mode in modes))

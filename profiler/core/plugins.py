@@ -1,6 +1,7 @@
 """What people bring themselves, named `module:attribute` in a manifest: metrics and clients.
 
-Takes the name, and the folder of the manifest; gives the object it names, or a message that says why there is none.
+A module that is a file in the manifest's folder, or in the current one, is loaded by its path and under a name of its
+own, so that two manifests may each have a `my_client.py`. Any other name is imported as Python does.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 from contextlib import contextmanager
+from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +19,18 @@ from profiler.core.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 
 def load(name: str, *, key: str, search_path: Path | None = None) -> object:
-    """Import what `name` says. `search_path` (a manifest's folder) and the current folder count while this runs."""
+    """What `name` says. `search_path` (a manifest's folder) and the current folder can be imported from while this runs."""
     module, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise UsageError(f"{key}: {name!r} is not of the form module:attribute, as in my_module:my_name")
-    with _importable(Path.cwd(), search_path):
+    folders = [folder.absolute() for folder in (search_path, Path.cwd()) if folder is not None]
+    with _importable(folders):
         try:
-            found = importlib.import_module(module)
+            found = _module(module, folders)
         except (Exception, SystemExit) as error:  # what people wrote may raise anything, and a script may exit
             said = f"{type(error).__name__}: {error}"
             raise UsageError(f"{key}: cannot import {module!r} for {name!r}: {said}") from error
@@ -36,12 +41,51 @@ def load(name: str, *, key: str, search_path: Path | None = None) -> object:
     return value
 
 
+def _module(name: str, folders: list[Path]) -> ModuleType:
+    for folder in folders:
+        if (path := folder / f"{name}.py").is_file():
+            return _from_file(name, path.resolve())
+    return importlib.import_module(name)
+
+
+def _from_file(name: str, path: Path) -> ModuleType:
+    """Loaded once; it stays findable under its own name, for whoever resolves its annotations later."""
+    own = f"{name}@{sha256(str(path).encode()).hexdigest()[:12]}"
+    if own in sys.modules:
+        return sys.modules[own]
+    spec = spec_from_file_location(own, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded")
+    module = sys.modules[own] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[own]
+        raise
+    return module
+
+
 @contextmanager
-def _importable(*folders: Path | None) -> Iterator[None]:
+def _importable(folders: list[Path]) -> Iterator[None]:
     before = list(sys.path)
-    sys.path[:0] = [str(folder) for folder in folders if folder is not None]
+    sys.path[:0] = [str(folder) for folder in folders]
     importlib.invalidate_caches()
+    _forget_namesakes(folders)
     try:
         yield
     finally:
         sys.path[:] = before
+
+
+_brought_from: set[Path] = set()
+
+
+def _forget_namesakes(folders: list[Path]) -> None:
+    """A helper that the module of an earlier manifest imported must not stand in for this one's file of the same name."""
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.parent in _brought_from and file.stem == name:
+            places = [folder / file.name for folder in folders if (folder / file.name).is_file()]
+            if places and places[0] != file:
+                del sys.modules[name]
+    _brought_from.update(folders)

@@ -83,7 +83,8 @@ def ends_early(reply: Reply) -> bool:
 class AttemptMachine:
     """Moves jobs from call to call.
 
-    Not `timed`, it reads no clock for what is recorded, and only times that a client simulated count.
+    Not `timed`, it reads no clock for what is recorded, and only times that a client simulated count; with `real_replies`
+    (those of somebody's own client) also the time that a reply took whose client does not say that it was simulated.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class AttemptMachine:
         budget: Budget | None = None,
         ledger: Ledger | None = None,
         timed: bool = True,
+        real_replies: bool = False,
     ) -> None:
         self.limits = limits
         self.budget = budget
         self.timed = timed
         self.timeout_s = timeout_s
         self.retried = 0
+        self._real_replies = real_replies
         self._retry = retry
         self._planner = planner
         self._ledger = ledger
@@ -180,7 +183,7 @@ class AttemptMachine:
             job.draw = None
         if reply.latency_s is not None:
             attempts.client_s += reply.latency_s
-        elif self.timed:
+        elif self.timed or self._real_replies:
             attempts.client_s += time.monotonic() - attempts.called
         if job.cost is not None:
             job.cost.answered(reply.usage)

@@ -38,14 +38,14 @@ async def client_of_run(
     if given is not None:
         yield Checked(given, own=True, tell=tell)
     elif experiment.client is not None:
-        client = make_own_client(experiment, experiment.client, search_path=options.search_path)
+        client = make_own_client(experiment, experiment.client, search_path=options.plugins_folder)
         try:
             yield Checked(client, own=True, tell=tell)
         finally:
             await _close(client)
     else:
-        async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ) as client:
-            if options.mode == "live":
+        async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ) as client:
+            if options.resolved_mode == "live":
                 tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
             yield Checked(client, tell=tell)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from profiler.core.nouns import Mode
 from profiler.engine.progress import View
 from profiler.provider.open import Lane
+from profiler.provider.source import choose_mode
 from profiler.storage.journal_file import Fsync
 
 Watch = Callable[[View], Coroutine[Any, Any, None]]
@@ -19,11 +22,11 @@ Watch = Callable[[View], Coroutine[Any, Any, None]]
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run, as opposed to what: nothing here changes what is asked or answered."""
 
-    output_dir: Path = Path("runs")
-    mode: Mode = "mock"
+    output_dir: str | PathLike[str] = "runs"
+    mode: Mode | Literal["auto"] = "auto"
     lane: Lane | None = None
     manifest_sha256: str | None = None
-    search_path: Path | None = None
+    search_path: str | PathLike[str] | None = None
     limit: int | None = None
     concurrency: int | None = None
     max_cost_usd: float | None = None
@@ -31,3 +34,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     fsync: Fsync = "interval"
     signals: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output_dir)
+
+    @property
+    def plugins_folder(self) -> Path | None:
+        return None if self.search_path is None else Path(self.search_path)
+
+    @property
+    def resolved_mode(self) -> Mode:
+        """`auto` is live if and only if a key is set, as on the command line."""
+        return choose_mode(self.mode, os.environ)

@@ -14,6 +14,7 @@ from profiler.engine.open_client import check_client
 from profiler.engine.session_budget import card_of_run
 from profiler.metrics.builtin import resolve
 from profiler.provider.open import open_client
+from profiler.provider.source import source_of
 from profiler.storage import run_directory
 from profiler.storage.identity import examine
 
@@ -51,18 +52,18 @@ def _faults(experiment: Experiment, options: Options) -> Iterator[ProfilerError]
 
 
 def _metrics(experiment: Experiment, options: Options) -> None:
-    resolve(experiment.metrics, search_path=options.search_path)
+    resolve(experiment.metrics, search_path=options.plugins_folder)
 
 
 def _client(experiment: Experiment, options: Options) -> None:
-    check_client(experiment, search_path=options.search_path)
+    check_client(experiment, search_path=options.plugins_folder)
     if experiment.client is None:
         anyio.run(_open_and_close, experiment, options)
 
 
 async def _open_and_close(experiment: Experiment, options: Options) -> None:
     """Nothing is sent: an address, a key or a file that cannot be used is found when a client opens."""
-    async with open_client(experiment, mode=options.mode, lane=options.lane, environ=os.environ):
+    async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ):
         pass
 
 
@@ -72,13 +73,14 @@ def _dataset(experiment: Experiment, options: Options) -> None:
 
 def _price(experiment: Experiment, options: Options) -> None:
     cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-    card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
+    card_of_run(experiment, mode=options.resolved_mode, cap_usd=cap_usd)
 
 
 def _folder(experiment: Experiment, options: Options) -> None:
     """The run that the folder holds may be another one, which only --fresh moves aside."""
-    folder = options.output_dir / experiment.experiment_id
+    folder = options.folder / experiment.experiment_id
     before = None if options.fresh else run_directory.earlier(folder)
     if before is not None:
-        header, _ = examine(experiment, mode=options.mode, limit=options.limit, before=before)
+        source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
+        header, _ = examine(experiment, source=source, limit=options.limit, before=before)
         run_directory.refuse_another(folder, before.identity, header.identity)

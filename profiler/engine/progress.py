@@ -44,6 +44,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     maybe_billed_usd: float | None = None
     projected_usd: float | None = None
+    own_client: str | None = None
+
+    @property
+    def answered_by(self) -> str:
+        """The mode, and the client where it is one that we did not write."""
+        return self.mode.upper() + (f", own client {self.own_client}" if self.own_client else "")
 
     @property
     def money(self) -> str | None:
@@ -85,9 +91,11 @@ class View:
         pool: Pool,
         writer: Writer,
         budget: Budget | None = None,
+        own_client: str | None = None,
     ) -> None:
         self._experiment_id = experiment_id
         self._mode = mode
+        self._own_client = own_client
         self._total = total
         self._kept = kept
         self._pool = pool
@@ -103,6 +111,7 @@ class View:
         return Snapshot(
             experiment_id=self._experiment_id,
             mode=self._mode,
+            own_client=self._own_client,
             total=self._total,
             done=self._kept + done,
             rate=rate,

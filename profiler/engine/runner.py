@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import platform
 import time
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from profiler.engine.session_budget import budget_of, card_of_run, money_facts
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
 from profiler.provider.requests import Planner, params_of
+from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
 from profiler.storage.identity import examine, now
 from profiler.storage.questions import expect_same_questions
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
+    from profiler.provider.source import Source
     from profiler.storage.resume import OpenRun
     from profiler.storage.run_directory import RunDirectory
 
@@ -52,14 +55,13 @@ async def run(
     """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
     begun, tell, sync = time.perf_counter(), note or _silent, options.fsync != "off"
     cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-    card = card_of_run(experiment, mode=options.mode, cap_usd=cap_usd)
-    metrics = resolve(experiment.metrics, search_path=options.search_path)
-    folder = options.output_dir / experiment.experiment_id
+    source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
+    card = card_of_run(experiment, mode=source.mode, cap_usd=cap_usd)
+    metrics = resolve(experiment.metrics, search_path=options.plugins_folder)
+    folder = options.folder / experiment.experiment_id
     with run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
-        header, survey = examine(
-            experiment, mode=options.mode, limit=options.limit, before=directory.earlier, stamp=stamp
-        )
+        header, survey = examine(experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp)
         directory.refuse_another_run(header.identity)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = summarized_again(directory, done, experiment, metrics, tell=tell)
@@ -72,9 +74,16 @@ async def run(
                 _tell_begin(experiment, opened, survey, tell=tell)
                 budget = budget_of(card, opened, cap_usd=cap_usd)
                 bound_by = await answer_all(
-                    experiment, opened, options=options, client=asked, watch=watch, tell=tell, budget=budget
+                    experiment,
+                    opened,
+                    options=options,
+                    source=source,
+                    client=asked,
+                    watch=watch,
+                    tell=tell,
+                    budget=budget,
                 )
-        facts = _facts_of(experiment, opened, options=options, bound_by=bound_by, budget=budget)
+        facts = _facts_of(experiment, opened, source, options=options, bound_by=bound_by, budget=budget)
         result = summarized(folder, experiment, metrics, facts, tell=tell)
         directory.write_summary(result)
         directory.finish(sync=sync)
@@ -104,7 +113,7 @@ def run_sync(
 def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
     """uvloop halves what a call that waits costs; one that does not wait hardly touches the loop, and importing
     uvloop takes time."""
-    waits = options.mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
+    waits = options.resolved_mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
     return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
 
@@ -153,16 +162,18 @@ def _result(directory: RunDirectory, result: dict[str, Any], *, kept: int, elaps
 def _facts_of(
     experiment: Experiment,
     opened: OpenRun,
+    source: Source,
     *,
     options: Options,
     bound_by: dict[str, Any] | None,
     budget: Budget | None,
 ) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
-    live, header = options.mode == "live", opened.header
+    live, header = source.mode == "live", opened.header
     return {
         "experiment_id": experiment.experiment_id,
-        "mode": options.mode,
+        "mode": source.mode,
+        **facts(source),
         "dialogues": header.count,
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
@@ -170,7 +181,7 @@ def _facts_of(
         "metrics": list(experiment.metrics),
         **money_facts(budget),
         "started": header.started,
-        "finished": now(options.mode),
+        "finished": now(source.mode),
         "resumed": {"kept": opened.kept, "maybe_billed": opened.carried.cut_off} if live else None,
         "sessions": opened.sessions if live else None,
         "bound_by": bound_by,

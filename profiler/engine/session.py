@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
+    from profiler.provider.source import Source
     from profiler.storage.resume import OpenRun
     from profiler.storage.writer import Writer
 
@@ -40,13 +41,14 @@ async def answer_all(
     run: OpenRun,
     *,
     options: Options,
+    source: Source,
     client: Client,
     watch: Watch | None,
     tell: Callable[[str], None],
     budget: Budget | None,
 ) -> dict[str, Any] | None:
     """Ask all that is owed. Returns what kept a live run from going faster."""
-    live = options.mode == "live"
+    live = source.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
     concurrency = options.concurrency or experiment.concurrency
     if live:
@@ -61,12 +63,14 @@ async def answer_all(
         budget=budget,
         ledger=run.open_ledger() if live else None,
         timed=live,
+        real_replies=source.own,
     )
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     pool = Pool(client=client, writer=writer, slots=slots, machine=machine)
     view = View(
         experiment_id=experiment.experiment_id,
-        mode=options.mode,
+        mode=source.mode,
+        own_client=source.client,
         total=run.header.count,
         kept=run.kept,
         pool=pool,

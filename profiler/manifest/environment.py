@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 PREFIX = "PROFILER_"
 
-# Read by the command line and by tests, not settings of an experiment.
-RESERVED_ENVIRONMENT = frozenset(
-    {"PROFILER_MODE", "PROFILER_DEBUG", "PROFILER_CONFIG", "PROFILER_OUTPUT_DIR", "PROFILER_LOG_LEVEL"}
-)
+# Says how to run, and so is no setting of an experiment; any other name that is none is refused.
+RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE"})
 
 
 class Variable(msgspec.Struct, frozen=True):

@@ -138,6 +138,10 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ] = {}
 
+    def __post_init__(self) -> None:
+        if self.responses_path is not None:
+            msgspec.structs.force_setattr(self, "responses_path", Path(self.responses_path))
+
     @property
     def latency(self) -> Latency:
         """The distribution that `latency_s` means; a bare number is a constant."""
@@ -219,6 +223,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(description="Who serves the model; all but anthropic go through the SDK and its own credentials."),
     ] = "anthropic"
     client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
+
+    def __post_init__(self) -> None:
+        """Made in Python rather than from a file, a path may be given as text."""
+        msgspec.structs.force_setattr(self, "dataset_path", Path(self.dataset_path))
 
     def bounds(self) -> dict[str, Bounds]:
         """The thresholds with bare numbers spelled out as minima."""

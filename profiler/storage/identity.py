@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from profiler.core import json as codec
 from profiler.dataset import file
 from profiler.dataset.unchanged import fingerprint
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from profiler.dataset.file import Survey
     from profiler.dataset.unchanged import Stamp
     from profiler.manifest.settings import Experiment
+    from profiler.provider.source import Source
     from profiler.storage.run_directory import Earlier
 
 SETTINGS = (  # of an experiment: those that change what is asked or answered
@@ -34,10 +37,6 @@ SETTINGS = (  # of an experiment: those that change what is asked or answered
     "cache",
     "log_schema_version",
     "output_fields",
-    "base_url",
-    "api_version",
-    "provider",
-    "client",
     "mock",
 )
 
@@ -50,7 +49,7 @@ class Examined(NamedTuple):
 
 
 def examine(
-    experiment: Experiment, *, mode: Mode, limit: int | None, before: Earlier | None, stamp: Stamp | None = None
+    experiment: Experiment, *, source: Source, limit: int | None, before: Earlier | None, stamp: Stamp | None = None
 ) -> Examined:
     """What a run would be. A dataset that an earlier run has checked is only hashed again."""
     survey = None
@@ -61,14 +60,19 @@ def examine(
         survey = file.survey(experiment.dataset_path, limit=limit)
         count, sha256 = survey.count, survey.sha256
     answers = experiment.mock.responses_path
+    mocked = source.mode == "mock"
     identity = {
         **snapshot(experiment),
-        "mode": mode,
+        **msgspec.structs.asdict(source),
         "limit": limit,
         "dataset_sha256": sha256,
-        "mock_responses_sha256": fingerprint(answers) if answers and mode == "mock" else None,
+        "mock_responses_sha256": fingerprint(answers) if answers and mocked else None,
     }
-    header = Header(journal=journal.FORMAT, count=count, identity=identity, started=now(mode), dataset_stamp=stamp)
+    if not mocked:
+        del identity["mock"]  # settings of the mock change nothing in a live run
+    header = Header(
+        journal=journal.FORMAT, count=count, identity=identity, started=now(source.mode), dataset_stamp=stamp
+    )
     return Examined(header, survey)
 
 

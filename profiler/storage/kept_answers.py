@@ -5,11 +5,13 @@ Takes no lock and changes nothing, so it may look while the run goes on.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from profiler.money.prices import dollars, pico
+from profiler.provider.source import source_of
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.identity import examine
 from profiler.storage.names import JOURNAL
@@ -35,7 +37,8 @@ def kept_answers(experiment: Experiment, *, folder: Path, limit: int | None, ret
     before = run_directory.earlier(folder)
     if before is None:
         return None
-    header = examine(experiment, mode="live", limit=limit, before=before).header
+    source = source_of(experiment, mode="live", environ=os.environ)
+    header = examine(experiment, source=source, limit=limit, before=before).header
     if lines := run_directory.differences(before.identity, header.identity):
         return Kept(differs=tuple(lines))
     look = _complete if before.complete else _unfinished

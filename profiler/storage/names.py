@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 REQUESTS: Final = "requests.jsonl"
@@ -9,4 +10,5 @@ RESPONSES: Final = "responses.jsonl"
 SUMMARY: Final = "summary.json"
 JOURNAL: Final = "journal.jsonl"  # this and the ledger: only while the run is unfinished
 LEDGER: Final = "ledger.dat"
-ASIDE: Final = ".old-"  # follows the name of a run that `--fresh` moved aside
+ASIDE: Final = ".old-"  # follows the name of a run that `--fresh` moved aside, and before a stamp
+MOVED_ASIDE: Final = re.compile(r"\.old-\d{8}T\d{6}(-\d+)?$")

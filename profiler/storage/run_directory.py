@@ -65,13 +65,30 @@ def summary_path(folder: Path) -> Path:
     return folder / SUMMARY
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two identities do not share, a line each."""
+    if "address" not in old and "base_url" in old:
+        old, new = _as_far_as_told(old, new)
+    return _differences(old, new)
+
+
+def _as_far_as_told(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a run of an older version, which may not say whom it asked: what it says is compared, the rest is believed."""
+    live, address, version = old.get("mode") == "live", old["base_url"], old.get("api_version")
+    unsaid = {"base_url"} | ({"mock"} if live else set())
+    unsaid |= {name for name, value in (("address", live and address), ("api_version", version)) if not value}
+    old = {**old, "address": address and address.rstrip("/")}
+    if not live or new.get("client") is not None:
+        unsaid |= {"address", "provider"}
+    return tuple({name: value for name, value in each.items() if name not in unsaid} for each in (old, new))  # type: ignore[return-value]
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         before, now = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
-            lines += differences(before, now, prefix=f"{prefix}{name}.")
+            lines += _differences(before, now, prefix=f"{prefix}{name}.")
         elif before != now:
             lines.append(f"{prefix}{name}: the run has {before!r}, now it is {now!r}")
     return lines

@@ -18,7 +18,7 @@ from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
-from profiler.storage.names import ASIDE, JOURNAL, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.names import JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SUMMARY
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.unfinished import unfinished
 
@@ -108,7 +108,9 @@ def find_runs(folder: Path) -> list[SavedRun]:
         raise UsageError(f"{folder}: found no such folder", hint=HINT)
     if holds_run(folder):
         return [SavedRun(folder)]
-    found = [SavedRun(path) for path in sorted(folder.iterdir()) if ASIDE not in path.name and holds_run(path)]
+    found = [
+        SavedRun(path) for path in sorted(folder.iterdir()) if not MOVED_ASIDE.search(path.name) and holds_run(path)
+    ]
     if not found:
         raise UsageError(f"{folder}: found no run in it", hint=HINT)
     return found

@@ -57,7 +57,10 @@ class Provider(NamedTuple):
 
 @contextmanager
 def provider(site: Site, *script: Any, **settings: Any) -> Iterator[Provider]:
-    """A server that knows the dialogues of a site; it is what the site's runs ask."""
+    """A server that knows the dialogues of a site; it is what the site's runs ask. A later one takes the place of the
+    first at its address, because answers of two addresses never mix."""
+    if (before := site.environ.get("ANTHROPIC_BASE_URL")) is not None:
+        settings["port"] = int(before.rpartition(":")[2])
     if script:
         path = site.folder / "script.json"
         path.write_bytes(dumps(list(script)))

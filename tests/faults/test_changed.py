@@ -136,12 +136,12 @@ def test_retry_failed_asks_only_the_failed_ones_of_a_finished_run(tmp_path: Path
 @pytest.mark.parametrize("fields", [None, ["completion", "dialogue_id", "type"]])
 def test_retry_failed_works_on_an_unfinished_run(tmp_path: Path, fields: list[str] | None) -> None:
     items = with_failures(30)
-    items[25]["do"] = "crash"
+    items[25]["do"] = "fatal"
     more = {"output_fields": fields} if fields else {}
     healthy = Site(folder=tmp_path).write(items, client="Naughty", concurrency=1, **more).at("h", FAULTS_HEALED="1")
     assert healthy.run_here().code == 0
     site = healthy.at("runs", FAULTS_HEALED="")
-    assert site.run_here().code == 70
+    assert site.run_here().code == 3
 
     run = site.at("runs", FAULTS_HEALED="1").run_here("--retry-failed")
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from profiler.cli import main, run
-from profiler.cli.run import choose_mode
+from profiler.cli.banner import hints
 from profiler.manifest.schema import manifest_schema
+from profiler.manifest.settings import Experiment
+from profiler.provider.source import choose_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +189,9 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
     assert shell.run(path, "--quiet", "--fail-on-errors", "0.3").code == 0
 
 
-def test_a_metric_that_raises_is_one_line_and_the_run_is_finished(shell: Shell, tmp_path: Path) -> None:
+def test_a_metric_that_raises_is_one_line_and_the_run_is_finished(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own_raising_metric.py").write_text(
         "from profiler import rate\n\n"
         "def long(outcome):\n"
@@ -205,6 +209,7 @@ def test_a_metric_that_raises_is_one_line_and_the_run_is_finished(shell: Shell, 
     found = shell("summarize", "--log-dir", shell.runs, "--json").json
     assert (found["fact_coverage"], found["long"]) == (1.0, None)
     assert found["metrics"]["long"]["error"].startswith("at dialogue 'd0': KeyError")
+    monkeypatch.chdir(tmp_path)  # where `summarize` looks for metrics
     assert fault in shell("summarize", "--log-dir", shell.runs, "--recompute").err
 
 
@@ -610,3 +615,78 @@ def test_a_client_that_cannot_be_loaded_is_not_valid(shell: Shell, tmp_path: Pat
         in shell("validate", "--config", manifest(tmp_path, client="no_such_module:x")).err
     )
     assert "cannot be called" in shell("validate", "--config", manifest(tmp_path, client="json:__name__")).err
+
+
+OWN = """
+from profiler import Reply
+
+closed = []
+
+class Client:
+    def __init__(self, experiment):
+        self.experiment = experiment
+
+    async def complete(self, request):
+        import asyncio
+        await asyncio.sleep(0.001)
+        return Reply(completion="mine", stop_reason="end_turn", model="m", usage={"input_tokens": 1, "output_tokens": 1})
+
+    async def aclose(self):
+        (self.experiment.dataset_path.parent / "closed").touch()
+"""
+
+
+def test_an_own_client_is_named_wherever_the_mock_would_be_is_timed_and_is_closed(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "my_own_client.py").write_text(OWN)
+
+    ran = shell.run(manifest(tmp_path, client="my_own_client:Client"))
+
+    assert ran.code == 0, ran
+    assert "MODE: MOCK — 1 experiment, answered by own client my_own_client:Client; whether that asks" in ran.err
+    assert "MODE: MOCK - answered by own client my_own_client:Client; whether a model was called" in ran.out
+    assert "deterministic mock" not in ran.out + ran.err
+    assert "no model was called" not in ran.out + ran.err
+    told = json.loads((tmp_path / "runs" / "one" / "summary.json").read_text())
+    assert (told["run"]["mode"], told["run"]["client"]) == ("mock", "own client my_own_client:Client")
+    assert told["latency_s"]["p50"] > 0
+    assert (tmp_path / "closed").exists()
+
+
+def test_answers_of_an_own_client_are_not_those_of_the_mock(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "my_own_client.py").write_text(OWN)
+    shell.run(manifest(tmp_path, client="my_own_client:Client"))
+
+    mocked = shell.run(manifest(tmp_path))
+
+    assert mocked.code == 2
+    assert "client: the run has 'my_own_client:Client', now it is None" in mocked.err
+
+
+def test_a_key_under_another_name_is_told(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_APIKEY", "k")
+
+    for said in (shell.run(manifest(tmp_path)).err, shell("doctor").out):
+        assert "ANTHROPIC_APIKEY is" in said
+        assert "ANTHROPIC_API_KEY" in said
+
+
+def test_an_address_with_a_part_too_many_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), base_url="https://gate/v1/")
+
+    [hint] = hints("live", [asked, asked], {"ANTHROPIC_API_KEY": "k"})
+
+    assert (
+        hint
+        == "hint: base_url: https://gate/v1 ends with /v1, which is added to it: requests go to https://gate/v1/v1/messages"
+    )
+    assert list(hints("mock", [asked], {})) == []
+
+
+def test_a_run_whose_id_looks_like_one_moved_aside_is_shown(shell: Shell, tmp_path: Path) -> None:
+    shell.run(manifest(tmp_path, experiment_id="mine.old-fashioned"))
+    shell.run(manifest(tmp_path, experiment_id="one"))
+    shell.run(manifest(tmp_path, experiment_id="one"), "--fresh")
+
+    said = shell("summarize", "--log-dir", tmp_path / "runs", "--json").json
+
+    assert [each["run"]["experiment_id"] for each in said["summaries"]] == ["mine.old-fashioned", "one"]

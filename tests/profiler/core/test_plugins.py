@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 
@@ -34,6 +34,43 @@ def test_what_stands_in_the_current_folder_is_found(tmp_path: Path, monkeypatch:
     module(tmp_path, "own_here", "value = 8")
     monkeypatch.chdir(tmp_path)
     assert plugins.load("own_here:value", key="metrics") == 8
+
+
+def test_two_manifests_have_each_a_module_of_the_same_name_and_its_helpers(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        module(folder, "own_same", f"import own_helper\nvalue = {folder.name!r}, own_helper.value")
+        module(folder, "own_helper", f"value = {folder.name!r}")
+
+    found = [plugins.load("own_same:value", key="client", search_path=folder) for folder in (*folders, *folders)]
+
+    assert found == [("one", "one"), ("two", "two")] * 2
+
+
+def test_the_manifests_own_file_stands_before_one_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside").mkdir()
+    module(tmp_path, "own_both", "value = 'here'")
+    module(tmp_path / "beside", "own_both", "value = 'beside the manifest'")
+    monkeypatch.chdir(tmp_path)
+
+    assert plugins.load("own_both:value", key="client", search_path=tmp_path / "beside") == "beside the manifest"
+    assert plugins.load("own_both:value", key="client") == "here"
+
+
+def test_a_module_is_loaded_once_and_its_annotations_can_be_resolved(tmp_path: Path) -> None:
+    module(
+        tmp_path,
+        "own_kind",
+        "from __future__ import annotations\nclass Kind: ...\nclass Thing:\n    kind: Kind\nthings = []",
+    )
+    thing: Any = plugins.load("own_kind:Thing", key="client", search_path=tmp_path)
+
+    assert get_type_hints(thing)["kind"].__name__ == "Kind"
+    first, second = (plugins.load("own_kind:things", key="client", search_path=tmp_path) for _ in range(2))
+    assert first is second
 
 
 def test_the_search_path_is_as_before_afterwards(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from profiler.manifest.load import load_manifest
 from profiler.manifest.settings import Experiment, RateLimits
 from profiler.money.price_list import look_up
 from profiler.money.prices import RateCard
+from profiler.provider.source import source_of
 from profiler.storage import ledger
 from profiler.storage.identity import examine
 from tests.profiler.building import record
@@ -232,7 +233,8 @@ def test_a_dry_run_says_as_json_what_the_table_says(folder: Path) -> None:
 def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **others: Any) -> None:
     """What a killed live run of `m.yaml` left: a journal with these answers, each for a cent, and an open ledger."""
     [asked] = load_manifest(folder / "m.yaml", environ={}).experiments
-    header = examine(asked, **{"mode": "live", "limit": None, "before": None, **others}).header
+    source = source_of(asked, mode=others.pop("mode", "live"), environ={})
+    header = examine(asked, **{"source": source, "limit": None, "before": None, **others}).header
     run = folder / "runs" / "e"
     run.mkdir(parents=True)
     records = [
@@ -294,6 +296,8 @@ def test_answers_of_another_run_are_not_taken_for_this_one(four: Path, other: di
 
 
 async def test_a_complete_run_leaves_nothing_to_reckon(four: Path) -> None:
+    with (four / "m.yaml").open("a") as file:
+        file.write(f"client: {HalfRefusing.__module__}:HalfRefusing\n")
     [asked] = load_manifest(four / "m.yaml", environ={}).experiments
     await run(asked, options=Options(output_dir=four / "runs", mode="live", fsync="off"), client=HalfRefusing())
 

@@ -21,10 +21,10 @@ from profiler.core.errors import (
     UsageError,
 )
 from profiler.core.nouns import Reply, Request
-from profiler.engine import pool, session
+from profiler.engine import pool, runner, session
 from profiler.engine.options import Options
 from profiler.engine.result import Result
-from profiler.engine.runner import run, run_sync
+from profiler.engine.runner import run
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SUMMARY
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.engine.progress import View
+    from profiler.provider.client import Client
 
 COUNT = 30
 FILES = [REQUESTS, RESPONSES, SUMMARY]
@@ -56,6 +57,12 @@ class Counting:
             if waiting is not None:
                 await waiting
         return await self.mock.complete(request)
+
+
+def run_sync(experiment: Experiment, *, options: Options, client: Client | None = None, **others: Any) -> Result:
+    """By the same client throughout: who answers is part of what a run is."""
+    own = Counting(experiment.mock) if client is None and experiment.client is None else client
+    return runner.run_sync(experiment, options=options, client=own, **others)
 
 
 @pytest.fixture
@@ -353,10 +360,12 @@ def test_a_dataset_with_faults_costs_nothing(experiment: Experiment, tmp_path: P
 def test_missing_prepared_answers_cost_nothing(experiment: Experiment, tmp_path: Path) -> None:
     bad = changed(experiment, mock=MockSettings(responses_path=tmp_path / "missing.json"))
     with pytest.raises(ProfilerError, match=r"missing.json"):
-        run_sync(bad, options=options(tmp_path))
+        runner.run_sync(bad, options=options(tmp_path))
     (tmp_path / "wrong.json").write_text("[]")
     with pytest.raises(ManifestError, match=r"wrong.json"):
-        run_sync(changed(bad, mock=MockSettings(responses_path=tmp_path / "wrong.json")), options=options(tmp_path))
+        runner.run_sync(
+            changed(bad, mock=MockSettings(responses_path=tmp_path / "wrong.json")), options=options(tmp_path)
+        )
     assert files(tmp_path / "exp") == {}
 
 

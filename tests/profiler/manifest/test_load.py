@@ -433,6 +433,8 @@ def test_reserved_variables_are_left_to_the_command_line(name: str) -> None:
         ("PROFILER_MAX_TOKENS", "[", "not YAML"),
         ("PROFILER_MODEL", "\udcff", "expected text in UTF-8"),
         ("PROFILER_RETRY__TRIES", "3", "unknown variable"),
+        ("PROFILER_OUTPUT_DIR", "x", "unknown variable"),
+        ("PROFILER_LOG_LEVEL", "x", "unknown variable"),
     ],
 )
 def test_a_wrong_variable_is_placed_at_its_name(name: str, value: str, words: str) -> None:

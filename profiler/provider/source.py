@@ -1,0 +1,71 @@
+"""Who answers a run: the client, the provider, its address and the API version. Answers of two sources never mix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.errors import UsageError
+from profiler.core.nouns import Mode
+from profiler.provider.address import place_of
+from profiler.provider.requests import api_version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.manifest.settings import Experiment
+
+KEY, MODE = "ANTHROPIC_API_KEY", "PROFILER_MODE"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Known before anything is asked. `client` names one that we did not write; where that one asks, only it knows."""
+
+    mode: Mode
+    client: str | None = None
+    provider: str | None = None
+    address: str | None = None
+    api_version: str | None = None
+
+    @property
+    def own(self) -> bool:
+        return self.client is not None
+
+    @property
+    def told(self) -> str:
+        """In words, for whoever looks at the answers."""
+        if self.client is not None:
+            return f"own client {self.client}"
+        return "the deterministic mock" if self.mode == "mock" else f"{self.provider} at {self.address}"
+
+
+def source_of(experiment: Experiment, *, mode: Mode, environ: Mapping[str, str], given: object = None) -> Source:
+    """Of a run of this experiment, perhaps with a client that its caller brings."""
+    client = experiment.client if given is None else f"{type(given).__module__}:{type(given).__qualname__}"
+    if mode == "mock":
+        return Source(mode=mode, client=client, api_version=experiment.api_version)
+    if client is not None:
+        return Source(mode=mode, client=client, api_version=api_version_of(experiment))
+    return Source(
+        mode=mode,
+        provider=experiment.provider,
+        address=place_of(experiment, environ),
+        api_version=api_version_of(experiment),
+    )
+
+
+def choose_mode(asked: str, environ: Mapping[str, str]) -> Mode:
+    """`auto` is what PROFILER_MODE says, else live if and only if a key is set."""
+    told = environ.get(MODE, "").strip() or "auto"
+    if told not in ("auto", "mock", "live"):
+        raise UsageError(f"{MODE}: found {told!r}, expected one of auto, mock, live")
+    asked = told if asked == "auto" else asked
+    if asked == "auto":
+        return "live" if environ.get(KEY) else "mock"
+    return "live" if asked == "live" else "mock"
+
+
+def facts(source: Source) -> dict[str, Any]:
+    """What a summary says of it."""
+    return {"client": source.told, "address": source.address, "api_version": source.api_version}
