@@ -130,7 +130,7 @@ async def test_the_key_is_in_no_file_and_no_line_of_a_run_that_was_refused(dialo
 
     files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert "[redacted]" in (tmp_path / "runs" / "e" / "responses.jsonl").read_text()
-    assert [path for path in files if KEY in path.read_text()] == []
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
     assert KEY not in done.stdout + done.stderr
 
 
