@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import msgspec
 
-from profiler.provider.mock_server.settings import ApiError, invalid
+from profiler.provider.mock_server.settings import ApiError
+from profiler.provider.mock_server.wire.paging import page_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 
 _LINE = re.compile(r"claude-(haiku|sonnet|opus|fable|mythos)\b")
 _DATED = re.compile(r"-(\d{4})(\d{2})(\d{2})$")
-_DEFAULT_PAGE, _LARGEST_PAGE = 20, 1000
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,29 +121,7 @@ class Models:
         }
 
     def page(self, query: str) -> dict[str, Any]:
-        """One page of the list, as the query asks for it: limit, after_id, before_id."""
-        asked = {name: values[-1] for name, values in parse_qs(query).items()}
-        limit = _limit(asked.get("limit", str(_DEFAULT_PAGE)))
-        ids = list(self.ids)
-        more_before = False
-        if (after := asked.get("after_id")) is not None:
-            ids = ids[self._index(after, "after_id") + 1 :]
-        if (before := asked.get("before_id")) is not None:
-            ids = ids[: self._index(before, "before_id")]
-            more_before = len(ids) > limit
-            ids = ids[-limit:]
-        chosen = ids[:limit]
-        return {
-            "data": [self.info(model) for model in chosen],
-            "has_more": more_before or len(ids) > limit,
-            "first_id": chosen[0] if chosen else None,
-            "last_id": chosen[-1] if chosen else None,
-        }
-
-    def _index(self, model: str, name: str) -> int:
-        if model not in self.ids:
-            raise invalid(f"{name}: found {model[:100]!r}, expected the id of a listed model")
-        return self.ids.index(model)
+        return page_by_id(self.ids, query, show=self.info)
 
 
 def _capabilities(takes: Model) -> dict[str, Any]:
@@ -160,10 +137,3 @@ def _capabilities(takes: Model) -> dict[str, Any]:
         "structured_outputs": yes,
         "thinking": yes | {"types": thinking},
     }
-
-
-def _limit(text: str) -> int:
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= limit <= _LARGEST_PAGE:
-        raise invalid(f"limit: found {text[:40]!r}, expected a number from 1 to {_LARGEST_PAGE}")
-    return limit
