@@ -119,10 +119,16 @@ ORDERS = {
     "task_kit": ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__"),
     "task_kit.leakage_modeling": ("__init__", "worlds", "worker", "agents"),
     "task_kit.leakage_modeling.worlds": (
-        *("__init__", "law", "settings", "columns", "recording", "world", "dictionary"),
+        *("__init__", "law", "signals", "settings", "timeline", "family", "families", "held_out", "columns", "naming"),
+        *("recording", "world", "dictionary"),
     ),
-    "task_kit.leakage_modeling.worker": ("__init__", "fitter", "frames", "nursery", "parcel", "inside", "worker"),
-    "task_kit.leakage_modeling.agents": ("__init__", "craft", "tools", "transcript", "loop", "policies", "scripted"),
+    "task_kit.leakage_modeling.worker": (
+        *("__init__", "plain_text", "fitter", "frames", "nursery", "parcel", "time_limit", "telling", "session"),
+        *("inside", "replies", "limits", "box", "worker"),
+    ),
+    "task_kit.leakage_modeling.agents": (
+        *("__init__", "content", "craft", "reader", "tools", "transcript", "loop", "blind", "policies", "scripted"),
+    ),
     "task_kit.sandbox": (
         *("level", "kernel", "copying", "escapes", "plan", "landlock", "privileges", "seccomp", "spec", "tree"),
         *("confine", "container", "interpreter", "stranger", "launcher", "view", "box", "boxes", "probes", "watch"),
@@ -146,7 +152,7 @@ ORDERS = {
     "grader.experiment_profiler.audit.corpus": ("__init__", "entries", "overlay"),
     "grader.leakage_modeling": ("__init__", "judging", "grading", "calibration"),
     "grader.leakage_modeling.judging": ("__init__", "oracle", "questions", "scores", "verdict", "evaluate"),
-    "grader.leakage_modeling.grading": ("__init__", "folder", "stored", "episodes", "regrade", "runs"),
+    "grader.leakage_modeling.grading": ("__init__", "folder", "seeds", "stored", "episodes", "regrade", "runs"),
     "grader.leakage_modeling.calibration": ("__init__", "intervals", "band", "calibrate", "measure"),
     "grader.cli": (
         *("__init__", "main", "audit_table", "grade_table", "run_table", "calibrate_table", "audit", "grade", "run"),

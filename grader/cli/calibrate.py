@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from grader.cli.main import Commands
 
 QUANTILE: Final = 0.75
+PER_SEED: Final = 2
 
 HELP: Final = """\
 How hard is the task for this agent, is that in the band worth training on (10 to 40 % pass), and which threshold would put it
-there? Plays N worlds with the agent (or, locally, with one policy) and the same worlds with the oracle, the no-op and every
-leak. An episode without a submission, with an invalid one or out of time counts as a fail; one that the provider or the grader
-broke is excluded, and told. The verdict rests on the exact interval, so it is wrong in at most 5 % of calibrations.
+there? Plays N worlds with the agent (or, locally, with one policy), each of them K times, and the same worlds with the oracle,
+the no-op and every leak. An episode without a submission, with an invalid one or out of time counts as a fail; one that the
+provider or the grader broke is excluded, and told. The verdict rests on the exact interval. It is wrong in at most 5 % of
+calibrations, however often one of them is gone on with (--more) and looked at again: each look spends a part of the 5 %.
 
-The threshold is found on one half of the seeds and tried on the other; it is refused when the oracle cannot reach it.
+The threshold is found on one half of the seeds and tried on the other. It is refused when the oracle cannot reach it, and when it
+would split an agent that does the same in every repeat, which only its world could decide.
 
 exit codes:
   0  certainly in the band              2  usage, or nothing could be graded
@@ -43,11 +46,22 @@ def add(commands: Commands) -> None:
         metavar="Q",
         help=f"the recommended threshold lets the best 1 - Q pass (default: {QUANTILE})",
     )
-    parser.add_argument("--per-seed", type=_count, default=1, metavar="K", help="episodes in each world (default: 1)")
+    parser.add_argument(
+        "--per-seed",
+        type=_count,
+        default=PER_SEED,
+        metavar="K",
+        help=f"episodes in each world (default: {PER_SEED}; with 1 no threshold is recommended)",
+    )
     parser.add_argument("--policy", default="plain_logistic", metavar="NAME", help="who plays in --mode local")
     parser.add_argument(
-        "--from", dest="source", type=Path, metavar="FOLDER", help="of an earlier calibration: play nothing"
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FOLDER",
+        help="of an earlier calibration: reckon again, play nothing",
     )
+    parser.add_argument("--more", type=_count, metavar="N", help="with --from: play N more worlds, and look again")
     parser.set_defaults(run=run)
 
 

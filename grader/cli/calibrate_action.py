@@ -1,7 +1,7 @@
 """Plays the episodes of a calibration and, on the same seeds, the controls; tells what was found, and keeps it.
 
 FOLDER/agents/  FOLDER/controls/    two runs as `grader run` keeps them
-FOLDER/calibration.json             what was found
+FOLDER/calibration.json             what was found, and when it was looked at before
 FOLDER/threshold.yaml               settings for `--config`, when a threshold could be recommended; no source is touched
 """
 
@@ -16,7 +16,7 @@ import msgspec
 import yaml
 
 from grader.cli.calibrate_table import tables
-from grader.cli.run_actions import ERROR, default_output, plan_of, played, refused
+from grader.cli.run_actions import ERROR, default_output, plan_of, plan_of_folder, played, refused
 from grader.leakage_modeling.calibration.calibrate import (
     Calibration,
     Graded,
@@ -29,8 +29,9 @@ from grader.leakage_modeling.grading.episodes import ORACLE
 from grader.leakage_modeling.grading.folder import RunFolder
 from profiler.cli.table import draw
 from profiler.core.errors import BudgetReached, ProfilerError, ProviderFailed, UsageError
-from profiler.core.json import dump_pretty
+from profiler.core.json import dump_pretty, loads
 from task_kit.leakage_modeling.agents.policies import LEAKS, NO_OP, POLICIES
+from task_kit.leakage_modeling.worlds.settings import override
 from task_kit.sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ CONTROL_NAMES = frozenset({ORACLE, NO_OP.name, *(leak.name for leak in LEAKS)})
 
 def run(args: argparse.Namespace) -> int:
     try:
-        folder, stopped = (args.source, None) if args.source else _play(args)
+        folder, stopped = _begun(args)
         agents, controls = RunFolder(folder / AGENTS), RunFolder(folder / CONTROLS)
-        asked_for = agents.run()
-        found, threshold = _reckon(args, asked_for, agents=_results(agents), controls=_results(controls))
-        document = _document(asked_for, found, threshold)
+        asked_for, results = agents.run(), _results(agents)
+        looks = _looks(folder, episodes=sum(result.status != "error" for result in results))
+        found, threshold = _reckon(args, asked_for, agents=results, controls=_results(controls), look=len(looks))
+        looks[-1] |= {"error": found.error, "verdict": found.verdict}
+        document = _document(asked_for, found, threshold) | {"looks": looks}
         _keep(folder, asked_for.settings, document, threshold)
     except (ProfilerError, SandboxError, OSError) as error:
         return refused("calibrate", error)
@@ -64,6 +67,39 @@ def run(args: argparse.Namespace) -> int:
     if not found.graded:
         return ERROR
     return IN_BAND if found.verdict == "in-band" else ELSEWHERE
+
+
+def _begun(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
+    """The folder with all that is to be reckoned with, and why not all was played."""
+    if args.source is None:
+        if args.more is not None:
+            raise UsageError("--more goes on with a calibration", hint="name its folder with --from FOLDER")
+        return _play(args)
+    return (args.source, None) if args.more is None else _play_more(args)
+
+
+def _looks(folder: Path, *, episodes: int) -> list[dict[str, Any]]:
+    """The looks at this calibration, this one included; to look at the same episodes again is no other look."""
+    path = folder / CALIBRATION
+    try:
+        before = loads(path.read_bytes()).get("looks", []) if path.exists() else []
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: found what no calibration writes: {error}") from error
+    return [*(look for look in before if look["episodes"] != episodes), {"episodes": episodes}]
+
+
+def _play_more(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
+    """More worlds of a stored calibration, as its own settings say; what was cut off before is played, too."""
+    folders = [RunFolder(args.source / name) for name in (AGENTS, CONTROLS)]
+    plans = {}
+    for folder in folders:
+        run = folder.run()
+        wider = run.runs + args.more
+        settings = override(run.settings, num_runs=wider)
+        folder.write_run(msgspec.structs.replace(run, runs=wider, settings=settings))
+        plans[folder.path] = plan_of_folder(folder.path, max_cost_usd=args.max_cost)
+    reports = played(args, plans, resume=True)
+    return args.source, next((report.stopped for report in reports if report.stopped is not None), None)
 
 
 def _play(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
@@ -94,7 +130,12 @@ def _results(folder: RunFolder) -> list[EpisodeResult]:
 
 
 def _reckon(
-    args: argparse.Namespace, asked_for: Run, *, agents: Sequence[EpisodeResult], controls: Sequence[EpisodeResult]
+    args: argparse.Namespace,
+    asked_for: Run,
+    *,
+    agents: Sequence[EpisodeResult],
+    controls: Sequence[EpisodeResult],
+    look: int,
 ) -> tuple[Calibration, Threshold | str]:
     settings = asked_for.settings
     lower_is_better = settings.grading == "regret"
@@ -110,6 +151,7 @@ def _reckon(
         threshold=settings.regret_limit if lower_is_better else settings.threshold,
         lower_is_better=lower_is_better,
         controls=beside,
+        look=look,
     )
     try:
         threshold: Threshold | str = find_threshold(

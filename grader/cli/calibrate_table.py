@@ -44,7 +44,9 @@ def _rows(found: Calibration) -> Iterator[Row]:
     yield "exact 95% interval", _interval(found.rate.clopper_pearson)
     yield f"P({BAND.low:.2f} <= p <= {BAND.high:.2f})", f"{found.in_band:.3f}"
     yield "verdict", found.verdict
+    yield "look, error it may have", f"{found.look}, {found.error:.1%}"
     yield "worlds, design effect", f"{found.seeds}, {found.design_effect:.2f}"
+    yield "decided by the world", _percent(found.seed_share)
     for name, powers in (("pass@k", found.pass_at), ("pass^k", found.pass_all)):
         yield name, ", ".join(f"{k}: {_percent(value)}" for k, value in powers.items() if value is not None) or NOTHING
     yield "failures", ", ".join(f"{reason} {count}" for reason, count in found.reasons.items()) or NOTHING

@@ -31,7 +31,7 @@ exit codes:
   2  usage, or episodes without verdict 4  stopped at --max-cost
                                         130  interrupted
 
-After 2, 3, 4 and 130, --resume plays what has no verdict yet."""
+After 2, 3, 4 and 130, --resume plays what has no verdict yet; a folder that was not begun yet is begun."""
 
 
 def add_run(commands: Commands) -> None:
@@ -57,14 +57,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("local", "agent"), default="local", help="who plays (default: local)")
     parser.add_argument("--runs", type=int, metavar="N", help="worlds, one episode of an agent each (default: 10)")
     parser.add_argument("--model", metavar="ID", help="the model that plays (default: claude-haiku-4-5)")
-    parser.add_argument("--difficulty", type=int, choices=range(4), help="0 to 3 (default: 0)")
+    parser.add_argument("--difficulty", type=int, choices=range(4), help="0 to 3 (default: 1)")
+    parser.add_argument(
+        "--family",
+        metavar="NAME",
+        help="seen, held-out, or one family of stories (default: seen; from difficulty 1 on)",
+    )
     parser.add_argument(
         "--grading", choices=("regret", "legacy-threshold"), help="legacy-threshold is the rule of the public original"
     )
     parser.add_argument("--concurrency", type=int, metavar="C", help="episodes at once (default: 8)")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG}, where there is one)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the run is kept (default: below runs/)")
-    parser.add_argument("--seed", metavar="S", help="decides the worlds (default: a secret one, kept in the folder)")
+    parser.add_argument(
+        "--seed", metavar="S", help="with a secret, decides the worlds (default: a new one, kept in the folder)"
+    )
+    parser.add_argument(
+        "--seed-secret",
+        type=Path,
+        metavar="FILE",
+        help="what --seed is mixed with; who shares it shares worlds (default: one of this installation)",
+    )
     parser.add_argument("--scripted", action="store_true", help="scripted agents, whatever keys are set")
     parser.add_argument("--max-cost", type=_dollars, metavar="USD", help="stop before the model costs more")
     parser.add_argument(

@@ -17,6 +17,7 @@ from grader.cli.run import CONFIG, TASK
 from grader.leakage_modeling.grading import folder as folders
 from grader.leakage_modeling.grading.regrade import regrade
 from grader.leakage_modeling.grading.runs import Plan, play_all
+from grader.leakage_modeling.grading.seeds import sealed_seed, secret_in, secret_of_installation
 from profiler.cli.table import draw
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.core.json import dump_pretty
@@ -35,17 +36,21 @@ if TYPE_CHECKING:
     from task_kit.sandbox.zygote import Zygote
 
 KEY: Final = "ANTHROPIC_API_KEY"
-FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency"}
-DECIDED: Final = ("runs", "model", "difficulty", "grading", "concurrency", "config", "output", "seed", "scripted")
+FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency", "family": "--family"}
+DECIDED: Final = (
+    *("runs", "model", "difficulty", "family", "grading", "concurrency", "config", "output", "seed", "seed_secret"),
+    "scripted",
+)
 SAME, DIFFERENT, ERROR, SIGNALLED = 0, 1, 2, 128
 
 
 def run(args: argparse.Namespace) -> int:
     folder = args.resume
+    begun = folder is not None and not folders.RunFolder(folder).is_empty()
     try:
-        plan = plan_of(args) if folder is None else resumed_plan(args)
+        plan = resumed_plan(args) if begun else plan_of(args)
         folder = folder or default_output(args, what=plan.mode)
-        (report,) = played(args, {folder: plan}, resume=args.resume is not None)
+        (report,) = played(args, {folder: plan}, resume=begun)
     except (ProfilerError, SandboxError) as error:
         return refused("run", error)
     except KeyboardInterrupt as stopped:
@@ -128,17 +133,27 @@ def regrade_folder(path: Path) -> int:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     live = args.mode == "agent" and not args.scripted and bool(os.environ.get(KEY, "").strip())
-    return Plan(mode=args.mode, settings=settings_of(args), live=live, seed=args.seed, max_cost_usd=args.max_cost)
+    seed = None if args.seed is None else sealed_seed(args.seed, secret=_secret(args))
+    return Plan(mode=args.mode, settings=settings_of(args), live=live, seed=seed, max_cost_usd=args.max_cost)
+
+
+def _secret(args: argparse.Namespace) -> bytes:
+    return secret_of_installation(os.environ) if args.seed_secret is None else secret_in(args.seed_secret)
 
 
 def resumed_plan(args: argparse.Namespace) -> Plan:
     """The plan of the run in the folder. What would make another one of it is refused."""
-    given = [f"--{name}" for name in DECIDED if getattr(args, name) is not None and getattr(args, name) is not False]
+    given = [f"--{name.replace('_', '-')}" for name in DECIDED if getattr(args, name) not in (None, False)]
     if given:
         raise UsageError(f"--resume takes its settings from the folder, found {', '.join(given)} beside it")
-    run = folders.RunFolder(args.resume).run()
+    return plan_of_folder(args.resume, max_cost_usd=args.max_cost)
+
+
+def plan_of_folder(folder: Path, *, max_cost_usd: float | None) -> Plan:
+    """What a folder says that it holds."""
+    run = folders.RunFolder(folder).run()
     if run.live and not os.environ.get(KEY, "").strip():
-        raise UsageError(f"{args.resume}: a model plays in this run, found no {KEY}", hint=f"set {KEY}")
+        raise UsageError(f"{folder}: a model plays in this run, found no {KEY}", hint=f"set {KEY}")
     return Plan(
         mode=run.mode,
         settings=run.settings,
@@ -147,7 +162,7 @@ def resumed_plan(args: argparse.Namespace) -> Plan:
         repeats=run.repeats,
         only=None if run.only is None else frozenset(run.only),
         variants=tuple(variant for variant in VARIANTS if variant in run.variants),
-        max_cost_usd=args.max_cost,
+        max_cost_usd=max_cost_usd,
     )
 
 
@@ -157,6 +172,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         "num_runs": args.runs,
         "model": args.model,
         "difficulty": args.difficulty,
+        "family": args.family,
         "grading": args.grading,
         "concurrency": args.concurrency,
     }

@@ -35,7 +35,8 @@ def banner(run: Run) -> str:
 def caption(run: Run) -> str:
     settings = run.settings
     rule = "legacy rule of the public original" if settings.grading == "legacy-threshold" else "regret"
-    return f"{banner(run)}; difficulty {settings.difficulty}, {rule}, isolation {run.isolation}"
+    family = f", families {settings.family}" if settings.difficulty else ""
+    return f"{banner(run)}; difficulty {settings.difficulty}{family}, {rule}, isolation {run.isolation}"
 
 
 def by_agent(run: Run, results: Sequence[EpisodeResult]) -> Table:

@@ -1,7 +1,10 @@
 """Is a pass rate inside the band worth training on, and how many more episodes would tell?
 
-In: a tally of (effectively independent) episodes. Out: a verdict that is wrong in at most 5 % of calibrations, whatever
-the true rate, because it rests on the exact interval: 2.5 % on either side.
+In: a tally of (effectively independent) episodes, and how often the verdict may be wrong. Out: a verdict that is not wrong more
+often than that, whatever the true rate, because it rests on the exact interval.
+
+Who looks again after more episodes has another chance to be misled. So a calibration spends its 5 % over its looks: the k-th
+may be wrong in 5 % / (k (k + 1)), which is 5 % together, however many looks there are and whatever decides to go on.
 """
 
 from __future__ import annotations
@@ -18,13 +21,19 @@ if TYPE_CHECKING:
 
 BAND = Interval(0.10, 0.40)
 POWER = 0.8  # how likely a verdict should be after the episodes that are still asked for
+ERROR = 0.05  # of a calibration, all its looks together
 MOST = 100_000  # a rate so near an edge that more episodes than this are needed is, for all purposes, on the edge
 
 Position = Literal["in-band", "below", "above", "undecided"]
 
 
-def position(tally: Tally, *, band: Interval = BAND) -> Position:
-    low, high = clopper_pearson(tally)
+def error_of_look(look: int) -> float:
+    """How often the verdict of this look, counted from 1, may be wrong."""
+    return ERROR / (look * (look + 1))
+
+
+def position(tally: Tally, *, band: Interval = BAND, error: float = ERROR) -> Position:
+    low, high = clopper_pearson(tally, confidence=1 - error)
     if high < band.low:
         return "below"
     if low > band.high:
@@ -34,48 +43,57 @@ def position(tally: Tally, *, band: Interval = BAND) -> Position:
     return "undecided"
 
 
-def fewest_that_certify(*, band: Interval = BAND) -> int:
+def fewest_that_certify(*, band: Interval = BAND, error: float = ERROR) -> int:
     """The smallest number of independent episodes of which any outcome at all is certainly in the band."""
     n = 1
-    while not _passes_in_band(n, band=band):
+    while not _passes_in_band(n, band=band, error=error):
         n += 1
     return n
 
 
-def more_needed(tally: Tally, *, band: Interval = BAND) -> int | None:
+def more_needed(
+    tally: Tally, *, band: Interval = BAND, error: float = ERROR, next_error: float | None = None
+) -> int | None:
     """How many more independent episodes until a verdict is likely, were the true rate what it looks like now.
+
+    `error` is that of the look that was taken, `next_error` that of the next.
 
     0 when there is a verdict already, None when the rate looks like an edge of the band: no number would tell.
     """
-    if position(tally, band=band) != "undecided":
+    if position(tally, band=band, error=error) != "undecided":
         return 0
+    later = error if next_error is None else next_error
     rate = (tally.passed + 0.5) / (tally.episodes + 1)
     have = round(tally.episodes)
     low, high = have, max(2 * have, 16)
-    while _chance_of_verdict(high, rate=rate, band=band) < POWER:
+    while _chance_of_verdict(high, rate=rate, band=band, error=later) < POWER:
         low, high = high, 2 * high
         if high > MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if _chance_of_verdict(middle, rate=rate, band=band) < POWER:
+        if _chance_of_verdict(middle, rate=rate, band=band, error=later) < POWER:
             low = middle
         else:
             high = middle
     return high - have
 
 
-def _passes_in_band(n: int, *, band: Interval) -> range:
+def _passes_in_band(n: int, *, band: Interval, error: float) -> range:
     """The numbers of passes among n episodes that are certainly in the band; they lie side by side."""
-    first = _first(n, lambda passed: clopper_pearson(Tally(passed, n)).low >= band.low)
-    last = _first(n, lambda passed: clopper_pearson(Tally(passed, n)).high > band.high)
+    first = _first(n, lambda passed: _interval(passed, n, error).low >= band.low)
+    last = _first(n, lambda passed: _interval(passed, n, error).high > band.high)
     return range(first, max(first, last))
 
 
-def _chance_of_verdict(n: int, *, rate: float, band: Interval) -> float:
-    inside = _passes_in_band(n, band=band)
-    below = _first(n, lambda passed: clopper_pearson(Tally(passed, n)).high >= band.low)
-    above = _first(n, lambda passed: clopper_pearson(Tally(passed, n)).low > band.high)
+def _interval(passed: int, n: int, error: float) -> Interval:
+    return clopper_pearson(Tally(passed, n), confidence=1 - error)
+
+
+def _chance_of_verdict(n: int, *, rate: float, band: Interval, error: float) -> float:
+    inside = _passes_in_band(n, band=band, error=error)
+    below = _first(n, lambda passed: _interval(passed, n, error).high >= band.low)
+    above = _first(n, lambda passed: _interval(passed, n, error).low > band.high)
     in_band = _at_most(inside.stop - 1, n, rate) - _at_most(inside.start - 1, n, rate) if inside else 0.0
     return in_band + _at_most(below - 1, n, rate) + 1 - _at_most(above - 1, n, rate)
 

@@ -1,7 +1,7 @@
 """How hard is the task for this model, is that in the band worth training on, and which threshold would put it there?
 
 In: graded episodes, and control policies graded on the same seeds. Out: a calibration, plain values for a table or JSON.
-It runs no episode and writes no file: `calibrate_command` does.
+It runs no episode and writes no file: `grader.cli.calibrate_action` does.
 
 An episode that ended without a submission, with an invalid one or out of time is a fail and counts. Only an episode that
 the grader or the provider broke (`error`) is excluded, and the number of those stands beside the rate.
@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
-from grader.leakage_modeling.calibration.band import BAND, Position, fewest_that_certify, more_needed, position
+from grader.leakage_modeling.calibration.band import (
+    BAND,
+    Position,
+    error_of_look,
+    fewest_that_certify,
+    more_needed,
+    position,
+)
 from grader.leakage_modeling.calibration.intervals import (
     Interval,
     Tally,
@@ -24,6 +31,7 @@ from grader.leakage_modeling.calibration.intervals import (
     pass_all_k,
     pass_at_k,
     posterior_within,
+    seed_share,
     wilson,
 )
 
@@ -62,7 +70,10 @@ class Calibration:
     graded: int
     excluded: int
     seeds: int
+    seed_share: float | None  # of the variance of verdicts; None with one episode a seed
     design_effect: float
+    look: int  # how often the verdict has been looked at, this time included
+    error: float  # how often the verdict of this look may be wrong
     rate: Rate
     in_band: float  # posterior probability of BAND
     verdict: Position
@@ -99,22 +110,27 @@ def calibrate(
     threshold: float,
     lower_is_better: bool,
     controls: Mapping[str, Sequence[Graded]],
+    look: int = 1,
 ) -> Calibration:
     graded = [episode for episode in episodes if episode.status != "error"]
     clusters = by_seed(graded)
-    tally = effective(clusters)
+    tally, error = effective(clusters), error_of_look(look)
+    more = more_needed(tally, error=error, next_error=error_of_look(look + 1))
     return Calibration(
         asked=asked,
         started=started,
         graded=len(graded),
         excluded=len(episodes) - len(graded),
         seeds=len(clusters),
+        seed_share=seed_share(clusters),
         design_effect=design_effect(clusters),
+        look=look,
+        error=error,
         rate=rate_of(graded),
         in_band=posterior_within(tally, BAND),
-        verdict=position(tally),
-        more_needed=_scaled(more_needed(tally), by=design_effect(clusters)),
-        fewest_that_certify=fewest_that_certify(),
+        verdict=position(tally, error=error),
+        more_needed=_scaled(more, by=design_effect(clusters)),
+        fewest_that_certify=fewest_that_certify(error=error),
         pass_at={k: _mean_over(clusters, k=k, of=pass_at_k) for k in POWERS},
         pass_all={k: _mean_over(clusters, k=k, of=pass_all_k) for k in POWERS},
         reasons=dict(
@@ -157,7 +173,8 @@ def find_threshold(
 ) -> Threshold:
     """The threshold that the best `1 - quantile` of the episodes reach, found and tried on different seeds.
 
-    Refused where it would reward luck (the oracle itself does not always reach it) or nothing (the no-op does).
+    Refused where it would reward luck (the oracle itself does not always reach it, or the world alone decides who does) or
+    nothing (the no-op does).
     """
     graded = [episode for episode in episodes if episode.status != "error"]
     seeds = sorted({episode.seed for episode in graded})
@@ -181,6 +198,7 @@ def find_threshold(
             f"the no-op, which says the prevalence of every row, reaches {value:.4f} on {idle.passed} of {idle.episodes} "
             f"seeds: such a threshold asks for no skill; take a higher quantile than {quantile}, or another agent"
         )
+    _refuse_luck(at_threshold(graded, value, lower_is_better=lower_is_better), value)
     verified = at_threshold(trying, value, lower_is_better=lower_is_better)
     return Threshold(
         value=value,
@@ -190,6 +208,23 @@ def find_threshold(
         verdict=position(effective(by_seed(verified))),
         oracle=reached_by_oracle,
     )
+
+
+def _refuse_luck(rows: Sequence[Graded], value: float) -> None:
+    """A policy that does the same in every repeat is not split by its skill, but by which world it was given."""
+    tallies = by_seed(rows)
+    if max((tally.episodes for tally in tallies), default=0) < 2:
+        raise Unreachable(
+            "with one episode a world nobody can tell whether skill or the world decides who reaches a threshold: "
+            "take --per-seed 2 or more"
+        )
+    repeated = [tally for tally in tallies if tally.episodes > 1]
+    some_pass = 0 < sum(tally.passed for tally in tallies) < sum(tally.episodes for tally in tallies)
+    if some_pass and all(tally.passed in (0, tally.episodes) for tally in repeated):
+        raise Unreachable(
+            f"in none of {len(repeated)} worlds do repeats fall on both sides of {value:.4f}: this agent does the same each "
+            "time, so the threshold would split it by the luck of its world and not by skill"
+        )
 
 
 def at_threshold(rows: Sequence[Graded], value: float, *, lower_is_better: bool) -> list[Graded]:

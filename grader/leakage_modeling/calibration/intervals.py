@@ -63,7 +63,7 @@ def posterior_within(tally: Tally, band: Interval) -> float:
 def design_effect(clusters: Sequence[Tally]) -> float:
     """By how much episodes that share a seed are worth less than independent ones: 1 when none do, never below.
 
-    1 + (m - 1) × ICC with the intraclass correlation of the one-way analysis of variance. When every episode of a
+    1 + (m - 1) × ICC, see `seed_share`. When every episode of a
     calibration ended alike there is no variance to analyse, and sharing a seed may be why: then only seeds count. So it
     is with few seeds, which say too little about how much they matter.
     """
@@ -71,18 +71,30 @@ def design_effect(clusters: Sequence[Tally]) -> float:
     groups = len(clusters)
     if groups in (0, n):
         return 1.0
-    mean_size = n / groups
+    correlation = seed_share(clusters)
+    if groups < FEW_SEEDS or correlation is None:
+        return n / groups
+    weighted_size = sum(cluster.episodes**2 for cluster in clusters) / n
+    return max(1.0, 1 + (weighted_size - 1) * correlation)
+
+
+def seed_share(clusters: Sequence[Tally]) -> float | None:
+    """How much of the variance of verdicts the seed explains: the intraclass correlation of the one-way analysis of variance.
+
+    None where that cannot be told: every seed was played once, or all episodes ended alike. Below 0 by chance.
+    """
+    n = sum(cluster.episodes for cluster in clusters)
+    groups = len(clusters)
+    if groups < 2 or groups == n:
+        return None
     rate = sum(cluster.passed for cluster in clusters) / n
     within = sum(cluster.passed * (1 - cluster.passed / cluster.episodes) for cluster in clusters)
     between = sum(cluster.episodes * (cluster.passed / cluster.episodes - rate) ** 2 for cluster in clusters)
-    if groups < FEW_SEEDS or within + between == 0:
-        return mean_size
-    mean_between = between / (groups - 1)
-    mean_within = within / (n - groups)
+    if within + between == 0:
+        return None
+    mean_between, mean_within = between / (groups - 1), within / (n - groups)
     size = (n - sum(cluster.episodes**2 for cluster in clusters) / n) / (groups - 1)
-    correlation = (mean_between - mean_within) / (mean_between + (size - 1) * mean_within)
-    weighted_size = sum(cluster.episodes**2 for cluster in clusters) / n
-    return max(1.0, 1 + (weighted_size - 1) * correlation)
+    return (mean_between - mean_within) / (mean_between + (size - 1) * mean_within)
 
 
 def effective(clusters: Sequence[Tally]) -> Tally:

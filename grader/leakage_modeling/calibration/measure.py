@@ -1,13 +1,14 @@
-"""`python -m grader.leakage_modeling.calibration.measure`: does the task measure skill? Policies on many seeds, in this process.
+"""`python -m grader.leakage_modeling.calibration.measure`: does the task measure reading and skill? Policies on many worlds.
 
-    python -m grader.leakage_modeling.calibration.measure                       200 seeds at each difficulty
-    python -m grader.leakage_modeling.calibration.measure --seeds 20 --difficulty 1 --json
-    python -m grader.leakage_modeling.calibration.measure --keep rows.jsonl     verdicts are kept seed by seed; run again, it goes on
+    python -m grader.leakage_modeling.calibration.measure --keep rows.jsonl      200 worlds a difficulty and family split
+    python -m grader.leakage_modeling.calibration.measure --worlds 20 --difficulty 1 --json
 
-For each difficulty: how often each policy passes and why it fails; how far predictions move when forbidden columns are
-overwritten; what fitting on both tables gains; and how much of the verdict of ten policies of graded skill the policy
-decides, and how much the seed. The same for the rule of the public original, for comparison. All frames of a policy are
-predicted at once, to be twice as fast, so dependence on the batch is not measured here: the tests ask frame by frame.
+In every world the oracle, the careful policy and the blind ones are judged, in this process; in the first 60 also the no-op, the
+cheats and the hurried policy, the latter five times with other luck each time. One blind policy is learnt first, from 200 other worlds. For each difficulty and
+split: how many pass, the interval of that, why the others fail, and how much of the hurried policy's verdicts the world decides.
+With `--keep` verdicts outlive an interruption, and the CPU time of all runs is added up.
+
+All frames of a policy are predicted at once, which is faster, so dependence on the batch is not measured here.
 """
 
 from __future__ import annotations
@@ -16,235 +17,225 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
 
+from grader.leakage_modeling.calibration.intervals import Tally, clopper_pearson
 from grader.leakage_modeling.judging.evaluate import evaluate
 from grader.leakage_modeling.judging.oracle import Oracle, PlainFitter
-from task_kit.leakage_modeling.agents.policies import BOTH_TABLES, GRADED, LEAKS, POLICIES
+from task_kit.leakage_modeling.agents.blind import BLIND_POLICIES, BLIND_TABLES, FEATURES, learnt
+from task_kit.leakage_modeling.agents.policies import BASELINES, HURRIED, LEAKS, NO_OP
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from grader.leakage_modeling.judging.verdict import Verdict
+    from task_kit.leakage_modeling.worlds.world import World
 
+Split = Literal["seen", "held-out"]
+SPLITS: tuple[Split, ...] = ("seen", "held-out")
 ORACLE = "oracle"
-LEAKING = frozenset(policy.name for policy in LEAKS)
+WORLDS, LEARNT_FROM, REPEATS = 200, 200, 5
+FEW = 60  # worlds in which the cheats, the no-op and the hurried policy play: their rates are far from any limit
+FIRST: dict[Split, int] = {"seen": 20_000, "held-out": 30_000}  # seeds that nothing was tuned on
+OTHER_WORLDS = 1_000_000  # the first seed of the worlds that the learnt policy has looked at
+BLIND = (*(policy.name for policy in BLIND_POLICIES), "learnt_from_other_worlds")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict."""
 
-    seed: int
     policy: str
+    repeat: int
     passed: bool
     reason: str | None
-    auroc: float
     regret: float
     miscalibration: float
-    movement: float
-    legacy_passed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
-    """Of the variance of a verdict: what the policy decides, what the seed, and what neither decides alone."""
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """All verdicts of one world, and what they cost."""
 
-    policy: float
-    seed: float
-    both: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """By how much regret falls, seed by seed, when something is added: mean and 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
+    difficulty: int
+    split: Split
+    seed: int
+    cpu_s: float
+    rows: tuple[Row, ...]
 
 
-class Kept:
-    """The verdicts of one difficulty by seed, and a file that they outlive a run in, if there is to be one."""
-
-    def __init__(self, path: Path | None, *, difficulty: int) -> None:
-        self.rows: dict[int, list[Row]] = {}
-        self._path = path
-        self._difficulty = difficulty
-        for line in path.read_text().splitlines() if path is not None and path.exists() else ():
-            of, rows = json.loads(line)
-            if of == difficulty:
-                self.rows[rows[0]["seed"]] = [Row(**row) for row in rows]
-
-    def add(self, rows: list[Row]) -> None:
-        self.rows[rows[0].seed] = rows
-        if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps([self._difficulty, [asdict(row) for row in rows]]) + "\n")
-
-
-def rows_of(seed: int, settings: Settings) -> list[Row]:
-    """The verdicts of the oracle and of every policy in one world."""
-    world = make_world(seed, settings)
+def judge(seed: int, *, difficulty: int, split: Split, weights: Mapping[str, float]) -> Judged:
+    """Every policy in one world."""
+    began = time.process_time()
+    settings = Settings(difficulty=difficulty, family=split)
+    world = make_world(FIRST[split] + seed, settings)
+    verdict = partial(evaluate, world, settings=settings, question_seed=seed)
     oracle = Oracle(world)
-    judge = partial(evaluate, world, settings=settings, question_seed=seed, leaky_view=True)
-    found = [_row(seed, ORACLE, judge(oracle.submission, oracle))]
-    for policy in dict.fromkeys((*POLICIES, *GRADED)):
+    rows = [_row(ORACLE, 0, verdict(oracle.submission, oracle))]
+    for name, repeat, code in _codes(world, FIRST[split] + seed, weights=weights, all_of_them=seed < FEW):
+        fitter = PlainFitter(world, joined=True)
+        rows.append(_row(name, repeat, verdict(fitter.run_code(code, name=name), fitter)))
+    cpu_s = time.process_time() - began
+    return Judged(difficulty=difficulty, split=split, seed=seed, cpu_s=round(cpu_s, 3), rows=tuple(rows))
+
+
+def _codes(
+    world: World, seed: int, *, weights: Mapping[str, float], all_of_them: bool
+) -> Iterator[tuple[str, int, str]]:
+    for policy in (*BASELINES, *((NO_OP, *LEAKS) if all_of_them else ())):
         if policy.suits(world):
-            fitter = PlainFitter(world, joined=True)
-            verdict = judge(fitter.run(policy), fitter)
-            found.append(_row(seed, policy.name, verdict, threshold=settings.threshold))
-    return found
+            yield policy.name, 0, policy.code(world)
+    for repeat in range(REPEATS if all_of_them else 0):
+        yield HURRIED.name, repeat, HURRIED.code(world, luck=f"{seed}/{repeat}")
+    for blind in (*BLIND_POLICIES, learnt(weights)):
+        yield blind.name, 0, blind.code(luck=seed)
 
 
-def _row(seed: int, policy: str, verdict: Verdict, *, threshold: float = Settings().threshold) -> Row:
-    scores: dict[str, Any] = verdict.scores
+def _row(policy: str, repeat: int, verdict: Verdict) -> Row:
+    scores = verdict.scores
     return Row(
-        seed=seed,
         policy=policy,
+        repeat=repeat,
         passed=verdict.status == "pass",
         reason=verdict.reason,
-        auroc=scores["auroc"],
-        regret=scores["regret"],
-        miscalibration=scores["miscalibration"],
-        movement=max(scores["movement"].values(), default=0.0),
-        legacy_passed=scores["legacy"]["auroc"] >= threshold,
+        regret=round(scores["regret"], 4),
+        miscalibration=round(scores["miscalibration"], 4),
     )
 
 
-def variance_shares(verdicts: np.ndarray) -> Shares:
-    """Of policies × seeds; two-way analysis of variance with one verdict a cell."""
+def learn(difficulty: int, *, worlds: int) -> dict[str, float]:
+    """What makes a column late, as far as names and rows of other worlds tell: weights for the learnt policy."""
+    marks, late = [], []
+    for seed in range(OTHER_WORLDS, OTHER_WORLDS + worlds):
+        world = make_world(seed, Settings(difficulty=difficulty, hidden_rows=1000))
+        variables = PlainFitter(world).variables
+        exec(compile(BLIND_TABLES + FEATURES, "learnt", "exec"), variables)  # noqa: S102 (code of our own)
+        for name in variables["strong"]:
+            marks.append(variables["marks"](name))
+            late.append(name in world.leak_columns)
+    return _weights(marks, late)
+
+
+def _weights(marks: Sequence[Mapping[str, float]], late: Sequence[bool]) -> dict[str, float]:
+    vectorizer = DictVectorizer()
+    model = LogisticRegression(C=0.1, max_iter=2000).fit(vectorizer.fit_transform(marks), late)
+    names = vectorizer.get_feature_names_out()
+    return {str(name): round(float(weight), 4) for name, weight in zip(names, model.coef_[0], strict=True)}
+
+
+def seed_share(verdicts: np.ndarray) -> float:
+    """How much of the variance of verdicts the world decides: intraclass correlation of worlds × repeats."""
+    repeats = verdicts.shape[1]
     verdicts = verdicts.astype(float)
-    total = float(((verdicts - verdicts.mean()) ** 2).sum())
-    if total == 0:
-        return Shares(policy=0.0, seed=0.0, both=0.0)
-    policies, seeds = verdicts.shape
-    by_policy = seeds * float(((verdicts.mean(axis=1) - verdicts.mean()) ** 2).sum()) / total
-    by_seed = policies * float(((verdicts.mean(axis=0) - verdicts.mean()) ** 2).sum()) / total
-    return Shares(policy=by_policy, seed=by_seed, both=1 - by_policy - by_seed)
+    between = repeats * float(verdicts.mean(axis=1).var(ddof=1))
+    within = float(verdicts.var(axis=1, ddof=1).mean())
+    total = between + (repeats - 1) * within
+    return max(0.0, (between - within) / total) if total else 0.0
 
 
-def gain(rows: Sequence[Row], *, of: str, over: str) -> Gain:
-    regrets = {(row.policy, row.seed): row.regret for row in rows}
-    seeds = sorted({row.seed for row in rows})
-    fallen = [regrets[over, seed] - regrets[of, seed] for seed in seeds]
-    half = 1.96 * stdev(fallen) / len(fallen) ** 0.5
-    return Gain(mean=fmean(fallen), low=fmean(fallen) - half, high=fmean(fallen) + half)
-
-
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """All that is claimed of one difficulty."""
-    names = list(dict.fromkeys(row.policy for row in rows))
-    honest = [row.movement for row in rows if row.policy not in LEAKING]
-    leaking = [row.movement for row in rows if row.policy in LEAKING]
+def summary(judged: Sequence[Judged]) -> dict[str, Any]:
+    """All that is claimed of one difficulty and split."""
+    rows = [row for world in judged for row in world.rows]
+    repeats = [[row.passed for row in world.rows if row.policy == HURRIED.name] for world in judged]
+    hurried = [verdicts for verdicts in repeats if verdicts]
     return {
-        "policies": {name: _of_policy([row for row in rows if row.policy == name]) for name in names},
-        "variance": asdict(variance_shares(_table(rows, legacy=False))),
-        "worst_seed_share": worst_seed_share(rows),
-        "legacy_variance": asdict(variance_shares(_table(rows, legacy=True))),
-        "gain": {
-            policy.name: {"over": policy.beside.name} | asdict(gain(rows, of=policy.name, over=policy.beside.name))
-            for policy in BOTH_TABLES
-            if policy.beside is not None
-        },
-        "movement": {"honest_at_most": max(honest), "leaking_at_least": min(leaking, default=None)},
+        "worlds": len(judged),
+        "cpu_s": sum(world.cpu_s for world in judged),
+        "policies": {name: _of_policy(rows, name) for name in dict.fromkeys(row.policy for row in rows)},
+        "seed_share_of_hurried": seed_share(np.array(hurried)),
     }
 
 
-def worst_seed_share(rows: Sequence[Row]) -> float:
-    """The largest share of the seed, had any regret between the best and the worst been the limit."""
-    regrets = {(row.policy, row.seed): row.regret for row in rows}
-    seeds = sorted({row.seed for row in rows})
-    table = np.array([[regrets[policy.name, seed] for seed in seeds] for policy in GRADED])
-    return max(variance_shares(table <= limit).seed for limit in np.quantile(table, np.linspace(0.02, 0.98, 97)))
-
-
-def _of_policy(rows: Sequence[Row]) -> dict[str, Any]:
-    regrets = [row.regret for row in rows]
+def _of_policy(rows: Iterable[Row], name: str) -> dict[str, Any]:
+    own = [row for row in rows if row.policy == name]
+    passed, regrets = sum(row.passed for row in own), [row.regret for row in own]
     return {
-        "passed": sum(row.passed for row in rows),
-        "seeds": len(rows),
-        "auroc": fmean(row.auroc for row in rows),
+        "passed": passed,
+        "episodes": len(own),
+        "interval": list(clopper_pearson(Tally(passed, len(own)))),
         "regret": fmean(regrets),
         "regret_sd": stdev(regrets),
-        "miscalibration": fmean(row.miscalibration for row in rows),
-        "movement": [min(row.movement for row in rows), max(row.movement for row in rows)],
-        "reasons": dict(Counter(row.reason for row in rows if row.reason).most_common()),
-        "legacy_passed": sum(row.legacy_passed for row in rows),
+        "reasons": dict(Counter(row.reason.partition(":")[0] for row in own if row.reason).most_common()),
     }
 
 
-def _table(rows: Sequence[Row], *, legacy: bool) -> np.ndarray:
-    """Verdicts of the graded policies, weakest skill first, by seed."""
-    verdicts = {(row.policy, row.seed): row.legacy_passed if legacy else row.passed for row in rows}
-    seeds = sorted({row.seed for row in rows})
-    return np.array([[verdicts[policy.name, seed] for seed in seeds] for policy in GRADED])
+def as_text(difficulty: int, split: str, found: Mapping[str, Any]) -> str:
+    """The certificate of one difficulty and split."""
+    limit = Settings(difficulty=difficulty).regret_limit
+    head = f"difficulty {difficulty}, families {split}: {found['worlds']} worlds, regret at most {limit:g}"
+    lines = [
+        f"{head}, {found['cpu_s'] / 3600:.2f} CPU hours",
+        f"{'policy':26}{'passed':>11}{'rate':>8}  {'exact 95 %':16}{'regret':>7}{'sd':>7}  reasons",
+    ]
+    for name, of in found["policies"].items():
+        low, high = of["interval"]
+        reasons = ", ".join(f"{reason} {count}" for reason, count in of["reasons"].items())
+        lines.append(
+            f"{name:26}{of['passed']:>5} /{of['episodes']:>4}{of['passed'] / of['episodes']:8.1%}  "
+            f"{low:.3f} .. {high:.3f}  {of['regret']:7.3f}{of['regret_sd']:7.3f}  {reasons}"
+        )
+    lines.append(f"of the verdicts of {HURRIED.name} the world decides {found['seed_share_of_hurried']:.1%}")
+    return "\n".join([*lines, ""])
+
+
+class Kept:
+    """Verdicts by difficulty, split and seed, and the file that they outlive a run in, if there is to be one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_bytes().splitlines() if path is not None and path.exists() else []
+        found = [msgspec.json.decode(line, type=Judged) for line in lines]
+        self.worlds = {(one.difficulty, one.split, one.seed): one for one in found}
+
+    def add(self, judged: Judged) -> None:
+        self.worlds[judged.difficulty, judged.split, judged.seed] = judged
+        if self._path is not None:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(judged) + b"\n")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(words)
     for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")  # read by the processes that are about to start
-    found = {}
-    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-        for difficulty in args.difficulty:
-            kept = Kept(args.keep, difficulty=difficulty)
-            missing = [seed for seed in range(args.seeds) if seed not in kept.rows]
-            for rows in pool.map(partial(rows_of, settings=Settings(difficulty=difficulty)), missing):
-                kept.add(rows)
-            found[difficulty] = summary([row for seed in range(args.seeds) for row in kept.rows[seed]])
-            if not args.json:
-                print(as_text(difficulty, found[difficulty]), flush=True)
+        os.environ.setdefault(name, "1")
+    kept = Kept(args.keep)
+    plan = [(d, split, seed) for seed in range(args.worlds) for d in args.difficulty for split in args.split]
+    missing = [key for key in plan if key not in kept.worlds]
+    weights = {d: learn(d, worlds=args.learn_from) for d in dict.fromkeys(key[0] for key in missing)}
+    for difficulty, split, seed in missing:
+        kept.add(judge(seed, difficulty=difficulty, split=split, weights=weights[difficulty]))
+    found = {
+        f"{d}/{split}": summary([kept.worlds[d, split, seed] for seed in range(args.worlds)])
+        for d in args.difficulty
+        for split in args.split
+    }
     if args.json:
         print(json.dumps(found, indent=2))
+    else:
+        for key, of in found.items():
+            print(as_text(int(key[0]), key[2:], of))
     return 0
-
-
-def as_text(difficulty: int, found: dict[str, Any]) -> str:
-    lines = [f"difficulty {difficulty}: regret at most {Settings(difficulty=difficulty).regret_limit:g}"]
-    lines.append(f"{'policy':24}{'passed':>10}{'AUROC':>8}{'regret':>8}{'sd':>7}{'miscal':>8}{'moved':>20}  reasons")
-    for name, of in found["policies"].items():
-        low, high = of["movement"]
-        reasons = ", ".join(f"{reason} {count}" for reason, count in of["reasons"].items())
-        lines.append(
-            f"{name:24}{of['passed']:>5} /{of['seeds']:>4}{of['auroc']:8.3f}{of['regret']:8.3f}{of['regret_sd']:7.3f}"
-            f"{of['miscalibration']:8.3f}{low:10.2g} –{high:8.2g}  {reasons}"
-        )
-    for label, shares in (("verdict", found["variance"]), ("legacy verdict", found["legacy_variance"])):
-        lines.append(
-            f"{label} of the ten graded policies: {shares['policy']:.1%} by policy, {shares['seed']:.1%} by seed"
-        )
-    lines.append(f"with any other limit on regret: at most {found['worst_seed_share']:.1%} by seed")
-    for name, by in found["gain"].items():
-        lines.append(
-            f"{name} gains {by['mean']:+.4f} of regret over {by['over']} ({by['low']:+.4f} to {by['high']:+.4f})"
-        )
-    moved = found["movement"]
-    lines.append(
-        f"honest movement at most {moved['honest_at_most']:.2g}, leaking at least {moved['leaking_at_least']:.2g}"
-    )
-    return "\n".join([*lines, ""])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m grader.leakage_modeling.calibration.measure", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--seeds", type=_at_least_two, default=200, metavar="N")
-    parser.add_argument("--difficulty", type=int, nargs="+", choices=range(4), default=range(4), metavar="D")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")
+    parser.add_argument("--worlds", type=_at_least_two, default=WORLDS, metavar="N")
+    parser.add_argument("--learn-from", type=_at_least_two, default=LEARNT_FROM, metavar="N")
+    parser.add_argument("--difficulty", type=int, nargs="+", choices=range(4), default=[1, 2, 3], metavar="D")
+    parser.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS), metavar="SPLIT")
     parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     return parser
@@ -252,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _at_least_two(text: str) -> int:
     if (number := int(text)) < 2:
-        raise argparse.ArgumentTypeError(f"found {number}, expected at least 2 seeds: one says nothing of luck")
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 2 worlds: one says nothing of luck")
     return number
 
 

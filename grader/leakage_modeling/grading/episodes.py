@@ -25,11 +25,12 @@ from profiler.money.prices import dollars
 from task_kit.leakage_modeling.agents.loop import Ending, Episode, Rules
 from task_kit.leakage_modeling.agents.tools import Toolbox
 from task_kit.leakage_modeling.agents.transcript import Transcript
+from task_kit.leakage_modeling.worker.plain_text import clean
 from task_kit.leakage_modeling.worlds.world import World, make_world
 from task_kit.sandbox import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from anyio import CapacityLimiter
@@ -101,50 +102,51 @@ class Stage:
     async def play(self, job: Job, *, asker: Asks) -> EpisodeResult:
         """The whole episode; its result is kept, and given back. Only what ends the whole run is raised."""
         home = self.folder.begin_episode(self._undecided(job, UNFINISHED, "the episode was not played to its end"))
+        begun: list[Episode] = []
         try:
-            result = await (self._oracle(job, home) if job.agent == ORACLE else self._agent(job, home, asker))
+            result = await (self._oracle(job, home) if job.agent == ORACLE else self._agent(job, home, asker, begun))
         except ProfilerError:
             raise
         except SandboxError as error:
-            result = self._undecided(job, "sandbox", str(error))
+            result = self._undecided(job, "sandbox", str(error), begun)
         except Exception as error:  # noqa: BLE001 (a broken episode must not take the others with it, nor count as a fail)
-            result = self._undecided(job, "grader", f"{type(error).__name__}: {error}")
-            (home / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            result = self._undecided(job, "grader", f"{type(error).__name__}: {error}", begun)
+            (home / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
         self.folder.keep(result)
         return result
 
-    def _undecided(self, job: Job, reason: str, sentence: str) -> EpisodeResult:
-        """What a model had cost until then, nobody has counted: unknown is not nothing."""
-        result = job.error(reason, sentence)
+    def _undecided(self, job: Job, reason: str, sentence: str, begun: Sequence[Episode] = ()) -> EpisodeResult:
+        """How far it came is told. What a model had cost until then, nobody has counted: unknown is not nothing."""
+        result = job.error(reason, clean(sentence))
+        for episode in begun:
+            result = msgspec.structs.replace(
+                result, steps=episode.steps, input_tokens=episode.input_tokens, output_tokens=episode.output_tokens
+            )
         return msgspec.structs.replace(result, cost_usd=None) if self.timed else result
 
-    async def _agent(self, job: Job, home: Path, asker: Asks) -> EpisodeResult:
+    async def _agent(self, job: Job, home: Path, asker: Asks, begun: list[Episode]) -> EpisodeResult:
         world = await self._world(job)
         worker: Worker = await self._thread(self.workers.start, world)
         try:
-            return await self._with_worker(job, home, asker, world=world, worker=worker)
+            return await self._with_worker(job, home, asker, begun, world=world, worker=worker)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._thread(worker.close)
 
-    async def _with_worker(self, job: Job, home: Path, asker: Asks, *, world: World, worker: Worker) -> EpisodeResult:
-        settings = self.settings
-        rules = Rules(
-            model=self.model,
-            max_steps=settings.max_steps,
-            max_tokens=settings.max_tokens,
-            stdout_chars=settings.max_stdout_chars,
-        )
+    async def _with_worker(
+        self, job: Job, home: Path, asker: Asks, begun: list[Episode], *, world: World, worker: Worker
+    ) -> EpisodeResult:
         with Transcript(home / TRANSCRIPT, session_id=job.name, model=self.model) as transcript:
             episode = Episode(
                 name=job.name,
-                rules=rules,
+                rules=rules_of(self.settings, model=self.model),
                 prompt=self.prompt(world),
                 tools=Toolbox(worker, rows=len(world.test)),
                 transcript=transcript,
                 threads=self.threads,
                 timed=self.timed,
             )
+            begun.append(episode)
             ending = await episode.play(asker)
             verdict, kept = await self._thread(self._judge, world, ending, worker, job.seed)
             save(home / ARTEFACTS, ending.submission, kept=kept)
@@ -180,10 +182,20 @@ class Stage:
         return await anyio.to_thread.run_sync(do, *given, limiter=self.threads, abandon_on_cancel=True)
 
 
+def rules_of(settings: Settings, *, model: str) -> Rules:
+    return Rules(
+        model=model,
+        max_steps=settings.max_steps,
+        max_tokens=settings.max_tokens,
+        stdout_chars=settings.max_stdout_chars,
+        context_tokens=settings.context_tokens,
+    )
+
+
 def without_submission(ending: Ending) -> Verdict:
     """An agent that submits nothing fails; one that was not answered is nobody's failure."""
     if ending.how == "provider":
         return Verdict(status="error", reason="provider", sentence=ending.said, checks=())
     sentence = f"nothing was submitted in {ending.steps} steps: {ending.said}"
-    check = Check(name="format", passed=False, detail=sentence, reason="no_submission")
-    return Verdict(status="fail", reason="no_submission", sentence=sentence, checks=(check,))
+    check = Check(name="format", passed=False, detail=sentence, reason=ending.how)
+    return Verdict(status="fail", reason=ending.how, sentence=sentence, checks=(check,))

@@ -83,15 +83,25 @@ class RunFolder:
 
     def begin(self, run: Run) -> None:
         try:
-            if self.path.exists() and any(self.path.iterdir()):
+            if not self.is_empty():
                 raise RunFolderError(
                     f"{self.path}: found files, expected an empty folder", hint="name another --output"
                 )
-            (self.path / EPISODES).mkdir(parents=True)
+            (self.path / EPISODES).mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o700)
-            _replace(self.path / RUN, dump_pretty(msgspec.to_builtins(run)))
+            self.write_run(run)
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write: {error.strerror or error}") from error
+
+    def is_empty(self) -> bool:
+        """Whether nothing lies there but what a start that was cut off leaves: a folder without its `run.json`."""
+        if not self.path.exists():
+            return True
+        left = {path.name for path in self.path.iterdir()} - {EPISODES, f".{RUN}.new"}
+        return not left and not any((self.path / EPISODES).glob("*"))
+
+    def write_run(self, run: Run) -> None:
+        _replace(self.path / RUN, dump_pretty(msgspec.to_builtins(run)))
 
     def run(self) -> Run:
         try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from grader.leakage_modeling.judging.verdict import Verdict
     from task_kit.leakage_modeling.worlds.settings import Settings
 
+WITHOUT_SUBMISSION = ("no_submission", "context_full", "bad_output")
 VERDICT = ("status", "reason", "sentence", "reward", "reward_valid", "only_score_failed", "checks", "scores")
 
 
@@ -67,7 +68,7 @@ def _verdict(folder: RunFolder, stored: EpisodeResult, *, settings: Settings) ->
 
 
 def _unjudged(stored: EpisodeResult) -> str | None:
-    if stored.status == "error" or (stored.status, stored.reason) == ("fail", "no_submission"):
+    if stored.status == "error" or (stored.status == "fail" and stored.reason in WITHOUT_SUBMISSION):
         return None
     return f"the result says {stored.status}, but no submission was stored"
 

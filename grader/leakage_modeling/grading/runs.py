@@ -33,7 +33,8 @@ from profiler.provider.open import open_client
 from profiler.storage.run_directory import locked
 from task_kit.leakage_modeling.agents import scripted
 from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS, PIPELINE, POLICIES, PROBABILITIES
-from task_kit.leakage_modeling.worker.worker import CallLimits, Workers
+from task_kit.leakage_modeling.worker.limits import CallLimits, cores
+from task_kit.leakage_modeling.worker.worker import Workers
 from task_kit.leakage_modeling.worlds.dictionary import prompt_text
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ async def _played(
     stage = Stage(
         settings=settings,
         folder=folder,
-        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars).among(settings.concurrency)),
-        threads=anyio.CapacityLimiter(settings.concurrency),
+        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
+        threads=anyio.CapacityLimiter(cores()),
         desk=anyio.CapacityLimiter(1),
         prompt=partial(prompt_text, settings=settings),
         model=run.model,
@@ -263,7 +264,7 @@ class Scripts:
 def _script(job: Job, world: World) -> Script:
     for policy in POLICIES:
         if policy.name == job.agent:
-            return scripted.policy(policy.code(world), NAMES)
+            return scripted.policy(policy.code(world, luck=f"{job.seed}/{job.repeat}"), NAMES)
     leaking = next((leak for leak in LEAKS if leak.suits(world)), CAREFUL)
     for variant in scripted.VARIANTS:
         if variant == job.agent:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STILL = 1e-6  # how far a prediction may move when a forbidden column is overwritten, or other rows stand around its own
 SAME = 1e-3  # how far submitted probabilities may lie from those of the pipeline that was fitted again
-UNREST = 3  # a prediction that is drawn moves by itself; the farthest of 300 such moves varies by less than this factor
+UNREST = 3  # a prediction that is drawn moves by itself; the farthest of some hundred such moves varies by less than this factor
 SEALED = 7  # keeps the stream of the questions apart from that of the world
 
 
@@ -108,13 +108,13 @@ def score(world: World, answers: Answers, asked: ask.Questions) -> dict[str, Any
 
 def movement(world: World, answers: Answers, asked: ask.Questions) -> dict[str, float]:
     """The farthest that any prediction moved, by column; nothing if it moves about as far when nothing was changed."""
-    said = {name: answers[ask.REWRITTEN][rows] for name, rows in asked.rewritten.items()}
-    unrest = UNREST * _farthest(said[ask.AS_IT_WAS], said[ask.AGAIN])
-    far = {
-        column: max(_farthest(said[ask.AS_IT_WAS], said[ask.rewrite_name(column, how)]) for how in ask.REWRITES)
-        for column in world.leak_columns
-    }
+    unrest = UNREST * _moved(asked.kept, answers)
+    far = {column: _moved(asked.overwritten[column], answers) for column in world.leak_columns}
     return {column: moved if moved > unrest else 0.0 for column, moved in far.items()}
+
+
+def _moved(repeated: ask.Repeated, answers: Answers) -> float:
+    return _farthest(answers[ask.MIXED][repeated.places], answers[ask.HIDDEN][repeated.rows])
 
 
 def _check_score(found: Mapping[str, Any], settings: Settings) -> Check:
@@ -148,10 +148,9 @@ def _check_forbidden(moved: Mapping[str, float]) -> list[Check]:
 
 
 def _check_batch(answers: Answers, asked: ask.Questions) -> Check:
-    whole, among = answers[ask.HIDDEN], answers[ask.REWRITTEN]
+    whole = answers[ask.HIDDEN]
     apart = {
-        "asked twice": _farthest(among[asked.rewritten[ask.AS_IT_WAS]], among[asked.rewritten[ask.AGAIN]]),
-        "among fewer rows": _farthest(answers[ask.PROBE], whole[asked.probed]),
+        "among other rows": _moved(asked.kept, answers),
         "in reverse": _farthest(answers[ask.REVERSED], whole[: ask.CHUNK][::-1]),
         "alone or in a chunk": max(_farthest(answers[name], whole[rows]) for name, rows in asked.chunks.items()),
     }

@@ -66,7 +66,10 @@ class PlainFitter:
         }
 
     def run(self, policy: Policy) -> Submission:
-        exec(compile(policy.code(self._world), policy.name, "exec"), self.variables)  # noqa: S102 (code of our own)
+        return self.run_code(policy.code(self._world), name=policy.name)
+
+    def run_code(self, code: str, *, name: str) -> Submission:
+        exec(compile(code, name, "exec"), self.variables)  # noqa: S102 (code of our own)
         return Submission(pipeline_name=PIPELINE, test_probabilities=self.variables[PROBABILITIES])
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:

@@ -2,12 +2,15 @@
 
 Comes in: a world and its sealed seed. Goes out: named frames, and the answers put back under their names. Knows nothing of
 what the answers should be.
+
+No frame holds a row twice. Of each row that is overwritten there is one other version, in another frame, so a pipeline that
+sees one frame at a time cannot look up what a row said before it was overwritten.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,13 +22,20 @@ if TYPE_CHECKING:
 
     from task_kit.leakage_modeling.worlds.world import World
 
-PROBED = 300  # hidden rows whose leaks are overwritten
+OVERWRITTEN = 1800  # hidden rows, shared out among the columns that leak and the ways of overwriting
+KEPT = 200  # hidden rows that stand among them as they were
 SINGLES = 4
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")
 
-HIDDEN, PROBE, REWRITTEN, TEST, LEGACY, REVERSED = "hidden", "probe", "rewritten", "test", "legacy", "reversed"
-AS_IT_WAS, AGAIN = "as it was", "again"
+HIDDEN, MIXED, TEST, LEGACY, REVERSED = "hidden", "mixed", "test", "legacy", "reversed"
+
+
+class Repeated(NamedTuple):
+    """Rows of `hidden` that another frame repeats, and where they stand in it."""
+
+    rows: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +43,8 @@ class Questions:
     frames: dict[str, pd.DataFrame]
     order: tuple[str, ...]
     chunks: dict[str, slice]  # the rows of `hidden` that some frames repeat
-    probed: np.ndarray  # the rows of `hidden` in `probe`
-    rewritten: dict[str, np.ndarray]  # where in the frame `rewritten` the probed rows stand, by what was done to them
+    kept: Repeated  # in the frame `mixed`, as they were
+    overwritten: dict[str, Repeated]  # in the frame `mixed`, by the column that was overwritten
 
     @property
     def asked(self) -> list[pd.DataFrame]:
@@ -44,28 +54,21 @@ class Questions:
         return dict(zip(self.order, found, strict=True))
 
 
-def rewrite_name(column: str, how: str) -> str:
-    return f"{column}: {how}"
-
-
 def make_questions(world: World, draw: Generator, *, leaky_view: bool) -> Questions:
     """`leaky_view`: ask about the original's test rows too, whose signal is made from their labels."""
     hidden = world.hidden
-    probed = draw.choice(len(hidden), size=min(PROBED, len(hidden)), replace=False)
-    probe = hidden.iloc[probed].reset_index(drop=True)
     chunks = dict(_chunks(len(hidden), draw))
-    rewritten, places = _rewritten(world, probe, draw)
+    mixed, kept, overwritten = _mixed(world, draw)
     frames = {
         HIDDEN: hidden,
-        PROBE: probe,
-        REWRITTEN: rewritten,
+        MIXED: mixed,
         TEST: world.test,
         **({LEGACY: world.legacy_test} if leaky_view else {}),
         REVERSED: hidden.iloc[:CHUNK][::-1].reset_index(drop=True),
         **{name: hidden.iloc[rows].reset_index(drop=True) for name, rows in chunks.items()},
     }
     order = tuple(str(name) for name in draw.permutation(list(frames)))
-    return Questions(frames=frames, order=order, chunks=chunks, probed=probed, rewritten=places)
+    return Questions(frames=frames, order=order, chunks=chunks, kept=kept, overwritten=overwritten)
 
 
 def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
@@ -75,32 +78,55 @@ def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
     yield "chunk", slice(first, first + CHUNK)
 
 
-def _rewritten(world: World, probe: pd.DataFrame, draw: Generator) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The probed rows twice as they were, and once for each way of overwriting each forbidden column.
+def _mixed(world: World, draw: Generator) -> tuple[pd.DataFrame, Repeated, dict[str, Repeated]]:
+    """Hidden rows in a new order: most with one forbidden column overwritten, some as they were."""
+    hidden = world.hidden
+    n = min(OVERWRITTEN, len(hidden) // 2)
+    rows = draw.choice(len(hidden), size=n + min(KEPT, len(hidden) // 10), replace=False)
+    frame = hidden.iloc[rows].reset_index(drop=True)
+    places = draw.permutation(len(rows))
+    ways = [(column, how) for column in world.leak_columns for how in REWRITES]
+    shares = np.array_split(places[:n], len(ways)) if ways else []
+    found: dict[str, list[np.ndarray]] = {column: [] for column in world.leak_columns}
+    for column in world.leak_columns:
+        values = frame[column].to_numpy(copy=True)
+        for (of, how), share in zip(ways, shares, strict=True):
+            if of == column:
+                values[share] = other_values(values[share], like=world.train[column].to_numpy(), how=how, draw=draw)
+                found[column].append(share)
+        frame[column] = pd.Series(values, dtype=frame[column].dtype)
+    kept = places[n:] if ways else places
+    by_column = {column: np.concatenate(shares) for column, shares in found.items()}
+    return (
+        frame,
+        Repeated(rows[kept], kept),
+        {column: Repeated(rows[places], places) for column, places in by_column.items()},
+    )
 
-    All in one shuffled frame, so that what a pipeline makes of its neighbours is the same for a row and its rewritten twin.
-    """
-    names = [AS_IT_WAS, AGAIN, *(rewrite_name(column, how) for column in world.leak_columns for how in REWRITES)]
-    values = {column: np.tile(probe[column].to_numpy(), (len(names), 1)) for column in world.leak_columns}
-    for column, by_part in values.items():
-        was, like = by_part[0].copy(), world.train[column].to_numpy()
-        for how in REWRITES:
-            by_part[names.index(rewrite_name(column, how))] = _other_values(was, like=like, how=how, draw=draw)
-    order = draw.permutation(len(names) * len(probe))
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    frame = probe.take(order % len(probe)).reset_index(drop=True)
-    frame = frame.assign(**{column: by_part.ravel()[order] for column, by_part in values.items()})
-    return frame, dict(zip(names, place.reshape(len(names), -1), strict=True))
 
-
-def _other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:
-    """Values a row could as well have carried. A constant column, which has no others, gets other rates."""
+def other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:
+    """Values that the rows could as well have carried. A constant column, which has no others, gets other rates."""
+    if like.dtype.kind not in "iuf":
+        return _other_names(values, like=like, how=how, draw=draw)
     low, high = (like.min(), like.max()) if np.ptp(like) > 0 else (0.0, 1.0)
     match how:
+        case "random" if like.dtype.kind in "iu":
+            return draw.integers(low, high + 1, size=len(values))
         case "random":
             return draw.uniform(low, high, size=len(values))
         case "permuted":
             return draw.permutation(values)
         case _:
             return low + high - values
+
+
+def _other_names(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:
+    names = np.array(sorted({str(name) for name in like}), dtype=object)
+    match how:
+        case "random":
+            return draw.choice(names, size=len(values))
+        case "permuted":
+            return draw.permutation(values)
+        case _:
+            turned = dict(zip(names, names[::-1], strict=True))
+            return np.array([turned.get(name, name) for name in values], dtype=object)

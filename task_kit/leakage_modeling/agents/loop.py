@@ -1,12 +1,18 @@
 """One episode of an agent: asks the model, does what it calls for, tells it what came of it, until it has submitted.
 
 Comes in: the prompt, the tools and somebody who can ask (the engine's `Asker`, with its limits and retries). Goes out: how
-the episode ended. Every call of a tool is answered, also those that were cut off. A step is one reply of the model; steps
-and tokens a step are limited. Knows nothing of worlds or of verdicts.
+the episode ended. Every call of a tool is answered, also those that were cut off. A step is one reply of the model; steps,
+tokens a step and what tools say in a step are limited, and the conversation is kept within the model's context. What the model
+or its code brings about ends as its own failure; `provider` is left for what neither can cause. Knows nothing of worlds or of
+verdicts.
 """
+
+# Whatever a reply holds is made fit to be sent back by `content`, so a provider that refuses a later request of a
+# conversation refuses what the model brought into it: the first request was of the same form.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -18,8 +24,10 @@ from profiler.core.json import dumps
 from profiler.core.nouns import Params
 from profiler.engine.asker import Answer, request_of
 from profiler.money.prices import dollars
-from task_kit.leakage_modeling.agents.tools import SUBMIT, Result, schemas
+from task_kit.leakage_modeling.agents.content import BadOutput, Call, content_of
+from task_kit.leakage_modeling.agents.tools import LEAST_BYTES, SUBMIT, Result, schemas
 from task_kit.leakage_modeling.agents.transcript import Metrics, Observation, ObservationResult, Step, ToolCall
+from task_kit.leakage_modeling.worker.plain_text import clean
 
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
@@ -38,7 +46,15 @@ NUDGES = {
 NUDGE = f"No tool was called, and nothing has been submitted. Go on with a tool; {SUBMIT} ends the episode."
 LAST = "This is the last step: only a submission counts now."
 
-HowEnded = Literal["submitted", "no_submission", "context_full", "provider"]
+TOO_LONG = re.compile(r"too (long|large|many)|context|exceed|maximum", re.IGNORECASE)
+REFUSES_WHAT_IT_IS_SENT = frozenset({400, 413, 422})
+ILLEGIBLE = (
+    "nested_too_deep"  # the kind of error of a reply that no reader takes, which only the model can have written
+)
+LARGEST_COUNT = 1 << 53
+FOR_REMARKS = 300  # tokens, at most, of what is said beside the results
+
+HowEnded = Literal["submitted", "no_submission", "context_full", "bad_output", "provider"]
 Block = dict[str, Any]
 
 
@@ -54,6 +70,12 @@ class Rules:
     max_steps: int = 20
     max_tokens: int = 1000
     stdout_chars: int = 8000
+    context_tokens: int = 200_000
+
+    @property
+    def step_bytes(self) -> int:
+        """Of what the tools say in one step: characters of other scripts than Latin take more than one."""
+        return 2 * self.stdout_chars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +103,39 @@ class Episode:
     threads: CapacityLimiter
     timed: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
+    steps: int = 0  # that were played, whatever becomes of the episode
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int | None = 0
+    call_ids: set[str] = field(default_factory=set)
 
     async def play(self, asker: Asks) -> Ending:
         """Step by step. What the provider does not answer ends the episode without a judgement of it."""
         self._tell([{"type": "text", "text": self.prompt}])
         self._note("user", self.prompt)
-        for step in range(1, self.rules.max_steps + 1):
+        while self.steps < self.rules.max_steps:
             try:
                 answer = await asker.ask(self._request())
+                self.steps += 1
+                self._count(answer)
+                full = not await self._follow(answer, left=self.rules.max_steps - self.steps)
             except CallError as error:
-                return self._ending("provider", steps=step - 1, said=f"{error.kind}: {error.message}")
-            self._count(answer)
-            await self._follow(answer, left=self.rules.max_steps - step)
+                return self._ending(self._blame(error), said=f"{error.kind}: {error.message}")
+            except BadOutput as bad:
+                return self._ending("bad_output", said=str(bad))
             if self.tools.submission is not None:
-                return self._ending("submitted", steps=step)
-            if answer.reply.stop_reason == "model_context_window_exceeded":
-                return self._ending("context_full", steps=step, said="the conversation no longer fits into the context")
-        return self._ending("no_submission", steps=self.rules.max_steps, said="the steps were used up")
+                return self._ending("submitted")
+            if full or answer.reply.stop_reason == "model_context_window_exceeded":
+                return self._ending("context_full", said="the conversation no longer fits into the context")
+        return self._ending("no_submission", said="the steps were used up")
+
+    def _blame(self, error: CallError) -> HowEnded:
+        """Whose doing it is that there is no reply. Asked for the first time, a provider refuses nothing of the model's."""
+        if error.kind == ILLEGIBLE:
+            return "bad_output"
+        if self.steps == 0 or error.status not in REFUSES_WHAT_IT_IS_SENT:
+            return "provider"
+        return "context_full" if error.status == 413 or TOO_LONG.search(error.message) else "bad_output"
 
     def _request(self) -> Request:
         rules = self.rules
@@ -112,30 +147,38 @@ class Episode:
         }
         return request_of(dumps(body), name=self.name, params=Params(model=rules.model, max_tokens=rules.max_tokens))
 
-    async def _follow(self, answer: Answer, *, left: int) -> None:
-        """Do what the reply calls for, write it down, and say what the model hears next."""
+    async def _follow(self, answer: Answer, *, left: int) -> bool:
+        """Do what the reply calls for, write it down, and say what the model hears next; False when that no longer fits."""
         reply = answer.reply
-        blocks = _blocks(reply)
-        calls = [block for block in blocks if block["type"] == "tool_use"]
-        cut_off = calls[-1] if calls and reply.stop_reason == "max_tokens" and calls[-1] is blocks[-1] else None
+        parts = content_of(reply, taken=self.call_ids)
+        calls = [part for part in parts if isinstance(part, Call)]
+        cut_off = calls[-1] if calls and reply.stop_reason == "max_tokens" and calls[-1] is parts[-1] else None
+        room = self._room(answer, calls)
         results = await anyio.to_thread.run_sync(
-            self._call_all, calls, cut_off, limiter=self.threads, abandon_on_cancel=True
+            lambda: self.tools.step(
+                calls,
+                cut_off=cut_off,
+                most_bytes=min(self.rules.step_bytes, room),
+                told=CUT_OFF.format(max_tokens=self.rules.max_tokens),
+            ),
+            limiter=self.threads,
+            abandon_on_cancel=True,
         )
         self._write(answer, calls, results)
-        if blocks:
+        if parts:
+            blocks = [part.block() if isinstance(part, Call) else part for part in parts]
             self.messages.append({"role": "assistant", "content": blocks})
         if self.tools.submission is None and left:
             self._tell([*_tool_results(calls, results), *self._remarks(reply, called=bool(calls), left=left)])
+        return room >= LEAST_BYTES * len(calls)
 
-    def _call_all(self, calls: list[Block], cut_off: Block | None) -> list[Result]:
-        """In the order in which they were made; blocks until all are done."""
-        return [self._cut_off_result() if call is cut_off else self._call(call) for call in calls]
-
-    def _call(self, call: Block) -> Result:
-        return self.tools.call(str(call.get("name")), call.get("input"))
-
-    def _cut_off_result(self) -> Result:
-        return Result(text=CUT_OFF.format(max_tokens=self.rules.max_tokens), is_error=True)
+    def _room(self, answer: Answer, calls: list[Call]) -> int:
+        """How many bytes of results the context still has room for, beside the next reply: no byte makes two tokens."""
+        usage = answer.reply.usage
+        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+        used = sum(_tokens(usage, name) for name in names)
+        spare = self.rules.max_tokens + FOR_REMARKS + 50 * len(calls)
+        return self.rules.context_tokens - used - spare
 
     def _remarks(self, reply: Reply, *, called: bool, left: int) -> list[Block]:
         """What is said beside the results: a nudge when there are none, the steps that are left when they are few."""
@@ -168,62 +211,55 @@ class Episode:
             Step(step_id=self.transcript.next_id(), source=source, message=message, timestamp=self._now())
         )
 
-    def _write(self, answer: Answer, calls: list[Block], results: list[Result]) -> None:
+    def _write(self, answer: Answer, calls: list[Call], results: list[Result]) -> None:
         reply = answer.reply
-        thoughts = [str(block.get("thinking", "")) for block in reply.content or () if block.get("type") == "thinking"]
+        blocks = [block for block in reply.content or () if isinstance(block, dict)]
+        thoughts = [clean(str(block.get("thinking", ""))) for block in blocks if block.get("type") == "thinking"]
         self.transcript.add(
             Step(
                 step_id=self.transcript.next_id(),
                 source="agent",
-                message=reply.completion,
+                message=clean(reply.completion),
                 timestamp=self._now(),
-                model_name=reply.model,
+                model_name=clean(reply.model),
                 reasoning_content="\n".join(thoughts) or None,
                 tool_calls=tuple(_as_tool_call(call) for call in calls),
                 observation=_as_observation(calls, results) if calls else None,
                 metrics=_as_metrics(answer, timed=self.timed),
-                extra={"stop_reason": reply.stop_reason},
+                extra={"stop_reason": None if reply.stop_reason is None else clean(reply.stop_reason)},
             )
         )
 
     def _now(self) -> str | None:
         return datetime.now(UTC).isoformat(timespec="milliseconds") if self.timed else None
 
-    def _ending(self, how: HowEnded, *, steps: int, said: str = "") -> Ending:
+    def _ending(self, how: HowEnded, *, said: str = "") -> Ending:
         return Ending(
             how=how,
-            steps=steps,
+            steps=self.steps,
             submission=self.tools.submission,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             cost=self.cost,
-            said=said,
+            said=clean(said, most=1000),
         )
 
 
-def _blocks(reply: Reply) -> list[Block]:
-    """What goes back to the model as its own words: as they came, but for empty texts, which the provider refuses."""
-    blocks = reply.content if reply.content is not None else [{"type": "text", "text": reply.completion}]
-    return [block for block in blocks if block.get("type") != "text" or str(block.get("text", "")).strip()]
-
-
-def _tool_results(calls: list[Block], results: list[Result]) -> list[Block]:
+def _tool_results(calls: list[Call], results: list[Result]) -> list[Block]:
     return [
-        {"type": "tool_result", "tool_use_id": call.get("id"), "content": result.text, "is_error": result.is_error}
+        {"type": "tool_result", "tool_use_id": call.id, "content": result.text, "is_error": result.is_error}
         for call, result in zip(calls, results, strict=True)
     ]
 
 
-def _as_tool_call(call: Block) -> ToolCall:
-    given = call.get("input")
-    arguments = given if isinstance(given, dict) else {"input": given}
-    return ToolCall(tool_call_id=str(call.get("id")), function_name=str(call.get("name")), arguments=arguments)
+def _as_tool_call(call: Call) -> ToolCall:
+    return ToolCall(tool_call_id=call.id, function_name=call.asked_for, arguments=call.block()["input"])
 
 
-def _as_observation(calls: list[Block], results: list[Result]) -> Observation:
+def _as_observation(calls: list[Call], results: list[Result]) -> Observation:
     return Observation(
         results=tuple(
-            ObservationResult(source_call_id=str(call.get("id")), content=result.text)
+            ObservationResult(source_call_id=call.id, content=result.text)
             for call, result in zip(calls, results, strict=True)
         )
     )
@@ -233,7 +269,7 @@ def _as_metrics(answer: Answer, *, timed: bool) -> Metrics:
     usage = answer.reply.usage
     extra: dict[str, Any] = {"attempts": answer.attempts, "latency_s": round(answer.latency_s, 3)} if timed else {}
     if answer.reply.request_id is not None:
-        extra["request_id"] = answer.reply.request_id
+        extra["request_id"] = clean(answer.reply.request_id)
     return Metrics(
         prompt_tokens=_tokens(usage, "input_tokens"),
         completion_tokens=_tokens(usage, "output_tokens"),
@@ -245,4 +281,4 @@ def _as_metrics(answer: Answer, *, timed: bool) -> Metrics:
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
     found = usage.get(name)
-    return found if type(found) is int else 0
+    return found if type(found) is int and 0 <= found <= LARGEST_COUNT else 0

@@ -1,23 +1,28 @@
 """Local policies: what a modeller of some skill, or a cheat, would type into the tool, as code.
 
-Comes in: a world's columns and what its data dictionary says. Goes out: code that runs in a worker like an agent's own, where
-`train_df`, `test_df`, `pd`, `np`, `sklearn` and `scipy` are defined, and leaves `pipeline` and `test_proba` behind to submit.
-Knows no labels of the test, no law and no seed: every policy here could have been written by an agent.
+Comes in: a world, of which an honest policy reads what an agent is told and nothing else. Goes out: code that runs in a worker
+like an agent's own, where `train_df`, `test_df`, `pd`, `np`, `sklearn` and `scipy` are defined, and leaves `pipeline` and
+`test_proba` behind to submit. Only cheats are told which columns leak. Nobody knows labels of the test, law or seed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from task_kit.leakage_modeling.agents.craft import HEAD, TAIL
+from task_kit.leakage_modeling.agents.reader import believe, read
+from task_kit.leakage_modeling.worlds.dictionary import told_text
 
 if TYPE_CHECKING:
+    from task_kit.leakage_modeling.agents.reader import Judge, Notes
     from task_kit.leakage_modeling.worlds.world import World
 
 Kind = Literal["baseline", "no-op", "leak", "both-tables", "graded"]
 
 PIPELINE, PROBABILITIES = "pipeline", "test_proba"  # the names a policy submits
+OVERLOOKS = 0.25  # of the columns, by the hurried policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,31 +33,51 @@ class Policy:
     body: str
     needs: Literal["future_signal", "global_mean", "category_rate"] | None = None  # a leak that a world may not have
     beside: Policy | None = None  # the same one, had it looked at the training rows alone
+    hurried: bool = False  # overlooks what some columns say, as its luck has it
 
-    def code(self, world: World) -> str:
-        return "\n".join([_notes(world), HEAD, self.body, TAIL])
+    def code(self, world: World, *, luck: str = "") -> str:
+        judge = _hurried(Random(luck)) if self.hurried else believe  # noqa: S311 (no secret)
+        return self.written(told_text(world), judge=judge, leaks=_leaks(world) if self.needs is not None else "")
+
+    def written(self, told: str, *, judge: Judge = believe, leaks: str = "") -> str:
+        """The code of somebody who was told this and nothing else."""
+        return "\n".join([_assigned(read(told, judge=judge)), leaks, HEAD, self.body, TAIL])
 
     def suits(self, world: World) -> bool:
         return self.needs is None or getattr(world.columns, self.needs) is not None
 
 
-def _notes(world: World) -> str:
+def _hurried(luck: Random) -> Judge:
+    def judge(_: str, is_late: bool) -> bool:
+        return luck.random() < 0.5 if luck.random() < OVERLOOKS else is_late
+
+    return judge
+
+
+def _assigned(notes: Notes) -> str:
     """What a reader of the data dictionary knows, as assignments."""
-    columns, recording = world.columns, world.recording
-    notes = {
-        "numeric": list(columns.numeric),
-        "amounts": [columns.numeric[i] for i in recording.amounts],
-        "low": columns.low,
-        "high": columns.high,
-        "group": columns.group,
-        "month": columns.month,
-        "in_cents": None if recording.cents is None else columns.numeric[recording.cents],
-        "euros_from": recording.euros_from,
+    values = {
+        "numeric": notes.numeric,
+        "texts": notes.texts,
+        "amounts": notes.amounts,
+        "cycles": notes.cycles,
+        "month": notes.month,
+        "in_cents": notes.in_cents,
+        "euros_from": notes.euros_from,
+    }
+    return f"notes = {values!r}\nnumeric, categories = notes['numeric'], notes['texts']"
+
+
+def _leaks(world: World) -> str:
+    """What only a cheat is told: the names of columns that leak, and the category whose rates one of them holds."""
+    columns = world.columns
+    values = {
         "future_signal": columns.future_signal,
         "global_mean": columns.global_mean,
         "category_rate": columns.category_rate,
+        "low": columns.low,
     }
-    return "\n".join(f"{name} = {value!r}" for name, value in notes.items())
+    return "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 
 NO_OP = Policy(name="no_op", kind="no-op", says="the prevalence for every row", body="pipeline = DummyClassifier()")
@@ -65,7 +90,7 @@ PLAIN = Policy(
 CAREFUL = Policy(
     name="careful",
     kind="baseline",
-    says="reads the dictionary, keeps absence, adds squares, products and slopes by category",
+    says="reads the dictionary, keeps absence, adds squares, products, steps, waves and slopes by category",
     body="pipeline = careful()",
 )
 BASELINES = (PLAIN, CAREFUL)
@@ -76,7 +101,12 @@ LEAKS = (
         kind="leak",
         needs="future_signal",
         says="the careful one with the signal from after the outcome",
-        body="pipeline = careful(extra=[future_signal])",
+        body="""
+late = {"texts": [*notes["texts"], future_signal]}
+if pd.api.types.is_numeric_dtype(train_df[future_signal]):
+    late = {"numeric": [*notes["numeric"], future_signal]}
+pipeline = careful(notes=notes | late)
+""",
     ),
     Policy(
         name="uses_global_mean",
@@ -117,7 +147,9 @@ pipeline = Recentred(careful())
         says="scaled logistic regression on whatever there is",
         body="""
 leaks = [name for name in (future_signal, global_mean, category_rate) if name]
-pipeline = make_pipeline(table(numeric + leaks, categories), logistic())
+numbers = [name for name in leaks if pd.api.types.is_numeric_dtype(train_df[name])]
+names = [name for name in leaks if name not in numbers]
+pipeline = make_pipeline(table(numeric + numbers, categories + names), logistic())
 """,
         needs="future_signal",
     ),
@@ -231,13 +263,21 @@ GRADED = (
     PLAIN,
     _graded(
         "squares_and_products",
-        "the careful one without slopes, absence and dictionary",
-        "pipeline = careful(indicators=False, slopes=False, tidy=False)",
+        "the careful one without slopes, steps, absence and units",
+        "pipeline = careful(indicators=False, slopes=False, steps=False, tidy=False)",
     ),
     _graded("without_slopes", "the careful one without slopes by category", "pipeline = careful(slopes=False)"),
     _graded("without_absence", "the careful one that does not look at absence", "pipeline = careful(indicators=False)"),
     CAREFUL,
 )
 
-POLICIES = (*BASELINES, NO_OP, *LEAKS, KEEPS_OWN_RATES, *BOTH_TABLES)
+HURRIED = Policy(
+    name="hurried",
+    kind="baseline",
+    says=f"the careful one, but overlooks what {OVERLOOKS:.0%} of the columns say and tosses a coin for each of them",
+    body="pipeline = careful()",
+    hurried=True,
+)
+
+POLICIES = (*BASELINES, HURRIED, NO_OP, *LEAKS, KEEPS_OWN_RATES, *BOTH_TABLES)
 """What `local` mode runs beside the oracle."""

@@ -1,7 +1,7 @@
 """The two tools of an agent: code in its worker, and the one submission.
 
-Comes in: the name and the input of a call, as a model wrote them. Goes out: a text for the model, and the submission once
-there is one. Whatever is wrong with a call is an answer to it, never a crash. Knows nothing of models or of verdicts.
+Comes in: calls, as a model wrote them. Goes out: a text for the model for each, and the submission once there is one. Whatever
+is wrong with a call is an answer to it, never a crash. Knows nothing of models or of verdicts.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from task_kit.leakage_modeling.worker.fitter import Submission
+from task_kit.leakage_modeling.worker.plain_text import clean, within_bytes
 from task_kit.leakage_modeling.worker.worker import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from task_kit.leakage_modeling.agents.content import Call
     from task_kit.leakage_modeling.worker.worker import Worker
 
 RUN, SUBMIT = "python_expression", "submit_answer"
 LONGEST_CODE = 100_000
+LONGEST_NAME = 200
+LEAST_BYTES = 200  # of each answer, however much was said in a step before
+OLD_WORDS = {"y_pred_proba": "probabilities", "answer": "probabilities", "model": "pipeline", "code": "expression"}
 
 SCHEMAS: Final[list[dict[str, Any]]] = [
     {
@@ -79,6 +84,19 @@ class Toolbox:
         self._worker = worker
         self._rows = rows
 
+    def step(
+        self, calls: Sequence[Call], *, cut_off: Call | None = None, most_bytes: int, told: str = ""
+    ) -> list[Result]:
+        """The answers to all calls of one reply, in the order in which they were made and together no longer than they may
+        be. `cut_off`: the call that was not finished, which is answered with what is `told`."""
+        left, results = most_bytes, []
+        for call in calls:
+            result = _refused(told) if call is cut_off else self.call(call.asked_for, call.given)
+            text = within_bytes(clean(result.text), max(left, LEAST_BYTES))
+            left -= len(text.encode())
+            results.append(Result(text=text, is_error=result.is_error))
+        return results
+
     def call(self, name: str, given: object) -> Result:
         if self.submission is not None:
             return _refused("Not run: the answer has been submitted, the episode is over.")
@@ -86,13 +104,13 @@ class Toolbox:
             return _refused(f"Not run: found {type(given).__name__} as input, expected an object.")
         match name:
             case "python_expression":
-                return self._run(given)
+                return self._run(*_translated(given, ("expression",)))
             case "submit_answer":
-                return self._submit(given)
+                return self._submit(*_translated(given, ("pipeline", "probabilities")))
             case _:
                 return _refused(f"There is no tool {name!r}, only {RUN} and {SUBMIT}.")
 
-    def _run(self, given: Mapping[str, Any]) -> Result:
+    def _run(self, given: Mapping[str, Any], hint: str) -> Result:
         code = given.get("expression")
         if not isinstance(code, str) or not code.strip():
             return _refused(f"{RUN}: found {_shown(code)}, expected code as a text in `expression`.")
@@ -100,18 +118,18 @@ class Toolbox:
             return _refused(f"{RUN}: found {len(code):,} characters of code, expected at most {LONGEST_CODE:,}.")
         if not self._worker.alive:
             return _refused("Not run: the worker has died too often and was not started again.")
-        ran = self._worker.run(_well_formed(code))
-        parts = [ran.stdout.rstrip("\n"), ran.error or ""]
+        ran = self._worker.run(clean_code(code))
+        parts = [hint, ran.stdout.rstrip("\n"), ran.error or ""]
         text = "\n".join(part for part in parts if part)
         return Result(text=text or "(no output)", is_error=ran.error is not None)
 
-    def _submit(self, given: Mapping[str, Any]) -> Result:
+    def _submit(self, given: Mapping[str, Any], hint: str) -> Result:
         try:
             pipeline = _name(given.get("pipeline"), "pipeline")
             probabilities = self._probabilities(given.get("probabilities"))
             self._worker.check_pipeline(pipeline)
         except Refused as refused:
-            return _refused(f"Not accepted: {refused}")
+            return _refused(f"Not accepted: {refused}" + (f" ({hint})" if hint else ""))
         self.submission = Submission(pipeline_name=pipeline, test_probabilities=probabilities)
         return Result(text="Accepted. The episode is over.")
 
@@ -144,6 +162,16 @@ class Toolbox:
             raise Refused("probabilities: found a number too large for a float") from error
 
 
+def _translated(given: Mapping[str, Any], fields: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """The input with the words of the public original in those of this task, and a word about it."""
+    found, said = dict(given), []
+    for old, new in OLD_WORDS.items():
+        if new in fields and new not in found and old in found:
+            found[new] = found.pop(old)
+            said.append(f"`{old}` is called `{new}` here")
+    return found, "; ".join(said)
+
+
 def _from_json(text: str) -> object:
     try:
         return json.loads(text)
@@ -152,7 +180,7 @@ def _from_json(text: str) -> object:
 
 
 def _name(given: object, field: str) -> str:
-    if not isinstance(given, str) or not given.strip().isidentifier():
+    if not isinstance(given, str) or len(given) > LONGEST_NAME or not given.strip().isidentifier():
         raise Refused(f"{field}: found {_shown(given)}, expected the name of a variable in the worker")
     return given.strip()
 
@@ -162,10 +190,10 @@ def _refused(text: str) -> Result:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = clean(repr(value)[:100])
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _well_formed(text: str) -> str:
+def clean_code(code: str) -> str:
     """Without half characters: JSON may hold them, no parser takes them."""
-    return text.encode("utf-8", "replace").decode()
+    return code.encode("utf-8", "replace").decode()

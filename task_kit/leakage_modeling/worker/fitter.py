@@ -8,11 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from task_kit.leakage_modeling.worker.plain_text import clean
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     import pandas as pd
+
+LONGEST_SENTENCE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +31,9 @@ class PipelineError(Exception):
     """The pipeline does not do what a pipeline has to; `reason_code` says which of the rules it broke."""
 
     def __init__(self, reason_code: str, sentence: str) -> None:
-        super().__init__(sentence)
         self.reason_code = reason_code
-        self.sentence = sentence
+        self.sentence = clean(sentence, most=LONGEST_SENTENCE)
+        super().__init__(self.sentence)
 
 
 StopReason = Literal["timeout", "cpu", "memory", "processes", "file_size", "disk", "output", "exit", "protocol"]
@@ -39,14 +43,15 @@ class SandboxStopped(Exception):
     """The worker ended before it answered: a limit, an exit, or words that were not of the protocol."""
 
     def __init__(self, reason: StopReason, sentence: str) -> None:
-        super().__init__(sentence)
         self.reason = reason
-        self.sentence = sentence
+        self.sentence = clean(sentence, most=LONGEST_SENTENCE)
+        super().__init__(self.sentence)
 
 
 class Fitter(Protocol):
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-        """P(y = 1) for the rows of each frame, by a clone of the pipeline that was fitted once, on the train rows alone.
+        """P(y = 1) for the rows of each frame, by a clone of the pipeline that was fitted once, on the train rows alone,
+        and that has seen no other frame.
 
         Raises `PipelineError` or `SandboxStopped`; both are the submission's doing.
         """

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 NUMBERS = frozenset({f"<{kind}{size}" for kind in "fiu" for size in (2, 4, 8)} | {"|i1", "|u1", "|b1"})
 TEXTS = ("object", "str", "string", "category")
@@ -37,11 +37,6 @@ def rebuild(shape: dict[str, Any], blobs: Iterator[memoryview]) -> pd.DataFrame:
     """The frame of a description; takes as many blobs as it has columns."""
     columns = {column["name"]: _column(column, next(blobs), rows=shape["rows"]) for column in shape["columns"]}
     return pd.DataFrame(columns, index=pd.RangeIndex(shape["rows"]))
-
-
-def rebuild_all(shapes: Sequence[dict[str, Any]], blobs: Sequence[memoryview]) -> list[pd.DataFrame]:
-    rest = iter(blobs)
-    return [rebuild(shape, rest) for shape in shapes]
 
 
 def _flat_column(name: str, values: pd.Series[Any]) -> tuple[dict[str, Any], bytes]:

@@ -15,7 +15,7 @@ PRELOAD: Final = (
     *("sklearn.calibration", "sklearn.compose", "sklearn.dummy", "sklearn.ensemble", "sklearn.feature_selection"),
     *("sklearn.impute", "sklearn.inspection", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection"),
     *("sklearn.naive_bayes", "sklearn.neighbors", "sklearn.pipeline", "sklearn.preprocessing", "sklearn.svm"),
-    *("sklearn.tree", "joblib"),
+    *("sklearn.tree", "joblib", "cloudpickle"),
 )
 # A worker lives as long as its episode, which may wait for a model for hours; each call has a limit of its own.
 LIMITS: Final = Limits(wall_s=24 * 3600.0, cpu_s=3600.0, memory_bytes=2 << 30)

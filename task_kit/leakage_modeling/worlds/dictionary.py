@@ -1,4 +1,4 @@
-"""What an agent is told: the data dictionary of a world, and the prompt around it.
+"""What an agent is told: the story of a world, the data dictionary, and the prompt around them.
 
 Comes in: a world and the settings. Goes out: text. Says nothing that is not in the frames, in the rules of grading, or known to
 whoever keeps the records.
@@ -22,18 +22,38 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worlds.world import World
 
 
+def story_text(world: World) -> str:
+    """What happens to a case and when, and when the prediction is made; of the classic task there is no story."""
+    family, timeline = world.told.family, world.told.timeline
+    if family is None or timeline is None:
+        return ""
+    lines = [f"Every row is one {family.case}. What happens to each {family.case}, in this order:", ""]
+    for place, (event, day) in enumerate(zip(timeline.events, timeline.days, strict=True)):
+        lines.append(f"- **{event.noun}**: {event.clause}, {_when(world, place, day)}")
+    settled = f"`target` says {world.told.outcome}; that is settled after the last of these days."
+    lines += ["", f"{settled} The prediction is made {timeline.prediction.words}."]
+    return "\n".join(lines)
+
+
 def dictionary_text(world: World) -> str:
     """A table of all columns in the order of `train_df`, as Markdown."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
     for name, kind in world.train.dtypes.items():
-        says = f"{world.outcome}: 0 or 1, in `train_df` only" if name == TARGET else _meaning(world, str(name))
+        says = f"{world.told.outcome}: 0 or 1, in `train_df` only" if name == TARGET else _meaning(world, str(name))
         lines.append(f"| `{name}` | {_type(kind)} | {says} |")
     return "\n".join(lines)
 
 
+def told_text(world: World) -> str:
+    """Story and dictionary: all that a prompt says of one world and not of the others."""
+    return f"{story_text(world)}\n\n{dictionary_text(world)}\n"
+
+
 def prompt_text(world: World, settings: Settings) -> str:
     """The prompt of one episode, whole."""
+    story = story_text(world)
     return _template().substitute(
+        story=f"\n## The story\n\n{story}\n" if story else "",
         dictionary=dictionary_text(world),
         train_rows=f"{settings.train_rows:,}",
         test_rows=f"{settings.test_rows:,}",
@@ -45,10 +65,26 @@ def prompt_text(world: World, settings: Settings) -> str:
     )
 
 
+def _when(world: World, place: int, day: int) -> str:
+    """On which day; at some difficulties counted from the event before."""
+    timeline = world.told.timeline
+    if timeline is None or place == 0:
+        return "on day 0"
+    since = day - timeline.days[place - 1]
+    days = "1 day" if since == 1 else f"{since} days"
+    return f"on day {day}" if world.told.absolute else f"{days} after {timeline.events[place - 1].noun}"
+
+
 def _meaning(world: World, name: str) -> str:
     columns, recording = world.columns, world.recording
     if recording.cents is not None and name == columns.numeric[recording.cents]:
-        return f"{columns.meaning[name]}; written down in cents where `{columns.month}` is below {recording.euros_from}"
+        first = recording.euros_from
+        forms = (
+            f"written down in cents where `{columns.month}` is below {first}",
+            f"up to `{columns.month}` {first - 1} the entries are in cents, later in euros",
+            f"the entries are in euros only from `{columns.month}` {first} on, before that in cents",
+        )
+        return f"{columns.meaning[name]}; {forms[world.told.variant % len(forms)]}"
     return columns.meaning[name]
 
 

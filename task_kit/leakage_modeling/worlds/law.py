@@ -1,16 +1,14 @@
-"""The law of a world: how likely the outcome is, given what can be seen of a row.
+"""The law of a world: how likely the outcome is, given the ordinary columns of a row.
 
-Comes in: a difficulty and a random generator. Goes out: a `Law`, which turns `Rows` into probabilities. Knows nothing of
-names, frames or leaks.
-
-The sizes of all effects are the same in every world of a difficulty; signs, places and order are drawn. The log-odds are
-scaled and shifted to the same spread and mean, so that one world is as hard as the next and skill decides.
+A law is a sum of effects on the log-odds. Which forms of effect it has (a product of two columns, a step, a wave, …), their
+signs and their places are drawn; their sizes are fixed, and the sum is scaled to one spread and prevalence, so that one world
+is as hard as the next and skill decides. The signals that a world adds to its ordinary columns are in `signals`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import brentq
@@ -26,32 +24,34 @@ if TYPE_CHECKING:
 NUMERIC = 5
 LOW_VALUES = 6
 PREVALENCE = 0.45
-SPREAD = 3.6  # standard deviation of the log-odds: an oracle reaches an AUROC of about 0.94
+
+Form = Literal["product", "slopes", "bend", "step", "wave", "absence"]
+SIZES: dict[Form, float] = {"product": 1.3, "slopes": 1.2, "bend": 1.1, "step": 1.2, "wave": 1.2, "absence": 1.0}
+FACTORS = (0, 1)  # the roles whose product counts
+STEP_ROLE, SLOPE_ROLE, BENT_ROLE, WAVE_ROLE = 1, 2, 3, 4
+ABSENT_ROLES = (2, 3)  # absent more often when they are high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How much each kind of effect counts at one difficulty, as standard deviations before scaling."""
+    """What the law of one difficulty is drawn from; sizes are standard deviations before scaling."""
 
     linear: tuple[float, ...]  # of the five roles of a numeric column
     low: float
     high: float
     high_values: int
-    product: float = 0.0  # of roles 0 and 1
-    slopes: float = 0.0  # of role 2, with a sign that depends on the low category
-    bend: float = 0.0  # of the square of role 3
-    missing: float = 0.0  # of the absence of roles 3 and 4, which are absent when they are high
+    spread: float  # of the log-odds, after scaling
+    forms: int = 0  # how many of the forms beyond the additive one each law has
     group: float = 0.0  # of what no column shows
 
 
-_BENT = {"product": 1.3, "slopes": 1.2, "bend": 1.1, "missing": 1.0}
+_LINEAR = (1.0, 0.7, 0.5, 0.3, 0.6)
 SHAPES = (
-    Shape(linear=(1.5, 1.1, 0.8, 0.6, 0.4), low=1.0, high=0.6, high_values=4),
-    Shape(linear=(1.0, 0.7, 0.5, 0.3, 0.6), low=0.8, high=0.6, high_values=4, **_BENT),
-    Shape(linear=(1.0, 0.7, 0.5, 0.3, 0.6), low=0.8, high=1.2, high_values=60, **_BENT),
-    Shape(linear=(1.0, 0.7, 0.5, 0.3, 0.6), low=0.8, high=1.2, high_values=60, group=0.7, **_BENT),
+    Shape(linear=(1.5, 1.1, 0.8, 0.6, 0.4), low=1.0, high=0.6, high_values=4, spread=3.6),
+    Shape(linear=_LINEAR, low=0.8, high=0.6, high_values=4, spread=2.6, forms=2),
+    Shape(linear=_LINEAR, low=0.8, high=1.0, high_values=60, spread=2.6, forms=3),
+    Shape(linear=_LINEAR, low=0.8, high=1.0, high_values=60, spread=2.6, forms=4, group=0.6),
 )
-ABSENT_ROLES = (3, 4)
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 
@@ -68,12 +68,18 @@ class Rows:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
     shape: Shape
+    forms: frozenset[Form]
     roles: Ints  # which numeric column plays which role
     linear: Floats
     product: float
     slopes: Floats  # by low category
     bend: float
-    missing: Floats  # by role
+    step: float
+    step_at: float
+    wave: float
+    wave_from: float  # where in its period the wave begins
+    cycle: Cycle | None
+    absence: Floats  # by role
     low: Floats
     high: Floats
     scale: float
@@ -95,30 +101,79 @@ class Law:
         seen = rows.numeric[:, self.roles]
         absent = np.isnan(seen)
         filled = np.where(absent, 0.0, seen)
-        bend = np.where(absent[:, 3], 0.0, (filled[:, 3] ** 2 - 1) / np.sqrt(2))
+        bend = np.where(absent[:, BENT_ROLE], 0.0, (filled[:, BENT_ROLE] ** 2 - 1) / np.sqrt(2))
         effect: Floats = (
             filled @ self.linear
-            + self.product * filled[:, 0] * filled[:, 1]
-            + _of(self.slopes, rows.low) * filled[:, 2]
+            + self.product * filled[:, FACTORS[0]] * filled[:, FACTORS[1]]
+            + _of(self.slopes, rows.low) * filled[:, SLOPE_ROLE]
             + self.bend * bend
-            + absent @ self.missing
+            + 2 * self.step * (filled[:, STEP_ROLE] > self.step_at)
+            + self._wave(filled[:, WAVE_ROLE])
+            + absent @ self.absence
             + _of(self.low, rows.low)
             + _of(self.high, rows.high)
         )
         return effect
 
+    def _wave(self, standardised: Floats) -> Floats | float:
+        if self.cycle is None:
+            return 0.0
+        turned = 2 * np.pi * self.cycle.written(standardised) / self.cycle.period
+        return np.asarray(self.wave * np.sqrt(2) * np.sin(turned + self.wave_from))
 
-def draw_law(draw: Generator, *, shape: Shape, roles: Ints, sample: Rows) -> Law:
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A column that begins again after its period: hours of a day, say. Its values are 0 to period - 1."""
+
+    period: int
+
+    @property
+    def centre(self) -> float:
+        return (self.period - 1) / 2
+
+    @property
+    def unit(self) -> float:
+        return float(np.sqrt((self.period**2 - 1) / 12))
+
+    def written(self, standardised: Floats) -> Floats:
+        return np.rint(self.centre + self.unit * standardised)
+
+    def draw(self, draw: Generator, n: int) -> Floats:
+        return (draw.integers(self.period, size=n) - self.centre) / self.unit
+
+
+def draw_forms(draw: Generator, shape: Shape) -> frozenset[Form]:
+    names = list(SIZES)
+    return frozenset(names[i] for i in draw.permutation(len(names))[: shape.forms])
+
+
+def draw_law(
+    draw: Generator, *, shape: Shape, forms: frozenset[Form], cycle: Cycle | None, roles: Ints, sample: Rows
+) -> Law:
     """A law whose log-odds over the sample have the agreed spread and prevalence."""
+
+    def signed(form: Form) -> float:
+        return (SIZES[form] if form in forms else 0.0) * float(_signs(draw, 1)[0])
+
+    absence = SIZES["absence"] if "absence" in forms else 0.0
+    linear = np.array(shape.linear) * _signs(draw, NUMERIC)
+    if cycle is not None:
+        linear[WAVE_ROLE] = 0.0  # what begins again has no slope
     drawn = Law(
         shape=shape,
+        forms=forms,
         roles=roles,
-        linear=np.array(shape.linear) * _signs(draw, NUMERIC),
-        product=shape.product * _signs(draw, 1)[0],
-        slopes=shape.slopes * draw.permutation([1.0, -1.0] * (LOW_VALUES // 2)),
-        bend=shape.bend * _signs(draw, 1)[0],
-        missing=np.array([shape.missing if role in ABSENT_ROLES else 0.0 for role in range(NUMERIC)])
-        * _signs(draw, NUMERIC),
+        linear=linear,
+        product=signed("product"),
+        slopes=abs(signed("slopes")) * draw.permutation([1.0, -1.0] * (LOW_VALUES // 2)),
+        bend=signed("bend"),
+        step=signed("step"),
+        step_at=float(draw.uniform(-0.6, 0.6)),
+        wave=signed("wave"),
+        wave_from=float(draw.uniform(0, 2 * np.pi)),
+        cycle=cycle,
+        absence=np.array([absence if role in ABSENT_ROLES else 0.0 for role in range(NUMERIC)]) * _signs(draw, NUMERIC),
         low=_effects(draw, LOW_VALUES, spread=shape.low),
         high=_effects(draw, shape.high_values, spread=shape.high),
         scale=1.0,
@@ -128,23 +183,26 @@ def draw_law(draw: Generator, *, shape: Shape, roles: Ints, sample: Rows) -> Law
 
 
 def _settled(law: Law, raw: Floats) -> Law:
-    scale = SPREAD / float(np.hypot(raw.std(), law.shape.group))
+    scale = law.shape.spread / float(np.hypot(raw.std(), law.shape.group))
     spread = scale * law.shape.group
 
     def prevalence_with(shift: float) -> float:
         return float(_averaged(shift + scale * raw, spread=spread).mean()) - PREVALENCE
 
-    shift = float(brentq(prevalence_with, -30, 30, xtol=1e-9))
-    changed = {name: getattr(law, name) for name in Law.__dataclass_fields__} | {"scale": scale, "shift": shift}
-    return Law(**changed)
+    return replace(law, scale=scale, shift=float(brentq(prevalence_with, -30, 30, xtol=1e-9)))
 
 
 def _averaged(log_odds: Floats, *, spread: float) -> Floats:
     """The probability with a normal effect of that spread averaged out."""
+    nodes, weights = group_nodes(spread)
+    return np.asarray(_probabilities(log_odds[:, None] + nodes) @ weights)
+
+
+def group_nodes(spread: float) -> tuple[Floats, Floats]:
+    """Effects that a group may have, and how likely each is; without groups, none."""
     if not spread:
-        return _probabilities(log_odds)
-    weights = _WEIGHTS / _WEIGHTS.sum()
-    return np.asarray(_probabilities(log_odds[:, None] + spread * _NODES) @ weights)
+        return np.zeros(1), np.ones(1)
+    return spread * _NODES, _WEIGHTS / _WEIGHTS.sum()
 
 
 def _probabilities(log_odds: Floats) -> Floats:

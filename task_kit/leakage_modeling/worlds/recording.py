@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from task_kit.leakage_modeling.worlds.columns import AMOUNTS, GROUPED_FROM, NEUTRAL_FROM
+from task_kit.leakage_modeling.worlds.columns import AMOUNTS, CYCLIC, GENERATED_FROM, GROUPED_FROM
 from task_kit.leakage_modeling.worlds.law import LOW_VALUES, NUMERIC, SHAPES, Rows
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Recording:
             written[:, amount] = np.exp(written[:, amount])
         if self.cents is not None:
             written[:, self.cents] *= self._factor(months)
+        if self.columns.cycle is not None:
+            written[:, CYCLIC] = np.rint(written[:, CYCLIC])
         return written
 
     def read(self, written: Floats, *, months: Ints) -> Floats:
@@ -85,26 +87,28 @@ class Recording:
 
 
 def draw_recording(draw: Generator, *, columns: Columns, difficulty: int, cents: int) -> Recording:
-    neutral = difficulty >= NEUTRAL_FROM
-    amounts = AMOUNTS if neutral else ()
-    centre = draw.uniform(5, 60, NUMERIC).round(1) if neutral else np.zeros(NUMERIC)
-    unit = draw.uniform(2, 15, NUMERIC).round(1) if neutral else np.ones(NUMERIC)
+    generated = difficulty >= GENERATED_FROM
+    amounts = AMOUNTS if generated else ()
+    centre = draw.uniform(5, 60, NUMERIC).round(1) if generated else np.zeros(NUMERIC)
+    unit = draw.uniform(2, 15, NUMERIC).round(1) if generated else np.ones(NUMERIC)
     for amount in amounts:
         centre[amount], unit[amount] = draw.uniform(6, 9), draw.uniform(0.5, 0.8)
+    if columns.cycle is not None:
+        centre[CYCLIC], unit[CYCLIC] = columns.cycle.centre, columns.cycle.unit
     return Recording(
         columns=columns,
         centre=centre,
         unit=unit,
         amounts=amounts,
         low_names=tuple("ABCDEF"[:LOW_VALUES]),
-        high_names=_high_names(draw, SHAPES[difficulty].high_values, neutral=neutral),
+        high_names=_high_names(draw, SHAPES[difficulty].high_values, generated=generated),
         cents=cents if difficulty >= GROUPED_FROM else None,
         euros_from=int(draw.integers(8, 12)),
     )
 
 
-def _high_names(draw: Generator, n: int, *, neutral: bool) -> tuple[str, ...]:
-    if not neutral:
+def _high_names(draw: Generator, n: int, *, generated: bool) -> tuple[str, ...]:
+    if not generated:
         return tuple("WXYZ"[:n])
     return tuple(f"{number}" for number in draw.choice(np.arange(1000, 10_000), size=n, replace=False))
 

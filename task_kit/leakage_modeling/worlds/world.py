@@ -3,8 +3,9 @@
 Comes in: a secret seed and the settings. Goes out: a `World`, always the same for the same two. Knows nothing of
 submissions. Labels of the rows to score and the law stay with the grader; `train` and `test` alone go to a worker.
 
-Training rows carry the leaks as somebody finds them who joins tables after the fact. Rows to score carry them as they would
-be when the prediction is made: same type and marginal, but nothing of the row's own outcome, and rates from training only.
+Training rows carry the leaks as somebody finds them who joins tables after the fact. In rows to score a signal that comes too
+late is drawn for an outcome that could as well have been that of the row: given all that is known in time it says nothing of
+the true one. So the columns of both tables are distributed alike, and comparing them tells no leak.
 """
 
 from __future__ import annotations
@@ -14,23 +15,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from task_kit.leakage_modeling.worlds.columns import AMOUNTS, GROUPED_FROM, NEUTRAL_FROM, TARGET, draw_columns
-from task_kit.leakage_modeling.worlds.law import ABSENT_ROLES, LOW_VALUES, NUMERIC, SHAPES, Rows, Shape, draw_law
+from task_kit.leakage_modeling.worlds.columns import AMOUNTS, CYCLIC, GENERATED_FROM, GROUPED_FROM, TARGET
+from task_kit.leakage_modeling.worlds.law import (
+    ABSENT_ROLES,
+    LOW_VALUES,
+    NUMERIC,
+    SHAPES,
+    Rows,
+    draw_forms,
+    draw_law,
+    group_nodes,
+)
+from task_kit.leakage_modeling.worlds.naming import draw_columns
 from task_kit.leakage_modeling.worlds.recording import MONTHS, SERVED_FROM, draw_recording
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
     from task_kit.leakage_modeling.worlds.columns import Columns
-    from task_kit.leakage_modeling.worlds.law import Floats, Ints, Law
+    from task_kit.leakage_modeling.worlds.law import Floats, Form, Ints, Law, Shape
+    from task_kit.leakage_modeling.worlds.naming import Told
     from task_kit.leakage_modeling.worlds.recording import Recording
     from task_kit.leakage_modeling.worlds.settings import Settings
 
 GROUP_SIZE = 4
 SETTLING_ROWS = 8000
-FUTURE_NOISE = 0.25
+FUTURE_NOISE = 0.25  # of the signal of the classic task
 DRIFT = 0.6  # by how many standard deviations one column has moved when rows are scored
 DRIFTING_ROLE = 2
 
@@ -38,7 +50,7 @@ DRIFTING_ROLE = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     columns: Columns
-    outcome: str
+    told: Told
     train: pd.DataFrame  # features, leaks, target
     test: pd.DataFrame  # features, leaks as when the prediction is made
     test_target: Ints
@@ -55,8 +67,10 @@ class World:
         return self.columns.leaks
 
     def probability(self, frame: pd.DataFrame) -> Floats:
-        """P(y = 1 | the features of each row)."""
-        return self.law.probability(self.recording.rows(frame))
+        """P(y = 1 | what is known in time of each row)."""
+        evidence = sum((signal.evidence(frame[signal.name]) for signal in self.columns.known_signals), start=0.0)
+        prior = self.law.probability(self.recording.rows(frame))
+        return prior if isinstance(evidence, float) else np.asarray(expit(logit(prior) + evidence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,88 +79,140 @@ class _Drawn:
 
     values: dict[str, Any]
     rows: Rows  # as they can be read from the values
+    log_odds: Floats  # before the effect of the group and the signals
+    evidence: Floats  # of the signals that are known in time
+    group: Ints
     target: Ints
 
 
 def make_world(seed: int, settings: Settings) -> World:
     draw = np.random.default_rng([seed, settings.difficulty])
     shape = SHAPES[settings.difficulty]
-    columns, outcome = draw_columns(draw, settings)
-    source = _draw_source(draw, columns=columns, difficulty=settings.difficulty, shape=shape)
+    forms = draw_forms(draw, shape)
+    columns, told = draw_columns(draw, settings, cyclic="wave" in forms)
+    source = _draw_source(draw, columns=columns, difficulty=settings.difficulty, forms=forms)
     train = source.draw(draw, settings.train_rows, months=(1, SERVED_FROM), first_group=0)
     test = source.draw(draw, settings.test_rows, months=(SERVED_FROM, MONTHS + 1), first_group=100_000)
     hidden = source.draw(draw, settings.hidden_rows, months=(SERVED_FROM, MONTHS + 1), first_group=200_000)
     order = [str(name) for name in _order(draw, columns, difficulty=settings.difficulty)]
     before, after = _Leaks.seen(columns, [train], order=order), _Leaks.seen(columns, [train, test], order=order)
     served = {
-        name: before.frame(rows, signal_of=_unrelated(draw, rows, like=train), draw=draw)
+        name: before.frame(rows, signal_of=source.other_outcomes(draw, rows, like=train), draw=draw)
         for name, rows in (("test", test), ("hidden", hidden))
     }
-    return World(
+    world = World(
         columns=columns,
-        outcome=outcome,
+        told=told,
         train=after.frame(train, signal_of=train.target, draw=draw, target=train.target),
         test=served["test"],
         test_target=test.target,
-        test_p=source.law.probability(test.rows),
+        test_p=np.empty(0),
         hidden=served["hidden"],
         hidden_target=hidden.target,
-        hidden_p=source.law.probability(hidden.rows),
+        hidden_p=np.empty(0),
         legacy_test=after.frame(test, signal_of=test.target, draw=draw),
         law=source.law,
         recording=source.recording,
     )
+    return replace(world, test_p=world.probability(world.test), hidden_p=world.probability(world.hidden))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     """Where rows come from."""
 
+    columns: Columns
     law: Law
     recording: Recording
-    shape: Shape
     drifts: bool
 
     def draw(self, draw: Generator, n: int, *, months: tuple[int, int], first_group: int) -> _Drawn:
         month = draw.integers(*months, size=n)
         group = first_group + draw.permutation(np.arange(n) // GROUP_SIZE)
-        drawn = _draw_rows(draw, month, shape=self.shape, roles=self.law.roles, drifts=self.drifts)
+        drawn = _draw_rows(
+            draw,
+            month,
+            law=(self.law.shape, self.law.forms),
+            columns=self.columns,
+            roles=self.law.roles,
+            drifts=self.drifts,
+        )
         written = self.recording.write(drawn.numeric, months=month)
         rows = replace(drawn, numeric=self.recording.read(written, months=month))
+        log_odds = self.law.log_odds(rows)
         unseen = self.law.group_spread * draw.standard_normal(n // GROUP_SIZE + 1)
-        log_odds = self.law.log_odds(rows) + unseen[group - first_group]
+        target = (draw.random(n) < expit(log_odds + unseen[group - first_group])).astype(np.int64)
+        known = {signal.name: signal.written(signal.draw(draw, target)) for signal in self.columns.known_signals}
+        evidence = [signal.evidence(pd.Series(known[signal.name])) for signal in self.columns.known_signals]
         return _Drawn(
-            values=self.recording.values(rows, written=written, months=month, groups=group),
+            values=self.recording.values(rows, written=written, months=month, groups=group) | known,
             rows=rows,
-            target=(draw.random(n) < expit(log_odds)).astype(np.int64),
+            log_odds=log_odds,
+            evidence=np.sum([np.zeros(n), *evidence], axis=0),
+            group=group - first_group,
+            target=target,
         )
 
+    def other_outcomes(self, draw: Generator, rows: _Drawn, *, like: _Drawn) -> Ints:
+        """Outcomes that could as well have been those of the rows, for the signals that come too late.
 
-def _draw_source(draw: Generator, *, columns: Columns, difficulty: int, shape: Shape) -> _Source:
-    drifts = difficulty >= GROUPED_FROM
-    roles = _draw_roles(draw, neutral=difficulty >= NEUTRAL_FROM)
+        In the classic task they are those of training rows picked blindly. Where columns are generated, they are drawn
+        anew from what is known in time, so that neither table shows that these signals are of another kind.
+        """
+        n = len(rows.target)
+        if not self.columns.signals:
+            return draw.choice(like.target, size=n)
+        nodes, weights = group_nodes(self.law.group_spread)
+        log_odds = rows.log_odds[:, None] + nodes
+        with_outcome = expit(log_odds) * np.exp(rows.evidence)[:, None]
+        seen = np.log(
+            with_outcome + expit(-log_odds)
+        )  # how likely the signals of a row are, for each effect of a group
+        groups = np.log(weights) + np.stack([np.bincount(rows.group, weights=column) for column in seen.T], axis=1)
+        chosen = np.argmax(groups + draw.gumbel(size=groups.shape), axis=1)[rows.group]  # one effect a group
+        p = expit(rows.log_odds + nodes[chosen] + rows.evidence)
+        return (draw.random(n) < p).astype(np.int64)
+
+
+def _draw_source(draw: Generator, *, columns: Columns, difficulty: int, forms: frozenset[Form]) -> _Source:
+    drifts, shape = difficulty >= GROUPED_FROM, SHAPES[difficulty]
+    roles = _draw_roles(draw, columns, generated=difficulty >= GENERATED_FROM)
     served = draw.integers(SERVED_FROM, MONTHS + 1, size=SETTLING_ROWS)
-    sample = _draw_rows(draw, served, shape=shape, roles=roles, drifts=drifts)
-    law = draw_law(draw, shape=shape, roles=roles, sample=sample)
+    sample = _draw_rows(draw, served, law=(shape, forms), columns=columns, roles=roles, drifts=drifts)
+    law = draw_law(draw, shape=shape, forms=forms, cycle=columns.cycle, roles=roles, sample=sample)
     recording = draw_recording(draw, columns=columns, difficulty=difficulty, cents=int(roles[0]))
-    return _Source(law=law, recording=recording, shape=shape, drifts=drifts)
+    return _Source(columns=columns, law=law, recording=recording, drifts=drifts)
 
 
-def _draw_roles(draw: Generator, *, neutral: bool) -> Ints:
-    """Which numeric column plays which role; where names are neutral, amounts play those that need a logarithm."""
-    if not neutral:
+def _draw_roles(draw: Generator, columns: Columns, *, generated: bool) -> Ints:
+    """Which numeric column plays which role; amounts play those that need a logarithm, and what begins again the wave."""
+    if not generated:
         return draw.permutation(NUMERIC)
     first, bent = draw.permutation(AMOUNTS)
-    others = draw.permutation([i for i in range(NUMERIC) if i not in AMOUNTS])
+    others = [i for i in range(NUMERIC) if i not in AMOUNTS]
+    if columns.cycle is not None:
+        others = [*draw.permutation([i for i in others if i != CYCLIC]), CYCLIC]
+    else:
+        others = list(draw.permutation(others))
     return np.array([first, others[0], others[1], bent, others[2]])
 
 
-def _draw_rows(draw: Generator, month: Ints, *, shape: Shape, roles: Ints, drifts: bool) -> Rows:
-    n = len(month)
+def _draw_rows(
+    draw: Generator,
+    month: Ints,
+    *,
+    law: tuple[Shape, frozenset[Form]],
+    columns: Columns,
+    roles: Ints,
+    drifts: bool,
+) -> Rows:
+    (shape, forms), n = law, len(month)
     numeric = draw.standard_normal((n, NUMERIC))
+    if columns.cycle is not None:
+        numeric[:, CYCLIC] = columns.cycle.draw(draw, n)
     if drifts:
         numeric[:, roles[DRIFTING_ROLE]] += DRIFT * month / MONTHS
-    if shape.missing:
+    if "absence" in forms:
         for role in ABSENT_ROLES:
             hides = draw.random(n) < expit(1.6 * numeric[:, roles[role]] - 2.0)
             numeric[hides, roles[role]] = np.nan
@@ -183,8 +249,9 @@ class _Leaks:
         """Features and leaks in order, and the target where it may be seen."""
         columns, n = self.columns, len(drawn.target)
         values = dict(drawn.values)
-        if columns.future_signal:
-            values[columns.future_signal] = signal_of + FUTURE_NOISE * draw.standard_normal(n)
+        values |= {signal.name: signal.written(signal.draw(draw, signal_of)) for signal in columns.late_signals}
+        if columns.classic_signal:
+            values[columns.classic_signal] = signal_of + FUTURE_NOISE * draw.standard_normal(n)
         if columns.global_mean:
             values[columns.global_mean] = np.full(n, self.mean)
         if columns.category_rate:
@@ -193,11 +260,6 @@ class _Leaks:
         return pd.DataFrame({name: values[name] for name in self.order} | learnt)
 
 
-def _unrelated(draw: Generator, rows: _Drawn, *, like: _Drawn) -> Ints:
-    """Outcomes of as many training rows picked blindly: the marginal of the target, and nothing of a row's own."""
-    return draw.choice(like.target, size=len(rows.target))
-
-
 def _order(draw: Generator, columns: Columns, *, difficulty: int) -> list[str]:
     names = [*columns.features, *columns.leaks]
-    return list(draw.permutation(names)) if difficulty >= NEUTRAL_FROM else names
+    return list(draw.permutation(names)) if difficulty >= GENERATED_FROM else names

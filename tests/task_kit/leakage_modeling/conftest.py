@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from task_kit.leakage_modeling.worker.worker import CallLimits, Workers
+from task_kit.leakage_modeling.worker.limits import CallLimits
+from task_kit.leakage_modeling.worker.worker import Workers
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world
 from tests.nurseries import shared_nursery
@@ -26,12 +27,12 @@ def nursery() -> Zygote:
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    return make_world(7, Settings())
+    return make_world(7, Settings(difficulty=0))
 
 
 @pytest.fixture
 def worker(nursery: Zygote, world: World) -> Iterator[Worker]:
     """With short limits, so that what hangs is over soon."""
-    worker = Workers(nursery, limits=CallLimits(run_s=1.0, fit_s=5.0, restarts=2)).start(world)
+    worker = Workers(nursery, limits=CallLimits(run_s=1.0, fit_s=5.0, restarts=2, patience=3.0)).start(world)
     yield worker
     worker.close()

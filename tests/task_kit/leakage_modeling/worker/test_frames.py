@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_kit.leakage_modeling.worker.frames import flatten, rebuild_all
+from task_kit.leakage_modeling.worker.frames import flatten, rebuild
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world
 
 
 def there_and_back(*frames: pd.DataFrame) -> list[pd.DataFrame]:
     flat = [flatten(frame) for frame in frames]
-    blobs = [memoryview(blob) for _, blobs in flat for blob in blobs]
-    return rebuild_all([shape for shape, _ in flat], blobs)
+    blobs = iter([memoryview(blob) for _, blobs in flat for blob in blobs])
+    return [rebuild(shape, blobs) for shape, _ in flat]
 
 
 @given(

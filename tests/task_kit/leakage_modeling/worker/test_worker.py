@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-import time
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,9 @@ import pytest
 
 from task_kit.leakage_modeling.worker.fitter import PipelineError, SandboxStopped
 from task_kit.leakage_modeling.worker.parcel import LARGEST, MOST_BLOBS
-from task_kit.leakage_modeling.worker.worker import LONGEST_SAID, CallLimits, Refused, Workers
+from task_kit.leakage_modeling.worker.limits import CallLimits
+from task_kit.leakage_modeling.worker.replies import LONGEST_SAID
+from task_kit.leakage_modeling.worker.worker import Refused, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Own(ClassifierMixin, BaseEstimator):
 
 pipeline = Own()
 """
-DEAF = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nwhile True: pass"
+DEAF = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])\nwhile True: pass"
 
 
 def estimator(*, fit: str = "pass", predict: str = "pass", p: str = "0.5") -> str:
@@ -121,12 +121,10 @@ def test_a_long_line_of_code_is_cut_in_a_traceback(shared: Worker) -> None:
 
 def test_a_hanging_call_is_stopped_and_its_variables_stay(worker: Worker) -> None:
     worker.run("kept = 1")
-    began = time.monotonic()
 
     ran = worker.run("while True:\n    pass")
 
-    assert time.monotonic() - began < 4
-    assert ran.error == "stopped after 1 s; variables that were set before are still there"
+    assert ran.error == "stopped after 1 s of computing; variables that were set before are still there"
     assert worker.run("kept").stdout == "1\n"
 
 
@@ -141,11 +139,9 @@ def test_a_hanging_call_is_stopped_and_its_variables_stay(worker: Worker) -> Non
 )
 def test_a_worker_that_ends_is_replaced_by_a_fresh_one(worker: Worker, code: str, reason: str) -> None:
     worker.run("lost = 1")
-    began = time.monotonic()
 
     ran = worker.run(code)
 
-    assert time.monotonic() - began < 8
     assert (ran.reason, ran.alive) == (reason, True)
     assert "all variables are gone" in (ran.error or "")
     assert "NameError" in (worker.run("lost").error or "")
@@ -171,12 +167,11 @@ def test_a_worker_that_dies_too_often_is_not_started_again(worker: Worker) -> No
 def test_a_hanging_worker_does_not_hold_up_another(worker: Worker, shared: Worker) -> None:
     hanging = threading.Thread(target=worker.run, args=(DEAF,))
     hanging.start()
-    began = time.monotonic()
 
     shared.run("sum(range(1000))")
 
-    assert time.monotonic() - began < 1
-    hanging.join(timeout=20)
+    assert hanging.is_alive()
+    hanging.join(timeout=60)
     assert not hanging.is_alive()
 
 
@@ -302,27 +297,82 @@ def test_predictions_are_those_of_a_clone_fitted_on_the_train_rows(shared: Worke
     assert hidden.shape == (4000,)
 
 
-def test_what_a_pipeline_sees_in_one_frame_is_unknown_in_the_next(shared: Worker, world: World) -> None:
+CHANNELS = {
+    "its own fields": ("self.seen_ = []", "self.seen_.append(1)", "len(self.seen_) / 10"),
+    "a file": ("pass", "open('/tmp/seen', 'a').write('x')", "len(open('/tmp/seen').read()) / 10"),
+    "shared memory": (
+        "pass",
+        "import mmap, os; fd = os.open('/dev/shm/seen', os.O_CREAT | os.O_APPEND | os.O_RDWR); os.write(fd, b'x')",
+        "os.path.getsize('/dev/shm/seen') / 10",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fit", "predict", "p"), CHANNELS.values(), ids=CHANNELS)
+def test_what_a_pipeline_sees_in_one_frame_is_unknown_in_the_next(
+    shared: Worker, world: World, fit: str, predict: str, p: str
+) -> None:
+    shared.run(estimator(fit=fit, predict=predict, p=p))
+
+    found = shared.fit_predict("pipeline", frames=[world.test] * 3)
+
+    assert {float(value) for values in found for value in values} == {0.1}
+
+
+def test_a_pipeline_is_fitted_where_the_training_table_lies_alone(shared: Worker, world: World) -> None:
+    """Neither a frame that is asked about nor the test rows are anywhere in the memory of that process."""
     shared.run(
         estimator(
-            fit="self.seen_ = []",
-            predict="self.seen_.append(1); open('/tmp/seen', 'a').close()",
-            p="len(self.seen_) / 10",
+            fit="import gc; self.sizes_ = sorted({len(x) for x in gc.get_objects() if isinstance(x, pd.DataFrame)})",
+            p="0.5 if self.sizes_ == [800] else 0.1",
         )
     )
 
-    found = shared.fit_predict("pipeline", frames=[world.test] * 4)
+    found = shared.fit_predict("pipeline", frames=[world.test, world.hidden])
 
-    assert {float(value) for values in found for value in values} == {0.1}
+    assert {float(value) for values in found for value in values} == {0.5}
+
+
+def test_a_process_that_waits_where_frames_are_predicted_sees_none_of_them(shared: Worker, world: World) -> None:
+    """A thread or a process that was started while fitting is not there when a frame comes."""
+    shared.run(
+        estimator(
+            fit="import os; os.fork() or __import__('time').sleep(30)",
+            predict="import os; count = len([name for name in os.listdir('/proc') if name.isdigit()])",
+            p="count / 100",
+        )
+    )
+
+    found = shared.fit_predict("pipeline", frames=[world.test] * 2)
+
+    assert max(float(values.max()) for values in found) <= 0.03  # its supervisor and itself
+
+
+def test_what_was_accepted_is_what_is_fitted_whatever_becomes_of_the_session(worker: Worker, world: World) -> None:
+    worker.run(estimator(p="0.5"))
+    worker.check_pipeline("pipeline")
+    worker.run(estimator(p="0.9"))
+    worker.close()
+
+    [found] = worker.fit_predict("pipeline", frames=[world.test])
+
+    assert set(found.tolist()) == {0.5}
+
+
+def test_a_pipeline_that_cannot_be_copied_is_refused_while_it_can_be_mended(shared: Worker) -> None:
+    shared.run(estimator() + "Own.rows = (row for row in [])")
+
+    with pytest.raises(Refused, match="pipeline: cannot be copied to the process that fits it"):
+        shared.check_pipeline("pipeline")
 
 
 @pytest.mark.parametrize(
     ("code", "why"),
     [
         (estimator(fit="raise ValueError('no')"), "fit failed: ValueError: no"),
-        (estimator(predict="raise ValueError('no')"), "predict failed: RuntimeError: ValueError: no"),
+        (estimator(predict="raise ValueError('no')"), "predict failed: ValueError: no"),
         (estimator(predict="frame = frame.iloc[1:]"), "shape"),
-        (estimator(predict="import os; os._exit(0)"), "predict failed"),
+        (estimator(fit="self.rows = (row for row in [])"), "fit failed: TypeError"),
         ("pipeline = 3", "without fit"),
         ("pipeline = None; del pipeline", "there is no variable"),
     ],
@@ -338,17 +388,29 @@ def test_a_pipeline_that_breaks_its_contract_is_told_why(shared: Worker, world: 
 
 
 @pytest.mark.parametrize("where", ["fit", "predict"])
-def test_a_pipeline_that_never_ends_is_stopped(nursery: Zygote, world: World, where: str) -> None:
-    worker = Workers(nursery, limits=CallLimits(fit_s=0.5)).start(world)
-    worker.run(estimator(**{where: "import time; time.sleep(60)"}))
-    began = time.monotonic()
+@pytest.mark.parametrize(("what", "reason"), [("import time; time.sleep(60)", "timeout"), ("while True: pass", "cpu")])
+def test_a_pipeline_that_never_ends_is_stopped(
+    nursery: Zygote, world: World, where: str, what: str, reason: str
+) -> None:
+    worker = Workers(nursery, limits=CallLimits(fit_s=0.5, predict_s=0.5)).start(world)
+    worker.run(estimator(**{where: what}))
 
     with pytest.raises(SandboxStopped) as caught:
         worker.fit_predict("pipeline", frames=[world.test])
 
-    assert caught.value.reason == "timeout"
-    assert time.monotonic() - began < 5
+    assert caught.value.reason == reason
     worker.close()
+
+
+@pytest.mark.parametrize(("where", "reason"), [("fit", "exit"), ("predict", "exit")])
+def test_a_pipeline_that_ends_its_process_is_told(shared: Worker, world: World, where: str, reason: str) -> None:
+    shared.run(estimator(**{where: "import os; os._exit(0)"}))
+
+    with pytest.raises(SandboxStopped) as caught:
+        shared.fit_predict("pipeline", frames=[world.test])
+
+    assert caught.value.reason == reason
+    assert shared.alive
 
 
 def test_jobs_in_parallel_are_done_one_after_the_other(shared: Worker, world: World) -> None:
@@ -367,11 +429,3 @@ def test_jobs_in_parallel_are_done_one_after_the_other(shared: Worker, world: Wo
     [found] = shared.fit_predict("pipeline", frames=[world.test])
 
     assert found.shape == (200,)
-
-
-def test_whoever_shares_the_cores_has_more_time_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    limits = CallLimits(run_s=30, fit_s=60)
-
-    assert [limits.among(workers).run_s for workers in (1, 2, 6, 64)] == [30, 30, 90, 120]
-    assert limits.among(6) == CallLimits(run_s=90, fit_s=180)
