@@ -135,7 +135,8 @@ ORDERS = {
         *("detection", "supervisor", "inside", "zygote", "__init__"),
     ),
     # the module that finds the commands comes before them: they know the type of its parser
-    "grader": ("experiment_profiler", "leakage_modeling", "cli", "__init__", "__main__"),
+    "grader": ("experiment_profiler", "leakage_modeling", "training", "tasks", "cli", "__init__", "__main__"),
+    "grader.training": ("__init__", "episode", "client", "modelling", "profiling"),
     "grader.experiment_profiler": ("__init__", "worlds", "boxes", "judging", "grading", "audit"),
     "grader.experiment_profiler.worlds": (
         *("__init__", "marks", "prose", "names", "near_misses", "dialogues", "edges", "manifests", "world"),

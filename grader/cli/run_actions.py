@@ -143,7 +143,10 @@ def _secret(args: argparse.Namespace) -> bytes:
 
 def resumed_plan(args: argparse.Namespace) -> Plan:
     """The plan of the run in the folder. What would make another one of it is refused."""
-    given = [f"--{name.replace('_', '-')}" for name in DECIDED if getattr(args, name) not in (None, False)]
+    values = {name: getattr(args, name) for name in DECIDED}
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and value is not False
+    ]
     if given:
         raise UsageError(f"--resume takes its settings from the folder, found {', '.join(given)} beside it")
     return plan_of_folder(args.resume, max_cost_usd=args.max_cost)

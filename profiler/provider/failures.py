@@ -121,7 +121,7 @@ def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, 
     found = headers.get("content-type") or "no content type"
     text = f"found {len(body)} bytes of {found} that are no message ({problem}): {_text(body)}"
     return CallError(
-        "bad_reply",
+        "nested_too_deep" if problem.deep else "bad_reply",
         shortened(redact(text)),
         status=200,
         request_id=redact(request_id_of(headers) or "") or None,

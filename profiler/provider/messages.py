@@ -53,11 +53,12 @@ _decode_blocks = msgspec.json.Decoder(Blocks).decode
 
 
 class NotAMessage(ValueError):
-    """A body that is no message; `legible` says whether it was JSON at all."""
+    """A body that is no message; `legible` says whether it was JSON at all, `deep` that it is nested beyond all reading."""
 
-    def __init__(self, reason: str, *, legible: bool) -> None:
+    def __init__(self, reason: str, *, legible: bool, deep: bool = False) -> None:
         super().__init__(reason)
         self.legible = legible
+        self.deep = deep
 
 
 def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -78,7 +79,7 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
         request_id=request_id_of(headers),
         metadata=_metadata(message, calls),
         limits=limits_of(headers),
-        content=_decode_blocks(body).content if calls else None,
+        content=_blocks_in(body) if calls else None,
     )
 
 
@@ -89,13 +90,27 @@ def _message_in(body: bytes) -> tuple[Message, bytes]:
     """
     try:
         return _decode(body), body
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise NotAMessage("nested too deep", legible=True, deep=True) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if (mended := _mended(body)) is None:
             raise NotAMessage(str(error), legible=isinstance(error, msgspec.ValidationError)) from error
     try:
         return _decode(mended), mended
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotAMessage(str(error), legible=True) from error
+
+
+def _blocks_in(body: bytes) -> list[dict[str, Any]]:
+    """All blocks whole. What a call is given may hold what a strict reader refuses only where it looks closely."""
+    try:
+        return _decode_blocks(body).content
+    except RecursionError as error:
+        raise NotAMessage("nested too deep", legible=True, deep=True) from error
+    except msgspec.DecodeError as error:
+        if (mended := _mended(body)) is None:
+            raise NotAMessage(str(error), legible=True) from error
+        return _decode_blocks(mended).content
 
 
 def _mended(body: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 BLOT = "[redacted]"
+SHORTEST_SECRET = 8  # what is shorter is no key, and blotting it out would mutilate every message
 _KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
 
 
@@ -12,7 +13,7 @@ class Redactor:
     """Blots out secrets; its repr does not hold them."""
 
     def __init__(self, *secrets: str | None) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = [secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET]
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:

@@ -3,7 +3,7 @@
     python -m grader.leakage_modeling.calibration.measure --keep rows.jsonl      200 worlds a difficulty and family split
     python -m grader.leakage_modeling.calibration.measure --worlds 20 --difficulty 1 --json
 
-In every world the oracle, the careful policy and the blind ones are judged, in this process; in the first 60 also the no-op, the
+In every world the oracle, the careful policy and the blind ones are judged, in this process; in the first 40 also the no-op, the
 cheats and the hurried policy, the latter five times with other luck each time. One blind policy is learnt first, from 200 other worlds. For each difficulty and
 split: how many pass, the interval of that, why the others fail, and how much of the hurried policy's verdicts the world decides.
 With `--keep` verdicts outlive an interruption, and the CPU time of all runs is added up.
@@ -26,13 +26,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
+import pandas as pd
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from grader.leakage_modeling.calibration.intervals import Tally, clopper_pearson
-from grader.leakage_modeling.judging.evaluate import evaluate
+from grader.leakage_modeling.judging.evaluate import evaluate, questions_of
 from grader.leakage_modeling.judging.oracle import Oracle, PlainFitter
 from task_kit.leakage_modeling.agents.blind import BLIND_POLICIES, BLIND_TABLES, FEATURES, learnt
+from task_kit.leakage_modeling.agents.craft import TAIL
 from task_kit.leakage_modeling.agents.policies import BASELINES, HURRIED, LEAKS, NO_OP
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world
@@ -47,7 +49,7 @@ Split = Literal["seen", "held-out"]
 SPLITS: tuple[Split, ...] = ("seen", "held-out")
 ORACLE = "oracle"
 WORLDS, LEARNT_FROM, REPEATS = 200, 200, 5
-FEW = 60  # worlds in which the cheats, the no-op and the hurried policy play: their rates are far from any limit
+FEW = 40  # worlds in which the cheats, the no-op and the hurried policy play: their rates are far from any limit
 FIRST: dict[Split, int] = {"seen": 20_000, "held-out": 30_000}  # seeds that nothing was tuned on
 OTHER_WORLDS = 1_000_000  # the first seed of the worlds that the learnt policy has looked at
 BLIND = (*(policy.name for policy in BLIND_POLICIES), "learnt_from_other_worlds")
@@ -79,13 +81,14 @@ def judge(seed: int, *, difficulty: int, split: Split, weights: Mapping[str, flo
     """Every policy in one world."""
     began = time.process_time()
     settings = Settings(difficulty=difficulty, family=split)
+    pd.set_option("mode.string_storage", "python")  # as in a run: texts in Arrow's memory are dearer in small frames
     world = make_world(FIRST[split] + seed, settings)
-    verdict = partial(evaluate, world, settings=settings, question_seed=seed)
+    verdict = partial(evaluate, world, settings=settings, question_seed=seed, asked=questions_of(world, seed))
     oracle = Oracle(world)
     rows = [_row(ORACLE, 0, verdict(oracle.submission, oracle))]
     for name, repeat, code in _codes(world, FIRST[split] + seed, weights=weights, all_of_them=seed < FEW):
         fitter = PlainFitter(world, joined=True)
-        rows.append(_row(name, repeat, verdict(fitter.run_code(code, name=name), fitter)))
+        rows.append(_row(name, repeat, verdict(fitter.run_code(code.replace(TAIL, ""), name=name), fitter)))
     cpu_s = time.process_time() - began
     return Judged(difficulty=difficulty, split=split, seed=seed, cpu_s=round(cpu_s, 3), rows=tuple(rows))
 
@@ -198,6 +201,20 @@ class Kept:
         found = [msgspec.json.decode(line, type=Judged) for line in lines]
         self.worlds = {(one.difficulty, one.split, one.seed): one for one in found}
 
+    def weights(self, difficulty: int, *, worlds: int) -> dict[str, float]:
+        """Of the learnt policy; learnt once where they can be kept."""
+        path = (
+            None
+            if self._path is None
+            else self._path.with_name(f"{self._path.name}.weights-{difficulty}-{worlds}.json")
+        )
+        if path is not None and path.exists():
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+        found = learn(difficulty, worlds=worlds)
+        if path is not None:
+            path.write_bytes(msgspec.json.encode(found))
+        return found
+
     def add(self, judged: Judged) -> None:
         self.worlds[judged.difficulty, judged.split, judged.seed] = judged
         if self._path is not None:
@@ -212,7 +229,7 @@ def main(words: Sequence[str] | None = None) -> int:
     kept = Kept(args.keep)
     plan = [(d, split, seed) for seed in range(args.worlds) for d in args.difficulty for split in args.split]
     missing = [key for key in plan if key not in kept.worlds]
-    weights = {d: learn(d, worlds=args.learn_from) for d in dict.fromkeys(key[0] for key in missing)}
+    weights = {d: kept.weights(d, worlds=args.learn_from) for d in dict.fromkeys(key[0] for key in missing)}
     for difficulty, split, seed in missing:
         kept.add(judge(seed, difficulty=difficulty, split=split, weights=weights[difficulty]))
     found = {

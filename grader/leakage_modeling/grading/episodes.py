@@ -22,7 +22,7 @@ from grader.leakage_modeling.judging.oracle import Oracle
 from grader.leakage_modeling.judging.verdict import Check, Verdict
 from profiler.core.errors import ProfilerError
 from profiler.money.prices import dollars
-from task_kit.leakage_modeling.agents.loop import Ending, Episode, Rules
+from task_kit.leakage_modeling.agents.loop import Ending, Episode, InThread, Rules
 from task_kit.leakage_modeling.agents.tools import Toolbox
 from task_kit.leakage_modeling.agents.transcript import Transcript
 from task_kit.leakage_modeling.worker.plain_text import clean
@@ -136,20 +136,20 @@ class Stage:
     async def _with_worker(
         self, job: Job, home: Path, asker: Asks, begun: list[Episode], *, world: World, worker: Worker
     ) -> EpisodeResult:
+        tools = Toolbox(worker, rows=len(world.test))
         with Transcript(home / TRANSCRIPT, session_id=job.name, model=self.model) as transcript:
             episode = Episode(
                 name=job.name,
                 rules=rules_of(self.settings, model=self.model),
                 prompt=self.prompt(world),
-                tools=Toolbox(worker, rows=len(world.test)),
+                tools=InThread(tools, stdout_chars=self.settings.max_stdout_chars, threads=self.threads),
                 transcript=transcript,
-                threads=self.threads,
                 timed=self.timed,
             )
             begun.append(episode)
             ending = await episode.play(asker)
-            verdict, kept = await self._thread(self._judge, world, ending, worker, job.seed)
-            save(home / ARTEFACTS, ending.submission, kept=kept)
+            verdict, kept = await self._thread(self._judge, world, ending, tools.submission, worker, job.seed)
+            save(home / ARTEFACTS, tools.submission, kept=kept)
             result = job.result(verdict, ending, restarts=worker.restarts)
             transcript.end(msgspec.to_builtins(result))
         return result
@@ -162,10 +162,12 @@ class Stage:
         save(home / ARTEFACTS, oracle.submission, kept=kept)
         return job.result(verdict)
 
-    def _judge(self, world: World, ending: Ending, worker: Worker, seed: int) -> tuple[Verdict, list[Answered]]:
-        if ending.submission is None:
+    def _judge(
+        self, world: World, ending: Ending, submission: Submission | None, worker: Worker, seed: int
+    ) -> tuple[Verdict, list[Answered]]:
+        if submission is None:
             return without_submission(ending), []
-        return self._ask(world, ending.submission, worker, seed)
+        return self._ask(world, submission, worker, seed)
 
     def _ask(self, world: World, submission: Submission, fitter: Fitter, seed: int) -> tuple[Verdict, list[Answered]]:
         recording = RecordingFitter(fitter)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Reply, Request
     from profiler.provider.client import Client
     from task_kit.leakage_modeling.agents.scripted import Script
-    from task_kit.leakage_modeling.worker.worker import Nursery
+    from task_kit.leakage_modeling.worker.box import Nursery
     from task_kit.leakage_modeling.worlds.settings import Settings
     from task_kit.leakage_modeling.worlds.world import World
 

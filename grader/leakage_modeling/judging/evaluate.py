@@ -43,17 +43,18 @@ def evaluate(
     settings: Settings,
     question_seed: int,
     leaky_view: bool = False,
+    asked: ask.Questions | None = None,
 ) -> Verdict:
     """The verdict; whatever it raises is the grader's or the machine's fault, never the submission's.
 
     Labels never enter a worker, so the original's test rows, which tell theirs, are asked about under its rule only, or
-    where `leaky_view` says that there is no worker to hide them from.
+    where `leaky_view` says that there is no worker to hide them from. `asked`: the questions, where they were made already.
     """
     form = check_format(submission.test_probabilities, rows=len(world.test))
     if not form.passed:
         return conclude([form], scores={}, praise="")
     leaky = leaky_view or settings.grading == "legacy-threshold"
-    asked = ask.make_questions(world, np.random.default_rng([question_seed, SEALED]), leaky_view=leaky)
+    asked = asked or questions_of(world, question_seed, leaky_view=leaky)
     try:
         found = fitter.fit_predict(submission.pipeline_name, frames=asked.asked)
         answers = asked.answers([_probabilities(values, len(frame)) for values, frame in _pairs(found, asked.asked)])
@@ -74,6 +75,10 @@ def evaluate(
     ]
     praise = f"regret {found_scores['regret']:.3f} is within {settings.regret_limit:g}, and nothing forbidden was used"
     return conclude(checks, scores=found_scores, praise=praise)
+
+
+def questions_of(world: World, question_seed: int, *, leaky_view: bool = False) -> ask.Questions:
+    return ask.make_questions(world, np.random.default_rng([question_seed, SEALED]), leaky_view=leaky_view)
 
 
 def check_format(found: Any, *, rows: int) -> Check:

@@ -48,13 +48,14 @@ class Oracle:
 class PlainFitter:
     """A policy of ours, run and fitted in this process.
 
-    With `joined` all frames are predicted at once, which halves the time. It hides a dependence on the batch, so it is for
-    policies that are known to have none.
+    With `joined` a pipeline is fitted once and all frames are predicted at once, which takes a third of the time. It hides a
+    dependence on the batch and on other tables, so it is for policies that are known to have none.
     """
 
     def __init__(self, world: World, *, joined: bool = False) -> None:
         self._world = world
         self._joined = joined
+        self._fitted: Estimator | None = None
         self.variables: dict[str, Any] = {
             "__name__": "policy",
             "train_df": world.train.copy(),
@@ -70,13 +71,21 @@ class PlainFitter:
 
     def run_code(self, code: str, *, name: str) -> Submission:
         exec(compile(code, name, "exec"), self.variables)  # noqa: S102 (code of our own)
-        return Submission(pipeline_name=PIPELINE, test_probabilities=self.variables[PROBABILITIES])
+        if not self._joined:
+            return Submission(pipeline_name=PIPELINE, test_probabilities=self.variables[PROBABILITIES])
+        self._fitted = self._fit(PIPELINE)
+        said = np.asarray(self._fitted.predict_proba(self._world.test))[:, 1]
+        return Submission(pipeline_name=PIPELINE, test_probabilities=said)
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-        train = self._world.train
-        model: Estimator = clone(self.variables[pipeline])
-        model.fit(train.drop(columns=TARGET), train[TARGET].to_numpy())
+        model = self._fitted or self._fit(pipeline)
         if self._joined:
             said = np.asarray(model.predict_proba(pd.concat(frames, ignore_index=True)))[:, 1]
             return np.split(said, np.cumsum([len(frame) for frame in frames])[:-1])
         return [np.asarray(model.predict_proba(frame.copy()))[:, 1] for frame in frames]
+
+    def _fit(self, pipeline: str) -> Estimator:
+        train = self._world.train
+        model: Estimator = clone(self.variables[pipeline])
+        model.fit(train.drop(columns=TARGET), train[TARGET].to_numpy())
+        return model

@@ -111,7 +111,7 @@ def other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Genera
     low, high = (like.min(), like.max()) if np.ptp(like) > 0 else (0.0, 1.0)
     match how:
         case "random" if like.dtype.kind in "iu":
-            return draw.integers(low, high + 1, size=len(values))
+            return draw.integers(int(low), int(high) + 1, size=len(values))
         case "random":
             return draw.uniform(low, high, size=len(values))
         case "permuted":

@@ -46,21 +46,28 @@ dropped = [name for name in columns if late.search(name)]
         name="drops_what_changes",
         says="of what tells much, drops the four whose link to the other columns changes most from train to test",
         choice="""
-from sklearn.ensemble import RandomForestRegressor
-
 def plain(frame):
-    found = {}
-    for name in [*numbers, *words]:
-        found[name] = frame[name].fillna(-999.0) if name in numbers else pd.Categorical(
-            frame[name], categories=sorted(train_df[name].unique())).codes
-    return pd.DataFrame(found).astype(float)
+    parts = [frame[name].fillna(train_df[name].mean()).rename(name) for name in numbers]
+    for word in words:
+        parts += [(frame[word] == value).astype(float).rename(f"{word}={value}") for value in sorted(train_df[word].unique())[:12]]
+    return pd.concat(parts, axis=1).astype(float)
+
 
 left, right = plain(train_df), plain(test_df)
+centre, unit = left.mean(), left.std() + 1e-9
+left, right = (left - centre) / unit, (right - centre) / unit
+
+
 def loosened(name):
-    rest = [other for other in left if other != name]
-    forest = RandomForestRegressor(10, min_samples_leaf=5, random_state=0, oob_score=True).fit(left[rest], left[name])
-    missed = np.mean((forest.predict(right[rest]) - right[name]) ** 2) / right[name].var()
-    return missed - (1 - forest.oob_score_)
+    own = [column for column in left if column == name or column.startswith(name + "=")]
+    one, other = left.drop(columns=own).to_numpy(), right.drop(columns=own).to_numpy()
+    worst = -np.inf
+    for column in own:
+        weights = np.linalg.solve(one.T @ one + 20 * np.eye(one.shape[1]), one.T @ left[column].to_numpy())
+        linked = [np.corrcoef(rows @ weights, frame[column])[0, 1] for rows, frame in ((one, left), (other, right))]
+        worst = max(worst, linked[0] - linked[1])
+    return worst
+
 
 dropped = sorted(strong, key=loosened, reverse=True)[:4]
 """,

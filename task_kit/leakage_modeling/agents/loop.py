@@ -30,12 +30,12 @@ from task_kit.leakage_modeling.agents.transcript import Metrics, Observation, Ob
 from task_kit.leakage_modeling.worker.plain_text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anyio import CapacityLimiter
 
     from profiler.core.nouns import Reply, Request
     from task_kit.leakage_modeling.agents.tools import Toolbox
-    from task_kit.leakage_modeling.agents.transcript import Transcript
-    from task_kit.leakage_modeling.worker.fitter import Submission
 
 WARNED_BELOW = 4
 CUT_OFF = "Not run: the message was cut off at {max_tokens} tokens in the middle of this call. Send it again, shorter."
@@ -62,6 +62,45 @@ class Asks(Protocol):
     async def ask(self, request: Request) -> Answer: ...
 
 
+class Hands(Protocol):
+    """The tools of an episode, wherever they run. `offered`: as the model is told of them; `done`: nothing more counts."""
+
+    @property
+    def offered(self) -> list[dict[str, Any]]: ...
+    @property
+    def done(self) -> bool: ...
+    async def step(
+        self, calls: Sequence[Call], *, cut_off: Call | None, most_bytes: int, told: str
+    ) -> list[Result]: ...
+
+
+class Written(Protocol):
+    """Where the steps are written down."""
+
+    def next_id(self) -> int: ...
+    def add(self, step: Step) -> None: ...
+
+
+class InThread:
+    """Tools that block, in a thread of a limited number."""
+
+    def __init__(self, tools: Toolbox, *, stdout_chars: int, threads: CapacityLimiter) -> None:
+        self.offered = schemas(stdout_chars=stdout_chars)
+        self._tools = tools
+        self._threads = threads
+
+    @property
+    def done(self) -> bool:
+        return self._tools.submission is not None
+
+    async def step(self, calls: Sequence[Call], *, cut_off: Call | None, most_bytes: int, told: str) -> list[Result]:
+        return await anyio.to_thread.run_sync(
+            lambda: self._tools.step(calls, cut_off=cut_off, most_bytes=most_bytes, told=told),
+            limiter=self._threads,
+            abandon_on_cancel=True,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What an episode may use up."""
@@ -84,7 +123,6 @@ class Ending:
 
     how: HowEnded
     steps: int
-    submission: Submission | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int | None = 0
@@ -98,9 +136,8 @@ class Episode:
     name: str
     rules: Rules
     prompt: str
-    tools: Toolbox
-    transcript: Transcript
-    threads: CapacityLimiter
+    tools: Hands
+    transcript: Written
     timed: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0  # that were played, whatever becomes of the episode
@@ -123,7 +160,7 @@ class Episode:
                 return self._ending(self._blame(error), said=f"{error.kind}: {error.message}")
             except BadOutput as bad:
                 return self._ending("bad_output", said=str(bad))
-            if self.tools.submission is not None:
+            if self.tools.done:
                 return self._ending("submitted")
             if full or answer.reply.stop_reason == "model_context_window_exceeded":
                 return self._ending("context_full", said="the conversation no longer fits into the context")
@@ -142,7 +179,7 @@ class Episode:
         body = {
             "model": rules.model,
             "max_tokens": rules.max_tokens,
-            "tools": schemas(stdout_chars=rules.stdout_chars),
+            "tools": self.tools.offered,
             "messages": self.messages,
         }
         return request_of(dumps(body), name=self.name, params=Params(model=rules.model, max_tokens=rules.max_tokens))
@@ -154,21 +191,17 @@ class Episode:
         calls = [part for part in parts if isinstance(part, Call)]
         cut_off = calls[-1] if calls and reply.stop_reason == "max_tokens" and calls[-1] is parts[-1] else None
         room = self._room(answer, calls)
-        results = await anyio.to_thread.run_sync(
-            lambda: self.tools.step(
-                calls,
-                cut_off=cut_off,
-                most_bytes=min(self.rules.step_bytes, room),
-                told=CUT_OFF.format(max_tokens=self.rules.max_tokens),
-            ),
-            limiter=self.threads,
-            abandon_on_cancel=True,
+        results = await self.tools.step(
+            calls,
+            cut_off=cut_off,
+            most_bytes=min(self.rules.step_bytes, room),
+            told=CUT_OFF.format(max_tokens=self.rules.max_tokens),
         )
         self._write(answer, calls, results)
         if parts:
             blocks = [part.block() if isinstance(part, Call) else part for part in parts]
             self.messages.append({"role": "assistant", "content": blocks})
-        if self.tools.submission is None and left:
+        if not self.tools.done and left:
             self._tell([*_tool_results(calls, results), *self._remarks(reply, called=bool(calls), left=left)])
         return room >= LEAST_BYTES * len(calls)
 
@@ -237,7 +270,6 @@ class Episode:
         return Ending(
             how=how,
             steps=self.steps,
-            submission=self.tools.submission,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             cost=self.cost,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from task_kit.leakage_modeling.worker.plain_text import clean_value
+
 LONGEST_SAID = 10_000  # characters of an error
 LONGEST_OUTPUT = 300_000
 LARGEST_COUNT = 1 << 53
@@ -57,5 +59,5 @@ Said = TypeVar("Said", Started, SaidOfRun, SaidOfValue, SaidOfPack, SaidOfWork)
 
 
 def understood(header: dict[str, Any], kind: type[Said]) -> Said:
-    """The reply that was expected; raises `msgspec.ValidationError` for anything else."""
-    return msgspec.convert(header, kind, strict=True)
+    """The reply that was expected, its texts fit to be stored and shown; raises `msgspec.ValidationError` for anything else."""
+    return msgspec.convert(clean_value(header), kind, strict=True)

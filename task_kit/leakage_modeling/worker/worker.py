@@ -17,7 +17,6 @@ from task_kit.leakage_modeling.worker.box import Box
 from task_kit.leakage_modeling.worker.fitter import PipelineError, SandboxStopped
 from task_kit.leakage_modeling.worker.frames import Frames, flatten
 from task_kit.leakage_modeling.worker.limits import CallLimits
-from task_kit.leakage_modeling.worker.plain_text import clean
 from task_kit.sandbox.spec import Limits, SandboxError
 
 if TYPE_CHECKING:
@@ -111,17 +110,17 @@ class Worker:
             said, _ = self._ask(replies.SaidOfRun, request, seconds=limits.run_s)
         except SandboxStopped as stopped:
             return Ran(stdout="", error=self._replace(stopped), reason=stopped.reason, alive=self.alive)
-        stdout = clean(said.stdout[: limits.stdout_chars])
+        stdout = said.stdout[: limits.stdout_chars]
         if said.cut:
             stdout += f"\n… {said.cut} more characters were cut: only the first {limits.stdout_chars} are shown"
-        return Ran(stdout=stdout, error=None if said.error is None else clean(said.error))
+        return Ran(stdout=stdout, error=said.error)
 
     def value(self, name: str) -> np.ndarray:
         """The numbers of a variable, of any shape."""
         request = {"do": "value", "name": name, "most": MOST_NUMBERS}
         said, blobs = self._ask_or_refuse(replies.SaidOfValue, request, most_bytes=8 * MOST_NUMBERS)
         if said.error is not None or said.shape is None:
-            raise Refused(clean(said.error or f"{name}: no value"))
+            raise Refused(said.error or f"{name}: no value")
         if len(blobs) != 1 or not _fits(said.shape, blobs[0]):
             raise Refused(f"{name}: found {[len(blob) for blob in blobs][:5]} bytes for shape {said.shape}")
         return _numbers(blobs[0]).reshape(said.shape)
@@ -133,7 +132,7 @@ class Worker:
     def _copy_of(self, name: str) -> bytes:
         said, blobs = self._ask_or_refuse(replies.SaidOfPack, {"do": "pack", "name": name}, most_bytes=LARGEST_PIPELINE)
         if said.error is not None:
-            raise Refused(clean(said.error))
+            raise Refused(said.error)
         if len(blobs) != 1:
             raise Refused(f"{name}: found {len(blobs)} copies, expected one")
         return bytes(blobs[0])
@@ -148,7 +147,7 @@ class Worker:
         flat = (frames if isinstance(frames, Frames) else Frames(frames)).flat
         limits = self._limits
         fit = {"do": "fit", "train": self._train, "target": TARGET, "seconds": limits.fit_s}
-        model = self._work("fit", fit, [unfitted, *self._train_blobs], most_bytes=LARGEST_PIPELINE)
+        model = self._work("fit", fit, [unfitted, *self._train_blobs], most_bytes=LARGEST_PIPELINE).tobytes()
         found = []
         for frame, (shape, blobs) in zip(frames, flat, strict=True):
             predict = {"do": "predict", "frame": shape, "seconds": limits.predict_s}

@@ -119,7 +119,7 @@ class Law:
         if self.cycle is None:
             return 0.0
         turned = 2 * np.pi * self.cycle.written(standardised) / self.cycle.period
-        return np.asarray(self.wave * np.sqrt(2) * np.sin(turned + self.wave_from))
+        return np.asarray(self.wave * np.sqrt(2) * np.sin(turned + self.wave_from), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,10 @@ class Cycle:
         return float(np.sqrt((self.period**2 - 1) / 12))
 
     def written(self, standardised: Floats) -> Floats:
-        return np.rint(self.centre + self.unit * standardised)
+        return np.asarray(np.rint(self.centre + self.unit * standardised), dtype=np.float64)
 
     def draw(self, draw: Generator, n: int) -> Floats:
-        return (draw.integers(self.period, size=n) - self.centre) / self.unit
+        return np.asarray((draw.integers(self.period, size=n) - self.centre) / self.unit, dtype=np.float64)
 
 
 def draw_forms(draw: Generator, shape: Shape) -> frozenset[Form]:

@@ -165,13 +165,11 @@ class _Source:
         nodes, weights = group_nodes(self.law.group_spread)
         log_odds = rows.log_odds[:, None] + nodes
         with_outcome = expit(log_odds) * np.exp(rows.evidence)[:, None]
-        seen = np.log(
-            with_outcome + expit(-log_odds)
-        )  # how likely the signals of a row are, for each effect of a group
+        seen = np.log(with_outcome + expit(-log_odds))  # how likely a row's signals are, for each effect of its group
         groups = np.log(weights) + np.stack([np.bincount(rows.group, weights=column) for column in seen.T], axis=1)
         chosen = np.argmax(groups + draw.gumbel(size=groups.shape), axis=1)[rows.group]  # one effect a group
         p = expit(rows.log_odds + nodes[chosen] + rows.evidence)
-        return (draw.random(n) < p).astype(np.int64)
+        return np.asarray(draw.random(n) < p, dtype=np.int64)
 
 
 def _draw_source(draw: Generator, *, columns: Columns, difficulty: int, forms: frozenset[Form]) -> _Source:

@@ -14,7 +14,7 @@ from tests.nurseries import shared_nursery
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORDS = ("calibrate", "leakage_modeling", "--seed", "s", "--concurrency", "6")
+WORDS = ("calibrate", "leakage_modeling", "--seed", "s", "--concurrency", "6", "--difficulty", "0")
 
 
 class Borrowed:
@@ -40,7 +40,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)
         code = main([*WORDS, "--runs", "4", "--config", str(config), "--output", str(folder / "out")])
-    assert code == 1  # four episodes cannot certify anything
+    assert code == 1  # so few episodes cannot certify anything
     return folder / "out"
 
 
@@ -52,8 +52,8 @@ def found_in(folder: Path) -> dict[str, Any]:
 def test_it_counts_what_was_asked_and_judges_the_rate(calibration: Path) -> None:
     found = found_in(calibration)["calibration"]
 
-    assert [found[name] for name in ("asked", "started", "graded", "excluded", "seeds")] == [4, 4, 4, 0, 4]
-    assert found["rate"]["passed"] == 4
+    assert [found[name] for name in ("asked", "started", "graded", "excluded", "seeds")] == [8, 8, 8, 0, 4]
+    assert found["rate"]["passed"] == 8
     assert found["verdict"] == "undecided"
     assert found["more_needed"] > 0
 
@@ -87,7 +87,32 @@ def test_an_earlier_calibration_is_reckoned_again_without_playing(
     assert found_in(calibration)["threshold"]["value"] > before
     told = capsys.readouterr().out
     assert told.startswith("Calibration (local policy)\nMODE: LOCAL")
-    assert "no outcome of fewer than 36 independent episodes can certify the band" in told
+    assert "no outcome of fewer than 44 independent episodes can certify the band" in told
+
+
+def test_a_calibration_is_gone_on_with_and_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
+    folder = tmp_path / "o"
+    words = ["--mode", "agent", "--scripted", "--runs", "2", "--per-seed", "1", "--output", str(folder)]
+    main([*WORDS, *words])
+    seeds = {path.name for path in (folder / "agents" / "episodes").iterdir()}
+
+    again = ["calibrate", "leakage_modeling", "--from", str(folder)]
+    main(again)  # the same episodes: no other look
+    main([*again, "--more", "1"])
+
+    found = found_in(folder)
+    assert [look["episodes"] for look in found["looks"]] == [2, 3]
+    assert (found["calibration"]["look"], found["calibration"]["asked"]) == (2, 3)
+    assert found["calibration"]["error"] < found["looks"][0]["error"]
+    assert seeds < {path.name for path in (folder / "agents" / "episodes").iterdir()}
+    assert found["calibration"]["controls"]["oracle"]["passed"] == 3
+
+
+def test_to_go_on_needs_a_calibration_to_go_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORDS, "--more", "3"]) == 2
+
+    assert "--more goes on with a calibration" in capsys.readouterr().err
 
 
 def test_repeats_in_a_world_are_clustered_by_its_seed(tmp_path: Path) -> None:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grader.leakage_modeling.calibration.band import BAND, POWER, Position, fewest_that_certify, more_needed, position
+from grader.leakage_modeling.calibration.band import (
+    BAND,
+    ERROR,
+    POWER,
+    Position,
+    error_of_look,
+    fewest_that_certify,
+    more_needed,
+    position,
+)
 from grader.leakage_modeling.calibration.intervals import Tally, effective
 
 
@@ -57,7 +66,7 @@ def test_no_outcome_of_so_few_episodes_certifies_the_band(n: int) -> None:
 def test_the_fewest_episodes_that_can_certify_the_band() -> None:
     n = fewest_that_certify()
 
-    assert n == 36
+    assert n == 36  # with all of the 5 % spent at one look
     assert "in-band" in {position(Tally(passed, n)) for passed in range(n + 1)}
     assert "in-band" not in {position(Tally(passed, n - 1)) for passed in range(n)}
 
@@ -82,3 +91,37 @@ def test_nothing_more_is_needed_once_there_is_a_verdict() -> None:
 
 def test_at_an_edge_no_number_of_episodes_tells() -> None:
     assert more_needed(Tally(400.1, 1000)) is None
+
+
+def test_all_looks_together_spend_no_more_than_is_allowed() -> None:
+    assert sum(error_of_look(look) for look in range(1, 10_000)) < ERROR
+    assert sum(error_of_look(look) for look in range(1, 10_000)) == pytest.approx(ERROR, rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0.09, 0.1 - 1e-9, 0.4 + 1e-9, 0.41])
+def test_who_goes_on_until_there_is_a_verdict_is_wrong_in_at_most_5_percent(rate: float) -> None:
+    """Worked out exactly: after every twenty episodes one looks, and stops as soon as something is certain."""
+    undecided = {0: 1.0}  # by how many have passed: how likely that is, with nothing decided so far
+    wrong = naive = 0.0
+    still = dict(undecided)
+    for look in range(1, 13):
+        undecided, decided = looked_at(undecided, n=20 * look, rate=rate, error=error_of_look(look))
+        still, rashly = looked_at(still, n=20 * look, rate=rate, error=ERROR)
+        wrong, naive = wrong + decided, naive + rashly
+
+    assert wrong <= ERROR
+    assert naive > wrong
+
+
+def looked_at(undecided: dict[int, float], *, n: int, rate: float, error: float) -> tuple[dict[int, float], float]:
+    """Twenty more episodes and a look at all: what is still undecided, and how likely a wrong verdict was."""
+    after = np.zeros(n + 1)
+    for passed, chance in undecided.items():
+        after[passed : passed + 21] += chance * stats.binom.pmf(np.arange(21), 20, rate)
+    verdicts = [position(Tally(passed, n), error=error) for passed in range(n + 1)]
+    wrong = sum(
+        float(chance)
+        for verdict, chance in zip(verdicts, after, strict=True)
+        if verdict not in {truth(rate), "undecided"}
+    )
+    return {passed: float(after[passed]) for passed in range(n + 1) if verdicts[passed] == "undecided"}, wrong

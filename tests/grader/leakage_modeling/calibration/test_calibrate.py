@@ -22,6 +22,12 @@ def scored(scores: list[float]) -> list[Graded]:
     return [episode(seed, score=score) for seed, score in enumerate(scores)]
 
 
+def repeated(scores: list[float]) -> list[Graded]:
+    """Two attempts in each world, whose scores have nothing to do with each other."""
+    n = len(scores)
+    return [episode(seed % (n // 2), score=scores[(seed * 7919) % n]) for seed in range(n)]
+
+
 def test_no_submission_counts_against_the_rate_and_a_broken_grader_does_not() -> None:
     episodes = [
         episode(1, "pass", score=0.01),
@@ -78,7 +84,7 @@ def test_nothing_graded_has_no_rate() -> None:
 
 def test_the_threshold_lets_the_wanted_share_pass_and_is_tried_on_other_seeds() -> None:
     found = find_threshold(
-        scored([seed / 1000 for seed in range(200)]),
+        repeated([seed / 1000 for seed in range(200)]),
         oracle=scored([0.0] * 100),
         no_op=[],
         quantile=0.75,
@@ -87,13 +93,52 @@ def test_the_threshold_lets_the_wanted_share_pass_and_is_tried_on_other_seeds() 
 
     assert found.found_on.rate == pytest.approx(0.25, abs=0.01)
     assert found.verified_on.episodes == 100
-    assert found.verified_on.rate == pytest.approx(0.25, abs=0.05)
+    assert found.verified_on.rate == pytest.approx(0.25, abs=0.08)
     assert found.verdict == "in-band"
+
+
+def test_a_threshold_that_splits_a_policy_without_luck_of_its_own_is_refused() -> None:
+    """The same score in every repeat: whoever passes was given an easier world."""
+    same = [episode(seed, score=seed / 1000) for seed in range(100) for _ in range(3)]
+
+    with pytest.raises(Unreachable, match="in none of 100 worlds do repeats fall on both sides"):
+        find_threshold(same, oracle=scored([0.0] * 100), no_op=[], quantile=0.75, lower_is_better=True)
+
+
+def test_without_repeats_no_threshold_is_recommended() -> None:
+    with pytest.raises(Unreachable, match="--per-seed 2"):
+        find_threshold(
+            scored([seed / 1000 for seed in range(100)]),
+            oracle=scored([0.0] * 100),
+            no_op=[],
+            quantile=0.75,
+            lower_is_better=True,
+        )
+
+
+def test_a_threshold_that_all_reach_splits_nobody() -> None:
+    same = [episode(seed, score=0.1) for seed in range(20) for _ in range(2)]
+
+    found = find_threshold(same, oracle=scored([0.0] * 20), no_op=[], quantile=0.75, lower_is_better=True)
+
+    assert found.verified_on.rate == 1.0
+
+
+def test_a_later_look_spends_what_the_looks_before_it_have_left() -> None:
+    episodes = [episode(seed, "pass" if seed < 13 else "fail", reason="score") for seed in range(56)]
+
+    looks = [
+        calibrate(episodes, asked=56, started=56, threshold=0.02, lower_is_better=True, controls={}, look=look)
+        for look in (1, 2, 9)
+    ]
+
+    assert [look.error for look in looks] == pytest.approx([0.025, 0.05 / 6, 0.05 / 90])
+    assert [look.verdict for look in looks] == ["in-band", "undecided", "undecided"]
 
 
 def test_where_more_is_better_the_highest_scores_pass() -> None:
     found = find_threshold(
-        scored([seed / 200 for seed in range(200)]),
+        repeated([seed / 200 for seed in range(200)]),
         oracle=scored([1.0] * 100),
         no_op=[],
         quantile=0.9,
@@ -131,7 +176,7 @@ def test_no_threshold_saves_what_failed_for_another_reason() -> None:
 
 
 def test_a_threshold_that_the_no_op_reaches_is_refused() -> None:
-    poor = scored([0.9 + seed / 100 for seed in range(20)])
+    poor = repeated([0.9 + seed / 100 for seed in range(40)])
     idle = scored([1.0] * 20)
 
     with pytest.raises(Unreachable, match="asks for no skill"):

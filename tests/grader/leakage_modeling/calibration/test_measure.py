@@ -1,3 +1,5 @@
+"""`measure`: what it counts, and that a run that was cut off goes on."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -6,93 +8,93 @@ import numpy as np
 import pytest
 
 from grader.leakage_modeling.calibration.measure import (
-    ORACLE,
+    BLIND,
+    FEW,
+    REPEATS,
+    Judged,
     Kept,
     Row,
     as_text,
-    gain,
+    judge,
+    learn,
+    main,
+    seed_share,
     summary,
-    variance_shares,
-    worst_seed_share,
 )
-from task_kit.leakage_modeling.agents.policies import GRADED, LEAKS, POLICIES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def row(seed: int, policy: str, *, regret: float, movement: float = 0.0) -> Row:
-    return Row(
-        seed=seed,
-        policy=policy,
-        passed=regret <= 0.3,
-        reason=None if regret <= 0.3 else "score",
-        auroc=0.9,
-        regret=regret,
-        miscalibration=0.01,
-        movement=movement,
-        legacy_passed=seed % 2 == 0,
-    )
+def row(policy: str, *, passed: bool, repeat: int = 0) -> Row:
+    reason = None if passed else "uses_forbidden:calls"
+    return Row(policy=policy, repeat=repeat, passed=passed, reason=reason, regret=0.1, miscalibration=0.01)
 
 
-def rows(seeds: int = 6) -> list[Row]:
-    """Each policy has a regret of its own, and each seed adds a little."""
-    names = list(dict.fromkeys([ORACLE, *(policy.name for policy in (*POLICIES, *GRADED))]))
-    leaking = {policy.name for policy in LEAKS}
-    return [
-        row(seed, name, regret=place / 20 + seed / 1000, movement=0.5 if name in leaking else 1e-17)
-        for seed in range(seeds)
-        for place, name in enumerate(names)
+def judged(seed: int, *rows: Row) -> Judged:
+    return Judged(difficulty=1, split="seen", seed=seed, cpu_s=1.5, rows=rows)
+
+
+def test_the_world_decides_all_or_nothing_or_a_part() -> None:
+    draw = np.random.default_rng(1)
+    alike = np.repeat(np.arange(40)[:, None] % 2, 5, axis=1)
+    apart = draw.random((400, 5)) < 0.3
+    rates = draw.beta(0.3, 0.7, size=(4000, 1))
+
+    assert seed_share(alike) == pytest.approx(1.0)
+    assert seed_share(apart) < 0.06
+    assert seed_share(draw.random((4000, 5)) < rates) == pytest.approx(0.5, abs=0.03)  # of a beta: 1 / (a + b + 1)
+    assert seed_share(np.ones((10, 5))) == 0.0
+
+
+def test_rates_reasons_and_cost_are_counted_by_policy() -> None:
+    worlds = [
+        judged(
+            seed,
+            row("oracle", passed=True),
+            row("blind", passed=seed == 0),
+            *(row("hurried", passed=repeat == 0, repeat=repeat) for repeat in range(REPEATS)),
+        )
+        for seed in range(4)
     ]
 
+    found = summary(worlds)
 
-def test_a_verdict_that_follows_the_policy_is_all_skill() -> None:
-    shares = variance_shares(np.array([[True] * 5, [False] * 5]))
-
-    assert (shares.policy, shares.seed) == (1.0, 0.0)
-
-
-def test_a_verdict_that_follows_the_seed_is_all_luck() -> None:
-    shares = variance_shares(np.array([[True, False, True, False]] * 3))
-
-    assert (shares.policy, shares.seed) == (0.0, 1.0)
+    assert (found["worlds"], found["cpu_s"]) == (4, 6.0)
+    assert [found["policies"][name]["passed"] for name in ("oracle", "blind", "hurried")] == [4, 1, 4]
+    assert found["policies"]["blind"]["reasons"] == {"uses_forbidden": 3}
+    assert found["seed_share_of_hurried"] == 0.0
+    assert "hurried" in as_text(1, "seen", found)
 
 
-def test_what_neither_decides_alone_is_told_apart() -> None:
-    shares = variance_shares(np.array([[True, False], [False, True]]))
+def test_every_policy_is_judged_in_a_world_and_a_blind_one_has_learnt_from_others() -> None:
+    weights = learn(1, worlds=3)
 
-    assert (shares.policy, shares.seed, shares.both) == (0.0, 0.0, 1.0)
-    assert variance_shares(np.ones((3, 3))).both == 0.0
+    found = judge(0, difficulty=1, split="held-out", weights=weights)
 
-
-def test_the_gain_is_by_how_much_regret_falls_on_the_same_seeds() -> None:
-    found = gain(
-        [row(seed, name, regret=regret + seed) for seed in range(9) for name, regret in (("a", 0.2), ("b", 0.25))],
-        of="a",
-        over="b",
-    )
-
-    assert found.mean == pytest.approx(0.05)
-    assert found.low == pytest.approx(found.high)
+    names = [one.policy for one in found.rows]
+    assert set(BLIND) <= set(names)
+    assert names.count("hurried") == REPEATS
+    assert {one.policy: one.passed for one in found.rows}["oracle"]
+    assert any(mark.startswith("name:") for mark in weights)
+    later = judge(FEW, difficulty=1, split="held-out", weights=weights)
+    assert "no_op" not in {one.policy for one in later.rows}
 
 
-def test_the_summary_tells_what_is_claimed() -> None:
-    found = summary(rows())
-
-    assert found["policies"][ORACLE]["passed"] == 6
-    assert found["movement"] == {"honest_at_most": 1e-17, "leaking_at_least": 0.5}
-    assert found["variance"]["policy"] == 1.0
-    assert found["legacy_variance"]["seed"] == pytest.approx(1.0)
-    assert 0 < worst_seed_share(rows()) < 0.3
-    assert "100.0% by policy" in as_text(0, found)
-
-
-def test_verdicts_that_were_kept_are_not_sought_again(tmp_path: Path) -> None:
+def test_verdicts_outlive_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    first = [row(4, ORACLE, regret=0.0), row(4, "careful", regret=0.1)]
-    Kept(path, difficulty=2).add(first)
-    Kept(path, difficulty=3).add([row(5, ORACLE, regret=0.0)])
+    kept = Kept(path)
+    kept.add(judged(3, row("oracle", passed=True)))
+    kept.add(judged(4, row("oracle", passed=False)))
 
-    assert Kept(path, difficulty=2).rows == {4: first}
-    assert set(Kept(path, difficulty=3).rows) == {5}
-    assert Kept(None, difficulty=2).rows == {}
+    again = Kept(path)
+
+    assert again.worlds == kept.worlds
+    assert set(again.worlds) == {(1, "seen", 3), (1, "seen", 4)}
+
+
+def test_one_world_says_nothing_of_luck(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--worlds", "1"])
+
+    assert "expected at least 2 worlds" in capsys.readouterr().err

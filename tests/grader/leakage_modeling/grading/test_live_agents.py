@@ -27,7 +27,7 @@ SEED = "live"
 
 def scripts(*variants: Variant) -> dict[str, Script]:
     """At difficulty 0 the columns are called the same in every world."""
-    world = make_world(seed_of(SEED, 0), Settings())
+    world = make_world(seed_of(SEED, 0), Settings(difficulty=0))
     honest, leaking = CAREFUL.code(world), LEAKS[-1].code(world)
     return {variant: agent(variant, honest=honest, leaking=leaking, names=NAMES) for variant in variants}
 
@@ -35,7 +35,7 @@ def scripts(*variants: Variant) -> dict[str, Script]:
 async def played(
     output: Path, server: Provider, *, runs: int, key: str = KEY, max_cost_usd: float | None = None
 ) -> Report:
-    settings = Settings(num_runs=runs, concurrency=5, max_steps=8)
+    settings = Settings(difficulty=0, num_runs=runs, concurrency=5, max_steps=8)
     return await play_all(
         Plan(mode="agent", settings=settings, live=True, seed=SEED, max_cost_usd=max_cost_usd),
         nursery=shared_nursery(),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from grader.leakage_modeling.grading.folder import EpisodeResult
     from profiler.core.nouns import Reply, Request
 
-QUICK = Settings(train_rows=300, hidden_rows=1000, num_runs=1, concurrency=6)
+QUICK = Settings(difficulty=0, train_rows=300, hidden_rows=1000, num_runs=1, concurrency=6)
 
 
 async def played(
@@ -56,7 +56,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-WORDS = ("--mode", "agent", "--scripted", "--concurrency", "5")
+WORDS = ("--mode", "agent", "--scripted", "--concurrency", "5", "--difficulty", "0")
 
 
 class Borrowed:
@@ -164,7 +164,7 @@ def test_only_its_owner_may_read_the_folder_of_a_run(agents: Path) -> None:
 
 async def test_local_policies_play_in_the_same_worlds(tmp_path: Path) -> None:
     report = await played(
-        tmp_path / "r", Plan(mode="local", settings=Settings(num_runs=1, concurrency=6), seed="local")
+        tmp_path / "r", Plan(mode="local", settings=Settings(difficulty=0, num_runs=1, concurrency=6), seed="local")
     )
 
     found = by_agent(report)
@@ -245,6 +245,32 @@ async def test_a_run_that_is_gone_on_with_ends_as_if_nothing_had_happened(tmp_pa
     assert again == whole
     assert {path: path.read_bytes() for path in files} == files
     assert (tmp_path / "r" / "aside" / "0001-silent.1" / "transcript.jsonl").exists()
+
+
+def test_a_run_that_was_killed_before_its_folder_was_written_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It had drawn no world yet, so the settings of the command line hold."""
+    monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
+    folder = tmp_path / "r"
+    (folder / "episodes").mkdir(parents=True)
+    (folder / ".run.json.new").write_text('{"task": "leak')
+
+    words = ["--mode", "agent", "--scripted", "--difficulty", "0", "--runs", "1"]
+    assert main(["run", "leakage_modeling", "--resume", str(folder), *words]) == 0
+
+    assert RunFolder(folder).run().settings.difficulty == 0
+    assert "asked 1, played 1, graded 1" in capsys.readouterr().out
+
+
+async def test_an_episode_whose_folder_was_only_half_made_is_played(tmp_path: Path) -> None:
+    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    await played(tmp_path / "r", plan)
+    (RunFolder(tmp_path / "r").episode("0000-silent") / "result.json").unlink()
+
+    [result] = (await played(tmp_path / "r", plan, resume=True)).results
+
+    assert (result.status, result.reason) == ("fail", "no_submission")
 
 
 async def test_two_do_not_go_on_with_one_run(tmp_path: Path) -> None:
@@ -334,6 +360,8 @@ async def test_a_bug_in_the_grader_is_an_error_and_blames_nobody(
 
     assert (result.status, result.reason, result.reward_valid) == ("error", "grader", False)
     assert "mine" in result.sentence
+    assert result.steps == 3  # it was played to its end before the bug struck
+    assert result.output_tokens > 0
     run = RunFolder(tmp_path / "r").run()
     assert any("mine" in note for note in notes(run, [result]))
 
@@ -356,14 +384,26 @@ def test_the_command_says_everything_as_json(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-    words = ["run", "leakage_modeling", *WORDS, "--runs", "1", "--difficulty", "1", "--output", str(tmp_path / "r")]
+    words = [
+        "run",
+        "leakage_modeling",
+        *WORDS,
+        "--runs",
+        "1",
+        "--difficulty",
+        "1",
+        "--family",
+        "held-out",
+        "--output",
+        str(tmp_path / "r"),
+    ]
 
     assert main([*words, "--json"]) == 0
 
     found = json.loads(capsysbinary.readouterr().out)
     assert (found["mode"], found["live"], found["model"]) == ("agent", False, "scripted")
     assert found["counts"] == {"asked": 1, "played": 1, "graded": 1, "excluded": 0, "passed": 1}
-    assert found["settings"]["difficulty"] == 1
+    assert (found["settings"]["difficulty"], found["settings"]["family"]) == (1, "held-out")
     assert found["episodes"][0]["agent"] == "honest"
 
 
@@ -372,6 +412,8 @@ def test_the_command_says_everything_as_json(
     [
         (["--runs", "0"], "--runs: found 0: Expected `int` >= 1"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--family", "goldfish"], "--family: found 'goldfish'"),
+        (["--seed", "s", "--seed-secret", "nowhere"], "--seed-secret: cannot read nowhere"),
     ],
 )
 def test_wrong_settings_are_told_before_anything_starts(

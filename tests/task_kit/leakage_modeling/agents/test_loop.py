@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import pytest
 
 from profiler.core.errors import CallError
@@ -13,29 +12,40 @@ from profiler.core.json import loads
 from profiler.core.nouns import Reply
 from profiler.engine.asker import Answer
 from task_kit.leakage_modeling.agents.loop import Ending, Episode, Rules
-from task_kit.leakage_modeling.agents.tools import Result
+from task_kit.leakage_modeling.agents.tools import Result, schemas
 from task_kit.leakage_modeling.agents.transcript import Story, Transcript, read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from profiler.core.nouns import Request
+    from task_kit.leakage_modeling.agents.content import Call
 
 Block = dict[str, Any]
 
 
 class FakeTools:
-    """Answers every call with its input; `submit_answer` submits."""
+    """Answers every call with its input, `long` with as much as it may; `submit_answer` submits."""
 
     def __init__(self) -> None:
-        self.submission: Any = None
+        self.offered = schemas(stdout_chars=8000)
+        self.done = False
         self.called: list[tuple[str, object]] = []
+        self.rooms: list[int] = []
 
-    def call(self, name: str, given: object) -> Result:
-        self.called.append((name, given))
-        if name == "submit_answer":
-            self.submission = "submitted"
-        return Result(text=f"{name} said {given}", is_error=name == "broken")
+    async def step(self, calls: Sequence[Call], *, cut_off: Call | None, most_bytes: int, told: str) -> list[Result]:
+        self.rooms.append(most_bytes)
+        return [
+            Result(text=told, is_error=True) if call is cut_off else self.call(call, most_bytes // len(calls))
+            for call in calls
+        ]
+
+    def call(self, call: Call, room: int) -> Result:
+        self.called.append((call.asked_for, call.given))
+        self.done = self.done or call.asked_for == "submit_answer"
+        text = "x" * max(room, 0) if call.asked_for == "long" else f"{call.asked_for} said {call.given}"
+        return Result(text=text, is_error=call.asked_for == "broken")
 
 
 class FakeAsker:
@@ -76,6 +86,7 @@ class Played:
         self.ending = ending
         self.sent = asker.sent
         self.called = tools.called
+        self.rooms = tools.rooms
         self.story = story
 
     def told(self, step: int) -> list[Block]:
@@ -84,17 +95,16 @@ class Played:
         return blocks
 
 
-async def play(folder: Path, *said: Reply | CallError, steps: int = 5) -> Played:
-    tools: Any = FakeTools()
+async def play(folder: Path, *said: Reply | CallError, steps: int = 5, context_tokens: int = 200_000) -> Played:
+    tools = FakeTools()
     asker = FakeAsker(*said)
     with Transcript(folder / "t.jsonl", session_id="e", model="m") as transcript:
         episode = Episode(
             name="e",
-            rules=Rules(model="m", max_steps=steps, max_tokens=77),
+            rules=Rules(model="m", max_steps=steps, max_tokens=77, context_tokens=context_tokens),
             prompt="Do it.",
             tools=tools,
             transcript=transcript,
-            threads=anyio.CapacityLimiter(1),
         )
         ending = await episode.play(asker)
     return Played(ending, asker, tools, read(folder / "t.jsonl"))
@@ -125,7 +135,6 @@ async def test_a_submission_ends_the_episode(tmp_path: Path) -> None:
     played = await play(tmp_path, says(use("a")), SUBMIT, says(use("never")))
 
     assert (played.ending.how, played.ending.steps) == ("submitted", 2)
-    assert played.ending.submission is not None
     assert (played.ending.input_tokens, played.ending.output_tokens, played.ending.cost) == (20, 10, 2_000)
     assert [name for name, _ in played.called] == ["a", "submit_answer"]
 
@@ -201,6 +210,60 @@ async def test_a_full_context_ends_the_episode(tmp_path: Path) -> None:
     played = await play(tmp_path, says(text="so", stop_reason="model_context_window_exceeded"))
 
     assert (played.ending.how, len(played.sent)) == ("context_full", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (
+            CallError("invalid_request", "prompt is too long: 200001 tokens > 200000 maximum", status=400),
+            "context_full",
+        ),
+        (CallError("request_too_large", "no", status=413), "context_full"),
+        (CallError("invalid_request", "messages.1: tool names must match a pattern", status=400), "bad_output"),
+        (CallError("nested_too_deep", "found 90000 bytes", status=200), "bad_output"),
+        (CallError("not_found", "no such model", status=404), "provider"),
+    ],
+)
+async def test_a_request_that_the_model_filled_and_the_provider_refuses_is_the_models_own_failure(
+    tmp_path: Path, error: CallError, how: str
+) -> None:
+    played = await play(tmp_path, says(use("a")), error)
+
+    assert (played.ending.how, played.ending.steps) == (how, 1)
+
+
+async def test_a_first_request_that_is_refused_is_nobodys_failure(tmp_path: Path) -> None:
+    played = await play(tmp_path, CallError("invalid_request", "temperature: unknown", status=400))
+
+    assert (played.ending.how, played.ending.steps) == ("provider", 0)
+
+
+async def test_the_conversation_is_kept_within_the_context(tmp_path: Path) -> None:
+    """What the provider counted, and at most a token for each byte that was added since, never passes it."""
+    replies = [
+        Reply(
+            completion="",
+            stop_reason="tool_use",
+            model="m",
+            usage={"input_tokens": used, "cache_read_input_tokens": 1000, "output_tokens": 77},
+            content=[use("long", number=number)],
+        )
+        for number, used in enumerate((2_000, 13_000, 18_400))
+    ]
+
+    played = await play(tmp_path, *replies, context_tokens=20_000)
+
+    assert (played.ending.how, played.ending.steps) == ("context_full", 3)
+    assert played.rooms[0] == 16_000
+    assert all(room + used + 1077 + 77 <= 20_000 for room, used in zip(played.rooms[1:], (13_000, 18_400), strict=True))
+
+
+@pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "refusal"])
+async def test_a_call_is_played_whatever_the_reply_says_of_its_end(tmp_path: Path, stop_reason: str) -> None:
+    played = await play(tmp_path, says(use("a"), stop_reason=stop_reason), SUBMIT)
+
+    assert [name for name, _ in played.called] == ["a", "submit_answer"]
 
 
 @pytest.mark.parametrize("given", [None, "text", [1], 3, {"expression": None}])

@@ -9,8 +9,9 @@ import jsonschema
 import numpy as np
 import pytest
 
+from task_kit.leakage_modeling.agents.content import call_of
 from task_kit.leakage_modeling.agents.scripted import Names, agent
-from task_kit.leakage_modeling.agents.tools import RUN, SCHEMAS, SUBMIT, Toolbox, schemas
+from task_kit.leakage_modeling.agents.tools import LEAST_BYTES, RUN, SCHEMAS, SUBMIT, Toolbox, schemas
 from task_kit.leakage_modeling.worker.worker import Ran, Refused
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ class FakeWorker:
 
     alive = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, stdout: str = "said\n") -> None:
         self.ran: list[str] = []
+        self.stdout = stdout
         self.values = {"p": [0.1, 0.2, 0.3], "two": [[0.9, 0.1]] * 3, "nan": [0.1, np.nan, 1], "big": [0.5, 2, -1]}
 
     def run(self, code: str) -> Ran:
         self.ran.append(code)
-        return Ran(stdout="said\n", error="Oops: no" if "bad" in code else None)
+        return Ran(stdout=self.stdout, error="Oops: no" if "bad" in code else None)
 
     def value(self, name: str) -> np.ndarray:
         if name not in self.values:
@@ -90,7 +92,7 @@ def test_an_error_of_the_code_is_told_beside_its_output() -> None:
         (RUN, {"expression": None}),
         (RUN, {"expression": "  "}),
         (RUN, {"expression": ["1"]}),
-        (RUN, {"code": "1"}),
+        (RUN, {"script": "1"}),
         (RUN, {"expression": "#" * 200_000}),
         (RUN, None),
         (RUN, "1 + 1"),
@@ -106,6 +108,36 @@ def test_a_wrong_call_runs_nothing_and_is_answered(name: str, given: object) -> 
     assert result.is_error
     assert len(result.text) < 300
     assert worker.ran == []
+
+
+def test_the_words_of_the_original_are_understood_with_a_hint() -> None:
+    worker = FakeWorker()
+    tools = toolbox(worker)
+
+    ran = tools.call(RUN, {"code": "1 + 1"})
+    tools.call(SUBMIT, {"model": "pipeline", "y_pred_proba": "p"})
+
+    assert "`code` is called `expression` here" in ran.text
+    assert worker.ran == ["1 + 1"]
+    assert tools.submission is not None
+
+
+def test_what_is_wrong_with_an_old_word_is_told_with_the_new_one() -> None:
+    refused = toolbox().call(SUBMIT, {"pipeline": "pipeline", "y_pred_proba": [0.5]})
+
+    assert "`y_pred_proba` is called `probabilities` here" in refused.text
+
+
+def test_all_answers_of_a_step_share_its_bytes() -> None:
+    worker = FakeWorker(stdout="ü" * 5_000)
+    calls = [call_of(RUN, {"expression": "1"}, id=f"c{n}", taken=set()) for n in range(4)]
+
+    results = toolbox(worker).step(calls, most_bytes=12_000)
+
+    sizes = [len(result.text.encode()) for result in results]
+    assert sizes[0] == 10_000
+    assert sum(sizes) <= 12_000 + 2 * LEAST_BYTES
+    assert "more bytes were cut" in results[1].text
 
 
 def test_half_a_character_in_code_is_replaced() -> None:

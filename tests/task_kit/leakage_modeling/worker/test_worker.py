@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from task_kit.leakage_modeling.worker.fitter import PipelineError, SandboxStopped
-from task_kit.leakage_modeling.worker.parcel import LARGEST, MOST_BLOBS
 from task_kit.leakage_modeling.worker.limits import CallLimits
+from task_kit.leakage_modeling.worker.parcel import LARGEST, MOST_BLOBS
 from task_kit.leakage_modeling.worker.replies import LONGEST_SAID
 from task_kit.leakage_modeling.worker.worker import Refused, Workers
 

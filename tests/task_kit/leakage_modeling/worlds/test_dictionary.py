@@ -22,14 +22,31 @@ def test_every_column_has_a_line_in_the_order_of_the_frame(difficulty: int) -> N
 
 
 def test_the_change_of_a_unit_is_told_with_its_month() -> None:
-    found = world(3)
-    cents = found.recording.cents
-    assert cents is not None
+    for seed in range(12):
+        found = make_world(seed, Settings(difficulty=3, hidden_rows=1000))
+        cents = found.recording.cents
+        assert cents is not None
 
-    line = next(line for line in dictionary_text(found).splitlines() if f"`{found.columns.numeric[cents]}`" in line)
+        line = next(line for line in dictionary_text(found).splitlines() if f"`{found.columns.numeric[cents]}`" in line)
 
-    assert f"in cents where `{found.columns.month}` is below {found.recording.euros_from}" in line
+        assert "in cents" in line
+        assert f"`{found.columns.month}`" in line
+        assert {str(found.recording.euros_from), str(found.recording.euros_from - 1)} & set(
+            line.replace(",", "").split()
+        )
     assert dictionary_text(world(2)).count("cents") == 0
+
+
+@pytest.mark.parametrize("difficulty", [1, 2, 3])
+def test_the_story_says_when_everything_happens_and_when_the_prediction_is_made(difficulty: int) -> None:
+    found = world(difficulty)
+    timeline = found.told.timeline
+    assert timeline is not None
+
+    text = prompt_text(found, Settings(difficulty=difficulty, hidden_rows=1000))
+
+    assert all(f"**{event.noun}**: {event.clause}" in text for event in timeline.events)
+    assert f"The prediction is made {timeline.prediction.words}." in text
 
 
 def test_the_prompt_states_what_will_be_checked_and_leaves_no_gap() -> None:
