@@ -252,9 +252,9 @@ class Episode:
             Step(
                 step_id=self.transcript.next_id(),
                 source="agent",
-                message=clean(reply.completion),
+                message=clean(reply.completion or ""),
                 timestamp=self._now(),
-                model_name=clean(reply.model),
+                model_name=clean(reply.model or ""),
                 reasoning_content="\n".join(thoughts) or None,
                 tool_calls=tuple(_as_tool_call(call) for call in calls),
                 observation=_as_observation(calls, results) if calls else None,
