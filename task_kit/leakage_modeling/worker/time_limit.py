@@ -1,7 +1,7 @@
 """A limit of time that does not depend on who else computes on the machine. Runs in the box.
 
-What counts is the time that a call computes, and the time that it sleeps. Time in which it stands in line for a core is not
-its own: the kernel says how long that was.
+What counts is the time that a call computes. One that sleeps is stopped, too, after ten times as long; time in which it stands in
+line for a core does not count for that, as far as the kernel tells it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLEEPS = 2.0  # how much longer a call may sleep and compute together than compute
+SLEEPS = 10.0  # how much longer a call may sleep and compute together than compute
 SHORTEST_S = 0.01
 
 

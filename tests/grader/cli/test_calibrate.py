@@ -39,7 +39,9 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text("{train_rows: 300, hidden_rows: 1000, max_regret: 0.9, max_miscalibration: 1.0}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-        code = main([*WORDS, "--runs", "4", "--config", str(config), "--output", str(folder / "out")])
+        code = main(
+            [*WORDS, "--policy", "hurried", "--runs", "4", "--config", str(config), "--output", str(folder / "out")]
+        )
     assert code == 1  # so few episodes cannot certify anything
     return folder / "out"
 
@@ -53,7 +55,7 @@ def test_it_counts_what_was_asked_and_judges_the_rate(calibration: Path) -> None
     found = found_in(calibration)["calibration"]
 
     assert [found[name] for name in ("asked", "started", "graded", "excluded", "seeds")] == [8, 8, 8, 0, 4]
-    assert found["rate"]["passed"] == 8
+    assert 0 < found["rate"]["passed"] < 8
     assert found["verdict"] == "undecided"
     assert found["more_needed"] > 0
 

@@ -33,6 +33,6 @@ def world() -> World:
 @pytest.fixture
 def worker(nursery: Zygote, world: World) -> Iterator[Worker]:
     """With short limits, so that what hangs is over soon."""
-    worker = Workers(nursery, limits=CallLimits(run_s=1.0, fit_s=5.0, restarts=2, patience=3.0)).start(world)
+    worker = Workers(nursery, limits=CallLimits(run_s=0.5, fit_s=5.0, restarts=2)).start(world)
     yield worker
     worker.close()

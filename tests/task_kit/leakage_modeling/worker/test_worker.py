@@ -124,7 +124,7 @@ def test_a_hanging_call_is_stopped_and_its_variables_stay(worker: Worker) -> Non
 
     ran = worker.run("while True:\n    pass")
 
-    assert ran.error == "stopped after 1 s of computing; variables that were set before are still there"
+    assert ran.error == "stopped after 0.5 s of computing; variables that were set before are still there"
     assert worker.run("kept").stdout == "1\n"
 
 
@@ -207,7 +207,7 @@ def test_a_worker_that_announces_too_much_and_lives_on_is_ended(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its box would live for a day, and whoever waits for its end would, too."""
-    monkeypatch.setattr("task_kit.leakage_modeling.worker.worker.END_S", 0.2)
+    monkeypatch.setattr("task_kit.leakage_modeling.worker.box.END_S", 0.2)
     code = ON_THE_LINE.format(message=(LARGEST + 1).to_bytes(8, "big")) + DEAF
     found: list[Ran] = []
     waiting = threading.Thread(target=lambda: found.append(worker.run(code)), daemon=True)
