@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 BLOT = "[redacted]"
-SHORTEST_SECRET = 8  # what is shorter is no key, and blotting it out would mutilate every message
+SHORTEST_SECRET = 4  # what is shorter keeps nobody out, and blotting it out would mutilate every message
 _KEY = re.compile(r"sk-ant-[A-Za-z0-9_-]+|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
 
 
