@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from grader.experiment_profiler.boxes.layout import PACKAGES, temporary
+from grader.experiment_profiler.boxes.box import PACKAGES
+from grader.experiment_profiler.boxes.layout import temporary
 from grader.experiment_profiler.grading.grade import grade
 from grader.leakage_modeling.grading.seeds import sealed_seed
 from grader.training.episode import Observation, Result
