@@ -68,6 +68,8 @@ class Stats:
         self.unfinished = 0
         self.input_tokens = 0
         self.output_tokens = 0
+        self.cache_written = 0
+        self.cache_read = 0
         self.max_in_flight = self.in_flight
         self.connections = self.connections_open
         self.max_connections = self.connections_open
@@ -99,9 +101,12 @@ class Stats:
         self._in_second += 1
         self._peak = max(self._peak, self._in_second)
 
-    def spend(self, input_tokens: int, output_tokens: int) -> None:
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
+    def spend(self, usage: dict[str, Any]) -> None:
+        """What the provider would bill for one message."""
+        self.input_tokens += usage["input_tokens"]
+        self.output_tokens += usage["output_tokens"]
+        self.cache_written += usage["cache_creation_input_tokens"]
+        self.cache_read += usage["cache_read_input_tokens"]
 
     def end(self, endpoint: str, status: int, *, whole: bool, asked: str | None) -> None:
         self.in_flight -= 1
@@ -153,7 +158,12 @@ class Stats:
             },
             "faults": dict(self.faults),
             "rate_limited": dict(self.limited),
-            "tokens": {"input": self.input_tokens, "output": self.output_tokens},
+            "tokens": {
+                "input": self.input_tokens,
+                "output": self.output_tokens,
+                "cache_written": self.cache_written,
+                "cache_read": self.cache_read,
+            },
             "rate": {"span_s": round(span, 3), "peak_per_second": self._peak},
             "asked": {
                 "distinct": self._asked.distinct,

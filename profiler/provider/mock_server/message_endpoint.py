@@ -79,7 +79,7 @@ class MessageEndpoint:
 
     def create_plain(self, *, request_id: str) -> Outgoing:
         """The one reply of a static server, where nothing can happen to it."""
-        self._stats.spend(24, 12)
+        self._stats.spend(STATIC["usage"])
         reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % request_id.encode())
         return Outgoing(pieces=((self._settings.latency_s, reply),), endpoint=MESSAGES, status=200)
 
@@ -110,7 +110,7 @@ class MessageEndpoint:
         answer = self._messages.answer(question, now=now)
         self._messages.given(answer, now=now, begins_at=now)
         usage = answer.message["usage"]
-        self._stats.spend(usage["input_tokens"], usage["output_tokens"])
+        self._stats.spend(usage)
         self._stats.answer(question.name)
         return {"type": "succeeded", "message": {**answer.message, "usage": {**usage, "service_tier": "batch"}}}
 
@@ -147,7 +147,7 @@ class MessageEndpoint:
             pace=pace,
             trickle_s=self._settings.trickle_s,
         )
-        self._stats.spend(message["usage"]["input_tokens"], message["usage"]["output_tokens"])
+        self._stats.spend(message["usage"])
         answered = asked if call.fault.fault in STILL_ANSWERS else None
         return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status, asked=answered)
 

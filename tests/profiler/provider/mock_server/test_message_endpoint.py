@@ -28,6 +28,16 @@ def test_the_cache_can_be_read_from_the_first_token_on_whether_or_not_it_is_stre
     assert read[2] > 4096
 
 
+def test_the_counters_keep_the_bill_of_the_cache_too() -> None:
+    app = App(ServerSettings())
+    read = [tokens_read(app, post({**ASKED, "system": [MARKED]})) for _ in range(3)]
+
+    tokens = app.snapshot()["tokens"]
+    assert tokens["cache_written"] == read[1]
+    assert tokens["cache_read"] == sum(read)
+    assert 0 < tokens["input"] < 100
+
+
 def tokens_read(app: App, sent: bytes) -> int:
     parser = Parser()
     parser.feed(sent)
