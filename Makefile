@@ -8,7 +8,7 @@ VENV_PYTHON := .venv/bin/python
 SAMPLE := configs/sample_experiment.yaml
 PIN_GROUPS := --all-extras --group build --group test --group check
 PEERS := benchmarks/peers
-CLIENTS ?= python typescript frameworks instructor llm agents
+CLIENTS ?= python typescript frameworks instructor llm agents typescript-agents
 NEWEST ?=
 ASYNC_RULES := ASYNC102,ASYNC111,ASYNC113,ASYNC120,ASYNC121,ASYNC122
 
@@ -85,7 +85,9 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 		pin tests/clients/$$client/requirements.in --output-file tests/clients/$$client/requirements.txt; \
 	done; \
 	if command -v npm >/dev/null; then \
-		npm install --prefix tests/clients/typescript --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund; \
+		for client in typescript typescript-agents; do \
+			npm install --prefix tests/clients/$$client --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund; \
+		done; \
 	fi
 	@echo "requirements.txt and requirements-run.txt are written; the next make installs it. \`make bench-peers\` installs those of the peers."
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 NEWEST = "NEWEST"  # variable: the environments in their newest versions are meant
-NAMES = ("python", "typescript", "frameworks", "instructor", "llm", "agents")
+NAMES = ("python", "typescript", "frameworks", "instructor", "llm", "agents", "typescript-agents")
 
 
 class Environment(NamedTuple):

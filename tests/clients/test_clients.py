@@ -36,7 +36,7 @@ def ended(name: str) -> dict[str, str | None]:
     wanted = environment(name)
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("ANTHROPIC_", "PYTHON"))}
     if wanted.is_node:
-        for program in wanted.source.glob("*.mjs"):
+        for program in (wanted.source / "checks.mjs", wanted.source.parent / "run.mjs"):
             shutil.copy(program, wanted.folder)  # beside the modules that it imports
     with mock_server("--seed", "1") as server:
         environ |= {"ANTHROPIC_BASE_URL": server.base_url, "ANTHROPIC_API_KEY": "mock", "NO_PROXY": "127.0.0.1"}
