@@ -7,6 +7,7 @@ the limit is to go a little over it now and then, and the art is to do that rare
 from __future__ import annotations
 
 import math
+from collections import deque
 
 CUT = 0.85  # of what got through
 LARGEST_CUT = 0.5  # at once, of the rate so far
@@ -16,7 +17,10 @@ PLATEAU_CALLS, PLATEAU_S = 100, 5.0  # how long it takes to come back to the rat
 DOUBLING_CALLS, DOUBLING_S = 30, 2.0  # above that rate, where nothing is known
 SHORT_EPISODE = 10  # answers between two refusals
 IN_VAIN = 7  # such episodes one after the other: by then a rate is less than a hundredth of what it was
-DISTRUST_S = 30.0
+COMPARED = 8  # episodes that are looked at together: have they grown longer as the rate fell?
+SLOWER, LONGER = 3.0, 2.0  # a pace this many times slower should leave this many times more answers between refusals
+MOSTLY_ANSWERED = 3  # answers an episode: with fewer the rate is still far above the limit, and must fall
+DISTRUST_S = 30.0  # at first; twice as long each time that slowing down was in vain
 
 
 class LearnedRate:
@@ -29,7 +33,8 @@ class LearnedRate:
     may have been a burst), so there is no plateau after them.
 
     Where refusals have nothing to do with the pace, going slower does not help. When refusals go on however slow it
-    gets, the rate is forgotten, and for a while nothing is learned.
+    gets, or come after just as many answers at a third of the pace, the rate is forgotten, and for a while nothing is
+    learned.
     """
 
     def __init__(self) -> None:
@@ -41,6 +46,10 @@ class LearnedRate:
         self._measured_from: float | None = None  # the first call, later the last refusal
         self._suspected_at = -math.inf
         self._in_vain = 0
+        self._episodes: deque[tuple[float, int]] = deque(
+            maxlen=COMPARED
+        )  # the rate that was refused, answers before it
+        self._distrust_s = DISTRUST_S
         self._trusted_from = -math.inf
         self._refused_at = -math.inf
         self._next_at = -math.inf
@@ -79,19 +88,30 @@ class LearnedRate:
             self._base = max(min(self.per_second, self._answered / elapsed), least)
             self._plateau = max(PLATEAU_CALLS, PLATEAU_S * self._base)
             self._in_vain = self._in_vain + 1 if self._answered < SHORT_EPISODE else 0
+            self._episodes.append((self.per_second, self._answered))
         self.per_second = self._base * CUT
         self._next_at = now + 1 / self.per_second
         self._refused_at = self._measured_from = now
         self._left = self._answered = 0
-        if self._in_vain >= IN_VAIN:
+        if self._in_vain >= IN_VAIN or self._pace_does_not_matter():
             self._forget(now)
         return True
+
+    def _pace_does_not_matter(self) -> bool:
+        """Whether refusals come as often at a much slower pace, as those do that are drawn by chance."""
+        if len(self._episodes) < COMPARED or self._episodes[0][0] < SLOWER * self._episodes[-1][0]:
+            return False
+        answers = [count for _, count in self._episodes]
+        earlier, later = sum(answers[: COMPARED // 2]), sum(answers[COMPARED // 2 :])
+        return sum(answers) >= MOSTLY_ANSWERED * COMPARED and later < LONGER * earlier
 
     def _forget(self, now: float) -> None:
         self.per_second, self._plateau = None, 0.0
         self._suspected_at = self._next_at = -math.inf
         self._in_vain = 0
-        self._trusted_from = now + DISTRUST_S
+        self._episodes.clear()
+        self._trusted_from = now + self._distrust_s
+        self._distrust_s *= 2
 
     def _grown(self) -> float:
         if self._answered < self._plateau:

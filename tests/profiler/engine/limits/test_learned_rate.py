@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import random
+from typing import TYPE_CHECKING
+
 import pytest
 
 from profiler.engine.limits.learned_rate import CUT, IN_VAIN, LARGEST_CUT, PLATEAU_CALLS, LearnedRate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def learned(*, calls: int = 101, seconds: float = 10.0) -> LearnedRate:
@@ -137,3 +143,45 @@ def test_later_a_rate_is_learned_again() -> None:
         rate.refused(left_at=second, now=second)
 
     assert rate.per_second is not None
+
+
+def answered_a_second(refuses: Callable[[float], bool], *, seconds: float = 600.0) -> float:
+    """Of one caller who takes five milliseconds for a call and fifty more after a refusal."""
+    rate, begun = LearnedRate(), 100.0
+    now, answers = begun, 0
+    while now < begun + seconds:
+        now += rate.wait_s(now)
+        rate.leaving(now)
+        left, now = now, now + 0.005
+        if refuses(now):
+            rate.refused(left_at=left, now=now)
+            now += 0.05
+        else:
+            answers += 1
+            rate.answered()
+    return answers / seconds
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.002, 150), (0.015, 120), (0.05, 80), (0.1, 50), (0.3, 15)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_refusals_by_chance_do_not_slow_it_down_for_long(share: float, least: float, seed: int) -> None:
+    """Without any learning 195, 186, 128, 95 and 38 answers a second would come."""
+    chance = random.Random(seed)
+    assert answered_a_second(lambda _: chance.random() < share) > least
+
+
+@pytest.mark.parametrize("limit", [2, 10, 50, 150])
+def test_a_real_limit_is_still_found_and_kept(limit: int) -> None:
+    level, last, refused = float(limit), 100.0, 0
+
+    def refuses(now: float) -> bool:
+        nonlocal level, last, refused
+        level, last = min(float(limit), level + (now - last) * limit), now
+        enough = level >= 1
+        level -= enough
+        refused += not enough
+        return not enough
+
+    answers = answered_a_second(refuses)
+    assert answers > 0.85 * limit
+    assert refused < 0.02 * answers * 600
