@@ -2,7 +2,8 @@
 
 Comes in: the findings of a grading. Goes out: a number from 0 to just below 1. It is 0 after any failure of limits, and the
 starter earns nothing. Each part counts by the share of the places (a process, or a run in it) where it holds together with
-all that it rests on: metrics of logs that are wrong earn nothing, whatever they say. Places in which nothing is the right
+all that it rests on: metrics of logs that are wrong earn nothing, whatever they say, and a run with a summary that is not
+true earns nothing at all, so that whoever does not know the metrics had better say nothing. Places in which nothing is the right
 answer, such as an experiment without dialogues, earn only for whoever is right everywhere else. Knows nothing of how
 things are checked.
 """
@@ -45,11 +46,17 @@ NOTHING: Final = frozenset({*edges.NAMES, *foreign_logs.KINDS}) - {"mixed", "lon
 
 def reward(findings: Iterable[Finding]) -> float:
     places: dict[str, dict[str, bool]] = {}
+    untrue = set()
     for finding in findings:
         if finding.reason is not None and REASONS[finding.reason].check == "limits":
             return 0.0
         held = places.setdefault(finding.where, {})
         held[finding.check] = held.get(finding.check, True) and finding.reason is None
+        if finding.reason == "metric_mismatch":
+            untrue.add(finding.where)
+    for where in untrue:
+        if places[where].get("files"):  # without a summary there is nothing that could be untrue
+            places[where] = dict.fromkeys(places[where], False)
     earned = sum(part.worth * _share(part, places) for part in PARTS)
     return round(min(MOST, earned / sum(part.worth for part in PARTS)), 6)
 

@@ -103,7 +103,7 @@ MADE_UP = {  # entry: the most that a partial reward may pay for what is left of
     "partial/empty_logs": 0.3,
     "completions/answers_of_its_own": 0.4,
     "hard_coded/writes_the_sample_run": 0.4,
-    "hard_coded/sample_metrics_for_every_world": 0.8,
+    "hard_coded/sample_metrics_for_every_world": 0.4,
     "errors/fills_its_disk_and_sleeps": 0.0,
     "floods/eats_memory": 0.0,
     "afterlife/daemon_that_finishes_later": 0.0,

@@ -38,9 +38,16 @@ def test_who_fails_never_earns_all() -> None:
 
 def test_metrics_of_wrong_logs_earn_nothing() -> None:
     right, forged = (place("world-1 run", *LOGS, failed=code) for code in ("", "completion_mismatch"))
-    without = place("world-1 run", *LOGS, failed="completion_mismatch metric_mismatch")
+    without = place("world-1 run", *LOGS[:-1], failed="completion_mismatch")
 
     assert partial.reward(forged) == partial.reward(without) < partial.reward(right)
+
+
+def test_a_summary_that_is_not_true_earns_less_than_none() -> None:
+    made_up = place("world-1 run", *LOGS, failed="metric_mismatch")
+    without = place("world-1 run", *LOGS, failed="missing_artifact metric_mismatch")
+
+    assert partial.reward(made_up) == 0.0 < partial.reward(without)
 
 
 def test_logs_without_a_dialogue_earn_nothing() -> None:
