@@ -38,7 +38,9 @@ def ended(name: str) -> dict[str, str | None]:
     if wanted.is_node:
         for program in (wanted.source / "checks.mjs", wanted.source.parent / "run.mjs"):
             shutil.copy(program, wanted.folder)  # beside the modules that it imports
-    with mock_server("--seed", "1") as server:
+    with mock_server(
+        "--tool-rate", "1"
+    ) as server:  # an agent's questions name its folder, so chance would differ each time
         environ |= {"ANTHROPIC_BASE_URL": server.base_url, "ANTHROPIC_API_KEY": "mock", "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(
             wanted.command,

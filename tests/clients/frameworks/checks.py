@@ -88,7 +88,7 @@ async def check_pydantic_ai_calls_tools() -> None:
 
     result = await agent.run(QUESTION)
     assert result.output
-    assert len(asked) == len(sent("endpoint=messages")) - 1
+    assert len(asked) >= len(sent("endpoint=messages")) - 1 >= 1
 
 
 async def check_pydantic_ai_gets_an_object() -> None:

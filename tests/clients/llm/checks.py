@@ -48,7 +48,7 @@ def check_it_calls_tools() -> None:
 
     model().chain(QUESTION, tools=[weather], stream=False).text()
     assert sent("endpoint=messages")[0]["body"]["tools"][0]["name"] == "weather"
-    assert len(asked) == len(sent("endpoint=messages")) - 1
+    assert len(asked) >= len(sent("endpoint=messages")) - 1 >= 1
 
 
 def check_it_gets_an_object() -> None:

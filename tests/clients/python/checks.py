@@ -108,7 +108,7 @@ def check_the_tool_runner() -> None:
     runner = client.beta.messages.tool_runner(**OPTIONS, tools=[weather], max_iterations=20)
     last = runner.until_done()
     assert last.stop_reason == "end_turn"
-    assert len(asked) == len(sent("endpoint=messages")) - 1
+    assert len(asked) >= len(sent("endpoint=messages")) - 1 >= 1
 
 
 def check_count_tokens() -> None:

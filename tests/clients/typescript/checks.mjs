@@ -83,7 +83,8 @@ export async function check_the_tool_runner() {
   });
   const last = await client.beta.messages.toolRunner({ ...OPTIONS, tools: [weather], max_iterations: 20 });
   assert.equal(last.stop_reason, "end_turn");
-  assert.equal(asked.length, (await sent("endpoint=messages")).length - 1);
+  const rounds = (await sent("endpoint=messages")).length - 1;
+  assert.ok(asked.length >= rounds && rounds >= 1);
 }
 
 export async function check_count_tokens() {
