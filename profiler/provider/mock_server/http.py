@@ -91,11 +91,9 @@ class Parser:
 
     def take(self) -> Incoming | None:
         """The next whole request, or None until more bytes come."""
-        head = self._head
+        head = self._head or (self._open() if self._buffer else None)
         if head is None:
-            head = self._open() if self._buffer else None
-            if head is None:
-                return None
+            return None
         body = self._chunked_body() if head.length is None else self._sized_body(head.length)
         if body is None:
             return None
