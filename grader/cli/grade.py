@@ -39,9 +39,19 @@ def add(commands: Commands) -> None:
     what.add_argument("--submissions", metavar="GLOB", help="many folders, such as 'dir/*'; needs --output")
     what.add_argument("--use-reference", action="store_true", help="the submission that solves the task")
     parser.add_argument("--seed", default="", help="decides the worlds (default: a secret one, told in the result)")
-    parser.add_argument("--worlds", type=_count, default=WORLDS, metavar="N", help="beside the sample (default: 3)")
     parser.add_argument(
-        "--timeout", type=_seconds, default=TIMEOUT_S, metavar="S", help="of each process, wall and CPU (default: 10)"
+        "--worlds",
+        type=_count,
+        default=WORLDS,
+        metavar="N",
+        help="beside the sample (default: 3, and with fewer not all kinds)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT_S,
+        metavar="S",
+        help="of each process, without what it waits for a turn (default: 10)",
     )
     parser.add_argument(
         "--isolation", choices=LEVELS, metavar="LEVEL", help="try a level out, instead of the strongest that holds here"
@@ -49,7 +59,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
     )
-    parser.add_argument("--partial", action="store_true", help="reward the weighted share of the checks that held")
+    parser.add_argument("--partial", action="store_true", help="reward what of a failed submission really works")
     parser.add_argument(
         "--fail-fast", action="store_true", help="end at the first process that fails: the same verdict"
     )
