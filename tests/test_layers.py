@@ -103,6 +103,7 @@ ORDERS = {
         *(
             "__init__",
             "banner",
+            "flags",
             "doctor",
             "init",
             "parser",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.cli import doctor, summary_table
+from profiler.cli.flags import refuse_useless_to_summarize
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
 from profiler.core.errors import ProfilerError, UsageError
@@ -33,6 +34,7 @@ OK, THRESHOLD_MISSED = 0, 1
 
 def summarize(args: Namespace) -> int:
     """Show runs, unfinished ones too. Among several, one that cannot be read is told and the others are shown."""
+    refuse_useless_to_summarize(args)
     runs = [run for folder in args.log_dir for run in find_runs(Path(folder))]
     summaries: list[dict[str, Any]] = []
     code = OK

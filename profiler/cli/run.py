@@ -18,6 +18,7 @@ from profiler.cli import summary_table, table
 from profiler.cli.after_run import warnings
 from profiler.cli.banner import banner, hints
 from profiler.cli.dry_run_table import as_table
+from profiler.cli.flags import refuse_useless_to_run, without_effect
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import duration, lines_to, panel_on
 from profiler.core.errors import Interrupted, ProfilerError
@@ -46,6 +47,7 @@ OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 
 def run_experiments(args: Namespace) -> int:
     """Run every selected experiment, one after the other."""
+    refuse_useless_to_run(args)
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
     tell = _silent if args.quiet else remark
     for warning in manifest.warnings:
@@ -56,6 +58,8 @@ def run_experiments(args: Namespace) -> int:
     tell(banner(mode, manifest.experiments))
     for hint in hints(mode, manifest.experiments, os.environ):
         tell(hint)
+    if (idle := without_effect(args, mode, manifest.experiments)) is not None:
+        tell(idle)
     options = _options(args, manifest, mode)
     if len(manifest.experiments) > 1:
         check_all(manifest.experiments, options=options)

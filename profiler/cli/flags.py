@@ -1,0 +1,46 @@
+"""Flags that do not fit together, or that would do nothing: said before anything else happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from profiler.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from profiler.core.nouns import Mode
+    from profiler.manifest.settings import Experiment
+
+
+def refuse_useless_to_run(args: Namespace) -> None:
+    """Raises for a flag of `run` that it cannot use beside the others."""
+    if args.assume_latency is not None and not args.dry_run:
+        raise UsageError(
+            "--assume-latency only reckons: a run that asks takes as long as it takes", hint="add --dry-run"
+        )
+    if args.retry_failed and args.fresh:
+        raise UsageError(
+            "--retry-failed goes on with the earlier run that --fresh moves aside", hint="give one of the two"
+        )
+    if args.dry_run and args.fail_on_errors != 1.0:
+        raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
+
+
+def refuse_useless_to_summarize(args: Namespace) -> None:
+    if args.metric and not args.recompute:
+        raise UsageError("--metric counts anew, which only --recompute does", hint="add --recompute")
+
+
+def without_effect(args: Namespace, mode: Mode, experiments: Sequence[Experiment]) -> str | None:
+    """The flags of `run` that change nothing here, in one warning."""
+    idle: list[str] = []
+    if args.client is not None and (mode == "mock" or all(each.client is not None for each in experiments)):
+        idle.append("--client")
+    if args.max_cost is not None and mode == "mock":
+        idle.append("--max-cost")
+    if not idle:
+        return None
+    why = "in mock mode, where nothing is sent or spent" if mode == "mock" else "on a client of your own"
+    return f"warning: {' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect {why}"
