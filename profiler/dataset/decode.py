@@ -17,8 +17,8 @@ from profiler.core.nouns import Dialogue, Message, Role
 from profiler.dataset.explain import (
     KNOWN,
     MAX_ID_LENGTH,
-    Fault,
     Rejected,
+    RowFault,
     contradictions,
     explain,
     has_control,
@@ -106,7 +106,7 @@ def from_mapping(value: Any, *, numbered: Callable[[int], None] | None = None) -
         row = msgspec.convert(value, _Row)
         dialogue = _from_row(row, {key: item for key, item in value.items() if key not in KNOWN})
     except (msgspec.ValidationError, RecursionError) as error:
-        raise Rejected(*(tuple(explain(value)) or (Fault(message=str(error)),))) from None
+        raise Rejected(*(tuple(explain(value)) or (RowFault(message=str(error)),))) from None
     if dialogue is None:
         raise Rejected(*explain(value))
     return dialogue

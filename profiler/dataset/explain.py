@@ -52,7 +52,7 @@ _HALF_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])
 _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class RowFault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing wrong with one dialogue; `offset` is a byte of its source, where the byte is known."""
 
     message: str
@@ -63,7 +63,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class Rejected(Exception):
     """This is not a dialogue; the faults say why."""
 
-    def __init__(self, *faults: Fault) -> None:
+    def __init__(self, *faults: RowFault) -> None:
         super().__init__("; ".join(fault.message for fault in faults))
         self.faults = faults
 
@@ -87,10 +87,10 @@ def contradictions(own: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
     return [key for key in own if key in metadata and own[key] != metadata[key]]
 
 
-def explain(row: object) -> Iterator[Fault]:
+def explain(row: object) -> Iterator[RowFault]:
     """Everything that is wrong with a row."""
     if not isinstance(row, dict):
-        yield Fault(message=f"expected a dialogue (an object with dialogue_id and user), found {found(row)}")
+        yield RowFault(message=f"expected a dialogue (an object with dialogue_id and user), found {found(row)}")
         return
     present = {key: value for key, value in row.items() if value is not None}
     yield from missing(present)
@@ -99,7 +99,7 @@ def explain(row: object) -> Iterator[Fault]:
     for key, check in _CHECKS.items():
         if key in present:
             hint = CHAT if key == "messages" and _is_chat(present[key]) else None
-            yield from (Fault(message=message, hint=hint) for message in check(key, present[key]))
+            yield from (RowFault(message=message, hint=hint) for message in check(key, present[key]))
 
 
 def _is_chat(messages: object) -> bool:
@@ -108,30 +108,30 @@ def _is_chat(messages: object) -> bool:
     return bool(roles) and (roles[0] in {"system", "developer"} or roles[-1] == "assistant")
 
 
-def not_json(raw: bytes, error: Exception) -> Fault:
+def not_json(raw: bytes, error: Exception) -> RowFault:
     """What is wrong with bytes that no decoder could read."""
     if (fault := _not_utf8(raw)) is not None:
         return fault
     if isinstance(error, RecursionError):
-        return Fault(message="not usable JSON: nested too deeply")
+        return RowFault(message="not usable JSON: nested too deeply")
     if (half := _HALF_SURROGATE.search(raw)) is not None:
-        return Fault(message="not valid JSON: half of a surrogate pair", offset=half.start())
+        return RowFault(message="not valid JSON: half of a surrogate pair", offset=half.start())
     text = str(error)
     if "truncated" in text:
         end = len(raw.rstrip())
-        return Fault(message="not valid JSON: it ends in the middle", offset=end)
+        return RowFault(message="not valid JSON: it ends in the middle", offset=end)
     at = _AT_BYTE.search(text)
     reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ").replace(" - at `$[...]`", "")
     offset = int(at[1]) - reason.startswith("trailing") if at else None  # there msgspec counts one too many
-    return Fault(message=f"not valid JSON: {reason[:1].lower()}{reason[1:]}", offset=offset)
+    return RowFault(message=f"not valid JSON: {reason[:1].lower()}{reason[1:]}", offset=offset)
 
 
-def _not_utf8(raw: bytes) -> Fault | None:
+def _not_utf8(raw: bytes) -> RowFault | None:
     try:
         raw.decode()
     except UnicodeDecodeError as error:
         utf16 = raw[:2] in {b"\xff\xfe", b"\xfe\xff"}
-        return Fault(
+        return RowFault(
             message=f"not valid UTF-8: byte 0x{raw[error.start]:02x}, {error.reason}",
             hint="this looks like UTF-16; save the file as UTF-8" if utf16 else None,
             offset=error.start,
@@ -139,29 +139,29 @@ def _not_utf8(raw: bytes) -> Fault | None:
     return None
 
 
-def missing(keys: Collection[str]) -> Iterator[Fault]:
+def missing(keys: Collection[str]) -> Iterator[RowFault]:
     """What a row with these keys lacks, whatever their values are."""
     if "dialogue_id" not in keys:
-        yield Fault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
+        yield RowFault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
     if not any(key in keys for key in ASKS):
-        yield Fault(message="one of user, messages and turns is needed, found none", hint=near_miss(keys, ASKS))
+        yield RowFault(message="one of user, messages and turns is needed, found none", hint=near_miss(keys, ASKS))
 
 
-def _too_many(keys: Collection[str]) -> Iterator[Fault]:
+def _too_many(keys: Collection[str]) -> Iterator[RowFault]:
     asks = [key for key in ASKS if key in keys]
     if len(asks) > 1:
-        yield Fault(message=f"only one of user, messages and turns is allowed, found {' and '.join(asks)}")
+        yield RowFault(message=f"only one of user, messages and turns is allowed, found {' and '.join(asks)}")
 
 
-def _own_keys(row: dict[str, Any]) -> Iterator[Fault]:
+def _own_keys(row: dict[str, Any]) -> Iterator[RowFault]:
     own = {key: value for key, value in row.items() if key not in KNOWN}
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     for key in contradictions(own, metadata):
-        yield Fault(message=f"{key}: given twice, beside metadata and inside it, with different values")
+        yield RowFault(message=f"{key}: given twice, beside metadata and inside it, with different values")
     for key, value in {**own, **metadata}.items():
         if not loggable(value):
-            yield Fault(message=f"{key}: {_NOT_LOGGABLE}")
+            yield RowFault(message=f"{key}: {_NOT_LOGGABLE}")
 
 
 def near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from profiler.core.errors import Problem
 from profiler.dataset.decode import Decoder, from_mapping, loads
-from profiler.dataset.explain import Fault, Rejected, missing
+from profiler.dataset.explain import Rejected, RowFault, missing
 from profiler.dataset.json_array import Broken, elements
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Reporter:
     ) -> None:
         self._report(Problem(path=self._path, message=message, line=line, column=column, hint=hint, source=source))
 
-    def _inside(self, fault: Fault, *, line: int, column: int, raw: bytes) -> None:
+    def _inside(self, fault: RowFault, *, line: int, column: int, raw: bytes) -> None:
         before, after = raw[: fault.offset], raw[fault.offset :]
         down = before.count(b"\n")
         text = before[before.rfind(b"\n") + 1 :].decode(errors="replace")
@@ -224,7 +224,7 @@ def _header_is_sound(names: list[str], report: Reporter) -> bool:
 
 def _csv_mapping(names: list[str], cells: list[str], *, line: int, report: Reporter) -> dict[str, Any]:
     if len(cells) != len(names):
-        raise Rejected(Fault(message=f"expected {len(names)} cells as in the header, found {len(cells)}"))
+        raise Rejected(RowFault(message=f"expected {len(names)} cells as in the header, found {len(cells)}"))
     pairs = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
     return {name: _csv_value(name, cell, line=line, report=report) for name, cell in pairs}
 
@@ -255,4 +255,4 @@ def json_cell(name: str, cell: str) -> Any:
     try:
         return loads(cell.encode())
     except Rejected as faults:
-        raise Rejected(*(Fault(message=f"{name}: {fault.message}") for fault in faults.faults)) from None
+        raise Rejected(*(RowFault(message=f"{name}: {fault.message}") for fault in faults.faults)) from None

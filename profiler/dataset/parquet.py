@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core import json as codec
 from profiler.core.errors import UsageError
-from profiler.dataset.explain import Fault, Rejected
+from profiler.dataset.explain import Rejected, RowFault
 from profiler.dataset.formats import JSON_CELLS, json_cell
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = codec.loads(codec.dumps(present))
     except TypeError as error:
-        raise Rejected(Fault(message=f"a value that JSON cannot hold: {error}")) from None
+        raise Rejected(RowFault(message=f"a value that JSON cannot hold: {error}")) from None
     for key in JSON_CELLS & plain.keys():
         if isinstance(plain[key], str):
             plain[key] = json_cell(key, plain[key])

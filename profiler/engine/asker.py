@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # nothing of this is written to requests.jsonl
 
 
-class Answer(NamedTuple):
+class Answered(NamedTuple):
     """A reply and what it took: calls, seconds of the last one, pico-dollars of all (None: not known)."""
 
     reply: Reply
@@ -68,7 +68,7 @@ class Asker:
     def retried(self) -> int:
         return self._machine.retried
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: Request) -> Answered:
         """The reply, after as many tries as the settings allow.
 
         Raises the last `CallError` when there is none, `ProviderFailed` when no other call can succeed either, and
@@ -78,7 +78,7 @@ class Asker:
         while True:
             outcome = await self._try(job)
             match outcome:
-                case Answer():
+                case Answered():
                     return outcome
                 case StopRun(reason):
                     raise reason
@@ -89,7 +89,7 @@ class Asker:
                 case _:
                     await anyio.sleep(self._machine.take_wait(job))
 
-    async def _try(self, job: Job) -> Answer | TryAgain | GiveUp | StopRun:
+    async def _try(self, job: Job) -> Answered | TryAgain | GiveUp | StopRun:
         """One call, as soon as a slot, the money and the limits allow it."""
         machine = self._machine
         await self.slots.take()
@@ -103,7 +103,7 @@ class Asker:
         finally:
             self.slots.give()
 
-    async def _call(self, job: Job) -> Answer | TryAgain | GiveUp | StopRun:
+    async def _call(self, job: Job) -> Answered | TryAgain | GiveUp | StopRun:
         """The call itself, until its own time-out or the deadline of the question."""
         machine = self._machine
         ends = machine.begin_call(job)
@@ -121,4 +121,4 @@ class Asker:
         latency_s = time.monotonic() - job.attempts.called if reply.latency_s is None else reply.latency_s
         cost = job.cost
         known = None if cost is None or cost.unknown or cost.maybe else cost.paid
-        return Answer(reply, job.attempts.calls, latency_s, known)
+        return Answered(reply, job.attempts.calls, latency_s, known)

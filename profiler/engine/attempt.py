@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import anyio
 
     from profiler.core.nouns import Reply, Request
-    from profiler.engine.call_cost import Ledger
+    from profiler.engine.call_cost import LedgerPlaces
     from profiler.engine.limits.provider_limits import ProviderLimits
     from profiler.manifest.settings import Retry
     from profiler.money.budget import Budget
@@ -95,7 +95,7 @@ class AttemptMachine:
         planner: Planner | None = None,
         limits: ProviderLimits | None = None,
         budget: Budget | None = None,
-        ledger: Ledger | None = None,
+        ledger: LedgerPlaces | None = None,
         timed: bool = True,
         real_replies: bool = False,
     ) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Request
 
 
-class Ledger(Protocol):
+class LedgerPlaces(Protocol):
     """Where the money of dialogues on their way is written down, in pico-dollars."""
 
     def enter(self, index: int, *, hold: int) -> int:

@@ -26,7 +26,7 @@ _CORE_RULES: tuple[tuple[re.Pattern[str], Any], ...] = (
 )
 
 
-def resolve(text: str) -> Any:
+def scalar_of(text: str) -> Any:
     for rule, meaning in _CORE_RULES:
         if rule.fullmatch(text):
             return meaning(text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import yaml
 
 from profiler.core.errors import ManifestError
-from profiler.manifest.scalars import is_endless_number, resolve
+from profiler.manifest.scalars import is_endless_number, scalar_of
 from profiler.manifest.source import Document, Path, Place, open_document
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class _Composer:
         plain = event.implicit[0]
         if plain and is_endless_number(event.value):
             self._stop(event.start_mark, f"found a number of {len(event.value)} characters, expected fewer")
-        return _Scalar(resolve(event.value) if plain else event.value, plain, place)
+        return _Scalar(scalar_of(event.value) if plain else event.value, plain, place)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:

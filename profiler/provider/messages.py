@@ -30,7 +30,7 @@ class Block(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-class Message(msgspec.Struct, frozen=True):
+class WireMessage(msgspec.Struct, frozen=True):
     """The body of a reply, as far as it is read."""
 
     content: tuple[Block, ...]
@@ -48,7 +48,7 @@ class Blocks(msgspec.Struct, frozen=True):
     content: list[dict[str, Any]]
 
 
-_decode = msgspec.json.Decoder(Message).decode
+_decode = msgspec.json.Decoder(WireMessage).decode
 _decode_blocks = msgspec.json.Decoder(Blocks).decode
 
 
@@ -83,7 +83,7 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
     )
 
 
-def _message_in(body: bytes) -> tuple[Message, bytes]:
+def _message_in(body: bytes) -> tuple[WireMessage, bytes]:
     """The message, and the bytes that it really was read from.
 
     It was paid for, so a body that a strict reader refuses is read leniently before it is given up.
@@ -122,7 +122,7 @@ def _mended(body: bytes) -> bytes | None:
         return None
 
 
-def _metadata(message: Message, calls: list[str | None]) -> dict[str, Any]:
+def _metadata(message: WireMessage, calls: list[str | None]) -> dict[str, Any]:
     if message.stop_reason == "end_turn" and message.stop_details is None and not calls:
         return {}
     found: dict[str, Any] = {}

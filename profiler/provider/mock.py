@@ -39,7 +39,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PreparedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a mock responses file."""
 
     completion: str
@@ -49,9 +49,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metadata: dict[str, Any] = {}
 
 
-def load_answers(path: Path) -> dict[str, Answer]:
+def load_answers(path: Path) -> dict[str, PreparedAnswer]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Answer])
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, PreparedAnswer])
     except OSError as error:
         raise ManifestError([Problem(path=str(path), message=f"cannot read: {error.strerror}")]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -69,7 +69,7 @@ class MockClient:
     describes = "the deterministic mock"
 
     def __init__(self, settings: MockSettings) -> None:
-        self._answers: Mapping[str, Answer] = {}
+        self._answers: Mapping[str, PreparedAnswer] = {}
         if settings.responses_path is not None:
             self._answers = load_answers(settings.responses_path)
         self._seed = settings.seed

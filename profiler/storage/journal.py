@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     maybe_usd: float | None = None
 
 
-class Place(msgspec.Struct, frozen=True):
+class RecordPlace(msgspec.Struct, frozen=True):
     """One record of a journal and where its line stands."""
 
     entry: Entry
@@ -110,7 +110,7 @@ class Replay:
         self._path = path
         self._count = count
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[RecordPlace]:
         decode = msgspec.json.Decoder(Entry).decode
         bad: tuple[int, str] | None = None
         offset = self.end
@@ -133,7 +133,7 @@ class Replay:
                     if entry is not None:
                         if not 0 <= entry.index < self._count:
                             raise _damaged(self._path, number, f"index {entry.index} of {self._count} dialogues")
-                        yield Place(entry, offset, size)
+                        yield RecordPlace(entry, offset, size)
                 offset += size
 
 

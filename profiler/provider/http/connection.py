@@ -30,7 +30,7 @@ class Owner(Protocol):
     def lost(self, connection: Connection) -> None: ...
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._owner = owner
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[HttpAnswer] | None = None
         self._parser: HttpResponseParser | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._headed = False
         self._complete = False
 
-    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Answer]:
+    def ask(self, head: bytes, body: bytes) -> asyncio.Future[HttpAnswer]:
         transport = self._transport
         if transport is None or transport.is_closing():
             raise lost("the connection was closed before the request was sent", sent=False)
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
             except CallError as error:
                 waiter.set_exception(error)
                 return
-        waiter.set_result(Answer(self._status, self._headers, body))
+        waiter.set_result(HttpAnswer(self._status, self._headers, body))
 
     def _fail(self, error: CallError) -> None:
         waiter, self._waiter, self._parser = self._waiter, None, None

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from profiler.provider.http.connection import Answer, Connection, lost
+from profiler.provider.http.connection import Connection, HttpAnswer, lost
 
 if TYPE_CHECKING:
     from profiler.provider.http.proxy import Proxy
@@ -65,7 +65,7 @@ class Http:
         self._open: set[Connection] = set()
         self._all_closed = anyio.Event()
 
-    async def post(self, head: bytes, body: bytes) -> Answer:
+    async def post(self, head: bytes, body: bytes) -> HttpAnswer:
         """One request; `head` ends with `content-length: `. Whatever goes wrong, the connection is not used again."""
         connection = self._take_idle() or await self._connect()
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from profiler.provider.mock_server.calls import Call, Reply
+from profiler.provider.mock_server.calls import Call, ServerReply
 from profiler.provider.mock_server.fault_script import Faults, Subject, check_rates, load_script, read_script
 from profiler.provider.mock_server.faults import OK, Fault, error_of, own_reply
 from profiler.provider.mock_server.http import field_lines
@@ -98,7 +98,7 @@ class Admission:
                 retry_after=str(math.ceil(refusal.wait_s)),
             )
 
-    def meet(self, call: Call, subject: Subject, *, stream: bool = False) -> Reply | None:
+    def meet(self, call: Call, subject: Subject, *, stream: bool = False) -> ServerReply | None:
         """Give a call its fault. What is said instead of doing what was asked is returned or raised."""
         call.fault = fault = self.draw(subject)
         if fault.headers:
@@ -108,7 +108,7 @@ class Admission:
         error = error_of(fault, wall=call.wall)
         if fault.is_own_reply:
             status, content_type, body = own_reply(fault, status=error.status if error else 200)
-            return Reply(status=status, content_type=content_type, body=body)
+            return ServerReply(status=status, content_type=content_type, body=body)
         if error is not None:
             error.delay_s = fault.delay_s
             raise error

@@ -14,7 +14,7 @@ import msgspec
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.admission import Admission
-from profiler.provider.mock_server.calls import Call, Reply, deliver_reply, json_reply
+from profiler.provider.mock_server.calls import Call, ServerReply, deliver_reply, json_reply
 from profiler.provider.mock_server.clock import Clock
 from profiler.provider.mock_server.control import PREFIX, Control
 from profiler.provider.mock_server.counters import Stats
@@ -68,7 +68,7 @@ class App:
         self._requests = 0
         self._may_skip = settings.static and not settings.cors and not settings.gzip  # all that looks at a request
 
-    def _endpoints(self) -> dict[str, Callable[[Call], Reply]]:
+    def _endpoints(self) -> dict[str, Callable[[Call], ServerReply]]:
         batches, files, models = self._batches, self.files, self.messages.models
         return {
             "count_tokens": self._endpoint.count,
@@ -170,7 +170,7 @@ class App:
         try:
             reply = self._control.respond(request)
         except ApiError as error:
-            reply = Reply(status=error.status, body=dumps(error.body("")))
+            reply = ServerReply(status=error.status, body=dumps(error.body("")))
         pieces, end, status = deliver_reply(reply, fields=b"vary: origin\r\n", fault=NO_FAULT, trickle_s=0.0)
         return Outgoing(pieces=pieces, end=end, endpoint=PREFIX, status=status, counted=False)
 
@@ -179,7 +179,7 @@ class App:
         if settings.cors:
             call.fields = cross_origin_fields(head.headers, allowed=settings.cors)
             if head.method == "OPTIONS":
-                return self._reply(Reply(), call)
+                return self._reply(ServerReply(), call)
         if settings.static and endpoint is MESSAGE:
             return self._endpoint.create_static(call)
         if not endpoint.method:
@@ -205,7 +205,7 @@ class App:
                 return self._reply(said, call)
         return self._reply(self._handlers[name](call), call)
 
-    def _reply(self, reply: Reply, call: Call) -> Outgoing:
+    def _reply(self, reply: ServerReply, call: Call) -> Outgoing:
         pieces, end, status = deliver_reply(
             reply, fields=self.admission.fields(call), fault=call.fault, trickle_s=self.settings.trickle_s
         )

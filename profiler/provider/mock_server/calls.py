@@ -20,7 +20,7 @@ from profiler.provider.mock_server.http import LAST_CHUNK, Incoming, chunk, rend
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from profiler.provider.mock_server.endpoints import Endpoint
+    from profiler.provider.mock_server.endpoints import ServerEndpoint
     from profiler.provider.mock_server.rate_limits import Need
     from profiler.provider.mock_server.settings import End
 
@@ -32,7 +32,7 @@ class Call(msgspec.Struct, kw_only=True):
     """A request, where it goes, and what is known when it comes."""
 
     request: Incoming
-    endpoint: Endpoint
+    endpoint: ServerEndpoint
     named: str  # the id in the path
     request_id: str
     now: float
@@ -59,7 +59,7 @@ class Call(msgspec.Struct, kw_only=True):
         return f"http://{self.headers.get('host', 'localhost')}"
 
 
-class Reply(msgspec.Struct, kw_only=True):
+class ServerReply(msgspec.Struct, kw_only=True):
     """A body, made when all work is done, or one that comes in chunks. Each step of the work is a moment for others."""
 
     body: Callable[[], bytes] | bytes = b""
@@ -77,15 +77,15 @@ class Reply(msgspec.Struct, kw_only=True):
         return self.body if isinstance(self.body, bytes) else self.body()
 
 
-def json_reply(value: Callable[[], dict[str, Any]] | dict[str, Any], *, work: Iterable[None] = ()) -> Reply:
+def json_reply(value: Callable[[], dict[str, Any]] | dict[str, Any], *, work: Iterable[None] = ()) -> ServerReply:
     if callable(value):
         made = value
-        return Reply(body=lambda: dumps(made()), work=work)
-    return Reply(body=dumps(value), work=work)
+        return ServerReply(body=lambda: dumps(made()), work=work)
+    return ServerReply(body=dumps(value), work=work)
 
 
 def deliver_reply(
-    reply: Reply, *, fields: bytes, fault: Fault, trickle_s: float
+    reply: ServerReply, *, fields: bytes, fault: Fault, trickle_s: float
 ) -> tuple[Iterable[tuple[float, bytes]], End, int]:
     """What is written and when, how it ends, and with which status (0: no reply that has one)."""
     name = fault.fault
@@ -104,7 +104,7 @@ def deliver_reply(
     return _pieces(reply, fields=fields, delay_s=fault.delay_s), "keep", reply.status
 
 
-def _pieces(reply: Reply, *, fields: bytes, delay_s: float) -> Iterator[tuple[float, bytes]]:
+def _pieces(reply: ServerReply, *, fields: bytes, delay_s: float) -> Iterator[tuple[float, bytes]]:
     if delay_s:
         yield delay_s, b""
     for _ in reply.work:

@@ -38,10 +38,10 @@ class Application(Protocol):
     def refuse(self, error: Malformed) -> bytes: ...
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Answers one request after the other; further ones wait in the parser."""
 
-    def __init__(self, app: Application, connections: set[Connection]) -> None:
+    def __init__(self, app: Application, connections: set[ServerConnection]) -> None:
         self._app = app
         self._connections = connections
         self._loop = asyncio.get_running_loop()

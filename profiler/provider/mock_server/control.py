@@ -14,7 +14,7 @@ from msgspec import Meta
 from profiler.core.errors import ProfilerError
 from profiler.core.json import dumps
 from profiler.provider.mock_server.admission import Admission, FaultSpec, LimitSpec
-from profiler.provider.mock_server.calls import Reply, json_reply
+from profiler.provider.mock_server.calls import ServerReply, json_reply
 from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.journal import as_lines
 from profiler.provider.mock_server.reading.requests import authenticate
@@ -57,7 +57,7 @@ class Controlled(Protocol):
 class Control:
     def __init__(self, server: Controlled) -> None:
         self._server = server
-        self._actions: dict[tuple[str, str], Callable[[Incoming], Reply]] = {
+        self._actions: dict[tuple[str, str], Callable[[Incoming], ServerReply]] = {
             ("GET", "/__stats"): self._stats,
             ("POST", "/__reset"): self._reset,
             ("GET", "/__requests"): self._requests,
@@ -74,7 +74,7 @@ class Control:
     def paths(self) -> list[tuple[str, str]]:
         return list(self._actions)
 
-    def respond(self, request: Incoming) -> Reply:
+    def respond(self, request: Incoming) -> ServerReply:
         head = request.head
         _check_sender(head.headers, self._server.settings)
         action = self._actions.get((head.method, head.path))
@@ -90,35 +90,35 @@ class Control:
         paths = ", ".join(sorted({path for _, path in self._actions}))
         raise ApiError(404, "not_found_error", f"{head.path[:200]}: there is no such endpoint, only {paths}")
 
-    def _stats(self, request: Incoming) -> Reply:
+    def _stats(self, request: Incoming) -> ServerReply:
         return json_reply(self._server.snapshot(asked="asked" in request.head.query))
 
-    def _reset(self, request: Incoming) -> Reply:
+    def _reset(self, request: Incoming) -> ServerReply:
         before = self._server.snapshot(asked="asked" in request.head.query)
         self._server.reset()
         return json_reply(before)
 
-    def _requests(self, request: Incoming) -> Reply:
+    def _requests(self, request: Incoming) -> ServerReply:
         lines = self._server.journal.lines(paging.asked(request.head.query))
-        return Reply(body=as_lines(lines), content_type="application/jsonl")
+        return ServerReply(body=as_lines(lines), content_type="application/jsonl")
 
     def _time(self) -> dict[str, Any]:
         clock = self._server.clock
         return {"now": written(clock.wall()), "ahead_s": clock.ahead_s}
 
-    def _move_clock(self, request: Incoming) -> Reply:
+    def _move_clock(self, request: Incoming) -> ServerReply:
         self._server.clock.advance(_read(request.body, ClockSpec).advance_s)
         return json_reply(self._time())
 
-    def _change_faults(self, request: Incoming) -> Reply:
+    def _change_faults(self, request: Incoming) -> ServerReply:
         self._server.admission.set_faults(_read(request.body, FaultSpec))
         return _as_reply(self._server.admission.fault_spec())
 
-    def _change_limits(self, request: Incoming) -> Reply:
+    def _change_limits(self, request: Incoming) -> ServerReply:
         self._server.admission.set_limits(_read(request.body, LimitSpec))
         return _as_reply(self._server.admission.limit_spec())
 
-    def _add_file(self, request: Incoming) -> Reply:
+    def _add_file(self, request: Incoming) -> ServerReply:
         wanted = paging.asked(request.head.query)
         added = self._server.files.add(
             request.body,
@@ -163,5 +163,5 @@ def _read(body: bytes, kind: type[Spec]) -> Spec:
         raise invalid(str(error)) from None
 
 
-def _as_reply(spec: Any) -> Reply:
-    return Reply(body=dumps(msgspec.to_builtins(spec)))
+def _as_reply(spec: Any) -> ServerReply:
+    return ServerReply(body=dumps(msgspec.to_builtins(spec)))

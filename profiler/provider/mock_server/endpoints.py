@@ -14,7 +14,7 @@ MODELS = "/v1/models"
 FILES = "/v1/files"
 
 
-class Endpoint(NamedTuple):
+class ServerEndpoint(NamedTuple):
     """`name` is what faults, limits and the journal call it; `counted_as` is its line in the counters."""
 
     name: str
@@ -23,8 +23,8 @@ class Endpoint(NamedTuple):
     counted_as: str
 
 
-def _endpoint(name: str, method: str, path: str, *, counted_as: str | None = None) -> Endpoint:
-    return Endpoint(name, method, path, counted_as or path)
+def _endpoint(name: str, method: str, path: str, *, counted_as: str | None = None) -> ServerEndpoint:
+    return ServerEndpoint(name, method, path, counted_as or path)
 
 
 MESSAGE = _endpoint("messages", "POST", MESSAGES)
@@ -48,16 +48,16 @@ ALL = (
 BATCH_ITEM = "batches.item"  # no endpoint, but each request of a batch meets faults of its own
 NAMES = (*(endpoint.name for endpoint in ALL), BATCH_ITEM)
 GROUPS = ("*", "models", "batches", "files")
-NOWHERE = Endpoint("other", "", "", "other")  # unknown paths are counted together, or they would fill the memory
+NOWHERE = ServerEndpoint("other", "", "", "other")  # unknown paths are counted together, or they would fill the memory
 
-_BY_PATH: dict[str, list[Endpoint]] = {}
+_BY_PATH: dict[str, list[ServerEndpoint]] = {}
 for _each in ALL:
     _BY_PATH.setdefault(_each.path, []).append(_each)
 _ALLOWED = {path: " or ".join(each.method for each in group) for path, group in _BY_PATH.items()}
 _PARENTS = (BATCHES, MODELS, FILES)
 
 
-def find(method: str, path: str) -> tuple[Endpoint, str]:
+def find(method: str, path: str) -> tuple[ServerEndpoint, str]:
     """The endpoint of a request, and the id in its path if there is one. Not found is not yet an error: see `refuse`."""
     template, named = _split(path)
     group = _BY_PATH.get(template, ())

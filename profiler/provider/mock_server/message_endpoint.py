@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import JSONDecodeError, dumps, loads
 from profiler.provider.mock_server.answering.answers import USAGE
-from profiler.provider.mock_server.calls import Call, Reply, deliver_reply, json_reply
+from profiler.provider.mock_server.calls import Call, ServerReply, deliver_reply, json_reply
 from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
 from profiler.provider.mock_server.fault_script import Subject
@@ -94,7 +94,7 @@ class MessageEndpoint:
                 return self._own_reply(said, call)
         return self._deliver(STATIC, call, self._pace(STATIC, call.request_id, drawn), stream=False, asked=None)
 
-    def count(self, call: Call) -> Reply:
+    def count(self, call: Call) -> ServerReply:
         return json_reply(self._messages.count(call.body, headers=call.headers, query=call.query))
 
     def answer_item(self, item: Item, version: Version) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class MessageEndpoint:
         latency_s = settings.latency_s if drawn is None else latency(settings, drawn)
         return pace_of(settings, message["usage"], call=key, latency_s=latency_s)
 
-    def _own_reply(self, said: Reply, call: Call) -> Outgoing:
+    def _own_reply(self, said: ServerReply, call: Call) -> Outgoing:
         pieces, end, status = deliver_reply(
             said, fields=self._admission.fields(call), fault=call.fault, trickle_s=self._settings.trickle_s
         )

@@ -28,7 +28,7 @@ from profiler.core.errors import UsageError
 from profiler.core.json import dumps
 from profiler.provider.mock_server.admission import FaultSpec, LimitSpec
 from profiler.provider.mock_server.app import App
-from profiler.provider.mock_server.connection import Connection
+from profiler.provider.mock_server.connection import ServerConnection
 from profiler.provider.mock_server.control import is_loopback
 from profiler.provider.mock_server.settings import ServerSettings
 
@@ -56,7 +56,7 @@ class MockServer:
         self.app = App(self.settings)
         self.base_url = ""
         self.port = 0
-        self._connections: set[Connection] = set()
+        self._connections: set[ServerConnection] = set()
         self._server: asyncio.Server
         self._portal: BlockingPortal | None = None  # into the thread that it runs in, if that is its own
         self._stack = ExitStack()
@@ -139,7 +139,7 @@ class MockServer:
         host = "127.0.0.1" if self.settings.host == "localhost" else self.settings.host  # one address, one free port
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self.app, self._connections), host, port, backlog=BACKLOG
+                lambda: ServerConnection(self.app, self._connections), host, port, backlog=BACKLOG
             )
         except OSError as error:
             raise UsageError(

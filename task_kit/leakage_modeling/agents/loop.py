@@ -22,7 +22,7 @@ import anyio.to_thread
 from profiler.core.errors import CallError
 from profiler.core.json import dumps
 from profiler.core.nouns import Params
-from profiler.engine.asker import Answer, request_of
+from profiler.engine.asker import Answered, request_of
 from profiler.money.prices import dollars
 from task_kit.leakage_modeling.agents.content import BadOutput, Call, content_of
 from task_kit.leakage_modeling.agents.tools import LEAST_BYTES, SUBMIT, Result, schemas
@@ -59,7 +59,7 @@ Block = dict[str, Any]
 
 
 class Asks(Protocol):
-    async def ask(self, request: Request) -> Answer: ...
+    async def ask(self, request: Request) -> Answered: ...
 
 
 class Hands(Protocol):
@@ -184,7 +184,7 @@ class Episode:
         }
         return request_of(dumps(body), name=self.name, params=Params(model=rules.model, max_tokens=rules.max_tokens))
 
-    async def _follow(self, answer: Answer, *, left: int) -> bool:
+    async def _follow(self, answer: Answered, *, left: int) -> bool:
         """Do what the reply calls for, write it down, and say what the model hears next; False when that no longer fits."""
         reply = answer.reply
         parts = content_of(reply, taken=self.call_ids)
@@ -205,7 +205,7 @@ class Episode:
             self._tell([*_tool_results(calls, results), *self._remarks(reply, called=bool(calls), left=left)])
         return room >= LEAST_BYTES * len(calls)
 
-    def _room(self, answer: Answer, calls: list[Call]) -> int:
+    def _room(self, answer: Answered, calls: list[Call]) -> int:
         """How many bytes of results the context still has room for, beside the next reply: no byte makes two tokens."""
         usage = answer.reply.usage
         names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
@@ -233,7 +233,7 @@ class Episode:
         else:
             self.messages.append({"role": "user", "content": blocks})
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, answer: Answered) -> None:
         usage = answer.reply.usage
         self.input_tokens += _tokens(usage, "input_tokens")
         self.output_tokens += _tokens(usage, "output_tokens")
@@ -244,7 +244,7 @@ class Episode:
             Step(step_id=self.transcript.next_id(), source=source, message=message, timestamp=self._now())
         )
 
-    def _write(self, answer: Answer, calls: list[Call], results: list[Result]) -> None:
+    def _write(self, answer: Answered, calls: list[Call], results: list[Result]) -> None:
         reply = answer.reply
         blocks = [block for block in reply.content or () if isinstance(block, dict)]
         thoughts = [clean(str(block.get("thinking", ""))) for block in blocks if block.get("type") == "thinking"]
@@ -297,7 +297,7 @@ def _as_observation(calls: list[Call], results: list[Result]) -> Observation:
     )
 
 
-def _as_metrics(answer: Answer, *, timed: bool) -> Metrics:
+def _as_metrics(answer: Answered, *, timed: bool) -> Metrics:
     usage = answer.reply.usage
     extra: dict[str, Any] = {"attempts": answer.attempts, "latency_s": round(answer.latency_s, 3)} if timed else {}
     if answer.reply.request_id is not None:

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from profiler.provider.mock_server.answering.patterns import text_matching
-from profiler.provider.mock_server.reading.schema_subset import resolve
+from profiler.provider.mock_server.reading.schema_subset import resolve_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class _Drawer:
         if depth > TOO_DEEP:
             raise NoValue
         merged = {name: each for name, each in schema.items() if name not in ("$ref", "allOf", "anyOf", "oneOf")}
-        parts = [resolve(self._root, schema["$ref"])] if "$ref" in schema else []
+        parts = [resolve_reference(self._root, schema["$ref"])] if "$ref" in schema else []
         for part in (*parts, *schema.get("allOf", ())):
             merged = _both(merged, self._merged(part, depth + 1) if isinstance(part, dict) else {})
         alternatives = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]

@@ -89,7 +89,7 @@ class _Checker:
         return value
 
     def _resolved(self, reference: Any) -> Any:
-        found = resolve(self._root, reference)
+        found = resolve_reference(self._root, reference)
         if found is None:
             self._refuse(f"'$ref' {str(reference)[:100]!r} does not name a part of this schema")
         return found
@@ -98,7 +98,7 @@ class _Checker:
         raise invalid(f"{self._where}: {problem}")
 
 
-def resolve(root: Any, reference: Any) -> Any:
+def resolve_reference(root: Any, reference: Any) -> Any:
     """What a reference inside the same schema names; None where it names nothing."""
     if not isinstance(reference, str) or not reference.startswith("#"):
         return None

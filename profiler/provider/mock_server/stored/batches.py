@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.calls import Call, Reply, json_reply
+from profiler.provider.mock_server.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.endpoints import BATCHES
 from profiler.provider.mock_server.pace import draws
 from profiler.provider.mock_server.reading.requests import api_version
@@ -65,7 +65,7 @@ class Batches:
         self._kept: dict[str, _Kept] = {}
         self._created = 0
 
-    def create(self, call: Call) -> Reply:
+    def create(self, call: Call) -> ServerReply:
         items = _read(call.body)
         waiting = sum(kept.batch.size for kept in self._kept.values() if kept.batch.status(call.wall) != "ended")
         limit = self._admission.batch_queue
@@ -93,13 +93,13 @@ class Batches:
         shown["request_counts"] = {**shown["request_counts"], "processing": batch.size}
         return self._committed(shown, call)
 
-    def _committed(self, shown: dict[str, Any], call: Call) -> Reply:
+    def _committed(self, shown: dict[str, Any], call: Call) -> ServerReply:
         """The batch exists; whether its creator hears of it is another question."""
         if call.fault.fault == "create-lost":
-            return Reply(ends="close")
+            return ServerReply(ends="close")
         if call.fault.fault == "create-500":
             error = ApiError(500, "api_error", "Internal server error")
-            return Reply(body=dumps(error.body(call.request_id)), status=500)
+            return ServerReply(body=dumps(error.body(call.request_id)), status=500)
         return json_reply(shown)
 
     def _plan(self, batch_id: str, fault: Fault) -> Plan:
@@ -115,11 +115,11 @@ class Batches:
             cancel_takes_s=settings.batch_cancel_s,
         )
 
-    def retrieve(self, call: Call) -> Reply:
+    def retrieve(self, call: Call) -> ServerReply:
         batch = self._find(call)
         return json_reply(lambda: self._shown(batch, call), work=self._settling(batch, call))
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: Call) -> ServerReply:
         ids = [kept.batch.id for kept in reversed(self._kept.values()) if kept.batch.seen(call.wall)]
         page = page_by_id(ids, call.query, show=lambda each: {"id": each})
         chosen = [self._kept[each["id"]].batch for each in page["data"]]
@@ -129,7 +129,7 @@ class Batches:
 
         return json_reply(shown, work=(step for batch in chosen for step in self._settling(batch, call)))
 
-    def cancel(self, call: Call) -> Reply:
+    def cancel(self, call: Call) -> ServerReply:
         batch = self._find(call)
         if batch.status(call.wall) == "ended":
             raise invalid(f"Batch {batch.id} cannot be canceled: its processing has already ended")
@@ -140,20 +140,20 @@ class Batches:
             shown["request_counts"] = {**shown["request_counts"], "processing": batch.size}
         return json_reply(shown)
 
-    def delete(self, call: Call) -> Reply:
+    def delete(self, call: Call) -> ServerReply:
         batch = self._find(call)
         if batch.status(call.wall) != "ended":
             raise invalid(f"Batch {batch.id} cannot be deleted while it is being processed; cancel it first")
         del self._kept[batch.id]
         return json_reply({"id": batch.id, "type": "message_batch_deleted"})
 
-    def results(self, call: Call) -> Reply:
+    def results(self, call: Call) -> ServerReply:
         batch = self._find(call)
         if batch.status(call.wall) != "ended":
             raise ApiError(404, "not_found_error", f"Batch {batch.id} has no results yet: it has not ended")
         if batch.archived(call.wall):
             raise ApiError(404, "not_found_error", f"The results of batch {batch.id} are no longer available")
-        return Reply(
+        return ServerReply(
             chunks=_with_fault(batch.lines(), call.fault), work=self._settling(batch, call), content_type=LINES
         )
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from profiler.provider.mock_server.calls import Call, Reply, json_reply
+from profiler.provider.mock_server.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.settings import ApiError, invalid
 from profiler.provider.mock_server.stored.spool import Spool
@@ -82,7 +82,7 @@ class Files:
         self._files[file.id] = file
         return _shown(file)
 
-    def upload(self, call: Call) -> Reply:
+    def upload(self, call: Call) -> ServerReply:
         found = {part.name: part for part in parts(call.body, content_type=call.headers.get("content-type", ""))}
         if unknown := found.keys() - {"file", "expires_in_seconds"}:
             raise invalid(f"{min(unknown)[:100]}: Extra inputs are not permitted")
@@ -99,10 +99,10 @@ class Files:
         )
         return json_reply(shown)
 
-    def retrieve_metadata(self, call: Call) -> Reply:
+    def retrieve_metadata(self, call: Call) -> ServerReply:
         return json_reply(_shown(self._find(call)))
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: Call) -> ServerReply:
         query = parse_qs(call.query)
         ids = query.get("ids[]") or query.get("ids")
         if ids is None:
@@ -116,7 +116,7 @@ class Files:
         found = [self._files[each] for each in distinct if each in self._files]
         return json_reply({"data": [_shown(file) for file in found], "next_page": None})
 
-    def download(self, call: Call) -> Reply:
+    def download(self, call: Call) -> ServerReply:
         file = self._find(call)
         if not file.downloadable:
             raise ApiError(
@@ -129,9 +129,9 @@ class Files:
             raise ApiError(
                 404, "not_found_error", f"File {file.id} has expired", details={"error_code": "file_expired"}
             )
-        return Reply(chunks=_pieces(file.data), content_type=file.mime_type)
+        return ServerReply(chunks=_pieces(file.data), content_type=file.mime_type)
 
-    def delete(self, call: Call) -> Reply:
+    def delete(self, call: Call) -> ServerReply:
         file = self._find(call)
         del self._files[file.id]
         return json_reply({"id": file.id, "type": "file_deleted"})

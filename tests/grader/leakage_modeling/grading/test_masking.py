@@ -19,7 +19,7 @@ from grader.leakage_modeling.grading.folder import Run, RunFolder
 from grader.leakage_modeling.grading.regrade import regrade
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply
-from profiler.engine.asker import Answer
+from profiler.engine.asker import Answered
 from profiler.provider.failures import bad_reply
 from profiler.provider.messages import NotAMessage, reply_of
 from profiler.provider.redact import Redactor
@@ -133,12 +133,12 @@ class Model:
     def __init__(self, *said: Reply | Exception) -> None:
         self.said = list(said)
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: Request) -> Answered:
         json.loads(request.body)
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
         if isinstance(said, Exception):
             raise said
-        return Answer(said, attempts=1, latency_s=0.1, cost=1)
+        return Answered(said, attempts=1, latency_s=0.1, cost=1)
 
 
 def says(*blocks: Any, stop_reason: Any = "tool_use", usage: Any = None, text: str = "") -> Reply:

@@ -10,7 +10,7 @@ import pytest
 from profiler.core.errors import CallError
 from profiler.core.json import loads
 from profiler.core.nouns import Reply
-from profiler.engine.asker import Answer
+from profiler.engine.asker import Answered
 from task_kit.leakage_modeling.agents.loop import Ending, Episode, Rules
 from task_kit.leakage_modeling.agents.tools import Result, schemas
 from task_kit.leakage_modeling.agents.transcript import Story, Transcript, read
@@ -55,12 +55,12 @@ class FakeAsker:
         self.said = list(said)
         self.sent: list[dict[str, Any]] = []
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: Request) -> Answered:
         self.sent.append(loads(request.body))
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
         if isinstance(said, CallError):
             raise said
-        return Answer(said, attempts=1, latency_s=0.5, cost=1_000)
+        return Answered(said, attempts=1, latency_s=0.5, cost=1_000)
 
 
 def use(name: str, given: object = None, *, number: int = 0) -> Block:
