@@ -16,6 +16,8 @@ Mode = Literal["mock", "live"]
 RecordType = Literal["answer", "refusal", "truncated", "error"]
 Role = Literal["user", "assistant"]
 
+LARGEST_COUNT = 1 << 53  # above it a float no longer holds every whole number, and nobody counts so many tokens
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: Role

@@ -21,9 +21,9 @@ from profiler.manifest.checker import Complaint
 from profiler.manifest.draft import Draft
 from profiler.manifest.entries import Forms
 from profiler.manifest.environment import RESERVED_ENVIRONMENT
-from profiler.manifest.matrix import MAX_ID
 from profiler.manifest.settings import (
     BUILTIN_METRICS,
+    MAX_ID,
     Bounds,
     Experiment,
     Latency,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from profiler.core.errors import Problem
 
 MAX_EXPERIMENTS = 1_000
-MAX_ID = 128
 MAX_LABEL = 48
 
 

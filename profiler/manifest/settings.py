@@ -28,6 +28,7 @@ MEASURED = (
 PARTS = ("refusal_as_expected.over_refusal", "refusal_as_expected.under_refusal")
 SHARES = (*BUILTIN_METRICS, *PARTS, "error_rate")  # always from 0 to 1
 
+MAX_ID = 128  # characters of an experiment's id, which names a folder
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 _END = r"(?!\n)$"  # a bare $ also matches before a final line break
 
@@ -35,7 +36,7 @@ ExperimentId = Annotated[
     str,
     Meta(
         pattern=rf"^[A-Za-z0-9_-][A-Za-z0-9._-]*{_END}",
-        max_length=128,
+        max_length=MAX_ID,
         extra={"expected": "a name of at most 128 letters, digits, '.', '_' and '-' that does not begin with '.'"},
     ),
 ]

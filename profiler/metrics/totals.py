@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final, get_args
 
-from profiler.core.nouns import Outcome, RecordType
+from profiler.core.nouns import LARGEST_COUNT, Outcome, RecordType
 from profiler.metrics.histogram import Histogram
+from profiler.money.prices import PICO
 
-PICO: Final = 10**12
 LARGEST_COST: Final = 1e9
-LARGEST_COUNT: Final = 1 << 53
 
 TYPES: Final[tuple[RecordType, ...]] = get_args(RecordType)
 TOKENS: Final = ("input", "output", "cache_creation_input", "cache_read_input", "thinking")

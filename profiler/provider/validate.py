@@ -17,7 +17,7 @@ import msgspec
 
 from profiler.core.errors import CallError
 from profiler.core.json import encode, whole_characters
-from profiler.core.nouns import RateHeaders, Reply
+from profiler.core.nouns import LARGEST_COUNT, RateHeaders, Reply
 from profiler.core.wording import found, printable, shortened
 from profiler.provider.failures import LONGEST_S
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Request
     from profiler.provider.client import Client
 
-LARGEST_COUNT = 1 << 53
 LONGEST_KIND = 60
 FAULTS_BEFORE_GIVING_UP = 5  # before the first reply
 # Parts of a usage that have counts of their own; a count is whatever ends like one.

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from profiler.engine.limits import bottleneck
+from profiler.engine.limits.concurrency import KEPT_CHANGES
 from profiler.engine.limits.cool_down import CoolDown
 from profiler.engine.limits.draw import Draw
 from profiler.engine.limits.learned_rate import LearnedRate
@@ -29,7 +30,6 @@ LEARNED = "learned_rate"
 BYTES_PER_TOKEN = 4.0
 LEARNING = 0.05
 LOOK_EVERY_S = 0.1  # a look takes as long as there are calls in flight
-KEPT_CHANGES = 100
 
 
 class LimitChange(msgspec.Struct, frozen=True):

@@ -6,8 +6,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from profiler.core.json import encode
+from profiler.provider.mock import CHARACTERS_PER_TOKEN
 from profiler.provider.mock_server.reading.prompts import blocks_of
-from profiler.provider.mock_server.reading.token_counts import CHARACTERS_PER_TOKEN, lighten
+from profiler.provider.mock_server.reading.token_counts import lighten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from binascii import Error as Base64Error
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import encode
+from profiler.provider.mock import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
     from profiler.provider.mock_server.reading.prompts import Prompt
 
-CHARACTERS_PER_TOKEN = 4
 PIXELS_PER_TOKEN = 750
 LONGEST_EDGE = 1568  # larger pictures are made smaller before the model sees them
 UNSEEN_IMAGE = 1600  # a picture whose size is not known: about the most that one costs
