@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Episode", "Observation", "Policy", "Result", "Task", "Tool", "ToolCall", "load"]
 
 NAMES = ("leakage_modeling", "experiment_profiler")
+CLOSING_S = 60.0
 Policy = Callable[[Sequence[Observation], Sequence[Tool]], Awaitable[Sequence[ToolCall]]]
 
 
@@ -95,7 +96,8 @@ class Task:
                 said = await episode.step(await policy(said, tools))
             return await episode.grade()
         finally:
-            await episode.close()
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await episode.close()
 
     async def play_client(self, client: Client, *, seed: str | int, model: str) -> Result:
         """One episode of a model behind a client, as `profiler.open_client` gives one, with limits and retries of the engine."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from grader.training.episode import Result, ToolCall
 from profiler.engine.asker import Asker
 from profiler.manifest.settings import Retry
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.agents.transcript import Step
 
 TIMEOUT_S = 600.0
+CLOSING_S = 60.0
 
 
 async def play_client(client: Client, episode: Episode, *, task: str, seed: str | int, rules: Rules) -> Result:
@@ -48,7 +51,8 @@ async def play_client(client: Client, episode: Episode, *, task: str, seed: str 
             steps=ending.steps,
         )
     finally:
-        await episode.close()
+        with anyio.move_on_after(CLOSING_S, shield=True):
+            await episode.close()
 
 
 class _Hands:

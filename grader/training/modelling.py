@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worlds.world import World
     from task_kit.sandbox import Level, Zygote
 
+CLOSING_S = 60.0
 MOST_SHAPED = 0.5  # of the reward, for who fails by the score alone
 SCORED = frozenset({"score", "calibration"})
 
@@ -117,7 +118,8 @@ class ModellingEpisode:
             except Exception as error:  # noqa: BLE001 (a bug of the grader is no verdict, and must not end a training loop)
                 self._result = self._error("grader", error)
             finally:
-                await self.close()
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await self.close()
         return self._result
 
     async def close(self) -> None:

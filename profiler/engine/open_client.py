@@ -42,7 +42,8 @@ async def client_of_run(
         try:
             yield Checked(client, own=True, tell=tell)
         finally:
-            await _close(client)
+            with anyio.move_on_after(CLOSING_S, shield=True):  # one that hangs does not keep the run from ending
+                await _close(client)
     else:
         async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ) as client:
             if options.resolved_mode == "live":
@@ -83,11 +84,10 @@ def check_client(experiment: Experiment, *, search_path: Path | None) -> list[st
 
 
 async def _close(client: Client) -> None:
-    """`aclose` is awaited and `close` called, whichever it has; one that hangs does not keep the run from ending."""
+    """`aclose` is awaited and `close` called, whichever it has."""
     close = getattr(client, "aclose", None) or getattr(client, "close", None)
     if not callable(close):
         return
-    with anyio.move_on_after(CLOSING_S, shield=True):
-        closing = close()
-        if inspect.isawaitable(closing):
-            await closing
+    closing = close()
+    if inspect.isawaitable(closing):
+        await closing

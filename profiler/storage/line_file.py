@@ -24,9 +24,9 @@ class LineFile:
         self.path = path
         try:
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self.size = os.fstat(self.fd).st_size
         except OSError as error:
             raise StorageError(path, error) from error
-        self.size = os.fstat(self.fd).st_size
 
     def write(self, block: bytes) -> None:
         written = 0
@@ -53,7 +53,11 @@ class LineFile:
             raise StorageError(self.path, error) from error
 
     def close(self) -> None:
-        os.close(self.fd)
+        """The descriptor is gone even when the system reports that something could not be written."""
+        try:
+            os.close(self.fd)
+        except OSError as error:
+            raise StorageError(self.path, error) from error
 
     def __enter__(self) -> Self:
         return self

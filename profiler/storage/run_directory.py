@@ -237,7 +237,8 @@ def locked(folder: Path) -> Iterator[None]:
         _lock(folder, fd)
         yield
     finally:
-        os.close(fd)
+        with suppress(OSError):  # nothing was written through it, and the lock goes with it all the same
+            os.close(fd)
 
 
 def _lock(folder: Path, fd: int) -> None:
