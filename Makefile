@@ -25,7 +25,7 @@ for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; d
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run test test-clients clients check format pins bench bench-peers docs shapes clean
+.PHONY: help setup setup-run run test test-long test-clients clients check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,8 +46,11 @@ run: setup-run ## run the sample in mock mode, whatever keys are set, and show i
 	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
 
-test: setup ## run the tests on all cores; ARGS="-m 'not slow'" leaves the slow ones out
+test: setup ## run the tests on all cores; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
 	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-long: setup ## run the tests that grade whole corpora and many episodes too, for minutes
+	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --long -m long $(ARGS)
 
 test-clients: clients ## ask the mock server with clients that others wrote; NEWEST=1 takes their newest versions
 	CLIENTS="$(CLIENTS)" NEWEST="$(NEWEST)" $(VENV_PYTHON) -m pytest -q tests/clients $(ARGS)

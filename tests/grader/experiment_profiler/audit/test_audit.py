@@ -35,7 +35,7 @@ def report_of(*entries: Entry) -> Report:
     return audit(entries, seed="planted")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_cheat_passes_no_honest_submission_fails_and_mutants_are_caught() -> None:
     report = audit(load_all(), jobs=2)
 

@@ -76,7 +76,7 @@ def first_of(number: int) -> Entry:
     return ENTRIES[TABLE[number][1][0]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", NUMBERS)
 def test_each_sentence_has_an_entry_that_breaks_it_and_is_caught(number: int) -> None:
     report = audit([first_of(number)], seed=f"sentence {number}")

@@ -66,7 +66,7 @@ def busy() -> Iterator[None]:
             other.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_that_fills_a_small_disk_gives_an_error_alone_or_beside_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +84,7 @@ def test_nothing_that_fills_a_small_disk_gives_an_error_alone_or_beside_others(
     assert left == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["errors", "odd_files", "killing"])
 def test_no_cheat_of_the_kind_gives_an_error_as_an_ordinary_user_would_see_it(tmp_path: Path, kind: str) -> None:
     """At the lower level, where what was written lies in the host's own folder."""
@@ -111,7 +111,7 @@ MADE_UP = {  # entry: the most that a partial reward may pay for what is left of
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MADE_UP)
 def test_a_partial_reward_pays_for_nothing_that_is_empty_made_up_or_beyond_a_limit(tmp_path: Path, name: str) -> None:
     (entry,) = (entry for entry in load(Corpus.CHEATS) if entry.name == name)
@@ -123,7 +123,7 @@ def test_a_partial_reward_pays_for_nothing_that_is_empty_made_up_or_beyond_a_lim
     assert result.reward <= MADE_UP[name]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_busy_machine_changes_no_verdict(tmp_path: Path) -> None:
     names = ("manners/reference", "asking/threads", "asking/slow", "metrics/lower_case", "interface/never_live")
     entries = [entry for entry in load_all() if entry.name in names]

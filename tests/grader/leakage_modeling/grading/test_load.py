@@ -56,7 +56,7 @@ def busy_loops(number: int) -> Iterator[None]:
             loop.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_verdicts_are_the_same_alone_and_64_at_once_beside_busy_loops(tmp_path: Path) -> None:
     alone = await played(tmp_path / "alone", runs=ALONE, at_once=1)
     with busy_loops(2 * cores()):
