@@ -28,7 +28,6 @@ GOALS = {
     "start_up.sample_run": "≤ 350",
     "start_up.live_first_request": "≤ 400",
     "start_up.imports_of_sdk": "≤ 0",
-    "mock_zero_latency.engine_by_loop": "≥ 0.333",
     "journal_cost.cost_in_order": "≤ 0.150",
     "journal_cost.cost_out_of_order": "≤ 0.150",
     "latency_bound.of_limit_1000_workers": "≥ 0.970",
