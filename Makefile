@@ -46,8 +46,8 @@ run: setup-run ## run the sample in mock mode, whatever keys are set, and show i
 	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
 
-test: setup ## run the tests on all cores; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
-	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+test: setup ## run the tests, four at a time, for many of them wait; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
+	$(VENV_PYTHON) -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 test-long: setup ## run the tests that grade whole corpora and many episodes too, for minutes
 	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --long -m long $(ARGS)

@@ -110,10 +110,10 @@ async def test_two_processes_with_one_key_share_a_limit_that_nobody_tells_of(
     provider = LimitedProvider(
         latency_s=0.5, requests_per_minute=600, tells=False, burst_s=burst_s, retry_after=retry_after
     )
-    await asked(provider, seconds=120, processes=2, concurrency=64)
+    await asked(provider, seconds=240, processes=2, concurrency=64)
 
-    assert provider.answered >= 0.9 * 10 * (burst_s + 120)
-    assert provider.share(429) <= 0.05
+    assert provider.answered >= 0.9 * 10 * (burst_s + 240)
+    assert provider.share(429) <= 0.05  # most of them in the first minute, in which the limit is found
 
 
 @jumping
