@@ -17,8 +17,8 @@ PLATEAU_CALLS, PLATEAU_S = 100, 5.0  # how long it takes to come back to the rat
 DOUBLING_CALLS, DOUBLING_S = 30, 2.0  # above that rate, where nothing is known
 SHORT_EPISODE = 10  # answers between two refusals
 IN_VAIN = 7  # such episodes one after the other: by then a rate is less than a hundredth of what it was
-COMPARED = 8  # episodes that are looked at together: have they grown longer as the rate fell?
-SLOWER, LONGER = 3.0, 2.0  # a pace this many times slower should leave this many times more answers between refusals
+COMPARED = 10  # episodes that are looked at together: have they grown longer as the rate fell?
+SLOWER, LONGER = 4.0, 2.0  # a pace this many times slower should leave this many times more answers between refusals
 MOSTLY_ANSWERED = 3  # answers an episode: with fewer the rate is still far above the limit, and must fall
 DISTRUST_S = 30.0  # at first; twice as long each time that slowing down was in vain
 
@@ -33,7 +33,7 @@ class LearnedRate:
     may have been a burst), so there is no plateau after them.
 
     Where refusals have nothing to do with the pace, going slower does not help. When refusals go on however slow it
-    gets, or come after just as many answers at a third of the pace, the rate is forgotten, and for a while nothing is
+    gets, or come after just as many answers at a quarter of the pace, the rate is forgotten, and for a while nothing is
     learned.
     """
 
