@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,12 @@ def leaves(ancestor: int) -> list[int]:
 
 def memory(pid: int) -> Iterator[bytes]:
     """Everything that was ever written in a process: what lies in its files alone is another test."""
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
+    with ExitStack() as open_files:
+        try:
+            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            mem = open_files.enter_context(Path(f"/proc/{pid}/mem").open("rb", buffering=0))
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it ended since it was listed, and a process that is gone holds nothing
         for found in filter(None, map(WRITABLE.match, maps)):
             start, end = int(found["start"], 16), int(found["end"], 16)
             with suppress(OSError):
