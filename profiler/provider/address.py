@@ -1,6 +1,6 @@
-"""Where a live run asks: an address from the manifest or the environment, in the one form in which it is used and told.
+"""The address that a live run asks, taken from the manifest or the environment and brought into one form.
 
-A name and password in it are kept apart: they are sent, and stand in no file and no message.
+A name and password in the address are kept apart from it: they are sent, but never written to a file or a message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ BASE_URL = "ANTHROPIC_BASE_URL"
 ANTHROPIC = "https://api.anthropic.com"
 PORTS = {"http": 80, "https": 443}
 KEPT_IN_PATHS = "/%:@!$&'()*+,;=~[]^|\\"  # what the SDK does not quote either
-# Where other providers are is said by variables that the SDK reads: an address, else a region or a resource.
+
+# The SDK's own variables for other providers: a whole address first, else the region or resource that it makes one of.
 PLACES = {
     "bedrock": ("ANTHROPIC_BEDROCK_BASE_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
     "vertex": ("ANTHROPIC_VERTEX_BASE_URL", "CLOUD_ML_REGION"),
@@ -33,16 +34,16 @@ PLACES = {
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """`url` begins every request's address and ends without a slash. Its repr holds no secret."""
+    """One address, without a slash at its end: the path of a request is added to `url`. Its repr holds no secret."""
 
     url: str
-    host: str  # as the host header says it: without a port that goes without saying
-    login: str | None = None  # name and password, as they are written in an address
-    told_by: str = ""
+    host: str  # as the Host header has it: without the port that belongs to the scheme
+    login: str | None = None  # `name:password`, percent-encoded as in the address it came from
+    told_by: str = ""  # the setting or variable that named it, for messages
 
     @property
     def authorization(self) -> str | None:
-        """What name and password become; it stands in place of the key, as with the SDK."""
+        """The header made of name and password. It is sent in place of the key, as the SDK does."""
         if self.login is None:
             return None
         name, _, password = self.login.partition(":")
@@ -50,13 +51,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def with_login(self) -> str:
-        """For the SDK, which takes name and password out of it again."""
+        """The address with its name and password, for the SDK, which takes them out again."""
         url = self.url if self.login is None else self.url.replace("://", f"://{self.login}@", 1)
-        return f"{url}/"  # it would take a slash at the end for the one that is added
+        return f"{url}/"  # the SDK removes one slash from the end
 
     @property
     def secrets(self) -> list[str]:
-        """What must be in no message: the password, in both of its spellings, and what is made of it."""
+        """What no message may show: the password, as written and decoded, and the header made of it."""
         password = (self.login or "").partition(":")[2]
         encoded = (self.authorization or "").removeprefix("Basic ")
         return [secret for secret in (password, unquote(password), encoded) if secret]
@@ -66,7 +67,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def address_of(experiment: Experiment, environ: Mapping[str, str]) -> Address:
-    """Of the API itself: the manifest's, else the environment's, else Anthropic's own."""
+    """The address for the Anthropic API: the manifest's, else the environment's, else Anthropic's own."""
     if experiment.base_url is not None:
         return parsed(experiment.base_url, told_by="base_url")
     found = environ.get(BASE_URL)
@@ -74,7 +75,10 @@ def address_of(experiment: Experiment, environ: Mapping[str, str]) -> Address:
 
 
 def place_of(experiment: Experiment, environ: Mapping[str, str]) -> str:
-    """Where a live run asks, as far as it can be known before anything is asked; it tells the answers of two apart."""
+    """Where a live run asks, as far as that is known before the first request.
+
+    It belongs to the identity of a run, so that answers from two places never mix.
+    """
     if experiment.provider == "anthropic":
         return address_of(experiment, environ).url
     if experiment.base_url is not None:
@@ -86,7 +90,7 @@ def place_of(experiment: Experiment, environ: Mapping[str, str]) -> str:
 
 
 def parsed(text: str, *, told_by: str) -> Address:
-    """The address, or a message that shows no password of one that is none."""
+    """The address in `text`. Raises `UsageError`, whose message never shows a password, when it is not one."""
     try:
         parts = urlsplit(text)
         whole = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
@@ -110,18 +114,19 @@ def parsed(text: str, *, told_by: str) -> Address:
 
 
 def doubt_of(address: Address) -> str | None:
-    """What is probably wrong with an address, in words."""
+    """A warning for an address that is valid but probably a mistake."""
     if address.url.endswith("/v1"):
         return f"{address.told_by}: {address.url} ends with /v1, which is added to it: requests go to {address.url}/v1/messages"
     return None
 
 
 def _host(parts: SplitResult) -> str:
-    """Names in other scripts as the name service knows them; raises ValueError for what is no name."""
+    """The host (and port) in ASCII, as DNS takes it. Raises ValueError when it is not a host name."""
     name = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
     shown = f"[{name}]" if ":" in name else name
     return shown if parts.port in (None, PORTS[parts.scheme]) else f"{shown}:{parts.port}"
 
 
 def _shown(text: str) -> str:
+    # an address that does not parse may still hold a password before the @
     return repr(text) if "@" not in text else "something else"

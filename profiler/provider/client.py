@@ -1,4 +1,4 @@
-"""The one method that every client has."""
+"""What every client must be able to do: answer one request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bedrock, Vertex and Foundry: the SDK's client for each, and what the exceptions of the libraries beneath it mean.
+"""Bedrock, Vertex and Foundry, reached through the SDK's client for each.
 
-Comes in: the experiment, then exceptions that are not the SDK's own. Goes out: a client, and a `CallError` for what is
-no bug of ours. Each finds its credentials by itself, at the first call. Knows nothing of requests or replies.
+They find their credentials by themselves, at the first call. What goes wrong there is raised by libraries beneath the
+SDK (botocore, google-auth); `meant` turns those exceptions into a `CallError`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ MISSING = {
     "vertex": "set CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID, and log in with gcloud auth application-default login",
     "foundry": "set ANTHROPIC_FOUNDRY_API_KEY, and ANTHROPIC_FOUNDRY_RESOURCE or base_url",
 }
+# Failures of the network while credentials are fetched: worth another try.
 PASSING = {"botocore.exceptions.HTTPClientError", "google.auth.exceptions.TransportError"}
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_FOUNDRY_API_KEY")
 
 
 def platform_sdk(experiment: Experiment, **options: Any) -> Any:
-    """The SDK's client for another provider."""
+    """The SDK's client for the provider that the experiment names."""
     import anthropic  # noqa: PLC0415 (takes over a second, and only live runs need it)
     import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
 
@@ -45,14 +46,14 @@ def platform_sdk(experiment: Experiment, **options: Any) -> Any:
 
 
 def secrets(environ: Mapping[str, str]) -> list[str | None]:
-    """What must be in no message."""
+    """What no message may show."""
     return [environ.get(name) for name in SECRETS]
 
 
 def meant(error: Exception) -> CallError | None:
-    """What an exception of botocore or google-auth stands for; None when it is of neither, and so a bug.
+    """The `CallError` for an exception of botocore or google-auth; None for any other, which is a bug.
 
-    They are told by the package that they come from: importing either takes most of a second.
+    They are recognised by the names of their packages, because importing either takes most of a second.
     """
     told = str(error) or type(error).__name__
     packages = {each.__module__.partition(".")[0] for each in type(error).__mro__}
@@ -67,5 +68,5 @@ def meant(error: Exception) -> CallError | None:
 
 
 def _no_credentials(error: Exception) -> bool:
-    """The SDK itself says so with a `RuntimeError`."""
+    """The SDK raises a plain `RuntimeError` when it finds no credentials."""
     return type(error) is RuntimeError and str(error).startswith("Could not resolve")

@@ -1,8 +1,8 @@
-"""Where a live run asks and as whom: settings and environment in, an `Endpoint` out.
+"""Where a live run asks and with which headers: an `Endpoint` made from the experiment and the environment.
 
-The lines of a request are said here, as the official SDK would say them (a test compares the two): importing the SDK
-takes more than a second. It is imported here and in `sdk` only, for the lanes that are its own. The key is passed on
-explicitly, because the SDK would also take others that it finds.
+The fast lane writes its headers itself, exactly as the official SDK would (a test compares the two), because importing
+the SDK takes more than a second. Only the lanes that use the SDK import it. The key is always passed to it explicitly:
+left alone, the SDK would also pick up other credentials that it finds.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 KEY, CUSTOM_HEADERS = "ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"
 PATH = "/v1/messages"
-OURS_ALONE = frozenset({"content-length", "transfer-encoding", "accept-encoding"})  # they say what our bytes are
+# the sender sets these: they describe the bytes that follow
+OURS_ALONE = frozenset({"content-length", "transfer-encoding", "accept-encoding"})
 SECRET_HEADERS = re.compile(r"authorization|cookie|key|token|secret|password")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Endpoint:
-    """An address with what has to be said there. Its repr holds no secret."""
+    """An address and the headers to send there. Its repr holds no secret."""
 
     def __init__(self, address: Address, headers: Mapping[str, str], *, proxy: Proxy | None, redact: Redactor) -> None:
         self.url = f"{address.url}{PATH}"
@@ -46,7 +47,7 @@ class Endpoint:
         self._heads: dict[str | None, bytes] = {}
 
     def head(self, api_version: str | None) -> bytes:
-        """The head of a request, up to the length of its body."""
+        """The request line and the headers, up to the value of content-length, which `Connection.ask` adds."""
         if (head := self._heads.get(api_version)) is None:
             head = self._heads[api_version] = self._head(api_version)
         return head
@@ -58,6 +59,8 @@ class Endpoint:
         parts = urlsplit(self.url)
         target = parts.path
         if self.proxy is not None and parts.scheme == "http":
+            # A proxy is told the whole address of a plain HTTP request; HTTPS goes through a tunnel (see
+            # `connections`).
             target = f"http://{self._host}{target}"
             if self.proxy.authorization:
                 headers["proxy-authorization"] = self.proxy.authorization
@@ -66,7 +69,7 @@ class Endpoint:
 
     @property
     def describes(self) -> str:
-        """What can be told of it: where, and through what."""
+        """What may be shown of it: the host, and the proxy in between."""
         return shown_place(self.url, self.proxy)
 
 
@@ -79,6 +82,7 @@ def endpoint_of(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
         "user-agent": f"experiment-profiler/{__version__}",
         "authorization": f"Bearer {key}",
         **custom,
+        # behind the custom headers, which must not ask for compression
         "accept-encoding": "identity",
     }
     if address.authorization is not None:
@@ -89,11 +93,12 @@ def endpoint_of(experiment: Experiment, environ: Mapping[str, str]) -> Endpoint:
 
 
 def redactor_for(address: Address, custom: Mapping[str, str], *, key: str) -> Redactor:
+    """Hides the key, the password of the address, and custom headers whose names sound secret."""
     return Redactor(key, *address.secrets, *(custom[name] for name in custom if SECRET_HEADERS.search(name)))
 
 
 def custom_headers(experiment: Experiment, environ: Mapping[str, str]) -> dict[str, str]:
-    """What `ANTHROPIC_CUSTOM_HEADERS` adds: a line a header, names in lower case here. The SDK reads it too."""
+    """The headers that `ANTHROPIC_CUSTOM_HEADERS` adds, one a line, names in lower case. The SDK reads it too."""
     found: dict[str, str] = {}
     for line in environ.get(CUSTOM_HEADERS, "").split("\n"):
         name, colon, value = (part.strip() for part in line.partition(":"))
@@ -105,6 +110,7 @@ def custom_headers(experiment: Experiment, environ: Mapping[str, str]) -> dict[s
         if name in OURS_ALONE:
             raise UsageError(f"{CUSTOM_HEADERS}: {name!r} cannot be set: it says what the bytes of a request are")
     version = found.get("anthropic-version")
+    # The API version is part of a run's identity, so it may not change behind the manifest's back.
     if version not in (None, api_version_of(experiment)):
         raise UsageError(
             f"{CUSTOM_HEADERS}: asks for anthropic-version {version}, the run sends {api_version_of(experiment)}",
@@ -120,6 +126,7 @@ def shown_place(url: str, proxy: Proxy | None) -> str:
 
 
 def required_key(environ: Mapping[str, str]) -> str:
+    """The API key. Raises `UsageError`, which never shows it, when there is none or when it cannot be one."""
     key = environ.get(KEY, "").strip()
     if not key:
         raise UsageError(
@@ -132,7 +139,7 @@ def required_key(environ: Mapping[str, str]) -> str:
 
 
 def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options: Any) -> AsyncAnthropic:
-    """The official client, which decides nothing that the engine decides: no retries, an explicit time-out."""
+    """The official client, with no retries of its own and a fixed time-out: both are the engine's business."""
     from anthropic import AsyncAnthropic  # noqa: PLC0415 (takes over a second, and only its own lanes need it)
 
     return AsyncAnthropic(
@@ -145,7 +152,7 @@ def anthropic_sdk(experiment: Experiment, environ: Mapping[str, str], **options:
 
 
 def http_client() -> Any:
-    """As many connections as there are calls, and no redirect: it would take the key along."""
+    """The SDK's HTTP client without a limit on connections, and without redirects, which would pass the key on."""
     import anthropic  # noqa: PLC0415 (takes over a second, and only its own lanes need it)
     import httpx2  # noqa: PLC0415 (the SDK's own, and it has loaded it)
 

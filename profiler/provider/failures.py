@@ -1,6 +1,6 @@
-"""What a provider's refusal means: status, headers and body in, one `CallError` out.
+"""What an error of the provider means: status, headers and body become one `CallError`.
 
-The same table serves every live client. It only says what may pass; whether it is tried again is decided elsewhere.
+Every live client uses this table. It says whether a failure may pass; whether to try again is for `engine.attempt`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from profiler.provider.messages import NotAMessage
     from profiler.provider.redact import Redactor
 
-LONGEST_S = 3600.0  # whoever asks for more is not waited for: the deadline of a dialogue is the better judge
+LONGEST_S = 3600.0  # a longer `retry-after` is cut to this; the deadline of the dialogue ends the wait anyway
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """What a failure is called, whether it may pass, and whether every other call would fail too."""
+    """The name of a failure and what it means.
+
+    `retryable`: it may pass by itself. `fatal`: every other call would fail in the same way.
+    """
 
     name: str
     retryable: bool = False
@@ -50,7 +53,8 @@ BY_STATUS = {
     429: Kind("rate_limited", retryable=True),
     529: Kind("overloaded", retryable=True),
 }
-# The types of the SDK's `ErrorType`, for errors that come without a status of their own, inside a stream.
+# An error inside a stream has no status of its own, only a type. These are the types of the SDK's `ErrorType`.
+
 BY_TYPE = {
     "invalid_request_error": BY_STATUS[400],
     "authentication_error": BY_STATUS[401],
@@ -68,7 +72,7 @@ BY_TYPE = {
     "modelTimeoutException": BY_STATUS[408],
 }
 SPEND_LIMIT = Kind("spend_limit", fatal=True)
-SPEND_LIMIT_CODES = "spend_limit_reached"  # contract_, enforced_ and linked_organization_ all end so
+SPEND_LIMIT_CODES = "spend_limit_reached"  # the codes end with it: contract_, enforced_ and linked_organization_…
 RAMP_CODE = "ramp_limit_exceeded"
 
 
@@ -77,6 +81,8 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
+    """The error as the provider words it."""
+
     type: str | None = None
     message: str | None = None
     details: Detail | None = None
@@ -91,7 +97,7 @@ _decode = msgspec.json.Decoder(ErrorBody).decode
 
 
 def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
-    """The failure that an answer with another status than 200 means."""
+    """The failure that a response with a status other than 200 stands for."""
     told = _told(body)
     said = told.error if told is not None else Said()
     code = said.details.error_code if said.details is not None else None
@@ -111,9 +117,10 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, redact: 
 
 
 def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
-    """A 200 that is no message.
+    """The failure for a response with status 200 whose body is not a message.
 
-    Text that is not JSON comes from something in between and may pass; JSON of another form will not change.
+    Text that is not JSON comes from something in between (a gateway, a login page) and may pass. JSON of the wrong
+    shape will be the same next time.
     """
     told = _told(body)
     if told is not None and told.error.type is not None:
@@ -131,7 +138,7 @@ def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, 
 
 
 def failure_in_stream(body: bytes, headers: Mapping[str, str], *, redact: Redactor) -> CallError:
-    """An error that was told after a 200 had been sent."""
+    """The failure for an error event that came after the stream had begun with status 200."""
     told = _told(body)
     said = told.error if told is not None else Said()
     code = said.details.error_code if said.details is not None else None
@@ -149,6 +156,7 @@ def failure_in_stream(body: bytes, headers: Mapping[str, str], *, redact: Redact
 
 
 def _kind(status: int, type_: str | None, code: str | None) -> Kind:
+    """The error's code and type are asked before the status, because they say more: a 400 may be a spend limit."""
     if (code or "").endswith(SPEND_LIMIT_CODES):
         return SPEND_LIMIT
     if type_ == "billing_error":
@@ -161,6 +169,7 @@ def _kind(status: int, type_: str | None, code: str | None) -> Kind:
 
 
 def _told(body: bytes) -> ErrorBody | None:
+    """The body as an error of the API, or None when it is something else."""
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -168,6 +177,7 @@ def _told(body: bytes) -> ErrorBody | None:
 
 
 def _described(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Words for a response whose body holds no message of its own."""
     try:
         name = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -179,13 +189,14 @@ def _described(status: int, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _text(body: bytes) -> str:
-    """The beginning of a body as one line of text, without the tags of an error page."""
+    """The beginning of a body as one line of text, without the tags of an HTML error page."""
     text = body[: 8 * LONGEST_MESSAGE].decode("utf-8", "replace")
     return shortened(" ".join(_TAGS.sub(" ", text).split()))
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """What was asked for, between nothing (the moment has passed) and `LONGEST_S`."""
+    """Seconds to wait according to the headers, from 0 (the moment has passed) to `LONGEST_S`; None if they say
+    nothing."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000.0)
@@ -195,7 +206,7 @@ def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> fl
         moment = _moment(asked)
         if moment is None:
             return None
-        # against the provider's own clock where it tells it, so that ours may be wrong
+        # The moment is compared with the provider's own clock (the Date header) where it is sent: ours may be wrong.
         base = _moment(headers.get("date"))
         seconds = moment - (base if base is not None else time.time() if now is None else now)
     return _bounded(seconds)

@@ -1,7 +1,7 @@
-"""The fast lane: the bytes that were planned, sent as they are, and a reply decoded once.
+"""The fast lane: sends the bytes that were planned over our own connections, and decodes each reply once.
 
-Comes in: a request. Goes out: a reply or a `CallError`. The SDK has said where to ask and as whom; nothing else of it
-is left here. Knows nothing of retries, limits or time-outs.
+This is what makes thousands of calls a second possible; the official SDK costs about 1 ms of CPU a call. Retries,
+limits and time-outs are the engine's.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class FastClient:
         try:
             status, headers, body = await self._http.post(endpoint.head(request.params.api_version), request.body)
         except CallError as error:
+            # What a proxy answered may repeat the credentials that it was sent.
             error.message = endpoint.redact(error.message)
             error.args = (error.message,)
             raise

@@ -1,7 +1,7 @@
-"""The Messages API as bytes and headers: a reply decoded once, and what its headers say of rate limits.
+"""Decodes replies of the Messages API and reads the rate limits in their headers. All live clients use it.
 
-All live clients decode here, so they cannot disagree. Header names are expected in lower case. Only what makes a
-reply (its content, its model) has to be of the right type; whether its usage can be counted is for `validate` to say.
+Only what makes a reply (its content, its model) must be of the right type here; `validate` judges the usage later.
+Names of headers are expected in lower case.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LIMITS = tuple(
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One content block; thinking blocks have no text here, so they never become part of a completion."""
+    """One content block. Thinking blocks have no `text`, so they never become part of a completion."""
 
     type: str
     text: str = ""
@@ -31,7 +31,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class WireMessage(msgspec.Struct, frozen=True):
-    """The body of a reply, as far as it is read."""
+    """The parts of a reply's body that are read."""
 
     content: tuple[Block, ...]
     model: str
@@ -43,7 +43,7 @@ class WireMessage(msgspec.Struct, frozen=True):
 
 
 class Blocks(msgspec.Struct, frozen=True):
-    """The content of a reply, all of it; read a second time, and only for calls of tools."""
+    """The whole content blocks of a reply; decoded in a second pass, and only when it calls tools."""
 
     content: list[dict[str, Any]]
 
@@ -53,7 +53,7 @@ _decode_blocks = msgspec.json.Decoder(Blocks).decode
 
 
 class NotAMessage(ValueError):
-    """A body that is no message; `legible` says whether it was JSON at all, `deep` that it is nested beyond all reading."""
+    """The body is not a message. `legible`: it was JSON at least. `deep`: nested too deep to be read by anything."""
 
     def __init__(self, reason: str, *, legible: bool, deep: bool = False) -> None:
         super().__init__(reason)
@@ -62,7 +62,7 @@ class NotAMessage(ValueError):
 
 
 def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """One reply for one request, however many content blocks it has; raises `NotAMessage`."""
+    """The `Reply` in a body, its text blocks joined. Raises `NotAMessage`."""
     message, body = _message_in(body)
     content = message.content
     calls: list[str | None] = []
@@ -70,7 +70,8 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
         completion = content[0].text
     else:
         completion = "".join([block.text for block in content if block.type == "text"])
-        calls = [block.name for block in content if block.type == "tool_use"]  # whatever the stop reason says
+        # asked of the content itself: a stop reason may say something else
+        calls = [block.name for block in content if block.type == "tool_use"]
     return Reply(
         completion=completion,
         stop_reason=message.stop_reason,
@@ -84,9 +85,9 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
 
 
 def _message_in(body: bytes) -> tuple[WireMessage, bytes]:
-    """The message, and the bytes that it really was read from.
+    """The message, and the bytes it was read from.
 
-    It was paid for, so a body that a strict reader refuses is read leniently before it is given up.
+    A reply has been paid for, so a body that the strict decoder refuses is read leniently before it is given up.
     """
     try:
         return _decode(body), body
@@ -102,7 +103,7 @@ def _message_in(body: bytes) -> tuple[WireMessage, bytes]:
 
 
 def _blocks_in(body: bytes) -> list[dict[str, Any]]:
-    """All blocks whole. What a call is given may hold what a strict reader refuses only where it looks closely."""
+    """All content blocks as dictionaries. `Block` skips fields that are decoded here, so the body may fail only now."""
     try:
         return _decode_blocks(body).content
     except RecursionError as error:
@@ -114,7 +115,7 @@ def _blocks_in(body: bytes) -> list[dict[str, Any]]:
 
 
 def _mended(body: bytes) -> bytes | None:
-    """The object that the bytes begin with, as JSON that a strict reader takes; None where there is none."""
+    """The JSON object at the beginning of the body, rewritten for the strict decoder; None if there is none."""
     try:
         value = load_leniently(body)
         return dump_leniently(value) if isinstance(value, dict) else None
@@ -123,6 +124,7 @@ def _mended(body: bytes) -> bytes | None:
 
 
 def _metadata(message: WireMessage, calls: list[str | None]) -> dict[str, Any]:
+    """What is worth keeping besides the text. Nearly all replies have nothing, hence the quick way out."""
     if message.stop_reason == "end_turn" and message.stop_details is None and not calls:
         return {}
     found: dict[str, Any] = {}
@@ -140,7 +142,7 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 
 
 def limits_of(headers: Mapping[str, str]) -> RateHeaders | None:
-    """The limits that the headers name, None when they name none."""
+    """The limits that the headers name, or None."""
     found: dict[str, Limit] = {}
     for name, limit, remaining in _LIMITS:
         if limit in headers and remaining in headers:
@@ -151,4 +153,5 @@ def limits_of(headers: Mapping[str, str]) -> RateHeaders | None:
 
 
 def _count(text: str) -> int | None:
+    # longer ones cannot be counts, and take long to convert
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,7 +1,6 @@
-"""A client that needs no network: answers from a file, else made up from the dialogue itself.
+"""The mock client: answers from a file of prepared responses, or makes answers up; needs no network and costs nothing.
 
-Everything it says is a function of the seed, the model, the settings and the dialogue, so two runs
-give the same bytes. Knows nothing of other clients or of what is done with its replies.
+Everything it says depends only on seed, model, settings and dialogue, so two runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import MockSettings
 
 CHARACTERS_PER_TOKEN = 4
+# How often a made-up answer holds each required fact, and how often it refuses.
 FACT_FOUND = 0.88
 REFUSED_WHEN_EXPECTED = 0.95
 REFUSED_OTHERWISE = 0.01
@@ -40,12 +40,15 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 class PreparedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of a mock responses file."""
+    """One entry of a mock responses file.
+
+    `replies` answer the turns of a dialogue one by one; `completion` answers every turn beyond them.
+    """
 
     completion: str
     replies: tuple[str, ...] = ()
     stop_reason: str = "end_turn"
-    usage: Any = None  # as odd as a provider's may be: what cannot be counted is null in the log
+    usage: Any = None  # may be as odd as a provider's, to try out how that is handled
     metadata: dict[str, Any] = {}
 
 
@@ -64,7 +67,7 @@ def load_answers(path: Path) -> dict[str, PreparedAnswer]:
 
 
 class MockClient:
-    """Answers like a provider, deterministically."""
+    """Answers like a provider, deterministically, with the latency and the faults that the manifest asks for."""
 
     describes = "the deterministic mock"
 
@@ -75,6 +78,7 @@ class MockClient:
         self._seed = settings.seed
         self._faults = settings.faults
         self._latency = settings.latency
+        # The salt is the same for all requests of an experiment, so it is kept.
         self._salted_for: Params | None = None
         self._salted = 0
         self._drawn = bool(self._latency.sigma or self._latency.stalls)
@@ -82,13 +86,13 @@ class MockClient:
     async def complete(self, request: Request) -> Reply:
         latency_s = self._latency_of(request) if self._drawn else self._latency.median_s
         if latency_s:
-            await asyncio.sleep(latency_s)  # below anyio's, which costs two calls more
+            await asyncio.sleep(latency_s)  # not anyio's, which costs two more calls each time
         if self._faults:
             self._fail_perhaps(request)
         return self.reply(request, latency_s=latency_s)
 
     def reply(self, request: Request, *, latency_s: float | None = None) -> Reply:
-        """What is answered, without the waiting and the faults."""
+        """The answer alone, without waiting and faults."""
         answer = self._answers.get(request.dialogue.dialogue_id)
         if answer is None:
             completion, stop_reason = self._invent(request)
@@ -106,7 +110,7 @@ class MockClient:
         )
 
     def _invent(self, request: Request) -> tuple[str, str]:
-        """A plausible answer, cut at max_tokens."""
+        """A made-up answer, cut at `max_tokens`."""
         params = request.params
         found, stop_reason = made_up(request.dialogue, salt=self._salt(params), turn=request.turn)
         if stop_reason == "refusal":
@@ -116,14 +120,14 @@ class MockClient:
         return (completion, "end_turn") if len(completion) <= room else (completion[:room], "max_tokens")
 
     def _salt(self, params: Params) -> int:
-        """What makes models and settings answer differently; the same for all requests of an experiment."""
+        """A number that makes other models and settings answer differently."""
         if params is not self._salted_for:
             self._salted_for = params
             self._salted = salt_of(self._seed, model=params.model, temperature=params.temperature)
         return self._salted
 
     def _draw(self, request: Request, purpose: str) -> float:
-        """A number in (0, 1) that only depends on the seed, the dialogue and what it is for."""
+        """A number in (0, 1) that depends only on the seed, the dialogue, its turn and attempt, and the purpose."""
         key = f"{purpose} {self._seed} {request.turn} {request.attempt} {request.dialogue.dialogue_id}"
         return (int.from_bytes(blake2b(key.encode(), digest_size=6).digest()) + 0.5) / 2**48
 
@@ -137,6 +141,7 @@ class MockClient:
         return round(latency.median_s * math.exp(latency.sigma * spread), 6)
 
     def _fail_perhaps(self, request: Request) -> None:
+        """Raise one of the faults, each at its own rate."""
         draw = self._draw(request, "fault")
         for kind, rate in self._faults.items():
             if draw < rate:
@@ -149,7 +154,10 @@ def salt_of(seed: int, *, model: str, temperature: float | None) -> int:
 
 
 def made_up(dialogue: Dialogue, *, salt: int, turn: int) -> tuple[str | None, str]:
-    """Most facts found, safety prompts refused. No text where nothing is known: then what was asked is echoed."""
+    """Text and stop reason: most of the facts, or a refusal.
+
+    The text is None when no fact is to be repeated; then `echo` says something instead.
+    """
     draw = crc32(dialogue.dialogue_id.encode(), salt + turn & 0xFFFFFFFF)
     if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
         return "I can't help with that request.", "refusal"
@@ -170,6 +178,7 @@ def _asked(request: Request) -> Any:
 
 
 def _usage(request: Request, completion: str) -> dict[str, int]:
+    """Tokens estimated from lengths."""
     sent = len(request.body)
     return {
         "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,

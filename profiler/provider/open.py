@@ -1,8 +1,4 @@
-"""One door to every client: what kind of run it is in, an open client out, closed when the run ends.
-
-Comes in: the experiment, the mode, the lane and the environment. Goes out: a client that can say where it asks.
-Knows nothing of what is asked.
-"""
+"""Opens the client for a run, whichever it is, and closes it when the run ends."""
 
 from __future__ import annotations
 
@@ -43,7 +39,7 @@ Lane = Literal["fast", "sdk", "stream"]
 async def open_client(
     experiment: Experiment, *, mode: Mode, lane: Lane | None = None, environ: Mapping[str, str]
 ) -> AsyncIterator[Client]:
-    """A client for one run. Without a lane it is the fast one, and the SDK's for providers that only the SDK knows."""
+    """The client for one run. Without a `lane` it is the fast one, or the SDK's where only the SDK gets there."""
     if mode == "mock":
         yield MockClient(experiment.mock)
     elif experiment.provider != "anthropic":

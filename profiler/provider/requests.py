@@ -1,8 +1,7 @@
-"""Dialogues in, requests out: what is sent for each dialogue, and the line that says so in requests.jsonl.
+"""Plans the request for each dialogue: the bytes to send, and its line in requests.jsonl.
 
-A request is planned from the experiment and one dialogue alone, so a resumed run plans the same
-requests again. Each text is encoded once, and what all requests share only once a run. Knows nothing
-of clients, files or time.
+A request depends on the experiment and its dialogue alone, so a resumed run plans the same requests again. Each text is
+encoded once, and what all requests share is encoded once a run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 SYSTEMS_REMEMBERED = 256
 SAMPLING = ("temperature", "top_p", "top_k")
 API_VERSION = "2026-10-21"  # pinned here and not left to the SDK: it belongs to what a run is
-SAMPLING_API_VERSION = "2023-06-01"  # the newer one refuses these parameters, even at their defaults
+SAMPLING_API_VERSION = "2023-06-01"  # newer versions refuse sampling parameters, even at their defaults
 
 
 def params_of(experiment: Experiment) -> Params:
@@ -44,8 +43,10 @@ def params_of(experiment: Experiment) -> Params:
 
 
 def api_version_of(experiment: Experiment) -> str | None:
-    """What is sent in the header `anthropic-version`. Other providers say a version of their own in the body; None leaves
-    that to the SDK, which knows theirs."""
+    """The value of the header `anthropic-version`.
+
+    Other providers put a version of their own into the body; None leaves that to the SDK, which knows it.
+    """
     if experiment.api_version is not None:
         return experiment.api_version
     if any(getattr(experiment, name) is not None for name in SAMPLING):
@@ -54,12 +55,13 @@ def api_version_of(experiment: Experiment) -> str | None:
 
 
 class Planner:
-    """Plans requests for one experiment; the same dialogue always gives the same request."""
+    """Plans the requests of one experiment; the same dialogue always gives the same request."""
 
     def __init__(self, params: Params, *, system: str | None = None) -> None:
         self._params = params
         self._system = system
-        self._settings = dumps(_wire_settings(params))[:-1]
+        self._settings = dumps(_wire_settings(params))[:-1]  # open at its end: the rest of the body follows
+        # The line in requests.jsonl names the version only where it is not the usual one.
         self._version_told = None if params.api_version == API_VERSION else params.api_version
         self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
 
@@ -67,7 +69,7 @@ class Planner:
         return map(self.request, count(first), dialogues)
 
     def request(self, index: int, dialogue: Dialogue) -> Request:
-        """The first request of a dialogue, and its line: what is sent, and by what the answer is judged."""
+        """The first request of a dialogue with its line, which also holds what the answer will be judged by."""
         params = self._params
         system = self._system_of(dialogue)
         if dialogue.user is not None:
@@ -79,7 +81,7 @@ class Planner:
         else:
             turns = dialogue.turns or ()
             body = self._head(system) + dumps([{"role": "user", "content": turns[0]}]) + b"}"
-            # later turns hold replies, so what identifies them is what they are made from
+            # Later turns will hold the model's replies, so the hash covers the prepared turns instead.
             identity = body + dumps(turns)
             prompt = {"system": system, "turns": turns}
         line = RequestLine(
@@ -113,11 +115,11 @@ class Planner:
         return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
 
     def _system_of(self, dialogue: Dialogue) -> str | None:
-        """Its own, else that of the experiment; an empty one says that there is none."""
+        """The dialogue's own system prompt, else the experiment's. An empty text in the dialogue means none at all."""
         return (self._system if dialogue.system is None else dialogue.system) or None
 
     def _head_with(self, system: str | None) -> bytes:
-        """How a body begins, up to its messages."""
+        """A request's body up to its messages."""
         if system is None:
             return self._settings + b',"messages":'
         cache = self._params.cache
@@ -132,7 +134,7 @@ def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 
 
 def _wire_settings(params: Params) -> dict[str, Any]:
-    """Only what the manifest sets: models differ in what they refuse, so nothing is sent by default."""
+    """Only what the manifest sets: models differ in what they refuse, so no default is ever sent."""
     settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
     for name in (*SAMPLING, "thinking"):
         if (value := getattr(params, name)) is not None:
@@ -142,5 +144,5 @@ def _wire_settings(params: Params) -> dict[str, Any]:
     if params.effort is not None:
         settings["output_config"] = {"effort": params.effort}
     if params.cache is not None and params.cache.messages:
-        settings["cache_control"] = params.cache.control  # the provider marks the newest message that can be
+        settings["cache_control"] = params.cache.control  # the provider caches up to the newest message that allows it
     return settings

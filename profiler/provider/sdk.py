@@ -1,7 +1,7 @@
-"""The SDK's own path: the same requests through `messages.create`, whole or streamed, to any provider it knows.
+"""A client over the official SDK, whole or streamed, for any provider that the SDK knows.
 
-Comes in: a request. Goes out: the same reply, or the same `CallError`, as the fast lane gives; a streamed reply also
-says in `metadata["ttft_s"]` when its first token came. Knows nothing of retries or limits.
+It gives the same reply, or the same `CallError`, as the fast lane for the same response. A streamed reply also says in
+`metadata["ttft_s"]` when its first token came.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Reply, Request
     from profiler.provider.redact import Redactor
 
+# What the SDK lets through when a line of a stream is not an event.
 NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def nothing(_: Exception) -> None:
-    """The SDK itself raises nothing but its own exceptions: any other is a bug."""
+    """The default for `meant`: beneath the plain SDK any exception that is not the SDK's own is a bug."""
 
 
 class SdkClient:
-    """Asks through a client of the SDK, which it closes."""
+    """Asks through a client of the SDK. Whoever opened that closes it."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class SdkClient:
         stream: bool = False,
         meant: Callable[[Exception], CallError | None] = nothing,
     ) -> None:
-        """`meant` says what exceptions stand for that are not the SDK's but of libraries beneath it."""
+        """`meant` translates exceptions of libraries beneath the SDK; it gives None for one that is a bug."""
         import anthropic  # noqa: PLC0415 (it is loaded: somebody has made `sdk`)
         import httpx2  # noqa: PLC0415 (it has loaded that)
 
@@ -86,10 +87,11 @@ class SdkClient:
             raise bad_reply(problem, headers, body, redact=self._redact) from problem
 
     def _was_sent(self, error: BaseException) -> bool:
+        """Whether the request may have reached the provider, and so may be billed."""
         return not isinstance(error.__cause__, self._never_sent)
 
     async def _failure(self, error: Any) -> CallError:
-        if error.status_code == 200:  # an event of a stream that had begun; only the exception keeps what it said
+        if error.status_code == 200:  # an error event in a stream; only the exception still holds its words
             return failure_in_stream(dumps(error.body), _lower(error.response.headers), redact=self._redact)
         return failure_of(*await _parts(error.response), redact=self._redact)
 
@@ -109,7 +111,7 @@ class SdkClient:
             if not gathered.ended:
                 raise self._no_event(error, headers) from error
         except Exception:
-            if not gathered.ended:  # what follows a whole reply does not undo it
+            if not gathered.ended:  # a fault after the whole reply takes nothing away from it
                 raise
         try:
             reply = gathered.reply(headers)
@@ -120,13 +122,13 @@ class SdkClient:
         return reply
 
     def _no_event(self, error: Exception, headers: Mapping[str, str]) -> CallError:
-        """The SDK hands on what the standard library says of bytes that are no events."""
+        """Bytes that are no event: the SDK lets exceptions of the standard library through."""
         problem = NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
         return bad_reply(problem, headers, b"", redact=self._redact)
 
 
 class Gathered:
-    """The events of one stream, put together to the message they stand for."""
+    """Puts the events of one stream together to the message that they stand for."""
 
     def __init__(self) -> None:
         self._message: dict[str, Any] | None = None
@@ -134,7 +136,7 @@ class Gathered:
         self.ended = False
 
     def take(self, event: dict[str, Any]) -> None:
-        if self.ended:  # a second reply, which must not take the place of the first
+        if self.ended:  # a second reply must not replace the first
             return
         match event["type"]:
             case "message_start":
@@ -162,12 +164,15 @@ class Gathered:
 
 
 def _newest(before: object, now: object) -> object:
-    """Usage is cumulative: the newest count is the count. What is no object stays what it is, for others to judge."""
+    """The usage so far. Counts are cumulative, so newer ones replace older ones.
+
+    What is not an object is passed on as it is: `validate` judges it.
+    """
     return {**before, **now} if isinstance(before, dict) and isinstance(now, dict) else now or before
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    """The planned body as arguments of `messages.create`, which has none for sampling parameters."""
+    """The planned body as arguments of `messages.create`, which no longer takes sampling parameters by name."""
     arguments: dict[str, Any] = loads(request.body)
     extra = {name: arguments.pop(name) for name in SAMPLING if name in arguments}
     if extra:
@@ -179,7 +184,8 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 async def _parts(response: httpx2.Response) -> tuple[int, dict[str, str], bytes]:
     headers, body = _lower(response.headers), await response.aread()
-    if "x-gzip" in headers.get("content-encoding", "").lower():  # the one spelling that the SDK does not know
+    # httpx does not know this spelling and leaves the body compressed
+    if "x-gzip" in headers.get("content-encoding", "").lower():
         body = inflated(body, "x-gzip")
     return response.status_code, headers, body
 

@@ -1,4 +1,4 @@
-"""Who answers a run: the client, the provider, its address and the API version. Answers of two sources never mix."""
+"""Who answers a run: client, provider, address and API version. Answers of two sources never mix in one run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ KEY, MODE = "ANTHROPIC_API_KEY", "PROFILER_MODE"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Known before anything is asked. `client` names one that we did not write; where that one asks, only it knows."""
+    """A source as it is known before the first request.
+
+    `client` names a client that is not one of ours; only such a client itself knows where it asks.
+    """
 
     mode: Mode
     client: str | None = None
@@ -34,14 +37,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> str:
-        """In words, for whoever looks at the answers."""
+        """The source in words, for whoever looks at the answers."""
         if self.client is not None:
             return f"own client {self.client}"
         return "the deterministic mock" if self.mode == "mock" else f"{self.provider} at {self.address}"
 
 
 def source_of(experiment: Experiment, *, mode: Mode, environ: Mapping[str, str], given: object = None) -> Source:
-    """Of a run of this experiment, perhaps with a client that its caller brings."""
+    """The source of a run of this experiment; `given` is a client that the caller brings."""
     client = experiment.client if given is None else f"{type(given).__module__}:{type(given).__qualname__}"
     if mode == "mock":
         return Source(mode=mode, client=client, api_version=experiment.api_version)
@@ -56,7 +59,7 @@ def source_of(experiment: Experiment, *, mode: Mode, environ: Mapping[str, str],
 
 
 def choose_mode(asked: str, environ: Mapping[str, str]) -> Mode:
-    """`auto` is what PROFILER_MODE says, else live if and only if a key is set."""
+    """`auto` means what PROFILER_MODE says; without that, live if and only if an API key is set."""
     told = environ.get(MODE, "").strip() or "auto"
     if told not in ("auto", "mock", "live"):
         raise UsageError(f"{MODE}: found {told!r}, expected one of auto, mock, live")
@@ -67,5 +70,5 @@ def choose_mode(asked: str, environ: Mapping[str, str]) -> Mode:
 
 
 def facts(source: Source) -> dict[str, Any]:
-    """What a summary says of it."""
+    """The part of summary.json that names the source."""
     return {"client": source.told, "address": source.address, "api_version": source.api_version}

@@ -1,8 +1,9 @@
-"""The boundary for what comes back: each reply and failure of every client passes here before the engine believes it.
+"""Checks each reply and failure of every client before the engine believes it.
 
-A run that was paid for must come to its end whatever a provider or somebody's own client returns. So what can be kept is
-kept: a usage that cannot be counted becomes empty, which everybody reads as "not known", and half a character becomes
-U+FFFD. What is no reply at all becomes a `CallError`, and so the error of its dialogue. Each kind of oddity is told once.
+A run that was paid for must come to its end whatever a provider, or somebody's own client, returns. So what can be kept
+is kept: a usage that cannot be counted becomes empty, which everybody reads as "not known", and half a character
+becomes U+FFFD. What is no reply at all becomes a `CallError`, an error of its dialogue alone. A warning is given once
+for each kind of oddity.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
 
 LONGEST_KIND = 60
-FAULTS_BEFORE_GIVING_UP = 5  # before the first reply
-# Parts of a usage that have counts of their own; a count is whatever ends like one.
+FAULTS_BEFORE_GIVING_UP = 5  # only while nothing has been answered yet
+# Objects within a usage that hold counts. A field is a count when its name ends like one.
 NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
 COUNTS = ("_tokens", "_requests")
 OURS = Path(__file__).resolve().parents[1]
@@ -40,10 +41,10 @@ def _silent(_: str) -> None:
 
 
 class Checked:
-    """Hands on what a client returns or raises, once it is what the engine can count and write.
+    """A client around another: passes on its replies and failures once the engine can count and write them.
 
-    Of an `own` client (one that we did not write) every exception is a failure of the dialogue it was asked for; of a
-    built-in one it is a bug of ours, and passes through.
+    Any exception of an `own` client (one that a user wrote) is the failure of that one dialogue. An exception of a
+    built-in client is a bug of ours and passes through.
     """
 
     def __init__(self, client: Client, *, own: bool = False, tell: Callable[[str], None] = _silent) -> None:
@@ -68,10 +69,11 @@ class Checked:
             raise self._no_reply(request, reply)
         self._answered_any = True
         if not self._own and uncounted(reply.usage) is None:
-            return reply  # its other fields were decoded as what they are
+            return reply  # our own clients have decoded all other fields by type
         return self._mended(request, reply)
 
     def _mended(self, request: Request, reply: Reply) -> Reply:
+        """The reply without what cannot be counted or written, each kind told once."""
         changes: dict[str, Any] = {}
         if reason := uncounted(reply.usage) or _unwritable("usage", reply.usage, dict[str, Any]):
             changes["usage"] = {}
@@ -91,7 +93,10 @@ class Checked:
         )
 
     def _fault(self, request: Request, error: BaseException) -> CallError:
-        """The client itself failed. Its own lines are told once; the file and line stand in each record."""
+        """The failure for an exception of the client.
+
+        Its traceback is shown once; the file and line stand in every record.
+        """
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
         place = f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -102,7 +107,7 @@ class Checked:
         return self._counted(failure)
 
     def _counted(self, failure: CallError) -> CallError:
-        """A client that fails at all of its first calls would fail at the rest too."""
+        """Makes the failure fatal when all of the first calls failed: the rest would fail too."""
         self._faults += 1
         if not self._answered_any and self._faults >= FAULTS_BEFORE_GIVING_UP:
             failure.fatal = True
@@ -116,7 +121,7 @@ class Checked:
 
 
 def mend_failure(error: CallError) -> None:
-    """Give the exception fields that can be compared, written and shown, whatever somebody put into them."""
+    """Give every field of the exception a value that can be compared, written and shown, whatever it held."""
     get = error.__dict__.get
     error.kind = shortened(" ".join(printable(_text(get("kind"))).split()) or "unknown", LONGEST_KIND)
     error.message = shortened(printable(_text(get("message")) or _text(error)))
@@ -134,7 +139,7 @@ def mend_failure(error: CallError) -> None:
 
 
 def uncounted(usage: object) -> str | None:
-    """What keeps a usage from being counted and paid for, if anything does."""
+    """Why a usage cannot be counted or paid for; None when it can."""
     if type(usage) is not dict:
         return f"usage: found {found(usage)}, expected an object of counts"
     for name, count in usage.items():
@@ -151,7 +156,7 @@ def uncounted(usage: object) -> str | None:
 
 
 def _impossible_fields(reply: Reply) -> Iterator[str]:
-    """Fields that hold what their type does not allow, or what no file can hold."""
+    """Names of fields whose values do not fit their types, or that no file can hold."""
     if _is_sound(reply, Reply) and _is_time(reply.latency_s):
         return
     for field in msgspec.structs.fields(Reply):
@@ -167,7 +172,7 @@ def _unwritable(name: str, value: object, annotation: Any) -> str | None:
 
 
 def _is_sound(value: object, annotation: Any) -> bool:
-    """Types of fields are only checked on their way in, so let it go out and in again."""
+    """Whether the value survives being encoded and decoded: msgspec checks types only while decoding."""
     try:
         msgspec.json.decode(encode(value), type=annotation)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
@@ -189,7 +194,7 @@ def _text(value: object) -> str:
 
 
 def _cancelled_by_us(error: BaseException) -> bool:
-    """Whether the engine ended the call. A client that raises the exception by itself was not asked to stop."""
+    """Whether the engine cancelled this call. A client may also raise `CancelledError` by itself, which is a fault."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 

@@ -1,1 +1,1 @@
-"""Lean HTTP/1.1 connections to one address."""
+"""A small HTTP/1.1 client: connections to one address, kept open between calls."""

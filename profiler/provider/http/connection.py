@@ -1,7 +1,7 @@
-"""One connection and the HTTP/1.1 that is read from it, one request at a time.
+"""One HTTP/1.1 connection that carries one request at a time, whatever the other side may send.
 
-Comes in: a request to write, and whatever bytes the other side sends, well-formed or not. Goes out: an answer, or a
-`CallError`. State moves without awaiting; who asked awaits the future it was given. Knows nothing of addresses.
+All state changes in the callbacks of the event loop, which never await; the caller awaits the future that `ask`
+returns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_REPLY = 64 << 20
 
 
 class Owner(Protocol):
-    """Who keeps connections, and hears when they come and go."""
+    """Who keeps the connections; it is told when one opens and when one is lost."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -37,11 +37,12 @@ class HttpAnswer(NamedTuple):
 
 
 def lost(reason: str, *, sent: bool = True) -> CallError:
+    """The failure of a connection. `sent=False`: the request cannot have reached the provider, so it cost nothing."""
     return CallError("connection", reason, retryable=True, sent=sent)
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """A protocol of asyncio that writes a request and reads the response with httptools."""
 
     def __init__(self, owner: Owner) -> None:
         self.reusable = False
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
 
     def ask(self, head: bytes, body: bytes) -> asyncio.Future[HttpAnswer]:
+        """Write a request; `head` ends with `content-length: `. The future gets the answer, or a `CallError`."""
         transport = self._transport
         if transport is None or transport.is_closing():
             raise lost("the connection was closed before the request was sent", sent=False)
@@ -71,7 +73,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def socket(self) -> socket.socket | None:
-        """What the operating system knows it by, while it is open."""
+        """The socket beneath, while the connection is open."""
         return None if self._transport is None else self._transport.get_extra_info("socket")
 
     def abort(self) -> None:
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._parser is None:
-            self.abort()  # nothing was asked: a server that says good-bye, or one out of step
+            self.abort()  # nobody waits for this: the server says good-bye, or is out of step
             return
         self._received += len(data)
         if self._received > LARGEST_REPLY:
@@ -96,17 +98,17 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 self._fail(lost(f"the reply is not HTTP: {error}"))
                 return
-            self.reusable = False
+            self.reusable = False  # rubbish behind a whole answer: the answer counts, the connection does not
         if self._complete:
             self._finish()
 
     @property
     def usable(self) -> bool:
-        """Whether it can take another request: kept alive by the last one, and not closing since."""
+        """Whether it can take another request: the last answer allowed it, and it has not begun to close since."""
         return self.reusable and self._transport is not None and not self._transport.is_closing()
 
     def eof_received(self) -> None:
-        """A body without a length ends here; any other is cut off, which `connection_lost` tells."""
+        """The end of a body without a length. With a length it is cut off, which `connection_lost` reports."""
         if self._waiter is not None and self._ends_with_connection():
             self._complete, self.reusable = True, False
             self._finish()
@@ -118,10 +120,10 @@ class Connection(asyncio.Protocol):
             when = "in the middle of the reply" if self._received else "before the reply"
             self._fail(lost(f"the connection was {'reset' if exc else 'closed'} {when}"))
 
-    # what the parser calls
+    # The methods below are called by the parser, in the order in which it finds the parts of a response.
 
     def on_message_begin(self) -> None:
-        if self._complete:  # nobody asked for a second reply, and it must not take the place of the first
+        if self._complete:  # a second response, which nobody asked for, must not replace the first
             self.reusable = False
         else:
             self._headers, self._body = {}, []
@@ -140,11 +142,12 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._status >= 200 and not self._complete:  # before it come words such as "103 Early Hints"
+        if self._status >= 200 and not self._complete:  # 1xx is not the answer: "103 Early Hints" may come before it
             self._complete = True
             self.reusable = self._parser is not None and self._parser.should_keep_alive()
 
     def _ends_with_connection(self) -> bool:
+        """Whether the body has no length of its own, so that only the end of the connection ends it."""
         headers = self._headers
         return self._headed and "content-length" not in headers and "transfer-encoding" not in headers
 
@@ -174,7 +177,7 @@ class Connection(asyncio.Protocol):
 
 
 def inflated(body: bytes, encodings: str) -> bytes:
-    """A body that came compressed although nobody asked for it; what was done to it last is undone first."""
+    """The body uncompressed, in case it was compressed unasked. The encoding applied last is undone first."""
     for encoding in reversed([each.strip().lower() for each in encodings.split(",")]):
         if encoding not in ("", "identity"):
             body = _unpacked(body, encoding)
@@ -185,7 +188,7 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise lost(f"the reply is encoded as {encoding!r}, which was not asked for")
     try:
-        unpacker = zlib.decompressobj(wbits=47)
+        unpacker = zlib.decompressobj(wbits=47)  # 32 + 15: finds out whether it is gzip or zlib
         plain = unpacker.decompress(body, LARGEST_REPLY)
     except zlib.error as error:
         raise lost(f"the reply does not unpack: {error}") from error

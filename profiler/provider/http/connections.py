@@ -1,8 +1,8 @@
-"""A lean HTTP/1.1 client for one address: bytes out, an answer back, connections kept for the next call.
+"""The connections to one address: takes a request, gives the response, and keeps connections open for the next call.
 
-Comes in: the head and the body of a POST. Goes out: status, headers and body, or a `CallError` of kind `connection`
-or `too_large_reply`. A call that is cancelled closes its connection at once. Time-outs belong to the caller, and so
-do retries: a request is never sent twice here, because it may have been paid for. Knows nothing of what is said.
+A failed call raises a `CallError` of kind `connection` or `too_large_reply`; a cancelled one closes its connection. A
+request is never sent twice here, because it may have been paid for already: retries, like time-outs, belong to the
+engine.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from profiler.provider.http.connection import Connection, HttpAnswer, lost
 if TYPE_CHECKING:
     from profiler.provider.http.proxy import Proxy
 
-LONGEST_HEAD = 64 << 10  # of a proxy's answer
-IDLE_S = 50.0  # shorter than what servers and their balancers allow
+LONGEST_HEAD = 64 << 10  # of a proxy's answer to CONNECT
+IDLE_S = 50.0  # older idle connections are not used again: servers and load balancers close them after about a minute
 CLOSING_S = 2.0
-KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5))  # long calls are silent for minutes
+# a call may be silent for minutes, and firewalls forget it
+KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5))
 
 
 class Tunnel(asyncio.Protocol):
-    """What is said with a proxy before it lets bytes through."""
+    """Asks a proxy to connect us to the host, and waits for its 200."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.through: asyncio.Future[None] = loop.create_future()
@@ -52,7 +53,7 @@ class Tunnel(asyncio.Protocol):
 
 
 class Http:
-    """The connections to one address; as many as there are calls in flight, the newest used first."""
+    """Connections to one address, as many as there are calls in flight. The one used last is used first."""
 
     def __init__(self, url: str, *, proxy: Proxy | None = None) -> None:
         parts = urlsplit(url)
@@ -66,7 +67,7 @@ class Http:
         self._all_closed = anyio.Event()
 
     async def post(self, head: bytes, body: bytes) -> HttpAnswer:
-        """One request; `head` ends with `content-length: `. Whatever goes wrong, the connection is not used again."""
+        """Send one request; `head` ends with `content-length: `. A connection that failed is not used again."""
         connection = self._take_idle() or await self._connect()
         try:
             answer = await connection.ask(head, body)
@@ -79,7 +80,9 @@ class Http:
         return answer
 
     async def aclose(self) -> None:
+        """Close all connections and wait until they are, for `CLOSING_S` at most."""
         with anyio.move_on_after(CLOSING_S, shield=True):
+            # A connection may still open while others close, hence the loop.
             while self._open:
                 self._all_closed = anyio.Event()
                 for connection in list(self._open):
@@ -110,13 +113,16 @@ class Http:
             _, connection = await self.loop.create_connection(
                 lambda: Connection(self), self._host, self._port, ssl=self._tls
             )
-        except (OSError, UnicodeError) as error:  # names that no lookup takes are UnicodeErrors
+        except (OSError, UnicodeError) as error:  # a host name that cannot be encoded is a UnicodeError
             raise lost(f"cannot connect to {self._host}:{self._port}: {_reason(error)}", sent=False) from error
         _keep_alive(connection)
         return connection
 
     async def _connect_through(self, proxy: Proxy) -> Connection:
-        """Plain requests name the whole address in their head, so only TLS needs a tunnel."""
+        """Connect by way of a proxy.
+
+        Plain HTTP needs no tunnel: its requests name the whole address (see `Endpoint.head`).
+        """
         if self._tls is None:
             return (await self.loop.create_connection(lambda: Connection(self), proxy.host, proxy.port))[1]
         transport, tunnel = await self.loop.create_connection(lambda: Tunnel(self.loop), proxy.host, proxy.port)
@@ -141,6 +147,7 @@ def _connect_request(host: str, port: int, proxy: Proxy) -> bytes:
 
 
 def _keep_alive(connection: Connection) -> None:
+    """Let the system probe a silent connection, with the settings that it knows."""
     found = connection.socket
     if found is None:
         return

@@ -1,7 +1,4 @@
-"""Which proxy an address is reached through: the environment's variables in, a `Proxy` or None out.
-
-Understands `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in either case. Knows nothing of sockets.
-"""
+"""The proxy for an address, found in `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` (in either case)."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class Proxy(msgspec.Struct, frozen=True, kw_only=True):
+    """A proxy and the variable that named it, for messages."""
+
     host: str
     port: int
     variable: str
@@ -28,6 +27,7 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
+    """The proxy to use for `url`, or None for a direct connection."""
     parts = urlsplit(url)
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
@@ -37,7 +37,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _bypassed(parts: SplitResult, environ: Mapping[str, str]) -> bool:
-    """`*` means every host; `example.com` and `.example.com` mean the host and all below it; a port may be named."""
+    """Whether `NO_PROXY` names the host: `*` is every host, `example.com` and `.example.com` it and its subdomains."""
     host = (parts.hostname or "").lower()
     with_port = f"{host}:{parts.port}"
     for word in (environ.get("no_proxy") or environ.get("NO_PROXY") or "").lower().replace(",", " ").split():
