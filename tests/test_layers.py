@@ -46,18 +46,25 @@ ORDERS = {
     ),
     "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),
     "profiler.provider.mock_server": (
-        *("__init__", "clock", "counters", "http", "settings", "connection", "wire", "endpoints", "faults"),
-        *("fault_script", "rate_limits", "reading", "answering", "caching", "messages", "pace", "delivery", "calls"),
-        *("admission", "stored", "message_endpoint", "journal", "control", "app", "server", "pytest_plugin"),
+        *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
+        *("messages", "admission", "delivery", "stored", "message_endpoint", "control", "app", "server"),
+        "pytest_plugin",
     ),
-    "profiler.provider.mock_server.wire": ("__init__", "cross_origin", "encoding", "multipart", "paging"),
-    "profiler.provider.mock_server.stored": ("__init__", "spool", "batch", "batches", "files"),
+    "profiler.provider.mock_server.wire": (
+        *("__init__", "http", "connection", "cross_origin", "encoding", "multipart", "paging"),
+    ),
+    "profiler.provider.mock_server.history": ("__init__", "counters", "spool", "journal"),
+    "profiler.provider.mock_server.admission": (
+        *("__init__", "faults", "fault_script", "rate_limits", "chance", "calls", "admission"),
+    ),
+    "profiler.provider.mock_server.delivery": ("__init__", "pace", "events", "message_delivery", "reply_delivery"),
+    "profiler.provider.mock_server.stored": ("__init__", "batch", "batches", "files"),
     "profiler.provider.mock_server.reading": (
         *("__init__", "shapes", "models", "prompts", "token_counts", "schema_subset", "rules", "requests"),
     ),
     "profiler.provider.mock_server.answering": (
         *("__init__", "patterns", "schema_values", "dialogues", "prepared", "tool_calls", "fitting", "lengths"),
-        *("answers", "variation", "events"),
+        *("answers", "variation"),
     ),
     "profiler.provider.mock_server.caching": (*("__init__", "segments", "prompt_cache", "cache_diagnosis", "threads"),),
     "profiler.money": ("__init__", "prices", "worst_case", "budget", "price_list"),

@@ -13,30 +13,31 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.admission import Admission
-from profiler.provider.mock_server.calls import Call, ServerReply, deliver_reply, json_reply
+from profiler.provider.mock_server.admission.admission import Admission
+from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
+from profiler.provider.mock_server.admission.fault_script import Subject
+from profiler.provider.mock_server.admission.faults import NO_FAULT, OK
+from profiler.provider.mock_server.admission.rate_limits import Need
 from profiler.provider.mock_server.clock import Clock
 from profiler.provider.mock_server.control import PREFIX, Control
-from profiler.provider.mock_server.counters import Stats
+from profiler.provider.mock_server.delivery.reply_delivery import deliver_reply
 from profiler.provider.mock_server.endpoints import BATCHES, FILES, MESSAGE, MESSAGES, find, refuse
-from profiler.provider.mock_server.fault_script import Subject
-from profiler.provider.mock_server.faults import NO_FAULT, OK
-from profiler.provider.mock_server.http import Malformed, render
-from profiler.provider.mock_server.journal import Entry, Journal, entry_of
+from profiler.provider.mock_server.history.counters import Stats
+from profiler.provider.mock_server.history.journal import Entry, Journal, entry_of
 from profiler.provider.mock_server.message_endpoint import MessageEndpoint
 from profiler.provider.mock_server.messages import Messages
-from profiler.provider.mock_server.rate_limits import Need
 from profiler.provider.mock_server.reading.requests import api_version, authenticate
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings
 from profiler.provider.mock_server.stored.batches import Batches
 from profiler.provider.mock_server.stored.files import Files
 from profiler.provider.mock_server.wire.cross_origin import cross_origin_fields
 from profiler.provider.mock_server.wire.encoding import compressed, decoded
+from profiler.provider.mock_server.wire.http import Malformed, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.provider.mock_server.http import Incoming
+    from profiler.provider.mock_server.wire.http import Incoming
 
 SEARCHED = 1 << 20  # bytes of a body in which the rules of a script look for their words
 

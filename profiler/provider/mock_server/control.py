@@ -13,10 +13,10 @@ from msgspec import Meta
 
 from profiler.core.errors import ProfilerError
 from profiler.core.json import dumps
-from profiler.provider.mock_server.admission import Admission, FaultSpec, LimitSpec
-from profiler.provider.mock_server.calls import ServerReply, json_reply
+from profiler.provider.mock_server.admission.admission import Admission, FaultSpec, LimitSpec
+from profiler.provider.mock_server.admission.calls import ServerReply, json_reply
 from profiler.provider.mock_server.clock import written
-from profiler.provider.mock_server.journal import as_lines
+from profiler.provider.mock_server.history.journal import as_lines
 from profiler.provider.mock_server.reading.requests import authenticate
 from profiler.provider.mock_server.settings import ApiError, invalid
 from profiler.provider.mock_server.wire import paging
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from profiler.provider.mock_server.clock import Clock
-    from profiler.provider.mock_server.http import Incoming
-    from profiler.provider.mock_server.journal import Journal
+    from profiler.provider.mock_server.history.journal import Journal
     from profiler.provider.mock_server.settings import ServerSettings
     from profiler.provider.mock_server.stored.files import Files
+    from profiler.provider.mock_server.wire.http import Incoming
 
 Spec = TypeVar("Spec")
 

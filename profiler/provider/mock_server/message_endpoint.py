@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import JSONDecodeError, dumps, loads
+from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
+from profiler.provider.mock_server.admission.chance import draws
+from profiler.provider.mock_server.admission.fault_script import Subject
+from profiler.provider.mock_server.admission.faults import error_of
+from profiler.provider.mock_server.admission.rate_limits import Need
 from profiler.provider.mock_server.answering.answers import USAGE
-from profiler.provider.mock_server.calls import Call, ServerReply, deliver_reply, json_reply
-from profiler.provider.mock_server.delivery import STILL_ANSWERS, deliver
+from profiler.provider.mock_server.delivery.message_delivery import STILL_ANSWERS, deliver
+from profiler.provider.mock_server.delivery.pace import latency, pace_of
+from profiler.provider.mock_server.delivery.reply_delivery import deliver_reply
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
-from profiler.provider.mock_server.fault_script import Subject
-from profiler.provider.mock_server.faults import error_of
-from profiler.provider.mock_server.http import render
-from profiler.provider.mock_server.pace import draws, latency, pace_of
-from profiler.provider.mock_server.rate_limits import Need
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
+from profiler.provider.mock_server.wire.http import render
 
 if TYPE_CHECKING:
-    from profiler.provider.mock_server.admission import Admission
+    from profiler.provider.mock_server.admission.admission import Admission
+    from profiler.provider.mock_server.admission.chance import Draws
     from profiler.provider.mock_server.clock import Clock
-    from profiler.provider.mock_server.counters import Stats
+    from profiler.provider.mock_server.delivery.pace import Pace
+    from profiler.provider.mock_server.history.counters import Stats
     from profiler.provider.mock_server.messages import Messages, Question
-    from profiler.provider.mock_server.pace import Draws, Pace
     from profiler.provider.mock_server.reading.requests import Version
     from profiler.provider.mock_server.stored.batch import Item
 

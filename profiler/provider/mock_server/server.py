@@ -26,11 +26,11 @@ from anyio.from_thread import start_blocking_portal
 
 from profiler.core.errors import UsageError
 from profiler.core.json import dumps
-from profiler.provider.mock_server.admission import FaultSpec, LimitSpec
+from profiler.provider.mock_server.admission.admission import FaultSpec, LimitSpec
 from profiler.provider.mock_server.app import App
-from profiler.provider.mock_server.connection import ServerConnection
 from profiler.provider.mock_server.control import is_loopback
 from profiler.provider.mock_server.settings import ServerSettings
+from profiler.provider.mock_server.wire.connection import ServerConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from profiler.provider.mock_server.counters import REMEMBERED
-from profiler.provider.mock_server.http import MAX_BODY
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+MAX_BODY = 32 << 20
+REMEMBERED = 200_000  # dialogues or bodies, at about 250 bytes each
 
 End = Literal["keep", "close", "reset", "hang"]
 

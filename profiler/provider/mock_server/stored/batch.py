@@ -9,7 +9,7 @@ import msgspec
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.clock import written
-from profiler.provider.mock_server.stored.spool import Spool
+from profiler.provider.mock_server.history.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.calls import Call, ServerReply, json_reply
+from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
+from profiler.provider.mock_server.admission.chance import draws
 from profiler.provider.mock_server.endpoints import BATCHES
-from profiler.provider.mock_server.pace import draws
 from profiler.provider.mock_server.reading.requests import api_version
 from profiler.provider.mock_server.settings import ApiError, invalid
 from profiler.provider.mock_server.stored.batch import Batch, Item, Plan
@@ -25,8 +25,8 @@ from profiler.provider.mock_server.wire.paging import page_by_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from profiler.provider.mock_server.admission import Admission
-    from profiler.provider.mock_server.faults import Fault
+    from profiler.provider.mock_server.admission.admission import Admission
+    from profiler.provider.mock_server.admission.faults import Fault
     from profiler.provider.mock_server.reading.requests import Version
     from profiler.provider.mock_server.settings import ServerSettings
 

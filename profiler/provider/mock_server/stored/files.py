@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from profiler.provider.mock_server.calls import Call, ServerReply, json_reply
+from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.clock import written
+from profiler.provider.mock_server.history.spool import Spool
 from profiler.provider.mock_server.settings import ApiError, invalid
-from profiler.provider.mock_server.stored.spool import Spool
 from profiler.provider.mock_server.wire.multipart import Part, parts
 from profiler.provider.mock_server.wire.paging import page_by_token
 

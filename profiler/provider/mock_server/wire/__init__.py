@@ -1,1 +1,1 @@
-"""HTTP beyond the framing: bodies that are compressed or are forms, pages of lists, and origins of browsers."""
+"""HTTP as bytes: connections, requests and replies, and what headers and queries say. Nothing here knows what is asked."""

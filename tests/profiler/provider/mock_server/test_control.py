@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from profiler.provider.mock_server.admission.fault_script import Subject
+from profiler.provider.mock_server.admission.faults import Fault
 from profiler.provider.mock_server.endpoints import ALL, BATCH_ITEM, NAMES
-from profiler.provider.mock_server.fault_script import Subject
-from profiler.provider.mock_server.faults import Fault
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import LimitRule, ServerSettings
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post
@@ -279,7 +279,7 @@ async def test_an_error_can_have_a_body_of_the_scripts_own() -> None:
 
 
 def test_a_subject_without_a_model_fits_no_rule_for_one() -> None:
-    from profiler.provider.mock_server.fault_script import Faults  # noqa: PLC0415
+    from profiler.provider.mock_server.admission.fault_script import Faults  # noqa: PLC0415
 
     faults = Faults(rates={}, script=[Fault(fault="500", endpoint="*", model="*")])
 

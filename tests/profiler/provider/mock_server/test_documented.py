@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from profiler.provider.mock_server.admission.faults import BATCH_CREATE_FAULTS, BATCH_RESULTS_FAULTS
+from profiler.provider.mock_server.admission.faults import NAMES as FAULTS
 from profiler.provider.mock_server.answering.tool_calls import OWN_TOOLS
 from profiler.provider.mock_server.app import App
 from profiler.provider.mock_server.endpoints import ALL, GROUPS, NAMES
-from profiler.provider.mock_server.faults import BATCH_CREATE_FAULTS, BATCH_RESULTS_FAULTS
-from profiler.provider.mock_server.faults import NAMES as FAULTS
-from profiler.provider.mock_server.journal import FILTERS
+from profiler.provider.mock_server.history.journal import FILTERS
 from profiler.provider.mock_server.reading.models import KNOWN
 from profiler.provider.mock_server.reading.prompts import NewMessage
 from profiler.provider.mock_server.reading.requests import SAMPLING

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.answering.events import characters, event, events
-from profiler.provider.mock_server.faults import (
+from profiler.provider.mock_server.admission.faults import (
     BROKEN_TRANSPORTS,
     OK,
     WRONG_REPLIES,
@@ -18,12 +17,13 @@ from profiler.provider.mock_server.faults import (
     broken_transport,
     wrong_reply,
 )
-from profiler.provider.mock_server.http import LAST_CHUNK, chunk, render, render_stream_head
+from profiler.provider.mock_server.delivery.events import characters, event, events
+from profiler.provider.mock_server.wire.http import LAST_CHUNK, chunk, render, render_stream_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from profiler.provider.mock_server.pace import Pace
+    from profiler.provider.mock_server.delivery.pace import Pace
     from profiler.provider.mock_server.settings import End
 
 HUGE_TEXT = 10_000_000

@@ -15,13 +15,13 @@ import msgspec
 from profiler.core.json import dumps, loads
 from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.endpoints import check_selector, covers
+from profiler.provider.mock_server.history.spool import Spool
 from profiler.provider.mock_server.settings import invalid
-from profiler.provider.mock_server.stored.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from profiler.provider.mock_server.http import Head
+    from profiler.provider.mock_server.wire.http import Head
 
 LONGEST_BODY = 64 << 10  # of each body so much is kept
 FLUSH_AT = 64 << 10

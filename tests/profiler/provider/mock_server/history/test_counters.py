@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from profiler.provider.mock_server.counters import Stats, Tally
+from profiler.provider.mock_server.history.counters import Stats, Tally
 
 
 def test_a_tally_remembers_the_newest_and_counts_who_is_forgotten() -> None:

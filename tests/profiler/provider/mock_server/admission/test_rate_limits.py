@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.core.errors import UsageError
-from profiler.provider.mock_server.rate_limits import Bucket, Limits, Need, rfc3339
+from profiler.provider.mock_server.admission.rate_limits import Bucket, Limits, Need, rfc3339
 from profiler.provider.mock_server.settings import LimitRule
 
 MESSAGE = Need(endpoint="messages")

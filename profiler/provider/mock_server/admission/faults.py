@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.json import dumps
-from profiler.provider.mock_server.http import render
 from profiler.provider.mock_server.settings import ApiError
+from profiler.provider.mock_server.wire.http import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

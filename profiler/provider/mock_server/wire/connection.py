@@ -11,22 +11,31 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
-from profiler.provider.mock_server.http import CONTINUE, Malformed, Parser
+from profiler.provider.mock_server.wire.http import CONTINUE, Malformed, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from profiler.provider.mock_server.counters import Stats
-    from profiler.provider.mock_server.http import Incoming
     from profiler.provider.mock_server.settings import Outgoing, ServerSettings
+    from profiler.provider.mock_server.wire.http import Incoming
 
 READ_AHEAD = 256 << 10  # bytes of further requests that may wait while one is answered
 LINGER_S = 5.0  # for a refused sender to read why before the connection is gone
 
 
+class Connections(Protocol):
+    """Who counts them."""
+
+    connections_open: int
+
+    def connected(self) -> None: ...
+
+
 class Application(Protocol):
     settings: ServerSettings
-    stats: Stats
+
+    @property
+    def stats(self) -> Connections: ...
 
     @property
     def larger_bodies(self) -> Mapping[str, int]: ...

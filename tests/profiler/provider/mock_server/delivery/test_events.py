@@ -9,7 +9,7 @@ import pytest
 from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from profiler.provider.mock_server.answering.events import CHARACTERS_PER_DELTA, event, events
+from profiler.provider.mock_server.delivery.events import CHARACTERS_PER_DELTA, event, events
 
 JUDGE: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 TEXT = {"type": "text", "text": 'Said "0" and\n0é0 ' * 5, "citations": None}

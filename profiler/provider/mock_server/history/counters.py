@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.provider.mock_server.settings import REMEMBERED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-REMEMBERED = 200_000  # dialogues or bodies, at about 250 bytes each
 
 
 class Times(msgspec.Struct):

@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from profiler.core.errors import ProfilerError
-from profiler.provider.mock_server.fault_script import Faults, Subject, load_script
-from profiler.provider.mock_server.faults import NAMES, ONLY_AT, STATUSES
+from profiler.provider.mock_server.admission.fault_script import Faults, Subject, load_script
+from profiler.provider.mock_server.admission.faults import NAMES, ONLY_AT, STATUSES
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post, until

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.provider.mock_server.stored.spool import Spool
+from profiler.provider.mock_server.history.spool import Spool
 
 
 @settings(deadline=None)  # files may be slow on a busy machine

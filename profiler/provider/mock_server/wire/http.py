@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from profiler.provider.mock_server.settings import MAX_BODY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_HEAD = 64 << 10
-MAX_BODY = 32 << 20
 MAX_CHUNK_LINE = 4 << 10
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

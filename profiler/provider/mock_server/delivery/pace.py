@@ -15,20 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from profiler.provider.mock_server.admission.chance import Draws
     from profiler.provider.mock_server.settings import ServerSettings
-
-
-class Draws(msgspec.Struct, frozen=True):
-    """Three numbers in (0, 1) that only depend on the seed and the name of the call."""
-
-    fault: float
-    latency: float
-    stall: float
-
-
-def draws(seed: int, call: str) -> Draws:
-    digest = blake2b(f"{seed} {call}".encode("utf-8", "surrogatepass"), digest_size=18).digest()
-    return Draws(*((int.from_bytes(digest[at : at + 6]) + 0.5) / 2**48 for at in (0, 6, 12)))
 
 
 def latency(settings: ServerSettings, drawn: Draws) -> float:

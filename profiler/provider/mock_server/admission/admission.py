@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from profiler.provider.mock_server.calls import Call, ServerReply
-from profiler.provider.mock_server.fault_script import Faults, Subject, check_rates, load_script, read_script
-from profiler.provider.mock_server.faults import OK, Fault, error_of, own_reply
-from profiler.provider.mock_server.http import field_lines
-from profiler.provider.mock_server.pace import draws
-from profiler.provider.mock_server.rate_limits import Limits, Need
+from profiler.provider.mock_server.admission.calls import Call, ServerReply
+from profiler.provider.mock_server.admission.chance import draws
+from profiler.provider.mock_server.admission.fault_script import Faults, Subject, check_rates, load_script, read_script
+from profiler.provider.mock_server.admission.faults import OK, Fault, error_of, own_reply
+from profiler.provider.mock_server.admission.rate_limits import Limits, Need
 from profiler.provider.mock_server.settings import ApiError, LimitRule, ServerSettings
+from profiler.provider.mock_server.wire.http import field_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from profiler.provider.mock_server.counters import Stats
+    from profiler.provider.mock_server.history.counters import Stats
 
 
 class FaultSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,1 @@
+"""How an answer reaches its asker: when, in which pieces, whole or broken."""

@@ -1,0 +1,1 @@
+"""What the server remembers for whoever runs the tests: the counters, and a journal of what was sent."""
