@@ -1,1 +1,1 @@
-"""All that happens at once: pool, slots, deadlines, retries, and the run from start to end."""
+"""Runs an experiment: workers and slots, retries and deadlines, and the story of a run from start to end."""

@@ -1,6 +1,6 @@
-"""One call at a time, for those who hold a conversation themselves: an agent that calls tools, say.
+"""Asks one question at a time for callers who hold the conversation themselves, such as an agent that calls tools.
 
-The caller writes the body of each request; slots, limits, retries and the cap are those of a run. No task is made: every
+The caller writes the body of each request; slots, limits, retries and the cap work as in a run. No task is made: each
 caller waits in its own.
 """
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
 
-NO_LINE = RequestLine("", 0, "", None, 1, {}, "")  # nothing of this is written to requests.jsonl
+# a request needs a line, but this one is never written to requests.jsonl
+NO_LINE = RequestLine("", 0, "", None, 1, {}, "")
 
 
 class Answered(NamedTuple):
-    """A reply and what it took: calls, seconds of the last one, pico-dollars of all (None: not known)."""
+    """A reply, and what it took: calls, seconds of the last one, and pico-dollars of all (None: not known)."""
 
     reply: Reply
     attempts: int
@@ -39,12 +40,12 @@ class Answered(NamedTuple):
 
 
 def request_of(body: bytes, *, name: str, params: Params) -> Request:
-    """A request for a body that is already written; messages about it call it by `name`."""
+    """A request whose body is already written; messages call it `name`."""
     return Request(index=0, dialogue=Dialogue(dialogue_id=name), params=params, body=body, line=NO_LINE)
 
 
 class Asker:
-    """Asks a client on behalf of many, within one set of limits."""
+    """Asks one client for many callers at once, within one set of limits."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Asker:
         """The reply, after as many tries as the settings allow.
 
         Raises the last `CallError` when there is none, `ProviderFailed` when no other call can succeed either, and
-        `BudgetReached` when this one could pass the cap.
+        `BudgetReached` when this call could pass the cap.
         """
         job = self._machine.begin(request)
         while True:

@@ -1,8 +1,8 @@
-"""What stands before a call, and what its reply or its failure means: decided here for every lane of the engine.
+"""Decides what must happen before a call, and what follows from its reply or failure.
 
 A reply ends its dialogue or is followed by the next turn. A failure means another try after a while, the end of the
-dialogue, or the end of the run. Each of them settles the money of the call and teaches the provider's limits. Those who
-make the calls (workers of the pool, agents that ask one thing at a time) obey.
+dialogue, or the end of the run. Either settles the money of the call and is reported to the provider's limits. The code
+that makes the calls (the workers of the pool, the `Asker`) does what is decided here.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+# Stop reasons after which the provider would refuse a further turn.
 ENDING = frozenset({"refusal", "tool_use", "model_context_window_exceeded"})
 
 
 class TryAgain(NamedTuple):
-    """The same request is sent once more, after a wait of its own or, in a push-back, after the wait of everyone."""
+    """The same request is sent once more after `wait_s`; 0 when everyone pauses anyway."""
 
     wait_s: float
 
@@ -42,8 +43,8 @@ class TryAgain(NamedTuple):
 class GiveUp(NamedTuple):
     """The dialogue ends with this failure.
 
-    `unheard`: nobody looked at the request, so the failure says nothing of the dialogue. `stop`: the reason to end the
-    run too, when other dialogues would fare no better.
+    `unheard`: the request was never looked at, so the failure says nothing about the dialogue. `stop`: the reason to
+    end the whole run, when other dialogues would fare no better.
     """
 
     error: CallError
@@ -58,7 +59,7 @@ class StopRun(NamedTuple):
 
 
 def wait_before(attempt: int, error: CallError, *, jitter: float) -> float:
-    """Seconds before the given attempt (2 is the first retry); what the provider asks for is a floor.
+    """Seconds to wait before the given attempt (2 is the first retry), at least what the provider asks for.
 
     `jitter` in [0, 1) spreads the retries of a burst over the upper half of the exponential wait.
     """
@@ -74,8 +75,9 @@ def worth_another_try(error: CallError, *, tries: int, max_attempts: int, wait_s
 def ends_early(reply: Reply) -> bool:
     """Whether a dialogue cannot go on after this reply, although it has turns left.
 
-    The provider refuses an empty message of the assistant, a call of a tool that nobody answers and a prompt beyond the
-    window, and wants a refused conversation to be dropped. A refusal in words alone is a message like any other.
+    The provider refuses a conversation that holds an empty message of the assistant, a tool call that nobody answered,
+    or more than fits into the context window, and a refused conversation should be dropped. A refusal in words alone is
+    a message like any other.
     """
     return not reply.completion.strip() or reply.content is not None or reply.stop_reason in ENDING
 
@@ -83,8 +85,9 @@ def ends_early(reply: Reply) -> bool:
 class AttemptMachine:
     """Moves jobs from call to call.
 
-    Not `timed`, it reads no clock for what is recorded, and only times that a client simulated count; with `real_replies`
-    (those of somebody's own client) also the time that a reply took whose client does not say that it was simulated.
+    When not `timed` (mock mode) no clock is read for what is recorded: only latencies that the client simulates count,
+    so that equal runs give equal files. `real_replies` says that the client is the user's own; then the real time
+    counts for each reply that has no simulated one.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class AttemptMachine:
 
     @property
     def held_up_by(self) -> str | None:
-        """What calls stand in line for right now."""
+        """What calls are waiting for right now, in words."""
         if self.budget is not None and self.budget.waiting:
             return "room under the cap"
         return None if self.limits is None else self.limits.holds_up
@@ -123,7 +126,11 @@ class AttemptMachine:
         return Job(request, time.monotonic(), Attempts(), cost)
 
     def leaves_at_once(self, job: Job) -> bool:
-        """Whether nothing stands before a call, as before most. Its money is set aside then, and it counts as sent."""
+        """Whether a call need not wait for anything, as most need not.
+
+        If so, its money is set aside and it counts against the limits: the caller must send it. If not, it waits in
+        `leave`.
+        """
         if job.attempts.wait_s:
             return False
         cost = job.cost
@@ -139,8 +146,8 @@ class AttemptMachine:
     async def leave(self, job: Job, *, give_up: anyio.Event) -> bool:
         """Wait until money and limits let the call go. False when `give_up` was set meanwhile.
 
-        Raises `BudgetReached` when no money is left, and the `CallError` that the dialogue ends with when its time runs
-        out while it stands in line.
+        Raises `BudgetReached` when no money is left, and the `CallError` that ends the dialogue when its time runs out
+        in the queue.
         """
         cost = job.cost
         if cost is not None and not await cost.wait_for_room(job.request, give_up=give_up):
@@ -158,16 +165,23 @@ class AttemptMachine:
         return job.draw is not None
 
     def take_wait(self, job: Job) -> float:
-        """The seconds that this job has to wait by itself before its next call; asked once."""
+        """The seconds that this job has to wait before its next call. Asking takes them away:
+
+        the second answer is 0.
+        """
         wait_s, job.attempts.wait_s = job.attempts.wait_s, 0.0
         return wait_s
 
     def begin_call(self, job: Job) -> float:
-        """The call leaves now. Returns when it has to end: by its own time-out, or at the deadline of the dialogue."""
+        """Note that the call leaves now. Returns the moment at which it must have ended:
+
+        time-out or deadline of the dialogue.
+        """
         attempts = job.attempts
         now = time.monotonic() if self._waits or attempts.calls else job.started
         if not attempts.calls:
-            attempts.give_up_at = now + self._retry.deadline_s  # waiting in line is not the dialogue's own time
+            # counted from here: time in the queue is not the dialogue's
+            attempts.give_up_at = now + self._retry.deadline_s
         attempts.called = now
         attempts.calls += 1
         if job.cost is not None:
@@ -176,7 +190,7 @@ class AttemptMachine:
         return ends if ends < give_up else give_up  # noqa: FURB136 (min() costs a call)
 
     def answered(self, job: Job, reply: Reply) -> bool:
-        """Settle a reply. Whether the dialogue goes on: then the job holds its next turn."""
+        """Settle a reply. Returns whether the dialogue goes on; the job then holds the request for its next turn."""
         request, attempts = job.request, job.attempts
         if self.limits is not None and job.draw is not None:
             self.limits.succeeded(job.draw, reply, sent=len(request.body))
@@ -190,9 +204,10 @@ class AttemptMachine:
         return request.dialogue.turns is not None and self._next_turn(job, reply)
 
     def _next_turn(self, job: Job, reply: Reply) -> bool:
-        """Tries and failures are those of one request, so both begin anew; the deadline is that of the dialogue."""
+        """Move the job to its next turn, if there is one. Tries and failures begin anew, the deadline does not."""
         job.replies += (reply.completion,)
-        known = reply.usage and job.usage != {}  # one turn of which nobody knows what it used makes the sum unknown
+        # An empty usage means that nobody knows it; one such turn makes the sum of the dialogue unknown.
+        known = reply.usage and job.usage != {}
         job.usage = sum_usage(job.usage, reply.usage) if known else {}
         if self._planner is None or ends_early(reply):
             return False
@@ -217,7 +232,8 @@ class AttemptMachine:
         else:
             costs_attempt, everyone_waits = True, False
         if everyone_waits:
-            wait_s = 0.0  # the limits let nobody through, nor anybody whose deadline comes before the end of the pause
+            # the limits hold everybody back, and end dialogues whose deadline comes before the end of the pause
+            wait_s = 0.0
         if error.fatal:
             return StopRun(ProviderFailed(f"the provider refuses to go on: {error.message}"))
         attempts.tries += costs_attempt
@@ -228,22 +244,25 @@ class AttemptMachine:
             return self.give_up(error)
         self.retried += 1
         attempts.wait_s = wait_s
-        attempts.failed = error.with_traceback(None)  # which would hold on to this frame, and so to the job itself
+        attempts.failed = error.with_traceback(None)  # a traceback would keep this frame, and so the job, alive
         job.request = msgspec.structs.replace(request, attempt=request.attempt + 1)
         return TryAgain(attempts.wait_s)
 
     def too_late(self, job: Job) -> TryAgain | GiveUp | StopRun:
-        """What becomes of a job whose call was ended because it took too long."""
+        """Decide what becomes of a job whose call took too long and was cancelled."""
         return self.failed(job, CallError("timeout", "no reply before the deadline", retryable=True))
 
     def give_up(self, error: CallError) -> GiveUp:
-        """No more tries: a dialogue ends with this failure."""
+        """The dialogue ends with this failure; no more tries."""
         if self.limits is None:
             return GiveUp(error, unheard=False, stop=None)
         return GiveUp(error, unheard=unheard(error), stop=self.limits.gave_up(error))
 
     def cut_off(self, job: Job) -> None:
-        """Nobody waits for the reply any more: the call may be billed, and says nothing of the provider."""
+        """A call was cancelled because nobody waits for its reply any more.
+
+        It may be billed, and says nothing of the provider.
+        """
         error = CallError("cut_off", "nobody waits for the reply any more", retryable=True)
         if job.cost is not None:
             job.cost.failed(error)

@@ -1,8 +1,8 @@
-"""What one dialogue has cost so far, and may have cost: told to the budget and the ledger, call by call.
+"""What one dialogue has cost and may have cost so far, kept up to date in the budget and the ledger.
 
-The worst case of a call is set aside in the budget before the call is made, written into the ledger at the moment it
-leaves, and exchanged for its price when it has ended. So a process that is killed leaves behind what its calls in
-flight can have cost at most.
+The worst case of a call is set aside in the budget before the call, written to the ledger when it leaves, and replaced
+by its price when it has ended. So a process that is killed leaves in the ledger the most that its calls in flight can
+have cost.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 
 
 class LedgerPlaces(Protocol):
-    """Where the money of dialogues on their way is written down, in pico-dollars."""
+    """Where the money of dialogues under way is written down, in pico-dollars; `storage.ledger` is one."""
 
     def enter(self, index: int, *, hold: int) -> int:
-        """A place for this dialogue, until its record is in the journal; its first call leaves right after this."""
+        """Write a dialogue down right before its first call, and return its place, valid until its record is in the
+        journal."""
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None: ...
 
     def leave(self, index: int) -> None:
-        """Nothing of this dialogue may have been billed."""
+        """Take a dialogue out again: nothing of it can have been billed."""
 
 
 class CallCost(msgspec.Struct):
-    """The money of one dialogue, in pico-dollars: `hold` for the call under way, `paid` for replies with a known price,
-    `maybe` for what may have been billed. Without a budget nothing has a price, and only calls are noted."""
+    """The money of one dialogue, in pico-dollars.
+
+    `hold` is set aside for the call under way, `paid` is for replies with a known price, `maybe` may have been billed.
+    Without a budget there are no prices, and the ledger only notes that calls were made.
+    """
 
     budget: Budget | None
     ledger: Any  # Ledger | None: msgspec checks no protocols
@@ -46,8 +50,8 @@ class CallCost(msgspec.Struct):
     hold: int = 0
     paid: int = 0
     maybe: int = 0
-    unknown: bool = False  # one reply has no known price, so the dialogue has none
-    billed: bool = False  # a call of the dialogue was billed, or may have been, whether its price is known or not
+    unknown: bool = False  # a reply had no known price, so neither has the dialogue
+    billed: bool = False  # some call was billed or may have been, at a known price or not
 
     def set_aside(self, request: Request) -> bool:
         """Reserve the worst case of a call, if the cap leaves room for it now."""
@@ -60,9 +64,9 @@ class CallCost(msgspec.Struct):
         return True
 
     async def wait_for_room(self, request: Request, *, give_up: anyio.Event) -> bool:
-        """The same, and close to the cap wait until calls in flight turn out cheaper than they might have.
+        """Set the worst case aside; close to the cap, wait until calls in flight turn out cheaper than they might have.
 
-        False when given up; raises `BudgetReached` when nothing is in flight that could make room.
+        False when `give_up` was set. Raises `BudgetReached` when no call in flight could make room.
         """
         while not self.set_aside(request):
             budget = self.budget
@@ -79,7 +83,7 @@ class CallCost(msgspec.Struct):
         self.hold = 0
 
     def leaves(self) -> None:
-        """The call is sent right after this: from here on it may be billed."""
+        """The call is sent right after this, and may be billed from here on."""
         if self.ledger is not None:
             if self.place is None:
                 self.place = self.ledger.enter(self.index, hold=self.hold)
@@ -87,7 +91,7 @@ class CallCost(msgspec.Struct):
                 self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=self.hold)
 
     def answered(self, usage: Mapping[str, Any]) -> None:
-        """Exchange the hold for the price of the reply; a reply without a known price counts as its worst case."""
+        """Replace the hold by the price of the reply, or keep the worst case when the price is not known."""
         budget, self.billed = self.budget, True
         if budget is not None:
             price = budget.settle(self.hold, usage)
@@ -96,7 +100,8 @@ class CallCost(msgspec.Struct):
             else:
                 self.maybe += self.hold
                 self.unknown = True
-            if self.unknown and self.paid:  # the sum of known and unknown is unknown
+            # Known plus unknown is unknown: what was paid moves to what may have been billed.
+            if self.unknown and self.paid:
                 budget.doubt(self.paid)
                 self.maybe += self.paid
                 self.paid = 0
@@ -118,13 +123,16 @@ class CallCost(msgspec.Struct):
         if self.ledger is not None and self.place is not None:
             if self.billed:
                 self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=0)
-            else:  # it may be dropped now, when the run drains, and would look like one that was cut off in its call
+            # Left in the ledger, a dialogue that the run drops while it drains would look as if it had been cut off in
+            # its call.
+            else:
                 self.ledger.leave(self.index)
                 self.place = None
 
     @property
     def cost_usd(self) -> float | None:
-        """What was paid, for the record. None when no price is known, or when nothing was paid that anybody knows of."""
+        """What was paid, for the record; None when a price is not known, or when something may have been billed and
+        nothing was."""
         if self.budget is None or self.unknown or (self.maybe and not self.paid):
             return None
         return dollars(self.paid)

@@ -1,5 +1,7 @@
-"""Ends calls that take too long: one watch looks after all workers, since a timer for each call would cost more than most
-calls to the mock."""
+"""Ends calls that take too long. One task watches all workers:
+
+a timer for each call would cost more than the call itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """What a worker has in its hands: a job, the moment its call has to end, and the scope that ends it."""
+    """What a worker is doing: its job, the moment its call must end, and the scope by which it is ended."""
 
     __slots__ = ("call_ends", "job", "scope")
 
@@ -25,8 +27,11 @@ class Worker:
 
 
 class Deadlines:
-    """All workers. Calls that begin later have to end later, unless the deadline of their dialogue comes first; so the watch
-    may sleep until the earliest end, and is woken only for those."""
+    """All workers, and the task that looks at them.
+
+    Calls that begin later also end later, unless the deadline of their dialogue comes first. So the task sleeps until
+    the earliest end, and is woken early only for such a call.
+    """
 
     def __init__(self, *, timeout_s: float) -> None:
         self.workers: set[Worker] = set()
@@ -43,7 +48,7 @@ class Deadlines:
         self._sooner.set()
 
     async def end_late_calls(self) -> None:
-        """Sleeps until the earliest end that it knows of."""
+        """Runs beside the workers until it is cancelled."""
         while True:
             now = time.monotonic()
             for worker in self.workers:

@@ -1,4 +1,4 @@
-"""How many calls at once the system's limit on open files allows: each connection is an open file."""
+"""How many calls at once the system's limit on open files allows, as each connection is an open file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-SPARE = 64  # for the files of the run, name look-ups, connections that are about to be closed
-USUALLY_OPEN = 32  # where the system does not tell
+SPARE = 64  # for the files of the run, DNS look-ups, and connections that are about to close
+USUALLY_OPEN = 32  # assumed where /proc does not exist
 OPEN_FILES = Path("/proc/self/fd")
 
 
 class Room(NamedTuple):
-    """So many calls at once, and why that is fewer than were wanted, if it is."""
+    """The number of calls at once, and a warning when it is smaller than what was wanted."""
 
     concurrency: int
     warning: str | None
 
 
 def make_room(concurrency: int) -> Room:
-    """Raise the soft limit of this process as far as so many calls at once need and the hard limit allows."""
+    """Raise this process's soft limit on open files as far as so many calls need it and the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = concurrency + _open_now() + SPARE
     if _finite(soft) < needed:
@@ -32,7 +32,7 @@ def make_room(concurrency: int) -> Room:
 
 
 def bounded(concurrency: int, *, limit: float, open_now: int) -> Room:
-    """What fits into a limit on open files; at least one call does, or nothing could be asked at all."""
+    """The number of calls that fit into a limit on open files; at least one, without which nothing could be asked."""
     free = limit - open_now - SPARE
     if free >= concurrency:
         return Room(concurrency, None)

@@ -1,4 +1,4 @@
-"""What a run would ask, take and cost, reckoned from the dataset alone: `profiler run --dry-run`.
+"""Estimates from the dataset alone what a run would ask, how long it would take and what it would cost (`--dry-run`).
 
 Sends nothing, writes nothing and needs no key.
 """
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from profiler.money.prices import RateCard
     from profiler.storage.kept_answers import Kept
 
-# Tokens a character: ASCII and other. English prose has 3.5 to 5 characters a token; other scripts come close to one.
+# Tokens per character, for ASCII and for other characters. English prose has 3.5 to 5 characters a token, other scripts
+# not many more than one.
 LOW, EXPECTED = (1 / 5, 1 / 2), (1 / 3.5, 1.0)
 MESSAGE_TOKENS = 5
 MEDIA_TOKENS = 1_500
@@ -45,7 +46,7 @@ _OLD_VERSION = re.compile(r"claude-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that is not known yet; `most` cannot be passed."""
+    """A number that is not known yet: a low guess, the expected value, and a bound that it cannot pass."""
 
     low: float
     expected: float
@@ -53,7 +54,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What one experiment would come to. Without a price there is no cost, and without limits no time."""
+    """The estimate for one experiment. Without prices it has no cost, and without limits no time."""
 
     experiment_id: str
     model: str
@@ -73,7 +74,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(msgspec.Struct, kw_only=True):
-    """Running totals: tokens and pico-dollars as low, expected and most."""
+    """Running totals; lists hold low, expected and most."""
 
     dialogues: int = 0
     kept: int = 0
@@ -94,7 +95,7 @@ def estimate(
     concurrency: int | None = None,
     latency_s: float | None = None,
 ) -> DryRun:
-    """One pass that checks the dataset, as a run would, and one that adds it up."""
+    """Read the dataset twice: once to check it, as a run would, and once to add it up."""
     survey = file.survey(experiment.dataset_path, limit=limit)
     count = survey.count
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -136,7 +137,7 @@ def _span(parts: Sequence[float]) -> Span:
 
 
 def _replies(experiment: Experiment) -> tuple[int, int, int]:
-    """Tokens of a reply: low, expected, most."""
+    """Tokens of one reply: low, expected, most."""
     most = experiment.max_tokens
     half = -(-most // 2)
     return min(-(-most // 10), SHORT_REPLY), half if experiment.thinking else min(half, TYPICAL_REPLY), most
@@ -151,7 +152,7 @@ def _add(
     card: RateCard | None,
     ceiling: Ceiling | None,
 ) -> None:
-    """A dialogue, each of its turns with all that was said before it."""
+    """Add one dialogue: each of its turns is sent with all that was said before."""
     dialogue = request.dialogue
     sums.dialogues += 1
     sums.media += _media(dialogue)
@@ -174,7 +175,7 @@ def _add(
 
 
 def _turns(dialogue: Dialogue, system: str) -> Iterator[list[str]]:
-    """What each request adds to the prompt; the first one brings the system prompt."""
+    """The texts that each request adds to the prompt; the first one brings the system prompt."""
     opening = [dialogue.system or system]
     if dialogue.user is not None:
         yield [*opening, dialogue.user]
@@ -210,7 +211,7 @@ def _tokens(texts: list[str], weights: tuple[float, float]) -> float:
 def _time(
     experiment: Experiment, sums: Sums, *, concurrency: int, latency_s: float | None
 ) -> tuple[float | None, str | None]:
-    """The soonest that the run can end, and what keeps it from ending sooner."""
+    """The soonest that the run can end, in seconds, and what keeps it from ending sooner."""
     limits = experiment.rate_limits
     bounds = []
     if limits is not None:
@@ -250,7 +251,7 @@ def _warnings(
 
 
 def unsupported(experiment: Experiment) -> Iterator[str]:
-    """Parameters of the manifest that the model is known to refuse."""
+    """Warnings for parameters of the manifest that the model is known to refuse."""
     sampling = [name for name in ("temperature", "top_p", "top_k") if getattr(experiment, name) is not None]
     thinking = experiment.thinking or {}
     if sampling and _refuses_sampling(experiment.model):
@@ -265,7 +266,7 @@ def unsupported(experiment: Experiment) -> Iterator[str]:
 
 
 def _refuses_sampling(model: str) -> bool:
-    """By the version in the name; a name that says none is taken at its word."""
+    """Goes by the version in the model's name; a name without one is taken to accept everything."""
     if model.startswith("claude-mythos-preview"):
         return True
     found = _VERSION.match(model) or _OLD_VERSION.match(model)

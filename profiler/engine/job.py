@@ -1,7 +1,7 @@
-"""One dialogue on its way: the request it is at, how often that was tried, what it has cost.
+"""One dialogue under way: the request it has come to, how often that was tried, what it has cost.
 
-Everything here is state. Each part has one owner that writes it: `Attempts` the attempt machine, `CallCost` itself,
-`draw` whoever lets the call through the provider's limits.
+Each part is written by one owner: `Attempts` by the attempt machine, `CallCost` by itself, `draw` by whoever lets the
+call through the provider's limits.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from profiler.core.nouns import Request
 from profiler.engine.call_cost import CallCost
 from profiler.engine.limits.draw import Draw
 
-NEVER_ABSENT = frozenset({"input_tokens", "output_tokens"})  # null elsewhere in a usage means "none were used"
+# null in any other field of a usage means that none were used
+NEVER_ABSENT = frozenset({"input_tokens", "output_tokens"})
 
 
 class Attempts(msgspec.Struct):
-    """How often a dialogue was asked, how long that took, and what has to happen before the next call."""
+    """How often a dialogue was asked, how long that took, and when the next call may leave."""
 
-    calls: int = 0  # all of the dialogue
-    tries: int = 0  # those that count against max_attempts: of this request only, and without rate limits
+    calls: int = 0  # of the whole dialogue
+    tries: int = 0  # those that count against max_attempts: of the current request, rate limits aside
     called: float = 0.0  # when the last call left
     client_s: float = 0.0  # what all calls took together
     give_up_at: float = math.inf
@@ -32,7 +33,7 @@ class Attempts(msgspec.Struct):
 
 
 class Job(msgspec.Struct):
-    """One dialogue on its way, from its first call to its record."""
+    """One dialogue, from its first call to its record."""
 
     request: Request
     started: float
@@ -44,10 +45,10 @@ class Job(msgspec.Struct):
 
 
 def sum_usage(total: dict[str, Any] | None, usage: dict[str, Any]) -> dict[str, Any]:
-    """The usage of several turns together: whole numbers are added up, also those of nested objects.
+    """Add the usage of one turn to that of the turns before; counts in nested objects are added too.
 
-    What nobody knows of one turn is unknown of the dialogue: a count that is null there, or all of it when its usage is
-    empty. Texts such as a service tier belong to one turn and are left out.
+    A count that is null in one turn is unknown for the dialogue, and an empty usage makes all of it unknown. Texts (a
+    service tier, say) belong to one turn and are left out.
     """
     return {} if not usage or total == {} else _added(total or {}, usage)
 

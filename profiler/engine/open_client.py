@@ -1,6 +1,6 @@
-"""Who answers a run: the client that the caller gives, the one that the manifest names, or the one that the mode means.
+"""Opens the client of a run: the one that the caller gives, the one that the manifest names, or the one for the mode.
 
-Whichever it is, what comes back of it passes the check of `provider.validate`.
+Whichever it is, its replies pass the check of `provider.validate`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HOW = "it is called with the experiment and returns an object with `async def co
 async def client_of_run(
     experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
 ) -> AsyncIterator[Client]:
-    """An open client; closed afterwards, unless the caller gave it and so closes it."""
+    """The client, open. It is closed afterwards, unless the caller gave it and so closes it."""
     if given is not None:
         yield Checked(given, own=True, tell=tell)
     elif experiment.client is not None:
@@ -42,7 +42,7 @@ async def client_of_run(
         try:
             yield Checked(client, own=True, tell=tell)
         finally:
-            with anyio.move_on_after(CLOSING_S, shield=True):  # one that hangs does not keep the run from ending
+            with anyio.move_on_after(CLOSING_S, shield=True):  # a client that hangs must not keep the run from ending
                 await _close(client)
     else:
         async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ) as client:
@@ -52,7 +52,7 @@ async def client_of_run(
 
 
 def make_own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
-    """What `client: module:attribute` names, called with the experiment."""
+    """The client that `client: module:attribute` stands for."""
     client: object = load_own_client(name, search_path=search_path)(experiment)
     if not callable(getattr(client, "complete", None)):
         raise UsageError(f"client: {name!r} made {client!r}, which has no complete method", hint=HOW)
@@ -60,7 +60,7 @@ def make_own_client(experiment: Experiment, name: str, *, search_path: Path | No
 
 
 def load_own_client(name: str, *, search_path: Path | None) -> Callable[[Experiment], object]:
-    """What makes the client; nothing is made or asked yet."""
+    """The function that makes the client; it is not called yet."""
     make = plugins.load(name, key="client", search_path=search_path)
     if not callable(make):
         raise UsageError(f"client: {name!r} is {make!r}, which cannot be called and so makes no client", hint=HOW)
@@ -68,7 +68,7 @@ def load_own_client(name: str, *, search_path: Path | None) -> Callable[[Experim
 
 
 def check_client(experiment: Experiment, *, search_path: Path | None) -> list[str]:
-    """Look at what will answer before anything is asked: raises what would stop a run, returns what it would warn of."""
+    """Check before the first call what will answer: raises what would stop a run, returns warnings."""
     if experiment.client is not None:
         load_own_client(experiment.client, search_path=search_path)
     path = experiment.mock.responses_path
@@ -84,7 +84,7 @@ def check_client(experiment: Experiment, *, search_path: Path | None) -> list[st
 
 
 async def _close(client: Client) -> None:
-    """`aclose` is awaited and `close` called, whichever it has."""
+    """Close a client by `aclose` or by `close`, whichever it has."""
     close = getattr(client, "aclose", None) or getattr(client, "close", None)
     if not callable(close):
         return

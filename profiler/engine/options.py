@@ -1,4 +1,4 @@
-"""How to run, as opposed to what; every option has a default."""
+"""How to run an experiment (folder, mode, concurrency …); every option has a default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Watch = Callable[[View], Coroutine[Any, Any, None]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to run, as opposed to what: nothing here changes what is asked or answered."""
+    """How to run, as opposed to what to run: nothing here changes what is asked."""
 
     output_dir: str | PathLike[str] = "runs"
     mode: Mode | Literal["auto"] = "auto"

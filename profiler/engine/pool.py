@@ -1,7 +1,7 @@
-"""Requests in, records out: workers that call the client and obey what the attempt machine decides.
+"""The pool: workers that take requests, call the client, and do what the attempt machine decides.
 
-One task group holds at most as many workers as there are slots; they share one iterator, so dispatch is in dataset
-order. There is no task and no timer per dialogue.
+There are at most as many workers as slots. They share one iterator, so calls leave in the order of the dataset. No
+dialogue has a task or a timer of its own.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.storage.writer import Writer
 
-BACKING_OFF_PER_SLOT = 4
+BACKING_OFF_PER_SLOT = 4  # beyond it, jobs that wait for a retry keep their slots, so that memory stays bounded
 
 
 class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool is doing right now, for people who look on."""
+    """What a pool is doing right now, for the progress view."""
 
     in_flight: int
     slots: int
@@ -42,11 +42,11 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     failures: dict[str, int]  # what dialogues ended with, by kind
     stopping: bool
-    held_up_by: str | None  # what calls stand in line for
+    held_up_by: str | None  # what calls are waiting for
 
 
 class Tail:
-    """When the last dialogue was begun, and how long after that each worker had nothing left to do."""
+    """When the last dialogue began, and how long after that each worker was still busy."""
 
     def __init__(self) -> None:
         self._all_begun = math.inf
@@ -77,7 +77,10 @@ class Pool:
         self._tail = Tail()
 
     async def run(self, requests: Iterator[Request]) -> None:
-        """Answer every request; returns when all are done, or when `drain` let the last call end."""
+        """Answer every request.
+
+        Returns when all are done; after `drain`, raises its reason when the calls in flight have ended.
+        """
         self._requests = requests
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._deadlines.end_late_calls)
@@ -89,9 +92,9 @@ class Pool:
         self._end_held()
 
     def drain(self, reason: Exception) -> None:
-        """Start nothing new, let calls in flight end, then leave with the first reason given.
+        """Start nothing new, and let the calls in flight end; `run` then raises the first reason given.
 
-        A dialogue with turns or tries left is dropped without a record: it is still owed.
+        A dialogue that has turns or tries left is dropped without a record, so it is still owed.
         """
         self.stopped = self.stopped or reason
         self._requests = None
@@ -121,15 +124,17 @@ class Pool:
         return None if limits is None else limits.bound_by(ended=self._tail.ended)
 
     def _hire(self) -> None:
-        """Workers for free slots, two at a time: each that finds something to do hires the next two. So there are never
-        many more workers than dialogues, and requests are still taken in the order in which calls leave."""
+        """Start up to two workers for free slots. Each that finds a job starts the next two.
+
+        So there are never many more workers than dialogues, and requests are taken in the order in which calls leave.
+        """
         for _ in range(2):
             if self._workers is None or self._requests is None or not self.slots.take_nowait():
                 return
             self._workers.start_soon(self._work)
 
     async def _work(self) -> None:
-        """Serve until nothing is left, or until somebody who comes back needs the slot.
+        """Serve until nothing is left to do, or until a job that comes back from a wait needs the slot.
 
         One cancel scope serves many calls: entering one costs more than a call to the mock.
         """
@@ -150,7 +155,7 @@ class Pool:
         except Exception as error:  # noqa: BLE001 (a bug: it comes out when the calls of others, which are paid for, have ended)
             self.drain(error)
         finally:
-            if worker.call_ends != math.inf and worker.job is not None:  # the call was ended with its task
+            if worker.call_ends != math.inf and worker.job is not None:  # cancelled in the middle of its call
                 self._machine.cut_off(worker.job)
             self._deadlines.workers.discard(worker)
             self.slots.give()
@@ -158,7 +163,7 @@ class Pool:
                 self._tail.worker_ended()
 
     async def _serve(self, worker: Worker) -> None:
-        """The loop of a worker: a job, its call, what follows from it."""
+        """The loop of a worker: take a job, make its call, do what follows from it."""
         writer, slots, deadlines, machine, complete = (
             self._writer,
             self.slots,
@@ -184,7 +189,7 @@ class Pool:
             else:
                 worker.call_ends = math.inf
                 worker.job = self._answered(job, reply)
-            if worker.scope.cancel_called:  # too late for this call, and it must not hit the next
+            if worker.scope.cancel_called:  # the watch was too late for this call, and must not hit the next
                 return
             if writer.full:
                 await writer.make_room()
@@ -192,8 +197,10 @@ class Pool:
                 return
 
     async def _may_leave(self, job: Job) -> bool:
-        """Wait for what stands before a call: its back-off, its money, the limits. False when the run drains meanwhile,
-        or when the time of the dialogue runs out, which ends it."""
+        """Wait for all that must come before a call: its back-off, its money, the limits.
+
+        False when the run drains meanwhile, or when the time of the dialogue runs out, which ends it.
+        """
         if job.attempts.wait_s:
             await self._back_off(self._machine.take_wait(job))
         if self.stopped is not None:
@@ -221,7 +228,7 @@ class Pool:
         return self._machine.begin(request)
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
-        """Record a reply; a dialogue with turns left gets its next one instead."""
+        """Record a reply, or return the job when its dialogue has turns left."""
         goes_on = self._machine.answered(job, reply)
         if self._machine.limits is not None:
             if self.slots.taken < self.slots.limit:  # more calls may run at once since this reply
@@ -234,7 +241,7 @@ class Pool:
         return None
 
     def _obey(self, job: Job, decision: TryAgain | GiveUp | StopRun) -> Job | None:
-        """Do what a failure means: keep the job for another try, record its end, or end the run."""
+        """Do what a failure means: return the job for another try, record its end, or end the run."""
         if isinstance(decision, StopRun):
             self.drain(decision.reason)
             return None
@@ -243,8 +250,8 @@ class Pool:
         if decision.stop is not None:
             self.drain(decision.stop)
         if decision.unheard:
-            # an answer, or the end of the run, shows whether the others fare better; if they do not, the run stops and
-            # these dialogues are still to be asked
+            # The next answer, or the end of the run, shows whether the others fare better. If they do not, the run
+            # stops, and these dialogues are still owed rather than failed.
             self._results.hold(job, decision.error)
             return None
         if not decision.error.retryable:
@@ -253,19 +260,19 @@ class Pool:
         return None
 
     def _late(self, worker: Worker) -> Job | None:
-        """What becomes of a job whose call was ended at its deadline."""
+        """Decide what becomes of a job whose call was ended at its deadline."""
         worker.call_ends = math.inf
         return None if worker.job is None else self._obey(worker.job, self._machine.too_late(worker.job))
 
     def _end_held(self) -> None:
-        """Nothing is left to ask, and what is held back ends as errors, unless nothing was answered at all."""
+        """Nothing is left to ask: record as errors what was held back, unless there was no answer at all."""
         held, limits = self._results.held, self._machine.limits
         if held is not None and limits is not None and (failed := limits.all_ended(held)) is not None:
             raise failed
         self._results.release()
 
     async def _back_off(self, wait_s: float) -> None:
-        """Wait before a retry, with the slot free for others unless too many wait already."""
+        """Wait before a retry; the slot is free for others meanwhile, unless too many jobs wait already."""
         gives_way = self._backing_off < BACKING_OFF_PER_SLOT * self.slots.limit
         self._backing_off += 1
         try:

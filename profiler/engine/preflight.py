@@ -1,5 +1,7 @@
-"""Whether every experiment could run, looked at before the first of them is paid for: its metrics, client, dataset,
-address, price and run directory. Nothing is sent or written."""
+"""Checks that every experiment of a manifest could run, before the first of them is paid for.
+
+It looks at metrics, client, dataset, address, price and run directory. Nothing is sent or written.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_all(experiments: Sequence[Experiment], *, options: Options) -> None:
-    """All that is wrong, at once; what several experiments share is said once."""
+    """Raise one `UsageError` with all that is wrong; what several experiments have in common stands there once."""
     found: dict[str, list[str]] = {}
     for experiment in experiments:
         for error in _faults(experiment, options):
@@ -48,7 +50,7 @@ def _faults(experiment: Experiment, options: Options) -> Iterator[ProfilerError]
         except ProfilerError as error:
             yield error
             if check is _dataset:
-                return  # what follows would read it, and say the same
+                return  # the later checks read the dataset too, and would say the same
 
 
 def _metrics(experiment: Experiment, options: Options) -> None:
@@ -62,7 +64,7 @@ def _client(experiment: Experiment, options: Options) -> None:
 
 
 async def _open_and_close(experiment: Experiment, options: Options) -> None:
-    """Nothing is sent: an address, a key or a file that cannot be used is found when a client opens."""
+    """Opening a client sends nothing, but finds an address, a key or a file that cannot be used."""
     async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ):
         pass
 
@@ -77,7 +79,7 @@ def _price(experiment: Experiment, options: Options) -> None:
 
 
 def _folder(experiment: Experiment, options: Options) -> None:
-    """The run that the folder holds may be another one, which only --fresh moves aside."""
+    """A folder that holds another run is refused, unless --fresh moves that aside."""
     folder = options.folder / experiment.experiment_id
     before = None if options.fresh else run_directory.earlier(folder)
     if before is not None:

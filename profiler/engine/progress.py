@@ -1,6 +1,6 @@
-"""How far a run is: a look at the counters that the pool and the writer keep anyway.
+"""How far a run is, read from counters that the pool and the writer keep anyway.
 
-Nothing is done per dialogue, and nothing here can change a run. How a look is drawn is the command line's business.
+Looking costs nothing per dialogue and cannot change a run. `cli.progress` draws what is seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from profiler.storage.writer import Writer
 
 RATE_OVER_S = 10.0
-LEAST_BETWEEN_S = 0.125  # of the looks that are kept: an onlooker that looks more often adds none
+LEAST_BETWEEN_S = 0.125  # between looks that are kept for the rate, however often somebody looks
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +48,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def answered_by(self) -> str:
-        """The mode, and the client where it is one that we did not write."""
+        """The mode, and the client's name if a user wrote it."""
         return self.mode.upper() + (f", own client {self.own_client}" if self.own_client else "")
 
     @property
     def money(self) -> str | None:
-        """What was spent and what it will come to, in words; None where no price is known."""
+        """What was spent, and what the run will come to, in words; None where no price is known."""
         if self.cost_usd is None:
             return None
         words = f"{usd(pico(self.cost_usd))} spent"
@@ -63,7 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bound_by(self) -> str:
-        """What keeps the run from being over, in words."""
+        """What the run is waiting for, in words."""
         owed = self.total - self.done
         if self.stopping:
             return f"waiting for {self.in_flight} calls in flight to end"
@@ -79,7 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View:
-    """Looks at a run from outside; the rate is taken over the last seconds."""
+    """Looks at a run from outside. The rate is that of the last seconds."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class View:
         )
 
     def enough_usd(self) -> float | None:
-        """A cap with which the run would probably end: what it will come to and a tenth more, in round figures."""
+        """A cap under which the run would probably finish: the projected cost and a tenth more, rounded up."""
         budget = self._budget
         if budget is None or budget.cap is None:
             return None
@@ -130,7 +130,7 @@ class View:
         return float(f"{math.ceil(wanted / unit) * unit:.2g}")
 
     def _money(self, done: int) -> dict[str, float | None]:
-        """The dialogues to come are taken to cost what the ones before them cost."""
+        """Spent so far, and projected as if the dialogues to come cost what those before them did."""
         budget = self._budget
         if budget is None:
             return {}

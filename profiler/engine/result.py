@@ -1,4 +1,4 @@
-"""What a run comes to: its logs reduced to a summary, judged by the thresholds of its manifest."""
+"""The result of a run: its logs reduced to a summary and judged by the manifest's thresholds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete run. `missed` says which of its thresholds were, a sentence each."""
+    """A complete run. `missed` has a sentence for each threshold that it missed."""
 
     folder: Path
     summary: dict[str, Any]
@@ -42,7 +42,7 @@ def summarized(
     *,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The summary of complete logs. A metric that fails is told, and costs no other."""
+    """The summary of complete logs. A metric that fails is reported, and does not affect the others."""
     reduction = reduce_logs(folder, metrics)
     for fault in reduction.faults:
         tell(str(fault))
@@ -57,7 +57,7 @@ def summarized_again(
     *,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The summary of a run that was complete, counted or judged again where the manifest wants that now."""
+    """The summary of a run that was complete already, counted or judged again where the manifest has changed."""
     names = list(experiment.metrics)
     failed = [name for name, found in done["metrics"].items() if "error" in found]
     if failed or done["run"].get("metrics") != names:
@@ -72,6 +72,9 @@ def summarized_again(
 
 
 def _judged(result: dict[str, Any], experiment: Experiment, metrics: Sequence[Metric[Any]]) -> dict[str, Any]:
-    """Thresholds name metrics as the manifest does, the summary as they name themselves."""
+    """Apply the thresholds.
+
+    The manifest may name a metric `module:attribute`; the summary has the metric's own name.
+    """
     names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
     return summary.judged(result, {names.get(name, name): bounds for name, bounds in experiment.bounds().items()})

@@ -1,7 +1,7 @@
-"""How dialogues end: their records, with what they cost and how long they waited, on the way to the writer.
+"""Makes the record of each dialogue that ends, and passes it to the writer.
 
-Some failures say nothing of the dialogue they hit, because nobody looked at what was asked. The end of such a dialogue
-is held back until another one shows that the provider is up, or until the run ends.
+Some failures say nothing about their dialogue, because the request was never looked at. Such an end is held back until
+another reply shows that the provider is up, or until the run ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """Where jobs of a run end. Not `timed`, it records no times of its own: equal runs then give equal bytes."""
+    """The ends of a run's dialogues. When not `timed`, no times are recorded, so that equal runs give equal bytes."""
 
     def __init__(self, writer: Writer, *, timed: bool) -> None:
         self.failures: dict[str, int] = {}
@@ -37,7 +37,7 @@ class Results:
         self._failed(job, error, queue_s=self._queue_s(job))
 
     def hold(self, job: Job, error: CallError) -> None:
-        """Whether the dialogue ends with this failure will show in how the others fare. Its time is taken now."""
+        """Hold an end back: how the others fare shows whether it is the dialogue's. Its waiting time is taken now."""
         self._held.append((job, error, self._queue_s(job)))
 
     @property
@@ -46,7 +46,7 @@ class Results:
         return self._held[-1][1] if self._held else None
 
     def release(self) -> None:
-        """The others fare better, so what is held back is the failure of its dialogues."""
+        """The others fare better, so the failures held back are those of their dialogues: record them."""
         held, self._held = self._held, []
         for job, error, queue_s in held:
             self._failed(job, error, queue_s=queue_s)
@@ -56,7 +56,7 @@ class Results:
         self._writer.put(record_failure(job, error, queue_s=queue_s))
 
     def _queue_s(self, job: Job) -> float:
-        """What the dialogue waited outside the client: for its slot and between its tries."""
+        """How long the dialogue waited outside the client: for its slot and between its tries."""
         return micro(max(0.0, time.monotonic() - job.started - job.attempts.client_s)) if self._timed else 0.0
 
 
@@ -72,7 +72,7 @@ def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
         (reply.usage if job.usage is None else job.usage) or None,
         micro(attempts.client_s),
         queue_s,
-        attempts.calls - request.turn,  # the calls of earlier turns were no retries
+        attempts.calls - request.turn,  # the first call of each turn is not a retry
         reply.request_id,
         None if cost is None else cost.cost_usd,
         None,
@@ -103,5 +103,5 @@ def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
 
 
 def micro(seconds: float) -> float:
-    """Whole microseconds. Rounding by way of an integer gives the same as `round` and takes a third of its time."""
+    """Round to whole microseconds; by way of an integer this takes a third of the time of `round`."""
     return int(seconds * 1e6 + 0.5) / 1e6

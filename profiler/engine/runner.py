@@ -1,4 +1,4 @@
-"""The whole story of a run: manifest → dataset → requests → pool → journal → ordered logs → reduction → summary."""
+"""The story of a run: manifest → dataset → requests → pool → journal → ordered logs → reduction → summary."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def run(
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Result:
-    """Run one experiment to its end, or to a `ProfilerError` after which the same call resumes it."""
+    """Run one experiment to its end. After a `ProfilerError` the same call resumes it."""
     begun, tell, sync = time.perf_counter(), note or _silent, options.fsync != "off"
     cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
@@ -98,7 +98,7 @@ def run_sync(
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Result:
-    """`run` for code without an event loop: starts one, and ends it."""
+    """`run` for code without an event loop."""
     if _loop_is_running():
         raise UsageError(
             "run_sync cannot be used while an event loop is running, as it is in a notebook",
@@ -111,8 +111,10 @@ def run_sync(
 
 
 def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
-    """uvloop halves what a call that waits costs; one that does not wait hardly touches the loop, and importing
-    uvloop takes time."""
+    """uvloop halves the cost of calls that wait.
+
+    Calls that do not wait hardly use the loop, and importing uvloop takes time.
+    """
     waits = options.resolved_mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
     return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
@@ -129,8 +131,10 @@ def _loop_is_running() -> bool:
 def _same_dataset(
     experiment: Experiment, opened: OpenRun, *, stamp: unchanged.Stamp, tell: Callable[[str], None]
 ) -> Iterator[None]:
-    """What is asked comes from the file that was checked, and what was asked before came from it too. A run that stops
-    for another reason tells of a change as well."""
+    """Make sure that all of a run, in all its sessions, was asked from one version of the dataset.
+
+    A change during the session is an error, or a warning where the session ends with another error anyway.
+    """
     path, sha256 = experiment.dataset_path, opened.header.identity["dataset_sha256"]
     unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
     if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
@@ -168,7 +172,7 @@ def _facts_of(
     bound_by: dict[str, Any] | None,
     budget: Budget | None,
 ) -> dict[str, Any]:
-    """The `run` part of summary.json. In mock mode it holds nothing that two equal runs would not share."""
+    """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs."""
     live, header = source.mode == "live", opened.header
     return {
         "experiment_id": experiment.experiment_id,
@@ -190,7 +194,7 @@ def _facts_of(
 
 
 def _tell_begin(experiment: Experiment, opened: OpenRun, survey: Survey | None, *, tell: Callable[[str], None]) -> None:
-    """What a person should know before anything is asked."""
+    """Say what a person should know before the first call."""
     if survey is not None:
         for warning in unmeasured(experiment.metrics, survey):
             tell(f"{experiment.experiment_id}: {warning}")

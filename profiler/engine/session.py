@@ -1,4 +1,4 @@
-"""One session of a run, in which everything happens at once: workers, writers, the onlooker and the signals."""
+"""One session of a run, in which everything happens at once: workers, writer, progress view and signals."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def answer_all(
     tell: Callable[[str], None],
     budget: Budget | None,
 ) -> dict[str, Any] | None:
-    """Ask all that is owed. Returns what kept a live run from going faster."""
+    """Ask everything that is owed. Returns what kept a live run from going faster."""
     live = source.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
     concurrency = options.concurrency or experiment.concurrency
@@ -114,7 +114,7 @@ def _limits(experiment: Experiment, run: OpenRun, *, slots: Slots) -> ProviderLi
 
 @contextmanager
 def _told_session(run: OpenRun, pool: Pool, writer: Writer, *, budget: Budget | None) -> Iterator[None]:
-    """Write into the journal that a session begins, and how it ended; one that is killed leaves only its beginning."""
+    """Write into the journal that a session begins and how it ended. A killed one leaves only its beginning."""
     began = {"started": now("live")}
     spent, maybe = (budget.spent, budget.maybe) if budget is not None else (0, 0)
     run.tell_session(began)
@@ -125,12 +125,12 @@ def _told_session(run: OpenRun, pool: Pool, writer: Writer, *, budget: Budget | 
         if budget is not None:
             ended["spent_usd"] = dollars(budget.spent - spent)
             ended["maybe_billed_usd"] = dollars(budget.maybe - maybe)
-        with suppress(StorageError):  # the disk may be why it ended, and that is told already
+        with suppress(StorageError):  # the disk may be why the session ends, and that is reported already
             run.tell_session(ended)
 
 
 def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_path: Path) -> Iterator[Request]:
-    """The requests still to be asked; each leaves its line in requests.jsonl on its way."""
+    """The requests still to be asked; each one new to the log leaves its line in requests.jsonl."""
     first, count = run.first, run.header.count
     index = first - 1
     for index, request in enumerate(islice(requests, count - first), first):
@@ -144,8 +144,10 @@ def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_
 
 
 async def _beside(pool: Pool, task: Callable[..., Coroutine[Any, Any, None]], *words: Any) -> None:
-    """Run a task beside the pool. When it fails (stderr was closed, say), the run ends, but the calls in flight are paid
-    for and end first."""
+    """Run a task beside the pool.
+
+    If it fails (stderr was closed, say) the run ends after the calls in flight, which are paid.
+    """
     try:
         await task(*words)
     except Exception as error:  # noqa: BLE001 (whatever it is, the pool raises it when its last call has ended)
@@ -153,7 +155,7 @@ async def _beside(pool: Pool, task: Callable[..., Coroutine[Any, Any, None]], *w
 
 
 async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
-    """The first signal lets the calls in flight end, the second does not wait for them."""
+    """The first signal lets the calls in flight end, the second cancels them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for signum in signals:
             if pool.stopped is not None:
@@ -167,8 +169,10 @@ async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
 
 @contextmanager
 def _one_error(*, enough: Callable[[], float | None]) -> Iterator[None]:
-    """Task groups raise groups; a run has one reason to end, and it is the first of them. `enough` says which cap would
-    do if this one does not."""
+    """Raise the one reason for the end of a run instead of the group that task groups raise.
+
+    `enough` gives the cap that would do, for a run that was stopped by its cap.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
@@ -179,7 +183,7 @@ def _one_error(*, enough: Callable[[], float | None]) -> Iterator[None]:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The reason among the errors: a crash before what it caused, then what the user can act on."""
+    """The reason among several errors: a bug comes before its consequences, then the first that the user can act on."""
     leaves = list(_leaves(group))
     bugs = [error for error in leaves if not isinstance(error, ProfilerError)]
     return (bugs or leaves)[0]

@@ -1,4 +1,4 @@
-"""The money of one session: the prices it reckons with, and a budget that begins where the sessions before ended."""
+"""The money of one session: its prices, and a budget that counts what earlier sessions have spent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) -> RateCard | None:
-    """The prices of a live run. The mock costs nothing, and a made-up price would look like a real one."""
+    """The prices of a live run. In mock mode there are none: a made-up price would look like a real one."""
     if mode != "live":
         return None
     card = card_of(experiment, at=datetime.now(UTC))
@@ -32,14 +32,14 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
 
 
 def budget_of(card: RateCard | None, run: OpenRun, *, cap_usd: float | None) -> Budget | None:
-    """What the sessions before have spent, or may have, counts against the cap."""
+    """The budget, which counts against the cap what earlier sessions spent or may have spent."""
     if card is None:
         return None
     return Budget(card, cap_usd=cap_usd, spent=run.spent, maybe=run.maybe)
 
 
 def money_facts(budget: Budget | None) -> dict[str, Any]:
-    """The money in the `run` part of the summary; nothing is known without a price."""
+    """The money in the `run` part of the summary; null where no price is known."""
     if budget is None:
         return {"rate_card": None, "max_cost_usd": None, "spent_usd": None, "maybe_billed_usd": None}
     return {

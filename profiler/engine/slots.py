@@ -1,4 +1,4 @@
-"""Permission to be in flight: how many calls may run at once, and who is next."""
+"""Slots: permission for a call to be in flight. They limit how many run at once, and decide who is next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import anyio
 
 
 class Slots:
-    """A semaphore whose free path costs no turn of the event loop; those who come back go first."""
+    """A semaphore that costs no turn of the event loop while slots are free.
+
+    Jobs that come back from a wait go first.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -36,14 +39,14 @@ class Slots:
             raise
 
     def give(self) -> None:
-        """Give a slot back: to whoever waits, else to the free ones. Above a limit that shrank, it is gone."""
+        """Give a slot back: to whoever waits, else to the free ones. Above a limit that has shrunk it disappears."""
         if self._waiting and self.taken <= self.limit:
             self._waiting.popleft().set()
         else:
             self.taken -= 1
 
     def resize(self, limit: int) -> None:
-        """Allow more, at once, or fewer, as slots are given back."""
+        """Change the limit. More slots can be used at once; fewer take effect as slots are given back."""
         self.limit = limit
         while self._waiting and self.taken < limit:
             self.taken += 1

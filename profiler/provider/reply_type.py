@@ -56,7 +56,7 @@ _DECLINES = rf"""(?:
 )"""
 _REFUSAL = re.compile(_PREAMBLE + _DECLINES, re.IGNORECASE | re.VERBOSE)
 # The first three letters show that nearly every reply cannot match, in a tenth of the 2 µs that the pattern takes.
-# Whatever the pattern may begin with must therefore be listed here; a test compares the two.
+# So whatever the pattern may begin with must be listed here too.
 _QUOTES = "'’‘ʼ`"
 _LEADING = frozenset(' \t\r\n"“*_>')
 _OPENINGS = frozenset(

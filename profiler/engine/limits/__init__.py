@@ -1,1 +1,1 @@
-"""What holds calls back: rate limits, cool-downs, adaptive concurrency, the provider's health."""
+"""What holds calls back in a live run: rate limits, pauses, adaptive concurrency and the provider's health."""

@@ -1,8 +1,4 @@
-"""What kept a live run from going faster, in a few words.
-
-Comes in: how long it took, how long calls stood in line and for what, how full the limits were, how it ended. Goes out:
-one phrase such as "output tokens 92 %". Reads no clock and counts nothing itself.
-"""
+"""Puts into a few words what kept a live run from going faster, such as "output tokens 92 %"."""
 
 from __future__ import annotations
 
@@ -11,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WORTH_TELLING = 0.1  # of the time: less did not bind a run
-FEW = 0.1  # of the calls at once: more than these at the end are the last round, not stragglers
+WORTH_TELLING = 0.1  # of the run's time: a shorter wait did not hold the run up
+FEW = 0.1  # of the concurrency: more calls than this at the end are the last round, not stragglers
 
 
 def words(reason: str) -> str:
@@ -27,7 +23,11 @@ def phrase(
     slots: int,
     ended: Sequence[float],
 ) -> str:
-    """`ended`: seconds after the last dialogue was begun at which workers had nothing left to do."""
+    """The longest wait of the run in words.
+
+    `waited_s` says how long calls waited for each reason, `in_use` how full each limit was, and `ended` how many
+    seconds each worker was still busy after the last dialogue had begun.
+    """
     tail_s = max(ended, default=0.0)
     late = sum(each > tail_s / 2 for each in ended)
     reasons = [(seconds, _line(reason, seconds, in_use)) for reason, seconds in waited_s.items()]
@@ -40,7 +40,7 @@ def phrase(
 
 
 def _line(reason: str, seconds: float, in_use: Mapping[str, float]) -> str:
-    """A limit is told by how full it was, a pause by how long it was in all."""
+    """A limit is named with how full it was, a pause with how long it lasted in all."""
     return percent(reason, in_use[reason]) if reason in in_use else f"{words(reason)} {seconds:.0f} s"
 
 

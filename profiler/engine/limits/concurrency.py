@@ -1,4 +1,4 @@
-"""How many calls may run at once: it grows while all slots are used, and is cut when the provider is overloaded."""
+"""How many calls may run at once: more while all slots are used, fewer when the provider is overloaded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 FIRST_LIMIT = 8
 CUT = 0.5
-STEPS_TO_CEILING = 20  # each takes a second, or less when calls are quick
+STEPS_TO_CEILING = 20  # each step takes a second, or less when calls are quick
 STEP_S = 1.0
-SLOW_STEP_S = 5.0  # after the provider said that the rate grew too fast, a tenth more every few seconds
+SLOW_STEP_S = 5.0  # after the provider said that the rate grew too fast: a tenth more every 5 s
 SLOW_STEP = 10
-OVERLOADED_ABOVE = 0.15  # share of the calls; below it, those that were refused are simply asked again
-WEIGHT = 0.02  # of one call in that share: so the last fifty calls or so decide
+OVERLOADED_ABOVE = 0.15  # share of the calls; below it those that were refused are simply sent again
+WEIGHT = 0.02  # of one call in that share: about the last fifty calls decide
 KEPT_CHANGES = 100
 
 
@@ -30,9 +30,10 @@ class ConcurrencyChange(msgspec.Struct, frozen=True):
 
 
 class OverloadShare:
-    """How many of the latest calls were refused because the provider is overloaded.
+    """The share of the latest calls that were refused because the provider is overloaded.
 
-    One such refusal among many answers is chance: to slow down because of it would cost far more than to ask again.
+    One such refusal among many answers is chance: slowing down because of it costs far more than sending that call
+    again.
     """
 
     def __init__(self) -> None:
@@ -40,8 +41,10 @@ class OverloadShare:
         self._since = 0.0
 
     def count(self, *, overloaded: bool, left_at: float) -> bool:
-        """Count a call that ended. Whether an episode of overload begins with it; calls that left before the last
-        episode began say nothing new."""
+        """Count a call that ended, and say whether an episode of overload begins with it.
+
+        Calls that left before the last episode began say nothing new.
+        """
         if left_at < self._since:
             return False
         self.share += WEIGHT * (overloaded - self.share)
@@ -67,7 +70,7 @@ class AdaptiveConcurrency:
         self.changes: list[ConcurrencyChange] = [ConcurrencyChange(0.0, slots.limit, "start")]
 
     def succeeded(self) -> bool:
-        """A call got its reply. Returns whether the limit grew; it only does while all of it is used."""
+        """A call got its reply. Returns whether the limit grew, which it does only while all of it is used."""
         slots = self._slots
         if slots.limit >= self._ceiling or slots.taken < slots.limit:
             return False
@@ -80,8 +83,11 @@ class AdaptiveConcurrency:
         return True
 
     def _step(self) -> int:
-        """Twice as many each round of replies at first. After a cut, a twentieth of the ceiling each round or each
-        second, whichever comes sooner: rounds of long calls would take minutes to come back."""
+        """By how much the limit grows.
+
+        At first it doubles with each round of replies. After a cut it gains a twentieth of the ceiling each round or
+        each second, whichever comes sooner: rounds of long calls would take minutes to come back.
+        """
         slots, now = self._slots, time.monotonic()
         if self._doubling:
             self._credit += 1.0
@@ -101,9 +107,10 @@ class AdaptiveConcurrency:
         return max(1, self._slots.limit // SLOW_STEP)
 
     def cut(self, reason: str, *, left_at: float, slowly: bool = False) -> None:
-        """The provider asked for less. Calls that left before the last cut were answered already by it.
+        """Halve the limit, because the provider asked for less.
 
-        `slowly`: it was not the rate but its growth that was too much, so from here on it grows by the clock.
+        Calls that left before the last cut are covered by it. `slowly` says that the growth of the rate was too much,
+        not the rate itself; from then on the limit grows by the clock.
         """
         self._doubling = False
         self._slowly |= slowly

@@ -1,6 +1,6 @@
-"""A pause that everyone keeps after a refusal, and how those who waited for its end come back.
+"""The pause that all calls keep after a refusal, and the ramp at its end.
 
-The clock is the caller's; nothing here awaits.
+The caller passes the time; nothing waits here.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ RAMP = 0.25  # of the pause
 
 
 class CoolDown:
-    """While it lasts no call leaves. Then those who waited leave one by one, faster and faster: all at once would be
-    refused again.
+    """A pause for everyone, and a ramp at its end.
 
-    What the provider asks for is a floor. A second floor doubles with every episode of refusals that no success
-    interrupts, because "retry-after: 0" from a provider that refuses everything would otherwise make a storm. All
-    refusals of calls that left before the episode began belong to it.
+    Those who waited leave one by one, faster and faster, because all at once they would be refused again.
+
+    The provider's `retry-after` is a floor for its length. A second floor doubles with every episode of refusals that
+    no success interrupts: a provider that refuses everything with "retry-after: 0" would otherwise cause a storm of
+    calls. Refusals of calls that left before the episode began belong to that episode.
     """
 
     def __init__(self) -> None:
         self.until = 0.0
-        self.asked = False
-        self.ends = False
+        self.asked = False  # the provider named the length of the pause
+        self.ends = False  # a pause or its ramp is not over yet
         self._episode_began = -math.inf
         self._episodes = 0
         self._ramp_s = 0.0
@@ -36,7 +37,10 @@ class CoolDown:
         self._left = 0
 
     def refused(self, asked_s: float | None, *, left_at: float, at_most_s: float, now: float) -> None:
-        """A call that left at `left_at` was refused; the provider asked for so many seconds, or did not say."""
+        """A call that left at `left_at` was refused.
+
+        `asked_s` is what the provider asks for, None when it does not say.
+        """
         if left_at >= self._episode_began:
             self._episode_began = now
             self._episodes += 1
@@ -62,10 +66,11 @@ class CoolDown:
             return (self.until - now) * random.uniform(1.0, 1.02)  # noqa: S311 (no secret)
         if self._ramp_began is None:
             return 0.0
+        # The n-th of N calls leaves after sqrt(n / N) of the ramp: slowly at first, then faster and faster.
         return max(0.0, self._ramp_began + self._ramp_s * math.sqrt(self._left / self._all) - now)
 
     def leaving(self, *, waiting: int, now: float) -> None:
-        """One call leaves after the pause; `waiting` stand behind it."""
+        """One call leaves after the pause, and `waiting` stand behind it."""
         if self._ramp_began is None:
             self._ramp_began, self._all = now, waiting
         self._left += 1

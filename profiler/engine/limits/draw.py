@@ -1,4 +1,4 @@
-"""What calls take from the limits while they are in flight."""
+"""What calls take from the rate limits while they are in flight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Draw(msgspec.Struct, eq=False, gc=False):
-    """What one call has drawn from the limits, to be settled when its usage is known; or many calls together."""
+    """What one call, or several together, took from the limits; put right when the usage of the reply is known."""
 
     input_tokens: float = 0.0
     output_tokens: float = 0.0

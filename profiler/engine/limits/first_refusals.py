@@ -1,4 +1,4 @@
-"""Whether the first calls of a run were all refused for the same reason, so that the rest would be too."""
+"""Notices that the first calls of a run were all refused for the same reason, so that the rest would be too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ HOPELESS_AFTER = 5  # calls that were refused in the same way
 
 
 class FirstRefusals:
-    """The same refusal of all of the first calls is not about their dialogues: a model that does not exist, say.
+    """Watches the calls of a run until the first answer.
 
-    Refusals come faster than answers, so calls that left earlier may still get theirs. Until they have ended nothing is
-    decided, and nothing more is asked either: it might all be refused.
+    When all of the first calls are refused alike, the cause is not in their dialogues: the model does not exist, say.
+    Refusals come back faster than answers, so calls that left earlier may still be answered. Until those have ended
+    nothing is decided, and no further call leaves, because all of them might be refused.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class FirstRefusals:
             self._in_flight[call] = next(self._numbers)
 
     def ended(self, call: Hashable, *, refused: str | None = None) -> None:
-        """`refused`: the kind of a failure that asking again will not mend."""
+        """A call ended; `refused` is the kind of a failure that another try would not mend."""
         if self._answered:
             return
         number = self._in_flight.pop(call, -1)
@@ -49,12 +50,13 @@ class FirstRefusals:
 
     @property
     def hopeless(self) -> bool:
-        """Whether enough calls were refused, and all that left before the last of them have ended without an answer."""
+        """Whether enough calls were refused alike, and every call that left before the last of them ended without an
+        answer."""
         return self._enough and not self._earlier_in_flight
 
     @property
     def undecided(self) -> bool:
-        """Whether it would be hopeless, but for calls that left earlier and may still be answered."""
+        """Whether it would be hopeless, were it not for earlier calls that may still be answered."""
         return self._enough and self._earlier_in_flight
 
     @property

@@ -1,6 +1,6 @@
-"""How the provider fares: calls that failed one after the other, and what that means for the whole run.
+"""How the provider fares: decides whether everybody should wait, and when it is hopeless to go on.
 
-It never decides about a single dialogue, only whether everybody should wait and when it is hopeless to go on.
+It never decides about a single dialogue.
 """
 
 from __future__ import annotations
@@ -8,26 +8,26 @@ from __future__ import annotations
 from profiler.core.errors import CallError, ProviderFailed
 from profiler.engine.limits.first_refusals import HOPELESS_AFTER, FirstRefusals
 
-UNLUCKY_AFTER = 20  # dialogues that ended with any failure that might have passed: some may be at fault themselves
-OUTAGE_AFTER = 5  # calls: fewer are connections that grew old, or one server of many
+UNLUCKY_AFTER = 20  # dialogues in a row that failed with what might have passed; some may be at fault themselves
+OUTAGE_AFTER = 5  # calls in a row: fewer may be stale connections, or one broken server of many
 RATE_LIMITED, OVERLOADED = "rate_limited", "overloaded"
 PUSHBACKS = frozenset({RATE_LIMITED, OVERLOADED})
-UNAVAILABLE = frozenset({502, 503})  # said by a gateway that has nobody behind it
+UNAVAILABLE = frozenset({502, 503})  # a gateway says so when there is no server behind it
 LATER = "run the same command with --retry-failed"
 
 
 def unheard(error: CallError) -> bool:
-    """Whether nobody looked at what was asked, so that the failure says nothing of its dialogue."""
+    """Whether the request was never looked at, so that the failure says nothing about its dialogue."""
     return error.kind in PUSHBACKS or not error.sent or error.status in UNAVAILABLE
 
 
 def refusal(error: CallError) -> bool:
-    """Whether the provider looked at what was asked and will not answer it, however often it is asked."""
+    """Whether the provider read the request and will not answer it, however often it is sent."""
     return not (error.retryable or unheard(error))
 
 
 class ProviderHealth:
-    """Counts what failed while nothing was answered."""
+    """Counts failures for as long as nothing is answered in between."""
 
     def __init__(self) -> None:
         self.first = FirstRefusals()
@@ -54,14 +54,14 @@ class ProviderHealth:
 
     @property
     def outage(self) -> str | None:
-        """Why nobody is reached, when that was different before: a provider that answered will probably come back.
+        """The latest failure while a provider that used to answer cannot be reached; everybody waits until it is back.
 
-        One that never answered is more likely a wrong address, which nobody wants to wait for.
+        A provider that has never answered is more likely a wrong address, for which nobody wants to wait.
         """
         return self._last if self.answered_any and self._unreached >= OUTAGE_AFTER else None
 
     def gave_up(self, error: CallError) -> ProviderFailed | None:
-        """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
+        """A dialogue ended with this failure. Returns the reason to stop the run if the others would fare no better."""
         if refusal(error):
             self._in_a_row = self._unheard = 0  # a refusal proves that the provider is up
             self._refused_any = True
@@ -72,11 +72,14 @@ class ProviderHealth:
         return self._no_reply(error) if over else None
 
     def all_ended(self, error: CallError) -> ProviderFailed | None:
-        """Every dialogue has ended, one of them with this failure. The reason to call it a failed run: no answer at all."""
+        """Every dialogue has ended, one with this failure. Returns the reason to call the run failed:
+
+        not one answer.
+        """
         return None if self.answered_any or self._refused_any else self._no_reply(error)
 
     def _no_reply(self, error: CallError) -> ProviderFailed:
-        """What might have passed did not, until tries or time were over, and nobody else got through."""
+        """Failures that might have passed did not, until tries or time ran out, and nobody else got through."""
         dialogues = f"{self._in_a_row} dialogues in a row" if self._in_a_row != 1 else "the only dialogue asked"
         if error.kind in PUSHBACKS:
             return ProviderFailed(

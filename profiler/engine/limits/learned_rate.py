@@ -1,7 +1,7 @@
-"""A rate of calls that nobody named: learned from refusals that no known limit explains.
+"""Learns a rate limit that nobody names from the refusals that no known limit explains.
 
-A provider may enforce a limit without telling of it, or several processes may share one key. Then the only way to find
-the limit is to go a little over it now and then, and the art is to do that rarely. The clock is the caller's.
+A provider may enforce a limit without announcing it, or several processes may share one key. The only way to find such
+a limit is to go a little over it now and then, and the art is to do that rarely. The caller passes the time.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections import deque
 
-CUT = 0.85  # of what got through
-LARGEST_CUT = 0.5  # at once, of the rate so far
-SHORTEST_S = 1.0  # over which a rate is measured first: a burst is none
-SOON_S = 10.0  # a refusal that no other follows in that time teaches nothing
+CUT = 0.85  # of the rate at which calls got through
+LARGEST_CUT = 0.5  # the rate falls to no less than this share of itself at once
+SHORTEST_S = 1.0  # a rate is not measured over less: that would be a burst
+SOON_S = 10.0  # a refusal that no other follows within this time teaches nothing
 PLATEAU_CALLS, PLATEAU_S = 100, 5.0  # how long it takes to come back to the rate that was refused
-DOUBLING_CALLS, DOUBLING_S = 30, 2.0  # above that rate, where nothing is known
-SHORT_EPISODE = 10  # answers between two refusals
+DOUBLING_CALLS, DOUBLING_S = 30, 2.0  # how long the rate takes to double, above the rate that was refused
+SHORT_EPISODE = 10  # answers between two refusals; an episode with fewer is one in vain
 IN_VAIN = 7  # such episodes one after the other: by then a rate is less than a hundredth of what it was
 COMPARED = 10  # episodes that are looked at together: have they grown longer as the rate fell?
 SLOWER, LONGER = 4.0, 2.0  # a pace this many times slower should leave this many times more answers between refusals
@@ -59,7 +59,7 @@ class LearnedRate:
         return max(0.0, self._next_at - now)
 
     def leaving(self, now: float) -> None:
-        """A call leaves. Time that nobody used is not saved up."""
+        """A call leaves. Unused time does not add up to a burst later."""
         self._left += 1
         if self._measured_from is None:
             self._measured_from = now
@@ -72,7 +72,7 @@ class LearnedRate:
             self.per_second = self._grown()
 
     def refused(self, *, left_at: float, now: float) -> bool:
-        """A call was refused that left at `left_at`. Whether this begins a new episode of refusals."""
+        """A call that left at `left_at` was refused. Returns whether a new episode of refusals begins with it."""
         if left_at < self._refused_at:
             return False
         if now < self._trusted_from:
@@ -98,7 +98,7 @@ class LearnedRate:
         return True
 
     def _pace_does_not_matter(self) -> bool:
-        """Whether refusals come as often at a much slower pace, as those do that are drawn by chance."""
+        """Whether refusals come as often at a much slower pace, as they do when they are random."""
         if len(self._episodes) < COMPARED or self._episodes[0][0] < SLOWER * self._episodes[-1][0]:
             return False
         answers = [count for _, count in self._episodes]
@@ -115,6 +115,8 @@ class LearnedRate:
 
     def _grown(self) -> float:
         if self._answered < self._plateau:
+            # A cubic: back near the refused rate soon, then ever more slowly, as TCP's congestion control CUBIC does
+            # it.
             missing = 1 - self._answered / self._plateau
             return self._base * (1 - (1 - CUT) * missing**3)
         start = self._base if self._plateau else self._base * CUT

@@ -1,26 +1,28 @@
-"""How much of the limit on output tokens a call takes while nobody knows how long its answer will be.
+"""Guesses how much of the limit on output tokens a call takes before its answer is there.
 
-Some providers hold the whole `max_tokens` of a call against the limit until it ends, others count only what an answer
-used. To take the first for the second means refusals, and the other way round means waiting for nothing. Which of the
-two it is shows in what the headers say is left, and in refusals for which there was room.
+Some providers count the whole `max_tokens` of a call until it ends, others only what the answer used. Taking the first
+kind for the second leads to refusals; the other way round, calls wait for nothing. Which kind it is shows in what the
+headers say is left, and in refusals that came although there was room.
 """
 
 from __future__ import annotations
 
 LEARNING = 0.05
-WORTH_KNOWING = 0.2  # of what was drawn: when answers are nearly as long as they may be, both ways are the same
+WORTH_KNOWING = 0.2  # of what was drawn: when answers are nearly as long as they may be, both kinds come to the same
 
 
 class OutputGuess:
-    """The mean length of answers so far, and whether the provider holds `max_tokens`."""
+    """The mean length of the answers so far, and whether the provider counts `max_tokens` while a call lasts."""
 
     def __init__(self) -> None:
         self.holds_max_tokens = False
         self._mean: float | None = None
 
     def drawn(self, max_tokens: int) -> float:
-        """What a call will probably take from the limit: as much as answers took so far, and all that it may take while
-        none is known, or when that is what the provider holds."""
+        """What a call will probably take:
+
+        the mean so far; all that it may use when nothing is known or the provider counts that.
+        """
         return max_tokens if self.holds_max_tokens else self._expected(max_tokens, calls=1)
 
     def answered(self, output_tokens: int) -> None:
@@ -28,16 +30,17 @@ class OutputGuess:
         self._mean = known + LEARNING * (output_tokens - known)
 
     def told(self, *, surplus: float, drawn: float, max_tokens: int, calls: int) -> None:
-        """A reply says what is left: `surplus` more than we reckoned, with `drawn` tokens for the calls in flight.
+        """Learn from a reply that says how many tokens are left.
 
-        A provider that counts answers has more left than that: all that these calls will not use. One that holds
-        `max_tokens` has not. Others who use the same key can only make the surplus smaller, so a large one is a proof;
-        a small one may mislead, until a later reply puts it right.
+        `surplus` is how many more that is than we reckoned; the calls in flight then had `drawn` tokens. A provider
+        that counts answers has all the tokens left that these calls will not use; one that counts `max_tokens` has not.
+        Others who use the same key can only make the surplus smaller, so a large one is a proof. A small one may
+        mislead, until a later reply puts it right.
         """
         too_much = drawn - self._expected(max_tokens, calls=calls)
         if calls >= 2 and too_much > drawn * WORTH_KNOWING:
             self.holds_max_tokens = surplus < too_much / 2
 
     def _expected(self, max_tokens: int, *, calls: int) -> float:
-        """How long the answers of so many calls will be, which may use that many tokens together."""
+        """The output tokens that so many calls will use, of the `max_tokens` that they may use together."""
         return max_tokens if self._mean is None or self._mean * calls > max_tokens else self._mean * calls

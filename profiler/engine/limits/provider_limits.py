@@ -1,7 +1,7 @@
-"""The provider's limits as a run meets them: calls ask here before they leave, and how they ended is told here.
+"""The provider's limits as one object: a call asks here before it leaves, and reports here how it ended.
 
-What that teaches goes to the gate (when a call may leave), to the concurrency (how many at once) and to the health (when
-it is hopeless to go on). Money, retries and records are none of its business.
+What that teaches is passed to the gate (when a call may leave), the concurrency (how many at once) and the health (when
+it is hopeless to go on).
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 
 class Pushback(NamedTuple):
-    """What a failed call means for its item: whether it has used up one of its attempts, and whether everyone waits
-    because of it, so that the item need not wait by itself."""
+    """What a failed call means for its dialogue.
+
+    `costs_attempt`: one of its tries is used up. `everyone_waits`: all calls pause because of it, so the dialogue need
+    not wait by itself as well.
+    """
 
     costs_attempt: bool
     everyone_waits: bool
 
 
 class ProviderLimits:
-    """How calls of a live run get through."""
+    """All limits of one provider for one live run."""
 
     def __init__(self, gate: RateGate, *, slots: Slots, longest_pause_s: float) -> None:
         self._gate = gate
@@ -48,8 +51,8 @@ class ProviderLimits:
         self._began = time.monotonic()
 
     def try_admit(self, request: Request) -> Draw | None:
-        """What this call draws from the limits if it may be sent right now, as most may."""
-        if self._health.answered_any:  # as nearly always
+        """The call's share of the limits if it may leave right now, as most may; None if it has to wait in `admit`."""
+        if self._health.answered_any:  # true for all calls but the first few
             return self._gate.try_admit(request)
         return None if self._health.first.undecided else self._left(self._gate.try_admit(request))
 
@@ -62,12 +65,14 @@ class ProviderLimits:
         return self._left(await self._gate.admit(request, give_up=give_up, by=by))
 
     def answered_before(self) -> None:
-        """An earlier session of this run got answers, so refusals are about their dialogues from the first one on."""
+        """An earlier session of this run was answered, so a refusal is about its dialogue from the first one on."""
         self._health.answered()
 
     def succeeded(self, draw: Draw, reply: Reply, *, sent: int) -> bool:
-        """What a reply to so many bytes teaches about the limits, before the next call leaves. Whether more calls may
-        run at once now."""
+        """Learn from a reply to a request of `sent` bytes. Returns whether more calls may run at once now.
+
+        This happens before the next call leaves, so that it goes by the newest limits.
+        """
         gate, usage = self._gate, reply.usage
         self._health.answered()
         if self._overloaded.share:
@@ -84,8 +89,11 @@ class ProviderLimits:
         return self._concurrency.succeeded()
 
     def failed(self, draw: Draw, error: CallError) -> Pushback:
-        """What a failure teaches about the limits. A pause longer than any dialogue may take is not kept: the provider
-        is asked again after that, and the dialogues that cannot wait so long end."""
+        """Learn from a failure.
+
+        No pause is longer than a dialogue may take: after that time the provider is asked again, and the dialogues that
+        cannot wait so long end.
+        """
         gate, health = self._gate, self._health
         gate.failed(draw, looked_at=not unheard(error))
         if error.limits is not None:
@@ -107,16 +115,16 @@ class ProviderLimits:
         return Pushback(costs_attempt=False, everyone_waits=gate.pausing)
 
     def gave_up(self, error: CallError) -> ProviderFailed | None:
-        """A dialogue ended with this failure. The reason to stop, when the others will fare no better."""
+        """A dialogue ended with this failure. Returns the reason to stop the run if the others would fare no better."""
         return self._health.gave_up(error)
 
     def all_ended(self, error: CallError) -> ProviderFailed | None:
-        """Every dialogue has ended, one of them with this failure. The reason to call it a failed run, if it is one."""
+        """Every dialogue has ended, one with this failure. Returns the reason to call the run failed, if it has."""
         return self._health.all_ended(error)
 
     @property
     def holds_up(self) -> str | None:
-        """What calls stand in line for right now."""
+        """What calls are waiting for right now, in words; None when nothing holds them up."""
         if self._health.first.undecided:
             return "the calls that left first, as later ones were refused"
         if (outage := self._health.outage) is not None:

@@ -1,6 +1,6 @@
-"""When a call may leave: after a shared pause, and within what the provider allows a minute.
+"""Decides when a call may leave: after a shared pause, and within what the provider allows a minute.
 
-Limits come from the manifest and from reply headers. What neither tells of is learned from refusals.
+Limits are known from the manifest and from reply headers; one that neither names is learned from refusals.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ LIMITS = ("requests", "input_tokens", "output_tokens")
 LEARNED = "learned_rate"
 BYTES_PER_TOKEN = 4.0
 LEARNING = 0.05
-LOOK_EVERY_S = 0.1  # a look takes as long as there are calls in flight
+LOOK_EVERY_S = 0.1  # looking takes time in proportion to the calls in flight
 
 
 class LimitChange(msgspec.Struct, frozen=True):
-    """A limit and where it is known from: the manifest, reply headers or refusals; seconds since the start."""
+    """A limit, and where it is known from: the manifest, reply headers or refusals. `at_s` counts from the start."""
 
     at_s: float
     limit: str
@@ -42,7 +42,7 @@ class LimitChange(msgspec.Struct, frozen=True):
 
 
 class RateGate:
-    """The one way out for all calls: first come, first served, so a wait of one is a wait of all behind it."""
+    """The one gate that all calls pass, first come, first served: whoever waits holds up all behind it."""
 
     def __init__(self, limits: RateLimits | None = None) -> None:
         self._began = now = time.monotonic()
@@ -63,13 +63,15 @@ class RateGate:
         self._in_flight = Draw(requests=0.0)
         self._used = Draw(requests=0.0)
         self._first_left_at: float | None = None
-        self._sleep: anyio.CancelScope | None = None  # of the first in line
-        self._holds: str | None = None
+        self._sleep: anyio.CancelScope | None = None  # the wait of the first in line, which may end early
+        self._holds: str | None = None  # the reason for that wait
         self.waited_s: dict[str, float] = {}
 
     async def admit(self, request: Request, *, give_up: anyio.Event, by: float = math.inf) -> Draw | None:
-        """Wait until this call may be sent, and draw what it will probably use. None when `give_up` was set, or when
-        the call could not be sent by the given moment."""
+        """Wait until this call may leave, and take from the limits what it will probably use.
+
+        Returns None when `give_up` was set, or when the call could not leave by the moment `by`.
+        """
         if self._pause.until > by:
             return None
         async with self._line:
@@ -87,7 +89,7 @@ class RateGate:
             return self._take(self._drawn_by(request))
 
     def try_admit(self, request: Request) -> Draw | None:
-        """The same without a wait: None when there is something to wait for, or somebody who does."""
+        """As `admit`, but never waits: None when there is something to wait for, or somebody who waits already."""
         if self._line.locked():
             return None
         draw = self._drawn_by(request)
@@ -95,8 +97,10 @@ class RateGate:
         return None if limited and self._wait(draw) is not None else self._take(draw)
 
     def answered(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
-        """A call got its reply: draw what it used beyond the guess, or give back the rest, and guess better next time.
-        Tokens that the reply does not tell of stay as they were guessed. `sent` is how many bytes the call had."""
+        """A call got its reply: correct what it took from the limits, and guess better next time.
+
+        Tokens that the reply does not report stay as they were guessed. `sent` is the length of the request in bytes.
+        """
         self._ended(draw)
         self._got_through(draw)
         more_input = more_output = 0.0
@@ -110,8 +114,11 @@ class RateGate:
         self._draw(Draw(more_input, more_output, 0.0))
 
     def failed(self, draw: Draw, *, looked_at: bool) -> None:
-        """A call ended without a reply. One that nobody looked at took no tokens; of any other it is not known what it
-        used, so what it drew stays drawn."""
+        """A call ended without a reply.
+
+        If nobody looked at it, it took no tokens. Of any other it is not known what it used, so what it took stays
+        taken.
+        """
         self._ended(draw)
         if looked_at:
             self._got_through(draw)
@@ -119,10 +126,10 @@ class RateGate:
             self._draw(Draw(-draw.input_tokens, -draw.output_tokens, requests=0.0))
 
     def refused(self, draw: Draw, error: CallError, *, at_most_s: float) -> bool:
-        """A call was refused because too much was asked for: everybody pauses, once. What the refusal's headers do not
-        tell of is taken for used up.
+        """A call was refused because too much was asked for: everybody pauses, once.
 
-        Whether a known limit explains it. If none does, there is one that nobody told us of, and its rate is learned.
+        Limits that the refusal's headers do not name are taken for used up. Returns whether a known limit explains the
+        refusal; if none does, there is a limit that nobody announced, and its rate is learned.
         """
         now = time.monotonic()
         explained = self._explained(draw, error.limits)
@@ -135,7 +142,7 @@ class RateGate:
         return explained
 
     def pause(self, asked_s: float | None, *, draw: Draw, at_most_s: float) -> None:
-        """A pause for everyone, for as long as the provider asks, or as we think right where it asks for nothing."""
+        """Pause everyone for as long as the provider asks, or as seems right where it asks for nothing."""
         self._pause.refused(asked_s, left_at=draw.left_at, at_most_s=at_most_s, now=time.monotonic())
 
     @property
@@ -143,7 +150,7 @@ class RateGate:
         return self._pause.until > time.monotonic()
 
     def apply_headers(self, headers: RateHeaders, draw: Draw) -> None:
-        """Correct the buckets by what the reply to a call says is left; a limit nobody told of makes its own bucket."""
+        """Correct the buckets by what a reply says is left. A limit that was not known before gets a bucket."""
         now = time.monotonic()
         for name in LIMITS:
             told = getattr(headers, name)
@@ -160,11 +167,11 @@ class RateGate:
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
 
     def utilisation(self, now: float) -> dict[str, float]:
-        """How much of each limit is in use right now, 1.0 being all of it."""
+        """How full each limit is right now; 1.0 is all of it."""
         return {name: 1.0 - max(0.0, bucket.level(now)) / bucket.per_minute for name, bucket in self._buckets.items()}
 
     def in_use(self, now: float) -> dict[str, float]:
-        """How much of each limit the run has used since it began, 1.0 being all of it."""
+        """How much of each limit the whole run has used so far; 1.0 is all of it."""
         minutes = max(now - self._began, 1e-3) / MINUTE_S
         return {
             name: min(1.0, getattr(self._used, name) / (bucket.per_minute * minutes))
@@ -172,7 +179,7 @@ class RateGate:
         }
 
     def holds_up(self, now: float) -> str | None:
-        """What the line stands still for, in words: a limit and how much of it is in use, a pause and how long yet."""
+        """What the line waits for, in words: a limit and how full it is, or a pause and how long it still lasts."""
         reason = self._holds
         if reason is None:
             return None
@@ -183,7 +190,7 @@ class RateGate:
         return f"{bottleneck.words(reason)} {max(0.0, self._pause.until - now):.0f} s"
 
     def _new_bucket(self, name: str, per_minute: float, *, now: float) -> TokenBucket:
-        """A bucket that was full when the first call left, and has met all calls since."""
+        """A bucket as if it had been there from the first call: full then, with all calls since taken out."""
         bucket = self._buckets[name] = TokenBucket(per_minute, now=self._first_left_at or now)
         bucket.draw(getattr(self._used, name))
         self._note(name, per_minute, told_by="headers", now=now)
@@ -194,7 +201,7 @@ class RateGate:
             self.changes.append(LimitChange(round(now - self._began, 3), name, round(per_minute, 3), told_by))
 
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
-        """The longest wait that stands before a call, and its reason. None lets the call leave."""
+        """The reason for the longest wait before a call, and its length in seconds. None lets the call leave."""
         now = time.monotonic()
         reason, longest = LEARNED, self._learned.wait_s(now)
         for name, bucket in self._buckets.items():
@@ -234,7 +241,7 @@ class RateGate:
         self._pause.succeeded(left_at=draw.left_at)
 
     def _draw(self, amounts: Draw) -> None:
-        """Count what is used; less than nothing is given back, which may be enough for the first in line."""
+        """Take amounts from all limits. Negative ones are given back, which may let the first in line leave."""
         self._used.add(amounts)
         for name, bucket in self._buckets.items():
             bucket.draw(getattr(amounts, name))
@@ -263,8 +270,11 @@ class RateGate:
         )
 
     def _explained(self, draw: Draw, headers: RateHeaders | None) -> bool:
-        """Whether a limit that we know of had no room for a refused call. If it would have had none for the whole
-        `max_tokens` only, then that is what the provider holds from now on, also for the calls in flight."""
+        """Whether a known limit had no room for a refused call.
+
+        If there was room for the answer we expect, but not for the whole `max_tokens`, then that is what the provider
+        counts: from now on we do the same, also for the calls in flight.
+        """
         room_if_held = math.inf
         if headers is not None:
             if headers.requests is not None and headers.requests.remaining < 1:
@@ -284,8 +294,10 @@ class RateGate:
         return True
 
     def _hold_max_tokens(self, *, told_what_is_left: bool) -> None:
-        """From here on also the calls in flight give back the rest of their `max_tokens` when they end. What the
-        provider says is left it says without what it holds for them."""
+        """Count the whole `max_tokens` of every call from now on; the calls in flight give the rest back when they end.
+
+        If the provider says what is left, that number is already without what it reserves for them.
+        """
         self._output.holds_max_tokens = True
         for call in self._calls:
             more = Draw(0.0, call.max_tokens - call.output_tokens, requests=0.0)
