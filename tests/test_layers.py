@@ -89,7 +89,7 @@ ORDERS = {
             "asker",
         ),
         *("progress", "options", "dry_run", "open_client", "session_budget", "preflight", "session", "result"),
-        "runner",
+        *("collector", "runner"),
     ),
     "profiler.engine.limits": (
         *(

@@ -15,6 +15,7 @@ import anyio
 from profiler import __version__
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
 from profiler.dataset import file, unchanged
+from profiler.engine import collector
 from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options
 from profiler.engine.result import Result, summarized, summarized_again
@@ -59,7 +60,7 @@ async def run(
     card = card_of_run(experiment, mode=source.mode, cap_usd=cap_usd)
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder)
     folder = options.folder / experiment.experiment_id
-    with run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
+    with collector.spared(), run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
         header, survey = examine(experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp)
         directory.refuse_another_run(header.identity)
