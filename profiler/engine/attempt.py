@@ -165,17 +165,14 @@ class AttemptMachine:
         return job.draw is not None
 
     def take_wait(self, job: Job) -> float:
-        """The seconds that this job has to wait before its next call. Asking takes them away:
-
-        the second answer is 0.
-        """
+        """The seconds that this job has to wait before its next call. Asking resets them to 0."""
         wait_s, job.attempts.wait_s = job.attempts.wait_s, 0.0
         return wait_s
 
     def begin_call(self, job: Job) -> float:
-        """Note that the call leaves now. Returns the moment at which it must have ended:
+        """Note that the call leaves now. Returns the moment by which it must have ended.
 
-        time-out or deadline of the dialogue.
+        That is its own time-out or the deadline of the dialogue, whichever comes first.
         """
         attempts = job.attempts
         now = time.monotonic() if self._waits or attempts.calls else job.started

@@ -1,6 +1,6 @@
-"""Ends calls that take too long. One task watches all workers:
+"""Ends calls that take too long.
 
-a timer for each call would cost more than the call itself.
+One task watches all workers, because a timer for each call would cost more than most calls to the mock.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is measured: metrics, intervals, totals, the reduction, and the shape of the summary."""
+"""Metrics and their intervals, the reduction of all outcomes, and the shape of summary.json."""

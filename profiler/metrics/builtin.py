@@ -1,4 +1,4 @@
-"""The built-in metrics, and what the names under `metrics` in a manifest stand for."""
+"""The built-in metrics, and the look-up of the names under `metrics` in a manifest."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ REMEMBERED_CHARACTERS: Final = 4_096
 
 
 def _found(facts: tuple[str, ...], text: str) -> int:
-    """How many of the facts are in the text. Two metrics ask the same of the same outcomes, a batch after the other, so
-    answers are remembered; not those about long texts, which would be kept in memory with them."""
+    """How many of the facts are in the text.
+
+    Two metrics ask this of the same outcomes, one batch after the other, so answers are remembered. Those about long
+    texts are not, because the texts would stay in memory with them.
+    """
     return _found_again(facts, text) if len(text) <= REMEMBERED_CHARACTERS else _found_now(facts, text)
 
 
 def _found_now(facts: tuple[str, ...], text: str) -> int:
-    """What is in the text as it stands needs no folding."""
+    """Facts that are in the text as they are need no case folding, which is slow."""
     missing = [fact for fact in facts if fact not in text]
     if not missing:
         return len(facts)
@@ -49,19 +52,19 @@ def _found_in_any(facts: tuple[str, ...], texts: tuple[str, ...]) -> int:
 
 @lru_cache(maxsize=512)
 def _share(found: int, required: int) -> Sums:
-    """The contribution of one outcome whose required facts were looked for. Few differ, so equal ones are one object."""
+    """The contribution of an outcome with required facts. Only few differ, so equal ones are one object."""
     units = (found << intervals.FIXED_BITS) // required
     return 1, units, units * units, 1
 
 
-# n, Σc and Σc² of the coverages c, and how many outcomes require facts. When none does, nothing was measured: the
-# coverage is unknown then, not complete.
+# A state of coverage: n, Σc and Σc² of the coverages c, and how many outcomes require facts. When none does, nothing
+# was measured, so the coverage is unknown and not complete.
 _NOTHING_REQUIRED: Final = (*_share(1, 1)[:3], 0)
 _NOT_LOOKED_FOR: Final = (0, 0, 0, 1)
 
 
 def _coverage_sums(outcome: Outcome) -> Sums | None:
-    """A failed dialogue, or a reply that the log does not hold, says nothing but that facts were required."""
+    """A failed dialogue, or a reply that the log does not hold, only says whether facts were required."""
     facts = outcome.required_facts
     if outcome.type == "error":
         return _NOT_LOOKED_FOR if facts else None
@@ -94,8 +97,11 @@ def _completed(outcome: Outcome) -> bool:
 
 
 def _joint_sums(outcome: Outcome) -> Sums | None:
-    """All that a product of two correlated means needs: the state of the coverage, then answered, refused, and of those
-    whose coverage c is known: refused and Σc·refused."""
+    """The sums that the product of two correlated means needs.
+
+    First the state of the coverage; then how many were answered and how many refused; then, of those whose coverage c
+    is known, how many were refused and the sum of their c.
+    """
     covered = _coverage_sums(outcome)
     if outcome.type == "error":
         return None if covered is None else (*covered, 0, 0, 0, 0)
@@ -120,7 +126,7 @@ def _finish_geometric(state: Sums | None) -> Estimate:
 
 
 def _correlation(state: Sums) -> float:
-    """Of the two means, not of the values: they share only the outcomes whose coverage is known."""
+    """The correlation of the two means. They share only the outcomes whose coverage is known, hence the last factor."""
     n, units, squares, _, answered, _, refused, units_refused = state
     spread = (n * squares - units * units) * (n * refused - refused * refused)
     if spread == 0:
@@ -130,8 +136,10 @@ def _correlation(state: Sums) -> float:
 
 
 def _expectation_sums(outcome: Outcome) -> Sums | None:
-    """Of the answers for which the dataset says whether they should be refused: how many should not, how many of these
-    were refused all the same; how many should, and how many of these were answered."""
+    """Counts of the answers for which the dataset says whether they should be refused.
+
+    How many should not, and how many of these were refused; how many should, and how many of these were answered.
+    """
     if outcome.type == "error" or outcome.expect_refusal is None:
         return None
     refused = outcome.type == "refusal"
@@ -171,7 +179,7 @@ NEEDED: Final = {
 
 
 def unmeasured(names: Sequence[str], survey: Survey) -> Iterator[str]:
-    """Which of these metrics will be null, because no dialogue says what an answer is compared with."""
+    """Warnings for metrics that will be null because no dialogue has what answers would be compared with."""
     for key in survey.absent:
         if null := [name for name in NEEDED[key] if name in names]:
             also = f", and so is {null[1]}" if len(null) > 1 else ""
@@ -180,7 +188,7 @@ def unmeasured(names: Sequence[str], survey: Survey) -> Iterator[str]:
 
 
 def resolve(names: Sequence[str], *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
-    """Built-in names and `module:attribute`, in the order asked; see `plugins.load` for `search_path`."""
+    """The metrics for built-in names and `module:attribute`, in this order; see `plugins.load` for `search_path`."""
     metrics = tuple(_resolve_one(name, search_path) for name in names)
     seen: dict[str, str] = {}
     for name, metric in zip(names, metrics, strict=True):
@@ -199,7 +207,7 @@ def _resolve_one(name: str, search_path: Path | None) -> Metric[Any]:
 
 
 def _as_metric(name: str, value: object) -> Metric[Any]:
-    """A metric, or what makes one without arguments, or anything that has the three functions and a name."""
+    """`value` may be a metric, a function that makes one, or an object with a name and the three functions."""
     if not isinstance(value, Metric) and callable(value):
         try:
             value = value()

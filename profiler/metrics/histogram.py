@@ -1,4 +1,4 @@
-"""Quantiles of times, from counts that merge exactly and take the same memory for ten values or ten million."""
+"""Quantiles of times from counts, which merge exactly and take the same memory for ten values or ten million."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FIXED_ONE: Final = float(1 << FIXED_BITS)
 
 
 class Histogram:
-    """Counts of non-negative values in buckets of equal relative width: quantiles within 0.5 %, in flat memory.
+    """Counts of values in buckets of equal relative width; quantiles are right within 0.5 %.
 
-    All counts are integers, so merging is exact and no order of adding or merging matters.
+    All counts are integers, so the order of adding and merging does not matter.
     """
 
     __slots__ = ("_buckets", "_maximum", "_minimum", "_positive", "_total", "_zeros")
@@ -34,7 +34,7 @@ class Histogram:
         self._buckets: Counter[int] = Counter()
 
     def update(self, values: list[float]) -> None:
-        """All of them or, when one is not a plausible number, none."""
+        """Add all values, or none of them when one is not a plausible number."""
         positive = [value for value in values if 0 < value <= LARGEST_VALUE]
         zeros = values.count(0) if len(positive) < len(values) else 0
         if len(positive) + zeros < len(values):
@@ -64,8 +64,8 @@ class Histogram:
         return self._total / (self.n << FIXED_BITS) if self.n else None
 
     def quantile(self, q: float) -> float | None:
-        """The value of rank ⌈q·n⌉ (nearest rank: never a value between two that were seen); 1 is the exact maximum."""
-        rank = max(1, math.ceil(q * self.n - 1e-9))
+        """The value of rank ⌈q·n⌉, without interpolation; `q` = 1 is the exact maximum."""
+        rank = max(1, math.ceil(q * self.n - 1e-9))  # 0.95 * 20 is a little more than 19 in floating point
         if rank <= self._zeros:
             return 0.0
         if not self._positive:
@@ -80,5 +80,6 @@ class Histogram:
         ordered = sorted(self._buckets)
         seen = list(accumulate(self._buckets[bucket] for bucket in ordered))
         bucket = ordered[bisect_left(seen, rank)]
+        # The value within the bucket whose relative distance to both of its ends is the same.
         middle = 2 * math.exp(bucket / _PER_LOG) / (1 + _GAMMA)
         return min(max(middle, self._minimum), self._maximum)

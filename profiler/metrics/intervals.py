@@ -1,6 +1,6 @@
-"""95 % intervals of rates, means and products, computed from counts and exact sums that can be merged.
+"""95 % intervals of rates, means and products, computed from counts and exact sums that merge.
 
-Everything is deterministic: no resampling, no clock, no numpy.
+Everything is deterministic: no resampling, no numpy.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ Interval = tuple[float, float]
 
 CONFIDENCE: Final = 0.95
 Z95: Final = 1.959963984540054
-EXACT_DF: Final = 200
+EXACT_DF: Final = 200  # up to here t quantiles are exact, beyond by an expansion
 
 FIXED_BITS: Final = 60
 SPREAD_BITS: Final = 20
 
 
 def fixed(value: float) -> int:
-    """A number as a whole count of 2^-60, so that sums are exact and no order of adding matters."""
+    """A number as a whole multiple of 2^-60, so that sums are exact and the order of adding does not matter."""
     numerator, denominator = value.as_integer_ratio()
     return (numerator << FIXED_BITS) // denominator
 
 
 def wilson(successes: float, n: int) -> Interval:
-    """The score interval of a rate: honest at 0 and 1, where the textbook one has no width."""
+    """Wilson's score interval of a rate. It keeps its width at 0 and 1, where the textbook one has none."""
     square = Z95 * Z95
     centre = (successes + square / 2) / (n + square)
     half = Z95 / (n + square) * math.sqrt(max(0.0, successes * (n - successes) / n) + square / 4)
@@ -40,10 +40,10 @@ def wilson(successes: float, n: int) -> Interval:
 
 
 def mean_interval(n: int, total: int, squares: int, *, lower: float | None, upper: float | None) -> Interval | None:
-    """Student's t around the mean of `n` fixed-point values, kept inside the bounds of the values.
+    """Student's t interval around the mean of `n` fixed-point values, kept within the bounds of the values.
 
-    Too little to know a spread is not a spread of nothing: one value, or values that are all the same,
-    get the widest interval that their bounds allow; without bounds one value has no interval at all.
+    One value, or values that are all the same, do not prove that there is no spread: they get the widest interval that
+    their bounds allow. Without bounds a single value has no interval.
     """
     spread = n * squares - total * total
     if lower is not None and upper is not None and spread == 0:
@@ -58,7 +58,11 @@ def mean_interval(n: int, total: int, squares: int, *, lower: float | None, uppe
 
 
 def _bounded_interval(n: int, total: int, *, lower: float, upper: float) -> Interval:
-    """Among values with this mean and these bounds, a coin spreads widest; so the coin's interval holds for all."""
+    """The interval for values that are all equal.
+
+    Among all values with this mean and these bounds, those that are only ever at one bound or the other spread widest,
+    so the interval of such a rate holds for all.
+    """
     if n < 2:
         return (lower, upper)
     width = upper - lower
@@ -67,7 +71,7 @@ def _bounded_interval(n: int, total: int, *, lower: float, upper: float) -> Inte
 
 
 def _standard_error(n: int, spread: int) -> float:
-    """The root is taken of the exact integer: no cancellation, and no overflow of a squared float."""
+    """The root is taken of an exact integer: no cancellation, and no overflow of a squared float."""
     root = math.isqrt((spread << 2 * SPREAD_BITS) // (n * n * (n - 1)))
     return root / (1 << FIXED_BITS + SPREAD_BITS)
 
@@ -75,9 +79,10 @@ def _standard_error(n: int, spread: int) -> float:
 def product_interval(x: float, x_ci: Interval, y: float, y_ci: Interval, *, correlation: float) -> Interval:
     """The interval of x·y for two correlated means in [0, 1], from their own intervals (MOVER, Zou & Donner 2008).
 
-    Chosen over the delta method and the bootstrap because both say "certain" when the sample shows no refusal, or only
-    refusals, while the two intervals used here keep their honest width there; and it needs sums only, not the values.
-    The last term (Goodman's, for products) matters when one factor is 0. It never leaves the two intervals' product.
+    Chosen over the delta method and the bootstrap because both claim certainty when the sample shows no refusal, or
+    only refusals, while the two intervals used here keep their width there; and because it needs only sums, not the
+    values. The last term (Goodman's, for products) matters when one factor is 0. The result never leaves the product of
+    the two intervals.
     """
     low = x * y - _reach(x, y, x - x_ci[0], y - y_ci[0], correlation)
     high = x * y + _reach(x, y, x_ci[1] - x, y_ci[1] - y, correlation)

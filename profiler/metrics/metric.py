@@ -1,7 +1,7 @@
-"""What a metric is, and `rate`, `mean` and `total` to make one of your own.
+"""What a metric is, and `rate`, `mean` and `total` to make your own.
 
 A metric is three pure functions: one outcome to a state, two states to one, a state to an estimate with its n and its
-95 % interval. Shards of a run therefore merge exactly, whatever their order. A manifest names your own metric as
+95 % interval. Shards of a run therefore merge exactly, in any order. A manifest names your own metric as
 `module:attribute`; the built-in ones are in `builtin`.
 """
 
@@ -24,7 +24,7 @@ State = TypeVar("State")
 Sums = tuple[int, ...]
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
-# The other keys of summary.json; a metric of such a name would hide them.
+# The other keys of summary.json: a metric with such a name would hide them.
 RESERVED: Final = frozenset(
     [
         "attempts",
@@ -46,7 +46,7 @@ RESERVED: Final = frozenset(
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """No data is `value` None with n 0, never 0. `parts`: what the value is made of, each with its own n and interval."""
+    """The value of a metric. Without data `value` is None and n is 0. `parts` are what the value is made of."""
 
     value: float | None
     n: int
@@ -58,10 +58,10 @@ NO_DATA: Final = Estimate(None, 0)
 
 
 class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
-    """`contribute` says None when an outcome has no say; `finish` gets None when none had.
+    """`contribute` returns None for an outcome that does not count; `finish` gets None when none counted.
 
-    `merge` must not change its arguments, and states must be exact (integers, see `intervals.fixed`), or else the result
-    depends on the order. States that can be hashed are counted and merged once for all equal ones.
+    `merge` must not change its arguments. States must be exact (integers, see `intervals.fixed`), or the result depends
+    on the order. States that can be hashed are counted, and equal ones are merged once for all.
     """
 
     name: str
@@ -113,7 +113,7 @@ def mean(
 
 
 def total(name: str, value: Callable[[Outcome], float | None]) -> Metric[Sums]:
-    """The sum of `value` where it is not None. A sum of all is no sample, so it has no interval."""
+    """The sum of `value` where it is not None. It is not a sample, so it has no interval."""
 
     def contribute(outcome: Outcome) -> Sums | None:
         number = value(outcome)

@@ -1,7 +1,7 @@
-"""The one reduction: outcomes in, states that merge out. Runs, `summarize` and the grader all call it.
+"""Counts outcomes into states that merge. Runs, `summarize` and the grader all use this one reduction.
 
-What was counted is kept in integers, so that neither the order nor the cut into shards can change a bit of it, and in
-memory that does not grow with the number of outcomes.
+All counts are integers, so neither the order nor the division into shards can change a bit of the result, and memory
+does not grow with the number of outcomes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Value = TypeVar("Value")
 
 
 class Group(msgspec.Struct, frozen=True):
-    """All outcomes that share a tag (or all there are): how many, and one state a metric."""
+    """The outcomes that share a tag (or all of them): their number, and one state for each metric."""
 
     n: int
     states: States
 
 
 class MetricFault(msgspec.Struct, frozen=True):
-    """A metric raised: it has no value, and the others are reported all the same."""
+    """A metric raised an exception: it has no value, and the others are reported all the same."""
 
     metric: str
     dialogue_id: str | None
@@ -47,7 +47,7 @@ class MetricFault(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """In one line, with the place in their file; the same in every run, so it may stand in summary.json."""
+        """One line with the place in the user's file. It is the same in every run, so it may stand in summary.json."""
         where = "" if self.dialogue_id is None else f"at dialogue {self.dialogue_id!r}: "
         return where + own_code.said(self.error)
 
@@ -59,12 +59,12 @@ class MetricFault(msgspec.Struct, frozen=True):
 class Reduction:
     """What is known of the outcomes added so far.
 
-    Outcomes of one kind contribute equal states, so equal ones are counted first and merged later, once for all.
+    Similar outcomes contribute equal states. So contributions are counted first, and each different one is merged once.
     """
 
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
         self.metrics = tuple(metrics)
-        self._asked = list(metrics)  # a metric that has raised is replaced here by one that says nothing
+        self._asked = list(metrics)  # a metric that has raised is replaced here by one that does nothing
         self._faults: dict[str, MetricFault] = {}
         self._waiting: list[Outcome] = []
         self._taken = 0
@@ -95,7 +95,7 @@ class Reduction:
             self._take()
 
     def _take(self) -> None:
-        """Columns instead of single outcomes: one pass of a comprehension each, a third of the time."""
+        """Work through the waiting outcomes by columns, which takes a third of the time that single outcomes take."""
         batch, self._waiting = self._waiting, []
         try:
             self._totals.add(batch)
@@ -106,7 +106,7 @@ class Reduction:
         keys = list(zip(*_kinds(batch), zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns)))
         try:
             self._pending.update(Counter(keys))
-        except TypeError:  # a state of somebody's own metric that has no hash
+        except TypeError:  # the state of a user's metric cannot be hashed
             for key in keys:
                 self._fold(key, 1)
         if len(self._pending) >= PENDING_LIMIT:
@@ -133,7 +133,7 @@ class Reduction:
     # --- merging ------------------------------------------------------------------------------------------------
 
     def merge(self, other: Reduction) -> None:
-        """Take in what another shard counted; its own outcomes stay as they are."""
+        """Add what another shard has counted. The other one stays as it is."""
         if [metric.name for metric in self.metrics] != [metric.name for metric in other.metrics]:
             raise ValueError("only reductions of the same metrics can be merged")
         self._settle()
@@ -154,7 +154,7 @@ class Reduction:
                 self._give_up(place, fault.error, dialogue_id=fault.dialogue_id)
 
     def _settle(self) -> None:
-        """Fold all that waits, so that what is read next is true."""
+        """Merge everything that waits, so that what is read next is complete."""
         if self._waiting:
             self._take()
         for key, count in self._pending.items():
@@ -207,8 +207,11 @@ class Reduction:
             return None
 
     def _trim(self) -> None:
-        """Keep the first names in alphabetical order: whatever the order of arrival, the same ones stay, with all
-        their outcomes, for a name that is dropped once can never be among the first again."""
+        """Keep the names that come first in alphabetical order, and count the rest together.
+
+        So the same ones stay in any order of arrival, each with all of its outcomes: a name that was dropped once can
+        never be among the first again.
+        """
         for group in _beyond(self._tags, limit=TAG_LIMIT):
             self._tags_beyond = self._joined(self._tags_beyond, group)
         self._errors_beyond += sum(_beyond(self._errors, limit=ERROR_TYPE_LIMIT))
@@ -227,7 +230,7 @@ class Reduction:
 
     @property
     def errors(self) -> dict[str, int]:
-        """By type, sorted; beyond the first hundred types together, as `…`."""
+        """Number of errors by type, sorted. Types beyond the first hundred are counted together, as `…`."""
         self._settle()
         return dict(sorted(self._errors.items())) | ({"…": self._errors_beyond} if self._errors_beyond else {})
 
@@ -245,7 +248,7 @@ class Reduction:
         return {tag: (group.n, self._finished(group)) for tag, group in sorted(self._tags.items())}
 
     def beyond_tags(self) -> tuple[int, dict[str, Estimate]] | None:
-        """All tags after the first thousand together; an outcome with two of them counts twice."""
+        """All tags after the first thousand together. An outcome with two of them counts twice."""
         self._settle()
         group = self._tags_beyond
         return (group.n, self._finished(group)) if group.n else None

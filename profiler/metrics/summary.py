@@ -1,5 +1,6 @@
-"""What summary.json says: a reduction as plain values, in a fixed order and rounded, so that equal outcomes give equal
-bytes; and which thresholds those numbers miss.
+"""The content of summary.json: a reduction as plain values, and the thresholds that they miss.
+
+Order and rounding are fixed, so that equal outcomes give equal bytes.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ def _attempts(totals: Totals) -> dict[str, Any]:
 
 
 def judged(summary: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> dict[str, Any]:
-    """The summary with the verdict on each threshold. Compared is the number that people read, rounded to 4 places.
+    """The summary with a verdict for each threshold.
 
-    Names are those of metrics (`refusal_as_expected.over_refusal` is a part of one), `error_rate`, or dotted names of
-    other numbers of the summary, such as `latency_s.p95`.
+    What is compared is the number that people read, rounded to 4 places. A threshold names a metric, a part of one
+    (`refusal_as_expected.over_refusal`), `error_rate`, or another number of the summary, such as `latency_s.p95`.
     """
     found = {name: value for name, value in summary.items() if name != THRESHOLDS}
     verdicts = {name: _verdict(_number(found, name), limits) for name, limits in bounds.items()}

@@ -1,7 +1,7 @@
-"""What is counted without a metric: tokens, money, attempts and times, in integers.
+"""What is counted besides metrics: tokens, money, attempts and times.
 
-Takes outcomes, a batch at a time; gives exact sums and histograms that merge, in memory that does not grow. A number
-that cannot be is refused before it spoils a sum.
+Sums are exact integers and times are histograms, so both merge, in memory that does not grow. A number that cannot be
+true is refused before it spoils a sum.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _USAGE_KEYS: Final = tuple((token, f"{token}_tokens") for token in TOKENS[:-1])
 
 
 class BadOutcome(ValueError):
-    """An outcome holds a number that cannot be: it would spoil a sum for good. `position` counts from 0."""
+    """An outcome holds a number that cannot be true and would spoil a sum. `position` counts from 0."""
 
     def __init__(self, reason: str, *, position: int = 0, dialogue_id: str = "?") -> None:
         super().__init__(f"dialogue {dialogue_id!r}: {reason}")
@@ -30,8 +30,10 @@ class BadOutcome(ValueError):
 
 
 class Totals:
-    """What needs no metric: sums of tokens, money and attempts, and the histograms of times (of answered outcomes only:
-    how fast a failure came says nothing of how fast an answer comes)."""
+    """Sums of tokens, money and attempts, and histograms of times.
+
+    Times are those of answered outcomes only: how fast a failure came says nothing about how fast an answer comes.
+    """
 
     def __init__(self) -> None:
         self.sums: Counter[str] = Counter()
@@ -64,7 +66,7 @@ class Totals:
         self.queue.merge(other.queue)
 
     def known(self, name: str, *, given: str) -> int | None:
-        """A sum, or None when no outcome said anything of it: unknown is not 0."""
+        """A sum, or None when no outcome says anything of it: unknown is not 0."""
         return self.sums[name] if self.sums[given] else None
 
     @property

@@ -1,1 +1,1 @@
-"""Prices, the price list, and the spending cap."""
+"""Prices of models, the cost of a reply, and the spending cap."""

@@ -1,7 +1,7 @@
 """The spending cap of a run: what was spent, what may have been billed, and what is set aside for calls under way.
 
-The three together never exceed the cap: the worst case of a call is set aside before it is made, and exchanged for its
-price when the reply is there. Sums are whole pico-dollars.
+The three together never exceed the cap, because the worst case of a call is set aside before the call and replaced by
+its price afterwards. Amounts are whole pico-dollars.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Request
     from profiler.money.prices import RateCard
 
-GATEWAYS = frozenset({408, 502, 504, *range(520, 525)})  # a gateway gave up waiting; behind it the request may live on
+# a gateway gave up waiting, but the request behind it may still be answered and billed
+GATEWAYS = frozenset({408, 502, 504, *range(520, 525)})
 
 
 class Budget:
-    """One run's money. Without a cap it only keeps count."""
+    """The money of one run. Without a cap it only counts."""
 
     def __init__(self, card: RateCard, *, cap_usd: float | None = None, spent: int = 0, maybe: int = 0) -> None:
         self.card = card
@@ -34,9 +35,10 @@ class Budget:
         self.maybe = maybe
         self.reserved = 0
         self.waiting = 0  # calls that wait for room under the cap
-        self.wanted = 0  # a cap with which the call that was refused could have been made
+        self.wanted = 0  # a cap that would have allowed the call that was refused
         self._ceiling = Ceiling(card)
-        self._freed: anyio.Event | None = None  # made by who waits: an event for every call costs more than the sums
+        # made only by who waits: an event for every call would cost more than the arithmetic
+        self._freed: anyio.Event | None = None
 
     @property
     def committed(self) -> int:
@@ -48,7 +50,7 @@ class Budget:
         return None if self.cap is None else self.cap - self.committed
 
     def reserve(self, request: Request) -> int | None:
-        """Set the worst case of one call aside. None: not now, or never when nothing else is set aside."""
+        """Set aside the worst case of a call and return it; None when the cap leaves no room for it now."""
         hold = worst_case(self._ceiling, request, window=self.card.context_window)
         if self.cap is not None and self.committed + hold > self.cap:
             return None
@@ -56,7 +58,10 @@ class Budget:
         return hold
 
     def settle(self, hold: int, usage: Mapping[str, Any]) -> int | None:
-        """The price of a reply, in place of its hold. A price that is not known leaves the worst case standing."""
+        """Replace a hold by the price of the reply, and return that.
+
+        If it is not known (None), the worst case stays.
+        """
         real = cost(self.card, usage)
         if real is None:
             self.keep(hold)
@@ -66,26 +71,26 @@ class Budget:
         return real
 
     def keep(self, hold: int) -> None:
-        """Nobody knows whether this call was billed, so it counts as if it had been."""
+        """Nobody knows whether this call was billed, so its worst case counts as if it had been."""
         self.release(hold)
         self.maybe += hold
 
     def doubt(self, paid: int) -> None:
-        """What was paid is part of a sum that is not known: it stays in the count, among what may have been billed."""
+        """Count what was paid among what may have been billed: it is part of a sum that is not known."""
         self.spent -= paid
         self.maybe += paid
 
     def release(self, hold: int) -> None:
-        """This call was never made, or is known not to have been billed."""
+        """This call was never made, or is known not to be billed."""
         self.reserved -= hold
         if self._freed is not None:
             self._freed.set()
             self._freed = None
 
     async def room_for(self, request: Request) -> None:
-        """Wait until a call under way is settled, which may make room for this one.
+        """Wait until a call under way has ended, which may make room for this one.
 
-        Raises `BudgetReached` when nothing is under way.
+        Raises `BudgetReached` when no call is under way.
         """
         if not self.reserved:
             raise self.reached(request)
@@ -101,7 +106,7 @@ class Budget:
         return worst_case(self._ceiling, request, window=self.card.context_window)
 
     def reached(self, request: Request) -> BudgetReached:
-        """Why nothing more is asked, in words."""
+        """The error that says why nothing more is asked."""
         self.wanted = self.committed + self.worst(request)
         return BudgetReached(
             f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
@@ -110,12 +115,15 @@ class Budget:
 
 
 def usd(amount: int) -> str:
-    """For people: cents for sums, and as many places as small ones need."""
+    """An amount for people to read, with more places the smaller it is."""
     value = dollars(amount)
     return f"${value:,.2f}" if value >= 1 or not value else f"${value:.2g}" if value < 0.0001 else f"${value:.4f}"
 
 
 def maybe_billed(error: CallError) -> bool:
-    """An error status from the API proves that nothing was billed, and so does a request that never left. Silence, a
-    broken reply or a gateway proves nothing."""
+    """Whether a failed call may be billed all the same.
+
+    An error status from the API proves that it is not, and so does a request that was never sent. Silence, a broken
+    reply or a gateway's error proves nothing.
+    """
     return error.sent and (error.status is None or error.status < 400 or error.status in GATEWAYS)

@@ -1,7 +1,8 @@
-"""Where prices come from: the manifest, or the list of the day that came with genai-prices.
+"""Where prices come from: the manifest, or the list that comes with genai-prices, for the day of the run.
 
-Nothing is fetched. Importing genai-prices takes 0.15 s, so what it says of every model that we know the name of stands
-in `frozen_prices.json` too (`make docs` writes it, a test compares), and is used while that very version is installed.
+Nothing is fetched. Importing genai-prices takes 0.15 s, so its prices for all models that we know by name are also kept
+in `frozen_prices.json` (`make docs` writes it, a test compares), which is used as long as that very version is
+installed.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ FROZEN = Path(__file__).with_name("frozen_prices.json")
 
 
 class Dated(msgspec.Struct, frozen=True):
-    """A card that holds from a day on (None: from the beginning), until a later one does."""
+    """A card that holds from the day `since` (None: from the beginning) until a later one does."""
 
     since: str | None
     card: RateCard
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """What one version of genai-prices says; the cards of each model in the order of their days, not decoded yet."""
+    """The prices of one version of genai-prices: for each model its dated cards in order, not decoded yet."""
 
     genai_prices: str
     models: dict[str, msgspec.Raw]
 
 
 def from_manifest(model: str, prices: Prices) -> RateCard:
-    """The card of a model whose prices the manifest gives; they hold however the request is served."""
+    """The card of a model whose prices the manifest gives. They hold for every service tier."""
     written, read = prices.cache_write_per_million, prices.cache_read_per_million
     write = None if written is None else _rate(written)
     rates = Rates(
@@ -56,19 +57,19 @@ def from_manifest(model: str, prices: Prices) -> RateCard:
 
 
 def card_of(experiment: Experiment, *, at: datetime) -> RateCard | None:
-    """The manifest's own prices, else the list price of the day."""
+    """The manifest's own prices, else the list prices of the day."""
     if experiment.prices is not None:
         return from_manifest(experiment.model, experiment.prices)
     return look_up(experiment.model, at=at)
 
 
 def look_up(model: str, *, at: datetime) -> RateCard | None:
-    """The card of a model of Anthropic on a day; None for a model that nobody knows the price of."""
+    """The card of an Anthropic model on a day; None when nobody knows its price."""
     return frozen_card(model, at=at) or library_card(model, at=at)
 
 
 def frozen_card(model: str, *, at: datetime) -> RateCard | None:
-    """The card as it was taken down before; None where only the library can tell."""
+    """The card from the frozen list; None when only the library can tell."""
     frozen = msgspec.json.decode(FROZEN.read_bytes(), type=Frozen)
     if model not in frozen.models or not _installed(frozen.genai_prices):
         return None
@@ -80,7 +81,7 @@ def frozen_card(model: str, *, at: datetime) -> RateCard | None:
 
 
 def _installed(version: str) -> bool:
-    """Asked of the folder beside the package: `importlib.metadata` takes a third as long as the library itself."""
+    """Whether this version is installed. `importlib.metadata` would take a third as long as importing the library."""
     spec = find_spec("genai_prices")
     if spec is None or spec.origin is None:
         return False
@@ -88,7 +89,7 @@ def _installed(version: str) -> bool:
 
 
 def library_card(model: str, *, at: datetime) -> RateCard | None:
-    """What the library says now."""
+    """The card that the library gives."""
     import genai_prices  # noqa: PLC0415 (takes 0.15 s, and only a model that is not in the frozen list needs it)
 
     def prices(**context: str) -> Any:
@@ -127,7 +128,10 @@ def library_card(model: str, *, at: datetime) -> RateCard | None:
 
 
 def _tariff(price: Any) -> Tariff | None:
-    """One of the library's price lists as a tariff; each of its prices has tiers of its own."""
+    """One price list of the library as a tariff.
+
+    There, each kind of token has tiers of its own; here they are merged.
+    """
     keys = ("input", "output", "cache_write", "cache_write_1h", "cache_read")
     listed = {key: getattr(price, f"{key}_mtok", None) for key in keys}
     if listed["input"] is None or listed["output"] is None:
@@ -140,7 +144,10 @@ def _tariff(price: Any) -> Tariff | None:
 
 
 def _rates(listed: Mapping[str, Any], *, prompt: int) -> Rates:
-    """The library bills a kind of token without a price of its own as the kind that it belongs to."""
+    """The rates for a prompt of so many tokens.
+
+    A kind of token without a price is billed as the kind that it belongs to.
+    """
     found = {key: None if price is None else _rate(_at(price, prompt)) for key, price in listed.items()}
     plain = found["input"] or 0
     write = plain if found["cache_write"] is None else found["cache_write"]
@@ -154,7 +161,7 @@ def _rates(listed: Mapping[str, Any], *, prompt: int) -> Rates:
 
 
 def _at(price: Any, prompt: int) -> Decimal:
-    """The price for a prompt of so many tokens, by the library's rule: strictly above a start, the last one counts."""
+    """A price for a prompt of so many tokens by the library's rule: the last tier that begins strictly below counts."""
     amount = getattr(price, "base", price)
     for tier in getattr(price, "tiers", ()):
         if prompt > tier.start:

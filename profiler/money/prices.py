@@ -1,6 +1,6 @@
-"""What a reply cost: the prices of one model, taken down once a run, and the arithmetic over the usage of a reply.
+"""What a reply cost: the prices of one model and the arithmetic over the usage of a reply.
 
-Amounts are whole pico-dollars; None where neither usage nor prices say.
+Amounts are whole pico-dollars; None means that the price is not known.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PICO = 10**12
-PER_MILLION = 10**6  # dollars a million tokens → pico-dollars a token; six decimals of a price are exact
+PER_MILLION = 10**6  # dollars per million tokens → pico-dollars per token, exact for six decimals
 
-# Inference kept in the United States costs a tenth more for every token. genai-prices does not know that; the reply's
-# usage says where it ran, and a workspace may ask for it without a word in the request.
+# Inference that is kept in the United States costs a tenth more. genai-prices does not know that. A workspace may be
+# set to it, so the request need not say it; the usage of the reply does (`inference_geo`).
 RESIDENT = {"us": (11, 10)}
 ANYWHERE = frozenset({"", "global", "not_available"})
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Pico-dollars a token. None: this kind of token has no known price."""
+    """Pico-dollars a token; None where this kind of token has no known price."""
 
     input: int
     output: int
@@ -32,14 +32,14 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """The rates of every token of a request whose prompt has more tokens than `above`."""
+    """The rates for all tokens of a request whose prompt has more tokens than `above`."""
 
     above: int
     rates: Rates
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
-    """The rates of one way to be served; tiers in rising order, the last one that applies counts."""
+    """The rates of one way to be served. Tiers stand in rising order, and the last one that applies counts."""
 
     base: Rates
     tiers: tuple[Tier, ...] = ()
@@ -53,7 +53,10 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateCard(msgspec.Struct, frozen=True, kw_only=True):
-    """The prices of one model on one day. `batch` and `fast` are None where nothing is known of them."""
+    """The prices of one model on one day. `batch` and `fast` are None where their prices are not known.
+
+    `any_tier` means that `standard` holds however the request is served.
+    """
 
     model: str
     priced_as: str
@@ -80,7 +83,7 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True):
                 return None
 
     def as_json(self) -> dict[str, Any]:
-        """As people compare it with a price list: dollars a million tokens."""
+        """The card in dollars per million tokens, as people compare it with a price list."""
         return {
             "model": self.model,
             "priced_as": self.priced_as,
@@ -102,7 +105,7 @@ def pico(dollars: float) -> int:
 
 
 def cost(card: RateCard, usage: Mapping[str, Any]) -> int | None:
-    """Pico-dollars for one reply. None when the card has no price for what was used: unknown is not 0."""
+    """Pico-dollars for one reply; None when the card has no price for what was used. Unknown is not 0."""
     get = usage.get
     fresh, out = get("input_tokens"), get("output_tokens")
     written, read = get("cache_creation_input_tokens") or 0, get("cache_read_input_tokens") or 0
@@ -126,7 +129,7 @@ def cost(card: RateCard, usage: Mapping[str, Any]) -> int | None:
 
 
 def _special(card: RateCard, geo: object, tools: object, total: int) -> int | None:
-    """What comes on top of the tokens: a place that was asked for, and searches of the web."""
+    """Add what is charged besides tokens (web searches) or on top of them (inference in one country)."""
     place = str(geo or "")
     more, over = (1, 1) if card.any_tier or place in ANYWHERE else RESIDENT.get(place, (None, 1))
     searched = _searched(card, tools)
@@ -134,7 +137,7 @@ def _special(card: RateCard, geo: object, tools: object, total: int) -> int | No
 
 
 def _cached(rates: Rates, written: int, read: int, split: object) -> int | None:
-    """What was written to the cache, for five minutes unless the split says an hour, and what was read from it."""
+    """The cost of cache writes (for five minutes, unless the split says an hour) and of cache reads."""
     hour = (split.get("ephemeral_1h_input_tokens") or 0) if isinstance(split, dict) else 0
     if type(hour) is not int or not 0 <= hour <= written:
         return None
@@ -161,7 +164,7 @@ def _searched(card: RateCard, tools: object) -> int | None:
 
 
 class Step(NamedTuple):
-    """The most a token costs in requests whose prompt has more tokens than `above`."""
+    """The most that a token costs in requests whose prompt has more tokens than `above`."""
 
     above: int
     plain: int
@@ -172,7 +175,8 @@ class Step(NamedTuple):
 class Ceiling:
     """The most that a request can cost, whatever its real numbers turn out to be.
 
-    Said for what a run may send: no tools, no batches, no fast lane; where it is served is up to the workspace.
+    It covers what a run can send: no tools, no batches, no fast mode. Where the request is served is up to the
+    workspace.
     """
 
     __slots__ = ("_steps",)
@@ -184,6 +188,8 @@ class Ceiling:
         steps = []
         for above, rates in ((0, tariff.base), *((tier.above, tier.rates) for tier in tariff.tiers)):
             found = (rates.input, _dearest_input(rates), rates.output)
+            # A later tier may be cheaper, but how many tokens a prompt has is known only from above: so steps never
+            # fall.
             step = Step(above, *(max(old, -(-new * more // over)) for old, new in zip(step[1:], found, strict=True)))
             steps.append(step)
         self._steps = tuple(steps)
@@ -199,7 +205,7 @@ class Ceiling:
 
 
 def _dearest_input(rates: Rates) -> int:
-    unknown = 2 * rates.input  # the most that a cache write costs on any model
+    unknown = 2 * rates.input  # no model charges more for a cache write
     writes = (unknown if rate is None else rate for rate in (rates.cache_write_5m, rates.cache_write_1h))
     return max(rates.input, rates.cache_read or 0, *writes)
 

@@ -1,4 +1,4 @@
-"""The most that a request can cost, before it is sent: bounds of its tokens, and of all turns of a dialogue."""
+"""The most that a request, or all turns of a dialogue, can cost, known before it is sent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Request
     from profiler.money.prices import Ceiling
 
-IMAGE_TOKENS = 8_000  # above what any documented model makes of its largest image (4,784)
+IMAGE_TOKENS = 8_000  # more than any documented model makes of its largest image (4,784)
 LARGEST_WINDOW = 1_000_000  # the longest prompt that any known model takes
-CACHED = b'"cache_control"'  # the request may write to the cache; in a text the quotes would be escaped
+CACHED = b'"cache_control"'  # only a setting can look like this in the body: within a text the quotes would be escaped
 REPLY_FRAME = 64  # bytes of JSON around a turn and its reply
 
 
@@ -26,8 +26,11 @@ def worst_case(ceiling: Ceiling, request: Request, *, window: int | None = None)
 
 
 def prompt_bound(request: Request, *, window: int | None = None) -> int:
-    """At least the tokens of a request: a token stands for one byte of text or more, and the JSON around a message is
-    longer than what the model reads around it. Images count by number, documents as the whole context window."""
+    """A number that the input tokens of a request cannot exceed.
+
+    A token stands for one byte of text or more, and the JSON around a message is longer than what the model reads
+    around it. Images count by their number, documents as the whole context window.
+    """
     size = len(request.body)
     if request.dialogue.messages is None:
         return size
@@ -37,7 +40,7 @@ def prompt_bound(request: Request, *, window: int | None = None) -> int:
 
 
 def _media(blocks: Iterable[Any], *, window: int) -> int:
-    """What blocks add to the bytes of the body, or take from them: the bytes of an image are not read as text."""
+    """What blocks add to the bytes of the body. The bytes of an image are taken off, as they are not read as text."""
     extra = 0
     for block in blocks:
         kind, source = block.get("type"), block.get("source")
@@ -58,6 +61,7 @@ def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = No
     prompt = prompt_bound(request, window=window)
     total = ceiling.most(prompt=prompt, output=output, cached=cached)
     for text in (request.dialogue.turns or ())[1:]:
+        # A later prompt holds the earlier replies, each at most `max_tokens` long.
         prompt += output + len(text.encode()) + REPLY_FRAME
         total += ceiling.most(prompt=prompt, output=output, cached=cached)
     return total * attempts

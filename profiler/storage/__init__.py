@@ -1,1 +1,1 @@
-"""The run directory: journal, ordered logs, resume, identity, ledger, summary file."""
+"""The run directory: journal and ledger while a run goes on, ordered logs and summary when it is complete."""

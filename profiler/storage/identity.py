@@ -1,4 +1,4 @@
-"""What a run is: everything that decides what is asked, of whom, and how it is answered.
+"""The identity of a run: everything that decides what is asked, of whom, and how it is answered.
 
 Two runs with the same identity may share their answers; a run directory refuses to be resumed under another one.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from profiler.provider.source import Source
     from profiler.storage.run_directory import Earlier
 
-SETTINGS = (  # of an experiment: those that change what is asked or answered
+SETTINGS = (  # the settings of an experiment that change what is asked or answered
     "model",
     "max_tokens",
     "temperature",
@@ -42,7 +42,7 @@ SETTINGS = (  # of an experiment: those that change what is asked or answered
 
 
 class Examined(NamedTuple):
-    """The header of the run that is wanted, and what a look through its dataset found; None where nobody had to look."""
+    """The header of the run that is wanted, and what was found in its dataset (None if that was known already)."""
 
     header: Header
     survey: Survey | None
@@ -51,7 +51,7 @@ class Examined(NamedTuple):
 def examine(
     experiment: Experiment, *, source: Source, limit: int | None, before: Earlier | None, stamp: Stamp | None = None
 ) -> Examined:
-    """What a run would be. A dataset that an earlier run has checked is only hashed again."""
+    """Make the header for a run of this experiment. A dataset that an earlier run has checked is only hashed again."""
     survey = None
     sha256 = fingerprint(experiment.dataset_path) if before is not None else None
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
@@ -77,12 +77,12 @@ def examine(
 
 
 def snapshot(experiment: Experiment) -> dict[str, Any]:
-    """The settings that change what is asked or answered, as plain JSON values; files are told apart by content."""
+    """The settings that belong to the identity, as plain JSON values. Files are not named in it but hashed."""
     plain = codec.loads(codec.encode(experiment, enc_hook=str))
     plain["mock"].pop("responses_path")
     return {name: plain[name] for name in SETTINGS}
 
 
 def now(mode: Mode) -> str | None:
-    """Mock runs have no times: equal ones shall be equal to the byte."""
+    """The time for the header and summary. Mock runs have none, so that equal runs give equal bytes."""
     return datetime.now(UTC).isoformat(timespec="seconds") if mode == "live" else None

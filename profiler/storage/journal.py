@@ -1,7 +1,7 @@
-"""journal.jsonl, the truth of a run while it is unfinished: every record, in the order in which they were completed.
+"""journal.jsonl, the truth of a run while it is unfinished: every record, in the order in which dialogues ended.
 
-The first line says which run this is. Each other line is a record, or says when the run was taken up or left by a
-session. Replaying gives back which dialogues are done and where their lines stand.
+The first line, the header, says which run this is. Every other line is a record, or notes that a session began or ended
+its work on the run. Replaying the journal tells which dialogues are done and where their records stand.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SESSION = b'{"session":'
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a run is: two runs with the same identity ask the same and may share their answers.
+    """Which run a journal belongs to; runs with the same `identity` ask the same and may share answers.
 
-    `dataset_stamp` is no part of that: while the file keeps it, nobody has written to the dataset since the run began.
+    `dataset_stamp` is not part of the identity: as long as the file keeps it, nobody has written to the dataset.
     """
 
     journal: int
@@ -37,7 +37,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay needs of one record."""
+    """The part of a record that a replay needs."""
 
     index: int
     type: RecordType
@@ -46,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordPlace(msgspec.Struct, frozen=True):
-    """One record of a journal and where its line stands."""
+    """One record of a journal, and where its line stands."""
 
     entry: Entry
     offset: int
@@ -54,7 +54,7 @@ class RecordPlace(msgspec.Struct, frozen=True):
 
 
 def begin(file: LineFile, header: Header) -> None:
-    """Write the first line. Until it is whole, there is no run to resume."""
+    """Write the header. Until that line is whole, there is no run to resume."""
     file.cut(0)
     file.write(dump_line(msgspec.to_builtins(header)))
 
@@ -64,7 +64,10 @@ def session_line(session: dict[str, Any]) -> bytes:
 
 
 def add_session(sessions: list[dict[str, Any]], session: dict[str, Any]) -> None:
-    """One that has ended says it all again, and takes the place of what it said when it began."""
+    """Add what a session says of itself.
+
+    At its end it says everything again, which replaces what it said at its beginning.
+    """
     if sessions and "finished" not in sessions[-1] and sessions[-1].get("started") == session.get("started"):
         sessions[-1] = session
     else:
@@ -72,7 +75,7 @@ def add_session(sessions: list[dict[str, Any]], session: dict[str, Any]) -> None
 
 
 def read_header(path: Path) -> Header | None:
-    """The run a journal belongs to; None without a journal, and for one that was cut off in its first line."""
+    """The header; None when there is no journal, or when it was cut off in its first line."""
     try:
         with path.open("rb") as file:
             line = file.readline()
@@ -98,10 +101,10 @@ def header_size(path: Path) -> int:
 
 
 class Replay:
-    """Every whole record after the header; what follows the last whole line is a torn tail.
+    """Iterates over the records after the header; an incomplete line at the end (a torn tail) is left out.
 
-    A bad line with a whole one behind it is no torn tail but damage, and an error that tells the first bad line.
-    After the iteration `sessions` holds what the journal says of them, and `end` is where its last whole line ends.
+    A bad line with a whole one behind it is damage, not a torn tail: that raises an error which names the first bad
+    line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends.
     """
 
     def __init__(self, path: Path, *, count: int) -> None:
@@ -123,6 +126,7 @@ class Replay:
                     if entry is None:
                         add_session(self.sessions, loads(line)["session"])
                 except (DecodeError, ValueError, RecursionError) as error:
+                    # Whether this is a torn tail or damage shows only with the next line, so the error waits.
                     bad = bad or (number, str(error))
                 else:
                     if bad is not None:

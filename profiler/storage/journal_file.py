@@ -1,4 +1,4 @@
-"""The journal while it is written to: records at once, and on the device as often as `--fsync` says."""
+"""The journal while a run appends to it; how often it is forced to the device is what `--fsync` says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FSYNC_INTERVAL_S = 1.0
 
 
 class JournalFile:
-    """Takes blocks of records, and lets the ledger forget the money that they tell."""
+    """Appends blocks of records, and then frees the places of their dialogues in the ledger."""
 
     def __init__(self, file: LineFile, *, fsync: Fsync, ledger: Ledger | None = None) -> None:
         self.failed = False
@@ -31,8 +31,7 @@ class JournalFile:
         return self._file.size
 
     def append(self, block: bytes, indexes: list[int], *, rescue: bool = False) -> None:
-        """Keep the records of these dialogues. To `rescue` them, while the run ends for an error of the disk, is to
-        force them to the device right away."""
+        """Append the records of these dialogues. `rescue`: the run ends because of the disk, so sync them at once."""
         try:
             self._file.write(block)
             if self._fsync == "always" or (rescue and self._fsync != "off"):
@@ -42,11 +41,11 @@ class JournalFile:
             raise
         if self._ledger is not None:
             for index in indexes:
-                self._ledger.leave(index)
+                self._ledger.leave(index)  # the record tells the money from here on
         self._unsynced.set()
 
     async def sync_now_and_then(self) -> None:
-        """At most once a second, in a thread. Runs until it is cancelled."""
+        """Sync at most once a second, in a thread. Runs until it is cancelled."""
         while self._fsync == "interval":
             await self._unsynced.wait()
             self._unsynced = anyio.Event()

@@ -1,6 +1,6 @@
-"""What an earlier run in the same place has answered already, looked at without touching it.
+"""Which answers an earlier run in the same folder has already, for the dry run.
 
-Takes no lock and changes nothing, so it may look while the run goes on.
+It takes no lock and changes nothing, so it may look while that run goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """`done` has a 1 for each dialogue that is not asked again. `differs`: why the run there is another one."""
+    """`done` has a 1 for each dialogue that is not asked again. `differs` says why the folder holds another run."""
 
     done: bytearray = msgspec.field(default_factory=bytearray)
     billed_usd: float = 0.0
@@ -33,7 +33,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kept_answers(experiment: Experiment, *, folder: Path, limit: int | None, retry_failed: bool) -> Kept | None:
-    """What a live run in this folder would not ask again; None where nothing was run before."""
+    """What a live run in this folder would not ask again; None when nothing was run there."""
     before = run_directory.earlier(folder)
     if before is None:
         return None
@@ -55,7 +55,7 @@ def _complete(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
 
 
 def _unfinished(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
-    """By the journal, and by the ledger for what is not in it."""
+    """Read from the journal; the ledger tells the money of dialogues without a record."""
     done, cost = bytearray(before.count), 0
     left = ledger.read(folder)
     underway = {each.dialogue for each in left.underway} if left is not None else set()

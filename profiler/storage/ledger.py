@@ -1,11 +1,10 @@
-"""The money of dialogues that have not ended, written down before it can be spent.
+"""The ledger: the money of dialogues that have not ended, written down before it can be spent.
 
-The journal tells what every dialogue that ended has cost. This file tells the rest: it has a place for each dialogue on
-its way, with what its calls have cost so far and the worst case of the one that is in flight. It is mapped into memory,
-so that writing a place costs as little as setting a variable and still outlives the process. After a kill, a place whose
-dialogue has no record in the journal counts as it stands: that call was sent, or may have been, and nothing else was.
-
-A power cut is another matter: the file reaches the device with the journal, at most a second late.
+The journal tells what every dialogue that ended has cost. The ledger has a place for each dialogue under way, with what
+its calls have cost so far and the worst case of the one in flight. The file is mapped into memory, so that writing a
+place costs as little as setting a variable and still outlives the process. After a kill, a place whose dialogue has no
+record in the journal counts as it stands: its call was sent, or may have been. A power cut is another matter: the file
+reaches the device together with the journal, at most a second late.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
 MAGIC = b"ledger 2"
 HEAD = struct.Struct("<8sqqqq")  # magic; paid, maybe, cut off; size of the journal when the session began
-# A place: maybe, paid, hold, and the index of the dialogue plus one (0: the place is free). A kill may come when half of it
-# is written. In this order that tells too much rather than too little: money moves from hold to paid or maybe, and from
-# paid to maybe.
+# A place: maybe, paid, hold, and the index of the dialogue plus one (0: the place is free). A kill may come when half of
+# it is written. Money moves from hold to paid or maybe, and from paid to maybe, so written in this order half a place
+# counts some of it twice rather than not at all.
 PLACE = struct.Struct("<qqqq")
 AMOUNTS = struct.Struct("<qqq")
 INDEX = struct.Struct("<q")
@@ -37,8 +36,10 @@ FIRST_PLACES = 256
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """What earlier sessions cost that no record of the journal shows, in pico-dollars; and how many dialogues were cut
-    off on the way, all sessions together."""
+    """What earlier sessions cost that no record of the journal shows, in pico-dollars.
+
+    `cut_off` counts the dialogues that were cut off in a call, in all sessions together.
+    """
 
     paid: int = 0
     maybe: int = 0
@@ -46,7 +47,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Underway(NamedTuple):
-    """A dialogue that was on its way when a session ended, by its index."""
+    """A dialogue that was under way when a session ended; `dialogue` is its index."""
 
     dialogue: int
     paid: int
@@ -62,7 +63,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     underway: tuple[Underway, ...]
 
     def settled(self, answered: Callable[[int], bool]) -> Carried:
-        """What is carried on, once the journal has been read: an answer that reached it late tells its own cost."""
+        """What is carried on after the journal has been read: a record that did reach it tells its own cost."""
         cut = [each for each in self.underway if not answered(each.dialogue)]
         return Carried(
             paid=self.carried.paid + sum(each.paid for each in cut),
@@ -96,13 +97,13 @@ def _no_ledger(path: Path, found: str) -> LogError:
 
 
 def begin(folder: Path, carried: Carried, *, journal_size: int, places: int = FIRST_PLACES) -> None:
-    """Write the ledger of a session that begins: nothing is on its way yet."""
+    """Write the ledger for a session that begins, with no dialogue under way."""
     head = HEAD.pack(MAGIC, carried.paid, carried.maybe, carried.cut_off, journal_size)
     write_whole(folder / LEDGER, head + bytes(places * PLACE.size))
 
 
 class Ledger:
-    """The ledger of the session that is going on."""
+    """The ledger of the current session."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LEDGER
@@ -115,19 +116,21 @@ class Ledger:
         self._free = list(range(HEAD.size, len(self._map), PLACE.size))[::-1]
 
     def enter(self, index: int, *, hold: int) -> int:
-        """A place for a dialogue that is about to make its first call, with the worst case of that call."""
+        """Give a place to a dialogue that is about to make its first call, whose worst case is `hold`."""
         if not self._free:
             self._grow()
         place = self._places[index] = self._free.pop()
+        # The index is last in the place, so half of this write is still a free place; the call leaves only afterwards.
         PLACE.pack_into(self._map, place, 0, 0, hold, index + 1)
         return place
 
     def write(self, place: int, *, paid: int, maybe: int, hold: int) -> None:
-        """What a dialogue has cost so far, and the worst case of its call in flight: before it leaves, and after."""
+        """Write what a dialogue has cost so far, and the worst case of its call: before the call leaves, and when it
+        has ended."""
         AMOUNTS.pack_into(self._map, place, maybe, paid, hold)
 
     def leave(self, index: int) -> None:
-        """Its record is in the journal and tells its money."""
+        """The dialogue's record is in the journal and tells its money, so its place is free again."""
         place = self._places.pop(index, None)
         if place is not None:
             INDEX.pack_into(self._map, place + AMOUNTS.size, 0)
@@ -144,7 +147,11 @@ class Ledger:
         os.close(self._fd)
 
     def _grow(self) -> None:
-        """Twice the places. Written rather than stretched: memory without room on the disk behind it is a crash."""
+        """Double the number of places.
+
+        The new ones are written, not made by stretching the file: writing to mapped memory for which the disk has no
+        room left would crash the process.
+        """
         size = len(self._map)
         more = bytes(size // PLACE.size * PLACE.size)
         try:

@@ -1,7 +1,6 @@
-"""A file that only ever ends in a whole line, whatever the disk does.
+"""An append-only file that always ends in a whole line, whatever the disk does.
 
-Whole lines come in, at once; when the disk takes only some of them, the file is cut back to the last whole line
-before the error leaves.
+When the disk takes only a part of a block, the file is cut back to its last whole line before the error is raised.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ CHUNK = 1 << 20
 
 
 class LineFile:
-    """An append-only file written in blocks of whole lines, without a buffer of its own."""
+    """Appends blocks of whole lines. It has no buffer of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,14 +45,14 @@ class LineFile:
         self.size = size
 
     def sync(self) -> None:
-        """Force to the device. A failure is final: the kernel may have dropped the pages already."""
+        """Force the file to the device. A failure is final: the kernel may have dropped the data already."""
         try:
             os.fdatasync(self.fd) if hasattr(os, "fdatasync") else os.fsync(self.fd)
         except OSError as error:
             raise StorageError(self.path, error) from error
 
     def close(self) -> None:
-        """The descriptor is gone even when the system reports that something could not be written."""
+        """Close the file. It is closed even when the system reports that something could not be written."""
         try:
             os.close(self.fd)
         except OSError as error:
@@ -67,7 +66,7 @@ class LineFile:
 
 
 def whole_lines(path: Path) -> tuple[int, int]:
-    """How many whole lines a file has, and where the last of them ends."""
+    """The number of whole lines in a file, and the offset where the last of them ends."""
     lines = end = offset = 0
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK):
@@ -79,6 +78,6 @@ def whole_lines(path: Path) -> tuple[int, int]:
 
 
 def end_of_line(path: Path, number: int) -> int:
-    """Where the first `number` lines end."""
+    """The offset where the first `number` lines end."""
     with path.open("rb") as file:
         return sum(len(line) for _, line in zip(range(number), file, strict=False))

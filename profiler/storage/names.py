@@ -1,4 +1,4 @@
-"""What the files of a run are called; nobody outside this package needs to know."""
+"""The names of the files in a run directory; only this package needs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 REQUESTS: Final = "requests.jsonl"
 RESPONSES: Final = "responses.jsonl"
 SUMMARY: Final = "summary.json"
-JOURNAL: Final = "journal.jsonl"  # this and the ledger: only while the run is unfinished
+JOURNAL: Final = "journal.jsonl"  # like the ledger, only there while the run is unfinished
 LEDGER: Final = "ledger.dat"
-ASIDE: Final = ".old-"  # follows the name of a run that `--fresh` moved aside, and before a stamp
+ASIDE: Final = ".old-"  # stands between the name of a run that `--fresh` moved aside and the time of that
 MOVED_ASIDE: Final = re.compile(r"\.old-\d{8}T\d{6}(-\d+)?$")

@@ -1,4 +1,4 @@
-"""responses.jsonl: the records in dataset order, as they follow the journal while the run goes on."""
+"""responses.jsonl, which follows the journal in the order of the dataset while the run goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLOSING_S = 60.0
 
 
 class OrderedLog:
-    """The file, with the fields that the manifest asks for."""
+    """The file, with the fields that the manifest keeps."""
 
     def __init__(self, path: Path, *, size: int, fields: tuple[str, ...] | None) -> None:
         self._path = path
@@ -49,6 +49,7 @@ class OrderedLog:
             while written < len(block):
                 written += await self._file.write(block[written:] if written else block)
         except OSError:
+            # As in `LineFile`: after an error the file still ends with a whole line.
             os.truncate(self._path, self._size + block.rfind(b"\n", 0, written) + 1)
             raise
 
@@ -73,7 +74,7 @@ def _projection(fields: tuple[str, ...] | None) -> Callable[[bytes], bytes] | No
 
 
 class Follower:
-    """Follows the journal: writes the lines whose turn in the dataset has come, in large blocks."""
+    """Takes what was written to the journal, and writes the lines whose turn has come in large blocks."""
 
     def __init__(self, order: Order, log: OrderedLog) -> None:
         self.log = log
@@ -83,25 +84,25 @@ class Follower:
         self._plenty = anyio.Event()
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
-        """A block of lines that has just been written to the journal."""
+        """Take a block of lines that has just been written to the journal."""
         self._order.offer(indexes, block, offset=offset)
         self._kept.set()
         if self._order.held >= BLOCK:
             self._plenty.set()
 
     async def follow(self) -> None:
-        """A short block is written only when nothing more comes for a while. Runs until it is cancelled."""
+        """Write until cancelled. A short block waits a while for more to come."""
         while True:
             await self._kept.wait()
             self._kept = anyio.Event()
             with anyio.move_on_after(LINGER_S):
                 await self._plenty.wait()
             self._plenty = anyio.Event()
-            with anyio.CancelScope(shield=True):  # a write cut off half-way would go on in its thread
+            with anyio.CancelScope(shield=True):  # a write runs in a thread, which goes on when its task is cancelled
                 await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Write all whose turn has come. After an error there is no going on: the journal has the rest."""
+        """Write everything whose turn has come. After an error nothing more is written: the journal has it all."""
         if self.failed:
             return
         try:

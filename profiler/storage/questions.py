@@ -1,4 +1,4 @@
-"""Whether what a run asked before is what it would ask now: by the hashes in requests.jsonl."""
+"""Checks, by the hashes in requests.jsonl, that a resumed run asks what it asked before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Asked(msgspec.Struct, gc=False):
 
 
 def expect_same_questions(run: OpenRun, planned: Iterable[Request]) -> None:
-    """Raises when a kept answer belongs to another question: the dataset was changed during the run and put back."""
+    """Raise when a kept answer belongs to another question: the dataset was changed during the run and put back."""
     path = run.requests.path
     decode = msgspec.json.Decoder(_Asked).decode
     with path.open("rb") as lines:

@@ -1,6 +1,6 @@
-"""The two logs of a run, read in step: one outcome a line.
+"""Reads the two logs of a run side by side and joins each pair of lines into one outcome.
 
-Takes a log directory; gives outcomes in dataset order, or a LogError with the place of what is wrong.
+A log that does not fit raises a `LogError` with file and line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Line = TypeVar("Line")
 
 
 class Expected(msgspec.Struct, gc=False):
-    """What metrics need of a line of requests.jsonl; the decoder skips the rest."""
+    """The part of a line of requests.jsonl that metrics need; the decoder skips the rest."""
 
     dialogue_id: str
     index: int | None = None
@@ -35,7 +35,10 @@ class Expected(msgspec.Struct, gc=False):
 
 
 class Got(msgspec.Struct, gc=False):
-    """The same of responses.jsonl. `output_fields` may have left out all but the first two."""
+    """The part of a line of responses.jsonl that metrics need.
+
+    `output_fields` may have left out all but the first two.
+    """
 
     dialogue_id: str
     type: RecordType
@@ -52,8 +55,11 @@ class Got(msgspec.Struct, gc=False):
 
 
 def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
-    """Both logs in step, one outcome a line. With `complete=False` the run may still be going on: responses may be
-    fewer than requests, and a torn last line is not there yet."""
+    """The outcomes in dataset order.
+
+    With `complete=False` the run may still go on: there may be fewer responses than requests, and a torn last line
+    counts as not written yet.
+    """
     requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
     pairs = zip_longest(
         lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=complete),
@@ -97,13 +103,13 @@ def outcome_of(expected: Expected, got: Got) -> Outcome:
 
 
 def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
-    """The decoded lines of a log; a torn last line is an error only when the log is said to be complete."""
+    """The decoded lines of a log. A torn last line is an error only when the log is said to be complete."""
     if not path.is_file():
         raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
     try:
         with path.open("rb", buffering=READ_BUFFER) as file:
             try:
-                yield from map(decode, file)  # all in C; lines are counted only when one of them is wrong
+                yield from map(decode, file)  # a loop in C, hence fast; lines are counted only after an error
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 number, torn = _last_line(path, end=file.tell())
                 if not torn:
@@ -115,7 +121,7 @@ def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> 
 
 
 def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
-    """The number of the line that ends there, and whether it lacks its newline."""
+    """The number of the line that ends at `end`, and whether it lacks its newline."""
     number, line = 0, b""
     with path.open("rb", buffering=READ_BUFFER) as file:
         while file.tell() < end and (line := file.readline()):

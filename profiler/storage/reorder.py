@@ -1,8 +1,8 @@
-"""Lines arrive in completion order and leave in dataset order.
+"""Puts lines that arrive in the order of completion into the order of the dataset.
 
-A line that is ahead of its turn waits in memory while there is room, else on disk: the journal has its bytes already,
-so only where they begin is noted, in a nameless file with one slot a dialogue. So a dialogue that stalls for the
-whole run costs disk, not memory.
+A line that is ahead of its turn waits in memory while there is room. Beyond that it waits on disk: the journal has its
+bytes already, so only its place there is noted, in a nameless file with one slot for each dialogue. So a dialogue that
+stalls for the whole run costs disk, not memory.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from profiler.core.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SLOT = struct.Struct("<QI")
+SLOT = struct.Struct("<QI")  # offset and size of a line in the journal; size 0: nothing there yet
 SLOTS_AT_ONCE = 4096
 IN_MEMORY = 3 << 20
 READ_AHEAD = 1 << 20
 
 
 class Order:
-    """Puts journal lines back into dataset order."""
+    """Journal lines on their way into dataset order; `next` is the index whose turn it is."""
 
     def __init__(self, journal_fd: int, *, folder: Path, first: int = 0, in_memory: int = IN_MEMORY) -> None:
         self.next = first
         self.held = 0
         self._in_memory = in_memory
-        self._runs: dict[int, tuple[int, bytes]] = {}
-        self._late: list[tuple[int, int, int]] = []
+        self._runs: dict[int, tuple[int, bytes]] = {}  # in memory: first index → number of neighbours, their lines
+        self._late: list[tuple[int, int, int]] = []  # noted, but not in their slots yet: index, offset, size
         self._spilled = 0
         self._folder = folder
         try:
@@ -41,9 +41,9 @@ class Order:
         self._journal = _BlockReader(journal_fd)
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
-        """A block of lines just written to the journal at `offset`, a line for each index, waits here for its turn.
+        """Take a block of lines, one for each index, that was just written to the journal at `offset`.
 
-        Lines that are neighbours in the dataset too, as most are, stay together.
+        Lines that are neighbours in the dataset too, as most are, stay in one piece.
         """
         if indexes == list(range(indexes[0], indexes[0] + len(indexes))) and self.held + len(block) <= self._in_memory:
             self._hold(indexes[0], len(indexes), block)
@@ -61,13 +61,13 @@ class Order:
         self.held += len(lines)
 
     def note(self, index: int, *, offset: int, size: int) -> None:
-        """Only where a line begins is kept, on disk; `settle` makes it count."""
+        """Keep only the place of a line, on disk. It is written to its slot by `settle`."""
         self._late.append((index, offset, size))
         if len(self._late) >= SLOTS_AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
-        """Write the noted places to their slots, neighbours together."""
+        """Write the noted places to their slots, neighbours in one write."""
         late, self._late = sorted(self._late), []
         self._spilled += len(late)
         start = 0
@@ -86,7 +86,7 @@ class Order:
             raise StorageError(self._folder, error) from error
 
     def take(self, most: int) -> list[bytes]:
-        """The lines whose turn it is, whole and in blocks, about `most` bytes of them."""
+        """The lines whose turn it is, in blocks, about `most` bytes of them."""
         taken: list[bytes] = []
         size = 0
         while size < most:
@@ -127,7 +127,8 @@ class Order:
 
 
 class _BlockReader:
-    """Reads lines at known places; neighbours in the journal are mostly neighbours in the dataset."""
+    """Reads lines at known offsets, a large block at a time: neighbours in the journal are mostly neighbours in the
+    dataset."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""What an unfinished run holds: its open files, cut back to what is whole, what is answered and what it has cost."""
+"""Opens the files of a run, new or unfinished, and finds out what is answered and what it has cost."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class OpenRun(msgspec.Struct, kw_only=True):
-    """The files of a run that is under way, ready to be appended to, and what stood in them when they were opened.
+    """The files of a run under way, ready to be appended to, and what they held when they were opened.
 
-    `done` has a 1 for each dialogue that is not asked again, `answered` counts those among them that are no errors,
-    `asked` the lines of requests.jsonl. `spent` and
-    `maybe` are pico-dollars of all sessions before, `carried` is the part of them that no record tells; `cut_off_now`
-    counts the dialogues that were on their way when the last session ended.
+    `done` has a 1 for each dialogue that is not asked again; `kept` is their number, `answered` the number of those
+    that are no errors. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all earlier
+    sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were under way
+    when the last session ended.
     """
 
     header: Header
@@ -56,7 +56,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     @property
     def first(self) -> int:
-        """The first dialogue that needs a look: its request line or its answer is missing."""
+        """The first dialogue that has to be looked at, because its line in requests.jsonl or its answer is missing."""
         missing = self.done.find(0)
         return min(self.asked, missing if missing >= 0 else len(self.done))
 
@@ -65,7 +65,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
         return self.header.count - self.kept
 
     def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:
-        """Who appends to it. `fields` are those that responses.jsonl keeps, None keeps all."""
+        """The writer that appends to this run. `fields` are those that responses.jsonl keeps; None keeps all."""
         log = OrderedLog(self.requests.path.with_name(RESPONSES), size=self.responses_size, fields=fields)
         return Writer(
             requests=self.requests,
@@ -74,14 +74,14 @@ class OpenRun(msgspec.Struct, kw_only=True):
         )
 
     def open_ledger(self) -> Ledger:
-        """From here on, what calls in flight may cost is written down before they leave."""
+        """Open the ledger: from here on, what a call may cost is written down before it leaves."""
         folder = self.journal.path.parent
         ledger.begin(folder, self.carried, journal_size=self.journal.size)
         self.ledger = Ledger(folder)
         return self.ledger
 
     def tell_session(self, session: dict[str, Any]) -> None:
-        """Write down that a session begins, or with `finished` how it ended."""
+        """Note in the journal that a session begins or, with `finished`, how it ended."""
         self.journal.write(journal.session_line(session))
         journal.add_session(self.sessions, session)
 
@@ -94,11 +94,11 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
 
 def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
-    """A new run, in an empty folder."""
+    """Begin a new run in an empty folder."""
     with ExitStack() as opened:
         journal_file = opened.enter_context(LineFile(folder / JOURNAL))
         journal.begin(journal_file, header)
-        if sync:  # what follows means nothing without this line
+        if sync:  # nothing that follows means anything without the header
             journal_file.sync()
             sync_folder(folder)
         run = OpenRun(
@@ -117,7 +117,7 @@ def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
 
 
 def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
-    """An unfinished run, without torn lines and without lines that nothing vouches for."""
+    """Open an unfinished run, and cut off torn lines and those that the journal does not vouch for."""
     notes: list[str] = []
     left = ledger.read(folder)
     with ExitStack() as opened:
@@ -130,6 +130,8 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
                 notes.append(f"{JOURNAL}: cut {file.size - replayed.end} bytes of a torn last line")
                 file.cut(replayed.end)
             missing = replayed.done.find(0)
+            # responses.jsonl has a line whose record is not in the journal (a power cut, or an error that is to be
+            # retried): it and all lines behind it are laid out again.
             if 0 <= missing < laid_out:
                 replayed.order.close()
                 responses.cut(end_of_line(responses.path, missing))
@@ -161,7 +163,7 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
 
 
 class _RequestLine(msgspec.Struct, gc=False):
-    """What shows that a line of requests.jsonl is one, and whose."""
+    """The part of a line of requests.jsonl by which it is recognised."""
 
     index: int
     request_hash: str
@@ -194,7 +196,7 @@ def _cut_requests(path: Path, *, most: int, notes: list[str], opened: ExitStack)
 
 
 def _cut_responses(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
-    """Open responses.jsonl, without the torn line at its end."""
+    """Open responses.jsonl without the torn line at its end."""
     file = opened.enter_context(LineFile(path))
     lines, end = whole_lines(path)
     if lines > most:
@@ -206,8 +208,7 @@ def _cut_responses(path: Path, *, most: int, notes: list[str], opened: ExitStack
 
 
 class _Replayed(msgspec.Struct, kw_only=True):
-    """What a journal says: what is done, where the lines not laid out yet stand, what failed, what its records cost,
-    what they do not tell, and where its last line ends."""
+    """What a journal says, and what the ledger adds to it (`carried`). `end` is where its last whole line ends."""
 
     done: bytearray
     order: Order
@@ -240,6 +241,7 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
             if retry_failed and entry.type == "error":
                 failed.add(entry.index)
                 continue
+            # A later record of the same dialogue replaces the failed one.
             failed.discard(entry.index)
             replayed.answered += entry.type != "error"
             replayed.done[entry.index] = 1

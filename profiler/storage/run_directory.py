@@ -1,7 +1,7 @@
 """The folder of one run, through its whole life.
 
-Held by one process at a time; begun, or taken up where it stands after comparing what was asked; appended to; finished,
-or opened once more for what failed; moved aside, never deleted.
+One process at a time holds it. A run begins there, or is resumed if it asks the same; it is appended to, finished, and
+opened once more for dialogues that failed. It may be moved aside but is never deleted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ELSEWHERE = "choose another place with --output-dir"
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """The run that a folder holds already; `summary` when it is complete."""
+    """The run that a folder holds already; `summary` is None while it is unfinished."""
 
     count: int
     identity: dict[str, Any]
@@ -45,7 +45,10 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def earlier(folder: Path) -> Earlier | None:
-    """An unfinished run has a journal whose first line is whole, a complete one a summary that says what it asked."""
+    """The run in a folder, or None.
+
+    An unfinished run has a journal whose first line is whole; a complete one has a summary with its identity.
+    """
     header = journal.read_header(folder / JOURNAL)
     if header is not None:
         return Earlier(count=header.count, identity=header.identity)
@@ -66,14 +69,17 @@ def summary_path(folder: Path) -> Path:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two identities do not share, a line each."""
+    """What two identities do not have in common, one line for each difference."""
     if "address" not in old and "base_url" in old:
         old, new = _as_far_as_told(old, new)
     return _differences(old, new)
 
 
 def _as_far_as_told(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of a run of an older version, which may not say whom it asked: what it says is compared, the rest is believed."""
+    """Reduce both identities to what a run of an older version recorded.
+
+    It may not say whom it asked. What it says is compared, the rest is taken to be the same.
+    """
     live, address, version = old.get("mode") == "live", old["base_url"], old.get("api_version")
     unsaid = {"base_url"} | ({"mock"} if live else set())
     unsaid |= {name for name, value in (("address", live and address), ("api_version", version)) if not value}
@@ -95,7 +101,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") 
 
 
 def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Answers to other questions, or from another source, are never mixed."""
+    """Raise if the identities differ: answers to other questions, or from another source, are never mixed."""
     if lines := differences(old, new):
         raise RunDirectoryError(
             f"{folder}: holds another run, it cannot be resumed:\n" + "\n".join(f"  {line}" for line in lines),
@@ -105,7 +111,7 @@ def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> No
 
 @contextmanager
 def hold(folder: Path, *, fresh: bool = False, tell: Callable[[str], None]) -> Iterator[RunDirectory]:
-    """The folder, for this process alone. `fresh` moves the run that stands there aside first."""
+    """Hold the folder for this process alone. `fresh` first moves aside the run that is there."""
     if fresh and folder.exists():
         with locked(folder):
             if aside := _move_aside(folder):
@@ -119,27 +125,29 @@ class RunDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in (JOURNAL, LEDGER, SUMMARY):  # half-made: they only count once they have been renamed
+        # half-written files of a killed run, which count only once they are renamed
+        for name in (JOURNAL, LEDGER, SUMMARY):
             with suppress(OSError):
                 draft_of(folder / name).unlink(missing_ok=True)
         self.earlier = earlier(folder)
         if self.earlier is not None and self.earlier.complete:
-            with suppress(StorageError):  # a kill came before the run could do it; or nothing can be written here
+            # left by a run that was killed just before removing it; perhaps nothing can be written here
+            with suppress(StorageError):
                 remove(folder / LEDGER)
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """Of a complete run."""
+        """The summary of a complete run."""
         return self.earlier.summary if self.earlier is not None else None
 
     def refuse_another_run(self, identity: dict[str, Any]) -> None:
-        """Raises unless the run that stands here asked the same."""
+        """Raise unless the run that is here asked the same."""
         if self.earlier is not None:
             refuse_another(self.folder, self.earlier.identity, identity)
 
     @contextmanager
     def opened(self, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Iterator[OpenRun]:
-        """Begin the run, or take it up; a complete one is opened once more for the dialogues that failed."""
+        """Begin a run or resume it. A complete run is opened once more for the dialogues that failed."""
         self.refuse_another_run(header.identity)
         if self.earlier is None:
             self._refuse_strays()
@@ -156,8 +164,11 @@ class RunDirectory:
         summary_file.write(summary_path(self.folder), summary)
 
     def finish(self, *, sync: bool = True) -> None:
-        """The summary is written: only the files of a complete run stay. Before the journal goes, what it vouched for
-        is on the device; the ledger goes last, for a journal without it would forget money."""
+        """Remove the files that only an unfinished run has, after the summary was written.
+
+        Before the journal goes, the logs that it vouches for are synced. The ledger goes last, because a journal
+        without it would forget money.
+        """
         if sync:
             for name in (REQUESTS, RESPONSES):
                 with LineFile(self.folder / name) as file:
@@ -168,7 +179,7 @@ class RunDirectory:
         remove(self.folder / LEDGER)
 
     def _refuse_strays(self) -> None:
-        """Logs that no journal vouches for are somebody's data, not ours to overwrite."""
+        """Refuse logs without a journal: they are somebody's data, not ours to overwrite."""
         torn = " with a whole first line" if (self.folder / JOURNAL).exists() else ""
         for name in (REQUESTS, RESPONSES, SUMMARY):
             path = self.folder / name
@@ -179,10 +190,10 @@ class RunDirectory:
                 )
 
     def _reopen(self, header: Header, summary: dict[str, Any]) -> None:
-        """Turn a complete run back into one that still owes the answers of its failed dialogues.
+        """Turn a complete run back into an unfinished one that owes the answers of its failed dialogues.
 
-        What the dropped records cost is carried by the ledger. The journal appears under its name only when it is
-        whole, and last, so a kill in between leaves the complete run.
+        The ledger carries what the records dropped here have cost. The journal gets its name last, when it is whole, so
+        a kill before that leaves the complete run.
         """
         facts, path = summary["run"], self.folder / JOURNAL
         sessions = facts.get("sessions") or []
@@ -212,7 +223,7 @@ class RunDirectory:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record and its place; one that is none is missing, and does not move the others."""
+    """Each record with its index; a line that is JSON but no record is skipped, and counts as an index."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -225,7 +236,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go when the process ends, however it ends."""
+    """Hold the folder for this process. The system releases the lock when the process ends, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -252,7 +263,7 @@ def _lock(folder: Path, fd: int) -> None:
             f"{folder}: cannot be locked: {error.strerror}",
             hint="choose a place on a local disk with --output-dir",
         ) from error
-    if moved:  # by a run that starts over, after we had opened it
+    if moved:  # another run with --fresh moved the folder aside after we had opened it
         raise _in_use(folder)
 
 
@@ -264,7 +275,7 @@ def _in_use(folder: Path) -> RunDirectoryError:
 
 
 def _move_aside(folder: Path) -> Path | None:
-    """Make room for a new run by renaming the old one; nothing is ever deleted."""
+    """Make room for a new run by renaming the old one. Nothing is deleted."""
     try:
         if not any(folder.iterdir()):
             return None

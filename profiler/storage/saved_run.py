@@ -1,7 +1,6 @@
-"""A run directory, finished or not, for those who want to look into it.
+"""A run directory, finished or not, for code that wants to look into it: its summary, lines, outcomes, or a recount.
 
-Takes the folder; gives its summary, its lines as plain values, its outcomes, or all its numbers counted again.
-Changes nothing, takes no lock, and may look while the run goes on.
+It changes nothing and takes no lock, so it may look while the run goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SavedRun:
-    """One run directory."""
+    """One run directory, read only."""
 
     def __init__(self, log_dir: str | PathLike[str]) -> None:
         self.folder = Path(log_dir)
@@ -45,12 +44,12 @@ class SavedRun:
 
     @property
     def complete(self) -> bool:
-        """Whether every dialogue has its answer or its error: the summary is written after the last of them."""
+        """Whether every dialogue has its answer or its error. The summary is written after the last of them."""
         return (self.folder / SUMMARY).exists()
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What summary.json says; of an unfinished run, what is known so far."""
+        """What summary.json says; for an unfinished run, the summary of what it has so far."""
         if not self.complete:
             try:
                 return self.recompute()
@@ -68,7 +67,7 @@ class SavedRun:
         return lines_of(self.folder / RESPONSES, _decode, complete=self.complete)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Both together, as metrics see them; of an unfinished run, all that is kept."""
+        """Requests and responses joined, as metrics see them; all that is kept of an unfinished run."""
         begun = None if self.complete else unfinished(self.folder)
         return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
@@ -79,8 +78,11 @@ class SavedRun:
         search_path: Path | None = None,
         note: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
-        """Count again from the logs. The facts about the run itself are only in its summary, if it has one. A metric
-        that raises is told to `note` and has no value."""
+        """Count again from the logs.
+
+        Facts about the run itself (`run`) are taken from its summary or its journal. A metric that raises is reported
+        to `note` and has no value.
+        """
         begun = None if self.complete else unfinished(self.folder)
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
@@ -103,7 +105,7 @@ def read_run(log_dir: str | PathLike[str]) -> SavedRun:
 
 
 def find_runs(folder: Path) -> list[SavedRun]:
-    """The folder itself when it holds a run, else the runs in it, without those that `--fresh` moved aside."""
+    """The runs in a folder, or the folder itself if it is one. Runs that `--fresh` moved aside are left out."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: found no such folder", hint=HINT)
     if holds_run(folder):
@@ -121,7 +123,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
-    """All that the two logs of a run directory say, counted."""
+    """Count everything in the two logs of a run directory."""
     return _reduced(read_outcomes(log_dir, complete=complete), metrics, log=log_dir / RESPONSES)
 
 

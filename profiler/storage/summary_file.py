@@ -1,4 +1,4 @@
-"""summary.json on disk: read with a check of its shape, written whole or not at all."""
+"""Reads and writes summary.json; reading checks its shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECOMPUTE: Final = "profiler summarize --recompute --log-dir"
 
 
 def write(path: Path, summary: Mapping[str, Any]) -> None:
-    """A reader never sees half a summary, and a full disk leaves the old one."""
+    """Replace the file as a whole: a reader never sees half a summary, and a full disk leaves the old one."""
     write_whole(path, codec.dump_pretty(dict(summary)))
 
 

@@ -1,7 +1,6 @@
-"""What a run that has not ended holds so far: every answer that was kept, which the journal knows and the ordered log may
-not yet show.
+"""Looks into a run that has not ended: the journal has every answer, the ordered log perhaps not yet.
 
-Changes nothing and takes no lock, so it may look while the run goes on.
+It changes nothing and takes no lock, so it may look while the run goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LOCKS = Path("/proc/locks")
 
 
 class Unfinished(msgspec.Struct, kw_only=True):
-    """What the journal of a run says. `places`: where the record of each dialogue begins in it, 0 without one."""
+    """What the journal of a run says. `places` has the offset of each dialogue's record, 0 where there is none."""
 
     folder: Path
     header: journal.Header
@@ -38,7 +37,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
     sessions: list[dict[str, Any]] = []
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Of what is kept, in dataset order."""
+        """The outcomes of all kept answers, in dataset order."""
         decode = msgspec.json.Decoder(Got).decode
         path = self.folder / JOURNAL
         if not path.exists():
@@ -56,7 +55,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
                 yield outcome_of(expected or Expected(got.dialogue_id), got)
 
     def _expected(self) -> Iterator[Expected | None]:
-        """What was asked; None where the line of a kept answer has not been written yet."""
+        """What was asked; None where the line in requests.jsonl is not written yet."""
         requests = self.folder / REQUESTS
         written = lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=False) if requests.exists() else ()
         number = 0
@@ -68,7 +67,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
             yield None
 
     def facts(self) -> dict[str, Any]:
-        """The `run` part of its summary."""
+        """The `run` part of the summary."""
         identity = self.header.identity
         live = identity.get("mode") == "live"
         spent, maybe = self._money()
@@ -86,7 +85,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
         }
 
     def _money(self) -> tuple[int, int]:
-        """What was spent and what may have been besides: by the records, and by the calls that the ledger knows of."""
+        """Spent, and maybe billed, in pico-dollars: from records, and from the ledger for calls without one."""
         left = ledger.read(self.folder)
         if left is None:
             return self.cost, self.maybe
@@ -95,7 +94,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
 
 
 def unfinished(folder: Path) -> Unfinished | None:
-    """None where no run has begun, or where it is complete."""
+    """The unfinished run in a folder; None when none has begun there or when it is complete."""
     path = folder / JOURNAL
     try:
         header = journal.read_header(path)
@@ -105,7 +104,7 @@ def unfinished(folder: Path) -> Unfinished | None:
         replay = journal.Replay(path, count=header.count)
         for place in replay:
             found.kept += not found.places[place.entry.index]
-            found.places[place.entry.index] = place.offset  # of a dialogue that was asked again, the later one counts
+            found.places[place.entry.index] = place.offset  # the later record of a dialogue that was asked again
             found.cost += pico(place.entry.cost_usd or 0.0)
             found.maybe += pico(place.entry.maybe_usd or 0.0)
     except OSError as error:
@@ -115,7 +114,10 @@ def unfinished(folder: Path) -> Unfinished | None:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a run holds the folder now, as far as the system tells without our trying to lock it."""
+    """Whether a run holds the folder now.
+
+    Asks /proc, because trying the lock would get in the way of a run that starts.
+    """
     try:
         at = folder.stat()
         held = LOCKS.read_text(encoding="ascii", errors="replace")

@@ -1,6 +1,6 @@
-"""Files that are replaced as a whole: a reader finds the old content or the new one, and never half of it.
+"""Files that are replaced as a whole, so that a reader finds the old content or the new one, never half of it.
 
-The one place where this is done: write beside it, force it to the device, rename, make the name durable.
+This is the only place where that is done: write a draft beside it, sync, rename, and sync the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A full disk leaves the old file, and nothing beside it."""
+    """Replace a file. A full disk leaves the old one, and no draft."""
     draft = draft_of(path)
     try:
         with draft.open("wb") as file:
@@ -32,12 +32,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """Where a file stands until it is whole."""
+    """The name of a file until it is whole."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def replace(draft: Path, path: Path) -> None:
-    """Give a file that is whole and on the device its name. Raises StorageError when the disk refuses."""
+    """Give a draft that is whole and synced its final name."""
     try:
         draft.replace(path)
     except OSError as error:

@@ -1,8 +1,8 @@
 """The queue between the workers and the disk, and the tasks that empty it.
 
-Request lines and records come in from workers, without waiting. Requests and the journal are on disk one turn of the
-event loop later, or when much comes five milliseconds after the write before; responses.jsonl follows in dataset order.
-A record counts as done once it is in the journal.
+Workers put request lines and records here without waiting. One turn of the event loop later (or five milliseconds after
+the last write, when much comes in) they are in requests.jsonl and the journal; responses.jsonl follows in dataset
+order. A record counts as done once it is in the journal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from profiler.storage.ordered_log import Follower
 
 BATCH = 256
-GATHER_S = 0.005
+GATHER_S = 0.005  # least time between two writes, so that blocks are large
 CLOSING_S = 60.0
 UNWRITABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
@@ -63,7 +63,7 @@ class Writer:
             self.full = True
 
     def flush(self) -> None:
-        """Keep everything queued: requests first, so that no answer stands without its question."""
+        """Write everything queued. Requests go first, so that no answer stands without its question."""
         requests, self._requests_waiting = self._requests_waiting, []
         if requests:
             try:
@@ -77,14 +77,17 @@ class Writer:
             self._keep(records)
 
     def _rescue(self) -> None:
-        """The run ends, but what was paid for is kept: resuming writes the question of an answer that has none."""
+        """The run ends because of the disk, but what was paid for is kept if the journal still takes it.
+
+        Resuming writes the request line of an answer that has none.
+        """
         records, self._records_waiting = self._records_waiting, []
         if records and not self._journal.failed:
-            with suppress(StorageError):  # the first error is the one to tell
+            with suppress(StorageError):  # the first error is the one to report
                 self._journal.append(_lines_of(records), [record.index for record in records], rescue=True)
 
     def _keep(self, records: list[Record]) -> None:
-        """Once in the journal, a record counts as done."""
+        """Append records to the journal; from there on they count as done."""
         block, indexes = _lines_of(records), [record.index for record in records]
         offset = self._journal.size
         try:
@@ -96,8 +99,11 @@ class Writer:
         self._responses.offer(indexes, block, offset=offset)
 
     async def make_room(self) -> None:
-        """Workers come here when the queue is `full`. One of them goes on in each turn of the event loop, so
-        that a turn takes no longer than a batch, however many workers a client that never waits keeps busy."""
+        """Where workers wait when the queue is `full`.
+
+        One of them goes on in each turn of the event loop. So a turn takes no longer than one batch, however many
+        workers a client that never waits keeps busy.
+        """
         turn = anyio.Event()
         self._parked.append(turn)
         self._queued.set()
@@ -106,7 +112,7 @@ class Writer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Runs the tasks; leaving writes out all that is queued, unless the disk refuses."""
+        """Run the tasks. On leaving, everything queued is written, unless the disk refuses."""
         async with self._responses.log:
             try:
                 async with anyio.create_task_group() as tasks:
@@ -115,13 +121,13 @@ class Writer:
                     tasks.start_soon(self._journal.sync_now_and_then)
                     yield
                     tasks.cancel_scope.cancel()
-                await self._leave()  # all of it: a run is complete only with its logs
+                await self._leave()  # everything: a run is complete only with its logs
             finally:
                 with anyio.move_on_after(CLOSING_S, shield=True):
-                    await self._leave()  # after a failure as much as can be: the journal has the rest
+                    await self._leave()  # after a failure as much as possible; the journal has the rest
 
     async def _leave(self) -> None:
-        """Keep what came in since the last turn, also when responses.jsonl cannot follow."""
+        """Write what came in since the last turn, even when responses.jsonl cannot follow."""
         if self._failed:
             self._rescue()
             return
@@ -146,7 +152,7 @@ class Writer:
 
 
 def _lines_of(records: list[Record]) -> bytes:
-    """A record that cannot be written down loses nothing but itself: it becomes an error record."""
+    """Encode records. One that cannot be written is replaced by an error record, and the others are not affected."""
     try:
         return encode_lines(records)
     except UNWRITABLE:

@@ -72,9 +72,9 @@ class ProviderHealth:
         return self._no_reply(error) if over else None
 
     def all_ended(self, error: CallError) -> ProviderFailed | None:
-        """Every dialogue has ended, one with this failure. Returns the reason to call the run failed:
+        """Every dialogue has ended, one with this failure. Returns the reason to call the run failed.
 
-        not one answer.
+        It has failed when there was not a single answer.
         """
         return None if self.answered_any or self._refused_any else self._no_reply(error)
 

@@ -24,13 +24,13 @@ DISTRUST_S = 30.0  # at first; twice as long each time that slowing down was in 
 
 
 class LearnedRate:
-    """Unlimited until refusals come one after the other. Then calls leave evenly, at a rate that follows what gets through.
+    """No limit until refusals come one after the other; then calls leave evenly, at the rate that gets through.
 
-    After a refusal the rate is a little below what got through since the refusal before: while the provider's limit is
-    used up, that is exactly what it allows us. From there it climbs back, quickly at first and then ever more slowly,
-    to the rate that was refused, so that most of the time is spent just below it. If nothing happens there, the limit
-    must have risen, and the rate doubles again and again until the next refusal. The first refusals say little (it
-    may have been a burst), so there is no plateau after them.
+    After a refusal the rate is set a little below what got through since the refusal before: while the provider's limit
+    is used up, that is exactly what it allows us. From there it climbs back, quickly at first and then ever more
+    slowly, to the rate that was refused, so that most of the time is spent just below it. If nothing happens there, the
+    limit must have risen, and the rate doubles again and again until the next refusal. The first refusals say little
+    (it may have been a burst), so there is no plateau after them.
 
     Where refusals have nothing to do with the pace, going slower does not help. When refusals go on however slow it
     gets, or come after just as many answers at a quarter of the pace, the rate is forgotten, and for a while nothing is

@@ -19,9 +19,10 @@ class OutputGuess:
         self._mean: float | None = None
 
     def drawn(self, max_tokens: int) -> float:
-        """What a call will probably take:
+        """What a call will probably take from the limit.
 
-        the mean so far; all that it may use when nothing is known or the provider counts that.
+        That is as much as answers used so far; all that it may use while none is known, or when the provider counts
+        that.
         """
         return max_tokens if self.holds_max_tokens else self._expected(max_tokens, calls=1)
 

@@ -249,10 +249,11 @@ class RateGate:
                 self._sleep.cancel()
 
     def _learn_of_output(self, surplus: float, *, left_at: float, now: float) -> None:
-        """A reply says that so much more output tokens are left than we think: does the provider hold `max_tokens`?
+        """Find out whether the provider counts `max_tokens` from what a reply says is left.
 
-        It cannot know of calls that left when the reply was already on its way. Those that left in the first half of
-        its call's time it knows of.
+        `surplus` is how many more output tokens that is than we think. When the reply was written the provider did not
+        know of the calls that had left just before. It is taken to know those that left in the first half of the time
+        which the reply's own call took.
         """
         if now < self._next_look:
             return
