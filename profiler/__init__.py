@@ -1,4 +1,4 @@
-"""Runs manifests of experiments over dialogues and reduces the answers to honest metrics.
+"""Runs manifests of experiments over dialogues, and reduces the answers to metrics with their intervals.
 
     import profiler
 
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from profiler.provider.open import open_client
     from profiler.storage.saved_run import Run, SavedRun, read_run, reduce_logs
 else:
+    # The module of each public name; it is imported when the name is first used (see `__getattr__`).
     _HOMES = {
         "profiler.provider.client": ("Client",),
         "profiler.core.errors": ("CallError", "ProfilerError"),

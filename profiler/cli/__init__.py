@@ -1,1 +1,1 @@
-"""Words in, words out: parser, commands, tables, progress."""
+"""The command line: parser, commands, tables and progress."""

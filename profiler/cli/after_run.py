@@ -1,4 +1,4 @@
-"""What is said on stderr after a run: what went wrong in it, grouped and counted, and what to do next."""
+"""What stderr shows after a run: its errors, grouped and counted, and the command that asks them again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Failure(msgspec.Struct, gc=False):
 
 
 class _Line(msgspec.Struct, gc=False):
-    """What is needed of a line of responses.jsonl; the decoder skips the rest."""
+    """The part of a line of responses.jsonl that is needed here; the decoder skips the rest."""
 
     dialogue_id: str
     type: str
@@ -61,8 +61,10 @@ def warnings(summary: Mapping[str, Any], folder: Path, *, retry: str) -> Iterato
 
 
 def grouped(folder: Path) -> list[Group]:
-    """The errors of a run by kind and message, the most frequent first; messages that differ only in names and numbers
-    are one. Beyond a thousand groups the rest counts as one more."""
+    """The errors of a run by kind and message, the most frequent first.
+
+    Messages that differ only in names and numbers are one group. Beyond a thousand groups the rest is one more.
+    """
     found: dict[tuple[str, str], Group] = {}
     for line in lines_of(folder / RESPONSES, msgspec.json.Decoder(_Line).decode, complete=False):
         if line.type != "error":

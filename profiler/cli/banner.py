@@ -1,4 +1,4 @@
-"""What a run says first: whether it is mock or live and who answers, and what about that is probably not meant."""
+"""The first lines of a run: whether it is mock or live, who answers, and what is probably a mistake."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def banner(mode: Mode, experiments: Sequence[Experiment]) -> str:
 
 
 def hints(mode: Mode, experiments: Sequence[Experiment], environ: Mapping[str, str]) -> Iterator[str]:
-    """What is probably not meant: a key under another name, an address with a part too many."""
+    """Hints at probable mistakes: a key under another name, an address with a part too many."""
     if (name := key_under_another_name(environ)) is not None:
         yield f"hint: {name} is set, which nothing reads; the key is expected in {KEY}"
     if mode == "live":
@@ -55,4 +55,4 @@ def _doubt(experiment: Experiment, environ: Mapping[str, str]) -> str | None:
     try:
         return doubt_of(address_of(experiment, environ))
     except UsageError:
-        return None  # the run says so itself
+        return None  # the run reports the error itself

@@ -1,6 +1,6 @@
-"""What each command but `mock-server` does: call the library, print, return an exit code.
+"""The commands that need no module of their own: call the library, print, return an exit code.
 
-What can be asked, and how it is spelled, stands in `main`.
+`main` has the arguments that each of them takes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ OK, THRESHOLD_MISSED = 0, 1
 
 
 def summarize(args: Namespace) -> int:
-    """Show runs, unfinished ones too. Among several, one that cannot be read is told and the others are shown."""
+    """Show runs, including unfinished ones.
+
+    Of several, one that cannot be read is reported and the others are shown.
+    """
     refuse_useless_to_summarize(args)
     runs = [run for folder in args.log_dir for run in find_runs(Path(folder))]
     summaries: list[dict[str, Any]] = []
@@ -65,7 +68,7 @@ def _summary(run: Run, args: Namespace) -> dict[str, Any]:
 
 
 def validate(args: Namespace) -> int:
-    """Everything that can be known to be wrong before a run."""
+    """Report everything that can be known to be wrong before a run."""
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
     warnings = [str(each) for each in manifest.warnings]
     counts: dict[str, int] = {}

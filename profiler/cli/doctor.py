@@ -1,6 +1,6 @@
-"""What this machine offers a run: versions, mode, key, terminal and disk. Looks, and changes nothing.
+"""`profiler doctor`: what this machine has for a run: versions, mode, key, terminal and disk.
 
-Takes the output folder and the environment; gives a list of checks. A key is never shown.
+It changes nothing and never shows a key.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _terminal() -> Check:
 
 
 def _disk(output_dir: Path) -> Iterator[Check]:
-    """The nearest folder that exists must be writable, have room, and know locks."""
+    """The nearest existing folder must be writable, have room, and support locks."""
     folder = next(path for path in (output_dir.absolute(), *output_dir.absolute().parents) if path.is_dir())
     try:
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,4 +1,4 @@
-"""What `profiler run --dry-run` shows: a row an experiment."""
+"""The table of `profiler run --dry-run`: a row for each experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags that do not fit together, or that would do nothing: said before anything else happens."""
+"""Refuses flags that do not fit together, and warns of flags that change nothing, before anything else happens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refuse_useless_to_run(args: Namespace) -> None:
-    """Raises for a flag of `run` that it cannot use beside the others."""
+    """Raise for a flag of `run` that does not go with the others."""
     if args.assume_latency is not None and not args.dry_run:
         raise UsageError(
             "--assume-latency only reckons: a run that asks takes as long as it takes", hint="add --dry-run"
@@ -34,7 +34,7 @@ def refuse_useless_to_summarize(args: Namespace) -> None:
 
 
 def without_effect(args: Namespace, mode: Mode, experiments: Sequence[Experiment]) -> str | None:
-    """The flags of `run` that change nothing here, in one warning."""
+    """One warning for all flags of `run` that change nothing here."""
     idle: list[str] = []
     if args.client is not None and (mode == "mock" or all(each.client is not None for each in experiments)):
         idle.append("--client")

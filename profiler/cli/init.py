@@ -1,7 +1,6 @@
-"""The files of a first run, for `profiler init`.
+"""`profiler init`: writes the sample manifest, its schema, dataset and mock answers into a folder.
 
-Takes a folder; gives the sample manifest, its schema, dataset and mock answers in it; never over a file that is there
-already.
+It never overwrites a file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The command line: what can be asked, in words, and how a command ends: its exit code, or a message and a hint.
+"""The command line: the arguments of each command, and how a command ends (an exit code, or a message with a hint).
 
-What the commands do is loaded only when one is asked for, so that `--help` loads nothing but the parser.
+The code of a command is imported only when it is called, so that `--help` imports only the parser.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ exit codes:
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 DISK, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
-HOMES = {"run": "run", "mock-server": "mock_server"}  # what need not load what all other commands do
+HOMES = {"run": "run", "mock-server": "mock_server"}  # the modules of these commands; the others are in `commands`
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
-    args.given = [word for word in argv if word != "--fresh"]  # to resume with: started over it is already
+    args.given = [word for word in argv if word != "--fresh"]  # the command to resume with must not start over again
     try:
         home = HOMES.get(args.command, "commands")
         code: int = import_module(f"profiler.cli.{home}").COMMANDS[args.command](args)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def print_failure(error: ProfilerError) -> int:
-    """Say an expected failure, with its hint; returns the exit code that it ends the command with."""
+    """Print an expected failure with its hint, and return its exit code."""
     print(f"error: {error}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
@@ -70,7 +70,10 @@ def print_failure(error: ProfilerError) -> int:
 
 
 def _print_crash(error: Exception, *, again: str) -> int:
-    """In code that the user brought: their lines only. Of the disk: what it refused. In ours: all that helps to mend it."""
+    """Print an unexpected failure.
+
+    For code of the user: their lines only. For the disk: what it refused. For a bug of ours: all that helps to mend it.
+    """
     from profiler.core.own_code import said, their_traceback  # noqa: PLC0415 (--help does not need it)
 
     if lines := their_traceback(error):
@@ -81,7 +84,8 @@ def _print_crash(error: Exception, *, again: str) -> int:
         print(f"error: {os.fsdecode(error.filename)}: {error.strerror or error}", file=sys.stderr)
         print(f"hint: everything answered so far is kept; to resume: {again}", file=sys.stderr)
         return DISK
-    if isinstance(error.__cause__, BaseExceptionGroup):  # it holds this very error, in every group it passed through
+    # the group contains this very error, which would be printed twice
+    if isinstance(error.__cause__, BaseExceptionGroup):
         error.__cause__ = None
     traceback.print_exception(error)
     print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
@@ -89,7 +93,7 @@ def _print_crash(error: Exception, *, again: str) -> int:
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the exit codes, and the commands on one line each."""
+    """Keeps the layout of the exit codes, and each command on one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)

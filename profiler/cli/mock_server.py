@@ -1,6 +1,6 @@
-"""`profiler mock-server`: what was asked on the command line, as settings of a server that runs until a signal.
+"""`profiler mock-server`: turns its arguments into settings, and runs the server until a signal.
 
-Apart from the other commands, which need none of this, as this needs none of theirs.
+It is a module of its own because it needs nothing that the other commands import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The options of `profiler mock-server`, in the words of its help."""
+"""The options of `profiler mock-server` and their help texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a command's words go: results to stdout, everything else to stderr."""
+"""Prints results to stdout and everything else to stderr."""
 
 from __future__ import annotations
 

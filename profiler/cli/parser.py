@@ -1,4 +1,4 @@
-"""How words of a command line are understood: what is a number, and what was probably meant by a word that is unknown."""
+"""The argument parser, which guesses at unknown words, and the converters for values of arguments."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LIMITED = ("requests", "input-tokens", "output-tokens")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that guesses what was meant."""
+    """An argument parser that suggests what was probably meant."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         self._given = list(args or ())
         found, unknown = super().parse_known_args(args, namespace)
-        if unknown:  # here, where the options of this very command are known
+        if unknown:  # reported here, where the options of this command are known, not in the parser above
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
@@ -32,13 +32,13 @@ class Parser(argparse.ArgumentParser):
             guess = _guess(message.partition("invalid choice:")[2], choices)
         else:
             guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
-        if ": found " in message:  # the words were understood, and a value is none
+        if ": found " in message:  # the option was understood and its value is wrong: a guess would only mislead
             guess = ""
         self.print_usage(sys.stderr)
         self.exit(USAGE, f"{self.prog}: error: {message}{guess}\nTry '{self.prog} --help'.\n")
 
     def _bare(self) -> str:
-        """Did you mean: the required option before a file that was given without it."""
+        """A suggestion for a file that was given without the option it needs."""
         wanted = [action for action in self._actions if action.required and action.option_strings]
         for action in wanted:
             name = action.option_strings[0]
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         return ""
 
     def _choices_of(self, message: str) -> list[str]:
-        """Of the option whose choice is wrong, if that is what the message says: no other word can have been meant."""
+        """The choices of the option whose value is wrong, if that is what the message says."""
         for action in self._actions:
             if message.startswith(f"argument {'/'.join(action.option_strings)}: invalid choice"):
                 return [choice for choice in action.choices or () if isinstance(choice, str)]
@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _guess(message: str, known: Sequence[str]) -> str:
-    """Did you mean: the known word nearest to one of the words that were not understood."""
+    """A suggestion: the known word nearest to one of the words that were not understood."""
     from profiler.core.wording import nearest  # noqa: PLC0415 (--help does not need it)
 
     words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
@@ -134,7 +134,8 @@ def fault(text: str) -> tuple[str, float]:
 
 
 def limit(text: str) -> dict[str, str | int | bool]:
-    """`ENDPOINT[@MODEL]:requests=N,input-tokens=N,output-tokens=N`, with `each` for every model by itself."""
+    """A limit as `ENDPOINT[@MODEL]:requests=N,input-tokens=N,output-tokens=N`; the model `each` means one for every
+    model."""
     where, colon, limits = text.partition(":")
     endpoint, _, model = where.partition("@")
     rule: dict[str, str | int | bool] = {"endpoint": endpoint}

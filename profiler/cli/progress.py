@@ -1,4 +1,4 @@
-"""How far a run is, drawn on stderr: a live panel on a terminal, a plain line every few seconds elsewhere."""
+"""Draws the progress of a run on stderr: a live panel on a terminal, else a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from profiler.engine.progress import Snapshot, View
 
 PANEL_EVERY_S = 0.25
-ECHO = 3  # columns beside the panel, so that the ^C that a terminal echoes does not begin a line of its own
+ECHO = 3  # columns left free beside the panel, for the ^C that a terminal echoes
 LEAST_WIDTH = 20
 LINE_EVERY_S = 5.0
 
 
 def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
-    """A plain line every few seconds, for logs and pipes."""
+    """Print a plain line every few seconds, for logs and pipes."""
 
     async def watch(view: View) -> None:
         while True:
@@ -31,7 +31,7 @@ def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
 
 
 def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
-    """One panel that is redrawn in place."""
+    """Redraw one panel in place."""
     from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
 
     async def watch(view: View) -> None:
@@ -58,8 +58,10 @@ def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
 
 
 def _unwrapped(*, height: int, drawn: int, width: int) -> str:
-    """Erase a panel that a shrinking terminal has wrapped onto more rows than rich knows of, and end where rich expects
-    to be: at the last row of a panel of that height."""
+    """Escape codes that erase a panel which a shrinking terminal has wrapped onto more rows than rich knows of.
+
+    They leave the cursor where rich expects it: at the last row of a panel of the old height.
+    """
     rows = height * -(-drawn // width)
     return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1) + "\n" * (height - 1)
 

@@ -1,7 +1,4 @@
-"""`profiler run`: every selected experiment of a manifest, one after the other, or what it would cost.
-
-Results go to stdout, everything else to stderr.
-"""
+"""`profiler run`: runs every selected experiment of a manifest one after the other, or says what that would cost."""
 
 from __future__ import annotations
 
@@ -132,13 +129,13 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
 
 
 def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
-    """What an earlier run in the same place has answered, and this one would not ask again."""
+    """What an earlier run in the same place has answered, so that this one would not ask it again."""
     folder = Path(args.output_dir) / experiment.experiment_id
     return kept_answers(experiment, folder=folder, limit=args.limit, retry_failed=args.retry_failed)
 
 
 def _show(args: Namespace, results: list[Result]) -> None:
-    """The results on stdout: JSON, or a table and the two lines of each run that scripts look for."""
+    """Print the results: JSON, or a table and, for each run, the two lines that scripts look for."""
     if args.json and results:
         print_json({"experiments": [_as_json(result) for result in results]})
     elif results:
@@ -149,7 +146,7 @@ def _show(args: Namespace, results: list[Result]) -> None:
 
 
 def _judge(args: Namespace, results: list[Result]) -> int:
-    """What is wrong with the results on stderr, what to do next, and the exit code that says it."""
+    """Print on stderr what is wrong with the results and what to do next. Returns the exit code."""
     code = OK
     retry = shlex.join(["profiler", *_with_flag(args.given, "--retry-failed")])
     for result in results:
@@ -193,7 +190,7 @@ def _as_json(result: Result) -> dict[str, Any]:
 
 
 def _watch() -> Watch:
-    """The panel where it can be drawn, lines elsewhere."""
+    """The panel where it can be drawn, else lines."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and (sys.stderr.encoding or "").lower() == "utf-8":
         try:
             from rich.console import Console  # noqa: PLC0415 (rich is loaded only when it draws)
@@ -211,7 +208,7 @@ def _resume_command(args: Namespace, *, enough_usd: float | None = None) -> str:
 
 
 def _without_cap(words: list[str]) -> Iterator[str]:
-    """Both spellings: `--max-cost 5` and `--max-cost=5`."""
+    """The words without the cap, which may be `--max-cost 5` or `--max-cost=5`."""
     rest = iter(words)
     for word in rest:
         if word == "--max-cost":

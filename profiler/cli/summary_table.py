@@ -1,6 +1,6 @@
-"""The numbers of one or several summaries as tables.
+"""Shows the numbers of one or several summaries as tables.
 
-A summary may come from a file that somebody else has written, so any value may be missing.
+A summary may come from a file that somebody else wrote, so any value may be missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def render(
     by_tag: bool = False,
     width: int | None = None,
 ) -> None:
-    """`plain` and `width` None: as the file can show it."""
+    """Print the tables. `plain` and `width` are None to suit the file."""
     tables = [_one(summaries[0])] if len(summaries) == 1 else [_several(summaries)]
     if by_tag:
         tables += [_tags(summary) for summary in summaries]
@@ -45,7 +45,7 @@ def _one(summary: Mapping[str, Any]) -> Table:
 
 
 def _metric_rows(name: str, found: object) -> Iterator[tuple[str, ...]]:
-    """A metric, and below it the parts it is made of."""
+    """A row for a metric, followed by rows for its parts."""
     if isinstance(found, dict):
         yield name, _number(found.get("value")), _interval(found.get("ci95")), _whole(found.get("n"))
         for part, its in found.items():
@@ -154,7 +154,7 @@ def _tags(summary: Mapping[str, Any]) -> Table:
 
 
 def _with_interval(value: object, found: object) -> str:
-    """The value, and its 95 % interval on a line of its own."""
+    """The value, with its 95 % interval on a second line."""
     bounds = found.get("ci95") if isinstance(found, dict) else None
     if not (isinstance(bounds, list) and len(bounds) == 2):
         return _number(value)
@@ -211,7 +211,7 @@ def _times(times: Mapping[str, Any]) -> str:
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    """From the log when it holds costs, else what the run itself counted; with what failed calls may have cost."""
+    """The cost from the log where it has costs, else from the run's own count; with what failed calls may have cost."""
     total, unknown, run = summary.get("cost_usd"), _part(summary, "cost").get("unknown"), _part(summary, "run")
     if not isinstance(total, (int, float)):
         total, unknown = run.get("spent_usd"), 0
@@ -223,7 +223,7 @@ def _cost(summary: Mapping[str, Any]) -> str:
 
 
 def _short_cost(summary: Mapping[str, Any]) -> str:
-    """The number alone; a star says that there is more to it, which stands below."""
+    """The number alone; a star says that a footnote has more to say."""
     whole = _cost(summary)
     number, _, more = whole.partition(" ")
     return f"{number}*" if more else number

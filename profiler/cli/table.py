@@ -1,6 +1,7 @@
-"""A table for people: through rich on a terminal that can show it, else as plain aligned columns with the same text.
+"""Prints a table: by rich on a terminal that can show it, else as plain aligned columns with the same text.
 
-A terminal that is too narrow gets the table turned, its rows as columns, a few at a time: no number or name is broken.
+On a terminal that is too narrow the table is turned, so that rows become columns, and is cut into parts. No number or
+name is ever broken.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LONGEST_TURNED: Final = 24  # a longer name gets a number when the table is turn
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell may have several lines. `notes` stand below."""
+    """A table with its title, caption, and notes below. A cell may have several lines."""
 
     title: str
     caption: str
@@ -34,8 +35,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(tables: Sequence[Table], *, file: TextIO, plain: bool | None = None, width: int | None = None) -> None:
-    """`plain` None decides by the file: rich needs a terminal, UTF-8 and to be installed. What is no terminal is as wide
-    as it has to be."""
+    """Print tables. `plain` None decides by the file: rich needs to be installed, and a terminal with UTF-8.
+
+    What is not a terminal is taken to be as wide as necessary.
+    """
     drawer = _draw_plain if plain or (plain is None and not _can_show_rich(file)) else _draw_rich
     if width is None and file.isatty():
         width = shutil.get_terminal_size().columns
@@ -45,7 +48,7 @@ def draw(tables: Sequence[Table], *, file: TextIO, plain: bool | None = None, wi
 
 
 def fitted(table: Table, *, width: int | None) -> Iterator[Table]:
-    """The table as it is where it fits, else turned and cut into as many parts as are needed."""
+    """The table as it is if it fits, else turned and cut into as many parts as necessary."""
     if width is None or len(table.header) < 5 or _needed(table) <= width:
         yield table
         return
@@ -67,7 +70,7 @@ def fitted(table: Table, *, width: int | None) -> Iterator[Table]:
 
 
 def _parts(names: Sequence[str], turned: Sequence[Row], *, room: int) -> Iterator[tuple[int, int]]:
-    """From which to which column each part goes; every part has at least one."""
+    """The first and last column of each part; every part has at least one."""
     label = max(_widest(row[0]) for row in turned)
     widths = [max(_width(name), *(_widest(row[1 + at]) for row in turned)) for at, name in enumerate(names)]
     first = 0
@@ -95,7 +98,7 @@ def _can_show_rich(file: TextIO) -> bool:
 
 
 def clean(text: str) -> str:
-    """Names and messages come from files: an escape sequence in one must not reach the terminal."""
+    """The text without control characters: names come from files, and an escape sequence must not reach the terminal."""
     return "".join("?" if unicodedata.category(char).startswith("C") else char for char in text)
 
 
@@ -123,7 +126,7 @@ def _draw_plain(table: Table, *, file: TextIO) -> None:
 
 
 def _aligned(row: Row, widths: list[int]) -> Iterator[str]:
-    """The first column holds names and starts left, the others hold numbers and end right."""
+    """The first column has names and is aligned left; the others have numbers and are aligned right."""
     cells = [cell.split("\n") for cell in row]
     for number in range(max(map(len, cells))):
         texts = [cell[number] if number < len(cell) else "" for cell in cells]
@@ -157,6 +160,6 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
     if table.notes:
         screen.print()
     for note in table.notes:
-        too_long = max(map(len, note.split()), default=0) > screen.width  # rich would break the word
+        too_long = max(map(len, note.split()), default=0) > screen.width  # without soft wrap rich would break the word
         screen.print(text.Text(clean(note)), soft_wrap=too_long)
     screen.print()

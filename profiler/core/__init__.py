@@ -1,1 +1,1 @@
-"""The nouns that travel, errors, JSON, loading of people's own code, and the wording of messages."""
+"""What all other packages use: the nouns of a run, errors, JSON, loading of users' own code, and words for messages."""

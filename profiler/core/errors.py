@@ -1,6 +1,6 @@
-"""What can go wrong, one class a boundary, each with the exit code it ends a command with.
+"""The errors of the profiler: one class for each thing that can refuse, with the exit code that it gives a command.
 
-Takes the place and the reason; gives an exception whose text a person can act on.
+Their texts say where and why, so that a person can act on them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing wrong in one place of a file that somebody wrote."""
+    """One thing that is wrong in one place of a file."""
 
     path: str
     message: str
@@ -40,7 +40,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.message}"]
-        if self.source is not None and self.source.strip():  # at the end of a file there is nothing to show
+        if self.source is not None and self.source.strip():  # the end of a file has no text to show
             lines.append(f"    {self.source}")
             if self.column is not None:
                 lines.append("    " + " " * (self.column - 1) + "^")
@@ -50,7 +50,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfilerError(Exception):
-    """The root: everything a command answers with a message instead of a traceback."""
+    """The base of all errors that a command reports as a message instead of a traceback."""
 
     exit_code = 2
 
@@ -64,9 +64,9 @@ class UsageError(ProfilerError):
 
 
 class FileProblems(ProfilerError):
-    """A file has problems; all of them are told at once."""
+    """A file has problems. The message names all of them."""
 
-    grouped = True  # whether those that say the same are told by their places only, after the first few
+    grouped = True  # of problems that say the same only the first few are shown, then their lines
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         groups: dict[tuple[str, str], list[Problem]] = {}
@@ -81,7 +81,7 @@ class FileProblems(ProfilerError):
 
 
 def _shown(group: Sequence[Problem]) -> Iterator[str]:
-    """The first of those that say the same; of the others, where they are."""
+    """The first few problems that say the same, and where the others are."""
     yield from map(str, group[:SHOWN_ALIKE])
     if others := group[SHOWN_ALIKE:]:
         lines = ", ".join(f"{each.line:,}" for each in others[:SHOWN_LINES] if each.line is not None)
@@ -92,7 +92,7 @@ def _shown(group: Sequence[Problem]) -> Iterator[str]:
 class ManifestError(FileProblems):
     """The manifest cannot be run as it is."""
 
-    grouped = False  # somebody wrote every one of them by hand
+    grouped = False  # each was written by hand, so each is worth a line
 
 
 class DatasetError(FileProblems):
@@ -127,7 +127,7 @@ class ProviderFailed(ProfilerError):
 class BudgetReached(ProfilerError):
     """The spending cap would be passed; what was answered is kept and the run can be resumed.
 
-    `enough_usd` is a cap with which it would probably end, when somebody has reckoned one.
+    `enough_usd` is a cap under which the run would probably finish, if somebody has estimated it.
     """
 
     exit_code = 4
@@ -143,11 +143,11 @@ class Interrupted(ProfilerError):
 
 
 class CallError(Exception):
-    """One call to a client failed. Raised by clients, turned into a record or a retry by the pool.
+    """One call to a client failed. Clients raise it; the engine turns it into a retry or a record.
 
-    `fatal`: no other call can succeed either. `ramp`: the rate grew too fast, so it must grow slowly from here.
-    `limits`: what the provider said about its limits while it refused. `sent`: whether the request may have reached
-    anybody; one that never left was not billed.
+    `retryable`: it may pass by itself. `fatal`: no other call can succeed either. `ramp`: the rate of calls grew too
+    fast. `limits`: what the provider said about its rate limits while it refused. `sent`: whether the request may have
+    reached the provider; a request that was never sent is not billed.
     """
 
     def __init__(

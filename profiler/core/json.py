@@ -1,7 +1,7 @@
-"""Bytes to values and back: the one place that knows which JSON library does which job.
+"""Bytes to values and back; the one place that decides which JSON library does which job.
 
-orjson writes and reads plain values (the fastest both ways); msgspec decodes straight into the
-checked structs of `nouns`; the standard library reads what neither of them takes.
+orjson reads and writes plain values, at which it is the fastest; msgspec decodes straight into the checked structs of
+`nouns`; the standard library reads what neither of them accepts.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def dump_leniently(value: Any) -> bytes:
 
 
 def load_leniently(body: bytes) -> Any:
-    """The first JSON value in bytes that a strict reader refuses.
+    """The first JSON value in bytes that a strict decoder refuses.
 
-    Read past: a byte order mark, bytes that are not UTF-8, halves of characters, numbers that are not finite (they
-    stay texts), and whatever follows the value. Raises ValueError where there is no value at all.
+    It accepts a byte order mark, bytes that are not UTF-8, half characters, numbers that are not finite (they become
+    texts), and anything after the value. Raises ValueError when there is no value at all.
     """
     text = body.decode("utf-8-sig", "replace").lstrip()
     reader = json.JSONDecoder(strict=False, parse_constant=str, parse_float=_finite)
@@ -52,7 +52,7 @@ def load_leniently(body: bytes) -> Any:
 
 
 def whole_characters(text: str) -> str:
-    """The text with U+FFFD in place of halves of characters, which no file and no other program takes."""
+    """The text with U+FFFD in place of half characters (lone surrogates), which cannot be written to a file."""
     return _HALF_CHARACTERS.sub("\ufffd", text)
 
 

@@ -1,8 +1,8 @@
-"""The nouns that travel through a run: Dialogue → Request → Reply → Record, and Outcome for the reduction.
+"""The data that travels through a run: Dialogue → Request → Reply → Record, and Outcome for the reduction.
 
-Frozen msgspec structs: checked once where bytes enter, then trusted; ten times cheaper to make than frozen
-dataclasses, and a run makes several for every dialogue. None can be part of a cycle, so the garbage collector need
-not look at them.
+They are frozen msgspec structs: checked once, where bytes come in, and trusted from there on. Making one costs a tenth
+of a frozen dataclass, and a run makes several for every dialogue. None of them can be part of a reference cycle, so
+they are kept from the garbage collector (`gc=False`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Mode = Literal["mock", "live"]
 RecordType = Literal["answer", "refusal", "truncated", "error"]
 Role = Literal["user", "assistant"]
 
-LARGEST_COUNT = 1 << 53  # above it a float no longer holds every whole number, and nobody counts so many tokens
+LARGEST_COUNT = 1 << 53  # above it a float cannot hold every whole number, and no real count of tokens is that large
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,12 +49,12 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def control(self) -> dict[str, str]:
-        """The mark as it is sent."""
+        """The marker as it is sent."""
         return {"type": "ephemeral", "ttl": self.ttl}
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):
-    """What all requests of an experiment share; only what the manifest sets is sent."""
+    """The settings that all requests of an experiment share. Only what the manifest sets is sent."""
 
     model: str
     max_tokens: int
@@ -69,10 +69,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One line of requests.jsonl, its fields in the order in which they are written.
+    """One line of requests.jsonl, with its fields in the order in which they are written.
 
-    This and `Record` are made for every dialogue, and are made in one place each: positional
-    arguments cost half of what keywords do.
+    This and `Record` are made for every dialogue, each in one place, with positional arguments: those cost half of what
+    keywords do.
     """
 
     dialogue_id: str
@@ -90,7 +90,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One call to make; multi-turn dialogues make several. `body` holds the bytes that a live client sends."""
+    """One call to make; a dialogue with several turns makes several. `body` has the bytes that a live client sends."""
 
     index: int
     dialogue: Dialogue
@@ -102,20 +102,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages in the body, decoded anew at each look: most clients send the bytes as they are."""
+        """The messages in the body. They are decoded each time, because most clients never ask for them."""
         decoded: list[dict[str, Any]] = msgspec.json.decode(self.body)["messages"]
         return decoded
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False):
-    """One rate limit as a provider tells it: how much a minute, and how much of it is left."""
+    """One rate limit as a provider reports it: how much is allowed a minute, and how much of that is left."""
 
     limit: float
     remaining: float
 
 
 class RateHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the headers of one reply say of rate limits; None where they say nothing."""
+    """The rate limits that the headers of one reply name; None for each that they do not."""
 
     requests: Limit | None = None
     input_tokens: Limit | None = None
@@ -123,8 +123,10 @@ class RateHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a client got for one request. An empty `usage` means that nobody knows what was used. `latency_s` is set only
-    by clients that simulate time, `content` only when the model calls tools: then the blocks have to go back as they came.
+    """What a client returns for one request.
+
+    An empty `usage` means that nobody knows what was used. `latency_s` is set only by clients that simulate time.
+    `content` is set only when the model calls tools, because then the blocks must be sent back as they came.
     """
 
     completion: str
@@ -148,10 +150,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One line of responses.jsonl, its fields in the order in which they are written.
+    """One line of responses.jsonl, with its fields in the order in which they are written.
 
-    `cost_usd` is what was paid, null where that is not known; `maybe_usd` what may have been billed besides: calls that
-    failed without proof that they cost nothing, and replies without a known price at their worst case.
+    `cost_usd` is what was paid, null where that is not known. `maybe_usd` is what may have been billed besides: calls
+    that failed without proof that they cost nothing, and replies without a known price, at their worst case.
     """
 
     dialogue_id: str
@@ -172,10 +174,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """One dialogue as the reduction sees it: what was expected beside what came back.
+    """One dialogue as metrics see it: what was expected, and what came back.
 
-    `dialogue_id, required_facts, expect_refusal, tags, metadata` come from requests.jsonl, the rest
-    from responses.jsonl. A field that the log does not hold is None, and no metric may invent it.
+    `dialogue_id, required_facts, expect_refusal, tags, metadata` come from requests.jsonl, the rest from
+    responses.jsonl. A field that the log does not hold is None, and no metric may make it up.
     """
 
     dialogue_id: str

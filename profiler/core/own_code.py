@@ -1,5 +1,4 @@
-"""What to say of an exception in code that the user brought, such as a metric or a client: their file and line, and
-their part of the traceback only."""
+"""Describes an exception in code that the user wrote, such as a metric: its place, and their part of the traceback."""
 
 from __future__ import annotations
 
@@ -12,19 +11,19 @@ LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib",
 
 
 def said(error: BaseException) -> str:
-    """In one line: `KeyError: 'x' (my_metrics.py:12)`."""
+    """The exception in one line: `KeyError: 'x' (my_metrics.py:12)`."""
     text = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
     frames = _own_frames(error)
     return f"{text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
 
 
 def their_traceback(error: BaseException) -> str:
-    """Empty when none of their files stands in it."""
+    """The lines of the traceback in files of the user; empty when there are none."""
     return "".join(traceback.format_list(_own_frames(error))).rstrip()
 
 
 def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Neither ours nor an installed library's."""
+    """The frames that belong neither to us nor to an installed library."""
     frames = traceback.extract_tb(error.__traceback__)
     return [frame for frame in frames if not Path(frame.filename).is_relative_to(OURS) and not _is_library(frame)]
 

@@ -1,7 +1,7 @@
-"""What people bring themselves, named `module:attribute` in a manifest: metrics and clients.
+"""Loads users' own metrics and clients, which a manifest names as `module:attribute`.
 
-A module that is a file in the manifest's folder, or in the current one, is loaded by its path and under a name of its
-own, so that two manifests may each have a `my_client.py`. Any other name is imported as Python does.
+A module that is a file in the manifest's folder, or in the current one, is loaded by its path and gets a name of its
+own, so that two manifests may each have a `my_client.py`. Any other name is imported as usual.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def load(name: str, *, key: str, search_path: Path | None = None) -> object:
-    """What `name` says. `search_path` (a manifest's folder) and the current folder can be imported from while this runs."""
+    """The object that `name` stands for. Meanwhile `search_path` and the current folder can be imported from."""
     module, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise UsageError(f"{key}: {name!r} is not of the form module:attribute, as in my_module:my_name")
@@ -49,7 +49,7 @@ def _module(name: str, folders: list[Path]) -> ModuleType:
 
 
 def _from_file(name: str, path: Path) -> ModuleType:
-    """Loaded once; it stays findable under its own name, for whoever resolves its annotations later."""
+    """Load a file once. The module stays in `sys.modules`, where whoever resolves its annotations later looks for it."""
     own = f"{name}@{sha256(str(path).encode()).hexdigest()[:12]}"
     if own in sys.modules:
         return sys.modules[own]
@@ -81,7 +81,7 @@ _brought_from: set[Path] = set()
 
 
 def _forget_namesakes(folders: list[Path]) -> None:
-    """A helper that the module of an earlier manifest imported must not stand in for this one's file of the same name."""
+    """Drop a helper module that an earlier manifest brought, when this manifest has a file of the same name."""
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "")
         if file.parent in _brought_from and file.stem == name:

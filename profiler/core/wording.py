@@ -1,4 +1,4 @@
-"""Values and types in plain words, and the known word nearest to a mistyped one, for messages a person can act on."""
+"""Values and types in plain words, and guesses at mistyped ones, for messages that a person can act on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN_CHARACTERS = 60
-# Quoted names, numbers, and ids that have a digit in them.
+# What differs between messages that say the same: quoted names, numbers, and ids with a digit in them.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\b[A-Za-z_]*[0-9][A-Za-z0-9_.:-]*")
 LONGEST_MESSAGE = 500
-LONGEST_SHOWN_BITS = 128  # Python refuses to print an integer of thousands of digits, and nobody would read it
+LONGEST_SHOWN_BITS = 128  # Python refuses to print integers of thousands of digits, and nobody would read them
 
 
 def found(value: Any) -> str:
-    """What stands there: `'fast' (a string)`."""
+    """A value as a message shows it: `'fast' (a string)`."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, list | tuple | dict):
@@ -49,7 +49,7 @@ def _kind(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Foreign text without what a terminal would obey: escape sequences, and marks that turn the writing around."""
+    """Foreign text without what a terminal would act on: escape sequences, and marks that reverse the writing."""
     if text.isprintable():
         return text
     return "".join([each if each.isprintable() or each in "\n\t" else _escaped(each) for each in text])
@@ -64,7 +64,7 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
 
 def expected(annotation: Any) -> str:
-    """What should stand there: `a whole number ≥ 1`."""
+    """The type that a value should have, in words: `a whole number ≥ 1`."""
     return _words(inspect.type_info(annotation))
 
 
@@ -110,7 +110,7 @@ def listed(choices: Iterable[Any]) -> str:
 
 
 def alike(text: str) -> str:
-    """The same for messages that differ only in names and numbers."""
+    """A text that is the same for messages that differ only in names and numbers."""
     return _VARYING.sub("…", text)
 
 
@@ -125,7 +125,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def quoting_hint(value: Any, annotation: Any) -> str | None:
-    """What to change when the value is right but is written as another kind."""
+    """A hint for a value that is right but is written as another type, such as a number in quotes."""
     wanted = expected(annotation)
     if isinstance(value, float) and math.isfinite(value) and value.is_integer() and "whole number" in wanted:
         return f"write {int(value)}"

@@ -1,1 +1,1 @@
-"""From a dataset file to dialogues."""
+"""Reads a dataset file into dialogues."""

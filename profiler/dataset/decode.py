@@ -1,10 +1,7 @@
-"""One row of a dataset becomes one Dialogue.
+"""Decodes one row of a dataset into a Dialogue, or raises `Rejected` with everything that is wrong with it.
 
-Takes the bytes of a JSON object, or a mapping that another format was read into; gives a Dialogue, or Rejected with
-every fault.
-
-Two ways with one result. The quick one decodes straight into a Dialogue and takes nearly any row that uses only
-the known keys. The general one takes unknown keys and nulls too, and finds the words when a row is wrong.
+There are two ways with one result. The quick one decodes bytes straight into a Dialogue, which works for nearly any row
+that uses only known keys. The general one also accepts unknown keys and nulls, and finds words for what is wrong.
 """
 
 from __future__ import annotations
@@ -41,8 +38,7 @@ class _Said(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Row(msgspec.Struct):
-    """A dialogue as it is written: null stands for absent, which the model does not know, and keys of the file's own
-    may stand beside these."""
+    """A dialogue as people write it: null means absent, and unknown keys may stand beside these."""
 
     dialogue_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
     user: _Text | None = None
@@ -61,11 +57,14 @@ _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Decoder:
-    """Bytes to dialogues. Remembers that a file has keys of its own, and then skips the quick way."""
+    """Decodes the rows of one file.
+
+    Once a row needed the general way because of unknown keys, the quick one is skipped.
+    """
 
     def __init__(self) -> None:
         self._quick = True
-        self.numbered: Callable[[int], None] | None = None  # told of an id that is a number
+        self.numbered: Callable[[int], None] | None = None  # is called with an id that is a number
 
     def __call__(self, raw: bytes) -> Dialogue:
         if self._quick:
@@ -86,7 +85,7 @@ class Decoder:
 
 
 def loads(raw: bytes) -> Any:
-    """Any JSON value. msgspec and not orjson, which turns integers beyond 64 bits into floats without a word."""
+    """Any JSON value. By msgspec, because orjson silently turns integers beyond 64 bits into floats."""
     try:
         return _decode_any(raw)
     except _REFUSALS as error:
@@ -94,8 +93,10 @@ def loads(raw: bytes) -> Any:
 
 
 def from_mapping(value: Any, *, numbered: Callable[[int], None] | None = None) -> Dialogue:
-    """A Dialogue from decoded values; keys that nobody knows become its metadata. An id that is a number is taken as
-    text, and told to `numbered`."""
+    """A Dialogue from decoded values.
+
+    Unknown keys become its metadata; an id that is a number becomes text (see `numbered`).
+    """
     if type(value) is not dict:
         raise Rejected(*explain(value))
     if type(number := value.get("dialogue_id")) is int and number.bit_length() < LONGEST_NUMBER_BITS:
@@ -113,7 +114,7 @@ def from_mapping(value: Any, *, numbered: Callable[[int], None] | None = None) -
 
 
 def _sound(dialogue: Dialogue) -> bool:
-    """Whether a dialogue that decoded is one, too, in what its types do not say: the same as `_Row` and `_from_row`."""
+    """Whether a decoded dialogue also obeys the rules that its types cannot express, the same as in `_from_row`."""
     name = dialogue.dialogue_id
     return (
         _asks_once(dialogue)
@@ -140,7 +141,7 @@ def _asks_once(dialogue: Dialogue) -> bool:
 
 
 def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
-    """None when something is wrong that types cannot say; `explain` then finds the words."""
+    """The Dialogue, or None when a rule is broken that types cannot express; `explain` then says which."""
     asks = (row.user is not None) + (row.messages is not None) + (row.turns is not None)
     if asks != 1 or has_control(row.dialogue_id):
         return None

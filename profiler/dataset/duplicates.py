@@ -1,10 +1,9 @@
-"""Finds keys that occur twice among any number of keys, in memory that does not grow with them.
+"""Finds keys that occur twice among any number of keys, in constant memory.
 
-Takes keys, one at a time; gives the few hashes that occurred more than once, for the caller to confirm, since two
-keys may share a hash.
+It returns the few hashes that occurred more than once; the caller must confirm them, as two keys may share a hash.
 
-A key becomes 64 bits in one of 256 buckets. Equal keys meet in the same bucket, so each bucket can be checked
-alone. Beyond a fixed budget the buckets go to a nameless temporary file and start again empty.
+Each key becomes a hash of 64 bits in one of 256 buckets. Equal keys fall into the same bucket, so each bucket can be
+checked alone. When memory is full, the buckets are written to a nameless temporary file and start again empty.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ MAX_SUSPECTS = 1 << 16
 
 
 class Suspects(NamedTuple):
-    """`repeats` counts every second use; of the hashes only so many are named."""
+    """`repeats` counts every use of a hash after its first; `hashes` names only so many."""
 
     hashes: frozenset[int]
     repeats: int
 
 
 class Duplicates:
-    """Call `add` for every key, then `suspects` once."""
+    """Call `add` for every key, and then `suspects` once."""
 
     def __init__(self, *, held: int = HELD) -> None:
         self._limit = held

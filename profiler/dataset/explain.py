@@ -1,7 +1,6 @@
-"""Why a value is not a dialogue, in words for the person who wrote it.
+"""Says in words why a value is not a dialogue: what was found, what is expected, and sometimes a hint.
 
-Each fault says what was found, what is expected and, where it helps, a hint. Speed does not matter here: only a row that
-the decoder has refused gets here.
+Only rows that the decoder has refused come here, so speed does not matter.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ KNOWN = frozenset(
     }
 )
 ASKS = ("user", "messages", "turns")
-# Names that other tools give to the same things; too far apart for a spelling hint.
+# Names that other tools use for the same things, and that are too different to be found by spelling.
 _OTHER_NAMES = {
     "dialogue_id": ("id", "dialog_id", "custom_id", "uid", "key"),
     "user": ("prompt", "question", "input", "text", "query", "instruction"),
@@ -53,7 +52,7 @@ _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
 
 
 class RowFault(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing wrong with one dialogue; `offset` is a byte of its source, where the byte is known."""
+    """One thing wrong with a dialogue; `offset` is the byte in its source, where that is known."""
 
     message: str
     hint: str | None = None
@@ -61,7 +60,7 @@ class RowFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(Exception):
-    """This is not a dialogue; the faults say why."""
+    """This is not a dialogue; `faults` say why."""
 
     def __init__(self, *faults: RowFault) -> None:
         super().__init__("; ".join(fault.message for fault in faults))
@@ -69,21 +68,21 @@ class Rejected(Exception):
 
 
 def has_control(text: str) -> bool:
-    # isprintable is ten times faster but also refuses harmless spaces, so it only settles the usual case.
+    # isprintable is ten times faster, but false for some harmless spaces too, so it only settles the usual case.
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def loggable(value: object) -> bool:
-    """Can this be written to a log line? Not integers beyond 64 bits, not 250 levels of nesting."""
+    """Whether this can be written to a log line: no integers beyond 64 bits, no 250 levels of nesting."""
     try:
-        codec.dumps(((((((((value,),),),),),),),))  # the brackets stand for the levels that a log line has around it
+        codec.dumps(((((((((value,),),),),),),),))  # the brackets stand for the levels that a log line adds around it
     except TypeError:
         return False
     return True
 
 
 def contradictions(own: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
-    """Keys that a row gives twice, once beside and once inside its metadata, with two values."""
+    """Keys that a row gives twice, beside its metadata and inside it, with two values."""
     return [key for key in own if key in metadata and own[key] != metadata[key]]
 
 
@@ -103,13 +102,13 @@ def explain(row: object) -> Iterator[RowFault]:
 
 
 def _is_chat(messages: object) -> bool:
-    """The shape of fine-tuning files: a system message first, the wanted answer last."""
+    """Whether this is the shape of fine-tuning files: a system message first, or the wanted answer last."""
     roles = [each.get("role") for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
     return bool(roles) and (roles[0] in {"system", "developer"} or roles[-1] == "assistant")
 
 
 def not_json(raw: bytes, error: Exception) -> RowFault:
-    """What is wrong with bytes that no decoder could read."""
+    """What is wrong with bytes that the decoder could not read."""
     if (fault := _not_utf8(raw)) is not None:
         return fault
     if isinstance(error, RecursionError):
@@ -122,7 +121,8 @@ def not_json(raw: bytes, error: Exception) -> RowFault:
         return RowFault(message="not valid JSON: it ends in the middle", offset=end)
     at = _AT_BYTE.search(text)
     reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ").replace(" - at `$[...]`", "")
-    offset = int(at[1]) - reason.startswith("trailing") if at else None  # there msgspec counts one too many
+    # msgspec counts one too many for trailing characters
+    offset = int(at[1]) - reason.startswith("trailing") if at else None
     return RowFault(message=f"not valid JSON: {reason[:1].lower()}{reason[1:]}", offset=offset)
 
 
@@ -140,7 +140,7 @@ def _not_utf8(raw: bytes) -> RowFault | None:
 
 
 def missing(keys: Collection[str]) -> Iterator[RowFault]:
-    """What a row with these keys lacks, whatever their values are."""
+    """What a row with these keys lacks, whatever its values are."""
     if "dialogue_id" not in keys:
         yield RowFault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
     if not any(key in keys for key in ASKS):

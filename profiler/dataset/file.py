@@ -1,7 +1,7 @@
-"""A dataset file: survey it once, before anything is sent, then read it as a stream.
+"""A dataset file: surveyed once before anything is sent, then read as a stream.
 
-The dialogues come in the order of the file, or a DatasetError says every problem and its place. Memory does not grow
-with the file.
+Dialogues come in the order of the file. A `DatasetError` names every problem and its place. Memory does not grow with
+the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KEPT_PROBLEMS = 1_000
 KEPT_KEYS = 100
 REMEMBERED = 32
-SETTLED_NS = 2 * 10**9  # a file written less than this ago may be written again without a new time of change
+SETTLED_NS = 2 * 10**9  # a file written more recently may be written again without a new time of change
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 _STREAMED: dict[str, Callable[..., Iterator[Item]]] = {
@@ -49,10 +49,10 @@ _PARQUET = ".parquet"
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset in which nothing is wrong: how many dialogues were checked, and what the whole file is.
+    """What is known of a dataset without faults: how many dialogues were checked, and the hash of the whole file.
 
-    `absent`: of the keys by which answers are judged those that no dialogue has; then `own_keys` are some of the
-    unknown keys that the dialogues do have. `remarks`: what was taken in another way than it is written.
+    `absent` are those of the keys by which answers are judged that no dialogue has; `own_keys` are some of the unknown
+    keys, among which a mistyped one may be. `remarks` say what was understood in another way than it is written.
     """
 
     count: int
@@ -65,7 +65,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def reading(path: str | PathLike[str], *, start: int = 0) -> Iterator[Iterator[Dialogue]]:
-    """`read` for who may stop before the end: the file is closed then, and not when the collector comes by."""
+    """Like `read`, for callers who may stop early: the file is closed at the end of the block."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
     with closing(_stream(Path(path), start=start, report=refuse)) as items:
@@ -73,14 +73,14 @@ def reading(path: str | PathLike[str], *, start: int = 0) -> Iterator[Iterator[D
 
 
 def read(path: str | PathLike[str], *, start: int = 0) -> Iterator[Dialogue]:
-    """The dialogues from number `start` on. Raises DatasetError at the first one that is wrong."""
+    """The dialogues from number `start` on. Raises DatasetError at the first that is wrong."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
     return _dialogues(_stream(Path(path), start=start, report=refuse))
 
 
 def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
-    # None stands for a wrong row, and `refuse` has raised before one is handed out.
+    # An item's dialogue is None for a wrong row; here it never is, because `refuse` raises first.
     return map(itemgetter(1), items)
 
 
@@ -88,9 +88,9 @@ _remembered: OrderedDict[tuple[Path, int | None, Stamp], Survey] = OrderedDict()
 
 
 def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
-    """One pass over the file: every dialogue (or the first `limit`) checked, every duplicate id found.
+    """Read the file once: check every dialogue (or the first `limit`) and find every duplicate id.
 
-    What was found of a file is remembered while the file stays as it is: the experiments of a manifest often share one.
+    The result is remembered while the file stays as it is, because the experiments of a manifest often share a dataset.
     """
     path = Path(path)
     key = (path.absolute(), limit, stamp(path))
@@ -108,7 +108,8 @@ def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
 def _survey(path: Path, *, limit: int | None) -> Survey:
     found = _Found(path)
     with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
-        stream = io.BufferedReader(file, _BUFFER)  # named, or it would close the file before the hash is whole
+        # kept in a name: a reader that is collected closes the file, and the hash is not whole yet
+        stream = io.BufferedReader(file, _BUFFER)
         judged = _Judged()
         remarks: list[Problem] = []
         count = _check(
@@ -132,7 +133,7 @@ def _survey(path: Path, *, limit: int | None) -> Survey:
 
 
 class _HashedFile(io.FileIO):
-    """Hashes what passes, so that the hash is of the very bytes that were checked."""
+    """A file that hashes what is read from it, so that the hash is of the very bytes that were checked."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -144,7 +145,7 @@ class _HashedFile(io.FileIO):
         return size
 
     def finish(self) -> str:
-        """The hash of the whole file, also of what nobody asked to read."""
+        """The hash of the whole file, including the part that was not read yet."""
         rest = bytearray(_BUFFER)
         while self.readinto(rest):
             pass
@@ -152,7 +153,7 @@ class _HashedFile(io.FileIO):
 
 
 class _Found:
-    """Every problem counted, the first thousand kept."""
+    """Counts problems, and keeps the first thousand."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -177,11 +178,11 @@ class _Found:
 
 
 def _ignore(problem: Problem) -> None:
-    """Told before."""
+    """The first pass over the file has reported this problem."""
 
 
 class _Judged:
-    """Whether the dialogues say by what their answers are judged, and which keys of their own they have if not."""
+    """Notes whether any dialogue has the keys by which answers are judged, and which unknown keys there are."""
 
     def __init__(self) -> None:
         self.facts = False
@@ -215,7 +216,7 @@ def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, 
 
 
 def _name_duplicates(path: Path, suspects: Suspects, *, limit: int | None, found: _Found) -> None:
-    """A second look at the file: which ids were behind the repeated hashes, and where."""
+    """Read the file again to find out which ids have the repeated hashes, and where they are."""
     first: dict[str, int] = {}
     named = 0
     for line, dialogue in itertools.islice(_stream(path, report=_ignore), limit):
@@ -249,7 +250,7 @@ def _items(
         return parquet_rows(path, start=start, report=reporter)
     if suffix == ".gz":
         suffix = Path(path.stem).suffix.lower()
-        # GzipFile reads lines in Python; a BufferedReader around it does so in C.
+        # GzipFile finds lines in Python, which is slow; a BufferedReader around it does so in C.
         stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), _BUFFER)
     rows = _STREAMED.get(suffix)
     if rows is None:

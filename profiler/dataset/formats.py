@@ -1,7 +1,6 @@
-"""JSON, JSON Lines and CSV, each read into the same stream: for every dialogue its line and the Dialogue, or its line
-and None when the row was wrong and its faults went to `report`.
+"""Reads JSON, JSON Lines and CSV into one kind of stream: for every row its line and its Dialogue.
 
-Never holds more than a piece of the file.
+For a wrong row the Dialogue is None, and its faults go to the reporter. Only a piece of the file is in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     Item = tuple[int, Dialogue | None]
     Report = Callable[[Problem], None]
 
-LONGEST = 64 << 20  # bytes of one dialogue: what a file that is not what its name says can cost in memory
+LONGEST = 64 << 20  # bytes of one dialogue, so that a file which is not what its name says cannot fill the memory
 SHOWN_SOURCE = 160
 SHOWN_CELL = 40
 HEADER_BYTES = 1 << 14
@@ -36,8 +35,10 @@ JSON_CELLS = {"messages", "metadata"}
 
 
 class Reporter:
-    """Turns the faults of a row into problems with a place in the file, and says once what was taken in another way than
-    it is written."""
+    """Turns the faults of a row into problems with a place in the file.
+
+    What was understood in another way than it is written is remarked on once for each key.
+    """
 
     def __init__(self, path: str, report: Report, remark: Report | None = None) -> None:
         self._path = path
@@ -51,7 +52,7 @@ class Reporter:
             self._remark(Problem(path=self._path, line=line, message=f"{about}: {message}"))
 
     def decoded(self, value: Any, *, line: int) -> Dialogue:
-        """The dialogue of a decoded row."""
+        """The dialogue of a row that is decoded already."""
         return from_mapping(value, numbered=lambda number: self.numbered(number, line=line))
 
     def numbered(self, number: int, *, line: int) -> None:
@@ -101,7 +102,7 @@ def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[I
         try:
             dialogue = decode(line)
         except Rejected as faults:
-            # Asked only here: a blank line is never a dialogue, and a dialogue need not be asked.
+            # Blank lines are looked for only here, after an error: most lines need not be checked for that.
             if line.isspace():
                 continue
             if len(line) == LONGEST:
@@ -137,8 +138,8 @@ def tsv_rows(stream: BufferedReader[Any], *, start: int, report: Reporter) -> It
 def csv_rows(
     stream: BufferedReader[Any], *, start: int, report: Reporter, delimiter: str | None = None
 ) -> Iterator[Item]:
-    """Without a delimiter the header tells it: spreadsheets of half the world write semicolons."""
-    # The limit of the csv module is one number for the process; lower than 64 MiB it would refuse long texts.
+    """CSV. Without a `delimiter` the header shows it, because many spreadsheets write semicolons."""
+    # This limit of the csv module holds for the whole process. Its default would refuse long texts.
     csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
     rows = _csv_cells(stream, report, delimiter=delimiter or _delimiter(stream.peek(HEADER_BYTES)))
     _, header = next(rows, (1, []))
@@ -240,7 +241,7 @@ def _csv_value(name: str, cell: str, *, line: int, report: Reporter) -> Any:
 
 
 def _csv_list(name: str, cell: str, *, line: int, report: Reporter) -> list[str]:
-    """What is meant is written with `|`, or as JSON; what may be meant is said."""
+    """A list written with `|` or `;`. What could be meant in another way is remarked on."""
     mark = next((mark for mark in "|;" if mark in cell), "|")
     parts = [part.strip() for part in cell.split(mark) if part.strip()]
     shown = repr(cell if len(cell) <= SHOWN_CELL else cell[:SHOWN_CELL] + "…")

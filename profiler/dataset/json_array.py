@@ -1,11 +1,10 @@
-"""Cuts a JSON array into the bytes of its elements, a piece of the file at a time.
+"""Cuts a JSON array into the bytes of its elements, reading a piece of the file at a time.
 
-Takes a binary stream; gives for each element its line, its column and its bytes, not yet decoded.
+It is written by hand because nothing else fits: json, orjson and msgspec want the whole array in memory, and streaming
+parsers return events or values one by one in Python, several times slower than cutting here and decoding there.
 
-Written by hand because what exists does not fit: json, orjson and msgspec want the whole array in memory,
-and the streaming parsers hand out events or values one by one in Python, several times slower than cutting
-here and decoding there. An element ends where its brackets are balanced; the regular expression jumps from
-bracket to bracket over whole strings, and whether the element is sound JSON is for its decoder to say.
+An element ends where its brackets balance. A regular expression jumps from bracket to bracket over whole strings.
+Whether the element is valid JSON is left to its decoder.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class Element(NamedTuple):
 
 
 class Broken(Exception):
-    """The array itself is wrong here, so that nothing after this place can be read.
+    """The array itself is wrong here, so nothing after this place can be read.
 
-    `raw` holds what was read of an element without an end: its decoder may know better where it went wrong.
+    `raw` is what was read of an element without an end: its decoder may know better where it went wrong.
     """
 
     def __init__(self, message: str, *, line: int, column: int, hint: str | None = None, raw: bytes = b"") -> None:
@@ -44,7 +43,10 @@ class Broken(Exception):
 
 
 def elements(stream: IO[bytes], *, longest: int) -> Iterator[Element]:
-    """The elements in their order; Broken where the array is not one, or an element exceeds `longest` bytes."""
+    """The elements in order.
+
+    Raises `Broken` when this is not an array, or an element is longer than `longest` bytes.
+    """
     window = _Window(stream, longest=longest)
     window.open_array()
     more = not window.closed_at_once()
@@ -55,7 +57,7 @@ def elements(stream: IO[bytes], *, longest: int) -> Iterator[Element]:
 
 
 class _Window:
-    """The piece of the file around `at`; what lies before it is forgotten at the next refill."""
+    """A piece of the file. Reading continues at `_at`; what lies before it is dropped at the next refill."""
 
     def __init__(self, stream: IO[bytes], *, longest: int) -> None:
         self._stream = stream
@@ -111,12 +113,12 @@ class _Window:
         return self._balanced_end()
 
     def _balanced_end(self) -> int:
-        done, depth = 0, 0  # `done` counts from _at, which stays the element's start over a refill
+        done, depth = 0, 0  # `done` counts from `_at`, which a refill moves to the same byte
         while True:
             stop = self._bracket(self._at + done)
             done = stop - self._at
             char = self._data[stop : stop + 1]
-            if char in {b"", b'"'}:  # the end of the window, or a string that is still open there
+            if char in {b"", b'"'}:  # the end of the window, or a string that does not end in it
                 self._need_more()
                 continue
             done += 1
@@ -125,12 +127,14 @@ class _Window:
                 return stop + 1
 
     def _flat_end(self) -> int | None:
-        """The first brace, when it surely ends the element: nothing nested before it, no string open there.
+        """The end of an element at its first closing brace, if that surely is its end; else None.
 
-        Most dialogues are like this, and counting is five times faster than the regular expression.
+        That is so when nothing is nested before it and no string is open there. Most dialogues are like this, and
+        counting quotes is five times faster than the regular expression.
         """
         end = self._data.find(b"}", self._at) + 1
         inside = self._data[self._at : end]
+        # An escaped backslash would make the count of escaped quotes wrong: in "\\" the last quote is not escaped.
         if not end or inside.count(b"{") > 1 or b"\\\\" in inside:
             return None
         quotes = inside.count(b'"') - inside.count(b'\\"')
@@ -165,7 +169,7 @@ class _Window:
                 return self._data[self._at : self._at + 1]
 
     def _refill(self) -> bool:
-        # As much again as is kept: an element of any size is looked at a bounded number of times.
+        # Reads as much again as is kept, so that a long element is copied only a logarithmic number of times.
         kept = self._data[self._at :]
         more = self._stream.read(max(CHUNK, len(kept)))
         self._place()

@@ -1,4 +1,4 @@
-"""Parquet, read like the other formats: for every dialogue its number in the file and the Dialogue."""
+"""Reads Parquet files like the other formats; pyarrow is needed only for this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BATCH = 1024
 
 
 def parquet_rows(path: Path, *, start: int, report: Reporter) -> Iterator[Item]:
-    """The place of a row is its number, counted from 1."""
+    """Rows with their numbers, counted from 1, in place of lines."""
     parquet, problems = _pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
@@ -63,7 +63,7 @@ def _parquet_mappings(file: Any, *, start: int) -> Iterator[tuple[int, dict[str,
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as JSON would have given it: no nulls, no dates, and JSON kept in text columns decoded."""
+    """The row as JSON would have it: without nulls, dates as texts, and JSON kept in text columns decoded."""
     present = {key: value for key, value in row.items() if value is not None}
     try:
         plain: dict[str, Any] = codec.loads(codec.dumps(present))

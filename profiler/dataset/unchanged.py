@@ -1,4 +1,4 @@
-"""Whether a dataset is still the file that was checked, and what is said of one that cannot be read."""
+"""Checks that a dataset is still the file that was checked, and that it can be read at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Stamp = tuple[int, int, int]
 
 
 def fingerprint(path: str | PathLike[str]) -> str:
-    """The hash that `survey` gives, without a look at the dialogues."""
+    """The hash that `survey` gives, without looking at the dialogues."""
     path = Path(path)
     with reading_file(path, report=refuse), path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -29,7 +29,7 @@ def fingerprint(path: str | PathLike[str]) -> str:
 
 
 def stamp(path: str | PathLike[str]) -> Stamp:
-    """Another one whenever the file was written or replaced, as far as the system tells."""
+    """Numbers that change whenever the file is written or replaced, as far as the system notices."""
     path = Path(path)
     with reading_file(path, report=refuse):
         found = path.stat()
@@ -38,22 +38,24 @@ def stamp(path: str | PathLike[str]) -> Stamp:
 
 
 def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
-    """That the file is the one that was checked; to have touched it changes nothing."""
+    """Raise unless this is the file that was checked. A new time of change alone is no difference."""
     if stamp(path) != since and fingerprint(path) != sha256:
         hint = "start over with --fresh: dialogues may have been asked in other words, which requests.jsonl shows"
         raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])
 
 
 def expect_unwritten(path: Path, *, since: Stamp, sha256: str) -> None:
-    """The same of a file that was read meanwhile: whoever removed it or put another in its place left the bytes that
-    were open."""
+    """Raise if the file was written to while it was read.
+
+    If it was removed or replaced meanwhile that does no harm: the bytes that were open are still the old ones.
+    """
     if path.exists() and stamp(path)[0] == since[0]:
         expect_unchanged(path, since=since, sha256=sha256)
 
 
 @contextmanager
 def reading_file(path: Path, *, report: Report) -> Iterator[None]:
-    """For a regular file only; translates what the operating system and gzip say about it."""
+    """Refuse what is not a regular file, and report what the system and gzip say about this one."""
     _expect_regular(path)
     try:
         yield
@@ -66,7 +68,7 @@ def refuse(problem: Problem) -> None:
 
 
 def _expect_regular(path: Path) -> None:
-    """Before it is opened: to open a pipe is to wait for somebody who writes."""
+    """Checked before opening, because opening a pipe would wait for somebody to write to it."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""From a YAML file and the environment to checked experiments."""
+"""Reads a YAML manifest and the environment into checked experiments."""

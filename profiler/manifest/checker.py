@@ -1,7 +1,7 @@
-"""Written values against the annotations of `settings`: the converted values, or everything that is wrong with them.
+"""Checks values against the annotations in `settings`, and converts them or says everything that is wrong.
 
-msgspec says only the first thing wrong with a value, so mappings and lists are walked here and msgspec judges their
-leaves.
+msgspec reports only the first fault of a value. So mappings and lists are walked here, and msgspec judges the single
+values in them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import inspect
 from profiler.core.wording import did_you_mean, expected, found, quoting_hint
 from profiler.manifest.settings import SECTIONS
 
-BAD: Any = msgspec.UNSET
+BAD: Any = msgspec.UNSET  # stands in place of a wrong value
 LARGEST_INTEGER = 2**63 - 1
 
 _SCALARS = (
@@ -33,7 +33,7 @@ _TEXTS = (inspect.StrType, inspect.LiteralType, inspect.CustomType, inspect.None
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing wrong with the value (or the key) at `at`."""
+    """One thing wrong with the value (or the key) at the path `at`."""
 
     at: tuple[str | int, ...]
     message: str
@@ -42,14 +42,14 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checker:
-    """Walks values and keeps what it complains about; relative paths begin at `folder`."""
+    """Checks values and collects complaints. Relative paths start at `folder`."""
 
     def __init__(self, *, folder: Path) -> None:
         self.folder = folder
         self.complaints: list[Complaint] = []
 
     def partial(self, kind: type[msgspec.Struct], written: dict[str, Any], at: tuple[str | int, ...]) -> dict[str, Any]:
-        """The converted fields of a mapping that need not be complete; a wrong one is BAD, a reset one None."""
+        """Convert the fields of a mapping that need not be complete. A wrong one becomes BAD, one that is null None."""
         checked: dict[str, Any] = {}
         for key, value in written.items():
             annotation = self._annotation(kind, key, (*at, key))
@@ -158,7 +158,7 @@ def _parts(info: inspect.Type) -> list[inspect.Type]:
 
 
 def _branch(value: Any, annotation: Any) -> Any:
-    """The struct, mapping or list type inside an annotation that fits the shape of the value, if any."""
+    """The part of an annotation (struct, mapping or list) that fits the shape of the value; None if there is none."""
     for option in _options(annotation):
         if isinstance(value, dict) and (option is Any or get_origin(option) is dict or _is_struct(option)):
             return dict[str, Any] if option is Any else option

@@ -1,7 +1,7 @@
-"""Settings laid over one another, each remembering where it was written.
+"""An experiment in the making: layers of settings laid over one another, each value with the place it was written in.
 
-Takes checked mappings (defaults, an experiment, a point of its matrix, an override), least specific first; gives one
-experiment, and for every complaint about it the place to point at.
+The layers are defaults, the experiment itself, a point of its matrix, and overrides; later ones win. The places serve
+the messages.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from profiler.manifest.settings import REQUIRED, SECTIONS, Experiment
 
 At = tuple[str | int, ...]
 
-# Stand-ins that let the rules look at an experiment whose required keys are missing; it is never run.
+# Required keys that are missing get these values, so that the rules can check the rest. Such an experiment never runs.
 _STAND_INS: dict[str, Any] = {"experiment_id": "?", "model": "?", "max_tokens": 1, "dataset_path": Path("?")}
 
 
 class Source(Protocol):
-    """Where settings were written: a document, or a variable of the environment."""
+    """What settings were written in: a document, or a variable of the environment."""
 
     def problem(self, path: At, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem: ...
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """Some settings from one place; None resets one to its default, BAD stands for a wrong one."""
+    """Settings from one place. None resets a setting to its default; BAD is a wrong one."""
 
     source: Source
     at: At
@@ -37,7 +37,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, kw_only=True):
-    """An experiment while layers are laid on it; `origins` says for each setting where its value stands."""
+    """An experiment while layers are laid on it. `origins` has the place of each value."""
 
     home: tuple[Source, At]
     values: dict[str, Any] = {}
@@ -45,7 +45,7 @@ class Draft(msgspec.Struct, kw_only=True):
 
     @property
     def name(self) -> str | None:
-        """The experiment id, unless it is missing or wrong."""
+        """The experiment id; None while it is missing or wrong."""
         name = self.values.get("experiment_id", BAD)
         return None if name is BAD else str(name)
 
@@ -83,7 +83,7 @@ class Draft(msgspec.Struct, kw_only=True):
         return {key for key, value in self.values.items() if value is BAD or _holds_bad(key, value)}
 
     def experiment(self) -> Experiment:
-        """What has been laid so far; stand-ins and defaults where it is missing or wrong."""
+        """The experiment so far, with stand-ins and defaults for what is missing or wrong."""
         bad = self.bad()
         good = {key: _section(key, value) for key, value in self.values.items() if key not in bad}
         return Experiment(**{**_STAND_INS, **good})

@@ -1,7 +1,6 @@
-"""The forms a manifest file may take, to one draft for every experiment it describes.
+"""Turns a manifest file into one draft for every experiment that it describes.
 
-Takes a document: one experiment at the top, or `defaults` and `experiments`, each with or without a `matrix`; gives
-drafts with overrides laid on, and the problems met on the way.
+A file holds one experiment, or `defaults` and a list of `experiments`, each with or without a `matrix`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Defaults(msgspec.Struct, kw_only=True):
 
 
 class Forms:
-    """One pass over a document that collects its problems on the way."""
+    """Reads one document and collects its problems on the way."""
 
     def __init__(self, document: Document, *, folder: Path) -> None:
         self.document = document
@@ -139,7 +138,10 @@ class Forms:
 
 
 def _axes(inherited: matrix.Axes, own: matrix.Axes, written: dict[str, Any]) -> matrix.Axes:
-    """An experiment's own word wins: its matrix over the defaults' one, a plain value over an inherited axis."""
+    """The axes of an experiment.
+
+    Its own matrix wins over that of the defaults, and a plain value over an inherited axis.
+    """
     if "matrix" in written and written["matrix"] is None:
         return {}
     kept = {key: points for key, points in inherited.items() if key not in written}

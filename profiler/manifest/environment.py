@@ -1,7 +1,7 @@
-"""Settings from the environment: `PROFILER_MAX_TOKENS=512`, `PROFILER_RETRY__MAX_ATTEMPTS=2`.
+"""Settings from the environment, such as `PROFILER_MAX_TOKENS=512` or `PROFILER_RETRY__MAX_ATTEMPTS=2`.
 
-Takes the environment; gives layers that are laid over every experiment, and problems placed at a variable. Text is
-taken as it stands, every other value is read as YAML; an empty variable counts as unset.
+They override every experiment. A setting that is a text is taken literally, every other value is read as YAML. An empty
+variable counts as unset.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 PREFIX = "PROFILER_"
 
-# Says how to run, and so is no setting of an experiment; any other name that is none is refused.
+# Variables that are not settings of an experiment. Any other PROFILER_ name that is not a setting is an error.
 RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE"})
 
 
 class Variable(msgspec.Struct, frozen=True):
-    """A variable of the environment as the place of a problem."""
+    """A variable of the environment, as the place of a problem."""
 
     name: str
 

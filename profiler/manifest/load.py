@@ -1,8 +1,4 @@
-"""A manifest file to the experiments it asks for, or to everything that is wrong with it.
-
-Takes the path of a YAML file, globs over experiment ids, the environment; gives a `Manifest` of checked experiments,
-or one `ManifestError` with all problems and their places.
-"""
+"""Loads a manifest: checked experiments, or one `ManifestError` with everything that is wrong and where."""
 
 from __future__ import annotations
 
@@ -90,7 +86,10 @@ def _selected(drafts: list[Draft], patterns: Sequence[str]) -> list[Draft]:
 
 
 def _selection_problems(drafts: list[Draft], patterns: Sequence[str]) -> Iterator[Problem]:
-    """Nothing while an id is missing or wrong: a glob may mean that one."""
+    """Patterns that match no experiment.
+
+    None is reported while an id is missing or wrong, since a pattern may mean that one.
+    """
     names = [draft.name for draft in drafts if draft.name is not None]
     if not drafts or len(names) < len(drafts):
         return

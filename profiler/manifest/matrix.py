@@ -1,7 +1,6 @@
-"""One experiment with lists of values to many experiments with one value each.
+"""Expands a `matrix`: one experiment with lists of values becomes many, each with one value of every list.
 
-Takes the `matrix` mapping of an experiment; gives its axes, and drafts named `id-value1-value2` in file order, the
-last axis varying fastest.
+They are named `id-value1-value2`, in the order of the file, the last axis varying fastest.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MAX_LABEL = 48
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of an axis: what it sets, what it is called in the id, where it stands."""
+    """One value of an axis: what it sets, its name in the id, and where it was written."""
 
     value: Any
     label: str
@@ -105,7 +104,7 @@ def _complain_of_repeats(checker: Checker, values: list[Any], at: At) -> None:
 
 
 def _labels(values: list[Any]) -> list[str]:
-    """Values made safe for an id; numbered where they would read the same."""
+    """Values in a form that is safe in an id, numbered where two would be the same."""
     labels = [_safe(value) for value in values]
     return [f"{label}.{i}" if labels.count(label) > 1 else label for i, label in enumerate(labels, 1)]
 

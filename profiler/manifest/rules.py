@@ -1,7 +1,4 @@
-"""What an experiment must keep beyond the types of its settings.
-
-Takes an experiment whose settings have the right types; gives complaints, and warnings that stop nothing.
-"""
+"""Checks of an experiment that concern several settings at once, or that types cannot express."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
 
 
 def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
-    """Of a metric of the experiment or a part of one, or of another number that the summary always has."""
+    """A threshold may be set on a metric of the experiment, a part of one, or another number of the summary."""
     known = (*experiment.metrics, *(part for part in PARTS if part.partition(".")[0] in experiment.metrics), *MEASURED)
     for name, limit in experiment.thresholds.items():
         if name not in known:
@@ -82,7 +79,7 @@ def fault_shares(experiment: Experiment) -> Iterator[Complaint]:
 
 Rule = tuple[tuple[str, ...], "Callable[[Experiment], Iterator[Complaint]]"]
 
-# Each rule beside the settings it reads: it is not asked while one of them is wrong in itself.
+# Each rule with the settings that it reads. It is skipped while one of them is wrong by itself.
 RULES: tuple[Rule, ...] = (
     (("output_fields",), kept_fields),
     (("output_fields", "metrics"), needed_fields),
@@ -117,7 +114,7 @@ def _is_file(path: Path) -> bool:
 
 
 def doubtful(experiment: Experiment) -> list[Complaint]:
-    """What may be meant but leaves holes in the summary."""
+    """Warnings about settings that may be meant, but leave holes in the summary."""
     kept = experiment.output_fields
     if kept is None:
         return []

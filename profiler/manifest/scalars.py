@@ -1,6 +1,6 @@
-"""Plain YAML scalars by the core rules of YAML 1.2: what text means a number, yes, no or nothing.
+"""The meaning of plain (unquoted) YAML scalars by the core rules of YAML 1.2: a number, true, false, null, or text.
 
-Takes the text of an unquoted scalar; gives its value; text is what no rule matches.
+PyYAML itself follows YAML 1.1, where `no` is false and `012` is 10.
 """
 
 from __future__ import annotations
@@ -34,6 +34,6 @@ def scalar_of(text: str) -> Any:
 
 
 def is_endless_number(text: str) -> bool:
-    """A number nobody means, and one that Python may refuse or take long to convert."""
+    """Whether this is a number so long that nobody means it, and that Python may refuse or take long to convert."""
     numbers = (_DECIMAL, _OCTAL_OR_HEX, _FLOAT)
     return len(text) > MAX_NUMBER_CHARACTERS and any(rule.fullmatch(text) for rule in numbers)

@@ -1,7 +1,7 @@
-"""The JSON Schema of a manifest file, for editors and for whoever writes manifests by program.
+"""The JSON Schema (draft 2020-12) of a manifest, for editors and for programs that write manifests.
 
-Gives a schema (draft 2020-12) made from the annotations of `settings`, so that it and the loader's checks cannot
-diverge. Whatever it rejects, the loader rejects; the loader also checks what no schema can say.
+It is made from the annotations of `settings`, like the loader's checks, so the two cannot differ. Whatever it rejects,
+the loader rejects; the loader also checks what a schema cannot express.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def _generated() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The properties of an experiment and the definitions they refer to; null resets a key to its default."""
+    """The properties of an experiment and the definitions that they refer to.
+
+    Null is allowed: it resets a key to its default.
+    """
     definitions = msgspec.json.schema(Experiment, schema_hook=_path_schema)["$defs"]
     for definition in definitions.values():
         required = () if _merges(definition) else definition["required"]
@@ -84,7 +87,7 @@ def _varies(key: str) -> bool:
 
 
 def _single() -> dict[str, Any]:
-    """Without a matrix all required keys must be there; with one it may bring some of them."""
+    """All required keys must be there, unless there is a matrix, which may bring some of them."""
     complete = {"required": [key for key in REQUIRED if key != "experiment_id"]}
     return {"$ref": "#/$defs/Entry", "if": {"not": {"required": ["matrix"]}}, "then": complete}
 

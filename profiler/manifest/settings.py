@@ -1,7 +1,6 @@
-"""What an experiment can be told: every key of a manifest, its type, its bounds and its meaning, said once.
+"""Every key of a manifest: its type, its bounds and its description, written once.
 
-The checks of `checker`, the JSON Schema of `schema` and the messages all read these annotations, so they cannot
-diverge.
+The loader's checks, the JSON Schema and the messages all read these annotations, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from profiler.core.nouns import CacheSettings
 USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
 
-# What a threshold may be set on beside metrics: numbers of summary.json, under their dotted names, and the share of
+# What a threshold may be set on besides metrics: numbers of summary.json by their dotted names, and the share of
 # dialogues that failed.
 TIMES = ("p50", "p90", "p95", "p99", "max", "mean")
 MEASURED = (
@@ -145,7 +144,7 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def latency(self) -> Latency:
-        """The distribution that `latency_s` means; a bare number is a constant."""
+        """`latency_s` as a distribution; a bare number is a constant."""
         return self.latency_s if isinstance(self.latency_s, Latency) else Latency(median_s=self.latency_s)
 
 
@@ -226,11 +225,11 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
 
     def __post_init__(self) -> None:
-        """Made in Python rather than from a file, a path may be given as text."""
+        """In Python, unlike in a file, the path may be given as a text."""
         msgspec.structs.force_setattr(self, "dataset_path", Path(self.dataset_path))
 
     def bounds(self) -> dict[str, Bounds]:
-        """The thresholds with bare numbers spelled out as minima."""
+        """The thresholds; a bare number is a minimum."""
         return {
             name: limit if isinstance(limit, Bounds) else Bounds(min=limit) for name, limit in self.thresholds.items()
         }

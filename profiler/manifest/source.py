@@ -1,7 +1,6 @@
 """The text of a file, and the places in it that a message can point at.
 
-Takes bytes that should be text; gives a `Document` that knows its lines and, once `yaml_reader` has filled it, the
-values and where each key and value stands. Bytes that are no text raise `ManifestError`.
+`yaml_reader` fills a `Document` with the values and the place of every key and value.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-
 
 
 class Place(NamedTuple):
-    """Where something begins, both counted from one."""
+    """A line and a column, both counted from 1."""
 
     line: int
     column: int
 
 
 class Document(msgspec.Struct, kw_only=True):
-    """The values of one file and their places; a path such as `("mock", "seed")` names one of them."""
+    """The values of one file and their places. A path such as `("mock", "seed")` names one of them."""
 
     name: str
     text: str
@@ -44,7 +43,7 @@ class Document(msgspec.Struct, kw_only=True):
         return self.problem_at(self.place(path, at_key=at_key), message, hint=hint)
 
     def place(self, path: Path, *, at_key: bool = False) -> Place:
-        """Where the value (or its key) stands; that of the nearest parent if it was never written."""
+        """Where the value (or its key) stands. For one that was never written, the place of its nearest parent."""
         if at_key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:

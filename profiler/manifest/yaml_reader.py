@@ -1,8 +1,7 @@
-"""YAML bytes to plain values that remember where they stood.
+"""Reads YAML into plain values, and keeps the place of every key and value for messages.
 
-Takes the bytes of a file; gives a `Document`: plain values by the core rules of YAML 1.2 (`no` is text, `012` is 12,
-`1e3` is a number), the line and column of every key and value, and what was wrong but not fatal. Bytes that are no
-YAML raise `ManifestError` with a place.
+Scalars follow the core rules of YAML 1.2 (`no` is text, `012` is 12, `1e3` is a number). What is not YAML raises
+`ManifestError`; what is wrong but not fatal, such as a key given twice, is collected.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _Node = _Scalar | _Sequence | _Mapping
 
 
 class _Composer:
-    """Parser events to nodes; an alias becomes the very node of its anchor, so a node cannot hold itself."""
+    """Makes nodes from the parser's events. An alias becomes the node of its anchor, so no node can contain itself."""
 
     def __init__(self, document: Document) -> None:
         self.source = document
@@ -89,7 +88,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if event.anchor is not None:
-            self.anchors[event.anchor] = None
+            self.anchors[event.anchor] = None  # being read: an alias to it from inside would contain itself
         node = self._fresh(event, depth)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
@@ -144,7 +143,7 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Builder:
-    """Nodes to values; aliases are expanded here, so here their number and depth are bounded again."""
+    """Makes values from nodes. Aliases are expanded here, so their number and depth are limited once more."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
