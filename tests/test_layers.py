@@ -26,7 +26,19 @@ ORDERS = {
         *("environment", "matrix", "entries", "load"),
     ),
     "profiler.dataset": (
-        *("__init__", "duplicates", "explain", "json_array", "decode", "formats", "parquet", "unchanged", "file"),
+        *(
+            "__init__",
+            "duplicates",
+            "explain",
+            "json_array",
+            "chat",
+            "decode",
+            "fields",
+            "formats",
+            "parquet",
+            "unchanged",
+            "file",
+        ),
     ),
     "profiler.provider": (
         *(
@@ -115,6 +127,7 @@ ORDERS = {
             "init",
             "parser",
             "output",
+            "questions",
             "table",
             "summary_table",
             "after_run",

@@ -15,6 +15,7 @@ from profiler.cli import doctor, summary_table
 from profiler.cli.flags import refuse_useless_to_summarize
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
+from profiler.cli.questions import first_questions, question_in_words
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
@@ -75,7 +76,7 @@ def validate(args: Namespace) -> int:
     for experiment in manifest.experiments:
         warnings += check_client(experiment, search_path=manifest.path.parent)
         resolve(experiment.metrics, search_path=manifest.path.parent)
-        survey = file.survey(experiment.dataset_path)
+        survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
         warnings += survey.remarks
@@ -88,13 +89,20 @@ def validate(args: Namespace) -> int:
         }
         for experiment in manifest.experiments
     ]
+    asked = {
+        experiment.experiment_id: first_questions(experiment, args.show)
+        for experiment in manifest.experiments
+        if args.show
+    }
     if args.json:
-        print_json({"valid": True, "warnings": warnings, "experiments": rows})
+        print_json({"valid": True, "warnings": warnings, "experiments": rows} | ({"dialogues": asked} if asked else {}))
         return OK
     for warning in dict.fromkeys(warnings):
         remark(warning)
     for row in rows:
         print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}")
+        for question in asked.get(str(row["experiment_id"]), ()):
+            print(question_in_words(question))
     print(f"{args.config} is valid")
     return OK
 

@@ -215,6 +215,13 @@ def _add_validate(commands: Commands) -> None:
     parser = _command(commands, "validate", "check a manifest and its datasets, and say all that is wrong")
     _add_config(parser)
     _add_select(parser)
+    parser.add_argument(
+        "--show",
+        type=at_least_one,
+        default=0,
+        metavar="N",
+        help="print the first N dialogues too, as they will be asked",
+    )
     _add_json(parser)
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 Mode = Literal["mock", "live"]
 RecordType = Literal["answer", "refusal", "truncated", "error"]
 Role = Literal["user", "assistant"]
+Expected = str | int | float | dict[str, Any] | list[str]  # a list: texts of which any is right
 
 LARGEST_COUNT = 1 << 53  # above it a float cannot hold every whole number, and no real count of tokens is that large
 
@@ -36,6 +37,7 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unkno
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    expected: Expected | None = None
 
 
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +89,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     api_version: str | None = None
+    expected: Expected | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -176,8 +179,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One dialogue as metrics see it: what was expected, and what came back.
 
-    `dialogue_id, required_facts, expect_refusal, tags, metadata` come from requests.jsonl, the rest from
-    responses.jsonl. A field that the log does not hold is None, and no metric may make it up.
+    `dialogue_id, required_facts, expect_refusal, tags, metadata, expected` come from requests.jsonl, the rest
+    from responses.jsonl. A field that the log does not hold is None, and no metric may make it up.
     """
 
     dialogue_id: str
@@ -195,3 +198,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    expected: Expected | None = None

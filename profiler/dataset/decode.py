@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from profiler.core.nouns import Dialogue, Message, Role
+from profiler.core.nouns import Dialogue, Expected, Message, Role
+from profiler.dataset.chat import is_chat, unfolded
 from profiler.dataset.explain import (
     KNOWN,
     MAX_ID_LENGTH,
@@ -49,6 +50,7 @@ class _Row(msgspec.Struct):
     expect_refusal: bool | None = None
     tags: tuple[str, ...] | None = None
     metadata: dict[str, Any] | None = None
+    expected: Expected | None = None
 
 
 _decode = msgspec.json.Decoder(Dialogue).decode
@@ -59,11 +61,13 @@ _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Decoder:
     """Decodes the rows of one file.
 
-    Once a row needed the general way because of unknown keys, the quick one is skipped.
+    Once a row needed the general way because of unknown keys, the quick one is skipped. `rename` gives the rows of a
+    file that uses other names those of a dialogue.
     """
 
-    def __init__(self) -> None:
-        self._quick = True
+    def __init__(self, rename: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+        self._rename = rename
+        self._quick = rename is None
         self.numbered: Callable[[int], None] | None = None  # is called with an id that is a number
 
     def __call__(self, raw: bytes) -> Dialogue:
@@ -79,8 +83,12 @@ class Decoder:
 
     def _general(self, raw: bytes) -> Dialogue:
         value = loads(raw)
+        if self._rename is not None and type(value) is dict:
+            value = self._rename(value)
         dialogue = from_mapping(value, numbered=self.numbered)
-        self._quick = not dialogue.metadata and type(value["dialogue_id"]) is str
+        self._quick = (
+            self._rename is None and not dialogue.metadata and type(value["dialogue_id"]) is str and not is_chat(value)
+        )
         return dialogue
 
 
@@ -99,6 +107,8 @@ def from_mapping(value: Any, *, numbered: Callable[[int], None] | None = None) -
     """
     if type(value) is not dict:
         raise Rejected(*explain(value))
+    if is_chat(value):
+        value = unfolded(value)
     if type(number := value.get("dialogue_id")) is int and number.bit_length() < LONGEST_NUMBER_BITS:
         value = {**value, "dialogue_id": str(number)}
         if numbered is not None:
@@ -122,7 +132,12 @@ def _sound(dialogue: Dialogue) -> bool:
         and (name.isprintable() or not has_control(name))
         and "" not in dialogue.required_facts
         and (not dialogue.metadata or loggable(dialogue.metadata))
+        and (dialogue.expected is None or _comparable(dialogue.expected))
     )
+
+
+def _comparable(expected: Expected) -> bool:
+    return type(expected) is str or (expected != [] and loggable(expected))
 
 
 def _asks_once(dialogue: Dialogue) -> bool:
@@ -154,6 +169,8 @@ def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
         metadata = own
     if metadata and not loggable(metadata):
         return None
+    if row.expected is not None and not _comparable(row.expected):
+        return None
     messages = None
     if row.messages is not None:
         if row.messages[-1].role != "user" or not all(map(_sendable, row.messages)):
@@ -169,6 +186,7 @@ def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
         expect_refusal=row.expect_refusal,
         tags=row.tags or (),
         metadata=metadata,
+        expected=row.expected,
     )
 
 

@@ -29,6 +29,7 @@ KNOWN = frozenset(
         "expect_refusal",
         "tags",
         "metadata",
+        "expected",
     }
 )
 ASKS = ("user", "messages", "turns")
@@ -39,12 +40,9 @@ _OTHER_NAMES = {
     "messages": ("conversation", "conversations"),
     "turns": (),
     "required_facts": ("facts", "expected_facts", "key_facts", "required", "must_contain", "must_include"),
+    "expected": ("answer", "target", "label", "reference", "gold", "ground_truth"),
     "expect_refusal": ("should_refuse", "should_be_refused", "expected_refusal", "refuse", "refusal"),
 }
-CHAT = (
-    "this looks like a chat file: put the text of the system message into the key system, and leave out the assistant's "
-    "message at the end"
-)
 _NOT_LOGGABLE = "cannot be written to a log: it holds an integer beyond 64 bits or is nested too deeply"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HALF_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
@@ -97,14 +95,7 @@ def explain(row: object) -> Iterator[RowFault]:
     yield from _own_keys(row)
     for key, check in _CHECKS.items():
         if key in present:
-            hint = CHAT if key == "messages" and _is_chat(present[key]) else None
-            yield from (RowFault(message=message, hint=hint) for message in check(key, present[key]))
-
-
-def _is_chat(messages: object) -> bool:
-    """Whether this is the shape of fine-tuning files: a system message first, or the wanted answer last."""
-    roles = [each.get("role") for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
-    return bool(roles) and (roles[0] in {"system", "developer"} or roles[-1] == "assistant")
+            yield from (RowFault(message=message) for message in check(key, present[key]))
 
 
 def not_json(raw: bytes, error: Exception) -> RowFault:
@@ -170,7 +161,9 @@ def near_miss(keys: Collection[str], wanted: tuple[str, ...]) -> str | None:
         close = difflib.get_close_matches(name, spare, n=1, cutoff=0.75)
         close += [key for key in spare if key.lower() in _OTHER_NAMES[name]]
         if close:
-            return f"did you mean {name!r} where it says {close[0]!r}?"
+            return (
+                f"did you mean {name!r} where it says {close[0]!r}? dataset_fields: {{{name}: {close[0]}}} reads it so"
+            )
     return None
 
 
@@ -209,6 +202,16 @@ def _block(key: str, value: object) -> Iterator[str]:
         yield f"{key}: {_NOT_LOGGABLE}"
 
 
+def _expected(key: str, value: object) -> Iterator[str]:
+    wanted = "a text, a number, an object or a list of texts"
+    if isinstance(value, bool) or not isinstance(value, str | int | float | dict | list):
+        yield f"{key}: expected {wanted}, found {found(value)}"
+    elif isinstance(value, list):
+        yield from _each(key, value, _string, of="texts", least=1)
+    elif not loggable(value):
+        yield f"{key}: {_NOT_LOGGABLE}"
+
+
 def _strings(key: str, value: object) -> Iterator[str]:
     yield from _each(key, value, _string, of="strings")
 
@@ -224,7 +227,7 @@ def _turns(key: str, value: object) -> Iterator[str]:
 def _messages(key: str, value: object) -> Iterator[str]:
     yield from _each(key, value, _message, of="messages", least=1)
     if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
-        yield f"{key}: the last one must come from the user, found role 'assistant'"
+        yield f"{key}: the last one before the expected answer must come from the user, found role 'assistant'"
 
 
 def _message(key: str, value: object) -> Iterator[str]:
@@ -261,4 +264,5 @@ _CHECKS: dict[str, Callable[[str, object], Iterator[str]]] = {
     "expect_refusal": _bool,
     "tags": _strings,
     "metadata": _mapping,
+    "expected": _expected,
 }

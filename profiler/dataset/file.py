@@ -21,6 +21,7 @@ import msgspec
 
 from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.dataset.duplicates import Duplicates, Suspects
+from profiler.dataset.fields import renaming
 from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, tsv_rows
 from profiler.dataset.parquet import parquet_rows
 from profiler.dataset.unchanged import Stamp, reading_file, refuse, stamp
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from profiler.core.nouns import Dialogue
+    from profiler.dataset.fields import FieldNames, Renaming
     from profiler.dataset.formats import Item, Report
 
 KEPT_PROBLEMS = 1_000
@@ -64,19 +66,24 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def reading(path: str | PathLike[str], *, start: int = 0) -> Iterator[Iterator[Dialogue]]:
+def reading(
+    path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None
+) -> Iterator[Iterator[Dialogue]]:
     """Like `read`, for callers who may stop early: the file is closed at the end of the block."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    with closing(_stream(Path(path), start=start, report=refuse)) as items:
+    with closing(_stream(Path(path), start=start, report=refuse, fields=fields)) as items:
         yield _dialogues(items)
 
 
-def read(path: str | PathLike[str], *, start: int = 0) -> Iterator[Dialogue]:
-    """The dialogues from number `start` on. Raises DatasetError at the first that is wrong."""
+def read(path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None) -> Iterator[Dialogue]:
+    """The dialogues from number `start` on. Raises DatasetError at the first that is wrong.
+
+    `fields` is what a manifest says in `dataset_fields`.
+    """
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    return _dialogues(_stream(Path(path), start=start, report=refuse))
+    return _dialogues(_stream(Path(path), start=start, report=refuse, fields=fields))
 
 
 def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
@@ -84,20 +91,20 @@ def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
     return map(itemgetter(1), items)
 
 
-_remembered: OrderedDict[tuple[Path, int | None, Stamp], Survey] = OrderedDict()
+_remembered: OrderedDict[tuple[Path, int | None, Stamp, str], Survey] = OrderedDict()
 
 
-def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
+def survey(path: str | PathLike[str], *, limit: int | None = None, fields: FieldNames | None = None) -> Survey:
     """Read the file once: check every dialogue (or the first `limit`) and find every duplicate id.
 
     The result is remembered while the file stays as it is, because the experiments of a manifest often share a dataset.
     """
     path = Path(path)
-    key = (path.absolute(), limit, stamp(path))
+    key = (path.absolute(), limit, stamp(path), repr(fields or None))
     if key in _remembered:
         return _remembered[key]
     settled = time.time_ns() - key[2][2] > SETTLED_NS
-    made = _survey(path, limit=limit)
+    made = _survey(path, limit=limit, fields=fields)
     if settled and stamp(path) == key[2]:
         _remembered[key] = made
         if len(_remembered) > REMEMBERED:
@@ -105,21 +112,24 @@ def survey(path: str | PathLike[str], *, limit: int | None = None) -> Survey:
     return made
 
 
-def _survey(path: Path, *, limit: int | None) -> Survey:
+def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Survey:
     found = _Found(path)
+    renamed = renaming(fields)
     with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
         # kept in a name: a reader that is collected closes the file, and the hash is not whole yet
         stream = io.BufferedReader(file, _BUFFER)
         judged = _Judged()
         remarks: list[Problem] = []
-        count = _check(
-            _items(stream, path, report=found, remark=remarks.append), limit=limit, duplicates=duplicates, judged=judged
-        )
+        items = _items(stream, path, report=found, remark=remarks.append, renamed=renamed)
+        count = _check(items, limit=limit, duplicates=duplicates, judged=judged)
         suspects = duplicates.suspects()
         if suspects.repeats:
-            _name_duplicates(path, suspects, limit=limit, found=found)
+            _name_duplicates(_stream(path, report=_ignore, fields=fields), path, suspects, limit=limit, found=found)
         if not count and not found.count:
             found(Problem(path=str(path), message="the dataset is empty, expected at least one dialogue"))
+        if renamed is not None and limit is None and not found.count:
+            for fault in renamed.never_met():
+                found(Problem(path=str(path), message=fault.message, hint=fault.hint))
         if not found.count:
             return Survey(
                 count=count,
@@ -187,6 +197,7 @@ class _Judged:
     def __init__(self) -> None:
         self.facts = False
         self.refusal = False
+        self.expected = False
         self.own_keys: set[str] = set()
 
     def look(self, dialogue: Dialogue) -> None:
@@ -194,6 +205,8 @@ class _Judged:
             self.facts = True
         if dialogue.expect_refusal is not None:
             self.refusal = True
+        if dialogue.expected is not None:
+            self.expected = True
         if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
             self.own_keys.update(itertools.islice(dialogue.metadata, KEPT_KEYS))
 
@@ -202,6 +215,8 @@ class _Judged:
             yield "required_facts"
         if not self.refusal:
             yield "expect_refusal"
+        if not self.expected:
+            yield "expected"
 
 
 def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, judged: _Judged) -> int:
@@ -215,11 +230,13 @@ def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, 
     return count
 
 
-def _name_duplicates(path: Path, suspects: Suspects, *, limit: int | None, found: _Found) -> None:
+def _name_duplicates(
+    items: Iterator[Item], path: Path, suspects: Suspects, *, limit: int | None, found: _Found
+) -> None:
     """Read the file again to find out which ids have the repeated hashes, and where they are."""
     first: dict[str, int] = {}
     named = 0
-    for line, dialogue in itertools.islice(_stream(path, report=_ignore), limit):
+    for line, dialogue in itertools.islice(items, limit):
         if dialogue is None or hash(dialogue.dialogue_id) not in suspects.hashes:
             continue
         name = dialogue.dialogue_id
@@ -236,15 +253,21 @@ def _used_twice(name: str, *, line: int, before: int) -> str:
     return f"dialogue_id {name!r} at line {line} was already used at line {before}"
 
 
-def _stream(path: Path, *, report: Report, start: int = 0) -> Generator[Item]:
+def _stream(path: Path, *, report: Report, start: int = 0, fields: FieldNames | None = None) -> Generator[Item]:
     with reading_file(path, report=report), io.BufferedReader(io.FileIO(path), _BUFFER) as stream:
-        yield from _items(stream, path, report=report, start=start)
+        yield from _items(stream, path, report=report, start=start, renamed=renaming(fields))
 
 
 def _items(
-    stream: io.BufferedReader[Any], path: Path, *, report: Report, remark: Report | None = None, start: int = 0
+    stream: io.BufferedReader[Any],
+    path: Path,
+    *,
+    report: Report,
+    remark: Report | None = None,
+    start: int = 0,
+    renamed: Renaming | None = None,
 ) -> Iterator[Item]:
-    reporter = Reporter(str(path), report, remark)
+    reporter = Reporter(str(path), report, remark, renaming=renamed)
     suffix = path.suffix.lower()
     if suffix == _PARQUET:
         return parquet_rows(path, start=start, report=reporter)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from profiler.core.nouns import Dialogue
+    from profiler.dataset.fields import Renaming
 
     Item = tuple[int, Dialogue | None]
     Report = Callable[[Problem], None]
@@ -40,16 +41,23 @@ class Reporter:
     What was understood in another way than it is written is remarked on once for each key.
     """
 
-    def __init__(self, path: str, report: Report, remark: Report | None = None) -> None:
+    def __init__(
+        self, path: str, report: Report, remark: Report | None = None, *, renaming: Renaming | None = None
+    ) -> None:
         self._path = path
         self._report = report
         self._remark = remark
+        self.renaming = renaming
         self._remarked: set[str] = set()
 
     def once(self, about: str, message: str, *, line: int) -> None:
         if self._remark is not None and about not in self._remarked:
             self._remarked.add(about)
             self._remark(Problem(path=self._path, line=line, message=f"{about}: {message}"))
+
+    def renamed(self, row: dict[str, Any], *, number: int) -> dict[str, Any]:
+        """The row with the names that a dialogue has."""
+        return row if self.renaming is None else self.renaming.row(row, number)
 
     def decoded(self, value: Any, *, line: int) -> Dialogue:
         """The dialogue of a row that is decoded already."""
@@ -93,8 +101,8 @@ class Reporter:
 
 
 def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
-    decode = Decoder()
     number = 0
+    decode = Decoder(None if report.renaming is None else lambda row: report.renamed(row, number=number))
     decode.numbered = lambda found: report.numbered(found, line=number)
     lines = enumerate(iter(partial(stream.readline, LONGEST), b""), 1)
     _skip((1 for _, line in lines if not line.isspace()), start)
@@ -115,11 +123,13 @@ def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[I
 
 
 def json_array(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
-    decode = Decoder()
-    line = 0
+    number = line = 0
+    decode = Decoder(None if report.renaming is None else lambda row: report.renamed(row, number=number))
     decode.numbered = lambda found: report.numbered(found, line=line)
     try:
-        for line, column, raw in itertools.islice(elements(stream, longest=LONGEST), start, None):
+        found = itertools.islice(elements(stream, longest=LONGEST), start, None)
+        # An element need not begin on a line of its own, so its number is its place in the array.
+        for number, (line, column, raw) in enumerate(found, start + 1):  # noqa: B007 (the renaming reads it)
             try:
                 dialogue = decode(raw)
             except Rejected as faults:
@@ -148,7 +158,10 @@ def csv_rows(
         return
     for line, cells in itertools.islice(rows, start, None):
         try:
-            dialogue = from_mapping(_csv_mapping(names, cells, line=line, report=report))
+            row = report.renamed(_csv_cells_by_name(names, cells), number=line)
+            dialogue = from_mapping(
+                {name: _csv_value(name, cell, line=line, report=report) for name, cell in row.items()}
+            )
         except Rejected as faults:
             report.row(faults, line=line)
             yield line, None
@@ -217,20 +230,26 @@ def _header_is_sound(names: list[str], report: Reporter) -> bool:
     messages += [f"column {number} has no name" for number, name in enumerate(names, 1) if not name]
     for message in messages:
         report.at(message, line=1)
-    absent = [] if messages else list(missing(names))
+    absent = []
+    if not messages and report.renaming is not None:
+        absent = list(report.renaming.columns(names))
+        names = report.renaming.header(names)
+    if not messages and not absent:
+        absent = list(missing(names))
     for fault in absent:
         report.at(f"in the header: {fault.message}", line=1, hint=fault.hint)
     return not messages and not absent
 
 
-def _csv_mapping(names: list[str], cells: list[str], *, line: int, report: Reporter) -> dict[str, Any]:
+def _csv_cells_by_name(names: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(names):
         raise Rejected(RowFault(message=f"expected {len(names)} cells as in the header, found {len(cells)}"))
-    pairs = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
-    return {name: _csv_value(name, cell, line=line, report=report) for name, cell in pairs}
+    return {name: cell for name, cell in zip(names, cells, strict=True) if cell}
 
 
-def _csv_value(name: str, cell: str, *, line: int, report: Reporter) -> Any:
+def _csv_value(name: str, cell: Any, *, line: int, report: Reporter) -> Any:
+    if not isinstance(cell, str):
+        return cell  # metadata that the renaming put together
     if name in JSON_CELLS or (name in _LISTS and cell.startswith("[")):
         return json_cell(name, cell)
     if name in _LISTS:

@@ -26,7 +26,7 @@ def parquet_rows(path: Path, *, start: int, report: Reporter) -> Iterator[Item]:
         with parquet.ParquetFile(path) as file:
             for number, row in _parquet_mappings(file, start=start):
                 try:
-                    dialogue = report.decoded(_plain(row), line=number)
+                    dialogue = report.decoded(_plain(report.renamed(_present(row), number=number)), line=number)
                 except Rejected as faults:
                     report.row(faults, line=number)
                     yield number, None
@@ -62,9 +62,12 @@ def _parquet_mappings(file: Any, *, start: int) -> Iterator[tuple[int, dict[str,
                     yield number, row
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as JSON would have it: without nulls, dates as texts, and JSON kept in text columns decoded."""
-    present = {key: value for key, value in row.items() if value is not None}
+def _present(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _plain(present: dict[str, Any]) -> dict[str, Any]:
+    """The row as JSON would have it: dates as texts, and JSON kept in text columns decoded."""
     try:
         plain: dict[str, Any] = codec.loads(codec.dumps(present))
     except TypeError as error:

@@ -36,7 +36,9 @@ def spared() -> Iterator[None]:
         if not _runs.count:
             _runs.before = gc.get_threshold()
             young, *older = _runs.before
-            gc.set_threshold(max(young, YOUNG_OBJECTS) if young else 0, *older)  # 0: somebody wants no collection at all
+            gc.set_threshold(
+                max(young, YOUNG_OBJECTS) if young else 0, *older
+            )  # 0: somebody wants no collection at all
         _runs.count += 1
     try:
         yield

@@ -96,14 +96,16 @@ def estimate(
     latency_s: float | None = None,
 ) -> DryRun:
     """Read the dataset twice: once to check it, as a run would, and once to add it up."""
-    survey = file.survey(experiment.dataset_path, limit=limit)
+    survey = file.survey(experiment.dataset_path, limit=limit, fields=experiment.dataset_fields)
     count = survey.count
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)
     replies = _replies(experiment)
     sums = Sums()
     done = None if kept is None or kept.differs else kept.done
-    for request in planner.plan(itertools.islice(file.read(experiment.dataset_path), count)):
+    for request in planner.plan(
+        itertools.islice(file.read(experiment.dataset_path, fields=experiment.dataset_fields), count)
+    ):
         if done is not None and done[request.index]:
             sums.kept += 1
             continue

@@ -70,7 +70,7 @@ async def _open_and_close(experiment: Experiment, options: Options) -> None:
 
 
 def _dataset(experiment: Experiment, options: Options) -> None:
-    file.survey(experiment.dataset_path, limit=options.limit)
+    file.survey(experiment.dataset_path, limit=options.limit, fields=experiment.dataset_fields)
 
 
 def _price(experiment: Experiment, options: Options) -> None:

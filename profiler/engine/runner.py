@@ -140,7 +140,7 @@ def _same_dataset(
     unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
     if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
         planner = Planner(params_of(experiment), system=experiment.system)
-        with file.reading(path) as dialogues:
+        with file.reading(path, fields=experiment.dataset_fields) as dialogues:
             expect_same_questions(opened, planner.plan(dialogues))
     try:
         yield

@@ -79,7 +79,7 @@ async def answer_all(
     )
     with (
         _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
-        file.reading(experiment.dataset_path, start=run.first) as dialogues,
+        file.reading(experiment.dataset_path, start=run.first, fields=experiment.dataset_fields) as dialogues,
         _one_error(enough=view.enough_usd),
     ):
         requests = planner.plan(dialogues, first=run.first)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from profiler.core.wording import did_you_mean
 from profiler.manifest.checker import Complaint
-from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment
+from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment, LineNumber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +71,17 @@ def _in_unit_range(limit: Bounds) -> bool:
     return all(bound is None or 0 <= bound <= 1 for bound in (limit.min, limit.max))
 
 
+def dataset_fields(experiment: Experiment) -> Iterator[Complaint]:
+    asks = [key for key in ("user", "messages", "turns") if key in experiment.dataset_fields]
+    if len(asks) > 1:
+        message = f"found {' and '.join(asks)}, expected one of user, messages and turns"
+        yield Complaint(at=("dataset_fields", asks[1]), message=message, at_key=True)
+    for key, source in experiment.dataset_fields.items():
+        if isinstance(source, LineNumber) and key != "dialogue_id":
+            message = "found {line: true}, expected a key of the file: only dialogue_id can be the number of the line"
+            yield Complaint(at=("dataset_fields", key), message=message)
+
+
 def fault_shares(experiment: Experiment) -> Iterator[Complaint]:
     total = sum(experiment.mock.faults.values())
     if total > 1 + 1e-9:
@@ -87,6 +98,7 @@ RULES: tuple[Rule, ...] = (
     (("thresholds", "metrics"), threshold_names),
     (("thresholds",), threshold_bounds),
     (("mock",), fault_shares),
+    (("dataset_fields",), dataset_fields),
 )
 
 

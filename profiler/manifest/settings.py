@@ -76,6 +76,18 @@ OutputField = Literal[
     "replies",
     "maybe_usd",
 ]
+DialogueKey = Literal[
+    "dialogue_id",
+    "user",
+    "messages",
+    "turns",
+    "system",
+    "required_facts",
+    "expect_refusal",
+    "expected",
+    "tags",
+    "metadata",
+]
 FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
 
 LARGEST_CONCURRENCY = 100_000  # of the manifest and of --concurrency
@@ -84,6 +96,12 @@ Rate = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 PositiveNumber = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
+
+
+class LineNumber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Instead of a key of the file: the number of the line, or of the element of an array."""
+
+    line: Annotated[Literal[True], Meta(description="Always true.")]
 
 
 class RateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +196,14 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     model: Annotated[ModelId, Meta(description="The model that is asked.")]
     max_tokens: Annotated[Count, Meta(description="The most tokens one answer may have.")]
     dataset_path: Annotated[Path, Meta(description="The dialogues: JSON, JSONL or CSV, relative to this file.")]
+    dataset_fields: Annotated[
+        dict[DialogueKey, Text | LineNumber],
+        Meta(
+            description="For datasets with keys of other names: the key of the file that holds each part of a dialogue, such as "
+            "{user: question, expected: answer}; {line: true} for dialogue_id numbers the lines.",
+            extra_json_schema={"propertyNames": {"enum": list(get_args(DialogueKey))}},  # msgspec leaves keys open
+        ),
+    ] = {}
     temperature: Annotated[
         Rate | None, Meta(description="Sampling temperature; sent only when set, newer models refuse it.")
     ] = None

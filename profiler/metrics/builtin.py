@@ -181,7 +181,7 @@ NEEDED: Final = {
 def unmeasured(names: Sequence[str], survey: Survey) -> Iterator[str]:
     """Warnings for metrics that will be null because no dialogue has what answers would be compared with."""
     for key in survey.absent:
-        if null := [name for name in NEEDED[key] if name in names]:
+        if null := [name for name in NEEDED.get(key, ()) if name in names]:
             also = f", and so is {null[1]}" if len(null) > 1 else ""
             guess = near_miss(survey.own_keys, (key,))
             yield f"no dialogue has {key}, so {null[0]} is null{also}" + (f"; {guess}" if guess else "")

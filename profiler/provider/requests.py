@@ -97,6 +97,7 @@ class Planner:
             dialogue.tags,
             dialogue.metadata,
             self._version_told,
+            dialogue.expected,
         )
         return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
 

@@ -39,6 +39,8 @@ SETTINGS = (  # the settings of an experiment that change what is asked or answe
     "output_fields",
     "mock",
 )
+# The same, told only where they are set: runs of versions that did not know them stay what they are.
+ADDED_SETTINGS = ("dataset_fields",)
 
 
 class Examined(NamedTuple):
@@ -57,7 +59,7 @@ def examine(
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
         count = before.count
     else:
-        survey = file.survey(experiment.dataset_path, limit=limit)
+        survey = file.survey(experiment.dataset_path, limit=limit, fields=experiment.dataset_fields)
         count, sha256 = survey.count, survey.sha256
     answers = experiment.mock.responses_path
     mocked = source.mode == "mock"
@@ -80,7 +82,8 @@ def snapshot(experiment: Experiment) -> dict[str, Any]:
     """The settings that belong to the identity, as plain JSON values. Files are not named in it but hashed."""
     plain = codec.loads(codec.encode(experiment, enc_hook=str))
     plain["mock"].pop("responses_path")
-    return {name: plain[name] for name in SETTINGS}
+    settings = {name: plain[name] for name in SETTINGS}
+    return settings | {name: plain[name] for name in ADDED_SETTINGS if plain[name]}
 
 
 def now(mode: Mode) -> str | None:

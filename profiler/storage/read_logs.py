@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from profiler.core.errors import LogError, Problem
-from profiler.core.nouns import Failure, Outcome, RecordType
+from profiler.core.nouns import Expected, Failure, Outcome, RecordType
 from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ READ_BUFFER: Final = 1 << 20
 Line = TypeVar("Line")
 
 
-class Expected(msgspec.Struct, gc=False):
+class Asked(msgspec.Struct, gc=False):
     """The part of a line of requests.jsonl that metrics need; the decoder skips the rest."""
 
     dialogue_id: str
@@ -32,6 +32,7 @@ class Expected(msgspec.Struct, gc=False):
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    expected: Expected | None = None
 
 
 class Got(msgspec.Struct, gc=False):
@@ -62,27 +63,27 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
     """
     requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
     pairs = zip_longest(
-        lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=complete),
+        lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=complete),
         lines_of(responses, msgspec.json.Decoder(Got).decode, complete=complete),
     )
-    for index, (expected, got) in enumerate(pairs):
+    for index, (asked, got) in enumerate(pairs):
         if got is None:
             if complete:
                 raise damaged(responses, f"ends after {index} lines, {REQUESTS} goes on: the run is unfinished")
             return
-        if expected is None:
+        if asked is None:
             raise damaged(requests, f"ends after {index} lines, {RESPONSES} goes on")
-        if expected.dialogue_id != got.dialogue_id:
-            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {expected.dialogue_id!r}"
+        if asked.dialogue_id != got.dialogue_id:
+            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {asked.dialogue_id!r}"
             raise damaged(responses, found, line=index + 1)
-        if expected.index != index and expected.index is not None:
-            raise damaged(requests, f"has index {expected.index}, {index} is expected", line=index + 1)
+        if asked.index != index and asked.index is not None:
+            raise damaged(requests, f"has index {asked.index}, {index} is expected", line=index + 1)
         if got.index != index and got.index is not None:
             raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
-        yield outcome_of(expected, got)
+        yield outcome_of(asked, got)
 
 
-def outcome_of(expected: Expected, got: Got) -> Outcome:
+def outcome_of(asked: Asked, got: Got) -> Outcome:
     return Outcome(
         got.dialogue_id,
         got.type,
@@ -95,10 +96,11 @@ def outcome_of(expected: Expected, got: Got) -> Outcome:
         got.attempts,
         got.cost_usd,
         got.error,
-        expected.required_facts,
-        expected.expect_refusal,
-        expected.tags,
-        expected.metadata,
+        asked.required_facts,
+        asked.expect_refusal,
+        asked.tags,
+        asked.metadata,
+        asked.expected,
     )
 
 

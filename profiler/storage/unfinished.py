@@ -15,7 +15,7 @@ import msgspec
 from profiler.money.prices import dollars, pico
 from profiler.storage import journal, ledger
 from profiler.storage.names import JOURNAL, REQUESTS
-from profiler.storage.read_logs import Expected, Got, damaged, lines_of, outcome_of
+from profiler.storage.read_logs import Asked, Got, damaged, lines_of, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +52,12 @@ class Unfinished(msgspec.Struct, kw_only=True):
                     raise damaged(
                         path, f"has {got.dialogue_id!r} as number {index}, {REQUESTS} {expected.dialogue_id!r}"
                     )
-                yield outcome_of(expected or Expected(got.dialogue_id), got)
+                yield outcome_of(expected or Asked(got.dialogue_id), got)
 
-    def _expected(self) -> Iterator[Expected | None]:
-        """What was asked; None where the line in requests.jsonl is not written yet."""
+    def _expected(self) -> Iterator[Asked | None]:
+        """What was asked; None where the line of a kept answer has not been written yet."""
         requests = self.folder / REQUESTS
-        written = lines_of(requests, msgspec.json.Decoder(Expected).decode, complete=False) if requests.exists() else ()
+        written = lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=False) if requests.exists() else ()
         number = 0
         for number, expected in enumerate(written, 1):
             if number > self.header.count:

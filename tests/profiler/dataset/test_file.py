@@ -162,7 +162,7 @@ REFUSED = [
     ),
     (
         '{"dialogue_id": "a", "messages": [{"role": "assistant", "content": "x"}]}',
-        "the last one must come from the user",
+        "none comes from the user",
         None,
     ),
     ('{"dialogue_id": "a", "user": "x", "required_facts": "Paris"}', "required_facts: expected a list of", None),
@@ -355,8 +355,8 @@ def test_it_says_by_what_no_answer_can_be_judged_and_what_stands_there_instead(t
     ]
     path = write(tmp_path / "d.jsonl", as_lines(rows))
     survey = dataset.survey(path)
-    assert (survey.absent, survey.own_keys) == (("required_facts", "expect_refusal"), ("facts", "source"))
-    judged: Row = {"dialogue_id": "c", "user": "x", "required_facts": ["y"], "expect_refusal": False}
+    assert (survey.absent, survey.own_keys) == (("required_facts", "expect_refusal", "expected"), ("facts", "source"))
+    judged: Row = {"dialogue_id": "c", "user": "x", "required_facts": ["y"], "expect_refusal": False, "expected": 1}
     assert dataset.survey(write(path, as_lines([*rows, judged]))).absent == ()
 
 
@@ -420,10 +420,34 @@ CHAT = [
 ]
 
 
-@pytest.mark.parametrize("messages", [CHAT, CHAT[:2], CHAT[1:]])
-def test_a_chat_file_gets_a_hint(tmp_path: Path, messages: list[dict[str, str]]) -> None:
-    found = problems_of(write(tmp_path / "d.jsonl", as_lines([{"dialogue_id": "a", "messages": messages}])))
-    assert all("put the text of the system message into the key system" in (each.hint or "") for each in found)
+@pytest.mark.parametrize(
+    ("messages", "system", "expected"), [(CHAT, "s", "a"), (CHAT[:2], "s", None), (CHAT[1:], None, "a")]
+)
+def test_a_chat_file_is_read_as_it_is_meant(
+    tmp_path: Path, messages: list[dict[str, str]], system: str | None, expected: str | None
+) -> None:
+    rows = [{"dialogue_id": f"d{number}", "messages": messages} for number in range(3)]
+    for dialogue in dataset.read(write(tmp_path / "d.jsonl", as_lines(rows))):
+        assert dialogue.messages is not None
+        assert [(each.role, each.content) for each in dialogue.messages] == [("user", "u")]
+        assert (dialogue.system, dialogue.expected) == (system, expected)
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"messages": CHAT, "system": "other"}, "system: given twice, as a key and as a message"),
+        ({"messages": CHAT, "expected": "b"}, "expected: given twice, as a key and as a message"),
+        ({"messages": [*CHAT[:2], {"role": "assistant", "content": None}]}, "messages[2].content: the expected answer"),
+        ({"messages": [{"role": "system", "content": [1]}, CHAT[1]]}, "messages[0].content: the system prompt must be"),
+        ({"messages": CHAT[:1]}, "messages: none comes from the user"),
+        ({"messages": [CHAT[1], CHAT[0], CHAT[1]]}, "messages[1].role: expected 'user' or 'assistant'"),
+        ({"messages": [*CHAT, CHAT[2]]}, "messages: the last one before the expected answer must come from the user"),
+    ],
+)
+def test_a_chat_file_that_can_be_read_in_two_ways_is_wrong(tmp_path: Path, row: Row, fault: str) -> None:
+    (found,) = problems_of(write(tmp_path / "d.jsonl", as_lines([{"dialogue_id": "a", **row}])))
+    assert fault in found.message
 
 
 def test_equal_problems_are_told_together(tmp_path: Path) -> None:
@@ -442,9 +466,9 @@ def test_a_file_that_stays_as_it_is_is_surveyed_once(tmp_path: Path, monkeypatch
     looks: list[Path] = []
     really = dataset._survey
 
-    def looked(path: Path, *, limit: int | None) -> dataset.Survey:
+    def looked(path: Path, *, limit: int | None, fields: Any) -> dataset.Survey:
         looks.append(path)
-        return really(path, limit=limit)
+        return really(path, limit=limit, fields=fields)
 
     monkeypatch.setattr(dataset, "_survey", looked)
     dataset.survey(path)
@@ -467,7 +491,7 @@ def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | N
         count=limit or len(rows),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         size=path.stat().st_size,
-        absent=("required_facts", "expect_refusal"),
+        absent=("required_facts", "expect_refusal", "expected"),
     )
     assert survey.sha256 == fingerprint(path)
 
