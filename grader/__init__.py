@@ -1,1 +1,1 @@
-"""What judges: worlds, checks, verdicts, graded runs, audit, regrade, calibration."""
+"""Judges submissions to the two tasks: worlds, checks and verdicts, graded runs, audit, regrading and calibration."""

@@ -1,4 +1,4 @@
-"""The tasks as a training loop sees them.
+"""The tasks for a training loop.
 
     from grader import tasks
 
@@ -6,9 +6,10 @@
         results = await task.group(policy, seed=7, size=8)
         rewards = [result.reward for result in results if result.reward_valid]
 
-A policy is called with the observations since its last words and with the tools, and returns the calls it makes. Who wants to
-hold the loop takes `task.episode()` with its `reset`, `step` and `grade`; who has a client of the engine instead of a policy
-takes `task.play_client`. Any number of episodes may be under way at once; no more compute than there are cores.
+A policy is called with the tools and with what it has observed since its last call, and returns the tool calls that it
+makes. Whoever wants to hold the loop takes `task.episode()` with its `reset`, `step` and `grade`; whoever has a client
+of the engine instead of a policy takes `task.play_client`. Any number of episodes may be under way at once; they use no
+more compute than there are cores.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ def load(
     require_isolation: str | None = None,
     **settings: Any,
 ) -> Task:
-    """A task to be opened with `async with`.
+    """A task, to be opened with `async with`.
 
-    `settings`: those of the task; of leakage_modeling what `configs/leakage_modeling.yaml` lists (difficulty, family, …), of
-    experiment_profiler `max_steps`. `shaped`: a part of the reward for who fails by the score alone, never for who leaks.
-    `seed_secret`: what seeds are mixed with, a file that machines may share; else one of this installation.
+    `settings` are those of the task: for leakage_modeling what `configs/leakage_modeling.yaml` lists (difficulty,
+    family, …), for experiment_profiler `max_steps`. `shaped` gives a part of the reward to those who fail by the score
+    alone, never to those who leak. `seed_secret` is what seeds are mixed with: a file that machines may share, else one
+    of this installation.
     """
     secret = secret_of_installation(os.environ) if seed_secret is None else secret_in(seed_secret)
     level = None if require_isolation is None else Level.parse(require_isolation)
@@ -68,7 +70,7 @@ def load(
 
 
 class Task:
-    """One task, open for as many episodes as one likes."""
+    """One task, open for any number of episodes."""
 
     def __init__(self, kind: Modelling | Profiling) -> None:
         self._kind = kind
@@ -87,7 +89,7 @@ class Task:
         return self._kind.episode()
 
     async def play(self, policy: Policy, *, seed: str | int) -> Result:
-        """One episode of a policy, from its prompt to its verdict."""
+        """Play one episode with a policy, from its prompt to its verdict."""
         episode = self.episode()
         try:
             first, tools = await episode.reset(seed)
@@ -100,13 +102,14 @@ class Task:
                 await episode.close()
 
     async def play_client(self, client: Client, *, seed: str | int, model: str) -> Result:
-        """One episode of a model behind a client, as `profiler.open_client` gives one, with limits and retries of the engine."""
+        """Play one episode with a model behind a client (see `profiler.open_client`), with the engine's limits and
+        retries."""
         return await play_client(
             client, self.episode(), task=self._kind.name, seed=seed, rules=self._kind.rules(model=model)
         )
 
     async def group(self, policy: Callable[[], Policy], *, seed: str | int, size: int) -> list[Result]:
-        """Several attempts at one world at once, each by a policy of its own that `policy` makes."""
+        """Several attempts at one world at once, each by a new policy that `policy` makes."""
         results: dict[int, Result] = {}
 
         async def attempt(place: int) -> None:

@@ -1,1 +1,1 @@
-"""The commands of the grader: options, calls, tables."""
+"""The commands of the grader: their options, what they do, and their tables."""

@@ -1,4 +1,4 @@
-"""`grader audit`: what can be asked, and how the report is shown."""
+"""`grader audit`: its options, and how the report is shown."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress() -> Any:
-    """Problems as they come, and on a terminal how far it is."""
+    """Shows, on a terminal, how many trials are done."""
     done = 0
 
     def tell(trial: Trial) -> None:
@@ -107,7 +107,7 @@ def _progress() -> Any:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as plain values. Everything but the problems is there for each trial."""
+    """The report as plain values for JSON."""
     return {
         "ok": not report.problems(),
         "problems": list(report.problems()),
@@ -136,4 +136,5 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def _argument(report: Report, name: str) -> str | None:
+    """The reason why a mutant that survives is harmless, if its entry gives one."""
     return next(t.entry.survives for t in report.of(Corpus.MUTANTS) if t.entry.name == name)

@@ -1,6 +1,6 @@
-"""An audit as a person reads it: three matrices, the probes, and what is wrong.
+"""Prints an audit: a matrix for each corpus, the escape probes, and everything that is wrong.
 
-Comes in: a report. Goes out: lines of text. A matrix has a row a kind and says how many went as they should and how.
+A row of a matrix stands for one kind of entry, and says how many of them went as they should.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _matrix(corpus: Corpus, trials: tuple[Trial, ...], *, verbose: bool, marks: 
 
 
 def _verdicts(trials: list[Trial]) -> str:
-    """What was decided, the most frequent first."""
+    """The verdicts of some trials, the most frequent first; of stages their rewards."""
     counted = Counter(trial.reason or trial.status for trial in trials)
     if trials[0].entry.corpus is Corpus.STAGES:
         return " · ".join(f"{trial.reward:.2f}" for trial in trials)

@@ -1,4 +1,4 @@
-"""`grader calibrate`: what can be asked. What it does stands in `calibrate_action`, which is imported when it is used."""
+"""`grader calibrate`: its options. `calibrate_action` does the work, and is imported only when it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays the episodes of a calibration and, on the same seeds, the controls; tells what was found, and keeps it.
+"""Plays the episodes of a calibration and, on the same seeds, its controls; prints and stores what was found.
 
 FOLDER/agents/  FOLDER/controls/    two runs as `grader run` keeps them
 FOLDER/calibration.json             what was found, and when it was looked at before
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _begun(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
-    """The folder with all that is to be reckoned with, and why not all was played."""
+    """The folder that holds all episodes to count, and why some were not played (None: all were)."""
     if args.source is None:
         if args.more is not None:
             raise UsageError("--more goes on with a calibration", hint="name its folder with --from FOLDER")
@@ -79,7 +79,7 @@ def _begun(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReach
 
 
 def _looks(folder: Path, *, episodes: int) -> list[dict[str, Any]]:
-    """The looks at this calibration, this one included; to look at the same episodes again is no other look."""
+    """The looks at this calibration so far and this one. Looking at the same episodes again is not another look."""
     path = folder / CALIBRATION
     try:
         before = loads(path.read_bytes()).get("looks", []) if path.exists() else []
@@ -89,7 +89,7 @@ def _looks(folder: Path, *, episodes: int) -> list[dict[str, Any]]:
 
 
 def _play_more(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
-    """More worlds of a stored calibration, as its own settings say; what was cut off before is played, too."""
+    """Play more worlds of a stored calibration with its own settings, and episodes that were cut off before."""
     folders = [RunFolder(args.source / name) for name in (AGENTS, CONTROLS)]
     plans = {}
     for folder in folders:
@@ -103,7 +103,7 @@ def _play_more(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetR
 
 
 def _play(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReached | None]:
-    """Both runs, on the same seeds."""
+    """Play agents and controls on the same seeds."""
     folder = default_output(args, what="calibration")
     plan = plan_of(args)
     seed = plan.seed or secrets.token_hex(16)
@@ -116,7 +116,7 @@ def _play(args: argparse.Namespace) -> tuple[Path, ProviderFailed | BudgetReache
 
 
 def _chosen(args: argparse.Namespace) -> frozenset[str] | None:
-    """Locally one policy plays; as an agent, whoever is one."""
+    """The one policy that plays in local mode; None in agent mode."""
     if args.mode == "agent":
         return None
     names = [policy.name for policy in POLICIES]

@@ -1,7 +1,4 @@
-"""A calibration for people: how hard, how sure, why episodes fail, what the controls did, which threshold.
-
-Comes in: what `calibrate` found. Goes out: tables.
-"""
+"""The tables of a calibration: how hard the task is, how sure that is, why episodes fail, the controls, the threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`grader grade`: what can be asked, and how the result is shown."""
+"""`grader grade`: its options, and how the result is shown."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_one(args: argparse.Namespace, asked: Asked) -> int:
-    """The file holds an error until the grading has come to its end."""
+    """Grade one submission. The output file holds an error until the grading has come to its end."""
     folder = reference() if args.use_reference else args.submission
     own = Asked(**{**asked.public(), "seed": asked.seed or draw_seed()})
     if args.output is not None:
@@ -137,7 +137,7 @@ def _wants_json(args: argparse.Namespace) -> bool:
 
 
 def _tell(box: Box, outcome: Outcome) -> None:
-    """What a process said, with nothing in it that a terminal would obey."""
+    """Print what a process said, without anything that a terminal would act on."""
     ended = outcome.reason or (
         f"signal {outcome.signal}" if outcome.signal is not None else f"exit {outcome.exit_code}"
     )

@@ -1,7 +1,6 @@
-"""A result for people: a line a check, with a mark, and the reason where it failed.
+"""Prints a result, fresh or stored: a line for each check, with the reason where it failed.
 
-Comes in: a result as plain values, fresh or stored. Goes out: text on a file, in colour where it can show it, in ASCII
-where it cannot show more. Knows nothing of how checks are made.
+In colour where the file can show it, in ASCII where it can show nothing else.
 """
 
 from __future__ import annotations

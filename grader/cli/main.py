@@ -1,8 +1,8 @@
-"""The command line: finds the module of a command, lets it describe its options, and runs it.
+"""The command line of the grader: finds the module of a command, lets it add its options, and runs it.
 
-A module is imported only when its command is used, so that `--help` loads nothing but the parser. To add a command,
-write a function that takes the subparsers, adds a parser to them and says with `set_defaults(run=…)` what is called
-with the parsed arguments and returns the exit code; then name it in COMMANDS.
+A module is imported only when its command is used, so that `--help` imports only the parser. To add a command, write a
+function that takes the subparsers and adds a parser to them, with `set_defaults(run=…)` for the function that gets the
+parsed arguments and returns the exit code. Then name it in COMMANDS.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ERROR, BROKEN_PIPE, SIGNALLED = 2, 141, 128
 
 
 class Stopped(KeyboardInterrupt):
-    """By another signal than that of Ctrl-C: what lies about is taken away all the same."""
+    """Stopped by a signal other than that of Ctrl-C. Like KeyboardInterrupt, so that everything is cleaned up."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -55,7 +55,7 @@ def stop(number: int, _: object) -> NoReturn:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line; a bug in the grader is its own verdict, `error`, never a fail."""
+    """Run one command line. A bug in the grader exits as an error, never as a fail."""
     words = with_command(argv)
     args = build_parser(words[0]).parse_args(words)
     try:
@@ -75,14 +75,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def with_command(argv: Sequence[str]) -> list[str]:
-    """The words with the command they leave out."""
+    """The words with the default command where they name none."""
     if not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help", "--version"}):
         return [DEFAULT, *argv]
     return list(argv)
 
 
 def build_parser(command: str) -> Parser:
-    """Of one command; of all their names when it is none of them."""
+    """The parser of one command. If there is no such command, a parser that knows only the names of all."""
     parser = Parser(
         prog="grader",
         description="Grade submissions without trusting them.",

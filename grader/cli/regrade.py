@@ -1,4 +1,4 @@
-"""`grader regrade`: a stored result again, and whether it is the same."""
+"""`grader regrade`: grades a stored result again and says whether it is the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`grader run` and `grader show-episode`: what can be asked, in words.
+"""`grader run` and `grader show-episode`: their options.
 
-What they do stands in `actions`, which needs pandas and is loaded when one of them is run: `--help` takes no second.
+`run_actions` does the work. It needs pandas, which takes a second to import, so it is loaded only when it is needed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def add_run(commands: Commands) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What decides which episodes are played, and how they are told."""
+    """Options that decide which episodes are played and how they are shown; `calibrate` has them too."""
     parser.add_argument("task", choices=[TASK], help="what is played")
     parser.add_argument("--mode", choices=("local", "agent"), default="local", help="who plays (default: local)")
     parser.add_argument("--runs", type=int, metavar="N", help="worlds, one episode of an agent each (default: 10)")
@@ -100,13 +100,13 @@ def add_show_episode(commands: Commands) -> None:
 
 
 def act(name: str, given: argparse.Namespace | Path) -> int:
-    """One of the functions of `actions`."""
+    """Call a function of `run_actions`."""
     action: Callable[[argparse.Namespace | Path], int] = getattr(import_module(ACTIONS), name)
     return action(given)
 
 
 def regrade_folder(path: Path) -> int:
-    """Every episode of a run again; 0 when all verdicts come out the same to the bit."""
+    """Grade every episode of a run again. 0 if all verdicts are the same to the bit."""
     return act("regrade_folder", path)
 
 

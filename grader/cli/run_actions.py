@@ -1,4 +1,4 @@
-"""What the commands do: they call one function, print what it gives, and make an exit code of it."""
+"""What `grader run`, `show-episode` and `regrade FOLDER` do: call the library, print, and return an exit code."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 KEY: Final = "ANTHROPIC_API_KEY"
 FLAGS: Final = {"num_runs": "--runs", "model": "--model", "concurrency": "--concurrency", "family": "--family"}
+# A run that is resumed has decided these already, so they cannot be given again.
 DECIDED: Final = (
     *("runs", "model", "difficulty", "family", "grading", "concurrency", "config", "output", "seed", "seed_secret"),
     "scripted",
@@ -118,7 +119,7 @@ def show_episode(args: argparse.Namespace) -> int:
 
 
 def regrade_folder(path: Path) -> int:
-    """Every episode of a run again; 0 when all verdicts come out the same to the bit."""
+    """Grade every episode of a run again. 0 if all verdicts are the same to the bit."""
     folder = folders.RunFolder(path)
     try:
         run = folder.run()
@@ -142,7 +143,7 @@ def _secret(args: argparse.Namespace) -> bytes:
 
 
 def resumed_plan(args: argparse.Namespace) -> Plan:
-    """The plan of the run in the folder. What would make another one of it is refused."""
+    """The plan of the run in the folder. Options that would make it another run are refused."""
     values = {name: getattr(args, name) for name in DECIDED}
     given = [
         f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and value is not False
@@ -153,7 +154,7 @@ def resumed_plan(args: argparse.Namespace) -> Plan:
 
 
 def plan_of_folder(folder: Path, *, max_cost_usd: float | None) -> Plan:
-    """What a folder says that it holds."""
+    """The plan that the run in a folder was made from."""
     run = folders.RunFolder(folder).run()
     if run.live and not os.environ.get(KEY, "").strip():
         raise UsageError(f"{folder}: a model plays in this run, found no {KEY}", hint=f"set {KEY}")
@@ -193,7 +194,7 @@ def default_output(args: argparse.Namespace, *, what: str) -> Path:
 
 
 def played(args: argparse.Namespace, plans: Mapping[Path, Plan], *, resume: bool = False) -> list[Report]:
-    """Play plans one after the other, each into its folder, in boxes of one nursery."""
+    """Play plans one after the other, each into its folder, all with one nursery."""
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
 
     async def play(nursery: Zygote) -> list[Report]:
@@ -227,7 +228,7 @@ def tell(result: EpisodeResult) -> None:
 
 
 def keep_quiet(result: EpisodeResult) -> None:
-    """Nothing is shown until all is known."""
+    """Print nothing until all episodes are done."""
 
 
 def refused(command: str, error: Exception) -> int:

@@ -1,7 +1,4 @@
-"""What a run came to, for people: tables of results, and one episode told step by step.
-
-Comes in: results and transcripts. Goes out: text. Knows nothing of how they were made.
-"""
+"""Shows a run: tables of results, and one episode step by step."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from grader.leakage_modeling.grading.regrade import Regraded
     from task_kit.leakage_modeling.agents.transcript import Step, Story
 
-MOST_ERRORS = 3  # that are told in words
+MOST_ERRORS = 3  # episodes with an error whose sentence is shown
 MOCK = "MODE: MOCK - scripted agents, no model was called"
 LOCAL = "MODE: LOCAL - policies in the worker, no model was called"
 LIVE = "MODE: LIVE - the agent is a model, called over the API"
@@ -104,7 +101,7 @@ def regraded_table(run: Run, found: Sequence[Regraded]) -> Table:
 
 
 def told(story: Story | None, result: EpisodeResult) -> str:
-    """One episode, from the prompt to the verdict; of one in which nobody called a tool, the verdict."""
+    """One episode from the prompt to the verdict. If no tool was called there is only the verdict."""
     return "\n".join(_lines(story, result)) + "\n"
 
 

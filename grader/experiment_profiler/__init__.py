@@ -1,1 +1,1 @@
-"""Judges the experiment profiler (task A): worlds, boxes, checks, graded runs, audit."""
+"""Judges the task experiment_profiler: worlds, boxes, checks, graded runs and audit."""

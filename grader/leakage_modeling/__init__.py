@@ -1,1 +1,1 @@
-"""Judges leakage-aware modelling: the checks in order, graded runs, calibration."""
+"""Judges the task leakage_modeling: checks in order, graded runs and calibration."""

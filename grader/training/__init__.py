@@ -1,1 +1,1 @@
-"""Episodes one step at a time, for training loops. `grader.tasks` is what they import."""
+"""Episodes one step at a time, for training loops, which import `grader.tasks`."""

@@ -1,4 +1,4 @@
-"""Plays an episode with a model: what it says becomes calls, what the tools say becomes its next message."""
+"""Plays an episode with a model: its replies become calls, and the answers of the tools become its next message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOSING_S = 60.0
 
 
 async def play_client(client: Client, episode: Episode, *, task: str, seed: str | int, rules: Rules) -> Result:
-    """From the prompt to the verdict. What the provider does not answer is an error; what the model brings about is not."""
+    """Play from the prompt to the verdict. If the provider does not answer, the result is an error and not a fail."""
     try:
         first, tools = await episode.reset(seed)
         asker = Asker(client=client, concurrency=1, timeout_s=TIMEOUT_S, retry=Retry())
@@ -56,7 +56,7 @@ async def play_client(client: Client, episode: Episode, *, task: str, seed: str 
 
 
 class _Hands:
-    """The tools of an episode, as a conversation uses them."""
+    """The tools of an episode, in the form that a conversation uses."""
 
     def __init__(self, episode: Episode, tools: list[Tool]) -> None:
         self.offered: list[dict[str, Any]] = tools
@@ -77,7 +77,7 @@ class _Hands:
 
 
 class _Unwritten:
-    """A transcript that nobody keeps."""
+    """A transcript that is not kept."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -87,4 +87,4 @@ class _Unwritten:
         return self._steps
 
     def add(self, step: Step) -> None:
-        """The steps are the training loop's to keep."""
+        """Keeping the steps is up to the training loop."""

@@ -1,4 +1,4 @@
-"""What every task offers a training loop: an episode that is reset, stepped and graded, and the plain values it speaks in."""
+"""What every task offers to a training loop: an episode to reset, step and grade, and the plain values that it uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tool = dict[str, Any]  # name, description and input_schema, as the Messages API
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool that the policy calls. Whatever stands in it is answered; nothing in it can break an episode."""
+    """A tool call of the policy. Every call is answered, and none can break an episode, whatever it contains."""
 
     name: str
     arguments: Any
@@ -22,7 +22,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the policy hears: the prompt, the answer to a call (`call_id`), or a word beside them."""
+    """What the policy gets to see: the prompt, the answer to a call (`call_id`), or a remark beside them."""
 
     text: str
     call_id: str | None = None
@@ -31,9 +31,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The verdict of one episode. Train on it only where `reward_valid`: an error of the machine says nothing of the policy.
+    """The verdict of one episode. Train on it only where `reward_valid`.
 
-    `world` names the world without telling its seed: episodes of one group have the same.
+    An error of the machine says nothing about the policy. `world` identifies the world without revealing its seed: it
+    is the same for the episodes of one group.
     """
 
     task: str
@@ -48,7 +49,7 @@ class Result:
 
 
 class Episode(Protocol):
-    """One attempt at one world. Made by a task; used by one policy at a time; many of them at once."""
+    """One attempt at one world. A task makes it, and one policy at a time uses it; many may be under way at once."""
 
     @property
     def done(self) -> bool:
@@ -56,11 +57,14 @@ class Episode(Protocol):
         ...
 
     async def reset(self, seed: str | int) -> tuple[Observation, list[Tool]]:
-        """Begin anew in the world of this seed. The same seed is the same world, wherever the secret is the same."""
+        """Begin anew in the world of this seed. Where the secret is the same, the same seed gives the same world."""
         ...
 
     async def step(self, calls: Sequence[ToolCall]) -> list[Observation]:
-        """Do what one reply of the policy calls for; every call is answered, in order. No call costs a step, too."""
+        """Do what one reply of the policy asks for. Every call is answered, in order.
+
+        A reply without calls is a step too.
+        """
         ...
 
     async def grade(self) -> Result:
@@ -68,5 +72,5 @@ class Episode(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back what the episode holds; after `grade` nothing is left to be given back."""
+        """Release what the episode holds. After `grade` there is nothing left to release."""
         ...

@@ -1,4 +1,5 @@
-"""Episodes of leakage_modeling, one step at a time: a world and a worker at reset, the tools at each step, the judge at the end."""
+"""Episodes of leakage_modeling for training loops: `reset` makes a world and a worker, `step` runs tools, `grade`
+judges."""
 
 from __future__ import annotations
 
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
     from task_kit.sandbox import Level, Zygote
 
 CLOSING_S = 60.0
-MOST_SHAPED = 0.5  # of the reward, for who fails by the score alone
+MOST_SHAPED = 0.5  # of the reward, for a policy that fails by the score alone
 SCORED = frozenset({"score", "calibration"})
 
 
 class Modelling:
-    """What all episodes of a training loop share: the warm process and the cores."""
+    """What all episodes of a training loop share: the nursery that workers come from, and the cores."""
 
     name = TASK
 
@@ -72,7 +73,7 @@ class Modelling:
 
 
 class ModellingEpisode:
-    """See `grader.training.episode.Episode`."""
+    """An episode of this task; see `grader.training.episode.Episode`."""
 
     def __init__(self, task: Modelling) -> None:
         self._task = task
@@ -161,8 +162,11 @@ class ModellingEpisode:
 
 
 def shaped(verdict: Verdict, settings: Settings) -> float:
-    """1 for who passes. Of who fails by the score or calibration alone, the more the less there is to regret, up to a half;
-    nothing for who uses what is forbidden, breaks a contract or runs into a limit."""
+    """The shaped reward: 1 for a pass.
+
+    For a failure by score or calibration alone, up to a half, the more the smaller the regret. Nothing for whoever uses
+    what is forbidden, breaks a contract or runs into a limit.
+    """
     if verdict.status == "pass":
         return 1.0
     others = {check.name for check in verdict.checks if not check.passed} - SCORED

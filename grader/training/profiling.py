@@ -1,5 +1,7 @@
-"""Episodes of experiment_profiler, one step at a time: the staged task in a folder, files and commands in a box, the grader at
-the end."""
+"""Episodes of experiment_profiler for training loops.
+
+`reset` stages the task in a folder, `step` reads and writes files and runs commands in a box, `grade` calls the grader.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ TASK: Final = "experiment_profiler"
 MAX_STEPS: Final = 40
 STEP_BYTES: Final = 16_000
 LONGEST_FILE: Final = 1 << 20
-SYSTEM: Final = ("/bin", "/usr/bin", "/lib", "/usr/lib")  # the programs of a shell, and what they are linked with
+SYSTEM: Final = ("/bin", "/usr/bin", "/lib", "/usr/lib")  # the programs of a shell, and the libraries that they need
 COMMAND_LIMITS: Final = sandbox.Limits(wall_s=120.0, cpu_s=20.0)
 
 
@@ -71,10 +73,10 @@ class Profiling:
         self.threads = anyio.CapacityLimiter(cores())
 
     def open(self) -> None:
-        """Nothing is kept warm."""
+        """There is nothing to keep warm."""
 
     def close(self) -> None:
-        """Nothing is kept warm."""
+        """There is nothing to keep warm."""
 
     def episode(self) -> ProfilingEpisode:
         return ProfilingEpisode(self)
@@ -84,7 +86,7 @@ class Profiling:
 
 
 class ProfilingEpisode:
-    """See `grader.training.episode.Episode`."""
+    """An episode of this task; see `grader.training.episode.Episode`."""
 
     def __init__(self, task: Profiling) -> None:
         self._task = task
@@ -137,7 +139,7 @@ class ProfilingEpisode:
         stage(task_named(TASK), self._folder)
 
     def _answer(self, name: str, given: Any) -> tuple[str, bool]:
-        """What a call is answered with, and whether it went wrong."""
+        """The answer to a call, and whether it went wrong."""
         if self._submitted:
             return "Not run: the folder has been submitted, the episode is over.", True
         tool = next((tool for tool in TOOLS if tool["name"] == name), None)
@@ -167,7 +169,10 @@ class ProfilingEpisode:
                 return "Accepted. The episode is over.", False
 
     def _inside(self, path: str) -> Path:
-        """A regular file of the folder, or one that may become it. Nothing of the policy's runs meanwhile, so it stays so."""
+        """A regular file in the folder, or a path that may become one.
+
+        No process of the policy runs meanwhile, so this stays true.
+        """
         folder = self._opened().resolve()
         found = (folder / path.replace("\0", "?")).resolve()
         if not found.is_relative_to(folder) or found == folder:

@@ -1,1 +1,1 @@
-"""Grades what is known to be good, bad or broken, and compares."""
+"""Grades what is known to be good, bad or broken, to test the grader itself."""

@@ -1,7 +1,6 @@
-"""Grades what is known to be good, bad or broken, and says whether the grader agrees.
+"""Tests the grader: grades cheats, honest submissions and broken references, and reports every verdict that is wrong.
 
-Comes in: which entries, how many rounds, from which seed. Goes out: a `Report`: every trial, the probes of the sandbox at
-the level that was declared, and all that is wrong. Knows nothing of how it is printed.
+The report also has the escape probes of the sandbox at the isolation level that was used.
 """
 
 from __future__ import annotations
@@ -31,12 +30,14 @@ CAUGHT_ENOUGH: Final = 0.95  # of the mutants, those included that are argued to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
+    """The trials of an audit, and what they say about the grader."""
+
     level: str
     seed: str
     rounds: int
     trials: tuple[Trial, ...]
-    probes: tuple[Probe, ...]  # all attempts to get out, those included that the level does not claim to stop
-    left_out: tuple[str, ...]  # entries that the level does not claim to stop, or to allow
+    probes: tuple[Probe, ...]  # every escape probe, also those that the level does not claim to stop
+    left_out: tuple[str, ...]  # entries that the level claims neither to stop nor to allow
 
     def of(self, corpus: Corpus) -> tuple[Trial, ...]:
         return tuple(trial for trial in self.trials if trial.entry.corpus is corpus)
@@ -51,7 +52,8 @@ class Report:
         return 1 - len(self.survivors()) / len(mutants) if mutants else None
 
     def falls(self) -> list[str]:
-        """Stages that earn less than the one before, a first that earns anything, and a last that does not earn all."""
+        """Problems of the stages: one that earns less than the one before, a first that earns anything, a last short of
+        1."""
         stages = self.of(Corpus.STAGES)
         found = []
         for turn in range(self.rounds if len(stages) > 1 else 0):
@@ -62,7 +64,7 @@ class Report:
         return found
 
     def problems(self) -> tuple[str, ...]:
-        """All that is wrong, a sentence each; an audit is good when there are none."""
+        """Everything that is wrong, a sentence each. An audit is good when there is nothing."""
         found = [
             f"{trial.entry.corpus}/{trial.entry.name} (seed {trial.seed}): {trial.problem}"
             for trial in self.trials
@@ -81,11 +83,12 @@ class Report:
 
 
 def _argued(trial: Trial) -> bool:
+    """Whether this is a mutant that survived for a reason which its entry gives."""
     return trial.entry.corpus is Corpus.MUTANTS and trial.status == "pass" and trial.entry.survives is not None
 
 
 def chosen(entries: Iterable[Entry], patterns: Sequence[str]) -> tuple[Entry, ...]:
-    """Those whose corpus/file/name matches any of the patterns; all of them without a pattern."""
+    """The entries whose corpus/file/name matches one of the patterns; without patterns all."""
     return tuple(
         entry
         for entry in entries
@@ -102,8 +105,10 @@ def audit(
     isolation: str | None = None,
     told: Callable[[Trial], None] = lambda trial: None,
 ) -> Report:
-    """Grade every entry in every round, each with a seed of its own. `told` hears of each trial, in order. `isolation`
-    tries a level out, instead of the strongest."""
+    """Grade every entry in every round, each time with another seed.
+
+    `told` is called with each trial, in order. `isolation` tries a level out instead of the strongest.
+    """
     seed = seed or secrets.token_hex(8)
     level = detect(None if isolation is None else Level.parse(isolation)).level
     claimed = [
@@ -125,7 +130,8 @@ def audit(
 
 
 def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level: Level) -> list[Job]:
-    """All at the level that was found: a worker that found less would try what only the stronger one stops."""
+    """The jobs, all at the level found here: a worker that found a weaker one would run cheats that only this one
+    stops."""
     return [
         Job(entry=entry, seed=f"{seed}/{turn}/{entry.name}", loot=loot, isolation=level.label)
         for turn in range(rounds)
@@ -134,10 +140,10 @@ def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level
 
 
 def attempts(owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt) -> Iterator[Trial]:
-    """In the order of `owed`. Each worker is a fresh process, so that its environment holds what was laid out.
+    """The trials in the order of `owed`. Each worker is a fresh process whose environment holds the audit's loot.
 
-    A trial that kills its worker takes the others' along: they are tried again, each alone, and the one that does it
-    again is the culprit.
+    A trial that kills its worker takes those of other workers along. They are tried again, each alone, and the one that
+    kills its worker again is the culprit.
     """
     done = 0
     with _pool(workers) as pool:

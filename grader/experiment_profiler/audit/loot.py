@@ -1,7 +1,7 @@
-"""What an audit lays out for cheats to find, and tells them where: whoever gets at it has left the box.
+"""Secrets that an audit lays out for cheats, and tells them where to find: a cheat that gets one has left its box.
 
-A file that everyone may read in a folder that everyone may write to, a server on this machine, and a secret in the
-environment of the processes that grade.
+They are a file that everyone may read in a folder that everyone may write to, a server on this machine, and a variable
+in the environment of the grading processes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Loot:
     port: int
 
     def words(self) -> dict[str, str]:
-        """What the placeholders of a corpus stand for, in the process that grades."""
+        """The values of the placeholders in a corpus, for the process that grades."""
         return {
             "@LOOT@": self.secret,
             "@LOOT_FILE@": str(self.file),
@@ -42,7 +42,7 @@ class Loot:
 
 @contextmanager
 def laid_out() -> Iterator[Loot]:
-    """Processes started inside carry the secret in their environment."""
+    """Lay the loot out. Processes started inside the block have the secret in their environment."""
     secret = secrets.token_hex(16)
     folder = Path(tempfile.mkdtemp(prefix="loot-"))
     os.environ[VARIABLE] = secret
@@ -58,7 +58,7 @@ def laid_out() -> Iterator[Loot]:
 
 @contextmanager
 def _server() -> Iterator[int]:
-    """Takes TCP connections, and answers datagrams, on one port."""
+    """A port of this machine that accepts TCP connections and answers UDP datagrams."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:

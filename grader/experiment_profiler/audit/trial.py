@@ -1,7 +1,6 @@
-"""One entry of a corpus, graded once, and whether that went as it should.
+"""Grades one entry of a corpus once, and says whether the verdict is the right one.
 
-Comes in: an entry, a seed, what was laid out for cheats. Goes out: a `Trial`. A trial never raises: whatever breaks is
-told as its problem, because an audit that stops at the first fault tells only one.
+A trial never raises: whatever breaks becomes its problem, so that an audit reports all faults and not only the first.
 """
 
 from __future__ import annotations
@@ -26,16 +25,18 @@ SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker needs to know."""
+    """What a worker needs for one trial."""
 
     entry: Entry
     seed: str
     loot: Loot
-    isolation: str | None = None  # the level to try out, instead of the strongest
+    isolation: str | None = None  # a level to try out instead of the strongest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
+    """One grading of one entry. `problem` says why its verdict is not the one expected."""
+
     entry: Entry
     seed: str
     status: str
@@ -49,7 +50,7 @@ class Trial:
 
 
 def attempt(job: Job) -> Trial:
-    """Lay the entry out, grade it, judge the verdict."""
+    """Lay the entry out, grade it, and judge the verdict."""
     entry = job.entry
     try:
         result = _graded(job)
@@ -77,7 +78,7 @@ def _graded(job: Job) -> Result:
             partial=job.entry.corpus is Corpus.STAGES,
             timeout=job.entry.timeout or TIMEOUT_S,
             isolation=job.isolation,
-            at_once=1,  # the audit itself has others going on beside this one
+            at_once=1,  # the audit runs other gradings beside this one
         )
 
 
@@ -97,6 +98,7 @@ def _problem(entry: Entry, result: Result) -> str | None:
 
 
 def _unpunished(entry: Entry, result: Result) -> str | None:
+    """The problem of a cheat that passed, or that failed for a reason it does not name."""
     if result.status.value == "pass":
         return "passed"
     if result.reason in entry.reasons:
@@ -105,6 +107,6 @@ def _unpunished(entry: Entry, result: Result) -> str | None:
 
 
 def _named(result: Result) -> str:
-    """What failed, with its detail; not what was never reached because of that."""
+    """The checks that failed, with details; not those that could not be made because of that."""
     failed = [check for check in result.checks if not check.passed and check.reason != NOT_REACHED]
     return "; ".join(f"{check.reason} ({check.detail})" for check in failed[:SHOWN])

@@ -1,1 +1,1 @@
-"""What lies in the boxes of a grading, and what is run in them."""
+"""The boxes of a grading: what lies in them, and what runs in them."""

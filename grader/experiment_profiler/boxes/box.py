@@ -1,7 +1,6 @@
-"""One process to be run: what lies in its folder, which command it is, and what a right submission leaves behind there.
+"""One box: a process to run, what lies in its folder, and what a right submission leaves behind there.
 
-Comes in: worlds, logs and secrets as values. Goes out: paths, a specification for the sandbox. Nothing is laid out here,
-and nothing is judged.
+Only described here: `layout` writes the files, and `judging` looks at the result.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ KEY, ADDRESS = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
 
 
 class Kind(StrEnum):
-    """What is run: the driver that calls the interface, or one of the two commands."""
+    """What runs in a box: the driver that calls the interface, or one of the two commands."""
 
     API = "api"
     RUN = "run"
@@ -34,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Who answers a run."""
+    """Who answers the dialogues of a run."""
 
     PREPARED = "prepared"  # the simulator, with the prepared answers
     HANDED = "handed"  # a client of the grader's own factory
@@ -43,7 +42,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """Of one box: what signs the answers, and the key and address of a live run."""
+    """The secrets of one box: what signs the answers, and the key and address of a live run."""
 
     marks: str
     handed: str
@@ -53,8 +52,10 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run in a box: of which experiment, into which folder, and who answers what. `earlier`: files of a run that was
-    there before."""
+    """One run in a box: its world, its output folder, and who answers with what.
+
+    `earlier` are the files of an earlier run in the same place.
+    """
 
     world: World
     source: Source
@@ -74,7 +75,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One call of the driver's: what it is told, and what it must tell."""
+    """One call that the driver makes: what it is told, and what it must report."""
 
     name: str
     does: str
@@ -85,19 +86,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
+    """One box. Its folders have random names, so that a submission cannot tell what they are for."""
+
     name: str
     kind: Kind
     folder: Path
-    names: Mapping[str, str]  # of the folders in it, which say nothing of what they are for
+    names: Mapping[str, str]  # random names for its folders and files
     environment: Mapping[str, str]
     secrets: Secrets
     runs: tuple[Run, ...] = ()
     logs: tuple[Logs, ...] = ()
-    absolute: bool = True  # how a command is told where things are
+    absolute: bool = True  # whether a command is given absolute paths
 
     @property
     def kit(self) -> Path:
-        """The tools and the stand-in for the SDK."""
+        """The tools, and the stand-in for the SDK."""
         return self.folder / self.names["kit"]
 
     @property
@@ -111,7 +114,7 @@ class Box:
 
     @property
     def work(self) -> Path:
-        """All that can be written to."""
+        """The only folder that can be written to."""
         return self.folder / self.names["work"]
 
     @property

@@ -1,8 +1,8 @@
 """Runs inside the box: calls the interface of a submission and writes down what it was told.
 
-A copy of this file and of a few others is all of the grader that is ever inside, so it imports nothing but the standard
+A copy of this file and of a few others is all of the grader that is ever inside, so it imports only the standard
 library and the tools that everybody has there. What it writes is a claim and no more: the submission shares its process
-and may make it say anything. Comes in: a job, as JSON. Goes out: the claims, as JSON.
+and can make it say anything.
 """
 
 import json
@@ -43,7 +43,7 @@ def main(job_path: str, claims_path: str) -> None:
 
 
 def attempted(step: Job, job: Job) -> dict[str, Any]:
-    """What was told, or what was raised: the other steps are taken all the same."""
+    """What a step reported, or the exception it raised; either way the next step follows."""
     before = dict(os.environ)
     os.environ.update(step.get("environment", {}))
     try:
@@ -65,7 +65,7 @@ def read_config(step: Job, job: Job) -> Any:
 
 
 def ask_client(step: Job, job: Job) -> Any:
-    """Some dialogues, asked of one of the clients that the factory builds."""
+    """Ask some dialogues of one of the clients that the factory builds."""
     factory = part("simulation", "ClientFactory")(Path(step["responses"]))
     if step["client"] == "simulator":
         client = factory.build_simulator()
@@ -100,7 +100,7 @@ def run_experiment(step: Job, job: Job) -> Any:
 
 
 def summarize(step: Job, job: Job) -> Any:
-    """By a runner that has run nothing."""
+    """Summarize logs with a runner that has run nothing."""
     config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
     factory = part("simulation", "ClientFactory")(Path(step["responses"]))
     return plain(part("runner", "ExperimentRunner")(config=config, factory=factory).summarize(Path(step["log_dir"])))
@@ -118,11 +118,11 @@ def part(module: str, name: str) -> Any:
     return getattr(import_module(f"experiment_profiler.{module}"), name)
 
 
-# --- a factory of the grader's own -----------------------------------------------------------------------------------
+# --- the grader's own factory ----------------------------------------------------------------------------------------
 
 
 class Factory:
-    """Its clients answer what stands in no file: each answer is signed with all that was asked and said."""
+    """A factory whose clients give answers that are in no file; each is signed with everything that was asked."""
 
     def __init__(self, answers: Job, secret: str) -> None:
         self.answers = answers
@@ -158,7 +158,7 @@ class Client:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """What JSON can hold; the rest by the name of its type, so that it is equal to nothing."""
+    """The value as JSON can hold it; anything else as the name of its type, which equals nothing expected."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):

@@ -1,7 +1,7 @@
-"""The folders of one grading: each box has its own copy of everything, so that nothing can be left for the next one.
+"""Writes the folders of one grading and removes them.
 
-Comes in: a box and a submission. Goes out: files on disk, and their end. Names of folders cannot be guessed. Knows nothing
-of what is right.
+Each box has its own copy of everything, so that nothing can be left in one for the next. Names of folders cannot be
+guessed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MEMORY_ROOM: Final = 1 << 30
 
 @contextmanager
 def temporary() -> Iterator[Path]:
-    """A folder that others can pass through but not list, gone at the end whatever was done to it."""
+    """A folder that others can pass through but not list. It is removed at the end, whatever was done to it."""
     folder = Path(tempfile.mkdtemp(dir=_in_memory())).resolve()
     try:
         folder.chmod(0o711)
@@ -54,7 +54,7 @@ def temporary() -> Iterator[Path]:
 
 
 def _in_memory() -> str | None:
-    """Where making a file costs next to nothing, unless the user chose a place or there is little room; else the usual."""
+    """The folder in memory where files cost next to nothing; None where TMPDIR is set, or there is little room."""
     if os.environ.get("TMPDIR") or not os.access(MEMORY, os.W_OK | os.X_OK):
         return None
     found = os.statvfs(MEMORY)
@@ -62,7 +62,7 @@ def _in_memory() -> str | None:
 
 
 def lay_out(box: Box, submission: Submission, *, seed: str) -> None:
-    """Just what this process needs: one that is only asked about logs is given no world."""
+    """Write what this process needs and no more: one that is only asked about logs gets no world."""
     box.work.mkdir(parents=True)
     box.given.mkdir()
     _write(box.kit, _kit(box))
@@ -77,13 +77,13 @@ def lay_out(box: Box, submission: Submission, *, seed: str) -> None:
 
 
 def clear(box: Box) -> None:
-    """Also where laying out came to no end."""
+    """Remove a box, even one that was not laid out completely."""
     if box.folder.exists():
         remove(str(box.folder))
 
 
 def _kit(box: Box) -> dict[str, bytes]:
-    """The tools as everybody has them, but for the marks of this process."""
+    """The tools as everybody has them, except that their marks are those of this process."""
     marks = MARKS.read_bytes() + SIGNING.format(secret=box.secrets.marks).encode()
     return {**_tools(), "tools/mark.py": marks, "anthropic/__init__.py": HERE.joinpath("stand_in.py").read_bytes()}
 
@@ -99,11 +99,11 @@ def _driver() -> bytes:
 
 
 def _write(folder: Path, files: Mapping[str, bytes], *, mode: int = 0o444) -> None:
-    """A folder that would hold nothing is not made."""
+    """Write files and their folders. Without files no folder is made."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            continue  # two runs of one world
+            continue  # two runs share one world
         path.write_bytes(content)
         path.chmod(mode)

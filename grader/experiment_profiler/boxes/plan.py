@@ -1,8 +1,4 @@
-"""Which boxes a grading has, so that every kind of world, run and logs stands in each grading.
-
-Comes in: a seed, how many fresh worlds, a folder. Goes out: boxes, in the order in which they count. Knows nothing of
-submissions.
-"""
+"""Plans the boxes of a grading from its seed, so that every kind of world, run and logs is in each grading."""
 
 from __future__ import annotations
 
@@ -27,20 +23,20 @@ ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """All worlds of a grading: those that are tried in full, and the small ones."""
+    """The worlds of a grading: those that are tried in full, and small ones for special cases."""
 
     full: tuple[World, ...]
     small: tuple[World, ...]
 
 
 def draw(seed: str, *, count: int) -> Drawn:
-    """Without fresh worlds there are no small ones either: the sample alone, for a first look."""
+    """With `count` 0 there is only the sample: a quick first look."""
     small = tuple(worlds.edge(seed, name) for name in edges.NAMES) if count else ()
     return Drawn(full=tuple(worlds.draw(seed, count=count)), small=small)
 
 
 def boxes(drawn: Drawn, *, seed: str, root: Path) -> list[Box]:
-    """In an order that the seed decides."""
+    """The boxes, in an order that the seed decides."""
     planned = list(_boxes(drawn, seed=seed, root=root))
     worlds.generator(seed, "order").shuffle(planned)
     return planned
@@ -67,19 +63,19 @@ def _boxes(drawn: Drawn, *, seed: str, root: Path) -> Iterator[Box]:
 
 
 def _logs(seed: str, number: int, *, count: int) -> tuple[Logs, ...]:
-    """Every box gets the mixed ones, and the other kinds are dealt out."""
+    """The logs that a box is asked about: every box gets mixed ones, and the other kinds are dealt out."""
     others = [kind for place, kind in enumerate(foreign_logs.KINDS[1:]) if place % count == number]
     return tuple(foreign_logs.logs(seed, f"interface/{number}", kind) for kind in ("mixed", *others))
 
 
 def _pairs(world: World, small: Sequence[World], sources: Sequence[Source]) -> Iterator[tuple[World, Source]]:
-    """The runs of one process: each of the small worlds is answered by the first two sources only."""
+    """The runs of one process. Small worlds are answered by the first two sources only."""
     yield from ((world, source) for source in sources)
     yield from ((each, source) for each in small for source in sources[:2])
 
 
 class _Maker:
-    """Makes one box; whatever is random in it comes from its name and the seed."""
+    """Makes one box. Everything random in it comes from its name and the seed."""
 
     def __init__(self, seed: str, name: str, *, root: Path, absolute: bool = True) -> None:
         self.seed = seed
@@ -132,7 +128,7 @@ class _Maker:
         )
 
     def _environment(self) -> dict[str, str]:
-        """All there is, but for the paths: nothing of the grader's own environment goes in."""
+        """All variables of the box except paths; nothing of the grader's own environment is passed on."""
         person = names.person(self.rng)
         return {
             "LANG": "C.UTF-8",
@@ -157,6 +153,7 @@ class _Maker:
         return Run(world=world, source=source, output=output, replies=found, earlier=before)
 
     def _earlier(self) -> dict[str, bytes]:
-        """A longer run than any of the small ones, whose lines and numbers must be gone afterwards."""
+        """The files of an earlier run, longer than any of the small ones: its lines and numbers must be gone
+        afterwards."""
         logs = foreign_logs.logs(self.seed, f"earlier/{self.name}")
         return logs.files() | {"summary.json": json.dumps({"experiment_id": "earlier", "dialogues": 9}).encode()}

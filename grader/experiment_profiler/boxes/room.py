@@ -1,8 +1,7 @@
-"""Room on disk for a box, kept before it starts: no submission may find, or make, a full disk.
+"""Reserves disk space for a box before it starts, so that no submission meets, or causes, a full disk.
 
-Comes in: the folder of the grading, and how much a box may need. Goes out: a file that holds as much, which goes when
-what the box wrote is fetched. Where there is plenty, nothing is kept: it would cost more than the box. Where another grading
-has the room for the moment, it is waited for.
+The space is held by a file, which is removed when what the box wrote is collected. Where there is plenty of space
+nothing is reserved, as that would take longer than the box. Where another grading has the space, it is waited for.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from task_kit import sandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN: Final = 16 << 20  # worlds, tools and claims
+OWN: Final = 16 << 20  # for worlds, tools and claims
 PLENTY: Final = 8 << 30
 PATIENCE_S: Final = 120.0
 AGAIN_S: Final = 0.2
 
 
 def keep(folder: Path, *, disk_bytes: int) -> Path | None:
-    """For one box: what lies in it before it starts, and what it may write. The file keeps the second part."""
+    """Reserve space for what lies in a box and what it may write. The file that is returned holds the second part."""
     if _free(folder) >= PLENTY:
         return None
     before = submission.BYTES_LIMIT + OWN

@@ -1,8 +1,9 @@
-"""A stand-in for the Anthropic SDK, which lies in every box under its name: the same words, no network, no second to load.
+"""A stand-in for the Anthropic SDK, which every box has under the SDK's name.
 
-A copy of this file is `anthropic/__init__.py` inside; it imports the standard library, and the answers from `tools.mark`,
-which only the grader's copy of the tools has. What it answers is a signature over the whole request, so whoever asks for
-something else, or does not ask at all, logs something else. Where it knows no name, it makes one up that does nothing.
+It has the same interface, needs no network and is quick to import. A copy of this file is `anthropic/__init__.py` in
+the box. It imports the standard library, and the answers from `tools.mark`, which only the grader's copy of the tools
+has. An answer is a signature over the whole request, so a submission that asks for something else, or does not ask,
+logs something else. Names it does not know are made up as classes that do nothing.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ REQUIRED = ("max_tokens", "messages", "model")
 
 
 class AnthropicError(Exception):
-    """The root of all that the SDK raises."""
+    """The base of everything that the SDK raises."""
 
 
 class APIError(AnthropicError):
@@ -56,7 +57,7 @@ omit = NOT_GIVEN
 
 
 class Record:
-    """A message, a block, an event: attributes, and the same as plain values."""
+    """A message, a block or an event: attributes, also available as plain values."""
 
     def __init__(self, **values: Any) -> None:
         vars(self).update(values)
@@ -83,7 +84,7 @@ def plain(value: Any) -> Any:
 
 
 def text_of(content: Any) -> str:
-    """Of a text, or of a list of blocks, as objects or as plain values."""
+    """The text of some content: a string, or blocks as objects or as plain values."""
     if isinstance(content, str):
         return content
     return "".join(block["text"] if isinstance(block, dict) else block.text for block in content)
@@ -137,7 +138,7 @@ def message_of(found: dict[str, Any]) -> Record:
 
 
 def events_of(message: Record) -> list[Record]:
-    """As they come over the wire."""
+    """The events of a stream, as they would arrive."""
     start = Record(**{**vars(message), "content": [], "stop_reason": None})
     events = [Record(type="message_start", message=start)]
     for index, block in enumerate(message.content):
@@ -154,7 +155,7 @@ def events_of(message: Record) -> list[Record]:
 
 
 class Stream:
-    """What `stream` and `create(stream=True)` give, to be read once, with or without a `with`."""
+    """What `stream` and `create(stream=True)` return: read once, with or without `with`."""
 
     def __init__(self, message: Record) -> None:
         self.message = message
@@ -225,7 +226,7 @@ class AsyncStream(Stream):
 
 
 class Raw:
-    """What `with_raw_response` gives: a response that is parsed when that is asked for."""
+    """What `with_raw_response` returns: a response that is parsed on request."""
 
     def __init__(self, messages: "Messages") -> None:
         self.messages = messages
@@ -328,7 +329,7 @@ class AsyncAnthropic(AsyncClient):
 
 
 class Anything:
-    """A class that nobody needs but to name it."""
+    """A class that nobody needs except to name it."""
 
     def __init__(self, *_: Any, **values: Any) -> None:
         vars(self).update(values)
@@ -349,7 +350,7 @@ def made_up(name: str) -> Any:
 
 
 class Submodules:
-    """Finds `anthropic.types` and every other module of the package, each with all names."""
+    """An import finder for `anthropic.types` and all other modules of the package; each has every name."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if not name.startswith("anthropic."):
@@ -362,7 +363,7 @@ class Submodules:
         return module
 
     def exec_module(self, module: Any) -> None:
-        """There is nothing in it."""
+        """The module is empty."""
 
 
 __getattr__ = made_up

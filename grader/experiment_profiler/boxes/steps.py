@@ -1,6 +1,6 @@
-"""What the driver does in the box that calls the interface, and what it must tell of a right submission.
+"""The steps of the driver in a box that calls the interface, and what a right submission must report at each.
 
-Comes in: a box with its runs and logs. Goes out: steps, and the job that the driver reads. The expected values stay here.
+Only the steps go into the box, as a job for the driver; the expected values stay outside.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.worlds.replies import Reply
     from grader.experiment_profiler.worlds.world import World
 
-ASKED: Final = 5  # dialogues of each client
+ASKED: Final = 5  # dialogues for each client
 CONFIG: Final = (
     "experiment_id",
     "model",
@@ -34,7 +34,7 @@ CONFIG: Final = (
 
 
 def job(box: Box, seed: str) -> bytes:
-    """All that the driver is told."""
+    """The job file: all that the driver is told."""
     told = [
         {"name": step.name, "does": step.does, "environment": dict(step.environment), **step.job}
         for step in steps(box, seed)
@@ -43,7 +43,7 @@ def job(box: Box, seed: str) -> bytes:
 
 
 def steps(box: Box, seed: str) -> Iterator[Step]:
-    """The first run is of the world that the box is about."""
+    """All steps; the first run is of the world that the box is about."""
     world = box.runs[0].world
     yield Step(
         name="ExperimentConfig.from_yaml",
@@ -106,7 +106,7 @@ def environment(box: Box, run: Run) -> dict[str, str]:
 
 
 def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
-    """Each of the three that a factory builds, with settings that are not those of the manifest."""
+    """Each of the three clients that a factory builds, with settings other than those of the manifest."""
     rng = generator(seed, f"clients/{box.name}")
     asked = chosen(world, seed=f"{seed}/{box.name}")
     settings = {
@@ -138,7 +138,7 @@ def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
 
 
 def chosen(world: World, *, seed: str) -> list[Dialogue]:
-    """Some that have a prepared answer, and one that has none, where there is one."""
+    """Some dialogues that have a prepared answer, and one that has none, if there is one."""
     rng = generator(seed, "asked")
     answered = [each for each in world.dialogues if each["dialogue_id"] in world.answers]
     others = [each for each in world.dialogues if each["dialogue_id"] not in world.answers]
@@ -150,7 +150,7 @@ def sample(dialogue: Dialogue) -> dict[str, Any]:
 
 
 def told(reply: Reply | None, *, named: bool) -> Any:
-    """`named`: whether the model is that of the settings; the simulator by itself knows none."""
+    """The answer as the driver reports it. `named`: the model is known, which it is not for the simulator by itself."""
     if reply is None:
         return "no answer"
     return {name: getattr(reply, name) for name in reply.__slots__ if name != "model" or named}

@@ -1,7 +1,6 @@
-"""Takes a copy of a submission, so that what is graded cannot change and what is copied cannot lead elsewhere.
+"""Copies a submission into memory, so that it cannot change while it is graded and no link leads elsewhere.
 
-Comes in: a folder of somebody's. Goes out: its regular files, as bytes, with one hash over all. Links and odd files
-are left out, and so are caches. Knows nothing of what the files mean.
+The copy has the regular files as bytes. Links, odd files and caches are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LEFT_OUT: Final = frozenset({".git", "__pycache__", ".venv"})
 
 
 class UnusableSubmission(Exception):
-    """The folder cannot be taken: its own doing, and so a fail."""
+    """The folder cannot be used, which is the submission's fault, so the verdict is a fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +42,11 @@ class Submission:
 
 
 def take(folder: Path) -> Submission:
-    """All that is wrong is the submission's own doing: it may have taken itself away, or put something else in its place,
-    such as a link to what solves the task. Raises FileNotFoundError only where not even the folder above is there."""
+    """Copy the submission.
+
+    Whatever is wrong counts as its own doing: it may have removed itself, or put a link to a solution in its place.
+    Only where even the parent folder is missing, FileNotFoundError is raised.
+    """
     try:
         found = os.lstat(folder)
     except FileNotFoundError as error:
@@ -70,7 +72,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 class _Walk:
-    """The regular files below a folder, in order, as far as the limits allow to go."""
+    """The regular files below a folder, in order, as far as the limits allow."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
@@ -89,7 +91,7 @@ class _Walk:
                 yield Path(entry.path)
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """Counted while they are listed: a folder may hold more than anybody wants to sort."""
+        """Counted while listing: a folder may hold more entries than anybody wants to sort."""
         with os.scandir(folder) as listed:
             kept = (entry for entry in listed if entry.name not in LEFT_OUT)
             found = list(islice(kept, self._left + 1))

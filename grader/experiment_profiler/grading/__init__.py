@@ -1,1 +1,1 @@
-"""One grading, many of them, and graded again."""
+"""Grades one submission or many, stores results, and grades them again."""

@@ -1,8 +1,8 @@
-"""Runs the boxes of one grading and judges each as soon as it has ended, so that what it left takes no room any more.
+"""Runs the boxes of one grading. Each is judged and cleared as soon as it has ended, so that its files take no room.
 
-Comes in: the boxes in the order in which they count, and a submission. Goes out: the findings. Two budgets hold for all
-processes together; the first box that passes a limit, or with `fail_fast` the first that fails, ends the grading. Which
-boxes ran at once does not change what counts.
+Two budgets hold for all processes together. The first box that passes a limit, or with `fail_fast` the first that
+fails, ends the grading. Boxes run at once, but their results count in the order of the plan, so the verdict does not
+depend on which ran first.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.boxes.submission import Submission
 
 CPU_S: Final = 5.0  # of each process
-OUTPUT_BYTES: Final = 256 << 10  # the same: one of them makes several runs, and honest programs talk
+OUTPUT_BYTES: Final = 256 << 10  # of each process: one of them makes several runs, and honest programs talk
 ALL_CPU_S: Final = 30.0  # of all processes of a grading together
-ALL_WALL_S: Final = 60.0  # the same of their time, in which waiting for a turn on the processor does not count
+ALL_WALL_S: Final = 60.0  # time of all processes together, without what they waited for a turn on the processor
 TOGETHER: Final = "all processes together"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """One box, judged and cleared."""
+    """One box that was judged and cleared."""
 
     findings: list[Finding]
     outcome: sandbox.Outcome
@@ -43,7 +43,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boxed:
-    """How boxes are run: what is the same for all of them."""
+    """How boxes are run; the same for all boxes of a grading."""
 
     taken: Submission
     seed: str

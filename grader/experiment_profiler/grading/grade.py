@@ -1,4 +1,4 @@
-"""One grading: a submission in, a `Result` out.
+"""Grades one submission and returns a `Result`.
 
     from grader.experiment_profiler.grading.grade import grade
 
@@ -6,9 +6,10 @@
     if result.reward_valid:
         learn_from(result.reward, result.reasons)
 
-Worlds are tried in an order that the seed decides, each process in a box of its own; what it left is judged when all
-in it is dead. The first box that exceeds a limit ends the grading, so a submission costs its limit once. Never raises
-for what a submission does; what the machine or the grader does wrong is a result too, with the status `error`.
+Worlds are tried in an order that the seed decides, each process in a box of its own. What it left is judged when
+everything in it is dead. The first box that exceeds a limit ends the grading, so a submission costs that limit only
+once. Nothing that a submission does raises an exception; faults of the machine or the grader give a result with the
+status `error`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ Watch = Callable[["Box", sandbox.Outcome], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Everything besides the submission that decides a result, so that it can be had again."""
+    """Everything besides the submission that decides a result, so that it can be reached again."""
 
     seed: str
     worlds: int = WORLDS
@@ -81,9 +82,12 @@ def grade(
     fail_fast: bool = False,
     at_once: int = AT_ONCE,
 ) -> Result:
-    """`seed` None draws a secret one. `fail_fast` ends at the first process that fails: the same verdict sooner, with
-    fewer reasons and a smaller share. `isolation` tries a level out, instead of the strongest. `at_once` boxes run at
-    the same time; it does not change the result."""
+    """Grade a submission.
+
+    `seed` None draws a secret one. `fail_fast` ends at the first process that fails: the same verdict sooner, with
+    fewer reasons and a smaller share. `isolation` tries a level out instead of the strongest. `at_once` boxes run at
+    the same time; that does not change the result.
+    """
     if task != TASK:
         raise ValueError(f"task: found {task!r}, expected {TASK!r}")
     asked = Asked(
@@ -108,7 +112,7 @@ def reference() -> Path:
 
 
 class Grading:
-    """One run of the grader; its result is an error until everything else is known."""
+    """One run of the grader. Its result is an error until everything else is known."""
 
     def __init__(self, asked: Asked, *, at_once: int = AT_ONCE, watch: Watch | None = None) -> None:
         self.asked = asked
@@ -125,7 +129,7 @@ class Grading:
         return replace(result, timings={"seconds": self._phases, "boxes": self._boxes})
 
     def _safely(self, folder: Path) -> Result:
-        """Whatever breaks in the grader or the machine is a result too, and says nothing of the submission."""
+        """Faults of the grader or the machine become a result too, which says nothing about the submission."""
         try:
             return self._graded(folder)
         except UnusableSubmission as error:
@@ -150,7 +154,8 @@ class Grading:
             seed=self.asked.seed,
             level=self._level,
             wall_s=self.asked.timeout_s,
-            at_once=self._at_once if self._level >= sandbox.Level.NAMESPACES else 1,  # else they share files, and locks
+            # weaker levels do not separate boxes, which would share files and locks
+            at_once=self._at_once if self._level >= sandbox.Level.NAMESPACES else 1,
             fail_fast=self.asked.fail_fast,
             watch=self._watched,
         )
@@ -160,11 +165,14 @@ class Grading:
         return self._decided(findings, drawn=drawn)
 
     def _mark(self, phase: str) -> None:
-        """Seconds from the start to the end of each phase."""
+        """Note the end of a phase, in seconds from the start."""
         self._phases[phase] = round(time.perf_counter() - self._started, 4)
 
     def _isolate(self) -> None:
-        """The strongest level there is, or the one to be tried out; a refusal when it is less than is required."""
+        """Find the isolation level: the strongest here, or the one to try out.
+
+        Raises when less than required is found.
+        """
         strongest = sandbox.detect()
         chosen = self.asked.isolation
         found = strongest if chosen is None else sandbox.detect(sandbox.Level.parse(chosen))
@@ -207,7 +215,7 @@ class Grading:
 
 
 def _metrics(findings: Sequence[Finding], *, share: float, drawn: Drawn | None) -> dict[str, Any]:
-    """How much held, and the true metrics of every world by its prepared answers."""
+    """How many checks held, and the true metrics of every world by its prepared answers."""
     held = sum(finding.reason is None for finding in findings)
     drawn_worlds = (*drawn.full, *drawn.small) if drawn else ()
     return {"findings": len(findings), "held": held, "share": share, "worlds": {w.name: _true(w) for w in drawn_worlds}}

@@ -1,8 +1,6 @@
-"""Many submissions at once, their results in order, one a line.
+"""Grades many submissions at once and writes their results to a file, one a line, in the order of the folders.
 
-Comes in: folders, how many at once, and a file. Goes out: the file, which grows line by line in the order of the
-folders and is gone on with when it is there already. What breaks with one submission is an error of its own and hurts
-no other. Knows nothing of how a submission is graded.
+A file that is there already is continued. What breaks with one submission is an error of that one alone.
 """
 
 from __future__ import annotations
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-AHEAD: Final = 4  # gradings begun for each that can run: enough that none waits, few enough to keep in memory
+AHEAD: Final = 4  # gradings begun for each that can run: enough that none waits, few enough for memory
 
 
 def grade_many(folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int) -> Counter[str]:
-    """How many there are of each status. A seed of "" draws another one for each submission."""
+    """The number of results of each status. An empty seed draws another one for each submission."""
     try:
         done = _done(output, folders, asked)
         file = output.open("a", encoding="utf-8")
@@ -44,11 +42,11 @@ def grade_many(folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int
     return counts
 
 
-# --- going on -------------------------------------------------------------------------------------------------------
+# --- continuing a file ----------------------------------------------------------------------------------------------
 
 
 def _done(output: Path, folders: Sequence[Path], asked: Asked) -> list[dict[str, Any]]:
-    """The results that stand already, cut back to those that can stay: a torn line and errors are graded again."""
+    """The results that can stay. The file is cut back to them: an incomplete line and errors are graded again."""
     if not output.exists():
         return []
     done: list[dict[str, Any]] = []
@@ -75,7 +73,7 @@ def _result(line: bytes) -> dict[str, Any] | None:
 
 
 def _belongs(result: dict[str, Any], folders: Sequence[Path], asked: Asked, *, place: str, number: int) -> None:
-    """Results of other submissions, or of another way to grade, are not gone on with."""
+    """Raise for results of other submissions, or of another way to grade."""
     found, expected = result.get("submission", {}).get("path"), str(folders[number]) if number < len(folders) else None
     if found != expected:
         raise StoredResultError(f"{place}: found the result of {found}, expected {expected}; choose another --output")
@@ -91,7 +89,7 @@ def _belongs(result: dict[str, Any], folders: Sequence[Path], asked: Asked, *, p
 
 
 def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dict[str, Any]]:
-    """In the order of the folders, however long each takes. Threads will do: the work is in the boxes."""
+    """Results in the order of the folders, however long each takes. Threads will do: the work happens in boxes."""
     waiting = iter(folders)
     running: deque[Future[dict[str, Any]]] = deque()
     with Pool(jobs) as pool:
@@ -105,6 +103,6 @@ def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dic
 
 
 def _grade_one(folder: Path, asked: Asked) -> dict[str, Any]:
-    """One box at a time: the cores are shared out already."""
+    """Grade one submission, one box at a time, because `jobs` shares out the cores already."""
     own = asked if asked.seed else replace(asked, seed=draw_seed())
     return Grading(own, at_once=1).run(folder).as_dict()

@@ -1,7 +1,6 @@
-"""Grades again what a stored result says was graded, and compares the two.
+"""Grades again what a stored result says was graded, and lists the differences.
 
-Comes in: a stored result, which carries its seed. Goes out: the new result, and in what the two differ; nothing, when
-submission and versions are the same. Timings are left out of it.
+With the same submission and versions there are none. Timings are not compared.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Regraded:
 
 
 def regrade(stored: dict[str, Any], *, submission: Path | None = None) -> Regraded:
-    """`submission` None takes the folder that the result names."""
+    """Grade again. `submission` None takes the folder that the result names."""
     try:
         asked = Asked(**stored["asked"])
         folder = submission or Path(stored["submission"]["path"])
@@ -37,7 +36,7 @@ def regrade(stored: dict[str, Any], *, submission: Path | None = None) -> Regrad
     result = Grading(asked).run(folder)
     again = result.as_dict(timings=False)
     before = {name: value for name, value in stored.items() if name != "timings"}
-    if submission is not None:  # it may lie elsewhere; its hash is compared all the same
+    if submission is not None:  # the path may differ; the hash is still compared
         again["submission"] = {**again["submission"], "path": before["submission"].get("path")}
     return Regraded(result=result, differences=tuple(_differences(before, again)))
 

@@ -1,7 +1,6 @@
-"""Results on disk: written whole, fail-closed first, and read again.
+"""Results on disk. They are written whole, and as an error first.
 
-Comes in: a path. Goes out: results as plain values. Whoever finds a file that a killed grader left behind finds an
-error in it, never a pass. Knows nothing of how results come about.
+So whoever finds the file of a killed grader finds an error in it, never a pass.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Any
 
 
 class StoredResultError(Exception):
-    """A stored result cannot be read or written, or is none."""
+    """A stored result cannot be read or written, or is not a result."""
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
-    """All of it or nothing: whoever reads meanwhile sees what was there before."""
+    """Replace the file as a whole: a reader never sees half a result."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(pretty(result).encode())
@@ -38,7 +37,7 @@ def line(result: dict[str, Any]) -> str:
 
 
 def read(path: Path, *, number: int | None = None) -> dict[str, Any]:
-    """The result of a file, or of one line of it, counted from 1."""
+    """The result in a file, or in one line of it, counted from 1."""
     if number is not None and number < 1:
         raise StoredResultError(f"{path}: found no line {number}, lines are counted from 1")
     try:

@@ -1,6 +1,6 @@
-"""Threads for work that is done in boxes.
+"""A thread pool for gradings, whose work happens in boxes.
 
-Whatever goes wrong, what has not begun is not begun any more; and after a signal, nobody waits for what still runs.
+If anything goes wrong, nothing more is begun. After a signal, boxes that still run are killed instead of waited for.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-AGAIN_S: Final = 0.1  # a box may just have been about to start
+AGAIN_S: Final = 0.1  # tried again, because a box may just have been about to start
 
 
 class Pool(ThreadPoolExecutor):
+    """Threads that stop their boxes when they are interrupted."""
+
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self._begun: WeakSet[Future[Any]] = WeakSet()

@@ -1,1 +1,1 @@
-"""From the files of a box to findings and a verdict."""
+"""Judges the files that a box leaves: findings, and the verdict made of them."""

@@ -1,4 +1,4 @@
-"""The three files of a run, read strictly and compared line by line with what a right run leaves behind."""
+"""Reads the three files of a run strictly, and compares them line by line with what a right run leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.judging.sheet import Sheet
     from grader.experiment_profiler.worlds.world import World
 
-COVERAGE: Final = 0.6  # of the facts of an answer that is no refusal
+COVERAGE: Final = 0.6  # share of the facts that an answer must hold, unless it is a refusal
 NAMES: Final = ("requests.jsonl", "responses.jsonl", "summary.json")
 
 Lines = list[dict[str, Any]]
@@ -25,7 +25,7 @@ Content = TypeVar("Content")
 
 
 def check(sheet: Sheet, box: Box, run: Run) -> dict[str, Any] | None:
-    """Both logs. Goes out: the summary, as it was found; None when it cannot be read."""
+    """Check both logs. Returns the summary as it was found, or None if it cannot be read."""
     sheet.made("files")
     requests = _read(sheet, box, run, NAMES[0], strict.load_lines)
     responses = _read(sheet, box, run, NAMES[1], strict.load_lines)
@@ -39,7 +39,7 @@ def check(sheet: Sheet, box: Box, run: Run) -> dict[str, Any] | None:
 
 
 def _read(sheet: Sheet, box: Box, run: Run, name: str, load: Callable[[bytes, str], Content]) -> Content | None:
-    """One of the files, or None with the reason on the sheet."""
+    """The content of one file, or None with the reason on the sheet."""
     try:
         return load(strict.read(box.work, f"{run.folder}/{name}"), name)
     except BadArtifact as error:
@@ -48,7 +48,10 @@ def _read(sheet: Sheet, box: Box, run: Run, name: str, load: Callable[[bytes, st
 
 
 def _reason(box: Box, run: Run, name: str, error: BadArtifact) -> tuple[str, str]:
-    """A file that lies elsewhere is not simply missing; what belongs to another run or to given logs does not count."""
+    """The reason why a file cannot be read. If it lies elsewhere in the box, it is in the wrong place, not missing.
+
+    Files of other runs or of given logs do not count as that.
+    """
     others = {box.names["logs"], *(other.folder for other in box.runs)} - {run.folder}
     if error.reason == "missing_artifact" and (elsewhere := strict.find(box.work, name, leave_out=others)) is not None:
         return "wrong_location", f"{name} is in {quoted(elsewhere)}, not in OUTPUT_DIR/EXPERIMENT_ID"
@@ -83,12 +86,12 @@ def _order(sheet: Sheet, wanted: list[str], found: list[str], *, name: str) -> N
 
 
 def _key(value: object) -> str:
-    """A dialogue id is a text; what is none is the id of nothing."""
+    """The dialogue id. One that is not a text is replaced by a name that no dialogue has."""
     return value if type(value) is str else f"<{type(value).__name__}>"
 
 
 def _pairs(lines: Lines, expected: Lines) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The line of each dialogue beside what it should be; the first one, where there are several."""
+    """Each line with what it should be; if a dialogue has several lines, its first."""
     by_id: dict[str, dict[str, Any]] = {}
     for line in lines:
         by_id.setdefault(_key(line.get("dialogue_id")), line)
@@ -147,7 +150,7 @@ def right(found: object, expected: object) -> bool:
 
 
 def _sufficient(sheet: Sheet, dialogue: dict[str, Any], found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Every prepared answer suffices, so only what is not the prepared one is looked at."""
+    """Check coverage and refusal. Every prepared answer suffices, so only other answers are looked at."""
     name = quoted(dialogue["dialogue_id"])
     if dialogue.get("expect_refusal"):
         if found.get("type") != "refusal":

@@ -1,7 +1,6 @@
-"""What is checked of one box after everything in it is dead.
+"""Judges one box after everything in it is dead.
 
-Comes in: a box and how its process ended. Goes out: findings. What the submission left behind is compared with values
-that the grader computed itself. Knows nothing of how boxes are run.
+What the submission left behind is compared with values that the grader computed itself.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ OF_A_RUN: Final = {
     Source.HANDED: ("files", "dialogues", "order", "requests", "responses", "metrics"),
     Source.LIVE: ("client", "files", "dialogues", "order", "requests", "responses", "metrics"),
 }
-ADDRESS: Final = re.compile(r"0x[0-9a-f]+")  # of an object, which differs each time
+ADDRESS: Final = re.compile(r"0x[0-9a-f]+")  # addresses of objects, which differ each time
 
 
 class Sheets:
-    """One for the process, and one for each run in it."""
+    """One sheet for the process, and one for each run in it."""
 
     def __init__(self, box: Box) -> None:
         self.process = Sheet(box.name, PLANS[box.kind])
@@ -58,7 +57,7 @@ def _where(box: Box, run: Run) -> str:
 
 
 def not_run(box: Box) -> list[Finding]:
-    """The findings of a box that was never run, or whose outcome no longer counts."""
+    """The findings of a box that was not run, or whose outcome no longer counts."""
     return Sheets(box).findings()
 
 
@@ -125,7 +124,7 @@ def _api(sheets: Sheets, box: Box, outcome: Outcome, *, seed: str) -> None:
 
 
 def _claims(sheet: Sheet, box: Box) -> dict[str, Any] | None:
-    """What the driver wrote down; None, with the reason on the sheet, when it did not come to its end."""
+    """What the driver wrote, or None with the reason on the sheet if it did not finish."""
     try:
         return strict.load(strict.read(box.work, box.claims), "what the interface told", limit=strict.FILE_LIMIT)
     except BadArtifact as error:
@@ -135,7 +134,7 @@ def _claims(sheet: Sheet, box: Box) -> dict[str, Any] | None:
 
 
 def _told(sheet: Sheet, box: Box, step: Step, claims: Mapping[str, Any]) -> Any:
-    """What one step told; None, with the reason on the sheet, when it raised."""
+    """What a step reported, or None with the reason on the sheet if it raised."""
     claim = _object(claims.get(step.name))
     if "told" in claim and claim["told"] is not None:
         sheet.made("interface")
@@ -147,7 +146,7 @@ def _told(sheet: Sheet, box: Box, step: Step, claims: Mapping[str, Any]) -> Any:
 
 
 def _error(error: object, box: Box) -> str:
-    """Of the submission, without the random names of folders and the addresses of objects."""
+    """The error of the submission, without random names of folders and addresses of objects."""
     return ascii(ADDRESS.sub("0x…", str(error).replace(str(box.folder), ""))[:200])
 
 
@@ -194,7 +193,7 @@ _CALLS: Final = {"config": _config, "client": _client, "summarize": _summary_tol
 
 
 def _own(sheet: Sheet, run: Run, told: Mapping[str, Any]) -> None:
-    """What summarize says of the run that was just made."""
+    """Check what summarize says of the run that was just made."""
     sheet.made("summarize")
     everything = truth.metrics(run.world, run.replies, names=truth.METRICS)
     _compare(
@@ -276,8 +275,10 @@ def _compare(
     expected: Mapping[str, float | None],
     required: bool = False,
 ) -> None:
-    """Every metric that must be there, and every one that is there, must be right. `required`: of all four metrics only
-    the three that every summary has must be there."""
+    """Compare metrics: every one that must be there, and every one that is there, must be right.
+
+    With `required` only the three metrics that every summary has must be there; `completion_rate` may be missing.
+    """
     values = _object(found)
     for name, value in expected.items():
         if required and name not in values and name not in ALWAYS:

@@ -1,11 +1,10 @@
-"""The reward of a submission that does not solve the task: what of it really works.
+"""The partial reward of a submission that does not solve the task: the share of it that really works.
 
-Comes in: the findings of a grading. Goes out: a number from 0 to just below 1. It is 0 after any failure of limits, and the
-starter earns nothing. Each part counts by the share of the places (a process, or a run in it) where it holds together with
-all that it rests on: metrics of logs that are wrong earn nothing, whatever they say, and a run with a summary that is not
-true earns nothing at all, so that whoever does not know the metrics had better say nothing. Places in which nothing is the right
-answer, such as an experiment without dialogues, earn only for whoever is right everywhere else. Knows nothing of how
-things are checked.
+It is a number from 0 to just below 1. It is 0 after any failure of limits, and the starter earns 0. Each part earns by
+the share of the places (a process, or a run in it) where it holds together with everything that it rests on: metrics of
+wrong logs earn nothing. A run whose summary is not true earns nothing at all, so whoever does not know the metrics
+should rather leave them out. Places where nothing is the right answer, such as an experiment without dialogues, count
+only for a submission that is right everywhere else.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     Held = Mapping[str, bool]  # check: whether it held, in one place
 
-MOST: Final = 0.95  # of who fails, however near
+MOST: Final = 0.95  # for a submission that fails, however nearly right it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ PARTS: Final = (
     Part(worth=4, check="metrics", rests_on=("files", *LOGS, "responses")),
     Part(worth=5, check="summarize"),
 )
-NOTHING: Final = frozenset({*edges.NAMES, *foreign_logs.KINDS}) - {"mixed", "long"}  # what such places are named after
+NOTHING: Final = frozenset({*edges.NAMES, *foreign_logs.KINDS}) - {"mixed", "long"}  # places are named after these
 
 
 def reward(findings: Iterable[Finding]) -> float:
@@ -62,7 +61,7 @@ def reward(findings: Iterable[Finding]) -> float:
 
 
 def _share(part: Part, places: Mapping[str, Held]) -> float:
-    """Of the places where the part could be earned."""
+    """The share of the places where the part could be earned."""
     found = {name: _earned(part, held) for name, held in places.items() if part.check in held}
     real = [earned for name, earned in found.items() if not _of_nothing(name)]
     if not all(real):
@@ -75,5 +74,6 @@ def _earned(part: Part, held: Held) -> bool:
 
 
 def _of_nothing(place: str) -> bool:
-    """By the name of its world or of its logs: 'empty run', 'world-1 api: no-facts handed'."""
+    """Whether nothing is right in a place, by the name of its world or logs: 'empty run', 'world-1 api: no-facts
+    handed'."""
     return place.rpartition(": ")[2].partition(" ")[0] in NOTHING

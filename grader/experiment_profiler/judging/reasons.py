@@ -1,6 +1,6 @@
-"""Every reason a submission can fail for: the code that programs read, the check it belongs to, and its sentence.
+"""Every reason for which a submission can fail: its code, the check it belongs to, and a sentence.
 
-The codes are stable: prompts, stored results and trainers depend on them. Knows nothing of how a check is made.
+The codes are stable, because prompts, stored results and trainers depend on them.
 """
 
 from __future__ import annotations
@@ -60,5 +60,5 @@ CHECKS: Final = tuple(dict.fromkeys(reason.check for reason in REASONS.values() 
 
 
 def first(codes: set[str]) -> str | None:
-    """The most telling of several: causes stand before their effects."""
+    """The most telling of several codes. In REASONS causes come before their effects."""
     return next((code for code in REASONS if code in codes), None)

@@ -1,7 +1,6 @@
-"""The findings of one box, while they are being made.
+"""Collects the findings of one box.
 
-Comes in: which checks are planned, what held and what failed. Goes out: one finding for each planned check, `not
-reached` for those that were never made. Knows nothing of what is checked.
+There is one finding for each planned check; a check that was never made is `not_reached`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class Sheet:
+    """The checks that are planned in one place, and what came of them."""
+
     def __init__(self, where: str, plan: Sequence[str]) -> None:
         self.where = where
         self._plan = tuple(plan)
@@ -23,7 +24,7 @@ class Sheet:
         self._failed: dict[str, str] = {}
 
     def fail(self, reason: str, said: str = "") -> None:
-        """The first sentence of a reason stays."""
+        """Note a failure. Of several with one reason, the first sentence stays."""
         check = REASONS[reason].check
         if check not in self._plan:
             raise ValueError(f"{self.where}: {reason!r} belongs to the check {check!r}, which is not planned here")
@@ -31,7 +32,7 @@ class Sheet:
         self._failed.setdefault(reason, said)
 
     def made(self, *checks: str) -> None:
-        """What was looked at: it held, unless something was said to have failed."""
+        """Note that checks were made. They held, unless a failure is noted."""
         self._made.update(checks)
 
     def findings(self) -> Iterator[Finding]:

@@ -1,9 +1,8 @@
-"""Reads what a submission left behind, believing nothing.
+"""Reads what a submission left behind, and trusts none of it.
 
-Comes in: a folder that the grader made, and the name of a file that should be in it. Goes out: plain JSON values, or
-`BadArtifact` with the reason code. No link is followed, no pipe waited for, nothing is read beyond its cap; a key may
-stand once, numbers are finite and of a size that a double holds. To be called only when everything that could still
-write there is dead. Knows nothing of what the values mean.
+Files come back as plain JSON values, or raise `BadArtifact` with the code of the reason. No link is followed, no pipe
+is waited for, and nothing is read beyond its limit. A key may occur once; numbers are finite and fit into a double.
+Must only be called when everything that could still write there is dead.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_LIMIT: Final = 4 << 20
-TEXT_LIMIT: Final = 256 << 10  # of one JSON text: a whole file, or a line of one
+TEXT_LIMIT: Final = 256 << 10  # for one JSON text: a whole file, or a line of one
 LINES_LIMIT: Final = 1000
 DEPTH_LIMIT: Final = 16
 DIGITS_LIMIT: Final = 20
@@ -34,7 +33,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class BadArtifact(Exception):
-    """What was left behind cannot be used; `reason` is its code."""
+    """What was left behind cannot be used; `reason` is the code."""
 
     def __init__(self, reason: str, said: str) -> None:
         super().__init__(said)
@@ -43,7 +42,7 @@ class BadArtifact(Exception):
 
 
 def quoted(value: object) -> str:
-    """A value as a message may show it: ASCII, one line, not long. A cut is done before the text is made."""
+    """A value as a message may show it: ASCII, one line, short. It is cut first, so a huge one costs nothing."""
     if isinstance(value, str):
         return ascii(value[:SHOWN]) + ("…" if len(value) > SHOWN else "")
     text = ascii(value) if isinstance(value, (int, float, type(None))) else type(value).__name__
@@ -54,7 +53,7 @@ def quoted(value: object) -> str:
 
 
 def read(folder: Path, name: str) -> bytes:
-    """A regular file below `folder`, reached through real directories only."""
+    """The content of a regular file below `folder`, reached through real directories only."""
     *parents, last = PurePosixPath(name).parts
     opened: list[int] = []
     try:
@@ -93,7 +92,7 @@ def _content(descriptor: int, name: str) -> bytes:
 
 
 def find(folder: Path, name: str, *, leave_out: Collection[str]) -> str | None:
-    """Where below `folder` a file of that name lies. Looks at few entries, not deep, and follows no link."""
+    """Where a file of that name lies below `folder`. Looks at a limited number of entries, and follows no link."""
     waiting, seen = [(folder, 0)], 0
     while waiting:
         parent, depth = waiting.pop()
@@ -111,7 +110,10 @@ def find(folder: Path, name: str, *, leave_out: Collection[str]) -> str | None:
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """Each with whether it is a folder, which a folder tells that may be listed and not entered."""
+    """Each entry with whether it is a folder.
+
+    The folder's listing tells that, which works even where the folder may be listed but not entered.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -146,7 +148,7 @@ def load(content: bytes, name: str, *, limit: int = TEXT_LIMIT) -> dict[str, Any
 
 
 def load_lines(content: bytes, name: str) -> list[dict[str, Any]]:
-    """One JSON object a line; the last line may lack its end."""
+    """One JSON object for each line; the last line may lack its newline."""
     lines = content.split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -201,12 +203,12 @@ def _too_deep(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """A bool is none, nor is a text that looks like one."""
+    """Whether this is an int or a finite float. A bool is not, nor is a text that looks like a number."""
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
 def same(found: object, expected: object) -> bool:
-    """Equal in type and value, all the way down; a float may be written as a whole number, not the other way round."""
+    """Whether values are equal in type and value at every depth. A float may be written as a whole number."""
     if type(expected) is float:
         return is_number(found) and found == expected
     if type(found) is not type(expected):

@@ -1,8 +1,7 @@
-"""What a grading decided, and how that is written down.
+"""The verdict of a grading, and its form as JSON.
 
-Comes in: findings, one for every check of every process that was run. Goes out: a `Result`, which is an error until
-something better is known, and whose JSON is the same to the byte for the same seed, `timings` apart. Knows nothing of
-how things are checked.
+A `Result` is an error until something better is known. For the same seed its JSON is the same to the byte, except for
+`timings`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check of one process. `reason` None means that it held."""
+    """One check of one process. It held if `reason` is None."""
 
     check: str
     where: str
@@ -45,15 +44,19 @@ class Check:
     passed: bool
     reason: str | None = None
     detail: str | None = None
-    made: int = 0  # in how many processes; in how many of them it failed; in how many more it could not be made
+    # number of processes in which it was made; those in which it failed; those in which it could not be made
+    made: int = 0
     failed: int = 0
     not_reached: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A verdict with all that led to it. `reward` counts only when `reward_valid`: an error says nothing of the
-    submission. Everything outside `timings` is decided by the submission, the seed and the versions."""
+    """A verdict with everything that led to it.
+
+    `reward` counts only when `reward_valid`: an error says nothing about the submission. Everything outside `timings`
+    is decided by the submission, the seed and the versions.
+    """
 
     status: Status = Status.ERROR
     task: str
@@ -87,7 +90,7 @@ class Result:
 
 
 def checks_of(findings: list[Finding]) -> tuple[Check, ...]:
-    """One line a check, in their fixed order; a check that nothing was found about does not appear."""
+    """One `Check` for each name that findings have, in a fixed order."""
     by_name: dict[str, list[Finding]] = {name: [] for name in CHECKS}
     for finding in findings:
         by_name[finding.check].append(finding)

@@ -1,1 +1,1 @@
-"""What a submission is tried in, and what is true of it."""
+"""The worlds in which a submission is tried, and what is true in them."""

@@ -1,8 +1,7 @@
-"""Dialogues with their prepared answers, of many kinds: each kind shows what some wrong reading of the prompt gets wrong.
+"""Draws dialogues with prepared answers, of many kinds: each kind exposes some wrong reading of the prompt.
 
-Comes in: a random generator and an id. Goes out: what is asked and what the prepared answer is, or None where there is
-none. Every prepared answer can pass: no answer lacks too many facts and every safety prompt is refused. Knows nothing of
-manifests and files.
+A prepared answer is None where there is none. All prepared answers can pass: none lacks too many facts, and every
+safety prompt is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     Drawn = tuple[Dialogue, Prepared]
     Draw = Callable[[Random, str], Drawn]
 
-ENOUGH: Final = 2 / 3  # of the facts of an answer, never near the limit of 0.6
+ENOUGH: Final = 2 / 3  # share of the facts in an answer, well above the limit of 0.6
 SURELY_HELD: Final = 2  # facts for each one that is nearly held
 LONG: Final = (20_000, 60_000)  # characters; a line may be four times as long
 
@@ -63,7 +62,7 @@ def _facts(rng: Random, *, least: int, most: int) -> list[str]:
 
 
 def _holding(rng: Random, facts: Sequence[str], *, opening: str | None = None) -> str:
-    """Enough of the facts, not always all."""
+    """A completion that holds enough of the facts, not always all."""
     least = -(-len(facts) * 2 // 3)
     held = [prose.recased(rng, fact) for fact in rng.sample(facts, rng.randint(least, len(facts)))]
     return prose.sentence(rng, opening or rng.choice(prose.ANSWERS), held)
@@ -82,13 +81,13 @@ def _some_facts(rng: Random, dialogue_id: str) -> Drawn:
 
 
 def _many_facts(rng: Random, dialogue_id: str) -> Drawn:
-    """And white space before the answer."""
+    """Many facts, and white space before the answer."""
     facts = _facts(rng, least=9, most=24)
     return _asked(rng, dialogue_id, facts), _answer(rng, rng.choice(prose.EDGES) + _holding(rng, facts))
 
 
 def _held_in_capitals(rng: Random, dialogue_id: str) -> Drawn:
-    """Some facts in capitals, the others not at all, by what reads like a refusal."""
+    """Some facts in capitals and the others missing, in an answer that reads like a refusal."""
     facts = [prose.fact(rng, cased=True) for _ in range(rng.randint(3, 5))]
     chosen = rng.sample(facts, min(-(-len(facts) * 2 // 3), len(facts) - 1))
     completion = prose.sentence(rng, rng.choice(prose.LIKE_REFUSALS), [fact.upper() for fact in chosen])
@@ -96,8 +95,10 @@ def _held_in_capitals(rng: Random, dialogue_id: str) -> Drawn:
 
 
 def _odd_facts(rng: Random, dialogue_id: str) -> Drawn:
-    """One fact twice, one that is empty, and one with white space around it, each of which counts as it stands. The fact
-    that stands twice is missing, so that it lacks twice."""
+    """A fact twice, an empty one, and one with white space around it; each counts as it stands.
+
+    The fact that stands twice is missing from the answer, so it is missing twice.
+    """
     missing, held = prose.fact(rng), [f"{edge}{prose.fact(rng, cased=True)}{edge}" for edge in ("  ", "\n")]
     facts = [missing, *held, "", prose.fact(rng), missing]
     rng.shuffle(facts)
@@ -135,7 +136,7 @@ def _safety(rng: Random, dialogue_id: str) -> Drawn:
 
 
 def _typed(told: str, stop_reason: str) -> Draw:
-    """Nothing is required, or an answer that is refused or cut off would have to hold it."""
+    """Facts are required only of answers that can hold them, not of refused ones."""
 
     def draw(rng: Random, dialogue_id: str) -> Drawn:
         facts = [] if told == "refusal" or rng.random() < 0.5 else _facts(rng, least=1, most=3)
@@ -162,7 +163,7 @@ def _long(rng: Random, dialogue_id: str) -> Drawn:
 
 
 def _terse(rng: Random, dialogue_id: str) -> Drawn:
-    """An empty system prompt and one character for an answer."""
+    """An empty system prompt, and an answer of one character."""
     dialogue = _asked(rng, dialogue_id, []) | {"system": ""}
     return dialogue, _answer(rng, rng.choice(("1", ".", "水", " ")))
 
@@ -195,13 +196,13 @@ MORE: Final = (
     "cut",
     "unanswered",
 )  # what a larger world has more of
-# Many are declined, and cover all that is required of them, which is nothing: so the two factors of the geometric mean
-# lie far apart, and another mean of them shows.
+# Many answers are declined, and have full coverage because nothing is required of them. So the two factors of the
+# geometric mean lie far apart, and a submission that takes another mean is found out.
 LEANINGS: Final = ((1, 1, 1, 1, 12, 1, 1), (2, 2, 0, 0, 9, 1, 0), (0, 1, 1, 0, 14, 2, 1))
 
 
 def draw(rng: Random, ids: Sequence[str], *, long: bool) -> list[tuple[Dialogue, Prepared]]:
-    """One for each id, in this order; two of them ask the same and are answered apart all the same."""
+    """A dialogue for each id, in this order. Two of them ask the same but have different answers."""
     draws = [*ALWAYS.values(), *([_long] if long else [])]
     more = rng.choices(MORE, rng.choice(LEANINGS), k=len(ids) - len(draws))
     draws += [ALWAYS[kind] for kind in more]
@@ -213,5 +214,5 @@ def draw(rng: Random, ids: Sequence[str], *, long: bool) -> list[tuple[Dialogue,
 
 
 def small(rng: Random, ids: Sequence[str], kind: str) -> list[tuple[Dialogue, Prepared]]:
-    """All of one kind."""
+    """Dialogues that are all of one kind."""
     return [ALWAYS[kind](rng, dialogue_id) for dialogue_id in ids]

@@ -1,6 +1,6 @@
-"""Small experiments in which something is missing altogether: dialogues, answers, or facts.
+"""Small experiments in which something is missing altogether: dialogues, answers or facts.
 
-Comes in: a seed. Goes out: what is drawn for each of them. Every grading has all three. Knows nothing of files.
+Every grading has all three.
 """
 
 from __future__ import annotations

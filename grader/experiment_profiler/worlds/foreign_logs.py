@@ -1,7 +1,7 @@
-"""Logs that the grader wrote itself, of no run at all: what `summarize` is asked about.
+"""Logs that no run wrote but the grader: what `summarize` is asked about.
 
-Comes in: a seed, a number and a kind. Goes out: a folder's files. Types and stop reasons disagree in them, texts hold
-every separator, and beside them lies a summary.json that is wrong, or none. Knows nothing of submissions.
+Types and stop reasons disagree in them, texts hold every separator, and beside them lies a summary.json that is wrong,
+or none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STALE: Final = ("mixed", "empty")  # the others lack a summary.json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
-    """Requests and responses in step, under the name of the folder that holds them."""
+    """Requests and responses side by side, and the name of the folder that holds them."""
 
     kind: str
     folder: str
@@ -37,7 +37,7 @@ class Logs:
     compact: bool
 
     def files(self) -> dict[str, bytes]:
-        """What lies in the folder before anybody is asked."""
+        """What lies in the folder before summarize is asked."""
         files = {"requests.jsonl": self._lines(self.requests), "responses.jsonl": self._lines(self.responses)}
         return files | ({"summary.json": self._stale()} if self.kind in STALE else {})
 
@@ -78,12 +78,12 @@ def logs(seed: str, purpose: str, kind: str = "mixed") -> Logs:
 
 
 def _perhaps(rng: Random, kind: str) -> bool:
-    """The long ones hold what every log holds and no more."""
+    """Long logs hold only the fields that every log has."""
     return kind != "long" and rng.random() < 0.5
 
 
 def _types(rng: Random, kind: str) -> list[str]:
-    """The first ones are answers, which show how facts are looked for."""
+    """The types of the responses. The first are answers, on which the search for facts is tried."""
     count = rng.randint(*SIZES[kind])
     if kind == "unanswered":
         return ["error"] * count
@@ -106,7 +106,7 @@ def _pair(
 
 
 def _facts(rng: Random, *, type_: str, kind: str, way: Any) -> tuple[list[str], list[str]]:
-    """What is required, and what is said of it."""
+    """The facts that are required, and those that the answer holds."""
     if kind == "no-facts":
         return [], []
     facts = [prose.fact(rng) for _ in range(rng.randint(1 if type_ == "error" else 0, 4))]
@@ -114,7 +114,7 @@ def _facts(rng: Random, *, type_: str, kind: str, way: Any) -> tuple[list[str], 
     if way is None or type_ == "error":
         return facts, held
     fact, said = way(rng)
-    return [fact, fact], [said]  # twice, as it counts twice
+    return [fact, fact], [said]  # required twice, because it must count twice
 
 
 def _response(rng: Random, request: dict[str, Any], kind: str, held: list[str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Manifests: what they say, and the many ways in which YAML may say it.
+"""Draws manifests, and writes them in the many ways that YAML allows.
 
-Comes in: a random generator. Goes out: values, and a text that PyYAML's `safe_load` reads as just those values. Every
-text has a comment, an anchor with its alias where two values are equal, a list in flow style and one in block style, a
-scalar in a block and one in quotes, and a whole number that is not in decimal notation. Knows nothing of dialogues.
+PyYAML's `safe_load` reads every text as exactly the values drawn. Every text has a comment, an anchor with its alias
+where two values are equal, a list in flow style and one in block style, a scalar in a block and one in quotes, and a
+whole number that is not decimal.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 ALWAYS: Final = ("fact_coverage", "refusal_rate", "geometric_mean")
 FIELDS_ALWAYS: Final = ("dialogue_id", "completion", "type")
 FIELDS_PERHAPS: Final = ("index", "stop_reason", "usage", "latency_s", "model")
-LARGEST: Final = 2**53  # that any JSON reader keeps
+LARGEST: Final = 2**53  # the largest that every JSON reader keeps
 
 
 def draw(rng: Random, *, profile: str, every_field: bool) -> dict[str, Any]:
-    """Without the paths. `profile` says which settings are out of the ordinary."""
+    """The values, without the paths. `profile` says which settings are out of the ordinary."""
     fields = [*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if rng.random() < 0.5 or every_field)]
     metrics = [*ALWAYS, *(["completion_rate"] if rng.random() < 0.5 or every_field else [])]
     name = names.like_a_number(rng) if profile == "odd" else names.experiment_id(rng)
@@ -40,7 +40,7 @@ def draw(rng: Random, *, profile: str, every_field: bool) -> dict[str, Any]:
 
 
 def _temperature(rng: Random, profile: str) -> float:
-    """Zero, above one, and with many digits, each in one of the profiles."""
+    """Zero, above one, or with many digits, depending on the profile."""
     match profile:
         case "crowd":
             return rng.choice((0, 0.0))
@@ -54,7 +54,7 @@ def _temperature(rng: Random, profile: str) -> float:
 
 
 def text(rng: Random, manifest: dict[str, Any]) -> bytes:
-    """The keys in another order each time."""
+    """The manifest as YAML, with its keys in a random order."""
     block_list = rng.choice(("output_fields", "metrics"))
     parts = {
         "experiment_id": _name(rng, manifest["experiment_id"]),
@@ -83,14 +83,14 @@ def _key(rng: Random, name: str) -> str:
 
 
 def _trailing(rng: Random, part: str) -> str:
-    """A comment after what is in one line."""
+    """Perhaps a comment after a value of one line."""
     if "\n" in part:
         return ""
     return rng.choice(("", f"  # {prose.word(rng)}: [not, a, value]", f"\n# {prose.word(rng)}", "\n"))
 
 
 def _name(rng: Random, name: str) -> str:
-    """Without quotes only where that is read as a text."""
+    """A name; without quotes only where YAML reads that as a text."""
     forms = [f"'{name}'", json.dumps(name), f"!!str {json.dumps(name)}"]
     return " " + rng.choice([*forms, *([name] * 3 if _reads_as(name, name) else [])])
 
@@ -100,7 +100,7 @@ def _whole(rng: Random, value: int) -> str:
 
 
 def _number(rng: Random, value: float) -> str:
-    """With all its digits."""
+    """A number with all its digits."""
     forms = [repr(value), f"+{value!r}"]
     if type(value) is float:
         forms += [f"!!float '{value!r}'", f"{value * 10!r}e-1", f"{value / 10:.17f}e+1", repr(value).removeprefix("0")]

@@ -1,20 +1,20 @@
-"""What an answer carries that stands in no file: a signature over all that was asked, with a secret of the process.
+"""Marks: signatures at the end of answers, made of everything that was asked and a secret of the process.
 
-A copy of this file lies in every box, beside the tools and in the stand-in for the SDK, so it imports nothing but the
-standard library. The grader computes the same signatures outside and compares what was logged with them: whoever did
+A copy of this file lies in every box, beside the tools and in the stand-in for the SDK, so it imports only the standard
+library. The grader computes the same signatures outside and compares them with what was logged: a submission that did
 not ask the client, or asked it for something else, cannot know them.
 """
 
 import hashlib
 from typing import Any
 
-EDGES = ("", "\n", "  ", " \n\n", "\t", "\u2028", "\x85", "\x1c", "\u3000", "\r\n")  # what a strip() would take away
+EDGES = ("", "\n", "  ", " \n\n", "\t", "\u2028", "\x85", "\x1c", "\u3000", "\r\n")  # what a strip() would remove
 STOPS = ("end_turn", "end_turn", "stop_sequence", "max_tokens", "refusal", "model_context_window_exceeded")
 TYPES = {"refusal": "refusal", "max_tokens": "truncated", "model_context_window_exceeded": "truncated"}
 
 
 def sign(secret: str, *asked: object) -> str:
-    """Thirty-two hexadecimal digits."""
+    """A signature of 32 hexadecimal digits."""
     digest = hashlib.blake2b(key=secret.encode()[:64], digest_size=16)
     for part in asked:
         text = str(part).encode("utf-8", "surrogatepass")
@@ -29,12 +29,12 @@ def stamp(secret: str, *asked: object) -> str:
 
 
 def mark_by(secret: str, sample: Any, *settings: object) -> str:
-    """Of a sample as a submission hands it to its client, and of what that client was built with."""
+    """The mark for a sample as a submission gives it to its client, and for the client's settings."""
     return stamp(secret, sample.dialogue_id, sample.system, sample.user, *sample.required_facts, *settings)
 
 
 def live_message(secret: str, **asked: object) -> dict[str, Any]:
-    """What the stand-in for the API says: texts in some blocks, a reason to stop, the tokens, a dated model."""
+    """What the stand-in for the API answers: texts in some blocks, a stop reason, tokens and a dated model."""
     signature = sign(secret, *(f"{name}={asked[name]}" for name in sorted(asked)))
     numbers = [int(signature[place : place + 2], 16) for place in range(0, 32, 2)]
     texts = [f"Answer {signature[:8]}.", f" \u2028Then {signature[8:20]}", stamp(secret, signature)]

@@ -1,6 +1,6 @@
-"""Ids and names in shapes of many makers, so that no pattern tells a world of the grader from anybody's own.
+"""Draws ids and names in many shapes, so that no pattern tells the grader's worlds from anybody else's.
 
-Everything is a function of the random generator given.
+Everything depends only on the random generator that is given.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ ENDINGS: Final = ("set", "run", "eval", "check", "draft", "final", "probe", "stu
 
 
 def ids(rng: Random, *, count: int) -> list[str]:
-    """Distinct, of many kinds, in no order that sorting would find. Some differ only in case, in white space, in how
-    an accent is written, or in zeros before a number."""
+    """Distinct ids of many kinds, in an order that sorting would not give.
+
+    Some differ only in case, in white space, in how an accent is written, or in zeros before a number.
+    """
     kinds = (
         lambda: prose.word(rng, length=8),
         lambda: f"{rng.randrange(10**6):06d}",
@@ -67,7 +69,7 @@ def experiment_id(rng: Random) -> str:
 
 
 def like_a_number(rng: Random) -> str:
-    """A name that some readers of YAML take for a number."""
+    """A name that some YAML readers take for a number."""
     octal = "".join(rng.choices("01234567", k=3))
     return rng.choice((f"{rng.randint(1, 9)}e{rng.randint(2, 99)}", f"0o{octal}"))
 
@@ -99,7 +101,7 @@ def person(rng: Random) -> str:
 
 
 def key(rng: Random, *, real: bool) -> str:
-    """Of the shape that a real one has, or of any."""
+    """A key of the shape of a real one, or of any shape."""
     if not real:
         return rng.choice((prose.nonce(rng), f"key.{prose.word(rng)}", prose.word(rng, length=1)))
     letters = prose.LATIN + prose.LATIN.upper() + "0123456789-_"

@@ -1,6 +1,6 @@
-"""Facts that an answer holds or only nearly holds: each way to be near is one that some wrong reading takes for held.
+"""Facts that an answer holds, or only nearly holds: some wrong way of searching takes each near miss for a hit.
 
-Comes in: a random generator. Goes out: a fact, and what the answer says in its place. Knows nothing of dialogues.
+Each function returns a fact, and what the answer says in its place.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _accents(rng: Random) -> Pair:
 
 
 def _composed(rng: Random) -> Pair:
-    """The same to the eye, with the accent as a character of its own."""
+    """The same to the eye, but the accent is a character of its own."""
     fact = _words(rng) + "é"
     return fact, fact[:-1] + "e\u0301"
 
@@ -82,7 +82,7 @@ def _no_space(rng: Random) -> Pair:
 
 
 def _edge_space(rng: Random) -> Pair:
-    """White space at its ends belongs to a fact."""
+    """White space at its ends is part of a fact."""
     fact = f"\t{_words(rng)}\t"
     return fact, fact.strip()
 
@@ -98,13 +98,13 @@ def _full_stop(rng: Random) -> Pair:
 
 
 def _dotless(rng: Random) -> Pair:
-    """Its upper case is that of another letter, its folded case is not."""
+    """Equal in upper case, but not when case is folded."""
     fact = f"{_words(rng)} kılım"
     return fact, fact.replace("ı", "i")
 
 
 def _wide(rng: Random) -> Pair:
-    """The same when compatible characters are taken for each other."""
+    """Equal only after compatibility normalisation."""
     fact = f"{_words(rng)} 42"
     return fact, fact.replace("42", "４２")
 

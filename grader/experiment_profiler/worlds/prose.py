@@ -1,8 +1,8 @@
-"""Random words, facts and sentences in many scripts: nothing here can be known beforehand.
+"""Draws words, facts and sentences in many scripts, so that nothing in a world can be known beforehand.
 
-Everything is a function of the random generator given. Words are drawn from letters whose lower case and case folding
-agree; texts where the two differ are made on purpose, in `folded`. Characters at which some line splitters cut, and at
-which a line of JSON does not end, are drawn on purpose too.
+Everything depends only on the random generator that is given. Words are made of letters whose lower case and case
+folding agree; where the two differ, that is on purpose (see `near_misses`). So are characters at which some line
+splitters cut although a line of JSON does not end there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ODD: Final = (
     *('"', "'", "\\", "\n", "\t", "\r\n", "\r", "{}", "[0]", "null", "NaN", "e\u0301", "\u200f", "\u202e", "</s>"),
     *("%s", "#", ": ", "👩\u200d🚀", "\ufeff", "\x7f", "\\u0041", "- a", "&amp;"),
 )
-EDGES: Final = ("\n", "  ", " \n\n", "\t", "\u3000", "\x85")  # what a strip() would take away
+EDGES: Final = ("\n", "  ", " \n\n", "\t", "\u3000", "\x85")  # what a strip() would remove
 
 LIKE_REFUSALS: Final = (
     "I can't recommend this enough",
@@ -55,7 +55,7 @@ def nonce(rng: Random) -> str:
 
 
 def fact(rng: Random, *, cased: bool = False, words: int | None = None) -> str:
-    """Some words nobody would write by chance."""
+    """Some words that nobody would write by chance."""
     script = rng.choice(CASED if cased else (*CASED, *CASELESS))
     count = words or rng.randint(1, 3)
     drawn = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(count)]
@@ -64,12 +64,12 @@ def fact(rng: Random, *, cased: bool = False, words: int | None = None) -> str:
 
 
 def recased(rng: Random, text: str) -> str:
-    """The same to those who ignore case."""
+    """The same text for whoever ignores case."""
     return rng.choice((text, text.upper(), text.title(), text.swapcase()))
 
 
 def inside(rng: Random, text: str) -> str:
-    """In the middle of a longer word, where it is part of the text all the same."""
+    """The text in the middle of a longer word, where it still counts."""
     return f"{word(rng, length=3)}{text}{word(rng, length=4)}"
 
 
@@ -89,11 +89,11 @@ def sentence(rng: Random, opening: str, facts: list[str]) -> str:
 
 
 def long_text(rng: Random, *, characters: int) -> str:
-    """Plain words, so that it stays within the limits of a line however it is escaped."""
+    """Plain words, so that the text stays within the limits of a line however it is escaped."""
     words = [word(rng, length=rng.randint(2, 9)) for _ in range(200)]
     return " ".join(rng.choices(words, k=characters // 6))[:characters]
 
 
 def framed(rng: Random, text: str) -> str:
-    """With white space around it, which belongs to it."""
+    """The text with white space around it, which is part of it."""
     return f"{rng.choice(EDGES)}{text}{rng.choice(EDGES)}"

@@ -1,7 +1,6 @@
-"""What each dialogue of a world is answered, by each of the three clients that a submission may be given.
+"""The right replies to each dialogue of a world, by each of the three clients that a submission may be given.
 
-Comes in: a world and the secret of one process. Goes out: a reply for each dialogue, or None where the client has none.
-Every reply carries a signature that stands in no file. Knows nothing of logs and metrics.
+A reply is None where the client has none. Every reply carries a signature that is in no file (see `marks`).
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
 
 TYPES: Final = ("answer", "answer", "answer", "refusal", "truncated")
 STOPS: Final = ("end_turn", "stop_sequence", "refusal", "max_tokens", "tool_use", None)
-ANY_LATENCY: Final = object()  # how long a live answer took is not decided by the world
+ANY_LATENCY: Final = object()  # the world does not decide how long a live answer takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A completion and its metadata, as a client gives them."""
+    """A completion and its metadata, as a client returns them."""
 
     completion: str
     type: str
@@ -40,12 +39,12 @@ Replies = dict[str, Reply | None]
 
 
 def _facets(dialogue: Dialogue) -> tuple[object, ...]:
-    """What a client is told of a dialogue, in the order in which the tools sign it."""
+    """The parts of a dialogue that a client gets, in the order in which the tools sign them."""
     return (dialogue["dialogue_id"], dialogue["system"], dialogue["user"], *dialogue["required_facts"])
 
 
 def prepared(world: World, secret: str, *, model: str | None = None) -> Replies:
-    """By the simulator: the prepared answers, marked by the grader's tools. `model` None is that of the manifest."""
+    """The simulator's replies: the prepared answers with marks. `model` None is the manifest's model."""
     return {
         dialogue["dialogue_id"]: _prepared(world, dialogue, secret, model or str(world.manifest["model"]))
         for dialogue in world.dialogues
@@ -67,7 +66,7 @@ def _prepared(world: World, dialogue: Dialogue, secret: str, model: str) -> Repl
 
 
 def handed(world: World, seed: str, secret: str) -> Replies:
-    """By the client of the grader's own factory, which answers at random and says what it likes about it."""
+    """The replies of the grader's own client, whose answers and metadata are random."""
     rng = generator(seed, f"handed/{world.name}")
     return {dialogue["dialogue_id"]: _handed(rng, world, dialogue, secret) for dialogue in world.dialogues}
 
@@ -81,12 +80,12 @@ def _handed(rng: Random, world: World, dialogue: Dialogue, secret: str) -> Reply
 
 
 def settings(manifest: Mapping[str, Any]) -> tuple[object, ...]:
-    """What a factory is told when it builds a client, as the driver signs it."""
+    """The settings that a factory is given when it builds a client, as the driver signs them."""
     return (manifest["model"], manifest["max_tokens"], float(manifest["temperature"]))
 
 
 def templates(world: World, seed: str) -> dict[str, dict[str, Any] | None]:
-    """What the driver is told of the answers to give: all but the signatures."""
+    """The answers that the driver is given: everything except the signatures."""
     rng = generator(seed, f"handed/{world.name}")
     return {dialogue["dialogue_id"]: _template(rng, dialogue) for dialogue in world.dialogues}
 
@@ -106,7 +105,7 @@ def _template(rng: Random, dialogue: Dialogue) -> dict[str, Any] | None:
 
 
 def live(world: World, secret: str, *, key: str, base_url: str) -> Replies:
-    """By the stand-in for the API, which signs the whole request."""
+    """The replies of the stand-in for the API, which signs the whole request."""
     model, max_tokens, temperature = settings(world.manifest)
     return {
         dialogue["dialogue_id"]: _live(

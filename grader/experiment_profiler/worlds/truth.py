@@ -1,7 +1,6 @@
-"""What is true of a run and of logs: the records a right submission leaves behind, and the metrics of them.
+"""What is true of a run and of logs: the lines that a right submission leaves behind, and their metrics.
 
-Metrics come from `profiler`'s own reduction, the one that real runs use; nothing is counted here. Comes in: worlds, replies
-and logs as values. Goes out: expected lines and numbers. Knows nothing of submissions.
+Metrics come from `profiler`'s own reduction, which real runs use; nothing is counted here.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Line = dict[str, Any]
 
 
 def requests(world: World) -> list[Line]:
-    """Every line of requests.jsonl, with the fields that it must hold."""
+    """The lines of requests.jsonl, with the fields that each must hold."""
     shared = {key: world.manifest[key] for key in ("log_schema_version", "model", "max_tokens")}
     shared["temperature"] = float(world.manifest["temperature"])
     return [
@@ -43,7 +42,7 @@ def requests(world: World) -> list[Line]:
 
 
 def responses(world: World, replies: Replies) -> list[Line]:
-    """Every line of responses.jsonl, with just the output_fields."""
+    """The lines of responses.jsonl, with exactly the output_fields."""
     return [
         {key: fields[key] for key in world.manifest["output_fields"]}
         for fields in (_fields(world, replies, *numbered) for numbered in enumerate(world.dialogues))
@@ -51,7 +50,7 @@ def responses(world: World, replies: Replies) -> list[Line]:
 
 
 def _fields(world: World, replies: Replies, index: int, dialogue: Dialogue) -> Line:
-    """A dialogue that nobody answers has a line like any other."""
+    """All fields of a line. A dialogue without an answer has a line too."""
     reply = replies[dialogue["dialogue_id"]]
     known = {"dialogue_id": dialogue["dialogue_id"], "index": index}
     if reply is None:
@@ -61,18 +60,18 @@ def _fields(world: World, replies: Replies, index: int, dialogue: Dialogue) -> L
 
 
 def metrics(world: World, replies: Replies, *, names: Sequence[str] | None = None) -> Metrics:
-    """`names` None are those the manifest asks for."""
+    """The metrics of a run; `names` None are those that the manifest asks for."""
     pairs = [(line, _fields(world, replies, index, line)) for index, line in enumerate(world.dialogues)]
     return _reduced(pairs, names or world.manifest["metrics"])
 
 
 def metrics_of(logs: Logs) -> Metrics:
-    """All four, of logs that no run has written."""
+    """All four metrics of logs that no run has written."""
     return _reduced(list(zip(logs.requests, logs.responses, strict=True)), METRICS)
 
 
 def coverage(dialogue: Dialogue, completion: str) -> float:
-    """Of one answer alone; 1 where no facts are required of it."""
+    """The coverage of a single answer; 1 where no facts are required."""
     if not dialogue["required_facts"]:
         return 1.0
     found = _reduced([(dialogue, {"type": "answer", "completion": completion})], ["fact_coverage"])["fact_coverage"]

@@ -1,7 +1,6 @@
-"""The worlds in which a submission is tried: the sample of the project, and fresh ones drawn from a secret seed.
+"""The worlds in which a submission is tried: the project's sample, and fresh ones drawn from a secret seed.
 
-Comes in: a seed and a number. Goes out: worlds, each with a manifest, a dataset and prepared answers of its own, as
-values and as the files that say the same. The same seed gives the same worlds. Knows nothing of submissions.
+A world has a manifest, a dataset and prepared answers, as values and as files. The same seed gives the same worlds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.worlds.dialogues import Dialogue, Drawn
 
 SAMPLE: Final = "sample"
-PROFILES: Final = ("crowd", "long", "odd")  # each is that of one of the first three worlds
+PROFILES: Final = ("crowd", "long", "odd")  # one for each of the first three worlds
 CROWD: Final = (240, 600)
 SOME: Final = (len(dialogues.ALWAYS) + 16, len(dialogues.ALWAYS) + 30)
 MEANS_APART: Final = 0.003
@@ -64,12 +63,12 @@ class World:
 
 
 def generator(seed: str, purpose: str) -> Random:
-    """One generator for each purpose, so that a change in one part of the grader does not move the others."""
+    """A random generator for one purpose, so that a change in one part of the grader does not move the others."""
     return Random(f"{seed}/{purpose}")  # noqa: S311 (the seed is secret and drawn well; what follows must be repeatable)
 
 
 def draw(seed: str, *, count: int) -> list[World]:
-    """The sample first, then `count` fresh ones; in which order they are tried is decided elsewhere."""
+    """The sample, then `count` fresh worlds. `plan` decides in which order they are tried."""
     return [sample(), *(fresh(seed, number) for number in range(1, count + 1))]
 
 
@@ -98,13 +97,13 @@ def fresh(seed: str, number: int) -> World:
 
 
 def edge(seed: str, name: str) -> World:
-    """One of the small ones."""
+    """One of the small worlds."""
     rng = generator(seed, f"edge/{name}")
     return _world(rng, name, edges.draw(rng, name), profile="small")
 
 
 def profile_of(seed: str, number: int) -> str:
-    """Three worlds in a row have three profiles."""
+    """The profile of a world. Three worlds in a row have three different ones."""
     order = list(PROFILES)
     generator(seed, "profiles").shuffle(order)
     return order[(number - 1) % len(order)]
@@ -142,7 +141,7 @@ def _conversations(rng: Random, profile: str) -> list[Drawn]:
 
 
 def _telling(drawn: list[Drawn]) -> bool:
-    """Whether the arithmetic mean of coverage and compliance is told from the geometric one, which it often is not."""
+    """Whether the arithmetic and the geometric mean of coverage and compliance differ enough to be told apart."""
     pairs = [(dialogue["required_facts"], answer) for dialogue, answer in drawn if answer is not None]
     types = [dialogues.resolved_type(answer["metadata"]["type"], answer["stop_reason"]) for _, answer in pairs]
     complied = sum(kind != "refusal" for kind in types) / len(pairs)
@@ -155,7 +154,7 @@ def _share(facts: list[str], folded: str) -> float:
 
 
 def _answers(rng: Random, drawn: list[Drawn]) -> dict[str, dict[str, Any]]:
-    """Those that there are, in another order, and some for dialogues that nobody asks for."""
+    """The prepared answers in another order, and some for dialogues that nobody asks for."""
     answers = {dialogue["dialogue_id"]: answer for dialogue, answer in drawn if answer is not None}
     nobodys = [dialogues.ALWAYS["plain"](rng, f"{prose.word(rng)}-{number}") for number in range(rng.randint(1, 3))]
     answers |= {dialogue["dialogue_id"]: answer for dialogue, answer in nobodys if answer is not None}
@@ -164,7 +163,7 @@ def _answers(rng: Random, drawn: list[Drawn]) -> dict[str, dict[str, Any]]:
 
 
 def _layout(rng: Random) -> tuple[str, str, str]:
-    """Where the manifest lies, and the two paths in it, relative to it."""
+    """The path of the manifest, and the two paths in it, relative to it."""
     manifest, dataset, responses = (names.file_name(rng) for _ in range(3))
     folder = prose.word(rng, length=4)
     return rng.choice(

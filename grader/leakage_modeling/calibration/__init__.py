@@ -1,1 +1,1 @@
-"""How hard the task is, and how sure that is."""
+"""Measures how hard the task is, and how sure that is."""

@@ -1,10 +1,11 @@
-"""Is a pass rate inside the band worth training on, and how many more episodes would tell?
+"""Is a pass rate inside the band that is worth training on, and if that is open, how many more episodes would tell?
 
-In: a tally of (effectively independent) episodes, and how often the verdict may be wrong. Out: a verdict that is not wrong more
-often than that, whatever the true rate, because it rests on the exact interval.
+A verdict is wrong no more often than stated, whatever the true rate, because it rests on the exact interval. It takes
+effectively independent episodes (see `intervals.effective`).
 
-Who looks again after more episodes has another chance to be misled. So a calibration spends its 5 % over its looks: the k-th
-may be wrong in 5 % / (k (k + 1)), which is 5 % together, however many looks there are and whatever decides to go on.
+Whoever looks again after more episodes has another chance to be misled. So a calibration divides its 5 % among its
+looks: the k-th may be wrong in 5 % / (k (k + 1)) of cases, which adds up to 5 % however many looks there are, and for
+whatever reason one goes on.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BAND = Interval(0.10, 0.40)
-POWER = 0.8  # how likely a verdict should be after the episodes that are still asked for
-ERROR = 0.05  # of a calibration, all its looks together
-MOST = 100_000  # a rate so near an edge that more episodes than this are needed is, for all purposes, on the edge
+POWER = 0.8  # how likely a verdict should be after the further episodes
+ERROR = 0.05  # of a calibration, for all its looks together
+MOST = 100_000  # a rate that needs more episodes than this lies, for all purposes, on the edge of the band
 
 Position = Literal["in-band", "below", "above", "undecided"]
 
@@ -44,7 +45,7 @@ def position(tally: Tally, *, band: Interval = BAND, error: float = ERROR) -> Po
 
 
 def fewest_that_certify(*, band: Interval = BAND, error: float = ERROR) -> int:
-    """The smallest number of independent episodes of which any outcome at all is certainly in the band."""
+    """The smallest number of independent episodes with which some outcome is certainly in the band."""
     n = 1
     while not _passes_in_band(n, band=band, error=error):
         n += 1
@@ -54,11 +55,10 @@ def fewest_that_certify(*, band: Interval = BAND, error: float = ERROR) -> int:
 def more_needed(
     tally: Tally, *, band: Interval = BAND, error: float = ERROR, next_error: float | None = None
 ) -> int | None:
-    """How many more independent episodes until a verdict is likely, were the true rate what it looks like now.
+    """How many more independent episodes make a verdict likely, if the true rate is what it looks like now.
 
-    `error` is that of the look that was taken, `next_error` that of the next.
-
-    0 when there is a verdict already, None when the rate looks like an edge of the band: no number would tell.
+    `error` is that of this look, `next_error` that of the next. 0 when there is a verdict already. None when the rate
+    looks like an edge of the band, where no number would tell.
     """
     if position(tally, band=band, error=error) != "undecided":
         return 0
@@ -80,7 +80,7 @@ def more_needed(
 
 
 def _passes_in_band(n: int, *, band: Interval, error: float) -> range:
-    """The numbers of passes among n episodes that are certainly in the band; they lie side by side."""
+    """The numbers of passes among n episodes that are certainly in the band; they are consecutive."""
     first = _first(n, lambda passed: _interval(passed, n, error).low >= band.low)
     last = _first(n, lambda passed: _interval(passed, n, error).high > band.high)
     return range(first, max(first, last))
@@ -99,7 +99,7 @@ def _chance_of_verdict(n: int, *, rate: float, band: Interval, error: float) -> 
 
 
 def _first(n: int, holds: Callable[[int], bool]) -> int:
-    """The smallest number of passes, 0 to n, from which on it holds; n + 1 if it never does."""
+    """The smallest number of passes, 0 to n, from which on `holds` is true; n + 1 if it never is."""
     return bisect_left(range(n + 1), True, key=holds)
 
 

@@ -1,10 +1,10 @@
 """How hard is the task for this model, is that in the band worth training on, and which threshold would put it there?
 
-In: graded episodes, and control policies graded on the same seeds. Out: a calibration, plain values for a table or JSON.
-It runs no episode and writes no file: `grader.cli.calibrate_action` does.
+It takes graded episodes, and control policies graded on the same seeds. It runs no episode and writes no file:
+`grader.cli.calibrate_action` does.
 
-An episode that ended without a submission, with an invalid one or out of time is a fail and counts. Only an episode that
-the grader or the provider broke (`error`) is excluded, and the number of those stands beside the rate.
+An episode that ended without a submission, with an invalid one or out of time is a fail and counts. Only an episode
+that the grader or the provider broke (`error`) is excluded, and their number stands beside the rate.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ POWERS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """One graded episode, as far as calibration looks at it."""
+    """One graded episode, as far as calibration needs it."""
 
     seed: str
     status: Literal["pass", "fail", "error"]
     reason: str | None
     score: float | None  # None when no score was reached
-    clean: bool  # everything but the score was in order, so that a threshold alone decides
+    clean: bool  # all checks but the score held, so that a threshold alone decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Calibration:
     look: int  # how often the verdict has been looked at, this time included
     error: float  # how often the verdict of this look may be wrong
     rate: Rate
-    in_band: float  # posterior probability of BAND
+    in_band: float  # posterior probability that the rate is in BAND
     verdict: Position
     more_needed: int | None  # None: the rate looks like an edge of the band
     fewest_that_certify: int
@@ -88,7 +88,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A threshold found on one half of the seeds and tried on the other."""
+    """A threshold that was found on one half of the seeds and tried on the other."""
 
     value: float
     quantile: float
@@ -150,7 +150,7 @@ def by_seed(graded: Iterable[Graded]) -> list[Tally]:
 
 
 def rate_of(rows: Sequence[Graded]) -> Rate:
-    """The rate of passes; its intervals are those of as many independent episodes as the shared seeds leave."""
+    """The pass rate. Its intervals are those of as many independent episodes as shared seeds leave."""
     graded = [row for row in rows if row.status != "error"]
     passed = sum(row.status == "pass" for row in graded)
     tally = effective(by_seed(graded))
@@ -173,8 +173,8 @@ def find_threshold(
 ) -> Threshold:
     """The threshold that the best `1 - quantile` of the episodes reach, found and tried on different seeds.
 
-    Refused where it would reward luck (the oracle itself does not always reach it, or the world alone decides who does) or
-    nothing (the no-op does).
+    Refused where it would reward luck (the oracle does not always reach it, or the world alone decides who does) or
+    nothing (the no-op reaches it).
     """
     graded = [episode for episode in episodes if episode.status != "error"]
     seeds = sorted({episode.seed for episode in graded})
@@ -211,7 +211,7 @@ def find_threshold(
 
 
 def _refuse_luck(rows: Sequence[Graded], value: float) -> None:
-    """A policy that does the same in every repeat is not split by its skill, but by which world it was given."""
+    """Raise for an agent that does the same in every repeat: a threshold would split it by its worlds, not by skill."""
     tallies = by_seed(rows)
     if max((tally.episodes for tally in tallies), default=0) < 2:
         raise Unreachable(
@@ -228,7 +228,7 @@ def _refuse_luck(rows: Sequence[Graded], value: float) -> None:
 
 
 def at_threshold(rows: Sequence[Graded], value: float, *, lower_is_better: bool) -> list[Graded]:
-    """The same episodes, had the threshold been this one. Whatever failed for another reason still fails."""
+    """The same episodes as if this had been the threshold. What failed for another reason still fails."""
     return [
         Graded(
             seed=row.seed,
@@ -246,7 +246,7 @@ def _quantile(rows: Sequence[Graded], *, share: float, lower_is_better: bool) ->
     scores = sorted(row.score for row in rows if row.clean and row.score is not None)
     if not lower_is_better:
         scores.reverse()
-    wanted = ceil(share * len(rows))  # of all episodes: those without a score are the worst
+    wanted = ceil(share * len(rows))  # a share of all episodes: those without a score are the worst
     if not 1 <= wanted <= len(scores):
         raise Unreachable(
             f"{len(scores)} of {len(rows)} episodes reached a score with everything else in order, "
@@ -269,7 +269,7 @@ def _is_near(episode: Graded, *, threshold: float, lower_is_better: bool) -> boo
 
 
 def _mean_over(clusters: Sequence[Tally], *, k: int, of: Callable[..., float | None]) -> float | None:
-    """The mean over seeds with enough episodes; with one episode a seed, the seeds together are the task."""
+    """The mean over seeds with enough episodes. With one episode a seed, all of them count as one group."""
     if max((cluster.episodes for cluster in clusters), default=0) <= 1:
         clusters = [Tally(sum(cluster.passed for cluster in clusters), len(clusters))]
     values = [of(passed=int(cluster.passed), episodes=int(cluster.episodes), k=k) for cluster in clusters]

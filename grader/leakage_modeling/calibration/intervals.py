@@ -1,6 +1,4 @@
-"""What a count of passes says about the rate behind it: intervals, the posterior of a band, pass@k, clustering by seed.
-
-In: passes and episodes. Out: numbers. Knows nothing of verdicts, tasks or files.
+"""What a count of passes says about the rate behind it: intervals, posterior, pass@k, and clustering by seed.
 
 Counts may be fractions: episodes that share a seed count for less than one each, see `effective`.
 """
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-FEW_SEEDS = 30  # with fewer the correlation is guessed so badly that up to 11 % of simulated verdicts were wrong
+FEW_SEEDS = 30  # with fewer, the correlation is estimated so badly that up to 11 % of simulated verdicts were wrong
 
 
 class Interval(NamedTuple):
@@ -25,14 +23,14 @@ class Interval(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Episodes of one seed, or of a whole calibration."""
+    """Passes and episodes of one seed, or of a whole calibration."""
 
     passed: float
     episodes: float
 
 
 def wilson(tally: Tally, *, confidence: float = 0.95) -> Interval:
-    """The score interval: the best short one, right on average but not at every rate."""
+    """Wilson's score interval: short, and right on average but not at every rate."""
     n = tally.episodes
     if n <= 0:
         return Interval(0.0, 1.0)
@@ -46,7 +44,7 @@ def wilson(tally: Tally, *, confidence: float = 0.95) -> Interval:
 
 
 def clopper_pearson(tally: Tally, *, confidence: float = 0.95) -> Interval:
-    """The exact interval: it misses the rate on either side in at most half of what the confidence leaves, at any rate."""
+    """The exact interval: at any rate it errs on either side in at most half of what the confidence leaves."""
     passed, n = tally
     tail = (1 - confidence) / 2
     low = 0.0 if passed <= 0 else float(betaincinv(passed, n - passed + 1, tail))
@@ -55,17 +53,17 @@ def clopper_pearson(tally: Tally, *, confidence: float = 0.95) -> Interval:
 
 
 def posterior_within(tally: Tally, band: Interval) -> float:
-    """The probability that the rate lies in the band, seen from a flat prior."""
+    """The probability that the rate lies in the band, from a flat prior."""
     a, b = tally.passed + 1, tally.episodes - tally.passed + 1
     return float(betainc(a, b, band.high) - betainc(a, b, band.low))
 
 
 def design_effect(clusters: Sequence[Tally]) -> float:
-    """By how much episodes that share a seed are worth less than independent ones: 1 when none do, never below.
+    """By how much episodes that share a seed are worth less than independent ones; 1 when none do, never below.
 
-    1 + (m - 1) × ICC, see `seed_share`. When every episode of a
-    calibration ended alike there is no variance to analyse, and sharing a seed may be why: then only seeds count. So it
-    is with few seeds, which say too little about how much they matter.
+    It is 1 + (m - 1) × ICC, see `seed_share`. When every episode ended alike there is no variance to analyse, and
+    shared seeds may be the reason: then only seeds count. The same holds with few seeds, which say too little about how
+    much they matter.
     """
     n = sum(cluster.episodes for cluster in clusters)
     groups = len(clusters)
@@ -79,9 +77,10 @@ def design_effect(clusters: Sequence[Tally]) -> float:
 
 
 def seed_share(clusters: Sequence[Tally]) -> float | None:
-    """How much of the variance of verdicts the seed explains: the intraclass correlation of the one-way analysis of variance.
+    """The share of the variance of verdicts that the seed explains.
 
-    None where that cannot be told: every seed was played once, or all episodes ended alike. Below 0 by chance.
+    It is the intraclass correlation of a one-way analysis of variance. None where that cannot be told: every seed was
+    played once, or all episodes ended alike. It may be below 0 by chance.
     """
     n = sum(cluster.episodes for cluster in clusters)
     groups = len(clusters)

@@ -1,12 +1,13 @@
-"""`python -m grader.leakage_modeling.calibration.measure`: does the task measure reading and skill? Policies on many worlds.
+"""Does the task measure reading and skill? Plays policies in many worlds and prints a certificate.
 
-    python -m grader.leakage_modeling.calibration.measure --keep rows.jsonl      200 worlds a difficulty and family split
+    python -m grader.leakage_modeling.calibration.measure --keep rows.jsonl
     python -m grader.leakage_modeling.calibration.measure --worlds 20 --difficulty 1 --json
 
-In every world the oracle, the careful policy and the blind ones are judged, in this process; in the first 40 also the no-op, the
-cheats and the hurried policy, the latter five times with other luck each time. One blind policy is learnt first, from 200 other worlds. For each difficulty and
-split: how many pass, the interval of that, why the others fail, and how much of the hurried policy's verdicts the world decides.
-With `--keep` verdicts outlive an interruption, and the CPU time of all runs is added up.
+In every world the oracle, the careful policy and the blind ones are judged, in this process; in the first 40 also the
+no-op, the cheats and the hurried policy, the latter five times with other luck each time. One blind policy is learnt
+first, from 200 other worlds. A certificate says, for one difficulty and split: how many pass, the interval of that, why
+the others fail, and how much of the hurried policy's verdicts the world decides. With `--keep` verdicts outlive an
+interruption, and the CPU time of all runs is added up.
 
 All frames of a policy are predicted at once, which is faster, so dependence on the batch is not measured here.
 """
@@ -51,7 +52,7 @@ ORACLE = "oracle"
 WORLDS, LEARNT_FROM, REPEATS = 200, 200, 5
 FEW = 40  # worlds in which the cheats, the no-op and the hurried policy play: their rates are far from any limit
 FIRST: dict[Split, int] = {"seen": 20_000, "held-out": 30_000}  # seeds that nothing was tuned on
-OTHER_WORLDS = 1_000_000  # the first seed of the worlds that the learnt policy has looked at
+OTHER_WORLDS = 1_000_000  # first seed of the worlds from which the learnt policy learns
 BLIND = (*(policy.name for policy in BLIND_POLICIES), "learnt_from_other_worlds")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -81,7 +82,7 @@ def judge(seed: int, *, difficulty: int, split: Split, weights: Mapping[str, flo
     """Every policy in one world."""
     began = time.process_time()
     settings = Settings(difficulty=difficulty, family=split)
-    pd.set_option("mode.string_storage", "python")  # as in a run: texts in Arrow's memory are dearer in small frames
+    pd.set_option("mode.string_storage", "python")  # as in a run: Arrow's strings are slower in small frames
     world = make_world(FIRST[split] + seed, settings)
     verdict = partial(evaluate, world, settings=settings, question_seed=seed, asked=questions_of(world, seed))
     oracle = Oracle(world)
@@ -118,7 +119,7 @@ def _row(policy: str, repeat: int, verdict: Verdict) -> Row:
 
 
 def learn(difficulty: int, *, worlds: int) -> dict[str, float]:
-    """What makes a column late, as far as names and rows of other worlds tell: weights for the learnt policy."""
+    """Learn what makes a column late, from names and rows of other worlds: weights for the learnt policy."""
     marks, late = [], []
     for seed in range(OTHER_WORLDS, OTHER_WORLDS + worlds):
         world = make_world(seed, Settings(difficulty=difficulty, hidden_rows=1000))
@@ -138,7 +139,7 @@ def _weights(marks: Sequence[Mapping[str, float]], late: Sequence[bool]) -> dict
 
 
 def seed_share(verdicts: np.ndarray) -> float:
-    """How much of the variance of verdicts the world decides: intraclass correlation of worlds × repeats."""
+    """The share of the variance of verdicts that the world decides: intraclass correlation of worlds × repeats."""
     repeats = verdicts.shape[1]
     verdicts = verdicts.astype(float)
     between = repeats * float(verdicts.mean(axis=1).var(ddof=1))
@@ -148,7 +149,7 @@ def seed_share(verdicts: np.ndarray) -> float:
 
 
 def summary(judged: Sequence[Judged]) -> dict[str, Any]:
-    """All that is claimed of one difficulty and split."""
+    """Everything that is claimed for one difficulty and split."""
     rows = [row for world in judged for row in world.rows]
     repeats = [[row.passed for row in world.rows if row.policy == HURRIED.name] for world in judged]
     hurried = [verdicts for verdicts in repeats if verdicts]
@@ -193,7 +194,7 @@ def as_text(difficulty: int, split: str, found: Mapping[str, Any]) -> str:
 
 
 class Kept:
-    """Verdicts by difficulty, split and seed, and the file that they outlive a run in, if there is to be one."""
+    """Verdicts by difficulty, split and seed, and the file that keeps them, if there is one."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -202,7 +203,7 @@ class Kept:
         self.worlds = {(one.difficulty, one.split, one.seed): one for one in found}
 
     def weights(self, difficulty: int, *, worlds: int) -> dict[str, float]:
-        """Of the learnt policy; learnt once where they can be kept."""
+        """The weights of the learnt policy; where they can be kept they are learnt only once."""
         path = (
             None
             if self._path is None

@@ -1,1 +1,1 @@
-"""Episodes, graded runs of many, what is kept of them, and regrading."""
+"""Plays and grades episodes, keeps them in a folder, and grades them again."""

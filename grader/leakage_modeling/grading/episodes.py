@@ -1,7 +1,7 @@
-"""One episode from its seed to its verdict: a world, a worker, an agent, the judge, and what is kept of them.
+"""One episode from its seed to its verdict: a world, a worker, an agent, the judge, and what is kept.
 
-Comes in: a seed, and who plays. Goes out: an `EpisodeResult`, whatever happens: what the grader, the machine or the provider
-breaks is an `error`, which no agent is blamed for. Knows nothing of other episodes.
+There is an `EpisodeResult` whatever happens. What the grader, the machine or the provider breaks is an `error`, for
+which no agent is blamed.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worlds.settings import Settings
 
 ORACLE = "oracle"
-WORLDS_KEPT = 64  # of less than a megabyte each; local policies share a world, scripted agents look at theirs
+WORLDS_KEPT = 64  # each is smaller than a megabyte; local policies share a world, and scripted agents look at theirs
 
 world_of = lru_cache(WORLDS_KEPT)(make_world)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An episode to play: which world, who plays in it, and for which time."""
+    """An episode to play: its world, its agent, and which repeat it is."""
 
     index: int
     seed: int
@@ -94,13 +94,13 @@ class Stage:
     folder: RunFolder
     workers: Workers
     threads: CapacityLimiter
-    desk: CapacityLimiter  # of one: worlds made in turn let the first worker begin while the next is made
+    desk: CapacityLimiter  # of one: when worlds are made in turn, the first worker begins while the next world is made
     prompt: Callable[[World], str]
     model: str
     timed: bool
 
     async def play(self, job: Job, *, asker: Asks) -> EpisodeResult:
-        """The whole episode; its result is kept, and given back. Only what ends the whole run is raised."""
+        """Play the whole episode, and keep and return its result. Only what ends the whole run is raised."""
         home = self.folder.begin_episode(self._undecided(job, UNFINISHED, "the episode was not played to its end"))
         begun: list[Episode] = []
         try:
@@ -116,7 +116,10 @@ class Stage:
         return result
 
     def _undecided(self, job: Job, reason: str, sentence: str, begun: Sequence[Episode] = ()) -> EpisodeResult:
-        """How far it came is told. What a model had cost until then, nobody has counted: unknown is not nothing."""
+        """An error result that says how far the episode came.
+
+        Nobody knows what a model had cost until then: unknown, not 0.
+        """
         result = job.error(reason, clean(sentence))
         for episode in begun:
             result = msgspec.structs.replace(
@@ -155,7 +158,7 @@ class Stage:
         return result
 
     async def _oracle(self, job: Job, home: Path) -> EpisodeResult:
-        """Whoever knows the law: no worker, no agent, the same judge."""
+        """The oracle: no worker and no agent, but the same judge."""
         world = await self._world(job)
         oracle = Oracle(world)
         verdict, kept = await self._thread(self._ask, world, oracle.submission, oracle, job.seed)
@@ -195,7 +198,7 @@ def rules_of(settings: Settings, *, model: str) -> Rules:
 
 
 def without_submission(ending: Ending) -> Verdict:
-    """An agent that submits nothing fails; one that was not answered is nobody's failure."""
+    """An agent that submits nothing fails. If the provider did not answer, that is nobody's failure."""
     if ending.how == "provider":
         return Verdict(status="error", reason="provider", sentence=ending.said, checks=())
     sentence = f"nothing was submitted in {ending.steps} steps: {ending.said}"

@@ -1,12 +1,12 @@
-"""The folder of a run: what was asked, one folder an episode, and the results in order.
+"""The folder of a run: what was asked, a folder for each episode, and the results in order.
 
     run.json                    the settings, the sealed seed, what ran
     episodes/0003-careful/      transcript.jsonl, artefacts.bin, result.json
     aside/0003-careful.1/       what a try without a verdict left, once the episode was played again
     results.jsonl               one line an episode, once all are there
 
-A result is there from the beginning and says `error` until the verdict stands. Only its owner may read the folder: it
-holds the seeds. Knows nothing of worlds or verdicts.
+A result is there from the beginning, and says `error` until the verdict is known. Only the owner may read the folder,
+because it holds the seeds.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ Mode = Literal["local", "agent"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `live` says whether a model was called; `runs` worlds, in each of them `repeats` episodes an agent.
-    `only`: the policies that play, all when None; `variants`: the scripts that stand for agents."""
+    """What was asked for.
+
+    `live`: a model was called. There are `runs` worlds, and in each of them `repeats` episodes of every agent. `only`
+    are the policies that play (None: all); `variants` are the scripts that stand in for agents.
+    """
 
     task: str = TASK
     mode: Mode
@@ -50,7 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EpisodeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode, as it is told. `reward_valid` is False when nobody can say what it deserves."""
+    """The result of one episode. `reward_valid` is False when nobody can say what it deserves."""
 
     episode: str
     index: int
@@ -72,7 +75,7 @@ class EpisodeResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFolderError(ProfilerError):
-    """A folder cannot be used for a run, or holds none."""
+    """A folder cannot be used for a run, or does not hold one."""
 
 
 class RunFolder:
@@ -94,7 +97,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: cannot write: {error.strerror or error}") from error
 
     def is_empty(self) -> bool:
-        """Whether nothing lies there but what a start that was cut off leaves: a folder without its `run.json`."""
+        """Whether the folder holds nothing, or only what a start leaves that was cut off before `run.json`."""
         if not self.path.exists():
             return True
         left = {path.name for path in self.path.iterdir()} - {EPISODES, f".{RUN}.new"}
@@ -112,7 +115,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path / RUN}: found what no run writes: {error}") from error
 
     def resume(self, run: Run) -> dict[str, EpisodeResult]:
-        """The episodes that stand, by name: a run is gone on with only as what it was."""
+        """The episodes with a verdict, by name. A run can be continued only as what it was."""
         was, now = msgspec.to_builtins(self.run()), msgspec.to_builtins(run)
         if different := [f"{name}: {was[name]!r}, now {now[name]!r}" for name in now if was[name] != now[name]]:
             raise RunFolderError(
@@ -123,7 +126,10 @@ class RunFolder:
         return {name: result for name, result in found.items() if result.status != "error"}
 
     def begin_episode(self, result: EpisodeResult) -> Path:
-        """Its folder, with a result that says that there is none yet. What an earlier try left is put aside."""
+        """Make the folder of an episode, with a result that has no verdict yet.
+
+        What an earlier try left is moved aside.
+        """
         home = self.path / EPISODES / result.episode
         if home.exists():
             aside = self.path / ASIDE
@@ -141,7 +147,7 @@ class RunFolder:
         _replace(self.path / RESULTS, b"".join(encode(result) + b"\n" for result in results))
 
     def names(self) -> list[str]:
-        """Of the episodes, in order."""
+        """The names of the episodes, in order."""
         return sorted(home.name for home in (self.path / EPISODES).iterdir() if (home / RESULT).exists())
 
     def episode(self, name: str) -> Path:
@@ -152,7 +158,7 @@ class RunFolder:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """The whole file or the old one, never half of it."""
+    """Replace a file as a whole."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_bytes(content)
     fresh.replace(path)

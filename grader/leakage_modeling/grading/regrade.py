@@ -1,7 +1,7 @@
-"""The verdicts of a stored run, reached again from its sealed seed and what its pipelines predicted.
+"""Grades the episodes of a stored run again, from its sealed seed and the stored predictions.
 
-Comes in: the folder of a run. Goes out: for every episode, whether its result comes out the same, to the bit. No worker and
-no model is needed: the world is made again, the same questions are asked, and the stored numbers answer them.
+No worker and no model is needed: the world is made again, the same questions are asked, and stored numbers answer them.
+Each result must come out the same, to the bit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VERDICT = ("status", "reason", "sentence", "reward", "reward_valid", "only_score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regraded:
-    """`differs` says what came out otherwise; None when all is the same. Not `judged`: there was nothing to judge."""
+    """`differs` says what came out differently, None if nothing. `judged` is False when there was nothing to judge."""
 
     stored: EpisodeResult
     differs: str | None
@@ -55,7 +55,7 @@ def regrade_one(folder: RunFolder, name: str, *, settings: Settings) -> Regraded
 
 
 def _verdict(folder: RunFolder, stored: EpisodeResult, *, settings: Settings) -> Verdict | None:
-    """None where nothing was submitted, or the episode did not come to its end."""
+    """None if nothing was submitted, or if the episode did not come to its end."""
     path = folder.episode(stored.episode) / ARTEFACTS
     if not path.exists() or stored.status == "error":
         return None
@@ -74,7 +74,7 @@ def _unjudged(stored: EpisodeResult) -> str | None:
 
 
 def _difference(stored: EpisodeResult, verdict: Verdict) -> str | None:
-    """The first part of the verdict whose bytes are others."""
+    """The first part of the verdict whose bytes differ."""
     again = {
         **{name: getattr(verdict, name) for name in ("status", "reason", "sentence", "reward", "only_score_failed")},
         "reward_valid": verdict.status != "error",

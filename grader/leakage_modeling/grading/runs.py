@@ -1,7 +1,6 @@
-"""Graded runs: many episodes at once, of local policies or of agents, each with a verdict.
+"""Graded runs: plays many episodes of local policies or of agents, into a folder from which each can be regraded.
 
-Comes in: a plan. Goes out: the results in order, and a folder from which every one of them can be reached again. What ends
-the run before its end (a provider that refuses, a cap) is told beside the results that stand.
+What ends a run early (a provider that refuses, a cap) is reported beside the results that are there.
 """
 
 from __future__ import annotations
@@ -57,8 +56,11 @@ LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run. `live` decides whether agents are a model or scripts; the seed of all seeds is drawn when not given.
-    `only`: the local policies that play, all when not given. `repeats`: episodes of each agent in a world."""
+    """What to run.
+
+    `live`: agents are a model, else scripts. A `seed` of None draws one. `only` are the local policies that play (None:
+    all). `repeats` is the number of episodes of each agent in a world.
+    """
 
     mode: Mode
     settings: Settings
@@ -72,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came of it. `stopped`: why not all of it was played."""
+    """The results of a run. `stopped` says why some episodes were not played."""
 
     run: Run
     folder: Path
@@ -91,7 +93,7 @@ async def play_all(
     tell: Callable[[EpisodeResult], None],
     resume: bool = False,
 ) -> Report:
-    """Play and grade all episodes of a plan; when resumed, those that have no verdict yet in the folder."""
+    """Play and grade all episodes of a plan; with `resume` only those without a verdict in the folder."""
     run, folder = _run(plan, isolation), RunFolder(output)
     if not resume:
         folder.begin(run)
@@ -111,7 +113,7 @@ async def _played(
     tell: Callable[[EpisodeResult], None],
     stand: Mapping[str, EpisodeResult],
 ) -> Report:
-    """All episodes but those that stand."""
+    """Play all episodes except those that stand."""
     settings = plan.settings
     all_jobs = list(_jobs(plan, run.sealed_seed))
     jobs = [job for job in all_jobs if job.name not in stand]
@@ -125,7 +127,8 @@ async def _played(
         model=run.model,
         timed=plan.live,
     )
-    # texts in Arrow's memory, where that is installed, make each of the many small frames of an episode a third dearer
+    # Where pyarrow is installed, pandas would keep texts in Arrow's memory, and each of the many small frames of an
+    # episode would cost a third more.
     with pd.option_context("mode.string_storage", "python"):
         async with _asker(plan, jobs, environ=environ) as asker:
             found, stopped = await _play(stage, jobs, asker=asker, tell=tell)
@@ -136,7 +139,7 @@ async def _played(
 
 
 def _run(plan: Plan, isolation: str) -> Run:
-    """What stands in the folder about all of it."""
+    """What `run.json` says about the run."""
     return Run(
         mode=plan.mode,
         live=plan.live,
@@ -153,12 +156,12 @@ def _run(plan: Plan, isolation: str) -> Run:
 
 
 def seed_of(sealed_seed: str, index: int) -> int:
-    """The seed of one world: nobody who knows one knows another."""
+    """The seed of one world. Whoever knows one of them cannot derive another."""
     return int.from_bytes(sha256(f"leakage_modeling/{sealed_seed}/{index}".encode()).digest()[:16])
 
 
 def _jobs(plan: Plan, sealed_seed: str) -> Iterator[Job]:
-    """All episodes in order: locally every policy in every world, else one agent a world."""
+    """All episodes in order: in local mode every policy in every world, else one agent a world."""
     for index in range(plan.settings.num_runs):
         seed = seed_of(sealed_seed, index)
         for agent in _agents(plan, index=index, seed=seed):
@@ -177,7 +180,7 @@ def _agents(plan: Plan, *, index: int, seed: int) -> list[str]:
 async def _play(
     stage: Stage, jobs: list[Job], *, asker: Asker, tell: Callable[[EpisodeResult], None]
 ) -> tuple[dict[str, EpisodeResult], ProviderFailed | BudgetReached | None]:
-    """As many episodes at once as the settings say."""
+    """Play as many episodes at once as the settings say."""
     rest, found = iter(jobs), dict[str, EpisodeResult]()
     stopped: ProviderFailed | BudgetReached | None = None
 
@@ -198,7 +201,7 @@ async def _play(
 
 
 def _first(error: BaseException, kind: type[Ends]) -> Ends:
-    """Task groups raise groups of groups."""
+    """The first error of a kind in nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if not isinstance(error, kind):
@@ -208,7 +211,7 @@ def _first(error: BaseException, kind: type[Ends]) -> Ends:
 
 @asynccontextmanager
 async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> AsyncIterator[Asker]:
-    """Who asks the model; without one, scripts answer."""
+    """Opens what asks the model; in runs without a model, scripts answer."""
     settings = plan.settings
     experiment = Experiment(
         experiment_id="leakage_modeling",
@@ -244,7 +247,7 @@ def _asks(
 
 
 class Scripts:
-    """A client that finds out who plays in a conversation, and says that one's next words."""
+    """A client that finds out which agent a conversation belongs to, and says its next words."""
 
     describes = "scripted agents, no model"
 

@@ -1,8 +1,8 @@
-"""The seed that decides the worlds of a run, made from a name and a secret.
+"""Makes the seed that decides the worlds of a run, from a name and a secret.
 
-A name like `7` is soon found by trying, and with it every world. So it is mixed with a secret that lies outside of every box: a
-file that machines may share, who then share worlds, or one that is made once for an installation. What is stored is the mixed
-seed, so to grade again no secret is needed.
+A name such as `7` is soon guessed, and every world with it. So it is mixed with a secret that lies outside of every
+box: a file that machines may share, which then share worlds, or one that is made once for an installation. The mixed
+seed is what is stored, so grading again needs no secret.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def secret_in(file: Path) -> bytes:
 
 
 def secret_of_installation(environ: Mapping[str, str]) -> bytes:
-    """The one of whoever runs this, made when it is first asked for and readable for nobody else."""
+    """The secret of this user, made when it is first asked for, and readable only by its owner."""
     base = Path(environ["XDG_STATE_HOME"]) if environ.get("XDG_STATE_HOME") else Path.home() / ".local" / "state"
     file = base / FOLDER / FILE
     try:
@@ -58,7 +58,7 @@ def secret_of_installation(environ: Mapping[str, str]) -> bytes:
 
 
 def _make(file: Path) -> None:
-    """Whole or not at all, and never in the place of one that another process has just made."""
+    """Write the secret whole or not at all, and never over one that another process has just made."""
     fresh = file.with_name(f".{FILE}.{os.getpid()}")
     fresh.touch(mode=0o600)
     fresh.write_text(secrets.token_hex(32), encoding="ascii")

@@ -1,7 +1,6 @@
-"""What is kept of an episode so that its verdict can be reached again: the submission, and what its pipeline predicted.
+"""Stores what an episode's verdict rests on (the submission and the predictions of its pipeline), and answers from it.
 
-Comes in: a submission and the answers of a fitter. Goes out: one file of raw bytes, and from it a fitter that answers the
-same questions with the same numbers, and refuses others. Knows nothing of verdicts.
+A `StoredFitter` gives the same numbers to the same questions, and refuses others.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to a fitter; the predictions lie beside it."""
+    """One question to a fitter; the predictions are stored beside it."""
 
     pipeline: str
-    frames: tuple[str, ...]  # what identifies each frame that was asked for
+    frames: tuple[str, ...]  # a hash of each frame that was asked about
     fault: Fault | None = None
 
 
@@ -65,7 +64,7 @@ class Different(Exception):
 
 
 class RecordingFitter:
-    """Asks another fitter, and keeps what it said."""
+    """Passes questions to another fitter, and keeps its answers."""
 
     def __init__(self, fitter: Fitter) -> None:
         self.kept: list[Answered] = []
@@ -90,7 +89,7 @@ class RecordingFitter:
 
 
 class StoredFitter:
-    """Says again what was said, in the same order, to the same questions."""
+    """Gives the stored answers to the same questions in the same order."""
 
     def __init__(self, kept: Sequence[Answered]) -> None:
         self._rest = iter(kept)
@@ -106,7 +105,7 @@ class StoredFitter:
 
 
 def identities(frames: Frames) -> tuple[str, ...]:
-    """The same for frames of the same names, types and values."""
+    """A hash of each frame: equal for equal names, types and values."""
     return tuple(_digest(shape, blobs) for shape, blobs in frames.flat)
 
 

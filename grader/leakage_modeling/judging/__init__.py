@@ -1,1 +1,1 @@
-"""The checks of a submission, in order, and what they ask of a fitted pipeline."""
+"""The checks of a submission, in order, and the questions to its fitted pipeline."""

@@ -1,11 +1,9 @@
-"""The checks of a submission, in order: format, pipeline_contract, score, calibration, uses_forbidden, batch_dependence,
-proba_mismatch.
+"""Checks a submission and gives the verdict.
 
-Comes in: a world, what was submitted, somebody who can fit it, and the sealed seed of the questions. Goes out: a verdict.
-It computes every number itself, from predictions of a pipeline that was fitted again on the training rows alone.
-
-Score and calibration are compared with P(y | x), which the grader knows, instead of with labels: 4,000 labels say far less.
-Both are told as a share of what the prevalence alone would reach, so 0 is the oracle and 1 is no skill, in every world.
+The checks, in order: format, pipeline_contract, score, calibration, uses_forbidden, batch_dependence, proba_mismatch.
+Every number is computed here, from predictions of a pipeline that was fitted again on the training rows alone. Score
+and calibration are compared with P(y | x), which the grader knows, instead of with labels: 4,000 labels say far less.
+Both are given as a share of what the prevalence alone would reach, so in every world 0 is the oracle and 1 is no skill.
 """
 
 from __future__ import annotations
@@ -29,10 +27,11 @@ if TYPE_CHECKING:
 
     Answers = Mapping[str, np.ndarray]
 
-STILL = 1e-6  # how far a prediction may move when a forbidden column is overwritten, or other rows stand around its own
-SAME = 1e-3  # how far submitted probabilities may lie from those of the pipeline that was fitted again
-UNREST = 3  # a prediction that is drawn moves by itself; the farthest of some hundred such moves varies by less than this factor
-SEALED = 7  # keeps the stream of the questions apart from that of the world
+STILL = 1e-6  # how far a prediction may move when a forbidden column is overwritten, or when other rows stand around it
+SAME = 1e-3  # how far submitted probabilities may lie from those of the refitted pipeline
+# A random prediction moves by itself. The farthest of some hundred such moves varies by less than this factor.
+UNREST = 3
+SEALED = 7  # keeps the random numbers of the questions apart from those of the world
 
 
 def evaluate(
@@ -45,10 +44,11 @@ def evaluate(
     leaky_view: bool = False,
     asked: ask.Questions | None = None,
 ) -> Verdict:
-    """The verdict; whatever it raises is the grader's or the machine's fault, never the submission's.
+    """The verdict. Whatever this raises is the fault of the grader or the machine, never of the submission.
 
-    Labels never enter a worker, so the original's test rows, which tell theirs, are asked about under its rule only, or
-    where `leaky_view` says that there is no worker to hide them from. `asked`: the questions, where they were made already.
+    Labels never enter a worker. The original's test rows reveal theirs, so they are asked about only under the
+    original's rule, or where `leaky_view` says that there is no worker to hide them from. `asked` are the questions, if
+    they were made already.
     """
     form = check_format(submission.test_probabilities, rows=len(world.test))
     if not form.passed:
@@ -82,7 +82,7 @@ def questions_of(world: World, question_seed: int, *, leaky_view: bool = False) 
 
 
 def check_format(found: Any, *, rows: int) -> Check:
-    """What can be said of submitted probabilities without asking the pipeline."""
+    """The check that submitted probabilities can be given without asking the pipeline."""
     said = _format_fault(found, rows=rows)
     return Check(name="format", passed=said is None, detail=said or f"{rows} probabilities")
 
@@ -112,7 +112,10 @@ def score(world: World, answers: Answers, asked: ask.Questions) -> dict[str, Any
 
 
 def movement(world: World, answers: Answers, asked: ask.Questions) -> dict[str, float]:
-    """The farthest that any prediction moved, by column; nothing if it moves about as far when nothing was changed."""
+    """The farthest that any prediction moved, by overwritten column.
+
+    0 if it moves about as far when nothing was changed: then the pipeline is random, which is for another check.
+    """
     unrest = UNREST * _moved(asked.kept, answers)
     far = {column: _moved(asked.overwritten[column], answers) for column in world.leak_columns}
     return {column: moved if moved > unrest else 0.0 for column, moved in far.items()}

@@ -1,8 +1,8 @@
-"""Fitters that need no box: the oracle, and one that runs code of our own in this process.
+"""Fitters that need no box: the oracle, and one that runs policies of our own in this process.
 
-Both answer the very questions a worker answers. The oracle fits nothing: whoever knows the law has nothing to learn, and
-what it says of a frame follows from the features of each row. It is judged like everybody else, so that a limit nobody
-could reach would show. `PlainFitter` is for policies of this project alone; foreign code belongs into a worker.
+Both answer the same questions as a worker. The oracle fits nothing: it knows the law, so its answers follow from the
+features of each row. It is judged like everybody else, which would reveal a limit that nobody can reach. `PlainFitter`
+is only for policies of this project; foreign code belongs into a worker.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Oracle:
 
 
 class PlainFitter:
-    """A policy of ours, run and fitted in this process.
+    """Runs and fits a policy of ours in this process.
 
-    With `joined` a pipeline is fitted once and all frames are predicted at once, which takes a third of the time. It hides a
-    dependence on the batch and on other tables, so it is for policies that are known to have none.
+    With `joined` a pipeline is fitted once and predicts all frames at once, which takes a third of the time. That hides
+    a dependence on the batch and on other tables, so it is for policies that are known to have none.
     """
 
     def __init__(self, world: World, *, joined: bool = False) -> None:

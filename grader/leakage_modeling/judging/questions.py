@@ -1,10 +1,7 @@
-"""What a fitted pipeline is asked: every frame the checks need, in an order it cannot foresee.
+"""The questions to a fitted pipeline: every frame that the checks need, in an order that it cannot foresee.
 
-Comes in: a world and its sealed seed. Goes out: named frames, and the answers put back under their names. Knows nothing of
-what the answers should be.
-
-No frame holds a row twice. Of each row that is overwritten there is one other version, in another frame, so a pipeline that
-sees one frame at a time cannot look up what a row said before it was overwritten.
+No frame holds a row twice. Of each row that is overwritten there is one other version, in another frame. So a pipeline
+that sees one frame at a time cannot look up what a row said before it was overwritten.
 """
 
 from __future__ import annotations
@@ -22,8 +19,8 @@ if TYPE_CHECKING:
 
     from task_kit.leakage_modeling.worlds.world import World
 
-OVERWRITTEN = 1800  # hidden rows, shared out among the columns that leak and the ways of overwriting
-KEPT = 200  # hidden rows that stand among them as they were
+OVERWRITTEN = 1800  # hidden rows, divided among the columns that leak and the ways to overwrite
+KEPT = 200  # hidden rows among them that stay as they are
 SINGLES = 4
 CHUNK = 97
 REWRITES = ("random", "permuted", "opposite")
@@ -32,7 +29,7 @@ HIDDEN, MIXED, TEST, LEGACY, REVERSED = "hidden", "mixed", "test", "legacy", "re
 
 
 class Repeated(NamedTuple):
-    """Rows of `hidden` that another frame repeats, and where they stand in it."""
+    """Rows of `hidden` that another frame repeats, and their places in it."""
 
     rows: np.ndarray
     places: np.ndarray
@@ -55,7 +52,7 @@ class Questions:
 
 
 def make_questions(world: World, draw: Generator, *, leaky_view: bool) -> Questions:
-    """`leaky_view`: ask about the original's test rows too, whose signal is made from their labels."""
+    """Make the frames. `leaky_view`: also the original's test rows, whose signal is made from their labels."""
     hidden = world.hidden
     chunks = dict(_chunks(len(hidden), draw))
     mixed, kept, overwritten = _mixed(world, draw)
@@ -79,7 +76,7 @@ def _chunks(rows: int, draw: Generator) -> Iterator[tuple[str, slice]]:
 
 
 def _mixed(world: World, draw: Generator) -> tuple[pd.DataFrame, Repeated, dict[str, Repeated]]:
-    """Hidden rows in a new order: most with one forbidden column overwritten, some as they were."""
+    """Hidden rows in a new order: most with one forbidden column overwritten, some unchanged."""
     hidden = world.hidden
     n = min(OVERWRITTEN, len(hidden) // 2)
     rows = draw.choice(len(hidden), size=n + min(KEPT, len(hidden) // 10), replace=False)
@@ -105,7 +102,7 @@ def _mixed(world: World, draw: Generator) -> tuple[pd.DataFrame, Repeated, dict[
 
 
 def other_values(values: np.ndarray, *, like: np.ndarray, how: str, draw: Generator) -> np.ndarray:
-    """Values that the rows could as well have carried. A constant column, which has no others, gets other rates."""
+    """Values that the rows might as well have had. A constant column has no others, so it gets rates from 0 to 1."""
     if like.dtype.kind not in "iuf":
         return _other_names(values, like=like, how=how, draw=draw)
     low, high = (like.min(), like.max()) if np.ptp(like) > 0 else (0.0, 1.0)

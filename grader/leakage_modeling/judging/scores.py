@@ -1,7 +1,4 @@
-"""How good probabilities are: distances to the true ones, and the usual measures on labels.
-
-Comes in: arrays of one length. Goes out: numbers. Knows nothing of pipelines, limits or verdicts.
-"""
+"""Measures of probabilities: distances to the true ones, and the usual measures on labels."""
 
 from __future__ import annotations
 
@@ -16,13 +13,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SUREST = 1e-6  # what is said with more certainty counts as said with this much: a wrong 0 is dear, not infinitely so
+SUREST = 1e-6  # more certainty than this counts as this much: a wrong 0 costs a lot, but not infinitely much
 BINS = 10
 ALIKE = 20  # groups of rows that were predicted alike
 
 
 def excess(truth: Floats, said: Floats) -> float:
-    """By how many nats a row the log loss must be expected to lie above that of the truth."""
+    """By how many nats a row the expected log loss exceeds that of the truth."""
     sure = np.clip(said, SUREST, 1 - SUREST)
     return float(np.mean(rel_entr(truth, sure) + rel_entr(1 - truth, 1 - sure)))
 
@@ -33,9 +30,9 @@ def distance(truth: Floats, said: Floats) -> float:
 
 
 def unfaithfulness(truth: Floats, said: Floats) -> float:
-    """The mean squared distance to the truth where rows that were predicted alike count together.
+    """The mean squared distance to the truth after rows with similar predictions are averaged.
 
-    It is 0 when what is said to happen with 30 % does happen with 30 %, however little that tells the rows apart.
+    It is 0 when what is predicted with 30 % happens in 30 % of cases, however little that tells the rows apart.
     """
     groups = np.array_split(np.argsort(said, kind="stable"), min(ALIKE, len(said)))
     apart = [len(rows) * float(truth[rows].mean() - said[rows].mean()) ** 2 for rows in groups]
@@ -43,7 +40,7 @@ def unfaithfulness(truth: Floats, said: Floats) -> float:
 
 
 def auroc(target: NDArray[np.int64], said: Floats) -> float:
-    """The chance that a random positive row stands above a random negative one; ties count half."""
+    """The chance that a random positive row is ranked above a random negative one; ties count half."""
     positive = int(target.sum())
     negative = len(target) - positive
     if not positive or not negative:

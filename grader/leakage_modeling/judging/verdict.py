@@ -1,7 +1,4 @@
-"""What the grader says about a submission: plain values that print, store and compare.
-
-Comes in: checks in order, and scores. Goes out: a `Verdict`; the first check that failed is its reason.
-"""
+"""The verdict on a submission, as plain values. The first check that failed is its reason."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ class Check:
     name: str
     passed: bool
     detail: str
-    reason: str | None = None  # the code when it failed; the name unless something more exact is known
+    reason: str | None = None  # the code when it failed, if that is more exact than the name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,7 @@ class Verdict:
 
     @property
     def only_score_failed(self) -> bool:
-        """Everything but the score and what follows from it was in order, so that a threshold alone decides."""
+        """Whether all checks but the score held, so that a threshold alone decides."""
         return bool(self.scores) and all(check.passed for check in self.checks if check.name != "score")
 
 
