@@ -312,7 +312,8 @@ def test_a_dataset_without_facts_is_told_before_and_has_no_coverage(shell: Shell
     path = manifest(tmp_path)
     rows = [{"dialogue_id": f"d{index}", "user": "q", "facts": ["q"]} for index in range(4)]
     (tmp_path / "data.json").write_text(json.dumps(rows))
-    warning = f"one: {FACTS}; did you mean 'required_facts' where it says 'facts'?\n"
+    hint = "did you mean 'required_facts' where it says 'facts'? dataset_fields: {required_facts: facts} reads it so"
+    warning = f"one: {FACTS}; {hint}\n"
     assert warning in shell("validate", "--config", path).err
     assert warning[:-1] in shell("validate", "--config", path, "--json").json["warnings"]
     assert FACTS in shell.run(path, "--dry-run").out.replace("\n", " ")
