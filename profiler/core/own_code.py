@@ -29,4 +29,5 @@ def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 
 def _is_library(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith((*LIBRARIES, "<frozen"))
+    """Compiled libraries name their sources, wherever these were: the event loop of live runs is `uvloop/loop.pyx`."""
+    return frame.filename.startswith((*LIBRARIES, "<frozen")) or frame.filename.endswith(".pyx")

@@ -151,7 +151,9 @@ def uncounted(usage: object) -> str | None:
         elif count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT):
             continue
         elif str(name).endswith(COUNTS):
-            return f"usage.{printable(str(name))}: found {found(count)}, expected a whole number"
+            return (
+                f"usage.{printable(str(name))}: found {found(count)}, expected a whole number from 0 to {LARGEST_COUNT}"
+            )
     return None
 
 

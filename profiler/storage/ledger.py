@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -144,7 +145,10 @@ class Ledger:
 
     def close(self) -> None:
         self._map.close()
-        os.close(self._fd)
+        try:
+            os.close(self._fd)
+        except OSError as error:
+            raise StorageError(self._path, error) from error
 
     def _grow(self) -> None:
         """Double the number of places.
@@ -158,9 +162,10 @@ class Ledger:
             written = 0
             while written < len(more):
                 written += os.pwrite(self._fd, more[written:], size + written)
+            self._map.close()
+            self._map = mmap.mmap(self._fd, 0)
         except OSError as error:
-            os.truncate(self._fd, size)
+            with suppress(OSError):
+                os.truncate(self._fd, size)
             raise StorageError(self._path, error) from error
-        self._map.close()
-        self._map = mmap.mmap(self._fd, 0)
         self._free = list(range(size, len(self._map), PLACE.size))[::-1]

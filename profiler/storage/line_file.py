@@ -13,8 +13,6 @@ from profiler.core.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHUNK = 1 << 20
-
 
 class LineFile:
     """Appends blocks of whole lines. It has no buffer of its own."""
@@ -63,18 +61,6 @@ class LineFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def whole_lines(path: Path) -> tuple[int, int]:
-    """The number of whole lines in a file, and the offset where the last of them ends."""
-    lines = end = offset = 0
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            if here := chunk.count(b"\n"):
-                lines += here
-                end = offset + chunk.rfind(b"\n") + 1
-            offset += len(chunk)
-    return lines, end
 
 
 def end_of_line(path: Path, number: int) -> int:

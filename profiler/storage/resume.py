@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -12,14 +12,16 @@ from profiler.money.prices import pico
 from profiler.storage import journal, ledger
 from profiler.storage.journal_file import JournalFile
 from profiler.storage.ledger import Ledger
-from profiler.storage.line_file import LineFile, end_of_line, whole_lines
+from profiler.storage.line_file import LineFile, end_of_line
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
 from profiler.storage.ordered_log import Follower, OrderedLog
+from profiler.storage.read_logs import Asked, Got
 from profiler.storage.reorder import Order
 from profiler.storage.whole_file import sync_folder
 from profiler.storage.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from profiler.storage.journal import Header
@@ -162,10 +164,9 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
     return run
 
 
-class _RequestLine(msgspec.Struct, gc=False):
-    """The part of a line of requests.jsonl by which it is recognised."""
+class _RequestLine(Asked, gc=False, kw_only=True):
+    """What a line of requests.jsonl has to say."""
 
-    index: int
     request_hash: str
 
 
@@ -173,38 +174,52 @@ def _cut_requests(path: Path, *, most: int, notes: list[str], opened: ExitStack)
     """Open requests.jsonl, without what is torn or damaged: those lines are made again from the dataset."""
     file = opened.enter_context(LineFile(path))
     decode = msgspec.json.Decoder(_RequestLine).decode
-    lines = end = 0
-    damage = ""
-    with path.open("rb") as reading:
-        for line in reading:
-            if not line.endswith(b"\n"):
-                damage = f"cut {file.size - end} bytes of a torn last line"
-                break
-            try:
-                whole = lines < most and decode(line).index == lines
-            except (DecodeError, UnicodeDecodeError, RecursionError):
-                whole = False
-            if not whole:
-                damage = f"line {lines + 1} is damaged; from there on it is written anew from the dataset"
-                break
-            lines += 1
-            end += len(line)
-    if end < file.size:
-        notes.append(f"{path.name}: {damage}")
-        file.cut(end)
-    return file, lines
+    standing = _standing(path, lambda line, number: decode(line).index == number, most=most)
+    return file, _cut(file, standing, anew="written anew from the dataset", notes=notes)
 
 
 def _cut_responses(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
-    """Open responses.jsonl without the torn line at its end."""
+    """Open responses.jsonl, without what is torn or damaged: the journal holds those lines too."""
     file = opened.enter_context(LineFile(path))
-    lines, end = whole_lines(path)
-    if lines > most:
-        lines, end = most, end_of_line(path, most)
-    if end < file.size:
-        notes.append(f"{path.name}: cut {file.size - end} bytes of a torn last line")
-        file.cut(end)
-    return file, lines
+    decode = msgspec.json.Decoder(Got).decode
+    standing = _standing(path, lambda line, number: decode(line).index in (number, None), most=most)
+    return file, _cut(file, standing, anew=f"laid out anew from {JOURNAL}", notes=notes)
+
+
+class _Standing(NamedTuple):
+    """How many lines of a log can be kept, where the last of them ends, and whether a damaged one follows it."""
+
+    lines: int
+    end: int
+    damaged: bool
+
+
+def _standing(path: Path, fits: Callable[[bytes, int], bool], *, most: int) -> _Standing:
+    """The lines up to the first that is not what the reduction expects in its place."""
+    lines = end = 0
+    with path.open("rb") as reading:
+        for line in reading:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                whole = lines < most and fits(line, lines)
+            except (DecodeError, UnicodeDecodeError, RecursionError):
+                whole = False
+            if not whole:
+                return _Standing(lines, end, damaged=True)
+            lines += 1
+            end += len(line)
+    return _Standing(lines, end, damaged=False)
+
+
+def _cut(file: LineFile, standing: _Standing, *, anew: str, notes: list[str]) -> int:
+    """Leave only the lines that stand; returns how many they are."""
+    if standing.end < file.size:
+        torn = f"cut {file.size - standing.end} bytes of a torn last line"
+        damaged = f"line {standing.lines + 1} is damaged; from there on it is {anew}"
+        notes.append(f"{file.path.name}: {damaged if standing.damaged else torn}")
+        file.cut(standing.end)
+    return standing.lines
 
 
 class _Replayed(msgspec.Struct, kw_only=True):

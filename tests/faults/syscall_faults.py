@@ -28,7 +28,6 @@ CALLS = (
     *("mkdir", "openat", "flock", "newfstatat", "fstat", "getdents64", "read", "pread64", "write", "pwrite64", "mmap"),
     *("ftruncate", "fsync", "fdatasync", "rename", "unlink", "close"),
 )
-HARMLESS = ("close",)  # the descriptor is gone all the same
 COUNT = 5
 FILES = ("requests.jsonl", "responses.jsonl", "journal.jsonl", "summary.json", "ledger.dat")
 

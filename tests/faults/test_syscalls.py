@@ -15,14 +15,19 @@ def expected() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("call", "when"), [("write", 2), ("fsync", 1), ("fdatasync", 1), ("rename", 1), ("unlink", 1), ("openat", 3)]
+    ("mode", "call", "when"),
+    [
+        *(("mock", "write", 2), ("mock", "fsync", 1), ("mock", "fdatasync", 1), ("mock", "rename", 1)),
+        *(("mock", "unlink", 1), ("mock", "openat", 3)),
+        *(("live", "newfstatat", 4), ("live", "mmap", 1), ("live", "close", 7)),
+    ],
 )
 def test_a_call_of_the_system_that_fails_is_a_sentence_and_the_same_command_goes_on(
-    call: str, when: int, expected: dict[str, bytes]
+    mode: str, call: str, when: int, expected: dict[str, bytes]
 ) -> None:
     program = strace()
     if program is None:
         pytest.skip("strace is not installed or not allowed")
-    verdict = tried(Fault("mock", call, when), program=program, expected=expected)
+    verdict = tried(Fault(mode, call, when), program=program, expected=expected)
     assert verdict.came
     assert verdict.wrong == []

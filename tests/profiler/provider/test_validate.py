@@ -96,7 +96,7 @@ async def test_an_uncounted_usage_is_empty_and_told_once(*, own: bool) -> None:
     assert [(await checked.complete(REQUEST)).usage for _ in range(2)] == [{}, {}]
     (line,) = told
     assert line.startswith(
-        "d0: usage.input_tokens: found -1 (a whole number), expected a whole number; the usage of such"
+        "d0: usage.input_tokens: found -1 (a whole number), expected a whole number from 0 to 9007199254740992; the usage of such"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import struct
@@ -162,3 +163,19 @@ def test_a_ledger_reaches_the_device_when_it_is_synced(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink().name))
     book.sync()
     assert synced == [LEDGER]
+
+
+def test_a_ledger_that_the_system_closes_with_an_error_is_told_as_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = begun(tmp_path)
+    close = os.close
+
+    def closes_badly(fd: int) -> None:
+        close(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as now:
+        now.setattr(os, "close", closes_badly)
+        with pytest.raises(StorageError, match=r"ledger.dat: cannot write: Input/output error"):
+            book.close()

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.core.errors import StorageError
-from profiler.storage import line_file
-from profiler.storage.line_file import LineFile, end_of_line, whole_lines
+from profiler.storage.line_file import LineFile, end_of_line
 from tests.profiler.building import files_end_at
 
 LINES = st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b" ") + b"\n"), min_size=1, max_size=8)
@@ -104,13 +103,11 @@ def test_a_closed_file_holds_no_descriptor(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(lines=st.lists(st.binary(max_size=9)), torn=st.binary(max_size=9), chunk=st.integers(min_value=1, max_value=7))
-def test_whole_lines_are_counted_up_to_the_torn_one(lines: list[bytes], torn: bytes, chunk: int) -> None:
+@given(lines=st.lists(st.binary(max_size=9)))
+def test_the_end_of_a_line_is_found_by_its_number(lines: list[bytes]) -> None:
     whole = b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_file, "CHUNK", chunk)
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
-        path.write_bytes(whole + torn.replace(b"\n", b""))
-        assert whole_lines(path) == (len(lines), len(whole))
+        path.write_bytes(whole)
         for number in range(len(lines) + 1):
             assert path.read_bytes()[: end_of_line(path, number)].count(b"\n") == number

@@ -130,6 +130,29 @@ def test_damage_in_the_requests_is_cut_and_written_anew(tmp_path: Path, damage: 
     assert contents(tmp_path) == WHOLE
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b'"completion"', b'\x00completion"'),
+        (b'"index":1', b'"index":2'),
+        (b'"type":"answer"', b'"type":"unsure"'),
+        (b'{"dialogue_id":"d1"', b"\xff\x00"),
+    ],
+)
+def test_damage_in_the_responses_is_cut_and_laid_out_anew(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    run(tmp_path, asked=range(6), answered=[0, 1, 2, 3])
+    path = tmp_path / RESPONSES
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert damage[0] in lines[1]
+    lines[1] = lines[1].replace(*damage)
+    path.write_bytes(b"".join(lines))
+    standing = looked_at(tmp_path)
+    assert standing.notes == [f"{RESPONSES}: line 2 is damaged; from there on it is laid out anew from {JOURNAL}"]
+    assert standing.kept == 4
+    finish(tmp_path)
+    assert contents(tmp_path) == WHOLE
+
+
 # --- money --------------------------------------------------------------------------------------------------------
 
 
