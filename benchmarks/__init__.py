@@ -1,1 +1,1 @@
-"""What the engine costs, measured. Run it with `make bench`, or see `benchmarks/__main__.py`."""
+"""Measures what the engine costs. Run it with `make bench`; `benchmarks/__main__.py` says more."""

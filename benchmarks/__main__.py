@@ -1,25 +1,24 @@
 """`python -m benchmarks`, or `make bench`: measures the engine, prints a table, and writes JSON on demand.
 
     make bench                                  everything, in less than five minutes
-    make bench ARGS="--only 'mock*' --runs 7"   some of it, with more patience
+    make bench ARGS="--only 'mock*' --runs 7"   some of it, measured more often
     make bench ARGS="--json bench.json"         for programs
-    make bench ARGS="--runs 5 --write"          a long run with the largest sizes, written to benchmarks/RESULTS.md and its head to README.md
+    make bench ARGS="--runs 5 --write"          with the largest sizes; written to benchmarks/RESULTS.md and README.md
     make bench-peers                            first, for the programs that the engine is compared with
 
-Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured and why in that way. What
-they share:
+Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured, and why in that way. All of
+them follow these rules:
 
 * A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
-  interpreter; the table shows the median, and the least and the greatest beside it. Times alone are this machine's.
-* The engine is used as people use it: `profiler.run`, or the command line. Where a scenario needs to see inside, it
-  brings a client, which is how anybody may look; only `journal_cost` has to put another part in the engine's place.
-* Over HTTP the other side is `profiler mock-server` on a core of its own, and answers are checked: who did other work
-  than was asked gets no figure.
-* Times leave out the start of the interpreter and the imports, unless they are what is measured.
-* A goal that is missed does not change the exit code: a busy machine is no bug.
+interpreter. The table shows the median, with the least and the greatest beside it. Times alone say something about this
+machine only. * The engine is used as people use it: by `profiler.run` or the command line. A scenario that needs to see
+inside brings a client, as anybody can; only `journal_cost` replaces a part of the engine. * Over HTTP the other side is
+`profiler mock-server` on a core of its own. Answers are checked: a program that did other work than it was asked to
+gets no figure. * Times leave out the start of the interpreter and the imports, unless those are what is measured. * A
+goal that is missed does not change the exit code, because a busy machine is not a bug.
 
 Other work on the machine shows as a wide min – max, and in the load before and after. A new scenario is a new module
-with a `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS`.
+with `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients that watch the run they are called by, or end it."""
+"""Clients that watch the run that calls them, or kill it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MARK = "BENCHMARK_MARK"
 
 
 class Watched:
-    """Passes calls on and notes when the first began and when the last reply came, dialogue 0 left out.
+    """Passes calls on, and notes when the first one began and the last reply came, without dialogue 0.
 
-    With `stall`, dialogue 0 has no reply before all others have theirs: it is stalled for the whole run, and not
-    a moment longer.
+    With `stall`, dialogue 0 gets no reply before all others have theirs: it is stalled for the whole run, and not a
+    moment longer.
     """
 
     def __init__(self, client: Client, *, count: int, stall: bool = False) -> None:
@@ -60,7 +60,7 @@ class Watched:
 
 
 class Paced:
-    """Passes calls on and notes when each began, and when the provider asked for how long a pause."""
+    """Passes calls on, and notes when each began, and when the provider asked for a pause of what length."""
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -70,11 +70,14 @@ class Paced:
 
     @property
     def longest_by_asked(self) -> float:
-        """Of all pauses, the longest for what was asked: 1.0 is exactly as long. 0.0 when none was asked for."""
+        """The longest pause, as a multiple of what was asked for: 1.0 is exactly as long.
+
+        0.0 when none was asked for.
+        """
         return max((self._pause(since) / asked for since, asked in self._asked), default=0.0)
 
     def _pause(self, since: float) -> float:
-        """Until the next call of anybody."""
+        """Seconds until the next call of any worker."""
         place = bisect_right(self._begun, since)
         return self._begun[place] - since if place < len(self._begun) else 0.0
 
@@ -89,7 +92,7 @@ class Paced:
 
 
 class Dying:
-    """Writes down when call number `DIE_AT` begins, and kills the process there."""
+    """Kills the process when call number `calls` begins, and writes down the time."""
 
     def __init__(self, client: Client, *, calls: int, mark: Path) -> None:
         self._client = client
@@ -105,5 +108,5 @@ class Dying:
 
 
 def dying(experiment: Experiment) -> Client:
-    """For the `client` of a manifest; what it needs to know is in the environment, where it changes no identity."""
+    """For `client` in a manifest. Its settings are in the environment, where they do not change the run's identity."""
     return Dying(MockClient(experiment.mock), calls=int(os.environ[DIE_AT]), mark=Path(os.environ[MARK]))

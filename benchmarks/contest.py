@@ -1,8 +1,8 @@
-"""Several peers on one course, in turn: what scenarios over HTTP have in common.
+"""Measures several peers on one course, in turn; scenarios over HTTP share this.
 
-Comes in: who runs, how many dialogues each at how many in flight. Goes out: every measurement, by peer and by the
-number in flight, neighbours at the same place. Foreign peers that are not installed, or fail, are left out with
-a word.
+Each peer runs a number of dialogues for every number in flight. Measurements are grouped by peer and number in flight;
+those at the same place in the lists were taken next to each other. Foreign peers that are not installed, or that fail,
+are left out, and the report says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def held(scale: Scale, course: Course, sizes: Mapping[Peer, Sizes]) -> Taken:
 
 
 def rates(taken: Taken) -> list[Figure]:
-    """How many dialogues a second, with the processor time that one took."""
+    """Dialogues a second, and the processor time of one."""
     return [
         median(f"{peer.name}_{in_flight}", [leg.rate for leg in legs], unit="dialogues/s", note=_cost(legs))
         for peer, by_flight in taken.items()
@@ -51,7 +51,7 @@ def _cost(legs: Sequence[Took]) -> str:
 
 
 def _take(scale: Scale, course: Course, peer: Peer, sizes: Sizes) -> list[Took]:
-    """What a peer took; nothing, and a word, for a foreign one that fails or does other work than it was given."""
+    """The measurements of a peer. A foreign peer that fails, or does other work, has none, and the report says so."""
     try:
         return course.take(peer, [Asked(count=count, in_flight=in_flight) for in_flight, count in sizes.items()])
     except (ChildFailed, WrongAnswers) as error:

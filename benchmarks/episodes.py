@@ -1,6 +1,6 @@
-"""Episodes of scripted agents, and the work that their workers do in them: what the scenario of that name compares.
+"""Plays episodes of scripted agents, and makes only the calls of their workers, for the scenario `episodes`.
 
-Apart from it because pandas would weigh on what the other scenarios measure.
+It is a module of its own because importing pandas would distort what other scenarios measure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SEED = "benchmark"
 
 
 def both_ways(*, count: int, runs: int) -> list[list[float]]:
-    """Episodes a second, played and as the bare work of their workers, in turn."""
+    """Episodes a second: played, and as the bare calls of their workers, in turn."""
     settings = Settings(num_runs=count, concurrency=count)
     worlds = [make_world(seed_of(SEED, index), settings) for index in range(count)]
     asked = [_asked(world, index) for index, world in enumerate(worlds)]
@@ -76,7 +76,7 @@ def _workers(nursery: Zygote, worlds: list[World], asked: list[list[pd.DataFrame
 
 
 def _work(workers: Workers, world: World, asked: list[pd.DataFrame]) -> None:
-    """What the worker of an honest agent is asked to do, from its start to its end."""
+    """The calls that an honest agent makes to its worker."""
     worker = workers.start(world)
     worker.run(LOOK)
     worker.run(CAREFUL.code(world))

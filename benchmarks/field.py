@@ -1,7 +1,7 @@
-"""The field: who is compared over HTTP, and how one of them is run and its answers are checked.
+"""The programs that are compared over HTTP (the peers), how one of them runs, and how its answers are checked.
 
-Comes in: a peer and its legs. Goes out: what each leg took, from a process of its own that answered every dialogue
-with the right text and asked for none of them twice. Knows nothing of goals.
+Each leg is measured in a process of its own, which must answer every dialogue with the right text and ask for none
+twice.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ WARM_UP = 32
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A program of `benchmarks.peers`."""
+    """A program in `benchmarks.peers`."""
 
     name: str
     module: str
     lane: str = "fast"
-    foreign: bool = False  # what it needs is not among our own pins
+    foreign: bool = False  # needs packages that are not among our own pins
 
 
 FAST = Peer(name="fast_lane", module="ours")
@@ -54,14 +54,14 @@ LITELLM = Peer(name="litellm", module="litellm_loop", foreign=True)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg as a scenario words it: how many dialogues, how many of them in flight."""
+    """One leg: a number of dialogues, and how many of them are in flight."""
 
     count: int
     in_flight: int
 
 
 class Took(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg as it was measured."""
+    """The measurements of one leg."""
 
     count: int
     wall_s: float
@@ -74,16 +74,16 @@ class Took(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu_ms(self) -> float:
-        """Of the client's process, for one dialogue."""
+        """CPU time of the client's process for one dialogue."""
         return self.cpu_s / self.count * 1e3
 
 
 class WrongAnswers(Exception):
-    """A peer did other work than it was given; how fast it did it says nothing."""
+    """A peer did other work than it was given, so its speed says nothing."""
 
 
 class Course:
-    """What peers are measured on: a server, dialogues by number, and the texts that they must be answered with."""
+    """What peers are measured on: a server, dialogues by number, and the texts that they must get."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Course:
         self._turns = turns
 
     def take(self, peer: Peer, asked: Sequence[Asked]) -> list[Took]:
-        """Run the legs in one fresh process, after one that is only there to warm it up."""
+        """Run the legs in one fresh process, after a leg that only warms it up."""
         self._server.reset()
         legs = [Asked(count=WARM_UP, in_flight=asked[0].in_flight), *asked]
         with tempfile.TemporaryDirectory(dir=self._scale.folder) as folder:
@@ -130,7 +130,7 @@ class Course:
 
 
 def static_course(scale: Scale, server: Serving) -> Course:
-    """Any number of dialogues, and the one answer to them all."""
+    """Any number of dialogues, which all get the same answer."""
 
     def expected(dataset: Path) -> dict[str, str]:
         with dataset.open("rb") as lines:
@@ -140,7 +140,7 @@ def static_course(scale: Scale, server: Serving) -> Course:
 
 
 def check_answers(file: Path, expected: dict[str, str], *, by: str) -> None:
-    """Every dialogue once, with its own text, whatever the order."""
+    """Every dialogue must be answered once, with its own text, in any order."""
     with file.open("rb") as lines:
         found = [(row["dialogue_id"], row["completion"]) for row in map(json.loads, lines)]
     if len(found) != len(expected):
@@ -152,7 +152,7 @@ def check_answers(file: Path, expected: dict[str, str], *, by: str) -> None:
 
 
 def present(scale: Scale, peers: Sequence[Peer]) -> list[Peer]:
-    """Those that can be run here; the others are left out with a word."""
+    """The peers that can run here; the report names the others."""
     made = scale.peers and STAMP.is_file() and STAMP.read_bytes() == PINS.read_bytes()
     absent = [peer.name for peer in peers if peer.foreign and not made]
     if absent:
@@ -162,7 +162,7 @@ def present(scale: Scale, peers: Sequence[Peer]) -> list[Peer]:
 
 
 def run_legs(peer: Peer, legs: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """What each of them took, in a process of their own."""
+    """Run legs in a process of their own, and return what each of them took."""
     python = str(PEERS / "bin" / "python") if peer.foreign else sys.executable
     command = [python, "-m", f"benchmarks.peers.{peer.module}", json.dumps(legs)]
     ended = subprocess.run(

@@ -1,7 +1,7 @@
-"""What a scenario is given and what it gives back.
+"""What a scenario is given (`Scale`) and what it returns (`Figure`).
 
-A scenario is a module of `benchmarks.scenarios` with one function, `measure`. Its docstring says what is measured
-and against what.
+A scenario is a module of `benchmarks.scenarios` with one function, `measure`. Its docstring says what is measured, and
+against what.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Value = TypeVar("Value")
-PATIENT = 5  # runs: who asks for so many waits for the largest sizes too
+PATIENT = 5  # runs; with so many, the largest sizes are measured too
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
-    """How much to measure, and the folder for what it takes."""
+    """How much to measure, and a folder for files."""
 
     folder: Path
     runs: int = 3
@@ -34,20 +34,22 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         return (self.runs + 1) // 2
 
     def say(self, words: str) -> None:
-        """Something to be read beside the figures, such as what could not be measured."""
+        """Add something to read beside the figures, such as what could not be measured."""
         if words not in self.words:
             self.words.append(words)
 
     def pick(self, full: int, *, quick: int, usual: int | None = None) -> int:
-        """A size: the one that the goals are meant for, or one that only shows that the scenario works. Where the full
-        one takes most of a minute, only a patient measurement has it, and the usual one makes do with less."""
+        """A size: `full`, for which the goals are meant, or `quick`, which only shows that the scenario works.
+
+        Where the full size takes most of a minute, it is used only in measurements of many runs; others use `usual`.
+        """
         if self.quick:
             return quick
         return full if usual is None or self.runs >= PATIENT else usual
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One number, and what it should be where there is such a number. A ratio has no unit."""
+    """One number, and its goal if there is one. A ratio has no unit."""
 
     name: str
     value: float
@@ -68,7 +70,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenario(Protocol):
-    """A module with a `measure`."""
+    """A module with a function `measure`."""
 
     @property
     def __name__(self) -> str: ...
@@ -100,14 +102,14 @@ def median(
 
 
 def alternate(runs: int, *sides: Callable[[], Value]) -> list[tuple[Value, ...]]:
-    """Measure the sides in turn, A B A B …, so that a machine that slows down or speeds up does so for all of them.
+    """Measure the sides in turn, A B A B …, so that a machine which slows down does so for all of them.
 
-    One tuple a side comes back, and neighbours in it were measured next to each other.
+    Returns a tuple for each side; values at the same place in them were measured next to each other.
     """
     rounds = [[side() for side in sides] for _ in range(runs)]
     return list(zip(*rounds, strict=True))
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Each measurement by its neighbour on the other side."""
+    """Each measurement divided by its neighbour on the other side."""
     return [a / b for a, b in zip(over, under, strict=True)]

@@ -1,7 +1,7 @@
 """A provider that enforces one limit in ways that the mock server does not, in a thread of its own.
 
-Either it holds the whole `max_tokens` of a call against a limit on output tokens until the call ends, and says in its
-headers what is left; or it limits requests and says nothing at all. It keeps count of what it answered and refused.
+Either it counts the whole `max_tokens` of a call against a limit on output tokens until the call ends, and its headers
+say what is left; or it limits requests and its headers say nothing. It counts what it answered and refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ REFUSAL = msgspec.json.encode({"type": "error", "error": {"type": "rate_limit_er
 
 
 class LimitedProvider:
-    """`per_minute` output tokens when it `holds` them, requests otherwise; `burst_s` seconds' worth may come at once."""
+    """The limit is `per_minute` output tokens with `holds`, otherwise requests; `burst_s` seconds' worth may come at
+    once."""
 
     def __init__(self, *, per_minute: float, burst_s: float, latency_s: float, holds: bool) -> None:
         self.latency_s = latency_s
@@ -47,12 +48,12 @@ class LimitedProvider:
 
     @property
     def span_s(self) -> float:
-        """From the first call to the end of the last."""
+        """Seconds from the first call to the end of the last."""
         return self.ended - (self.began or 0.0)
 
     @property
     def allowed(self) -> float:
-        """How much of the limit there was in that time."""
+        """How much the limit allowed in that time."""
         return self._most + self._per_second * self.span_s
 
     def takes(self, body: bytes) -> float | None:
@@ -121,7 +122,7 @@ class Served(asyncio.Protocol):
 
 @contextmanager
 def limited(provider: LimitedProvider) -> Iterator[LimitedProvider]:
-    """Let it listen on loopback."""
+    """Run the provider on a port of this machine."""
 
     async def listen() -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(lambda: Served(provider), "127.0.0.1", 0)
@@ -136,7 +137,7 @@ def limited(provider: LimitedProvider) -> Iterator[LimitedProvider]:
 
 
 def shortest_s(count: int, *, per_minute: float, hold: float, latency_s: float, slots: int) -> float:
-    """How long so many answers take somebody who always knows what is free and sends as soon as there is room."""
+    """How long so many answers take somebody who always knows what is free, and sends as soon as there is room."""
     now, free, begun = 0.0, per_minute, 0
     ends: list[float] = []
     while begun < count:

@@ -1,7 +1,6 @@
-"""Live runs against the mock server: the dialogues of `workload`, asked over a real connection.
+"""Live runs against the mock server: the dialogues of `workload`, over a real connection.
 
-Comes in: a dataset and the address of a server. Goes out: a finished run, or what its client saw of it. What runs is
-`profiler.run` in live mode; the key is a word that the mock server takes.
+What runs is `profiler.run` in live mode, with a key that the mock server accepts.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.provider.open import Lane
 
-ENVIRON = {"ANTHROPIC_API_KEY": "mock", "no_proxy": "*"}  # proxies of the environment are not for loopback
+# a proxy from the environment must not be used for this machine
+ENVIRON = {"ANTHROPIC_API_KEY": "mock", "no_proxy": "*"}
 
 Seen = TypeVar("Seen", bound="Client")
 
@@ -38,7 +38,7 @@ def experiment(dataset: str | Path, *, base_url: str, concurrency: int) -> Exper
 def finished_run(
     dataset: str | Path, *, base_url: str, output_dir: Path, concurrency: int, lane: Lane = "fast"
 ) -> Path:
-    """A whole live run with everything on; gives the directory of its logs."""
+    """A whole live run with everything on. Returns its run directory."""
     os.environ.update(ENVIRON)
     asked = experiment(dataset, base_url=base_url, concurrency=concurrency)
     return run_sync(asked, options=Options(output_dir=output_dir, mode="live", lane=lane)).folder

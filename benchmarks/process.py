@@ -1,7 +1,7 @@
-"""Calls a function in an interpreter of its own, where nothing is warm and no memory is left over.
+"""Calls a function in a fresh interpreter, where nothing is warm and no memory is left over.
 
-Comes in: a module-level function of this package and its arguments (whatever JSON can hold, and paths). Goes out:
-what it returned, and the peak memory of its process. Knows nothing of what is measured.
+The function must be at the top level of a module in this package; its arguments must fit into JSON, or be paths. What
+it returns comes back with the peak memory of its process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def fresh(function: Callable[..., Any], **given: Any) -> Ended:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         said = child.stdout.read()
-        # On Linux the peak starts at what this process holds, which is little: it keeps no data of its own.
+        # On Linux the child's peak starts at what this process holds; that is little, since it keeps no data.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:

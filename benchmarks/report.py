@@ -1,7 +1,4 @@
-"""Figures to a table for people and to JSON for programs.
-
-Comes in: the figures by scenario and the facts of the machine. Goes out: text, or plain values. Measures nothing.
-"""
+"""Shows figures as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ QUICK = "--quick: sizes too small to judge by; goals are not checked."
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one call of the benchmarks has to say."""
+    """Everything that one run of the benchmarks found."""
 
     found: dict[str, list[Figure]]
     machine: dict[str, Any]
@@ -101,7 +98,7 @@ def _goal(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits say all that a benchmark knows."""
+    """A number with three digits: a benchmark does not know more."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"

@@ -1,7 +1,6 @@
-"""A full run as a document: `benchmarks/RESULTS.md`, and its head between two markers of README.md.
+"""Writes a full run to `benchmarks/RESULTS.md`, and its head between two markers in README.md.
 
-Comes in: a report, and the words that it was asked for with. Goes out: two files. The head is what a reader of the
-README wants to know: which goals were met, on which machine.
+The head is what a reader of the README wants to know: which goals were met, on which machine.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ its module in `benchmarks/scenarios/`.
 
 
 class NoMarkers(Exception):
-    """README.md has no place for the head."""
+    """README.md has no markers for the head."""
 
 
 def write(report: Report, *, words: Sequence[str], results: Path = RESULTS, readme: Path = README) -> None:
@@ -62,12 +61,12 @@ def results_of(report: Report, *, words: Sequence[str]) -> str:
 
 
 def last_run(results: Path = RESULTS) -> str:
-    """The document as it is; nothing before the first full run."""
+    """The document as it is; empty before the first full run."""
     return results.read_text(encoding="utf-8") if results.exists() else ""
 
 
 def head_of(document: str) -> str:
-    """What stands between the title and how to repeat it."""
+    """The part between the title and how to repeat it."""
     return document.partition("\n\n")[2].partition("\n\n## ")[0]
 
 

@@ -1,7 +1,7 @@
-"""The mock server as the other side of HTTP measurements: a process on a core of its own.
+"""Runs the mock server for measurements over HTTP: a process on a core of its own.
 
-Comes in: options of `profiler mock-server`. Goes out: its address and its counters. With two cores or more the server
-has the last one for itself, and what is measured the others, so that neither slows the other down.
+With two cores or more the server gets the last one for itself, and what is measured gets the others, so that neither
+slows the other down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # proxies of the environment are not for us
+# a proxy from the environment must not be used here
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Serving(NamedTuple):
@@ -55,7 +56,7 @@ def serving(*options: str) -> Iterator[Serving]:
 
 @contextmanager
 def _others_for_us() -> Iterator[set[int]]:
-    """Leave the last core, which is handed out, to the server; processes that are started take after this one."""
+    """Keep this process, and those that it starts, off the last core. Yields that core for the server."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
     if len(cores) < 2:
         yield set()

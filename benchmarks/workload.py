@@ -1,8 +1,4 @@
-"""The work that is measured: dialogues of about 250 bytes, and one mock run over them.
-
-Comes in: how many. Goes out: a dataset on disk, or how long a run took. What runs is the public way through the
-engine, `profiler.run`.
-"""
+"""The work that is measured: dialogues of about 250 bytes, and a mock run over them by `profiler.run`."""
 
 from __future__ import annotations
 
@@ -35,7 +31,7 @@ def dialogue_id(number: int) -> str:
 
 
 def dialogue(number: int) -> bytes:
-    """A line of a dataset."""
+    """One line of a dataset."""
     row = {
         "dialogue_id": dialogue_id(number),
         "system": "You are a careful assistant. Answer in one short paragraph.",
@@ -46,7 +42,7 @@ def dialogue(number: int) -> bytes:
 
 
 def dialogues(scale: Scale, count: int) -> Path:
-    """A JSONL file of `count` dialogues, written at the first call."""
+    """A JSONL file of `count` dialogues, written when it is first asked for."""
     path = scale.folder / f"dialogues-{count}.jsonl"
     if not path.exists():
         with path.open("wb") as file:
@@ -68,7 +64,7 @@ def experiment(path: str | Path, *, concurrency: int = 32, median_s: float = 0.0
 
 
 def run_seconds(asked: Experiment, *, output_dir: str | Path, client: Client | None = None) -> float:
-    """One whole run, from the survey of the dataset to the summary."""
+    """The time of one whole run, from the survey of the dataset to the summary."""
     gc.collect()
     begun = time.perf_counter()
     run_sync(asked, options=Options(output_dir=Path(output_dir), mode="mock"), client=client)
@@ -76,12 +72,12 @@ def run_seconds(asked: Experiment, *, output_dir: str | Path, client: Client | N
 
 
 def finished_run(*, dataset: str, output_dir: str) -> float:
-    """A run at zero latency with full logs and metrics, and the seconds it took."""
+    """The time of a run at zero latency with full logs and metrics."""
     return run_seconds(experiment(dataset), output_dir=output_dir)
 
 
 def watched_run(asked: Experiment, *, output_dir: str | Path, stall: bool = False) -> Watched:
-    """The same, seen from its client."""
+    """The same run, watched by its client."""
     count = dataset.survey(asked.dataset_path).count
     watched = Watched(MockClient(asked.mock), count=count, stall=stall)
     run_seconds(asked, output_dir=output_dir, client=watched)

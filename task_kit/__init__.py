@@ -1,1 +1,1 @@
-"""What a model sees and does: the tasks, their tools and staging, and the sandbox both sides need."""
+"""What a model sees and does: the two tasks, their tools and staging, and the sandbox that grader and tasks both need."""

@@ -1,6 +1,6 @@
-"""The command line of the task kit: what tasks there are, what one asks for, and its files in a folder.
+"""The `task-kit` command: lists the tasks, shows what one asks for, and lays its files out in a folder.
 
-Results go to stdout, everything else to stderr. Knows no task by name.
+Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # a reader such as `head` has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except ProfilerError as error:

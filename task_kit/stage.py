@@ -1,7 +1,6 @@
-"""Lays a task out in a folder: exactly what a model may see, and a list of hashes that says so.
+"""Lays a task out in a folder: exactly the files that a model may see, and a list of their hashes.
 
-Comes in: a task and a folder. Goes out: the task's files in it, always the same bytes, and last of all MANIFEST.json,
-so that a folder with it is whole. Knows nothing of which tasks there are.
+The bytes are always the same. MANIFEST.json is written last, so a folder that has it is complete.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class StageError(ProfilerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """What was written (path → sha256), and what else stands in the folder."""
+    """What was written (path → sha256), and which other files are in the folder."""
 
     folder: Path
     files: Mapping[str, str]
@@ -38,7 +37,7 @@ class Staged:
 
 
 def stage(task: Task, folder: Path, *, force: bool = False) -> Staged:
-    """With `force` also into a folder that is not empty: files of the task are replaced, others are left as they are."""
+    """Lay the task out. With `force` also into a folder with files: the task's are replaced, others stay."""
     contents = task.contents()
     try:
         if not force:
@@ -73,7 +72,7 @@ def _refuse_occupied(folder: Path) -> None:
 
 
 def _refuse_links(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """A folder that is a link would have files written somewhere else."""
+    """A folder that is a link would lead the files somewhere else."""
     parents = {parent for path in contents for parent in Path(path).parents}
     for parent in sorted(parents - {Path()}):
         if (folder / parent).is_symlink():
@@ -81,7 +80,7 @@ def _refuse_links(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replaces: a link of that name is replaced itself, not what it points to."""
+    """Replace a file. A link of that name is replaced itself, not what it points to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.staging")
     draft.unlink(missing_ok=True)

@@ -1,8 +1,4 @@
-"""The tasks there are, and for each the files that a model may see: nothing else is ever staged.
-
-Comes in: the name of a task. Goes out: a `Task`, whose contents are read from where the package is installed. Does not
-know of folders that a task is laid out in.
-"""
+"""The tasks that can be staged, and the files of each that a model may see: nothing else is ever staged."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ PROMPT: Final = "prompt.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """`shown` says for each path in a staged folder which file of an installed package it is a copy of."""
+    """One task. `shown` has, for each path in a staged folder, the file of an installed package that is copied there."""
 
     name: str
     says: str
@@ -48,11 +44,11 @@ def _content(package: str, path: str) -> bytes:
 
 
 def _of_task(name: str, *paths: str, within: str = "") -> dict[str, tuple[str, str]]:
-    """Files of the task's own folder. What lies `within` a folder there is staged without it."""
+    """Files of the task's own folder. What lies in the folder `within` is staged without that."""
     return {path: ("task_kit", f"{name}/{within}{path}") for path in paths}
 
 
-# By name, not by what is found there: a stray file or a cache of the interpreter must never be shown.
+# Files are listed by name and not searched for, so that a stray file or an interpreter's cache is never shown.
 _EXPERIMENT_PROFILER: Final = Task(
     name="experiment_profiler",
     says="Finish a program that runs an experiment over dialogues, logs it and measures it.",

@@ -1,4 +1,4 @@
-"""aiohttp and nothing else: a session, so many workers, one decode and one line for each answer."""
+"""Bare aiohttp: one session and a number of workers, with one decode and one line written for each answer."""
 
 from __future__ import annotations
 

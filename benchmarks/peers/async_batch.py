@@ -1,4 +1,4 @@
-"""async-batch-llm with its checkpoint store, streaming results, over the official SDK: it has no client for Claude."""
+"""async-batch-llm with its checkpoint store and streamed results, over the official SDK: it has no client for Claude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inspect AI: a task of one generation a sample and no scorer, its log written as it writes it by default."""
+"""Inspect AI: a task with one generation for each sample and no scorer; its log is written as by default."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What all peers do alike: take legs, run each of them, say what it took.
+"""What all peers share: take the legs, run each of them, and print what it took.
 
-Comes in: a JSON list of legs as the one argument. Goes out: a JSON line a leg on stdout. Whatever else a library
-prints goes to stderr. Knows nothing of what is compared.
+The one argument is a JSON list of legs; stdout gets a JSON line for each. Whatever libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 KEY = "mock"
-PATIENCE_S = 600.0  # a busy machine makes nobody fail
+PATIENCE_S = 600.0  # long enough for a busy machine
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One measurement: whom to ask what, how much of it at once, and where the answers belong."""
+    """One measurement: the server, the dialogues, how many are in flight, and where answers are written."""
 
     base_url: str
     dataset: str
@@ -43,7 +42,7 @@ class Leg:
             yield from map(json.loads, lines)
 
     def request(self, dialogue: dict[str, Any]) -> dict[str, Any]:
-        """The body of a call, which is also the arguments of the SDK's `messages.create`."""
+        """The body of a call, which also serves as arguments of the SDK's `messages.create`."""
         return {
             "model": self.model,
             "max_tokens": self.max_tokens,
@@ -53,8 +52,9 @@ class Leg:
 
 
 def run(ask: Callable[[Leg], None]) -> None:
-    """Run the legs of the command line, one after the other."""
+    """Run the legs of the command line one after the other."""
     told = os.fdopen(os.dup(1), "w")
+    # From here on stdout is stderr, so that nothing a library prints mixes with the results.
     os.dup2(2, 1)
     for given in json.loads(sys.argv[1]):
         leg = Leg(**given)
@@ -67,7 +67,7 @@ def run(ask: Callable[[Leg], None]) -> None:
 
 
 def run_async(ask: Callable[[Leg], Awaitable[None]]) -> None:
-    """The same on an event loop, of uvloop where there is one."""
+    """The same on an event loop, uvloop's if that is installed."""
     run(lambda leg: with_loop(lambda: ask(leg)))
 
 
@@ -85,7 +85,7 @@ def with_loop(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def ask_all(leg: Leg, ask: Callable[[dict[str, Any]], Awaitable[str]]) -> None:
-    """The plain loop: so many workers that take the next dialogue, and answers written as they come."""
+    """The plain loop: a number of workers that take the next dialogue, and write answers as they come."""
     with Path(leg.answers).open("w", encoding="utf-8") as file:
         turns = leg.dialogues()
 

@@ -1,7 +1,7 @@
-"""The loop that everybody writes first: the official SDK, so many workers, a line written for each answer.
+"""The loop that everybody writes first: the official SDK, a number of workers, and a line written for each answer.
 
-It resolves nothing, keeps no journal, counts nothing, and loses everything when it is killed. The SDK's pool is made
-as large as the number of calls in flight; its own retries stay off, as nothing fails here.
+It cannot resume, keeps no journal, counts nothing, and loses everything when it is killed. The SDK's pool is as large
+as the number of calls in flight; its retries are off, as nothing fails here.
 """
 
 from __future__ import annotations

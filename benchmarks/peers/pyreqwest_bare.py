@@ -1,4 +1,4 @@
-"""pyreqwest and nothing else: a Rust client, so many workers, one decode and one line for each answer."""
+"""Bare pyreqwest, a client in Rust: a number of workers, with one decode and one line written for each answer."""
 
 from __future__ import annotations
 

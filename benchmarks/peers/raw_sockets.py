@@ -1,7 +1,7 @@
 """The limit of HTTP in Python: requests written to bare connections, replies cut at their content-length.
 
-No pool, no time-outs, no errors, no headers but one: what is left is the event loop, one decode and one line written.
-Each connection takes the next dialogue when it has its answer, without a task.
+No pool, no time-outs, no errors, and only one header is read: what is left is the event loop, one decode and one line
+written. Each connection takes the next dialogue when it has its answer, without a task.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEW_LINE = orjson.OPT_APPEND_NEWLINE
 
 
 class Asking(asyncio.Protocol):
-    """One connection that asks until there is nothing left."""
+    """One connection, which asks until there is nothing left."""
 
     def __init__(self, leg: Leg, turns: Iterator[bytes], file: BinaryIO) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Every scenario, in the order in which they are measured."""
+"""All scenarios, in the order in which they are measured."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Many episodes of scripted agents at once cost little more than what their workers have to do anyway.
+"""Playing many episodes of scripted agents at once costs little more than the work of their workers.
 
-The same episodes twice: as `grader run` plays them (worlds, prompts, the loop and its client, transcripts, questions,
-verdicts, what is kept), and as the bare calls of their workers, made by as many threads, with worlds and questions made
-beforehand. Both start as many boxes (64 with `--runs 5` and more) and run the same code in them; the start of the warm
-process is left out.
+The same episodes are measured twice: as `grader run` plays them (worlds, prompts, the loop and its client, transcripts,
+questions, verdicts, storage), and as the bare calls of their workers, made by as many threads, with worlds and
+questions made beforehand. Both start as many boxes (64 with `--runs 5` and more) and run the same code in them; the
+start of the warm process is left out.
 """
 
 from __future__ import annotations

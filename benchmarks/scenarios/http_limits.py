@@ -1,13 +1,13 @@
 """As fast as the provider allows, and no faster: a server that enforces its limits, and one that asks for a pause.
 
-Allowed is what the server lets through: a second's worth at once, and then so many a second. Once the limit on
-requests is named in the manifest; once nobody names it, it is one on output tokens, and the reply headers tell. The
-share of what was allowed is taken by the server's own counters, from the first request to the last.
+The server allows a second's worth of requests at once, and then so many a second. In one run the manifest names the
+limit on requests; in another nobody names the limit, which is one on output tokens, but reply headers do. Measured is
+the share of what was allowed, by the server's own counters, from the first request to the last.
 
-In the third run nothing is limited, but one request in the middle gets 429 and is asked to wait a second: counted is
-how long after it nobody asked anything, for what was asked. A pause ends up to 2 % later on purpose.
+In the third run nothing is limited, but one request in the middle gets 429 and is asked to wait a second. Measured is
+how long nobody asked anything afterwards, compared with what was asked for. A pause is up to 2 % longer on purpose.
 
-None of this keeps a processor busy, so the three go side by side.
+None of this keeps a processor busy, so the three run side by side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Latencies with a long tail over HTTP, and one answer that takes longer than all the others together.
+"""Latencies with a long tail over HTTP, and one answer that takes longer than all others together.
 
-The server draws latencies (log-normal, median 50 ms). The same run is made without a straggler and with dialogue 0
-held back until well after the end; counted is how fast the others are answered. The limit is what so many places in
-flight could do if nothing but the mean latency stood in their way.
+The server draws latencies (log-normal, median 50 ms). The same run is made without a straggler, and with dialogue 0
+held back until well after the end; measured is how fast the others are answered. The limit is what so many calls in
+flight could reach if only the mean latency stood in their way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 128
 MEDIAN_S = 0.05
 SIGMA = 1.0
-HELD_BACK_S = 1.5  # of the time that the others need at the limit
+HELD_BACK_S = 1.5  # as a multiple of the time that the others need at the limit
 
 
 def measure(scale: Scale) -> list[Figure]:

@@ -1,7 +1,7 @@
-"""Conversations of three turns over HTTP, each turn with the replies so far: ours and the official SDK in a loop.
+"""Conversations of three turns over HTTP, each turn with the replies so far: ours, and the official SDK in a loop.
 
-The server answers every turn as `--mode mock` would, so the texts that are expected are those of a mock run: a turn
-that was sent with another conversation's past would be seen.
+The server answers every turn as `--mode mock` would, so the right texts are those of a mock run. A turn that was sent
+with the past of another conversation would be noticed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The same work by programs that people use for it, 64 in flight, each as its own documents say.
+"""The same work by programs that people use for it, 64 in flight, each used as its own documentation says.
 
 `async_batch_llm` streams its results and keeps its checkpoint store, over the official SDK; `inspect_ai` evaluates a
-task of one generation a sample; `litellm` is called in a loop. They live in an environment of their own, which
+task with one generation for each sample; `litellm` is called in a loop. They are in an environment of their own, which
 `make bench-peers` makes; without it there is nothing to compare. The course is that of `http_static`.
 """
 

@@ -1,4 +1,7 @@
-"""Six times the dialogues over HTTP: neither memory nor speed notices. (`memory` does it up to a million in the mock.)"""
+"""Six times as many dialogues over HTTP change neither memory nor speed.
+
+(`memory` goes up to a million with the mock.)
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""HTTP at its fastest: one static answer, and everything else is the client's.
+"""HTTP at its fastest: the server has one static answer, so nearly all work is the client's.
 
-All read the same dialogues, ask the same mock server, which has a core for itself, and write their answers, which are
-checked: every dialogue once, with the right text, and no call more than dialogues. `fast_lane` and `sdk_lane` are whole
-live runs with journal, logs and metrics; `sdk_loop` is the official SDK in a loop; `sockets` is the limit, a program
-that knows one server and no fault, and what is reached of it has no goal: nobody's account allows so many calls; `aiohttp` and `pyreqwest` are bare HTTP clients in the same loop.
+All programs read the same dialogues, ask the same mock server, which has a core for itself, and write their answers.
+Those are checked: every dialogue once, with the right text, and no more calls than dialogues. `fast_lane` and
+`sdk_lane` are whole live runs with journal, logs and metrics; `sdk_loop` is the official SDK in a loop; `aiohttp` and
+`pyreqwest` are bare HTTP clients in the same loop. `sockets` is the limit, a program that knows one server and no
+errors. There is no goal for the share of it that is reached: nobody's account allows so many calls.
 
-Slow ones get fewer dialogues, but at least one for every place in flight. Before each measurement the program answers
-a few dialogues unmeasured, so that nobody pays for imports.
+Slow programs get fewer dialogues, but at least one for every call in flight. Before each measurement a program answers
+a few dialogues unmeasured, so that imports do not count.
 """
 
 from __future__ import annotations

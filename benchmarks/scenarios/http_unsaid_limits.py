@@ -1,9 +1,9 @@
-"""Limits that no header explains: `max_tokens` that is held, and one key that two processes share.
+"""Limits that no header explains: a provider that counts `max_tokens`, and a key that two processes share.
 
-The first provider holds the whole `max_tokens` of a call against its limit on output tokens, 60,000 a minute with 1,024
-for answers of 20; measured is how long the run took against somebody who always knows what is free. The second limits
-requests, says nothing of it in its headers, and is asked by two processes at once; measured is the share of what it
-allowed, and of both what was refused.
+The first provider counts the whole `max_tokens` of a call against its limit on output tokens, 60,000 a minute, with
+1,024 for answers of 20; measured is how long the run took, compared with somebody who always knows what is free. The
+second one limits requests, says nothing about it in its headers, and is asked by two processes at once; measured is the
+share of what it allowed. For both, the share of refused calls is measured too.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """What the journal and the order cost: the same run with a writer that has neither.
 
-Without them, records go in completion order straight into one file, in batches of the same size, and nobody syncs it:
-a kill would lose what is in memory, and the log would have no order. All the rest is shared, requests.jsonl too; it is
-`profiler.run` with another writer put in its place. Measured is the calling phase, until the last byte is written.
+That writer puts records straight into one file in the order of completion, in batches of the same size, and never
+syncs: a kill would lose what is in memory, and the log would have no order. Everything else is the same, including
+requests.jsonl: it is `profiler.run` with another writer in its place. Measured is the calling phase, until the last
+byte is written.
 
-Twice: without latency, where records come in order anyway, and long enough that the last sync, which the end of a run
-waits for, is a small part of it (with 40,000 dialogues it was two fifths of the cost); and with a latency (log-normal,
-1 ms) that mixes the order up, with so many workers that the processor is the limit and not the waiting.
+Measured twice: without latency, where records come nearly in order, and long enough that the last sync, for which the
+end of a run waits, is a small part (with 40,000 dialogues it was two fifths of the cost); and with a latency
+(log-normal, 1 ms) that mixes the order up, with so many workers that the processor is the limit and not the waiting.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ WORKERS = 1_000
 
 
 class Over(Exception):
-    """The calling phase has ended; what a run does after it is not measured here."""
+    """The calling phase has ended; what a run does afterwards is not measured here."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -44,7 +45,7 @@ class Over(Exception):
 
 
 class TimedWriter(writer.Writer):
-    """The engine's writer, and the time until all is written."""
+    """The engine's writer, and the time until everything is written."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -55,7 +56,7 @@ class TimedWriter(writer.Writer):
 
 
 class DirectWriter(writer.Writer):
-    """What is left of it without a journal and without an order."""
+    """A writer without a journal and without an order."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -107,7 +108,7 @@ def _seconds(scale: Scale, dataset: Path, *, median_s: float, direct: bool) -> f
 
 def calling(*, dataset: str, output_dir: str, median_s: float, direct: bool) -> float:
     asked = workload.experiment(dataset, concurrency=WORKERS, median_s=median_s, sigma=1.0 if median_s else 0.0)
-    vars(resume)["Writer"] = DirectWriter if direct else TimedWriter  # in this process, which ends with this run
+    vars(resume)["Writer"] = DirectWriter if direct else TimedWriter  # in this process only, which ends with this run
     try:
         workload.run_seconds(asked, output_dir=output_dir)
     except Over as over:

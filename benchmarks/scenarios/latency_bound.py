@@ -1,8 +1,8 @@
-"""Nothing but the latency limits a run that waits: each of W workers makes a call every 50 ms, no slot stands idle.
+"""Only the latency limits a run that waits: each of W workers makes a call every 50 ms, and no slot is idle.
 
-The calling phase is taken whole, from the first dispatch to the last reply, which is in the journal one turn of the
-event loop later. The number of dialogues is a multiple of W, so W ideal workers would need exactly
-dialogues / W × latency: nothing is taken off for filling the slots at the start or for emptying them at the end.
+Measured is the whole calling phase, from the first call to the last reply, which is in the journal one turn of the
+event loop later. The number of dialogues is a multiple of W, so W ideal workers would need exactly dialogues / W ×
+latency: nothing is subtracted for the start, when slots fill, or for the end, when they empty.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def calling(*, dataset: str, output_dir: str, workers: int) -> float:
 
 
 def sleeping(*, workers: int, rounds: int) -> float:
-    """Workers that do nothing but wait, on the loop that the engine uses."""
+    """Workers that only wait, on the loop that the engine uses."""
 
     async def work(turns: Iterator[int]) -> None:
         for _ in turns:

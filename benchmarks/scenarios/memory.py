@@ -1,8 +1,8 @@
 """Memory does not grow with the number of dialogues, not even when the first of them is stalled until the end.
 
-The peak is what the system says of the whole process: interpreter, imports, survey, calls, logs and reduction. A
-stalled dialogue 0 means that nothing can be laid out in order before all the rest is answered. How long a run takes
-does not matter here, so the two large ones go side by side. The million is kept for `--runs 5` and more.
+The peak is the system's figure for the whole process: interpreter, imports, survey, calls, logs and reduction. While
+dialogue 0 is stalled, nothing can be written in order before all others are answered. Run time does not matter here, so
+the two large runs go side by side. A million dialogues are used only with `--runs 5` and more.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The engine's own cost: a whole run at zero latency, against the least that a program could do.
 
-The least is a loop written by hand: it reads each line, and dumps and writes two lines with the same fields and about
-the same bytes as ours. It checks nothing, hashes nothing, invents no answer, keeps no journal, counts nothing, and
-its files are written through a buffer. Ours surveys the dataset, plans, calls, keeps, orders and reduces: full logs,
-full metrics, from the survey to the summary.
+The least is a loop written by hand: it reads each line, and writes two lines with the same fields and about as many
+bytes as ours. It checks nothing, hashes nothing, makes up no answer, keeps no journal, counts nothing, and writes
+through a buffer. Ours surveys the dataset, plans, calls, keeps, orders and reduces, with full logs and full metrics.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""How soon a large run that is 99 % done, and then killed, calls again: from the start of the process to the first call.
+"""How soon a large run that was killed when it was 99 % done makes its next call, from the start of the process.
 
-The run directory is not made up: the command line runs the manifest, and its client kills the process (SIGKILL) when
-99 % of the dialogues have been asked. The same command again is what is measured; its client kills the process at its
-first call, so that the next measurement finds the same directory. That is the usual case, where nearly all lines are
-in order already.
+The run directory is real: the command line runs the manifest, and its client kills the process (SIGKILL) when 99 % of
+the dialogues have been asked. Measured is the same command again; its client kills the process at its first call, so
+that the next measurement finds the same directory. That is the usual case, where nearly all lines are in order already.
 
-The hardest case is a first dialogue that was stalled all the time: then nothing is in order yet. Its directory is the
-same one without the line of dialogue 0 in the journal, and with an empty responses.jsonl.
+The hardest case is a first dialogue that was stalled all the time, so that nothing is in order yet. Its directory is
+the same one without the line of dialogue 0 in the journal, and with an empty responses.jsonl.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def _manifest(folder: Path, dataset: Path) -> Path:
 
 
 def _seconds_to_call(manifest: Path, *, call: int) -> float:
-    """Run the manifest until the given call begins; the clock that both processes read is the system's."""
+    """Run the manifest until the given call begins. Both processes read the system's monotonic clock."""
     mark = manifest.with_name("mark")
     mark.unlink(missing_ok=True)
     command = [sys.executable, "-m", "profiler", "run", "--mode", "mock", "--quiet"]

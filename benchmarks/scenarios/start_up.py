@@ -1,7 +1,7 @@
-"""How long a command takes from the shell: `profiler --help`, the sample run, and the first request of a live run at a bare
-socket that waits for it, next to an interpreter that does nothing.
+"""How long a command takes from the shell, next to an interpreter that does nothing.
 
-Each is a process of its own, compiled files are there already, as after an installation.
+Measured are `profiler --help`, the sample run, and a live run up to its first request at a bare socket. Each is a
+process of its own; compiled files are there already, as after an installation.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def _in_new_folder(scale: Scale) -> float:
 
 
 def _until_the_first_request(scale: Scale) -> float:
-    """From the start of a live run to the first bytes of its request; the run then gets its answer, and must succeed."""
+    """Seconds from the start of a live run to the first byte of its request.
+
+    The run then gets its answer and must succeed.
+    """
     with socket.socket() as listening, tempfile.TemporaryDirectory(dir=scale.folder) as folder:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -123,5 +126,5 @@ def _imports_sdk(scale: Scale, words: tuple[str, ...]) -> bool:
 
 
 def _run(words: tuple[str, ...]) -> str:
-    """What the command says on stderr; it must succeed."""
+    """What the command prints on stderr. It must succeed."""
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, check=True, text=True).stderr

@@ -1,8 +1,8 @@
 """One dialogue that stalls for the whole run costs the others nothing.
 
-Latencies have a long tail (log-normal). The same run is made without a stall and with dialogue 0 stalled until all
-the others are answered; counted is how fast those others are answered. One worker of 256 has nothing else to do than
-to wait, which alone costs 0.4 %.
+Latencies have a long tail (log-normal). The same run is made without a stall, and with dialogue 0 stalled until all
+others are answered; measured is how fast those others are answered. One worker of 256 can only wait, which alone costs
+0.4 %.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Task B, leakage-aware modelling: its environment, tools and agent loop."""
+"""The task leakage_modeling: modelling with tables in which some columns are known too late."""

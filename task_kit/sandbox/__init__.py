@@ -1,4 +1,4 @@
-"""Runs code nobody trusts: levels of isolation, limits, and the probes that measure both.
+"""Runs code that nobody trusts: levels of isolation, limits, and probes that test both.
 
     from task_kit import sandbox
 
@@ -7,7 +7,8 @@
     outcome = sandbox.run(spec)              # at the strongest level whose probes hold here
     outcome.reason, outcome.level.label
 
-A name is loaded when it is first used: the process between a caller and a box imports this package too, and starts often.
+A name is imported when it is first used: the process between a caller and a box imports this package too, and starts
+often.
 """
 
 from importlib import import_module

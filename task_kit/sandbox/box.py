@@ -1,7 +1,4 @@
-"""Runs one command in a box and says how it ended.
-
-Comes in: a spec. Goes out: an outcome; the whole process tree is dead by then. Knows nothing of grading.
-"""
+"""Runs one command in a box and returns how it ended. By then everything that it started is dead."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ IN_FLIGHT: set[Asked] = set()
 
 
 def boxed(spec: Spec, level: Level) -> Outcome:
-    """At this level and no other, whether or not its probes were tried."""
+    """Run at exactly this level, whether or not its probes were tried."""
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"a box needs Linux, found {sys.platform!r}", hint="run it in a Linux container")
     if level is Level.CONTAINER:
@@ -44,7 +41,7 @@ def boxed(spec: Spec, level: Level) -> Outcome:
 
 
 def in_a_container(spec: Spec) -> Outcome:
-    """The client of the engine is watched like a box, with the caller's own rights and environment."""
+    """The container engine's client is watched like a box, but has the caller's own rights and environment."""
     name = f"box-{secrets.token_hex(8)}"
     made = make_plan(spec, level=Level.CONTAINER, scratch=None)
     mounts = container.mounts(made["readable"], made["writable"])
@@ -61,7 +58,7 @@ def in_a_container(spec: Spec) -> Outcome:
 
 @contextmanager
 def scratch_folder(level: Level) -> Iterator[Path | None]:
-    """Where there is no private /tmp, a folder that goes with the box: its supervisor takes it away."""
+    """A folder for temporary files where there is no private /tmp. The box's supervisor removes it."""
     if level >= Level.NAMESPACES:
         yield None
         return
@@ -70,7 +67,7 @@ def scratch_folder(level: Level) -> Iterator[Path | None]:
         yield folder
     finally:
         if folder.exists():
-            copying.remove(str(folder))  # no supervisor got that far
+            copying.remove(str(folder))  # the supervisor did not get that far
 
 
 def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
@@ -105,7 +102,7 @@ def make_plan(spec: Spec, *, level: Level, scratch: Path | None) -> Plan:
 
 
 def hand_over(box: Plan) -> None:
-    """What is to be written belongs to the user that writes it, where it is the host's own folder."""
+    """Give writable folders to the user that the box runs as, where they are the host's own."""
     uid = box["uid"]
     if uid is None or box["level"] == plan.NAMESPACES:
         return
@@ -116,7 +113,7 @@ def hand_over(box: Plan) -> None:
 
 
 def open_to_others(path: str) -> bool:
-    """Whether somebody who is neither owner nor in the group gets there."""
+    """Whether a user who is neither the owner nor in the group can get there."""
     try:
         folders = [Path(path).resolve(), *Path(path).resolve().parents]
         return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders if folder.is_dir())
@@ -137,7 +134,7 @@ def supervised(box: Plan, *, wall_s: float) -> Report:
 
 
 def give_up() -> None:
-    """Ends all that is waited for here, in whatever threads: there it is a SandboxError."""
+    """End all boxes that any thread waits for; the threads get a SandboxError."""
     for asked in list(IN_FLIGHT):
         asked.abandon()
 

@@ -1,7 +1,7 @@
-"""The two kinds of boxes: a process tree under a subreaper, and one in namespaces of its own.
+"""The two kinds of boxes: a process tree below a subreaper, and one in namespaces of its own.
 
-Comes in: the plan, and what the boxed process does last (to become a program, or to call something).
-Goes out: whether and how it ended, what it takes, and its end. Knows nothing of limits.
+A box starts from a plan and a `body`, the last thing that the boxed process does (become a program, or call a
+function).
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | ke
 FAILED = 70
 SIGNALLED = 128
 HOST = "/proc"
-FIRST = 1  # the number of a box's first process, inside
-KILLED = kernel.SIGKILL  # as a status of wait()
+FIRST = 1  # number of the box's first process, seen inside
+KILLED = kernel.SIGKILL  # in the form that wait() returns
 
 
 class SetupError(Exception):
-    """The box could not be built; the text says which step failed and why."""
+    """The box could not be built; the text says which step failed, and why."""
 
 
 class Box:
-    """A boxed process and all it started. `fd` becomes readable when there is something to `notice`."""
+    """A boxed process and everything it started. When `fd` becomes readable, call `notice`."""
 
-    bounded = False  # a file system of its own holds what is written, and `data` is its folder
+    bounded = False  # whether a file system of its own holds what is written; `data` is its folder
 
     def __init__(self, box: Plan) -> None:
         self.plan = box
         self.data = -1
         self.fd = -1
-        self.proc = HOST  # by which the numbers of its processes are those that `processes` gives
+        self.proc = HOST  # the /proc in which its processes have the numbers that `processes` returns
         self.status: int | None = None
         self.root = -1
         self.set_up_s = 0.0
-        self.waited_s = 0.0  # of CPU, by those that are gone and that nobody in `processes` waited for
+        self.waited_s = 0.0  # CPU time of processes that have ended, and that none of `processes` waited for
 
     def start(self, body: Body, streams: Streams) -> None:
         raise NotImplementedError
@@ -57,18 +57,18 @@ class Box:
         raise NotImplementedError
 
     def alone(self, seconds: float) -> bool:
-        """Whether all that the main process had started is gone, at the latest after so long."""
+        """Wait, for so long at most, until everything that the main process started is gone. Returns whether it is."""
         raise NotImplementedError
 
     def end(self) -> resource.struct_rusage:
-        """On return nobody is left. What the whole tree took, as far as the kernel counted it."""
+        """Kill everything that is left. Returns what the whole tree used, as far as the kernel counted it."""
         raise NotImplementedError
 
     def processes(self) -> dict[int, list[bytes]]:
         return tree.descendants(self.root)
 
     def folders(self) -> list[str]:
-        """What is written lies here, seen from outside."""
+        """The folders that hold what is written, seen from outside."""
         return [path for path in (self.plan["writable"], self.plan["scratch"]) if path]
 
     def full(self) -> bool:
@@ -76,7 +76,7 @@ class Box:
 
 
 class TreeBox(Box):
-    """Orphans come to us, a subreaper, so nobody gets away; everything else is the host's own."""
+    """We are a subreaper, so orphans become our children and nobody gets away. Everything else is the host's."""
 
     def start(self, body: Body, streams: Streams) -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -91,7 +91,7 @@ class TreeBox(Box):
             self.status = as_engines_tell(status) if self.plan["level"] == plan.CONTAINER else status
 
     def alone(self, seconds: float) -> bool:
-        """Each that ends tells, so there is nothing to ask over and over."""
+        """Every process that ends can be waited for, so there is nothing to poll."""
         deadline = time.monotonic() + seconds
         while tree.reap():
             pids = tree.descendants(self.root)
@@ -106,7 +106,7 @@ class TreeBox(Box):
 
 
 class NamespaceBox(Box):
-    """The box has a first process of its own; when that ends, the kernel ends all others with it."""
+    """The box has its own first process. When that ends, the kernel kills all others in the box."""
 
     bounded = True
 
@@ -125,12 +125,13 @@ class NamespaceBox(Box):
         self.take_over(go)
 
     def take_over(self, go: int) -> None:
-        """The first process waits for a word, so that what it has built can be opened while it is there."""
+        """The first process waits for a signal, so that what it has built can be opened while it is still there."""
         self.set_up_s = self.heard(float)
         data = self.heard(int)
         self.data = os.open(f"/proc/{self.root}/fd/{data}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.own_proc = os.open(f"/proc/{self.root}/root/proc", copying.FOLDER)
-        if os.path.exists(f"/proc/self/fd/{self.own_proc}/{FIRST}"):  # the kernel does not allow one everywhere
+        # the kernel does not allow a /proc of its own everywhere
+        if os.path.exists(f"/proc/self/fd/{self.own_proc}/{FIRST}"):
             self.proc = f"/proc/self/fd/{self.own_proc}"
         os.close(go)
         self.heard(bool)
@@ -147,12 +148,14 @@ class NamespaceBox(Box):
         self.status = ended if isinstance(ended, int) else KILLED  # the first process itself was killed
 
     def alone(self, seconds: float) -> bool:
-        """Its first process ends as soon as nobody else is left, and its end closes the pipe. On a busy machine it may
-        not have come to that in time, so it is looked who is there before anybody is accused."""
+        """The first process ends when nobody else is left, which closes the pipe.
+
+        On a busy machine that may come late, so the processes are looked at before anybody is accused.
+        """
         return bool(plan.ready([self.fd], seconds)) or not self.living()
 
     def living(self) -> list[int]:
-        """Those besides the first process that still run."""
+        """Processes besides the first one that still run."""
         return [pid for pid, fields in self.processes().items() if fields[tree.STATE] not in (b"Z", b"X")]
 
     def end(self) -> resource.struct_rusage:
@@ -160,7 +163,7 @@ class NamespaceBox(Box):
         return os.wait4(self.root, 0)[2]
 
     def processes(self) -> dict[int, list[bytes]]:
-        """By the box's own /proc, and by its own numbers, where it has one."""
+        """Read from the box's own /proc, with its own numbers, if it has one."""
         found = tree.snapshot(self.proc) if self.proc != HOST else {}
         if FIRST not in found:
             return super().processes()
@@ -188,7 +191,7 @@ def attempt(what: str, step: Callable[[], None], *, when: bool = True) -> None:
 
 
 def as_engines_tell(status: int) -> int:
-    """Engines tell of a signal as shells do."""
+    """Container engines report a signal as shells do: exit code 128 + signal."""
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
     return code - SIGNALLED if code > SIGNALLED else status
 
@@ -205,7 +208,10 @@ def wait_for(pid: int, *, seconds: float) -> bool:
 
 
 def start(box: Plan, body: Body, *, streams: Streams, others: int) -> int:
-    """The main process, once it has become what it should be: its end of the pipe closes by itself then."""
+    """Start the main process, and wait until it has become what it should.
+
+    Its end of the pipe then closes by itself.
+    """
     told, tell = os.pipe()
     main = os.fork()
     if not main:
@@ -236,16 +242,16 @@ def become_boxed(box: Plan, body: Body, *, streams: Streams, tell: int, others: 
 
 
 def offer_to_be_ended() -> None:
-    """When the machine is out of memory, boxes go before anybody else. Those that start later inherit it."""
+    """When the machine runs out of memory, the kernel should kill boxes first. Their children inherit this."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")
     except OSError:
-        return  # where there is no such thing the kernel decides alone
+        return  # without this file the kernel decides alone
 
 
 def first_process(box: Plan, body: Body, *, streams: Streams, tell: int, waiting: int) -> None:
-    """Builds what is seen inside, starts the main process and waits for everybody. Never returns."""
+    """Builds the view inside, starts the main process and waits for all others. Never returns."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, kernel.SIGKILL)
         offer_to_be_ended()

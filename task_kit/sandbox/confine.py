@@ -1,6 +1,6 @@
-"""The last steps of a process before it becomes the code nobody trusts: limits, identity, Landlock, seccomp.
+"""The last steps before a process becomes untrusted code: limits, identity, Landlock, seccomp.
 
-Comes in: the plan. Goes out: the calling process, restricted for good at the plan's level.
+They restrict the calling process for good.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from task_kit.sandbox.plan import LimitValues, Plan
 
-TASKS_PER_PROCESS = 4  # threads count as well in the kernel's eyes
+TASKS_PER_PROCESS = 4  # to the kernel, threads count as well
 SPARE_TASKS = (
     8  # supervisor and first process count as well for an ordinary user, and the limit must be seen to be passed
 )
 STACK_BYTES = 8 << 20
-ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use: 64 MiB an arena
+ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use, 64 MiB for each malloc arena
 FIRST_OWN_FD = 3
 FEWEST_FILES, MOST_FILES = 1 << 10, 1 << 16
 BYTES_PER_FILE = 1 << 14
@@ -30,14 +30,14 @@ PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 -- of the box's own, where 
 
 
 def most_files(disk_bytes: int) -> int:
-    """Empty ones cost, too: to make, to fetch and to take away."""
+    """Even empty files cost time: to make, to collect and to remove."""
     return min(MOST_FILES, max(FEWEST_FILES, disk_bytes // BYTES_PER_FILE))
 
 
 def confine(box: Plan, *, others: int) -> None:
-    """`others`: how many tasks the same user runs outside this box, where they cannot be told apart."""
+    """`others` is the number of tasks that the same user runs outside this box; the kernel counts them together."""
     if box["level"] == plan.CONTAINER:
-        return  # what runs here is the user's own command; the container confines what runs there
+        return  # what runs here is the user's own command; the container confines the code in it
     set_limits(box["limits"], others=others)
     os.chdir(box["cwd"])
     privileges.drop(box["uid"], search=box["search"])
@@ -71,7 +71,7 @@ def set_limits(limits: LimitValues, *, others: int) -> None:
 
 
 def lower(kind: int, wanted: tuple[int, int]) -> None:
-    """Never above what the caller may have itself."""
+    """Set a limit, but never above what the caller has itself."""
     hard = resource.getrlimit(kind)[1]
     soft_wanted, hard_wanted = wanted
     if hard != resource.RLIM_INFINITY:
@@ -80,7 +80,7 @@ def lower(kind: int, wanted: tuple[int, int]) -> None:
 
 
 def rules_by_path(box: Plan) -> list[tuple[str, int]]:
-    """The host's own tree is in sight, so every path that may be touched is named."""
+    """The host's file tree is visible, so every path that may be used is listed."""
     rules = [(path, landlock.USE if path == "/dev/null" else landlock.READ) for path in DEVICES]
     for path in box["readable"]:
         rules += around(path, box["masked"])
@@ -88,7 +88,7 @@ def rules_by_path(box: Plan) -> list[tuple[str, int]]:
 
 
 def around(path: str, masked: list[str]) -> list[tuple[str, int]]:
-    """Landlock only ever allows: to leave something out, allow its neighbours one by one."""
+    """Landlock can only allow. To leave something out, its neighbours are allowed one by one."""
     if path in masked:
         return []
     if not any(hidden.startswith(path.rstrip("/") + "/") for hidden in masked):
@@ -99,7 +99,7 @@ def around(path: str, masked: list[str]) -> list[tuple[str, int]]:
 
 
 def rules_by_view(box: Plan) -> list[tuple[str, int]]:
-    """Only what may be read is in sight, so what remains is to say what may be written."""
+    """Only what may be read is visible, so only what may be written is listed."""
     writable = [path for path in (box["writable"], *PRIVATE_FOLDERS) if path]
     return [("/", landlock.READ), ("/dev/null", landlock.USE), *((path, landlock.WRITE) for path in writable)]
 

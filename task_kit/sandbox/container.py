@@ -1,7 +1,7 @@
-"""The strongest level: commands of the user's own that start a container, and that end it.
+"""The strongest level: the user's own commands start a container and end it.
 
-Comes in: the words of `TASK_KIT_CONTAINER` and `TASK_KIT_CONTAINER_END`. Goes out: the command that runs a program in one.
-Knows nothing of any engine beyond the options that docker and podman share.
+The commands are in `TASK_KIT_CONTAINER` and `TASK_KIT_CONTAINER_END`. They may use the options that docker and podman
+have in common.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def configured() -> bool:
 
 
 def start(argv: Iterable[str], env: Mapping[str, str], *, name: str, mounts: list[str], limits: Limits) -> list[str]:
-    """A word `{mounts}` or `{limits}` becomes several; `{name}` may stand inside a word."""
+    """The words `{mounts}` and `{limits}` are replaced by several; `{name}` may be part of a word."""
     if not configured():
         raise SandboxError("level container: no command for it", hint=f"say in {START} how to start one")
     several = {"{mounts}": mounts, "{limits}": limit_words(limits)}
@@ -38,7 +38,7 @@ def start(argv: Iterable[str], env: Mapping[str, str], *, name: str, mounts: lis
 
 
 def end(name: str) -> None:
-    """Killing the client of an engine does not end its container, so the engine is told."""
+    """Killing an engine's client does not end its container, so the engine must be told."""
     words = [word.replace("{name}", name) for word in shlex.split(os.environ.get(END, ""))]
     if words:
         try:

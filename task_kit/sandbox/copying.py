@@ -1,7 +1,7 @@
-"""Copies a folder whose content nobody trusts, without following anything in it.
+"""Copies a folder whose content nobody trusts, without following any link.
 
-Comes in: two folders, the first of which nobody changes any more. Goes out: its regular files and folders, and links
-and pipes as such, down to a depth and a sum; devices and sockets are left out.
+Nobody may change the source any more. Regular files and folders are copied, links and pipes as such, down to a depth
+and up to a total size. Devices and sockets are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def copy(source: str, target: str, *, limit: int, owner: int | None = None) -> N
 
 
 class Copy:
-    """One copy, and what is left of its allowance. What does not fit is left out and `full` says so."""
+    """One copy, and what is left of its allowance.
+
+    If something does not fit it is left out, and `full` becomes true.
+    """
 
     def __init__(self, *, limit: int, owner: int | None = None, until_ns: int | None = None) -> None:
         self.left = limit
@@ -85,11 +88,11 @@ class Copy:
             try:
                 os.chown(name, self.owner, self.owner, dir_fd=target, follow_symlinks=False)
             except FileNotFoundError:
-                return  # it was left out
+                return  # the file was left out
 
 
 def too_late(found: os.stat_result, until_ns: int | None) -> bool:
-    """Whether a file was still worked on afterwards. Its last change is the kernel's to say: nobody inside can set it."""
+    """Whether a file was changed after that time. The kernel sets this time of change; nobody inside can fake it."""
     return until_ns is not None and stat.S_ISREG(found.st_mode) and found.st_ctime_ns > until_ns
 
 
@@ -100,7 +103,10 @@ def write(fd: int, block: bytes) -> None:
 
 
 def opened(name: str, folder: int | None, *, flags: int) -> int:
-    """What belongs to us may still be closed to us. It is no link, and nobody is left to make it one."""
+    """Open something whose mode may forbid that even to its owner.
+
+    It is not a link, and nobody is left to make it one.
+    """
     try:
         return os.open(name, flags, dir_fd=folder)
     except PermissionError:
@@ -109,7 +115,7 @@ def opened(name: str, folder: int | None, *, flags: int) -> int:
 
 
 def empty(folder: int) -> None:
-    """Removes what is in a folder, whatever its modes are and however deep: what lies too deep is moved up first."""
+    """Remove everything in a folder, whatever its modes and depth: what lies too deep is first moved up."""
     moved = 0
     while names := os.listdir(folder):
         for name in names:
@@ -117,11 +123,11 @@ def empty(folder: int) -> None:
 
 
 def clear(name: str, folder: int, *, top: int, depth: int, moved: int) -> int:
-    """How many were moved up so far, which gives each a name of its own."""
+    """Returns how many were moved up so far, which makes their names unique."""
     if unlinked(name, folder):
         return moved
     if depth == DEPTH:
-        os.chmod(name, 0o700, dir_fd=folder)  # a folder may be moved only by who may write into it
+        os.chmod(name, 0o700, dir_fd=folder)  # moving a folder needs write permission in it
         os.rename(name, f".{moved}-{os.getpid()}-moved-up", src_dir_fd=folder, dst_dir_fd=top)
         return moved + 1
     inner = opened(name, folder, flags=FOLDER)
@@ -136,8 +142,10 @@ def clear(name: str, folder: int, *, top: int, depth: int, moved: int) -> int:
 
 
 def prune(folder: int, *, until_ns: int | None = None, depth: int = 0) -> bool:
-    """Removes what lies deeper than anybody looks, of which it tells, and files of later than `until_ns`. What stays can be
-    read by its owner, whatever its modes were, as a copy could."""
+    """Remove files later than `until_ns`, and what is nested too deep; returns whether there was any of that.
+
+    Afterwards the owner can read everything that stays, whatever its modes were, as in a copy.
+    """
     cut = False
     for name in os.listdir(folder):
         found = os.lstat(name, dir_fd=folder)

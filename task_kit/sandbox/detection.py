@@ -1,7 +1,7 @@
-"""Which levels hold on this machine, found out by trying, and runs at the strongest of them.
+"""Finds out by trying which isolation levels hold on this machine, and runs boxes at the strongest of them.
 
-Comes in: a spec. Goes out: an outcome at a level whose probes were all stopped. A level that does not hold is an
-error, never a quiet step down.
+A level holds when all probes that it claims to stop were stopped. If a wanted level does not hold, that is an error: a
+weaker one is never used silently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TRIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """`why`: for each stronger level, what is missing here."""
+    """The level found, and for each stronger level in `why` what is missing here."""
 
     level: Level
     probes: Mapping[Level, tuple[Probe, ...]]
@@ -35,14 +35,14 @@ class Detection:
 
 
 class Tried:
-    """What is known so far. A level is tried once in a process, however many threads ask."""
+    """Results so far. Each level is tried once in a process, however many threads ask."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
         self.results: dict[Level, tuple[Probe, ...] | str] = {}
 
     def result(self, level: Level) -> tuple[Probe, ...] | str:
-        """The probes when the level holds, or the reason why it does not."""
+        """The probes if the level holds, or the reason why it does not."""
         with self.turn:
             if level not in self.results:
                 self.results[level] = attempt(level)
@@ -53,8 +53,10 @@ TRIED = Tried()
 
 
 def attempt(level: Level) -> tuple[Probe, ...] | str:
-    """An escape is believed at once. A box that could not be built or asked is tried again: a busy machine must not
-    lower what a whole process runs at."""
+    """Try a level. An escape counts at once.
+
+    A box that could not be built or asked is tried again: a busy machine must not lower the level of a whole process.
+    """
     why = ""
     for _ in range(TRIES):
         try:
@@ -67,18 +69,18 @@ def attempt(level: Level) -> tuple[Probe, ...] | str:
 
 
 def missing(level: Level, probes: tuple[Probe, ...]) -> str | None:
-    """What a level claims to stop and did not."""
+    """What a level claims to stop but did not stop; None if it holds."""
     escaped = [f"{found.name} ({found.said})" for found in probes if found.claimed and not found.stopped]
     return f"level {level.label}: not stopped: {', '.join(escaped)}" if escaped else None
 
 
 def ladder() -> list[Level]:
-    """A container only where somebody has said how to start one."""
+    """All levels, strongest first; a container only if somebody has configured how to start one."""
     return sorted((level for level in Level if level is not Level.CONTAINER or configured()), reverse=True)
 
 
 def detect(wanted: Level | None = None) -> Detection:
-    """The strongest level whose probes all hold, those below it are not tried; or the one that is wanted, if it holds."""
+    """The strongest level that holds; weaker ones are not tried. Or `wanted`, if it holds."""
     why: dict[Level, str] = {}
     for level in ladder() if wanted is None else [wanted]:
         result = TRIED.result(level)
@@ -89,7 +91,7 @@ def detect(wanted: Level | None = None) -> Detection:
 
 
 def examine(level: Level) -> tuple[Probe, ...]:
-    """All probes of one level afresh, the slow one too."""
+    """All probes of one level, tried anew, including the slow one."""
     return probe(level, lasting=True)
 
 
@@ -103,5 +105,5 @@ def sure_of(level: Level | None) -> Level:
 
 
 def run(spec: Spec, *, level: Level | None = None) -> Outcome:
-    """Blocking, and safe from many threads. On return the whole process tree is dead."""
+    """Run a box. Blocks, and is safe from many threads. On return its whole process tree is dead."""
     return boxed(spec, sure_of(level))

@@ -1,7 +1,7 @@
-"""Tries to get out: a script that runs in a box and says of each way whether it was stopped and by what.
+"""Tries to get out of a box: runs inside, and says of each way whether it was stopped, and by what.
 
-Comes in: JSON on the command line, where the bait lies. Goes out: JSON on standard output, name -> [stopped, what it said].
-Needs the standard library only. What leaves traces outside is judged there, not by what this script says.
+The command line says as JSON where the bait is. The output is JSON: name -> [stopped, what it said]. Uses only the
+standard library. Attempts that leave traces outside are judged by those, not by what this script says.
 
 It also runs where nothing stops it, even as root: each attempt goes just far enough to prove that it would succeed, and
 changes nothing but the bait.
@@ -53,7 +53,7 @@ def syscall(name: str, *words: object) -> int:
 
 
 def in_a_child(function: Callable[[], object]) -> str:
-    """For what would change this process; a child that is killed was stopped."""
+    """Run in a child what would change this process. If the child is killed, the attempt was stopped."""
     pid = os.fork()
     if not pid:
         try:
@@ -128,7 +128,7 @@ def signal_parent() -> object:
 
 @attempt
 def limit_parent() -> object:
-    """Reading them asks for the same rights as setting them, which could end the caller."""
+    """Reading the limits needs the same rights as setting them, which could kill the caller."""
     return resource.prlimit(BAIT["pid"], resource.RLIMIT_CPU)
 
 
@@ -166,7 +166,7 @@ def loopback() -> object:
 @attempt
 def network() -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connected:
-        connected.connect(("192.0.2.1", 9))  # for documentation only, and nothing is sent
+        connected.connect(("192.0.2.1", 9))  # an address for documentation; nothing is sent
         return connected.getsockname()
 
 
@@ -211,7 +211,7 @@ def user_namespace() -> object:
 
 @attempt
 def mount() -> object:
-    """Whether it may is asked before what kind it is, so a kind that nobody has shows the one without doing the other."""
+    """The kernel checks the right to mount before the kind of file system, so an unknown kind mounts nothing."""
     try:
         checked(LIBC.mount(b"none", b"/", b"no-such-kind", 0, None))
     except OSError as error:
@@ -282,7 +282,7 @@ def page_faults() -> object:
 
 @attempt
 def terminal() -> object:
-    """Whoever has the caller's terminal could type a command into it."""
+    """Whoever can open the caller's terminal could type a command into it."""
     with open("/dev/tty", "rb", buffering=0) as tty:
         return tty.fileno()
 
@@ -312,7 +312,7 @@ def is_open(fd: int) -> bool:
 
 @attempt
 def daemon() -> object:
-    """To live on: a process of its own session, whose parent is gone, waiting under a name that is looked for."""
+    """Live on: a process in a session of its own, without a parent, whose name is searched for afterwards."""
     if not os.fork():
         live_on()
     os.wait()

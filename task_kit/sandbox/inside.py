@@ -1,8 +1,8 @@
-"""The process that boxes are forked from: warm, so that a box costs a fork and not a start of Python.
+"""The warm process that boxes are forked from, so that a box costs a fork and not a start of Python.
 
-Started as a fresh interpreter without site-packages and without anything of its caller's. Standard input is a socket that
-brings pipes, a set for each box; its end means that the caller is gone. The plan itself is read by the fork, so this
-process, whose memory every box begins with, never knows one.
+It starts as a fresh interpreter, without site-packages and with nothing of its caller. Standard input is a socket that
+brings the pipes for each box; when it closes, the caller is gone. Only the fork reads the plan, so this process, whose
+memory every box starts with, never knows one.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ def warm_up(warmth: Warmth) -> Entry | None:
         importlib.import_module(name)
     entry = load(warmth["entry_file"], warmth["entry_name"]) if warmth["entry_file"] else None
     gc.collect()
-    gc.freeze()  # a collection in a fork would write to every page that it shares
+    gc.freeze()  # otherwise a collection in a fork would write to all pages that it shares
     return entry
 
 
 def load(file: str, name: str) -> Entry:
-    """From its file alone: neither its package nor what lies beside it can be imported afterwards."""
+    """Load the entry from its file alone. Neither its package nor modules beside it can be imported afterwards."""
     spec = importlib.util.spec_from_file_location("entry", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file}: not a Python module")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["entry"] = module  # dataclasses ask for it
+    sys.modules["entry"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     del sys.modules["entry"]
     entry: Entry = getattr(module, name)
@@ -67,7 +67,7 @@ def load(file: str, name: str) -> Entry:
 
 
 def serve(control: socket.socket, entry: Entry | None) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors: their report says it all
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need not be waited for, their reports say everything
     while True:
         message, pipes, _, _ = socket.recv_fds(control, 1, MOST_PIPES)
         if not message:
@@ -89,11 +89,11 @@ def supervise_one(pipes: list[int], entry: Entry | None) -> None:
         box: Plan = plan.read(lifeline)  # type: ignore[assignment] # our own caller sends nothing else
         body = call_entry(entry, box, channel=channel[0]) if entry and channel else become_program(box)
         report = answer(box, body, lifeline=lifeline)
-        for end in channel:  # else whoever waits at the other end hears of the death only after the report was read
+        for end in channel:  # otherwise the other end would learn of the death only after the report was read
             os.close(end)
         plan.write(reports, report)
     except BrokenPipeError:
-        pass  # nobody is left to read it
+        pass  # nobody is left to read the report
     finally:
         os._exit(0)
 
@@ -118,7 +118,7 @@ def become_program(box: Plan) -> boxes.Body:
 
 
 def call_entry(entry: Entry, box: Plan, *, channel: int) -> boxes.Body:
-    """The fork itself is the boxed process; of what it had open only its socket stays."""
+    """The fork itself becomes the boxed process. Of everything it had open only its socket stays."""
 
     def body() -> None:
         os.dup2(channel, CHANNEL)

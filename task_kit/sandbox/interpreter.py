@@ -1,8 +1,8 @@
-"""Which Python works inside a box, what of the host it needs to read, and which distributions it can import.
+"""The Python that works inside a box, what it needs to read of the host, and the distributions that it can import.
 
-Comes in: names of distributions. Goes out: paths. The interpreter is a virtual environment with nothing in it, laid out once
-a user; distributions are folders of links to what is installed here, so that nothing else of the same site-packages (this
-project, its tests, an editable install) can be imported or read.
+The interpreter is an empty virtual environment, made once for each user. Distributions are folders of links to what is
+installed here, so that nothing else in the same site-packages (this project, its tests, an editable install) can be
+imported or read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from task_kit.sandbox.spec import SandboxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-LAYOUT = 1  # part of every name in the cache; another way to lay things out is another number
+LAYOUT = 1  # part of every name in the cache; to be changed when the layout changes
 FLAGS = ("-s", "-P", "-B")
 SITE_FOLDERS = ("site-packages", "dist-packages")
 SYSTEM_PATHS = (
@@ -39,12 +39,12 @@ EXTRA = re.compile(r";.*\bextra\s*==")
 
 
 def python() -> tuple[str, ...]:
-    """The first words of a command: an interpreter without this project and without anybody's site-packages."""
+    """The first words of a command: an interpreter without this project and without site-packages."""
     return (str(empty_environment() / "bin" / "python"), *FLAGS)
 
 
 def python_paths() -> tuple[Path, ...]:
-    """What `python()` reads of the host: itself, the standard library, shared libraries."""
+    """What `python()` reads of the host: itself, the standard library and shared libraries."""
     base = Path(executable())
     library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
     own = {base, base.resolve(), library, *shared_library()}
@@ -57,7 +57,7 @@ def executable() -> str:
 
 
 def shared_library() -> Iterator[Path]:
-    """libpython, where the interpreter is built with one."""
+    """libpython, if the interpreter was built with one."""
     folder = sysconfig.get_config_var("LIBDIR")
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and folder:
         yield from Path(folder).glob("libpython*.so*")
@@ -65,14 +65,14 @@ def shared_library() -> Iterator[Path]:
 
 @cache
 def masked() -> list[str]:
-    """Below readable paths and yet not readable: what is installed into the interpreter itself."""
+    """Folders below readable paths that must not be read: what is installed into the interpreter itself."""
     library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
     return [str(library / name) for name in SITE_FOLDERS if (library / name).is_dir()]
 
 
 @cache
 def cache_folder() -> Path:
-    """Ours alone: what lies here decides what code inside may read."""
+    """The cache. Nobody else may write to it, because it decides what code inside can read."""
     preferred = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-kit-sandbox"
     try:
         preferred.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 
 
 def passing_folder() -> Path:
-    """For those who may not keep anything: it goes with the process that made it."""
+    """A temporary cache, for users who cannot keep one. It is removed with the process that made it."""
     folder, owner = Path(tempfile.mkdtemp(prefix="task-kit-sandbox-")), os.getpid()
 
     def remove() -> None:
@@ -106,7 +106,7 @@ def empty_environment() -> Path:
 
 
 def laid_out(name: str, *, links: dict[str, Path], files: dict[str, str]) -> Path:
-    """Built beside and renamed, so that two who build at once both find a whole folder."""
+    """Made beside its place and renamed, so that two processes that make it at once both find a whole folder."""
     folder = cache_folder() / name
     if folder.is_dir():
         return folder
@@ -127,13 +127,13 @@ def laid_out(name: str, *, links: dict[str, Path], files: dict[str, str]) -> Pat
 
 
 def packages(names: Iterable[str]) -> tuple[Path, ...]:
-    """A folder for PYTHONPATH and `readable` with these distributions, what they depend on, and nothing else."""
+    """A folder for PYTHONPATH and `readable` with these distributions and their dependencies, and nothing else."""
     return (farm(tuple(sorted({canonical(name) for name in names}))),)
 
 
 @cache
 def farm(names: tuple[str, ...]) -> Path:
-    """Installing or removing anything changes a folder's date, and so the name under which this is kept."""
+    """The name contains the dates of site-packages, which change whenever something is installed or removed."""
     sites = [path for path in sys.path if Path(path).name in SITE_FOLDERS and Path(path).is_dir()]
     dates = [(path, os.stat(path).st_mtime_ns) for path in sites]
     folder = "packages-" + hashlib.sha256(repr((LAYOUT, names, sys.prefix, dates)).encode()).hexdigest()[:16]
@@ -148,7 +148,7 @@ def canonical(name: str) -> str:
 
 
 def closure(names: tuple[str, ...]) -> list[metadata.Distribution]:
-    """The named distributions and all that they need without extras, as far as it is installed."""
+    """The named distributions and everything that they need without extras, as far as it is installed."""
     found: dict[str, metadata.Distribution | None] = {}
     waiting = list(names)
     while waiting:
@@ -169,7 +169,7 @@ def installed(name: str) -> metadata.Distribution | None:
 
 
 def required(distribution: metadata.Distribution) -> Iterator[str]:
-    """Of the markers only extras are looked at: what another one leaves out is not installed, or does no harm."""
+    """Of markers, only extras are looked at: what others exclude is not installed, or does no harm."""
     for line in distribution.requires or ():
         name = REQUIREMENT.match(line)
         if name and not EXTRA.search(line):
@@ -177,7 +177,7 @@ def required(distribution: metadata.Distribution) -> Iterator[str]:
 
 
 def links_of(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
-    """Its own names in site-packages. A folder that is no package may be shared, so it is entered, not linked."""
+    """The distribution's own names in site-packages. A folder that is not a package may be shared, so it is entered."""
     site = Path(str(distribution.locate_file("")))
     names = {own_name(file.parts, site) for file in distribution.files or ()}
     yield from ((name, site / name) for name in names if name is not None)
@@ -197,7 +197,7 @@ def may_be_shared(folder: Path) -> bool:
 
 
 def with_targets(readable: Iterable[Path]) -> list[Path]:
-    """A folder of links is of no use without what they lead to."""
+    """The paths, and for a folder of links also the targets of those."""
     found = []
     for path in readable:
         found.append(path)
@@ -208,5 +208,5 @@ def with_targets(readable: Iterable[Path]) -> list[Path]:
 
 @cache
 def links_in(folder: Path) -> tuple[Path, ...]:
-    """Only our own folders are asked: a link in anybody else's opens nothing."""
+    """Asked only of our own folders: a link in any other must not open anything."""
     return tuple(path.readlink() for path in folder.rglob("*") if path.is_symlink())

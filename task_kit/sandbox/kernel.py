@@ -1,7 +1,4 @@
-"""The system calls that Python has no name for, each as a function that raises OSError.
-
-Knows nothing of boxes.
-"""
+"""System calls that Python has no function for; each raises OSError."""
 
 from __future__ import annotations
 
@@ -73,7 +70,7 @@ class MountAttr(ctypes.Structure):
 
 
 def restrict_mount(target: str, flags: int, *, recursive: bool) -> None:
-    """Only adds, so that a mount which came locked from outside may be restricted as well."""
+    """Only adds restrictions, so that even a mount that is locked from outside can be restricted."""
     wanted = MountAttr(flags, 0, 0, 0)
     where = (ctypes.c_int(-100), os.fsencode(target), ctypes.c_uint(AT_RECURSIVE if recursive else 0))
     size = ctypes.c_size_t(ctypes.sizeof(wanted))

@@ -1,7 +1,4 @@
-"""Landlock: what a process and its descendants may do with files, ports and signals, whoever they are.
-
-Comes in: paths by kind. Goes out: the calling process, restricted for good.
-"""
+"""Landlock: restricts for good what the calling process and its descendants may do with files, ports and signals."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ class PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """The kernel's Landlock ABI; 0 where there is none."""
+    """The kernel's Landlock ABI; 0 if there is none."""
     try:
         return kernel.syscall(NR_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(VERSION_FLAG), what="landlock")
     except OSError:
@@ -51,7 +48,7 @@ def file_rights(abi: int) -> int:
 
 
 def restrict(rules: list[tuple[str, int]]) -> None:
-    """From here on only what the rules allow; needs no_new_privs. A path that does not exist allows nothing."""
+    """Allow only what the rules say from here on. Needs no_new_privs. A path that does not exist is skipped."""
     abi = version()
     if not abi:
         raise OSError("this kernel has no Landlock, or it is switched off")

@@ -1,7 +1,4 @@
-"""The warm process that boxes are forked from, seen from outside, and one box that was asked of it.
-
-Comes in: plans. Goes out: reports. Knows nothing of what a plan says.
-"""
+"""The process that boxes are forked from, seen from outside, and one box that was asked of it."""
 
 from __future__ import annotations
 
@@ -85,13 +82,13 @@ class Launcher:
         self.process.wait()
 
     def forget(self) -> None:
-        """For a fork of the owner: the process goes on and is not ours to wait for."""
+        """In a fork of the owner: the process goes on, but it is not ours to wait for."""
         self.control.close()
         self.process.returncode = 0
 
 
 class Asked:
-    """One box on its way. To leave it early ends the box."""
+    """One box. Leaving it early ends the box."""
 
     def __init__(self, *, lifeline: int, reports: int) -> None:
         self.lifeline: int | None = lifeline
@@ -99,7 +96,7 @@ class Asked:
         self.found: Report | None = None
 
     def report(self, *, timeout_s: float) -> Report:
-        """Waits for the box's end. A supervisor ends its box in time by itself, so a time-out is the machine's fault."""
+        """Wait for the end of the box. A supervisor ends its box in time, so a time-out is the machine's fault."""
         if self.found is None and self.reports is not None:
             content = read_all(self.reports, deadline=time.monotonic() + timeout_s)
             self.found = cast("Report", plan.unpack(content[plan.HEADER :])) if content else None
@@ -112,11 +109,11 @@ class Asked:
         return self.lifeline is None
 
     def ends(self, timeout_s: float) -> bool:
-        """Whether there is a report, or never will be one, within this time."""
+        """Wait, for so long at most, until there is a report or never will be one. Returns whether that is so."""
         return self.reports is None or bool(plan.ready([self.reports], timeout_s))
 
     def abandon(self) -> None:
-        """From any thread, also while another one waits for the report: who gets it must see that it means nothing."""
+        """End the box, from any thread, even while another one waits for its report; that one must check `abandoned`."""
         with ABANDONING:
             lifeline, self.lifeline = self.lifeline, None
         if lifeline is not None:
@@ -138,7 +135,7 @@ class Asked:
 
 
 def read_all(fd: int, *, deadline: float) -> bytes:
-    """Empty when it did not come in time."""
+    """Everything up to the end; empty if that did not come in time."""
     blocks: list[bytes] = []
     while plan.ready([fd], deadline - time.monotonic()):
         block = os.read(fd, BLOCK)
@@ -149,7 +146,7 @@ def read_all(fd: int, *, deadline: float) -> bytes:
 
 
 class Shared:
-    """The one launcher of this process. A fork of the process gets its own: the pipes of two would cross."""
+    """The one launcher of this process. A fork gets its own, because otherwise their pipes would get mixed up."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()

@@ -1,4 +1,4 @@
-"""How strongly code is kept apart: four rungs, each of which stops all that the one below it stops."""
+"""How strongly code is isolated: four levels, each of which stops everything that the one below it stops."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a supervisor is told, as plain values that cross a pipe, and how they cross it.
+"""The plan: what a supervisor is told, as plain values that cross a pipe.
 
-The modules a supervisor imports (this one and those it names) keep away from `dataclasses`, `enum`, `json`, `pathlib`,
+The modules that a supervisor imports (this one and those it names) avoid `dataclasses`, `enum`, `json`, `pathlib`,
 `signal` and `typing`: importing those would take longer than building the box.
 """
 
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 PROCESS, KERNEL, NAMESPACES, CONTAINER = 1, 2, 3, 4
 
 HEADER = 8
-PATIENCE = 6  # times its limit of time, on the clock, for a box that a busy machine keeps waiting for its turn
+PATIENCE = 6  # a box may take so many times its time limit on the clock, if a busy machine keeps it waiting
 
 
 def pack(message: object) -> bytes:
@@ -92,7 +92,10 @@ def read(fd: int) -> object:
 
 
 def ready(fds: list[int], seconds: float) -> list[int]:
-    """Those that can be read or have ended, at the latest after so long. `select` knows no descriptor above 1,023."""
+    """Those that can be read or have ended, after so long at most.
+
+    Not `select`, which cannot handle numbers above 1,023.
+    """
     polled = select.poll()
     for fd in fds:
         polled.register(fd, select.POLLIN)

@@ -1,6 +1,6 @@
-"""Who the code inside is: never root, and without a single right that root could lend.
+"""Takes every privilege away from the calling process, for good: code in a box is never root.
 
-Comes in: a user id, or None for an ordinary user who stays. Goes out: the calling process, changed for good.
+It becomes the user `uid`; None is an ordinary user, who stays the same.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from task_kit.sandbox import kernel
 
 CAP_DAC_READ_SEARCH = 1 << 2
 LAST_CAPABILITY = 63
-SECUREBITS = 0b101111  # no root by uid, no fix-up by setuid, no ambient ones later; all locked
+SECUREBITS = 0b101111  # no rights for uid 0, no fix-up by setuid, no ambient capabilities later; all locked
 
 
 def enter_user_namespace() -> None:
-    """An ordinary user becomes able to build a box; inside it keeps its own number and is nobody else."""
+    """Lets an ordinary user build a box. Inside, the user keeps its own number and cannot become another."""
     uid, gid = os.getuid(), os.getgid()
     kernel.unshare(kernel.CLONE_NEWUSER)
     write("/proc/self/setgroups", "deny")
@@ -32,7 +32,7 @@ def write(path: str, text: str) -> None:
 
 
 def drop(uid: int | None, *, search: bool) -> None:
-    """`search` keeps the one right to pass closed folders and read, for where Landlock says what may be read."""
+    """`search` keeps the one capability to enter closed folders and read, for levels where Landlock limits reading."""
     drop_bounding(keep=CAP_DAC_READ_SEARCH if search else 0)
     if uid is not None:
         become(uid, keep_capabilities=search)
@@ -53,11 +53,11 @@ def become(uid: int, *, keep_capabilities: bool) -> None:
 
 
 def drop_bounding(*, keep: int) -> None:
-    """Nothing to do for an ordinary user outside of namespaces, who has none to lose."""
+    """An ordinary user outside of namespaces has nothing to lose here."""
     for capability in range(LAST_CAPABILITY + 1):
         if keep >> capability & 1:
             continue
         try:
             kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
         except OSError:
-            return  # past the last that this kernel knows, or not permitted and so not needed
+            return  # past the last capability of this kernel, or not permitted and so not needed

@@ -1,6 +1,6 @@
-"""Attempts to get out of a box, made for real at one level, and what became of them.
+"""Makes real attempts to get out of a box at one level, and says what became of them.
 
-Comes in: a level. Goes out: a probe for each attempt. What leaves traces outside is judged by the traces.
+Attempts that leave traces outside are judged by those.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OF_THE_KERNEL = (
     *("watch_performance", "load_programs", "page_faults"),
 )
 OF_NAMESPACES = ("see_name",)
-LASTING = "daemon"  # takes a moment, as the box waits for what is left before it ends it
+LASTING = "daemon"  # slow, because the box waits a moment for what is left before it ends it
 ATTEMPTS = (*OF_PROCESSES, *OF_THE_KERNEL, *OF_NAMESPACES)
 
 CLAIMS = {
@@ -53,7 +53,7 @@ CLAIMS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """`claimed`: the level says that it stops this. What it does not claim is tried and told all the same."""
+    """One attempt. `claimed`: the level claims to stop it. Others are tried and reported too."""
 
     name: str
     stopped: bool
@@ -63,7 +63,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bait:
-    """What lies outside for an escape to reach, and how to see that it was reached."""
+    """What lies outside for an escape to reach, and how to find out that it was reached."""
 
     told: dict[str, object]
     traces: dict[str, Callable[[], bool]]
@@ -97,7 +97,7 @@ def judged(name: str, answer: tuple[bool, str] | None, *, laid: Bait, claimed: b
 
 @contextmanager
 def bait() -> Iterator[Bait]:
-    """Open to everybody by its modes, so that only the box can be what stops an attempt."""
+    """Lay out bait that everybody may use by its modes, so that only the box can stop an attempt."""
     token = "x" + secrets.token_hex(12)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bait-")))
@@ -164,7 +164,7 @@ def segment(key: int) -> int | None:
 
 
 def running(token: str) -> list[int]:
-    """Who has the token as an argument; the box and what started it are gone by now."""
+    """Processes with the token as an argument; by then the box and what started it are gone."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -175,7 +175,7 @@ def running(token: str) -> list[int]:
 
 
 def remove_traces(*, token: str, key: int) -> None:
-    """What an escape left behind, where there was one."""
+    """Remove what an escape may have left behind."""
     Path(SHARED_MEMORY, token).unlink(missing_ok=True)
     kernel.LIBC.mq_unlink(f"/{token}".encode())
     if (found := segment(key)) is not None:

@@ -1,8 +1,8 @@
-"""seccomp: system calls that no code in a box has honest use for, answered with an error.
+"""A seccomp filter: system calls that no honest code in a box needs are answered with an error.
 
-A list of what is refused, not of what is allowed: Python, its libraries and tomorrow's libc use many calls, and a list
-of those would fail honest work first. What is refused reaches other processes, the network, the kernel's own
-workings, or memory that no limit counts.
+It lists what is refused, not what is allowed: Python, its libraries and future versions of libc use many calls, and
+honest work would be the first to fail. Refused is what reaches other processes, the network or the kernel's internals,
+or uses memory that no limit counts.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ REFUSED = {  # name: (number on x86_64, on aarch64); None where there is none
 CLONE, CLONE3 = (56, 220), (435, 435)
 SOCKET, SOCKETPAIR, IOCTL = (41, 198), (53, 199), (16, 29)
 SETSOCKOPT, SOL_SOCKET, SO_SNDBUF, SO_SNDBUFFORCE = (54, 208), 1, 7, 32
-SIGNALS = {  # refused where Landlock cannot keep signals within the box
+SIGNALS = {  # refused where Landlock cannot keep signals inside the box
     "kill": (62, 129),
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
@@ -141,7 +141,7 @@ PRETENDED = {  # Landlock does not know them: where files and processes of other
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
 }
-PRLIMIT = (302, 261)  # of oneself it is how limits are read; of another process of the same user it ends that
+PRLIMIT = (302, 261)  # on itself a process may read limits with it; on another one of the same user it could kill that
 
 LOAD, EQUAL, ANY_BIT, GREATER_EQUAL, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NR_OFFSET, ARCH_OFFSET = 0, 4
@@ -161,12 +161,12 @@ Step = tuple[int, int, int, int]
 
 
 def argument(index: int) -> int:
-    """Where the low half of an argument lies; both architectures are little-endian."""
+    """The offset of an argument's lower half; both architectures are little-endian."""
     return 16 + 8 * index
 
 
 def when(number: int | None, *steps: Step) -> list[Step]:
-    """For this call only; the accumulator holds the call's number before and after."""
+    """Steps for one call only. The accumulator holds the call's number before and after."""
     return [] if number is None else [(EQUAL, 0, len(steps), number), *steps]
 
 
@@ -179,8 +179,10 @@ def when_argument(number: int, index: int, *, test: int, value: int, then: Step,
 
 
 def larger_buffers() -> list[Step]:
-    """Answered with success and not done: what waits in a socket is memory that no limit of a process counts, so no socket
-    may hold more than they do by themselves."""
+    """Pretend success without doing it.
+
+    What waits in a socket is memory that no process limit counts, so no socket may hold more than by default.
+    """
     return [
         (LOAD, 0, 0, argument(1)),
         (EQUAL, 0, 4, SOL_SOCKET),
@@ -193,8 +195,11 @@ def larger_buffers() -> list[Step]:
 
 
 def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, same_user: bool) -> list[Step]:
-    """`scoped`, `truncation`: Landlock sees to signals and to truncate. `same_user`: files and processes of others are
-    those of the same user, and so in reach."""
+    """The filter.
+
+    `scoped` and `truncation`: Landlock handles signals and truncate. `same_user`: other files and processes belong to
+    the same user, so they are within reach.
+    """
     column = COLUMN[arch]
     go, refused = (RETURN, 0, 0, ALLOW), failing(errno.EPERM)
     steps: list[Step] = [(LOAD, 0, 0, ARCH_OFFSET), (EQUAL, 1, 0, ARCHITECTURES[arch]), (RETURN, 0, 0, KILL)]
@@ -208,7 +213,8 @@ def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, sa
         steps += when(numbers[column], failing(0))
     if same_user:
         steps += when_argument(PRLIMIT[column], 0, test=EQUAL, value=0, then=go, otherwise=refused)
-    steps += when(CLONE3[column], failing(errno.ENOSYS))  # its flags lie in memory, where no filter sees them
+    # its flags are in memory, which a filter cannot read; libc then falls back to clone
+    steps += when(CLONE3[column], failing(errno.ENOSYS))
     steps += when_argument(CLONE[column], 0, test=ANY_BIT, value=NEW_NAMESPACES, then=refused, otherwise=go)
     steps += when_argument(SOCKETPAIR[column], 0, test=EQUAL, value=AF_UNIX, then=go, otherwise=refused)
     unix = go if unix_sockets else refused
@@ -222,7 +228,7 @@ def program(arch: str, *, unix_sockets: bool, scoped: bool, truncation: bool, sa
 
 
 def install(steps: list[Step]) -> None:
-    """For good, for this process and all it starts; needs no_new_privs."""
+    """For good, for this process and everything it starts. Needs no_new_privs."""
     instructions = (Instruction * len(steps))(*(Instruction(*step) for step in steps))
     filled = Program(len(steps), ctypes.cast(instructions, ctypes.POINTER(Instruction)))
     result = kernel.LIBC.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), ctypes.byref(filled), 0, 0)

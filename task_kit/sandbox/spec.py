@@ -1,7 +1,4 @@
-"""What is asked of a box and what comes back.
-
-Comes in and goes out: values. Knows nothing of how a box is built.
-"""
+"""What a box is asked to do, and how it ended."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Reason = Literal["timeout", "cpu", "memory", "processes", "file_size", "disk", "
 
 
 class SandboxError(Exception):
-    """The machine's fault, or the caller's, and never that of the code inside."""
+    """The fault of the machine or of the caller, never of the code inside."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message if hint is None else f"{message} (hint: {hint})")
@@ -26,8 +23,11 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most that one box may take; each has the reason code that it ends a run with. `wall_s` is of its own time: what it
-    waits for a turn on a busy processor does not count, up to six times as much."""
+    """The most that one box may use; each limit is also the reason code with which a run can end.
+
+    `wall_s` is the box's own time: what it waits for a turn on a busy processor does not count, up to six times as
+    much.
+    """
 
     wall_s: float = 10.0
     cpu_s: float = 10.0
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What to run and what it may touch. Paths are the same inside and outside."""
+    """What to run, and what it may use. Paths are the same inside and outside."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -61,8 +61,11 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How it ended. `leftover`: something it had started was still alive a moment after it ended. `own_s` is `wall_s` without
-    what it waited for a turn on the processor."""
+    """How it ended.
+
+    `leftover`: something that it had started was still alive a moment after its end. `own_s` is `wall_s` without the
+    time it waited for a turn on the processor.
+    """
 
     exit_code: int | None
     signal: int | None

@@ -1,7 +1,4 @@
-"""Who root becomes to run code that nobody trusts: a user that owns nothing and whom nobody else is.
-
-Comes in: which numbers of users and groups there are, by this process's own namespace. Goes out: one of them.
-"""
+"""The user that root becomes to run untrusted code: a number that nobody else has and that owns nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from typing import Final
 
 from task_kit.sandbox.spec import SandboxError
 
-UNUSED: Final = range(1_900_000_000, 2_100_000_000)  # no distribution hands these out
-PERHAPS_USED: Final = 10_000  # by accounts of people and programs, where a namespace has few numbers
+UNUSED: Final = range(1_900_000_000, 2_100_000_000)  # no distribution gives these numbers to anybody
+PERHAPS_USED: Final = 10_000  # below it may be accounts of people and programs
 NOBODY: Final = 65_534
 USERS, GROUPS = Path("/proc/self/uid_map"), Path("/proc/self/gid_map")
 
 
 def number() -> int:
-    """Of a user and of a group."""
+    """A number for a user and a group, from those that this process's namespace has."""
     known = common(spans(USERS.read_text(encoding="ascii")), spans(GROUPS.read_text(encoding="ascii")))
     unused = common(known, [UNUSED]) or common(known, [range(PERHAPS_USED, NOBODY), range(NOBODY + 2, UNUSED.start)])
     if not unused:
@@ -30,7 +27,7 @@ def number() -> int:
 
 
 def spans(table: str) -> list[range]:
-    """Of the kernel's table: first inside, first outside, how many."""
+    """The ranges in the kernel's table, whose lines have: first inside, first outside, count."""
     rows = [[int(word) for word in line.split()] for line in table.splitlines()]
     return [range(first, first + count) for first, _, count in rows]
 

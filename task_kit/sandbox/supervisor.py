@@ -1,7 +1,6 @@
-"""Runs one box from its start to its certain end: reads what it prints, watches its limits, fetches what it wrote.
+"""Supervises one box to its certain end: reads its output, watches its limits, and collects what it wrote.
 
-Comes in: the plan, what the boxed process shall do, and a pipe whose end means that nobody wants the answer any more.
-Goes out: a report. Runs in a process of its own, which has nothing else to do.
+It runs in a process of its own. `lifeline` is a pipe; when that closes, nobody wants the report any more.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ if TYPE_CHECKING:
     from task_kit.sandbox.plan import Plan, Report
 
 BLOCK = 1 << 16
-ABANDONED = "abandoned"  # by who asked for it; no reason of the box's own
-GRACE_S, MOST_GRACE_S = 0.1, 1.0  # for helpers of honest programs, which end a moment after their program
+ABANDONED = "abandoned"  # by whoever asked for it; not a reason of the box
+GRACE_S, MOST_GRACE_S = 0.1, 1.0  # for helpers of honest programs, which may end a moment later
 
 
 class Output:
-    """What came through the pipes, up to a limit for both together."""
+    """What came through the two output pipes, with one limit for both."""
 
     def __init__(self, *, limit: int) -> None:
         self.limit = limit
         self.total = 0
         self.pipes = [os.pipe() for _ in range(2)]
         for read_end, _ in self.pipes:
-            os.set_blocking(read_end, False)  # code inside can open its own output, and read it before us
+            os.set_blocking(read_end, False)  # code inside can open its own output and read it before us
         self.kept: dict[int, list[bytes]] = {read_end: [] for read_end, _ in self.pipes}
         self.open = set(self.kept)
 
@@ -47,7 +46,7 @@ class Output:
         self.kept[fd].append(block[:room])
 
     def drain(self) -> None:
-        """What is still in the pipes. Whoever could have kept them open is dead."""
+        """Read what is still in the pipes. Whoever could keep them open is dead."""
         while ready := plan.ready(list(self.open), 0):
             for fd in ready:
                 self.take(fd)
@@ -98,7 +97,7 @@ def supervise(asked: Plan, body: Body, *, lifeline: int) -> Report:
 
 
 def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> str | None:
-    """None when the main process ended by itself, or the limit that was passed."""
+    """None when the main process ended by itself, else the limit that was exceeded."""
     next_look = time.monotonic() + watch.wait_s()
     while box.status is None:
         left = max(0.0, next_look - time.monotonic())
@@ -119,8 +118,11 @@ def until_it_ends(box: Box, output: Output, *, watch: Watch, lifeline: int) -> s
 
 
 def left_over(box: Box, watch: Watch) -> bool:
-    """Whether somebody stays. Who still works may be about to end, and on a busy machine waits for a turn: what counts
-    is the CPU time that it had, as long as the box has time and passes no limit."""
+    """Whether a process stays behind.
+
+    One that still works may be about to end, and may wait for a turn on a busy machine. What counts is its CPU time, as
+    long as the box has time left and exceeds no limit.
+    """
     until = max(watch.deadline, time.monotonic() + MOST_GRACE_S)
     first = before = None
     while not box.alone(GRACE_S):
@@ -135,8 +137,7 @@ def left_over(box: Box, watch: Watch) -> bool:
 
 
 def fetch(box: Box, asked: Plan, *, until_ns: int) -> bool:
-    """Brings what was written to where it was asked for, as far as it was written before the program had ended. True: not
-    all of it had room."""
+    """Bring what was written before the program ended to where it belongs. True when not all of it fitted."""
     if asked["room"] is not None:
         os.unlink(asked["room"])
     if asked["writable"] is None:

@@ -1,7 +1,4 @@
-"""Processes as /proc shows them: who belongs to a box, what they take, and how they are ended.
-
-Comes in: the process everything in the box descends from. Goes out: sums, and the certainty that none is left.
-"""
+"""Reads /proc: which processes belong to a box and what they use; and kills all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from task_kit.sandbox import kernel
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-MAPPINGS = 1 << 17  # of a whole tree; each costs the kernel memory that nobody counts, and whoever lists them time
-SOCKET_BYTES = 212_992  # the most that waits in one, unless it was made larger; as much in any kernel of today
+MAPPINGS = 1 << 17  # for a whole tree; each costs uncounted kernel memory, and time to list
+SOCKET_BYTES = 212_992  # the default maximum that waits in one, in all of today's kernels
 NAMELESS, INODE = b" /dev/zero (deleted)\n", 4
 SIGSTOP, SIGCONT = 19, 18
 STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RESERVED, RESIDENT = (
@@ -28,7 +25,7 @@ STATE, PARENT, USER_TIME, CHILDREN_USER_TIME, CHILDREN_SYSTEM_TIME, THREADS, RES
 
 
 class Usage:
-    """What a tree takes at one moment; `cpu_s` has the time of those that ended and were waited for."""
+    """What a tree uses at one moment. `cpu_s` includes children that ended and were waited for."""
 
     __slots__ = ("cpu_s", "processes", "reserved", "resident", "tasks")
 
@@ -45,7 +42,7 @@ class Usage:
 
 
 def stat(pid: str, *, proc: str) -> list[bytes] | None:
-    """The fields after the name, which may itself hold blanks and brackets."""
+    """The fields after the name, which may itself contain spaces and brackets."""
     try:
         with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
             content = file.read()
@@ -60,7 +57,7 @@ def snapshot(proc: str = "/proc") -> dict[int, list[bytes]]:
 
 
 def descendants(root: int) -> dict[int, list[bytes]]:
-    """Everyone below `root`, itself left out, as they are at this moment."""
+    """All processes below `root`, without `root` itself, as they are now."""
     everyone = snapshot()
     children: dict[int, list[int]] = {}
     for pid, fields in everyone.items():
@@ -81,18 +78,20 @@ def usage(processes: dict[int, list[bytes]]) -> Usage:
 
 
 def busy(processes: dict[int, list[bytes]]) -> bool:
-    """Somebody runs, or waits for the processor or the disk."""
+    """Whether some process runs, or waits for the processor or the disk."""
     return any(fields[STATE] in {b"R", b"D"} for fields in processes.values())
 
 
 def waited_s(fields: list[bytes]) -> float:
-    """CPU time of those that a process has waited for, without its own."""
+    """CPU time of the children that a process has waited for, without its own."""
     return sum(map(int, fields[CHILDREN_USER_TIME : CHILDREN_SYSTEM_TIME + 1])) / TICKS
 
 
 def turns_waited_for_s(pids: list[int], *, proc: str) -> dict[str, float]:
-    """For each task, how long it was ready to run and another one had the processor; nothing where the kernel does not
-    tell."""
+    """For each task, how long it was ready to run while another one had the processor.
+
+    Tasks for which the kernel does not tell that are left out.
+    """
     found = {}
     for pid in pids:
         try:
@@ -105,7 +104,7 @@ def turns_waited_for_s(pids: list[int], *, proc: str) -> dict[str, float]:
 
 
 def sockets(pids: list[int], *, proc: str, own_network: bool) -> int:
-    """How many there are: in the network that is the box's own, or else in the hands of its processes."""
+    """The number of sockets in the box's own network, or else the number of files that its processes have open."""
     for pid in pids if own_network else []:
         try:
             with open(f"{proc}/{pid}/net/sockstat", "rb", buffering=0) as file:
@@ -149,8 +148,11 @@ def proportional(pids: list[int], *, proc: str) -> int | None:
 
 
 def shared(pids: list[int], *, proc: str) -> int:
-    """Memory without a name that several may share, each piece once and in its whole size: who lets go of its pages is
-    not resident with them any more, but they stay. More pieces than anybody wants to list are more than any limit."""
+    """Anonymous shared memory: each piece once, in its full size.
+
+    A process that lets go of its pages no longer has them resident, but they stay. More pieces than anybody wants to
+    list count as more than any limit.
+    """
     pieces: dict[bytes, int] = {}
     mappings = 0
     for pid in pids:
@@ -180,10 +182,10 @@ def send(pid: int, signal: int) -> None:
 
 
 def end_descendants() -> None:
-    """Ends all that the calling subreaper has below it, however fast they multiply.
+    """Kill all descendants of the calling subreaper, however fast they multiply.
 
-    A process that is stopped starts no other, so all are stopped before any is killed: killing at once would
-    free places for those that wait for one.
+    A stopped process cannot start others. So all are stopped before any is killed: killing at once would free places
+    for those that wait to fork.
     """
     while reap():
         stop_all()
@@ -201,7 +203,7 @@ def stop_all() -> None:
 
 
 def reap() -> bool:
-    """Waits for all that have ended. True while somebody is left: orphans come to their subreaper."""
+    """Wait for all children that have ended. True while some are left; orphans become children of their subreaper."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

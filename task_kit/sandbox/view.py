@@ -1,7 +1,6 @@
-"""The tree of files inside a box of its own: an empty root with the readable paths, a private /tmp and what may be written.
+"""Builds the file tree inside a box: an empty root with the readable paths, a private /tmp and what may be written.
 
-Comes in: the plan, in a mount namespace of our own. Goes out: a process whose root is the new tree.
-Knows nothing of processes and limits.
+It runs in a mount namespace of its own; afterwards the new tree is the root of the process.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 STAGE, SHARED_MEMORY = PRIVATE_FOLDERS  # the first exists everywhere and is only covered, in a namespace of our own
 OLD = "/.old"
 DATA = "/.data"
-EMPTY = DATA + "/empty"  # below every overlay, so it lives as long as they do
+EMPTY = DATA + "/empty"  # below every overlay, so it must live as long as they do
 ASIDE = "/.aside"  # only while the tree is built
 WORK, TEMPORARY, SHARED = "work", "tmp", "shm"
 OF_THE_WHOLE_MACHINE = (  # what /proc tells of more than processes, and only to who may read everything
@@ -31,7 +30,7 @@ READ_ONLY = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
 
 
 def build(box: Plan) -> int:
-    """Goes out: the folder that everything writable lies in, for who has to fetch from it; nothing inside names it."""
+    """Build the tree. Returns the folder with everything writable, from which it is collected; it has no name inside."""
     start_empty()
     write_data(box)
     shown: list[str] = []
@@ -64,7 +63,7 @@ def start_empty() -> None:
 
 
 def write_data(box: Plan) -> None:
-    """One tmpfs for all that may be written, so that one limit holds for the sum."""
+    """One tmpfs for everything writable, so that one limit holds for the sum."""
     size = box["limits"]["disk_bytes"]
     files = most_files(size)
     os.mkdir(DATA, 0o755)
@@ -95,8 +94,10 @@ def place(box: Plan, path: str, shown: list[str]) -> None:
 
 
 def show(path: str) -> None:
-    """As files of this box alone, where the kernel can do that: locks on a file that two boxes share, and the news that it was
-    opened, would be a way to talk."""
+    """Make a path visible as files of this box alone, if the kernel can do that.
+
+    Two boxes that share a file could talk through locks on it, or through the news that it was opened.
+    """
     if os.path.isdir(OLD + path) and not mounts_below(path):
         os.makedirs(path, mode=0o755, exist_ok=True)
         try:
@@ -117,7 +118,7 @@ def show(path: str) -> None:
 
 
 def overlay(source: str, target: str) -> None:
-    """Read-only, of one folder and an empty one: the same files, each with an inode of its own."""
+    """A read-only overlay of one folder and an empty one: the same files, each with its own inode."""
     if any(char in source for char in ":,\\"):
         raise OSError(f"{source}: cannot be named in the options of a mount")
     kernel.mount(
@@ -126,18 +127,18 @@ def overlay(source: str, target: str) -> None:
 
 
 def mounts_below(path: str) -> bool:
-    """An overlay shows one file system only."""
+    """Whether there are mounts below: an overlay shows one file system only."""
     with open(f"{OLD}/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return any(line.split()[4].startswith(f"{OLD}{path}/") for line in file)
 
 
 def covered(path: str, shown: list[str]) -> bool:
-    """It is in sight already, because a folder above it is."""
+    """Whether a folder above it is visible already."""
     return any(path == above or path.startswith(f"{above}/") for above in shown)
 
 
 def resolved(path: str) -> str:
-    """Where a path really leads on the host; links on the way are laid inside as well."""
+    """The real path on the host. Links on the way are made inside as well."""
     real, rest = "", [part for part in path.split("/") if part]
     while rest:
         step = f"{real}/{rest.pop(0)}"
@@ -185,7 +186,7 @@ def add_devices() -> None:
     try:
         kernel.mount("proc", "/proc", kind="proc", flags=QUIET | kernel.MS_NOEXEC | kernel.MS_RDONLY)
     except PermissionError:
-        return  # where parts of the host's own /proc are covered the kernel allows no other; Python does without
+        return  # if parts of the host's /proc are covered, the kernel allows no other one; Python works without
     for name in OF_THE_WHOLE_MACHINE:
         if os.path.lexists(f"/proc/{name}"):
             kernel.mount(OLD + "/dev/null", f"/proc/{name}", flags=kernel.MS_BIND)

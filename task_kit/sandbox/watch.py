@@ -1,6 +1,6 @@
-"""Whether a box has passed one of its limits: looked at now and then while it runs, and once after its end.
+"""Watches the limits of a box: now and then while it runs, and once after its end.
 
-Comes in: a box and its limits. Goes out: a reason code, or None. Ends nothing itself.
+It returns a reason, and ends nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from task_kit.sandbox.boxes import Box
 
 FIRST_LOOK_S, LOOK_S, SHARE = 0.02, 0.05, 20  # looking takes at most a twentieth of the time
-MOST_PAUSE_S = 0.5  # but who makes looking slow must not be left alone for it
+MOST_PAUSE_S = 0.5  # but a box that makes looking slow must not go unwatched
 FOLDERS_EVERY = 4
 SIGXCPU, SIGXFSZ = 24, 25
 MEMORY_WORDS = (b"MemoryError", b"Cannot allocate memory", b"Unable to allocate")
@@ -26,7 +26,7 @@ TAIL = 400
 
 
 class Watch:
-    """One box's limits against what it takes; `peak` is the most memory that was seen."""
+    """Compares what one box uses with its limits. `peak` is the most memory seen."""
 
     def __init__(self, box: Box) -> None:
         self.box = box
@@ -47,18 +47,18 @@ class Watch:
         return reason
 
     def late(self) -> bool:
-        """What a box waits for a turn on the processor is its neighbours' time, not its own."""
+        """Time that a box waits for the processor is used by its neighbours, and does not count."""
         return self.own_s() >= self.limits["wall_s"] or time.monotonic() >= self.deadline
 
     def own_s(self) -> float:
-        """Its time so far, without what it waited for a turn."""
+        """The box's time so far, without what it waited for the processor."""
         return time.monotonic() - self.started - self.waiting.total_s
 
     def wait_s(self) -> float:
         return max(0.0, min(self.pause, self.limits["wall_s"] - self.own_s(), self.deadline - time.monotonic()))
 
     def passed(self) -> str | None:
-        """A bomb is one, however much time it had burnt before anybody came to look: time is asked about last."""
+        """The limit that is exceeded, if any. Time comes last: a fork bomb is one, however much time it has used."""
         processes = self.box.processes()
         self.waiting.look(list(processes), proc=self.box.proc)
         used = tree.usage(processes)
@@ -79,7 +79,7 @@ class Watch:
         return self.limits["processes"] * confine.TASKS_PER_PROCESS
 
     def too_much_memory(self, resident: int, pids: list[int]) -> bool:
-        """Pages that several share count once, as soon as it matters."""
+        """Pages that several processes share count once, as soon as that matters."""
         if resident > self.limits["memory_bytes"] and len(pids) > 1:
             counted_once = tree.proportional(pids, proc=self.box.proc)
             resident = resident if counted_once is None else counted_once
@@ -87,7 +87,7 @@ class Watch:
         return resident > self.limits["memory_bytes"]
 
     def too_much_waiting(self, pids: list[int]) -> bool:
-        """What waits in sockets belongs to no process, so each that is open counts as full."""
+        """Data waiting in sockets belongs to no process, so every open socket counts as full."""
         waiting = tree.sockets(pids, proc=self.box.proc, own_network=self.box.bounded) * tree.SOCKET_BYTES
         if waiting <= self.limits["memory_bytes"]:
             return False
@@ -95,12 +95,12 @@ class Watch:
         return True
 
     def too_much_shared(self, reserved: int, pids: list[int]) -> bool:
-        """Looked at only when so much is reserved at all."""
+        """Looked at only when that much memory is reserved at all."""
         limit = self.limits["memory_bytes"]
         return reserved > limit and tree.shared(pids, proc=self.box.proc) > limit
 
     def folders_full(self) -> bool:
-        """Where no file system of its own sets the limit, the files are counted, less often."""
+        """Where no file system of its own limits the box, files are counted, less often."""
         if self.box.bounded or self.looks % FOLDERS_EVERY:
             return False
         return self.survey().taken > self.limits["disk_bytes"]
@@ -109,7 +109,7 @@ class Watch:
         return survey(self.box.folders(), most=confine.most_files(self.limits["disk_bytes"]))
 
     def afterwards(self, status: int, *, errors: bytes, cpu_s: float) -> str | None:
-        """What a box that ended by itself died of, when it was a limit that the kernel or Python enforced."""
+        """The limit that a box died of, if the kernel or Python enforced one."""
         signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         found = self.survey()
         if signal == SIGXCPU or cpu_s >= self.limits["cpu_s"]:
@@ -122,7 +122,7 @@ class Watch:
 
 
 class Waiting:
-    """How long a box has waited for a turn on the processor: between two looks, as long as the task that waited most."""
+    """How long a box has waited for the processor: between two looks, as long as the task that waited most."""
 
     __slots__ = ("before", "looked", "total_s")
 
@@ -148,7 +148,7 @@ class Survey:
 
 
 def survey(folders: list[str], *, most: int) -> Survey:
-    """Follows nothing. What has more entries than are allowed is as good as full."""
+    """Follows no links. A tree with more entries than allowed counts as full."""
     found = Survey()
     for number, entry in enumerate(entries(folders)):
         if number >= most:
@@ -171,4 +171,4 @@ def entries(folders: list[str]) -> Iterator[os.stat_result]:
                     if entry.is_dir(follow_symlinks=False) and depth < copying.DEPTH:
                         waiting.append((entry.path, depth + 1))
         except OSError:
-            continue  # it went while it was counted, or is closed to us and counts as empty
+            continue  # it disappeared while it was counted, or is closed to us and counts as empty

@@ -1,7 +1,6 @@
-"""Boxes that begin warm: what takes long to import is imported once, and each box is a fork of that.
+"""Boxes that start warm: slow imports are made once, and each box is a fork of that process.
 
-Comes in: modules to preload, and an entry that is called in each box with a socket. Goes out: children, each with
-its own limits and its own end.
+Each child has its own limits and ends on its own. A function, the entry, is called in it with a socket.
 """
 
 from __future__ import annotations
@@ -35,11 +34,12 @@ if TYPE_CHECKING:
 HEADER = 8
 MOST_BYTES = 1 << 30
 SEND_S = 60.0
-FOR_LIBRARIES = Limits(wall_s=600.0, cpu_s=600.0, memory_bytes=2 << 30)  # pandas and scikit-learn spin with less
+FOR_LIBRARIES = Limits(wall_s=600.0, cpu_s=600.0, memory_bytes=2 << 30)  # pandas and scikit-learn need that much
 
 
 class Zygote:
-    """`entry` is "module:function"; the module is loaded from its file alone and can use what is preloaded."""
+    """The warm process. `entry` is "module:function"; the module is loaded from its file alone, and can use what is
+    preloaded."""
 
     def __init__(
         self, *, preload: tuple[str, ...], entry: str, limits: Limits = FOR_LIBRARIES, level: Level | None = None
@@ -56,7 +56,7 @@ class Zygote:
         self.counting = threading.Lock()
 
     def spawn(self, *, limits: Limits | None = None) -> Child:
-        """Returns at once; the child answers when its box stands."""
+        """Returns at once. The child answers when its box is ready."""
         scratch = None if self.level >= Level.NAMESPACES else Path(tempfile.mkdtemp(prefix="box-"))
         readable = (*self.folders, *interpreter.python_paths())
         wanted = limits or self.limits
@@ -72,7 +72,7 @@ class Zygote:
         return child
 
     def close(self) -> None:
-        """Ends all children that are left, and then the process they were forked from."""
+        """End all children that are left, and then the process that they were forked from."""
         for child in self.children:
             child.kill()
             with suppress(SandboxError):
@@ -89,7 +89,7 @@ class Zygote:
 
 
 class Child:
-    """One box. Messages are bytes, in whole; what comes back was made by code nobody trusts."""
+    """One box. Messages are whole bytes objects. What comes back was made by code that nobody trusts."""
 
     def __init__(
         self, asked: Asked, *, channel: socket.socket, limits: Limits, level: Level, scratch: Path | None
@@ -101,11 +101,11 @@ class Child:
         self.scratch = scratch
         self.found: Outcome | None = None
         self.closed = False
-        self.ending = threading.Lock()  # after a signal, two may wait for the same end
+        self.ending = threading.Lock()  # after a signal, two threads may wait for the same end
         self.started = time.monotonic()
 
     def send(self, message: bytes) -> None:
-        """EOFError when the child has ended, TimeoutError when it does not take what it is given."""
+        """EOFError when the child has ended, TimeoutError when it does not read."""
         self.channel.settimeout(SEND_S)
         try:
             self.channel.sendall(len(message).to_bytes(HEADER, "big") + message)
@@ -113,7 +113,7 @@ class Child:
             raise EOFError("the child has ended") from error
 
     def receive(self, timeout_s: float, *, most_bytes: int = MOST_BYTES) -> bytes:
-        """EOFError when the child has ended or says nonsense, TimeoutError when nothing whole came in time."""
+        """EOFError when the child has ended or sends nonsense, TimeoutError when no whole message came in time."""
         deadline = time.monotonic() + timeout_s
         size = int.from_bytes(self.exactly(HEADER, deadline=deadline), "big")
         if size > most_bytes:
@@ -137,15 +137,15 @@ class Child:
         return bytes(parts)
 
     def ends(self, timeout_s: float) -> bool:
-        """Whether it ends by itself within this time. Who hung up may be alive and well."""
+        """Wait, for so long at most, until it ends by itself. A child that closed its socket may still run."""
         return self.asked.ends(timeout_s)
 
     def kill(self) -> None:
-        """On its way when this returns; `outcome` waits for the end."""
+        """The end is under way when this returns; `outcome` waits for it."""
         self.asked.abandon()
 
     def outcome(self) -> Outcome:
-        """Waits until the child and all it started are dead."""
+        """Wait until the child and everything it started are dead."""
         with self.ending:
             if self.found is None:
                 try:
@@ -161,7 +161,7 @@ class Child:
             self.asked.close()
             self.channel.close()
             if self.scratch and self.scratch.exists():
-                copying.remove(str(self.scratch))  # no supervisor got that far
+                copying.remove(str(self.scratch))  # the supervisor did not get that far
 
 
 def entry_file(entry: str) -> tuple[Path, str]:
@@ -178,5 +178,5 @@ def providers() -> dict[str, list[str]]:
 
 
 def distributions_of(modules: Iterable[str]) -> list[str]:
-    """The standard library needs none."""
+    """Modules of the standard library need none."""
     return sorted({name for module in modules for name in providers().get(module.partition(".")[0], ())})

@@ -1,1 +1,1 @@
-"""Who plays an episode: the loop, its tools and transcript, scripted agents, local policies."""
+"""Who plays an episode: the loop around a model, its tools and transcript, scripted agents and local policies."""

@@ -1,7 +1,7 @@
-"""Policies that never read the data dictionary: what a fixed script can make of rows and names alone.
+"""Policies that never read the data dictionary: how far a fixed script gets with rows and names alone.
 
-They model as well as the careful policy does and differ in which columns they dare to use. From difficulty 1 on none of them
-may pass more often than luck; `grader.leakage_modeling.calibration.measure` shows it.
+They model as well as the careful policy, and differ in the columns that they dare to use. From difficulty 1 on none of
+them may pass more often than luck allows; `grader.leakage_modeling.calibration.measure` shows that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ BLIND_TABLES = BLIND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blind:
-    """`choice`: code that says which columns are dropped; `ranked`, `strong` and the tables are there."""
+    """A blind policy. `choice` is code that decides which columns are dropped; it can use `ranked`, `strong` and the
+    tables."""
 
     name: str
     says: str
@@ -86,7 +87,7 @@ dropped = sorted(strong, key=loosened, reverse=True)[:4]
 
 
 def learnt(weights: Mapping[str, float]) -> Blind:
-    """Drops the four that looked most like late columns in other worlds; `weights` come from those worlds."""
+    """A policy that drops the four columns most like late columns of other worlds, where `weights` were learnt."""
     return Blind(
         name="learnt_from_other_worlds",
         says="of what tells much, drops the four that are most like the late columns of 200 other worlds",

@@ -1,7 +1,7 @@
-"""What a model said, in the form that may go back to it and into files.
+"""Turns a model's reply into content blocks that may be sent back to it and written to files, or raises `BadOutput`.
 
-Comes in: a reply as a client gave it. Goes out: content blocks that every provider takes, or `BadOutput`. Nothing that a model
-writes may break the conversation, or an agent that is about to lose could end its episode without a verdict.
+Nothing that a model writes may break the conversation: otherwise an agent that is about to lose could end its episode
+without a verdict.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 LARGEST_REPLY = 1 << 20  # bytes; a reply of a thousand tokens has a few thousand
 MOST_CALLS = 32
-WORD = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")  # what the API takes as the name of a tool or the id of a call
+WORD = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")  # what the API accepts as the name of a tool or the id of a call
 NOT_OF_A_WORD = re.compile(r"[^a-zA-Z0-9_-]")
 
 Block = dict[str, Any]
 
 
 class BadOutput(Exception):
-    """A reply that no conversation can go on with; the message says why."""
+    """A reply after which no conversation can go on; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A tool that is called. `name` may be sent back; `asked_for` is what the model wrote."""
+    """A tool call. `name` may be sent back; `asked_for` is what the model really wrote."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class Call:
 
 
 def content_of(reply: Reply, *, taken: set[str]) -> list[Block | Call]:
-    """Blocks as they may go back, and calls; the ids of calls are added to those that are taken."""
+    """Blocks that may be sent back, and calls. The ids of the calls are added to `taken`."""
     raw = reply.content if isinstance(reply.content, list) else [{"type": "text", "text": reply.completion}]
     found = [part for block in raw if (part := _part(block, taken=taken)) is not None]
     if sum(isinstance(part, Call) for part in found) > MOST_CALLS:
@@ -58,7 +58,7 @@ def content_of(reply: Reply, *, taken: set[str]) -> list[Block | Call]:
 
 
 def call_of(name: Any, given: Any, *, id: Any, taken: set[str]) -> Call:  # noqa: A002 (the API's own word)
-    """A call whose name and id may be sent back, whatever was written."""
+    """A call whose name and id may be sent back, whatever the model wrote."""
     asked_for = clean(name if isinstance(name, str) else type(name).__name__, most=200)
     return Call(
         id=_fresh_id(id, taken=taken),
@@ -69,7 +69,7 @@ def call_of(name: Any, given: Any, *, id: Any, taken: set[str]) -> Call:  # noqa
 
 
 def _part(block: Any, *, taken: set[str]) -> Block | Call | None:
-    """None for what the model need not hear again: empty texts, which the provider refuses, and blocks of other kinds."""
+    """None for what need not be sent back: empty texts, which the provider refuses, and other kinds of blocks."""
     if not isinstance(block, dict):
         return None
     match block.get("type"):
@@ -87,7 +87,7 @@ def _part(block: Any, *, taken: set[str]) -> Block | Call | None:
 
 
 def _unchanged(block: Block, *fields: str) -> Block | None:
-    """A signed block goes back as it came or not at all."""
+    """A signed block, which goes back exactly as it came, or not at all."""
     values = {name: block.get(name) for name in fields}
     if not all(isinstance(value, str) and _is_well_formed(value) for value in values.values()):
         return None
@@ -99,7 +99,7 @@ def _is_well_formed(text: str) -> bool:
 
 
 def _fresh_id(found: Any, *, taken: set[str]) -> str:
-    """The id of a call, or another where it is none or was there before."""
+    """The id of a call, or a new one if it is invalid or was used before."""
     chosen = found if isinstance(found, str) and WORD.match(found) and found not in taken else ""
     number = len(taken)
     while not chosen or chosen in taken:

@@ -1,7 +1,7 @@
-"""What local policies begin and end with, as code: imports, the parts they are put together from, and the fit.
+"""The code that local policies share: imports, parts to build a pipeline from, and the fit at the end.
 
-The code expects what is assigned before it: which columns are used, and what is known of them. Policies that read the data
-dictionary get that from `reader`; `BLIND` finds what it can in the rows themselves.
+It expects earlier code to have assigned which columns are used and what is known of them. Policies that read the data
+dictionary get that from `reader`; `BLIND` finds out what it can from the rows.
 """
 
 HEAD = """

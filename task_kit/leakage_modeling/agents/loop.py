@@ -1,14 +1,12 @@
-"""One episode of an agent: asks the model, does what it calls for, tells it what came of it, until it has submitted.
+"""Plays one episode with a model: asks it, runs the tools that it calls, sends the answers back, until it submits.
 
-Comes in: the prompt, the tools and somebody who can ask (the engine's `Asker`, with its limits and retries). Goes out: how
-the episode ended. Every call of a tool is answered, also those that were cut off. A step is one reply of the model; steps,
-tokens a step and what tools say in a step are limited, and the conversation is kept within the model's context. What the model
-or its code brings about ends as its own failure; `provider` is left for what neither can cause. Knows nothing of worlds or of
-verdicts.
+Every tool call is answered, even one that was cut off. A step is one reply of the model. Steps, tokens a step and the
+output of tools in a step are limited, and the conversation is kept within the model's context. What the model or its
+code causes ends as its own failure; `provider` is left for what neither can cause.
 """
 
-# Whatever a reply holds is made fit to be sent back by `content`, so a provider that refuses a later request of a
-# conversation refuses what the model brought into it: the first request was of the same form.
+# `content` makes every reply fit to be sent back. The first request of a conversation had the same form and was
+# accepted, so when the provider refuses a later one, the cause is what the model wrote in between.
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ ILLEGIBLE = (
     "nested_too_deep"  # the kind of error of a reply that no reader takes, which only the model can have written
 )
 LARGEST_COUNT = 1 << 53
-FOR_REMARKS = 300  # tokens, at most, of what is said beside the results
+FOR_REMARKS = 300  # tokens kept free for remarks beside the results
 
 HowEnded = Literal["submitted", "no_submission", "context_full", "bad_output", "provider"]
 Block = dict[str, Any]
@@ -63,7 +61,7 @@ class Asks(Protocol):
 
 
 class Hands(Protocol):
-    """The tools of an episode, wherever they run. `offered`: as the model is told of them; `done`: nothing more counts."""
+    """The tools of an episode, wherever they run. `offered` describes them to the model; `done` ends the episode."""
 
     @property
     def offered(self) -> list[dict[str, Any]]: ...
@@ -75,14 +73,14 @@ class Hands(Protocol):
 
 
 class Written(Protocol):
-    """Where the steps are written down."""
+    """Where steps are written down."""
 
     def next_id(self) -> int: ...
     def add(self, step: Step) -> None: ...
 
 
 class InThread:
-    """Tools that block, in a thread of a limited number."""
+    """Tools that block, run in one of a limited number of threads."""
 
     def __init__(self, tools: Toolbox, *, stdout_chars: int, threads: CapacityLimiter) -> None:
         self.offered = schemas(stdout_chars=stdout_chars)
@@ -103,7 +101,7 @@ class InThread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What an episode may use up."""
+    """The limits of an episode."""
 
     model: str
     max_steps: int = 20
@@ -113,13 +111,13 @@ class Rules:
 
     @property
     def step_bytes(self) -> int:
-        """Of what the tools say in one step: characters of other scripts than Latin take more than one."""
+        """Limit for what tools say in one step. In scripts other than Latin, a character takes more than one byte."""
         return 2 * self.stdout_chars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an episode ended, and what it took. `cost` in pico-dollars, None where a price is not known."""
+    """How an episode ended, and what it took. `cost` is in pico-dollars, None where a price is not known."""
 
     how: HowEnded
     steps: int
@@ -131,7 +129,7 @@ class Ending:
 
 @dataclass(slots=True, kw_only=True)
 class Episode:
-    """One conversation on its way."""
+    """One conversation."""
 
     name: str
     rules: Rules
@@ -140,14 +138,14 @@ class Episode:
     transcript: Written
     timed: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
-    steps: int = 0  # that were played, whatever becomes of the episode
+    steps: int = 0  # steps played so far, whatever becomes of the episode
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int | None = 0
     call_ids: set[str] = field(default_factory=set)
 
     async def play(self, asker: Asks) -> Ending:
-        """Step by step. What the provider does not answer ends the episode without a judgement of it."""
+        """Play step by step. If the provider does not answer, the episode ends without a judgement."""
         self._tell([{"type": "text", "text": self.prompt}])
         self._note("user", self.prompt)
         while self.steps < self.rules.max_steps:
@@ -167,7 +165,7 @@ class Episode:
         return self._ending("no_submission", said="the steps were used up")
 
     def _blame(self, error: CallError) -> HowEnded:
-        """Whose doing it is that there is no reply. Asked for the first time, a provider refuses nothing of the model's."""
+        """Who is to blame that there is no reply. Before the first one, the model cannot be."""
         if error.kind == ILLEGIBLE:
             return "bad_output"
         if self.steps == 0 or error.status not in REFUSES_WHAT_IT_IS_SENT:
@@ -185,7 +183,7 @@ class Episode:
         return request_of(dumps(body), name=self.name, params=Params(model=rules.model, max_tokens=rules.max_tokens))
 
     async def _follow(self, answer: Answered, *, left: int) -> bool:
-        """Do what the reply calls for, write it down, and say what the model hears next; False when that no longer fits."""
+        """Do what a reply asks for, and write it down. False when the conversation no longer fits into the context."""
         reply = answer.reply
         parts = content_of(reply, taken=self.call_ids)
         calls = [part for part in parts if isinstance(part, Call)]
@@ -206,7 +204,7 @@ class Episode:
         return room >= LEAST_BYTES * len(calls)
 
     def _room(self, answer: Answered, calls: list[Call]) -> int:
-        """How many bytes of results the context still has room for, beside the next reply: no byte makes two tokens."""
+        """How many bytes of results still fit into the context, beside the next reply. No byte makes two tokens."""
         usage = answer.reply.usage
         names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
         used = sum(_tokens(usage, name) for name in names)
@@ -214,7 +212,7 @@ class Episode:
         return self.rules.context_tokens - used - spare
 
     def _remarks(self, reply: Reply, *, called: bool, left: int) -> list[Block]:
-        """What is said beside the results: a nudge when there are none, the steps that are left when they are few."""
+        """Remarks beside the results: a nudge when no tool was called, and the number of steps left when few are."""
         said = []
         if not called:
             said.append(NUDGES.get(reply.stop_reason or "", NUDGE).format(max_tokens=self.rules.max_tokens))
@@ -227,7 +225,7 @@ class Episode:
         return [{"type": "text", "text": text}]
 
     def _tell(self, blocks: list[Block]) -> None:
-        """Say something as the user; two messages of one side in a row become one."""
+        """Add blocks as the user. Two messages of one side in a row become one, as the API wants it."""
         if self.messages and self.messages[-1]["role"] == "user":
             self.messages[-1]["content"].extend(blocks)
         else:

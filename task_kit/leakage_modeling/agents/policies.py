@@ -1,8 +1,8 @@
-"""Local policies: what a modeller of some skill, or a cheat, would type into the tool, as code.
+"""Local policies: the code that a modeller of some skill, or a cheat, would type into the tool.
 
-Comes in: a world, of which an honest policy reads what an agent is told and nothing else. Goes out: code that runs in a worker
-like an agent's own, where `train_df`, `test_df`, `pd`, `np`, `sklearn` and `scipy` are defined, and leaves `pipeline` and
-`test_proba` behind to submit. Only cheats are told which columns leak. Nobody knows labels of the test, law or seed.
+The code runs in a worker like an agent's, where `train_df`, `test_df`, `pd`, `np`, `sklearn` and `scipy` are defined.
+It leaves `pipeline` and `test_proba` behind to be submitted. An honest policy knows only what an agent is told. Cheats
+also know which columns leak. None knows labels of the test rows, the law or the seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Kind = Literal["baseline", "no-op", "leak", "both-tables", "graded"]
 
 PIPELINE, PROBABILITIES = "pipeline", "test_proba"  # the names a policy submits
-OVERLOOKS = 0.25  # of the columns, by the hurried policy
+OVERLOOKS = 0.25  # share of the columns that the hurried policy overlooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,17 @@ class Policy:
     kind: Kind
     says: str
     body: str
-    needs: Literal["future_signal", "global_mean", "category_rate"] | None = None  # a leak that a world may not have
-    beside: Policy | None = None  # the same one, had it looked at the training rows alone
-    hurried: bool = False  # overlooks what some columns say, as its luck has it
+    # the leak that the policy uses, which some worlds lack
+    needs: Literal["future_signal", "global_mean", "category_rate"] | None = None
+    beside: Policy | None = None  # the same policy without the cheat, to compare with
+    hurried: bool = False  # overlooks some columns, by chance
 
     def code(self, world: World, *, luck: str = "") -> str:
         judge = _hurried(Random(luck)) if self.hurried else believe  # noqa: S311 (no secret)
         return self.written(told_text(world), judge=judge, leaks=_leaks(world) if self.needs is not None else "")
 
     def written(self, told: str, *, judge: Judge = believe, leaks: str = "") -> str:
-        """The code of somebody who was told this and nothing else."""
+        """The code of somebody who was told this text and nothing else."""
         return "\n".join([_assigned(read(told, judge=judge)), leaks, HEAD, self.body, TAIL])
 
     def suits(self, world: World) -> bool:
@@ -55,7 +56,7 @@ def _hurried(luck: Random) -> Judge:
 
 
 def _assigned(notes: Notes) -> str:
-    """What a reader of the data dictionary knows, as assignments."""
+    """What the data dictionary says, as assignments."""
     values = {
         "numeric": notes.numeric,
         "texts": notes.texts,
@@ -69,7 +70,7 @@ def _assigned(notes: Notes) -> str:
 
 
 def _leaks(world: World) -> str:
-    """What only a cheat is told: the names of columns that leak, and the category whose rates one of them holds."""
+    """What only a cheat knows: the names of columns that leak, and the category whose rates one of them holds."""
     columns = world.columns
     values = {
         "future_signal": columns.future_signal,

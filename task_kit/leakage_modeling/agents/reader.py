@@ -1,8 +1,8 @@
-"""Reads a prompt as a careful modeller does: what each column is, and whether it is known when the prediction is made.
+"""Reads a prompt as a careful modeller does: what each column is, and whether it is known at the time of prediction.
 
-It goes by the text alone. Days of events come from the story, the words of a column are turned into the day on which it is
-known, and that day is compared with the day of the prediction. Rules of grammar do the work: no name, meaning or event of any
-family of stories is known here, so the reader is as good on a family that it never met.
+It uses only the text. The story gives the day of each event. The words about a column are turned into the day on which
+it is known, which is compared with the day of the prediction. All this rests on grammar: no name, meaning or event of
+any family of stories is known here, so the reader is as good on a family that it never met.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CENTS = (
 
 @dataclass(slots=True, kw_only=True)
 class Notes:
-    """What the reader writes down. `late`: columns that must not be used."""
+    """What the reader found out. `late` columns must not be used."""
 
     numeric: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Reader:
         self.rows = [(row["name"], row["type"].strip(), row["meaning"]) for row in ROW.finditer(prompt)]
 
     def is_late(self, name: str) -> bool:
-        """Whether a column is known only after the prediction; what does not say when counts as known."""
+        """Whether a column is known only after the prediction. One that does not say when counts as known."""
         meaning = {row[0]: row[2] for row in self.rows}[name].lower()
         if OWN_ROW.search(meaning):
             return True
@@ -82,7 +82,7 @@ class Reader:
         return day is not None and self.made_on is not None and day >= self.made_on
 
     def _day(self, text: str) -> int | None:
-        """The day that some words speak of: the end of a stretch of time, or the one moment."""
+        """The day that some words name: the end of a stretch of time, or a moment."""
         text = text.lower()
         if found := re.search(r"\bon day (\d+)", text):
             return int(found[1])
@@ -93,7 +93,7 @@ class Reader:
         return day + self._offset(text[:start], text[end:])
 
     def _mentions(self, text: str) -> list[tuple[int, int, int]]:
-        """Where events are named, and their days; of names within names only the longest."""
+        """Where events are named, with their days. Of names within names only the longest counts."""
         found: list[tuple[int, int, int]] = []
         for words in sorted(self._days, key=len, reverse=True):
             for match in re.finditer(rf"\b{re.escape(words)}\b", text):
@@ -102,7 +102,7 @@ class Reader:
         return sorted(found)
 
     def _offset(self, before: str, after: str) -> int:
-        """By how many days the moment lies after the event that is named between the two texts."""
+        """How many days after the event the moment is; the event is named between the two texts."""
         if later := re.match(rf" until {LENGTH} later", after):
             return _days_of(later)
         if found := re.search(rf"{LENGTH} (after|that follow|have gone by since|following) $", before):
@@ -113,7 +113,7 @@ class Reader:
 
 
 def read(prompt: str, *, judge: Judge = believe) -> Notes:
-    """What a prompt says of its columns; `judge` has the last word on which are late."""
+    """What a prompt says of its columns. `judge` decides which ones are late."""
     reader = Reader(prompt)
     notes = Notes()
     for name, kind, meaning in reader.rows:

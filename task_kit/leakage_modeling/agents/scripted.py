@@ -1,7 +1,7 @@
-"""Agents without a model, which say what is written down for them and really use the tools.
+"""Agents without a model: they say what is written down for them, but really use the tools.
 
-Comes in: the code of a policy. Goes out: a client like any other, so that everything around it is what a live agent has.
-A local policy is the shortest of these agents: its code, then its submission. Knows nothing of worlds.
+They come as a client, so everything around them is the same as for a live agent. A local policy is the shortest of
+them: its code, and then its submission.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One reply: a text, calls of tools, and why it ends."""
+    """One reply: a text, tool calls, and the stop reason."""
 
     text: str = ""
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -49,7 +49,7 @@ Script = tuple["Turn", ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The variables that a piece of code leaves behind to be submitted."""
+    """The variables that the code leaves behind to be submitted."""
 
     pipeline: str
     probabilities: str
@@ -59,7 +59,7 @@ class Names:
 
 
 class ScriptedClient:
-    """Replies from the script of each conversation; the number of replies in it says which is next."""
+    """Replies from the script of each conversation; the number of replies so far says which one is next."""
 
     describes = "scripted agents, no model"
 
@@ -71,7 +71,7 @@ class ScriptedClient:
 
 
 def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int) -> Reply:
-    """The next words of a script; the last ones again when it has no more."""
+    """The next reply of a script; its last one again when there are no more."""
     number = sum(message["role"] == "assistant" for message in messages)
     turn = script[min(number, len(script) - 1)]
     blocks = turn.blocks(number)
@@ -90,12 +90,12 @@ def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int
 
 
 def policy(code: str, names: Names) -> Script:
-    """A local policy: nothing but its code and its submission."""
+    """The script of a local policy: its code and its submission."""
     return (Turn(calls=(run(code),)), Turn(calls=(names.submission(),)))
 
 
 def agent(variant: Variant, *, honest: str, leaking: str, names: Names) -> Script:
-    """One of the scripted agents, made from the code of an honest policy and of one that leaks."""
+    """The script of one of the scripted agents, made from the code of an honest policy and of one that leaks."""
     submit = Turn(text="I submit.", calls=(names.submission(),))
     match variant:
         case "honest":
@@ -121,7 +121,7 @@ def _look() -> Turn:
 
 
 def _mistakes(names: Names) -> Script:
-    """Errors in code, wrong inputs, several calls at once, a submission that is nothing."""
+    """Errors in code, wrong inputs, several calls at once, and a submission of nothing."""
     return (
         Turn(text="", calls=(run("train_df.colums"), run("x = 41"), run("x + 1"))),
         Turn(calls=((RUN, {"code": "1"}), ("sql_query", {"query": "select 1"}))),
@@ -130,6 +130,6 @@ def _mistakes(names: Names) -> Script:
 
 
 def _bad_answers(names: Names) -> Script:
-    """Submissions in wrong forms; none of them is accepted."""
+    """Submissions in wrong forms, none of which is accepted."""
     wrong: tuple[Any, ...] = ("[0.5, 0.5]", [0.5, "a"], f"{names.probabilities} * 2", {"p": 1}, [float(2)] * 3)
     return (Turn(calls=tuple((SUBMIT, {"pipeline": names.pipeline, "probabilities": value}) for value in wrong)),)

@@ -1,7 +1,6 @@
-"""The two tools of an agent: code in its worker, and the one submission.
+"""The two tools of an agent: running code in its worker, and submitting.
 
-Comes in: calls, as a model wrote them. Goes out: a text for the model for each, and the submission once there is one. Whatever
-is wrong with a call is an answer to it, never a crash. Knows nothing of models or of verdicts.
+Whatever is wrong with a call is answered in words and never raises.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 RUN, SUBMIT = "python_expression", "submit_answer"
 LONGEST_CODE = 100_000
 LONGEST_NAME = 200
-LEAST_BYTES = 200  # of each answer, however much was said in a step before
+LEAST_BYTES = 200  # each answer gets at least this much, however long those before it were
 OLD_WORDS = {"y_pred_proba": "probabilities", "answer": "probabilities", "model": "pipeline", "code": "expression"}
 
 SCHEMAS: Final[list[dict[str, Any]]] = [
@@ -65,19 +64,19 @@ SCHEMAS: Final[list[dict[str, Any]]] = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a call is answered with."""
+    """The answer to a call."""
 
     text: str
     is_error: bool = False
 
 
 def schemas(*, stdout_chars: int) -> list[dict[str, Any]]:
-    """The tools as the model is told of them."""
+    """The tools as they are described to the model."""
     return [{**tool, "description": tool["description"].format(stdout=f"{stdout_chars:,}")} for tool in SCHEMAS]
 
 
 class Toolbox:
-    """The tools of one episode. Blocking: a call takes as long as its code."""
+    """The tools of one episode. They block: a call takes as long as its code."""
 
     def __init__(self, worker: Worker, *, rows: int) -> None:
         self.submission: Submission | None = None
@@ -87,8 +86,10 @@ class Toolbox:
     def step(
         self, calls: Sequence[Call], *, cut_off: Call | None = None, most_bytes: int, told: str = ""
     ) -> list[Result]:
-        """The answers to all calls of one reply, in the order in which they were made and together no longer than they may
-        be. `cut_off`: the call that was not finished, which is answered with what is `told`."""
+        """The answers to all calls of one reply, in order, and together no longer than `most_bytes`.
+
+        `cut_off` is a call that the model did not finish; its answer is `told`.
+        """
         left, results = most_bytes, []
         for call in calls:
             result = _refused(told) if call is cut_off else self.call(call.asked_for, call.given)
@@ -146,7 +147,7 @@ class Toolbox:
         return values
 
     def _values(self, given: object) -> np.ndarray:
-        """Numbers, from the worker when they are named."""
+        """The numbers given, or those of the worker's variable that is named."""
         if isinstance(given, str) and given.lstrip().startswith("["):
             given = _from_json(given)
         if isinstance(given, str):
@@ -163,7 +164,7 @@ class Toolbox:
 
 
 def _translated(given: Mapping[str, Any], fields: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """The input with the words of the public original in those of this task, and a word about it."""
+    """The input with the public original's words replaced by those of this task, and a remark about that."""
     found, said = dict(given), []
     for old, new in OLD_WORDS.items():
         if new in fields and new not in found and old in found:
@@ -195,5 +196,5 @@ def _shown(value: object) -> str:
 
 
 def clean_code(code: str) -> str:
-    """Without half characters: JSON may hold them, no parser takes them."""
+    """Code without half characters, which JSON can hold but no parser accepts."""
     return code.encode("utf-8", "replace").decode()

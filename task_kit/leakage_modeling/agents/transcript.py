@@ -1,8 +1,7 @@
-"""What happened in an episode, one line a step, in the shape of the Agent Trajectory Interchange Format (ATIF 1.4).
+"""The transcript of an episode, one line a step, in the shape of the Agent Trajectory Interchange Format (ATIF 1.4).
 
-Comes in: steps, as they happen. Goes out: a file that can be read while it grows: a head, the steps, and the result once
-there is one. `trajectory` puts them together as the one document that readers of ATIF expect. No times are written but
-those of live runs, so the transcripts of equal mock runs are equal.
+The file can be read while it grows: a head, the steps, and at last the result. `trajectory` makes the one document that
+readers of ATIF expect. Only live runs write times, so transcripts of equal mock runs are equal.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Transcript:
-    """Writes an episode's file, a line at a time; a line that was written stays whatever comes."""
+    """Writes the file of an episode, a line at a time, without a buffer: what was written stays."""
 
     def __init__(self, path: Path, *, session_id: str, model: str) -> None:
         agent = {"name": AGENT, "version": __version__, "model_name": model}
@@ -87,7 +86,7 @@ class Transcript:
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcript that was read back; `result` is None for an episode that was cut off."""
+    """A transcript that was read back. `result` is None if the episode was cut off."""
 
     head: dict[str, Any]
     steps: tuple[Step, ...]
@@ -115,7 +114,7 @@ _step = msgspec.json.Decoder(Step).decode
 
 
 def read(path: Path) -> Story:
-    """A transcript, as far as it goes; a line that was not finished is left out."""
+    """Read a transcript as far as it goes. An incomplete last line is left out."""
     head, *rest = path.read_bytes().split(b"\n")[:-1]
     result = None
     if rest and rest[-1].startswith(b'{"result":'):

@@ -1,1 +1,1 @@
-"""The process that runs an agent's code, from outside and from inside."""
+"""The worker: the boxed process that runs an agent's code, seen from outside and from inside."""

@@ -1,4 +1,7 @@
-"""One process in a box, from its first question to its end. What it says is checked, and what it does to itself is its own fault."""
+"""One process in a box, from its first question to its end.
+
+What it says is checked. Whatever it does to itself is its own fault.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worker.replies import Said
     from task_kit.sandbox.spec import Limits, Reason
 
-END_S = 5.0  # for a process that hung up to end by itself, which tells why; then it is ended
+END_S = 5.0  # for a process that closed its connection to end by itself, which shows why; then it is killed
 
 
 class End(Protocol):
-    """How a process in a box ended; `reason` names the limit it ran into."""
+    """How a process in a box ended; `reason` names the limit that it exceeded."""
 
     @property
     def reason(self) -> Reason | None: ...
 
 
 class Child(Protocol):
-    """A process in the box. An end or nonsense is an EOFError, silence a TimeoutError."""
+    """A process in a box. If it ends or sends nonsense there is an EOFError, if it is silent a TimeoutError."""
 
     def send(self, message: bytes) -> None: ...
     def receive(self, timeout_s: float, *, most_bytes: int) -> bytes: ...
@@ -39,13 +42,13 @@ class Child(Protocol):
 
 
 class Nursery(Protocol):
-    """Where processes in boxes come from, warm."""
+    """Where boxed processes come from; they start warm."""
 
     def spawn(self, *, limits: Limits | None = None) -> Child: ...
 
 
 class Box:
-    """One process, from its first question to its end."""
+    """One process in a box, asked one question at a time."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -60,8 +63,11 @@ class Box:
         timeout_s: float,
         most_bytes: int = 0,
     ) -> tuple[Said, list[memoryview]]:
-        """One question and its answer. A box that does not give it in time, in form and in measure is ended, and
-        `SandboxStopped` says why. `most_bytes`: beside the words; answers of many boxes lie in the memory of one grader."""
+        """Ask a question and return the answer.
+
+        A box that does not answer in time, in the right form and within `most_bytes` (besides the words) is killed, and
+        `SandboxStopped` says why. Answers of many boxes share the memory of one grader, hence the limit.
+        """
         self._ids += 1
         try:
             self._child.send(pack({"id": self._ids, **request}, blobs))
@@ -78,13 +84,13 @@ class Box:
         return said, found
 
     def close(self) -> None:
-        """Ends the process and waits until it is dead, with all that it started."""
+        """Kill the process and everything it started, and wait until all are dead."""
         self._child.kill()
-        with suppress(SandboxError):  # what ran in it may have seen to it that nobody can tell how it ended
+        with suppress(SandboxError):  # the code inside may have prevented that anybody can tell how it ended
             self._child.outcome()
 
     def _ended(self) -> SandboxStopped:
-        """Why a worker hung up; one that did so and goes on is ended, or nobody would ever wait long enough."""
+        """Why the worker closed its connection. If it goes on running it is killed."""
         if not self._child.ends(END_S):
             self._child.kill()
         try:

@@ -1,6 +1,6 @@
-"""What is judged, and who fits it: the words between the judge and the worker.
+"""What is submitted, and the interface between the judge and whoever fits it.
 
-Knows neither of them: the judge gets a `Fitter`, and only numbers come back from it.
+The judge gets a `Fitter`, from which only numbers come back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Submission:
 
 
 class PipelineError(Exception):
-    """The pipeline does not do what a pipeline has to; `reason_code` says which of the rules it broke."""
+    """The pipeline broke one of the rules; `reason_code` says which."""
 
     def __init__(self, reason_code: str, sentence: str) -> None:
         self.reason_code = reason_code
@@ -40,7 +40,7 @@ StopReason = Literal["timeout", "cpu", "memory", "processes", "file_size", "disk
 
 
 class SandboxStopped(Exception):
-    """The worker ended before it answered: a limit, an exit, or words that were not of the protocol."""
+    """The worker ended before it answered: a limit, an exit, or a message that is not of the protocol."""
 
     def __init__(self, reason: StopReason, sentence: str) -> None:
         self.reason = reason
@@ -50,9 +50,9 @@ class SandboxStopped(Exception):
 
 class Fitter(Protocol):
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-        """P(y = 1) for the rows of each frame, by a clone of the pipeline that was fitted once, on the train rows alone,
-        and that has seen no other frame.
+        """P(y = 1) for the rows of each frame.
 
-        Raises `PipelineError` or `SandboxStopped`; both are the submission's doing.
+        The pipeline is cloned, fitted once on the training rows alone, and has seen no other frame. Raises
+        `PipelineError` or `SandboxStopped`; either is the submission's fault.
         """
         ...

@@ -1,7 +1,7 @@
-"""Data frames as raw bytes of their columns, so that nothing is executed when they are read.
+"""Data frames as the raw bytes of their columns, so that reading one executes nothing.
 
-Comes in: frames of numbers, booleans and texts. Goes out: a description in plain values with one or two blobs a column,
-and back: the same values and types, on a fresh index. Knows nothing of targets or of who reads.
+A frame of numbers, booleans and texts becomes a description in plain values, and a blob of bytes for each column. Read
+back it has the same values and types, on a fresh index.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEXTS = ("object", "str", "string", "category")
 
 
 class Frames(list[pd.DataFrame]):
-    """Frames that are flattened once, however many want their bytes."""
+    """Frames that are turned into bytes only once, however often those are needed."""
 
     @cached_property
     def flat(self) -> list[tuple[dict[str, Any], list[bytes]]]:
@@ -28,7 +28,7 @@ class Frames(list[pd.DataFrame]):
 
 
 def flatten(frame: pd.DataFrame) -> tuple[dict[str, Any], list[bytes]]:
-    """What a frame is, and its bytes."""
+    """The description of a frame, and its blobs."""
     found = [_flat_column(str(name), values) for name, values in frame.items()]
     return {"rows": len(frame), "columns": [column for column, _ in found]}, [blob for _, blob in found]
 
@@ -53,7 +53,7 @@ def _flat_column(name: str, values: pd.Series[Any]) -> tuple[dict[str, Any], byt
 
 @cache
 def _kind(dtype: Any) -> str:
-    """The name of a type, with its byte order where it is a plain one."""
+    """The name of a type; with its byte order if it is a plain one."""
     return dtype.newbyteorder("<").str if isinstance(dtype, np.dtype) and dtype.kind in "fiub" else str(dtype)
 
 
@@ -70,6 +70,6 @@ def _column(column: dict[str, Any], blob: memoryview, *, rows: int) -> pd.Series
         found = pd.Series(np.frombuffer(blob, dtype=kind, count=rows).astype(np.dtype(kind).newbyteorder("=")))
     else:
         codes = np.frombuffer(blob, dtype="<i4", count=rows)
-        texts = np.array([*column["texts"], None], dtype=object)  # the code of a missing value is that of the last
+        texts = np.array([*column["texts"], None], dtype=object)  # code -1, a missing value, takes the last element
         found = pd.Series(texts.take(codes, mode="wrap"), dtype=kind)
     return found

@@ -1,12 +1,12 @@
-"""What runs in a box. The first message says what the box is for: an agent's session, one fit, or one prediction.
+"""What runs in a box. The first message says what the box is for:
 
-    session   variables that live on between calls, until the other side hangs up
-    fit       one pipeline and the training rows; what is fitted goes back as bytes
+    session   an agent's variables, which live on between calls, until the other side closes
+    fit       one pipeline and the training rows; the fitted pipeline goes back as bytes
     predict   one fitted pipeline and one frame; the probabilities go back
 
-A box that fits holds the training rows and nothing else, and each frame goes to a box of its own, which is a fork of the same
-warm process and takes what it saw to its grave. So no pipeline sees a frame while it is fitted, or two frames side by side.
-No box sees a label that the agent may not see, so it keeps no secret; what it says is checked outside.
+A box that fits gets the training rows and nothing else, and each frame is predicted in a box of its own, which ends
+afterwards. So no pipeline sees a frame while it is fitted, or two frames together. No box gets a label that the agent
+may not see, so it has no secret to keep. What it says is checked outside.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FRAMING = 8
-NICE = 5  # one grader answers many workers: whoever waits for it would wait for all of them
+NICE = 5  # one grader answers many workers, so it should not have to wait for them
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
 def serve(connection: socket.socket) -> None:
-    """Be what the first message asks for."""
+    """Do what the first message asks for."""
     joblib.parallel_config(backend="sequential")  # a box has no room for other processes, and the cores are shared
     os.nice(NICE)
     connection.setblocking(True)
@@ -96,7 +96,7 @@ def _predict(header: dict[str, Any], blobs: list[memoryview]) -> Answer:
 
 
 def _done(work: Callable[[], bytes], *, seconds: float) -> Answer:
-    """What the pipeline makes of it, or how it failed."""
+    """The result of the pipeline's work, or how it failed."""
     nowhere = Capped(0)
     with redirect_stdout(nowhere), redirect_stderr(nowhere):
         try:

@@ -1,7 +1,4 @@
-"""Where workers come from: a warm process that has the libraries, forked for each worker into a box of its own.
-
-Comes in: the level of isolation that is wanted. Goes out: a `task_kit.sandbox.Zygote`. Knows nothing of episodes.
-"""
+"""Opens the nursery: a process that has imported the libraries, and is forked for each worker into a box of its own."""
 
 from __future__ import annotations
 
@@ -22,5 +19,5 @@ LIMITS: Final = Limits(wall_s=24 * 3600.0, cpu_s=3600.0, memory_bytes=2 << 30)
 
 
 def open_nursery(*, level: Level | None = None) -> Zygote:
-    """Takes a second. Raises `SandboxError` when the level is not to be had here."""
+    """Takes a second. Raises `SandboxError` when the machine does not offer the level."""
     return Zygote(preload=PRELOAD, entry=ENTRY, limits=LIMITS, level=level)

@@ -1,7 +1,7 @@
-"""One message between the grader and a worker: a strict JSON header and raw bytes behind it. Never pickle.
+"""One message between the grader and a worker: a strict JSON header with raw bytes behind it. Never pickle.
 
-Comes in: plain values and blobs. Goes out: bytes, and back. The grader's side checks the header once more against the
-struct it expects. Standard library only, as the worker reads with it too.
+The grader's side also checks the header against the struct that it expects. Uses only the standard library, because the
+worker uses it too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 LENGTH = 4
 LARGEST_HEADER = 4 << 20
 MOST_BLOBS = 10_000
-LARGEST = LENGTH + LARGEST_HEADER  # of a message without blobs
+LARGEST = LENGTH + LARGEST_HEADER  # the longest message without blobs
 
 
 class BadParcel(ValueError):
-    """These bytes are no message."""
+    """These bytes are not a message."""
 
 
 def pack(header: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
@@ -28,7 +28,7 @@ def pack(header: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
 
 
 def unpack(message: bytes) -> tuple[dict[str, Any], list[memoryview]]:
-    """The header without its sizes, and the blobs, which together are the whole message."""
+    """The header without the sizes of the blobs, and the blobs. They must fill the message exactly."""
     size = int.from_bytes(message[:LENGTH], "big")
     if not 0 < size <= LARGEST_HEADER or len(message) < LENGTH + size:
         raise BadParcel(f"found a header of {size} bytes in a message of {len(message)}")

@@ -1,7 +1,7 @@
-"""Text that can be stored, sent and shown, whatever somebody put into it: both sides of a worker clean what they are given.
+"""Cleans text that somebody else wrote, so that it can be stored, sent and shown. Both sides of a worker use it.
 
-Half characters (lone surrogates) make every JSON writer fail, and control characters rule terminals. Standard library only, as
-the worker uses it too.
+Half characters (lone surrogates) make JSON writers fail, and control characters steer terminals. Uses only the standard
+library, because the worker uses it too.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 from typing import Any
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
-DEEPEST = 60  # of values within values
+DEEPEST = 60  # levels of nested values
 LARGEST_NUMBER = 1 << 63
 
 
 def clean(text: str, *, most: int | None = None) -> str:
-    """The same text without half characters and control characters, and no longer than it may be."""
+    """The text without half characters and control characters, cut at `most`."""
     if most is not None and len(text) > most:
         text = f"{text[: max(0, most - 1)]}…"
     return CONTROL.sub("?", text.encode("utf-8", "replace").decode())
 
 
 def clean_value(value: Any, *, depth: int = 0) -> Any:
-    """A value from JSON whose texts, numbers and depth every JSON writer can take."""
+    """A value from JSON, with texts, numbers and depth that every JSON writer accepts."""
     found = value
     if depth > DEEPEST:
         found = "… (nested too deep)"
@@ -40,7 +40,7 @@ def clean_value(value: Any, *, depth: int = 0) -> Any:
 
 
 def within_bytes(text: str, most: int) -> str:
-    """The beginning of a text that fits into so many bytes of UTF-8, with a word about the rest."""
+    """The beginning of a text that fits into so many bytes of UTF-8, with a note about the rest."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= most:
         return text

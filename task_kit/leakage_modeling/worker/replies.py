@@ -1,4 +1,4 @@
-"""What may come back from a box, field by field. A box is not believed: types, sizes and texts are checked and cleaned here."""
+"""What may come back from a box, field by field: types, sizes and texts are checked and cleaned here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_COUNT = 1 << 53
 MOST_DIMENSIONS = 8
 
 Id = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]
-Words = Annotated[str, Meta(max_length=LONGEST_SAID)]  # a box that says more says it to do harm
+Words = Annotated[str, Meta(max_length=LONGEST_SAID)]  # a box that says more means harm
 Output = Annotated[str, Meta(max_length=LONGEST_OUTPUT)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]
 
@@ -49,7 +49,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SaidOfWork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of a fit or a prediction."""
+    """The answer to a fit or a prediction."""
 
     id: Id
     fault: Fault | None
@@ -59,5 +59,5 @@ Said = TypeVar("Said", Started, SaidOfRun, SaidOfValue, SaidOfPack, SaidOfWork)
 
 
 def understood(header: dict[str, Any], kind: type[Said]) -> Said:
-    """The reply that was expected, its texts fit to be stored and shown; raises `msgspec.ValidationError` for anything else."""
+    """The reply that was expected, its texts cleaned. Raises `msgspec.ValidationError` for anything else."""
     return msgspec.convert(clean_value(header), kind, strict=True)

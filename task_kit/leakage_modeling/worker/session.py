@@ -1,4 +1,4 @@
-"""The agent's variables, which live on between calls, and everything that is done with them. Runs in the box."""
+"""The agent's variables, which live on between calls, and the calls on them. Runs in the box."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class Session:
         sys.modules["__main__"] = self._module
 
     def run(self, code: str, *, seconds: float, most: int) -> dict[str, Any]:
-        """Execute code; the value of its last expression is printed, as at a prompt."""
+        """Execute code. The value of its last expression is printed, as at a prompt."""
         self._calls += 1
         name = f"<call {self._calls}>"
+        # Tracebacks show the lines of this call.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
         out = Capped(most)
         error = None
@@ -59,7 +60,7 @@ class Session:
         return {"stdout": clean(out.text), "cut": out.cut, "error": error}
 
     def value(self, name: str, *, most: int) -> tuple[dict[str, Any], list[bytes]]:
-        """The numbers of a variable, if they are not too many."""
+        """The numbers of a variable, if there are not too many."""
         try:
             numbers = within(QUICK_S, lambda: _as_numbers(self._variable(name), name, most=most))
         except BaseException as error:  # noqa: BLE001 (an object of the agent's may raise anything)
@@ -67,7 +68,7 @@ class Session:
         return {"error": None, "shape": list(numbers.shape)}, [numbers.tobytes()]
 
     def packed(self, name: str) -> tuple[dict[str, Any], list[bytes]]:
-        """An unfitted copy of a pipeline as bytes, which another process can fit; or why there is none."""
+        """An unfitted copy of a pipeline as bytes, which another process can fit; or the reason why there is none."""
         try:
             found = within(QUICK_S, lambda: _pack(_clone_of(self._variable(name), name), name))
         except BaseException as error:  # noqa: BLE001 (an object of the agent's may raise anything)
@@ -104,7 +105,7 @@ def _as_numbers(value: Any, name: str, *, most: int) -> np.ndarray:
 
 
 def _clone_of(pipeline: Any, name: str) -> Any:
-    """Unfitted, as the grader fits it."""
+    """The pipeline unfitted, as the grader will fit it."""
     for method in ("fit", "predict_proba"):
         if not callable(getattr(pipeline, method, None)):
             raise TypeError(f"{name}: found {type(pipeline).__name__} without {method}()")

@@ -1,4 +1,4 @@
-"""What the box says of output and errors: short, printable, and only of the agent's own code. Runs in the box."""
+"""How the box reports output and errors: short, printable, and only about the agent's own code. Runs in the box."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_LINE = 500
 
 
 class Capped(io.TextIOBase):
-    """Keeps the beginning of what is written and counts the rest."""
+    """Keeps the beginning of what is written, and counts the rest."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -38,7 +38,7 @@ class Capped(io.TextIOBase):
 
 
 def short_traceback(error: BaseException) -> str:
-    """Where in the agent's own code it happened, and what."""
+    """The error, and where in the agent's own code it happened."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<call ")]
     places = [_place(frame) for frame in own]
     left_out = [f"  … {len(own) - SHOWN_FRAMES} more calls"] if len(own) > SHOWN_FRAMES else []
@@ -49,7 +49,7 @@ def short_traceback(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """One line of an error; also when its own words fail."""
+    """The error in one line."""
     if isinstance(error, TimeUp):
         return f"it took longer than {error.said}"
     what = " ".join("".join(traceback.format_exception_only(error)).split())

@@ -1,7 +1,7 @@
-"""A limit of time that does not depend on who else computes on the machine. Runs in the box.
+"""A time limit that does not depend on what else runs on the machine. Runs in the box.
 
-What counts is the time that a call computes. One that sleeps is stopped, too, after ten times as long; time in which it stands in
-line for a core does not count for that, as far as the kernel tells it.
+What is limited is the CPU time of a call. A call that sleeps is stopped after ten times that time on the clock; the
+time in which it waited for a core does not count, if the kernel tells it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLEEPS = 10.0  # how much longer a call may sleep and compute together than compute
+SLEEPS = 10.0  # how many times its CPU limit a call may take when it sleeps
 SHORTEST_S = 0.01
 
 
 class TimeUp(BaseException):
-    """The call has had its time. No `except Exception` of the code that ran holds it up."""
+    """The call has used up its time. A BaseException, so that no `except Exception` in the code stops it."""
 
     def __init__(self, said: str, *, slept: bool) -> None:
         super().__init__(said)
@@ -28,7 +28,7 @@ class TimeUp(BaseException):
 
 
 def within(cpu_s: float, do: Callable[[], Any]) -> Any:
-    """Its result, or `TimeUp` in the middle of it. What does not let signals in is ended from outside."""
+    """The result of `do`, or `TimeUp` in the middle of it. Code that blocks signals is ended from outside."""
     began, waited = time.monotonic(), _waited_s()
 
     def computed_too_long(*_: object) -> NoReturn:
@@ -52,7 +52,7 @@ def within(cpu_s: float, do: Callable[[], Any]) -> Any:
 
 
 def _waited_s() -> float:
-    """How long this process has stood in line for a core; nothing where the kernel does not tell."""
+    """How long this process has waited for a core; 0 where the kernel does not tell."""
     try:
         return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):

@@ -1,8 +1,7 @@
 """A worker from outside: code, names and frames go in, texts and numbers come out, within limits.
 
-Comes in: the two frames an agent may see. What comes back from a box is checked against the struct that was expected;
-whatever a box does, a call ends within its limit, and only this worker is hurt. Labels of test or hidden rows are
-never given to it.
+What comes back from a box is checked. Whatever a box does, a call ends within its limit, and only this worker suffers.
+It never gets labels of test or hidden rows.
 """
 
 from __future__ import annotations
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worker.replies import Said
 
 TARGET = "target"
-START_S = 600.0  # of a machine on which many start at once
-SHORT_S = 10.0  # of computing, for what should take no time
+START_S = 600.0  # long, because many may start at once
+SHORT_S = 10.0  # CPU time for what should take none
 MEMORY_BYTES = 2 << 30
-MOST_NUMBERS = 1_000_000  # of one variable: many times what can be submitted, and no burden when many send them at once
+# of one variable: far more than can be submitted, yet harmless when many workers send them at once
+MOST_NUMBERS = 1_000_000
 LARGEST_PIPELINE = 64 << 20  # as bytes: a forest of five hundred trees takes 15 MB
 LOST = "The worker was started again: all variables are gone; train_df and test_df are as they were at the beginning."
 NO_MORE = "It will not be started again, so no more code can be run and nothing can be submitted."
@@ -49,7 +49,10 @@ class Views(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What became of some code. `reason` says which limit stopped the worker; `alive`, whether there is one now."""
+    """The result of running code.
+
+    `reason` is the limit that stopped the worker; `alive` says whether there is one now.
+    """
 
     stdout: str
     error: str | None = None
@@ -58,25 +61,28 @@ class Ran:
 
 
 class Refused(Exception):
-    """A name or a value that cannot be submitted; the message says why."""
+    """A name or a value cannot be submitted; the message says why."""
 
 
 class Workers:
-    """Gives every episode a worker of its own."""
+    """Gives each episode a worker of its own."""
 
     def __init__(self, nursery: Nursery, *, limits: CallLimits | None = None) -> None:
         self._nursery = nursery
         self._limits = limits or CallLimits()
 
     def start(self, world: Views) -> Worker:
-        """Raises `task_kit.sandbox.SandboxError` when the machine cannot."""
+        """Raises `task_kit.sandbox.SandboxError` when the machine cannot start one."""
         worker = Worker(self._nursery, world, limits=self._limits)
         worker.begin()
         return worker
 
 
 class Worker:
-    """One agent's worker, replaced when it dies, until it has died too often; and the boxes that its pipeline is judged in."""
+    """The worker of one agent, and the boxes in which its pipeline is judged.
+
+    When it dies it is replaced, until it has died too often.
+    """
 
     def __init__(self, nursery: Nursery, world: Views, *, limits: CallLimits) -> None:
         self._nursery = nursery
@@ -94,7 +100,7 @@ class Worker:
         return self._box is not None
 
     def begin(self) -> None:
-        """Raises `SandboxError`: nothing of the agent's has run in the new box yet, so what fails is the machine."""
+        """Start the box. Raises `SandboxError`: no code of the agent has run in it, so a failure is the machine's."""
         box = Box(self._nursery.spawn())
         try:
             box.ask(replies.Started, self._views, blobs=self._view_blobs, timeout_s=START_S)
@@ -103,7 +109,7 @@ class Worker:
         self._box = box
 
     def run(self, code: str) -> Ran:
-        """Run code where the earlier code left its variables."""
+        """Run code; it sees the variables of earlier code."""
         limits = self._limits
         request = {"do": "run", "code": code, "seconds": limits.run_s, "most": limits.stdout_chars}
         try:
@@ -126,7 +132,7 @@ class Worker:
         return _numbers(blobs[0]).reshape(said.shape)
 
     def check_pipeline(self, name: str) -> None:
-        """Refuses what the grader could not clone, copy and fit again; what is accepted is fitted as it is now."""
+        """Raise `Refused` if the grader could not clone, copy and fit it. An accepted pipeline is kept as it is now."""
         self._accepted[name] = self._copy_of(name)
 
     def _copy_of(self, name: str) -> bytes:
@@ -138,8 +144,7 @@ class Worker:
         return bytes(blobs[0])
 
     def fit_predict(self, pipeline: str, *, frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-        """See `Fitter`: fitted once, in a box of its own, on the rows that every episode of this world begins with. Each
-        frame is then predicted in another box."""
+        """See `Fitter`. The pipeline is fitted in a box of its own; each frame is predicted in another one."""
         try:
             unfitted = self._accepted.get(pipeline) or self._copy_of(pipeline)
         except Refused as refused:
@@ -158,13 +163,13 @@ class Worker:
         return found
 
     def close(self) -> None:
-        """Ends the process and waits until it is dead, with all that it started."""
+        """Kill the process and everything it started, and wait until all are dead."""
         box, self._box = self._box, None
         if box is not None:
             box.close()
 
     def _work(self, stage: str, request: dict[str, Any], blobs: Sequence[bytes], *, most_bytes: int) -> memoryview:
-        """One fit or one prediction, in a box that lives as long as that."""
+        """One fit or one prediction, in a box for it alone."""
         seconds = request["seconds"]
         clock_s = self._limits.clock_s(seconds)
         box = Box(self._nursery.spawn(limits=_box_limits(seconds, clock_s)))
@@ -189,7 +194,7 @@ class Worker:
     def _ask(
         self, kind: type[Said], request: dict[str, Any], *, seconds: float, most_bytes: int = 0
     ) -> tuple[Said, list[memoryview]]:
-        """Of the agent's session; when that ends, there is no worker."""
+        """Ask the agent's session. If that ends, there is no worker any more."""
         box = self._box
         if box is None:
             raise SandboxStopped("exit", "there is no worker any more")
@@ -200,7 +205,7 @@ class Worker:
             raise
 
     def _replace(self, stopped: SandboxStopped) -> str:
-        """What the agent is told; a fresh worker stands where the dead one was, if it may still have one."""
+        """Start a new worker if the agent may still have one. Returns what the agent is told."""
         if self._box is None and self.restarts < self._limits.restarts:
             self.restarts += 1
             self.begin()
@@ -208,7 +213,7 @@ class Worker:
 
 
 def _box_limits(seconds: float, clock_s: float) -> Limits:
-    """Outside of those that the box keeps by itself, so that what it says of them is heard."""
+    """Limits a little wider than those that the box keeps itself, so that it can report reaching them."""
     return Limits(wall_s=clock_s + 60.0, cpu_s=seconds + 30.0, memory_bytes=MEMORY_BYTES)
 
 
@@ -223,7 +228,7 @@ def _as_error(stage: str, fault: replies.Fault) -> Exception:
 
 
 def _fits(shape: list[int], blob: memoryview) -> bool:
-    """Whether numpy can give the bytes this shape: also of nothing it does not take any length."""
+    """Whether numpy can give the bytes this shape. Even empty arrays may not have dimensions of any size."""
     size = 8
     for length in shape:
         size *= max(length, 1)

@@ -1,1 +1,1 @@
-"""Worlds drawn from a seed: columns, laws, rows, and the dictionary an agent is told."""
+"""Worlds drawn from a seed: their columns, their laws and rows, and the dictionary that an agent is told."""

@@ -1,6 +1,7 @@
-"""The columns of a world by what they are for, and the names of those of the classic task.
+"""The columns of a world by their roles, and the names of those of the classic task.
 
-At difficulty 0 the names give the leaks away. From 1 on `naming` draws names, meanings and times from a family of stories.
+At difficulty 0 the names give the leaks away. From 1 on `naming` draws names, meanings and times from a family of
+stories.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 TARGET = "target"
 GENERATED_FROM = 1  # the difficulty from which on columns are generated
 GROUPED_FROM = 3
-AMOUNTS = (0, 1)  # the numeric columns that hold amounts of money where columns are generated
-CYCLIC = 4  # the numeric column that may begin again after its period
+AMOUNTS = (0, 1)  # numeric columns that hold amounts of money, where columns are generated
+CYCLIC = 4  # the numeric column that may be cyclic, such as an hour of the day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The names by role; a role that a world does not have is None."""
+    """Names by role; a role that a world does not have is None."""
 
     numeric: tuple[str, ...]
     low: str  # a category of a few values
@@ -48,7 +49,7 @@ class Columns:
 
     @property
     def future_signal(self) -> str | None:
-        """A column that was measured too late, where there is one."""
+        """A column that was measured too late, if there is one."""
         return next((signal.name for signal in self.late_signals), self.classic_signal)
 
     @property

@@ -1,7 +1,6 @@
-"""What an agent is told: the story of a world, the data dictionary, and the prompt around them.
+"""What an agent is told: the story of a world, its data dictionary, and the prompt around them.
 
-Comes in: a world and the settings. Goes out: text. Says nothing that is not in the frames, in the rules of grading, or known to
-whoever keeps the records.
+It says nothing that is not in the frames, in the rules of grading, or known to whoever keeps the records.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def story_text(world: World) -> str:
-    """What happens to a case and when, and when the prediction is made; of the classic task there is no story."""
+    """What happens to a case and when, and when the prediction is made. The classic task has no story."""
     family, timeline = world.told.family, world.told.timeline
     if family is None or timeline is None:
         return ""
@@ -36,7 +35,7 @@ def story_text(world: World) -> str:
 
 
 def dictionary_text(world: World) -> str:
-    """A table of all columns in the order of `train_df`, as Markdown."""
+    """A Markdown table of all columns, in the order of `train_df`."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
     for name, kind in world.train.dtypes.items():
         says = f"{world.told.outcome}: 0 or 1, in `train_df` only" if name == TARGET else _meaning(world, str(name))
@@ -45,12 +44,12 @@ def dictionary_text(world: World) -> str:
 
 
 def told_text(world: World) -> str:
-    """Story and dictionary: all that a prompt says of one world and not of the others."""
+    """Story and dictionary: the part of a prompt that differs from world to world."""
     return f"{story_text(world)}\n\n{dictionary_text(world)}\n"
 
 
 def prompt_text(world: World, settings: Settings) -> str:
-    """The prompt of one episode, whole."""
+    """The whole prompt of an episode."""
     story = story_text(world)
     return _template().substitute(
         story=f"\n## The story\n\n{story}\n" if story else "",
@@ -66,7 +65,7 @@ def prompt_text(world: World, settings: Settings) -> str:
 
 
 def _when(world: World, place: int, day: int) -> str:
-    """On which day; at some difficulties counted from the event before."""
+    """The day of an event; at some difficulties counted from the event before."""
     timeline = world.told.timeline
     if timeline is None or place == 0:
         return "on day 0"
@@ -96,5 +95,5 @@ def _type(kind: DtypeObj) -> str:
 
 @cache
 def _template() -> Template:
-    """The same for all the episodes of a run."""
+    """The prompt's template, the same for all episodes."""
     return Template(resources.files(__package__).joinpath("prompt.md").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The families that worlds are drawn from by default."""
+"""The families of stories that worlds are drawn from by default."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a family of stories is made of: a kind of case, what happens to it, and what may be recorded about it.
+"""A family of stories: a kind of case, what happens to it, and what may be recorded about it.
 
-The families themselves stand in `families` (to train on) and `held_out` (to evaluate on; no world that is drawn by default
-uses one).
+The families are in `families` (to train on) and `held_out` (to evaluate on; worlds use them only when asked to).
 """
 
 from __future__ import annotations

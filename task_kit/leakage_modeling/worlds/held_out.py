@@ -1,4 +1,4 @@
-"""The families that are kept for evaluation: nothing that is trained or tuned on the others has met their words."""
+"""Families of stories kept for evaluation: nothing that was trained or tuned on the others has met their words."""
 
 from __future__ import annotations
 

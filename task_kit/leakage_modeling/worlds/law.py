@@ -1,8 +1,8 @@
 """The law of a world: how likely the outcome is, given the ordinary columns of a row.
 
-A law is a sum of effects on the log-odds. Which forms of effect it has (a product of two columns, a step, a wave, …), their
-signs and their places are drawn; their sizes are fixed, and the sum is scaled to one spread and prevalence, so that one world
-is as hard as the next and skill decides. The signals that a world adds to its ordinary columns are in `signals`.
+A law is a sum of effects on the log-odds. Which forms of effect it has (a product of two columns, a step, a wave, …),
+their signs and their places are drawn. Their sizes are fixed, and the sum is scaled to one spread and prevalence, so
+that all worlds are equally hard and skill decides. `signals` has the columns that a world adds to the ordinary ones.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ PREVALENCE = 0.45
 
 Form = Literal["product", "slopes", "bend", "step", "wave", "absence"]
 SIZES: dict[Form, float] = {"product": 1.3, "slopes": 1.2, "bend": 1.1, "step": 1.2, "wave": 1.2, "absence": 1.0}
-FACTORS = (0, 1)  # the roles whose product counts
+FACTORS = (0, 1)  # the roles that are multiplied in a product
 STEP_ROLE, SLOPE_ROLE, BENT_ROLE, WAVE_ROLE = 1, 2, 3, 4
-ABSENT_ROLES = (2, 3)  # absent more often when they are high
+ABSENT_ROLES = (2, 3)  # their values are missing more often when they are high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the law of one difficulty is drawn from; sizes are standard deviations before scaling."""
+    """What the laws of one difficulty are drawn from. Sizes are standard deviations before scaling."""
 
-    linear: tuple[float, ...]  # of the five roles of a numeric column
+    linear: tuple[float, ...]  # by the five roles of numeric columns
     low: float
     high: float
     high_values: int
     spread: float  # of the log-odds, after scaling
-    forms: int = 0  # how many of the forms beyond the additive one each law has
-    group: float = 0.0  # of what no column shows
+    forms: int = 0  # number of effects beyond the additive ones
+    group: float = 0.0  # effect of the group, which no column shows
 
 
 _LINEAR = (1.0, 0.7, 0.5, 0.3, 0.6)
@@ -58,7 +58,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What can be seen of some rows, in plain numbers: numeric columns in order, categories as numbers or -1."""
+    """Some rows in plain numbers: numeric columns in order, categories as numbers, -1 for an unknown one."""
 
     numeric: Floats  # rows × 5, about standard normal, NaN where absent
     low: Ints
@@ -86,11 +86,11 @@ class Law:
     shift: float
 
     def log_odds(self, rows: Rows) -> Floats:
-        """Of a row whose group is an average one."""
+        """The log-odds of rows whose group has no effect."""
         return self.shift + self.scale * self.raw(rows)
 
     def probability(self, rows: Rows) -> Floats:
-        """P(y = 1 | row); the unseen effect of the group is averaged out, as nobody can know it."""
+        """P(y = 1 | row). The effect of the group is averaged out, because nobody can know it."""
         return _averaged(self.log_odds(rows), spread=self.group_spread)
 
     @property
@@ -124,7 +124,7 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A column that begins again after its period: hours of a day, say. Its values are 0 to period - 1."""
+    """A column that begins again after its period, such as an hour of the day. Its values are 0 to period - 1."""
 
     period: int
 
@@ -151,7 +151,7 @@ def draw_forms(draw: Generator, shape: Shape) -> frozenset[Form]:
 def draw_law(
     draw: Generator, *, shape: Shape, forms: frozenset[Form], cycle: Cycle | None, roles: Ints, sample: Rows
 ) -> Law:
-    """A law whose log-odds over the sample have the agreed spread and prevalence."""
+    """Draw a law whose log-odds over the sample have the agreed spread and prevalence."""
 
     def signed(form: Form) -> float:
         return (SIZES[form] if form in forms else 0.0) * float(_signs(draw, 1)[0])
@@ -159,7 +159,7 @@ def draw_law(
     absence = SIZES["absence"] if "absence" in forms else 0.0
     linear = np.array(shape.linear) * _signs(draw, NUMERIC)
     if cycle is not None:
-        linear[WAVE_ROLE] = 0.0  # what begins again has no slope
+        linear[WAVE_ROLE] = 0.0  # a cyclic column has no slope
     drawn = Law(
         shape=shape,
         forms=forms,
@@ -193,13 +193,13 @@ def _settled(law: Law, raw: Floats) -> Law:
 
 
 def _averaged(log_odds: Floats, *, spread: float) -> Floats:
-    """The probability with a normal effect of that spread averaged out."""
+    """The probability, averaged over normal effects of that spread."""
     nodes, weights = group_nodes(spread)
     return np.asarray(_probabilities(log_odds[:, None] + nodes) @ weights)
 
 
 def group_nodes(spread: float) -> tuple[Floats, Floats]:
-    """Effects that a group may have, and how likely each is; without groups, none."""
+    """Possible effects of a group, and the weight of each (Gauss-Hermite). Without groups there is one effect, 0."""
     if not spread:
         return np.zeros(1), np.ones(1)
     return spread * _NODES, _WEIGHTS / _WEIGHTS.sum()
@@ -214,11 +214,11 @@ def _signs(draw: Generator, n: int) -> Floats:
 
 
 def _effects(draw: Generator, n: int, *, spread: float) -> Floats:
-    """Normal quantiles in a drawn order: never by chance all alike."""
+    """Normal quantiles in a random order, so that they are never nearly equal by chance."""
     quantiles = np.asarray(ndtri((np.arange(n) + 0.5) / n))
     return draw.permutation(quantiles * spread / quantiles.std())
 
 
 def _of(effects: Floats, values: Ints) -> Floats:
-    """The effect of each value; an unknown one has none."""
+    """The effect of each value; 0 for an unknown one."""
     return np.where(values >= 0, effects[values], 0.0)

@@ -1,7 +1,7 @@
 """Draws what the columns of a world are called, what they mean, and when each is known.
 
-Which signals are known in time is drawn first, and apart from what they are; then words are found that say so. So the same
-column may be used in one world and not in the next, and nothing but the dictionary of a world tells which.
+It first draws which signals are known in time, independently of what they are, and then finds words that say so. So the
+same column may be used in one world and not in the next, and only the dictionary tells which.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KNOWN_SIGNALS, LATE_SIGNALS = 3, 4  # any choice of three among seven: luck finds it once in 35 worlds
+KNOWN_SIGNALS, LATE_SIGNALS = 3, 4  # three of seven: guessing finds them once in 35 worlds
 SUFFIXES = ("", "", "", "_2", "_a", "_x", "_raw", "_v1")
-LASTS: frozenset[Kind] = frozenset({"index", "amount", "count", "share"})  # what can be counted over some time
+LASTS: frozenset[Kind] = frozenset({"index", "amount", "count", "share"})  # kinds that can be counted over some time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What an agent is told of a world beside its columns."""
+    """What an agent is told about a world besides its columns."""
 
     outcome: str
     family: Family | None = None
     timeline: Timeline | None = None
-    absolute: bool = True  # whether the days of events are counted from the first, or each from the one before
-    variant: int = 0  # which words say that a unit has changed
+    absolute: bool = True  # days of events are counted from the first event, or each from the one before
+    variant: int = 0  # chooses the words for a change of units
 
 
 def draw_columns(draw: Generator, settings: Settings, *, cyclic: bool) -> tuple[Columns, Told]:
-    """The columns, and the story that they are told in. `cyclic`: one of them begins again after its period."""
+    """The columns, and the story around them. With `cyclic` one of them is cyclic."""
     if settings.difficulty < GENERATED_FROM:
         return classic_columns(settings), Told(outcome="a binary outcome")
     choice = families_of(settings.family)
@@ -63,19 +63,19 @@ def draw_columns(draw: Generator, settings: Settings, *, cyclic: bool) -> tuple[
 
 
 def families_of(name: str) -> tuple[Family, ...]:
-    """The families that a setting names: `seen`, `held-out`, or one of them."""
+    """The families that a setting names: `seen`, `held-out`, or a single one."""
     sets = {"seen": families.SEEN, "held-out": held_out.HELD_OUT}
     every = {family.name: (family,) for family in (*families.SEEN, *held_out.HELD_OUT)}
     return sets.get(name) or every[name]
 
 
 class _Naming:
-    """Draws names, times and words of one world."""
+    """Draws the names, times and words of one world."""
 
     def __init__(self, draw: Generator, family: Family, timeline: Timeline, settings: Settings) -> None:
         self._draw, self._family, self._timeline, self._settings = draw, family, timeline, settings
         self._taken = {TARGET}
-        self._what: dict[str, str] = {}  # of each signal, without its time
+        self._what: dict[str, str] = {}  # the meaning of each signal, without its time
         self.meaning: dict[str, str] = {}
 
     def columns(self, *, cyclic: bool) -> Columns:
@@ -113,7 +113,7 @@ class _Naming:
         return tuple(self._ordinary(named) for named in (*amounts, *indices))
 
     def _signals(self, group: str | None) -> list[Signal]:
-        """Of drawn kinds; which of them are known is drawn apart from what they are."""
+        """Signals of random kinds. Which of them are known in time does not depend on what they are."""
         late = LATE_SIGNALS if self._settings.leak_future_signal else 0
         pool: list[tuple[Kind, Named]] = [(kind, named) for kind in KINDS for named in self._family.signals[kind]]
         if group is not None:
@@ -134,7 +134,7 @@ class _Naming:
         return draw_signal(self._draw, name=name, kind=kind, known=known)
 
     def _refer(self, signals: list[Signal]) -> None:
-        """Of two signals of one kind of time, one says no more than that it is as old as the other."""
+        """Of two signals that are both known or both late, one only says that it is as old as the other."""
         for known in (True, False):
             alike = [signal.name for signal in signals if signal.known == known]
             if len(alike) < 2:
@@ -154,7 +154,7 @@ class _Naming:
         return name
 
     def _aggregate(self, what: str, *, known: bool) -> str:
-        """Counted over cases that had ended by then, or over all of them, its own among them."""
+        """Words for a rate: counted over cases that had ended by then, or over all cases, including its own."""
         cases = self._family.cases
         if not known and self._draw.random() < 0.5:
             forms = (
@@ -172,7 +172,7 @@ class _Naming:
         return f"{what}; {self._one(forms)}"
 
     def _ordinary(self, named: Named) -> str:
-        """A column that is known in time and says so."""
+        """A column that is known in time, and says so."""
         name = self._name(named[0])
         self.meaning[name] = self._said(self._words(named[1]), self._moment(known=True, lasts=False))
         return name
@@ -207,7 +207,7 @@ class _Naming:
         return self._one(forms)
 
     def _name(self, stems: str) -> str:
-        """One that is not taken."""
+        """A name that is not taken yet."""
         while True:
             stem = self._one(tuple(stems.split()))
             name = f"{stem}{self._one(SUFFIXES)}"

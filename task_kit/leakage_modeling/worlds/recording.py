@@ -1,6 +1,6 @@
-"""How a row is written down: units, amounts, names of categories, and the month in which a unit changed.
+"""How rows are written down: units, amounts, names of categories, and the month in which a unit changed.
 
-Comes in: `Rows` and months. Goes out: the columns of features, and `Rows` again from a frame of them. Knows nothing of labels.
+`write` and `values` turn `Rows` into columns; `rows` reads them back from a frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worlds.law import Floats, Ints
 
 MONTHS = 24
-SERVED_FROM = 19  # the first month of the rows to be scored
+SERVED_FROM = 19  # first month of the rows to be scored
 CENTS = 100.0
 
 
@@ -40,7 +40,7 @@ class Recording:
     euros_from: int  # … before this month
 
     def write(self, numeric: Floats, *, months: Ints) -> Floats:
-        """Numeric columns as they stand in a table."""
+        """Numeric columns as they stand in the table."""
         written = self.centre + self.unit * numeric
         for amount in self.amounts:
             written[:, amount] = np.exp(written[:, amount])
@@ -51,7 +51,7 @@ class Recording:
         return written
 
     def read(self, written: Floats, *, months: Ints) -> Floats:
-        """And back: what can be seen of them."""
+        """The inverse of `write`, as far as that can be."""
         found = written.copy()
         if self.cents is not None:
             found[:, self.cents] /= self._factor(months)
@@ -61,7 +61,7 @@ class Recording:
         return read
 
     def values(self, rows: Rows, *, written: Floats, months: Ints, groups: Ints) -> dict[str, Any]:
-        """The columns of a frame of features, by name; `written` is what `write` made of the numeric ones."""
+        """The columns of features by name; `written` is the result of `write`."""
         columns = self.columns
         values: dict[str, Any] = {name: written[:, i] for i, name in enumerate(columns.numeric)}
         values[columns.low] = _texts(self.low_names, rows.low)

@@ -1,7 +1,4 @@
-"""What an episode of this task can be told: every knob, its default and its bounds, said once.
-
-Comes in: nothing, or the bytes of a YAML file. Goes out: a frozen `Settings`. Knows nothing of worlds or models.
-"""
+"""Every setting of an episode of this task, with its default and bounds, written once."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ Family = Literal["seen", "held-out", "loans", "subscribers", "parcels", "patient
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
-REGRET_LIMITS = (0.16, 0.115, 0.135, 0.135)  # by difficulty; docs/leakage_modeling.md says why
+REGRET_LIMITS = (0.16, 0.115, 0.135, 0.135)  # by difficulty; docs/leakage_modeling.md gives the reasons
 MISCALIBRATION_LIMIT = 0.04
 
 
@@ -37,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         8000  # as many as a message of a worker always has room for
     )
     concurrency: Count = 8
-    context_tokens: Annotated[int, Meta(ge=10_000)] = 200_000  # that the model can take in
+    context_tokens: Annotated[int, Meta(ge=10_000)] = 200_000  # size of the model's context window
 
     difficulty: Annotated[int, Meta(ge=0, le=3)] = 1
     family: Family = "seen"
@@ -50,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     grading: Grading = "regret"
     threshold: Share = 0.9471  # of the AUROC, where grading is legacy-threshold
-    max_regret: Share | None = None  # None: what belongs to the difficulty
+    max_regret: Share | None = None  # None: the limit of the difficulty
     max_miscalibration: Share = MISCALIBRATION_LIMIT
 
     @property
@@ -59,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def load_settings(path: Path, **overrides: Any) -> Settings:
-    """The settings of a file, with those that were given by name above them."""
+    """The settings of a file; those given by name come first."""
     document = read(path.read_bytes(), name=str(path))
     written = {} if document.value is None else document.value
     _check_keys(document, written)
@@ -71,7 +68,7 @@ def load_settings(path: Path, **overrides: Any) -> Settings:
 
 
 def override(settings: Settings, **overrides: Any) -> Settings:
-    """The same settings with others for what is not None; a wrong value raises `msgspec.ValidationError`."""
+    """The same settings, with those changed that are not None. A wrong value raises `msgspec.ValidationError`."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return msgspec.convert(msgspec.to_builtins(settings) | given, Settings)
 
@@ -95,7 +92,7 @@ def _hint(key: object, known: tuple[str, ...]) -> str:
 
 
 def _told(document: Document, error: msgspec.ValidationError) -> Any:
-    """msgspec ends its message with the path of the value: `… - at `$.difficulty``."""
+    """msgspec puts the path of the value at the end of its message: `… - at `$.difficulty``."""
     message, _, where = str(error).partition(" - at `$.")
     path = (where.rstrip("`"),) if where else ()
     return document.problem(path, f"{path[0]}: {message}" if path else message)

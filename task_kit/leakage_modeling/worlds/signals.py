@@ -1,9 +1,9 @@
-"""Signals: columns that tell something of the outcome itself, and how much each value tells.
+"""Signals: columns that reveal something about the outcome itself, and how much each value reveals.
 
-A signal that is known in time and one that is written down too late are drawn in the same way and are equally strong, so no
-statistic of the training rows tells them apart: only the data dictionary does.
+A signal that is known in time and one that is written down too late are drawn in the same way and are equally strong,
+so no statistic of the training rows tells them apart: only the data dictionary does.
 
-Behind every signal stands a normal value whose mean depends on the outcome. It is written down as an index, an amount, a
+Behind every signal is a normal value whose mean depends on the outcome. It is written down as an index, an amount, a
 count, a share, a flag or a grade; the evidence of what is written follows exactly, in nats of log-odds.
 """
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Kind = Literal["index", "amount", "count", "share", "flag", "grade"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# How far apart the means lie, in standard deviations. Fewer values blur what they tell, so those kinds lie farther apart:
-# each then holds 0.174 nats of the outcome.
+# How far apart the means of the two outcomes lie, in standard deviations. Rounding to few values loses information, so
+# the means of those kinds lie farther apart. Each kind then reveals 0.174 nats about the outcome.
 STRENGTH: dict[Kind, float] = {
     "index": 1.3,
     "amount": 1.3,
@@ -43,7 +43,7 @@ CUTS: dict[Kind, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One column. `known`: whether it is there when the prediction is made; else its values are too late."""
+    """One column. `known`: its values are there at the time of prediction; otherwise they come too late."""
 
     name: str
     kind: Kind
@@ -59,7 +59,7 @@ class Signal:
         return apart * (np.asarray(outcome, dtype=np.float64) - 0.5) + draw.standard_normal(len(outcome))
 
     def written(self, behind: Floats) -> object:
-        """As they stand in a table."""
+        """The values as they stand in the table."""
         if self.kind in CUTS:
             place = np.searchsorted(CUTS[self.kind], behind)
             if self.kind == "grade":
@@ -74,7 +74,7 @@ class Signal:
                 return self.centre + self.unit * behind
 
     def evidence(self, column: pd.Series) -> Floats:
-        """log P(value | outcome) - log P(value | no outcome), for each row; of a value that is none, nothing."""
+        """log P(value | outcome) - log P(value | no outcome) for each row; 0 for a value that the column cannot have."""
         apart = self.sign * STRENGTH[self.kind]
         if self.kind not in CUTS:
             return apart * (self._read(column.to_numpy(dtype=np.float64)) - self.centre) / self.unit
@@ -115,13 +115,13 @@ def draw_signal(draw: Generator, *, name: str, kind: Kind, known: bool) -> Signa
 
 
 def _table(kind: Kind, apart: float) -> Floats:
-    """The evidence of each of the few values."""
+    """The evidence of each value of a kind that has few."""
     edges = np.array([-np.inf, *CUTS[kind], np.inf])
     return _log_share(edges - apart / 2) - _log_share(edges + apart / 2)
 
 
 def _log_share(edges: Floats) -> Floats:
-    """The logarithm of how much of a normal value lies between neighbouring edges."""
+    """The logarithm of the probability that a normal value lies between neighbouring edges."""
     inner = np.log(np.diff(ndtr(edges)))
     inner[0], inner[-1] = log_ndtr(edges[1]), log_ndtr(-edges[-2])
     return np.asarray(inner)

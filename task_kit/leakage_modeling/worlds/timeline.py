@@ -1,4 +1,4 @@
-"""What happens to a case, on which day, and when the prediction is made: the clock that every column is read against."""
+"""The timeline of a world: what happens to a case, on which day, and when the prediction is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-GAPS = (3, 15)  # days between one event and the next
+GAPS = (3, 15)  # days between two events
 NUMBER_WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
@@ -25,7 +25,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A day, and the words that say which one. `stretch`: the words are those of the time that ends on that day."""
+    """A day, and words that name it. With `stretch` the words name the time that ends on that day."""
 
     day: int
     words: str
@@ -61,7 +61,7 @@ def draw_timeline(draw: Generator, events: tuple[Event, ...], *, plain: bool) ->
 
 
 def draw_moment(draw: Generator, timeline: Timeline, *, known: bool, window: bool) -> Moment:
-    """A moment before the prediction or after it. `window`: the end of a stretch of time."""
+    """A moment before or after the prediction. With `window` it may be the end of a stretch of time."""
     while True:
         found = _window(draw, timeline) if window and draw.random() < 0.6 else _point(draw, timeline)
         if found.day != timeline.prediction.day and timeline.known(found) == known and found.day >= 0:
@@ -107,7 +107,7 @@ def _window(draw: Generator, timeline: Timeline) -> Moment:
 
 
 def _length(draw: Generator, days: int) -> str:
-    """A number of days in words or figures, or in weeks where it is whole weeks."""
+    """A number of days in words or figures; in weeks if it is whole weeks."""
     if days % 7 == 0 and draw.random() < 0.5:
         return {1: "seven days", 2: "two weeks", 3: "three weeks"}[days // 7]
     return f"{_number(draw, days)} {'day' if days == 1 else 'days'}"

@@ -1,11 +1,12 @@
 """A world: rows to learn from, rows to score, and what only the grader knows about them.
 
-Comes in: a secret seed and the settings. Goes out: a `World`, always the same for the same two. Knows nothing of
-submissions. Labels of the rows to score and the law stay with the grader; `train` and `test` alone go to a worker.
+The same secret seed and settings always give the same world. The law and the labels of rows to score stay with the
+grader; only `train` and `test` go to a worker.
 
-Training rows carry the leaks as somebody finds them who joins tables after the fact. In rows to score a signal that comes too
-late is drawn for an outcome that could as well have been that of the row: given all that is known in time it says nothing of
-the true one. So the columns of both tables are distributed alike, and comparing them tells no leak.
+Training rows carry the leaks as they look to somebody who joins tables after the fact. In rows to score, a signal that
+comes too late is drawn for an outcome that the row might as well have had: given all that is known in time, it says
+nothing about the true outcome. So the columns of both tables have the same distribution, and comparing the tables
+reveals no leak.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 GROUP_SIZE = 4
 SETTLING_ROWS = 8000
-FUTURE_NOISE = 0.25  # of the signal of the classic task
-DRIFT = 0.6  # by how many standard deviations one column has moved when rows are scored
+FUTURE_NOISE = 0.25  # noise of the classic task's signal
+DRIFT = 0.6  # standard deviations by which one column moves over time
 DRIFTING_ROLE = 2
 
 
@@ -52,13 +53,13 @@ class World:
     columns: Columns
     told: Told
     train: pd.DataFrame  # features, leaks, target
-    test: pd.DataFrame  # features, leaks as when the prediction is made
+    test: pd.DataFrame  # features, and leaks as they look at the time of prediction
     test_target: Ints
     test_p: Floats
     hidden: pd.DataFrame
     hidden_target: Ints
     hidden_p: Floats
-    legacy_test: pd.DataFrame  # the test rows with the leaks of the public original: taken from their own labels
+    legacy_test: pd.DataFrame  # test rows with the public original's leaks, which are made from their own labels
     law: Law
     recording: Recording
 
@@ -67,7 +68,7 @@ class World:
         return self.columns.leaks
 
     def probability(self, frame: pd.DataFrame) -> Floats:
-        """P(y = 1 | what is known in time of each row)."""
+        """P(y = 1 | everything that is known in time)."""
         evidence = sum((signal.evidence(frame[signal.name]) for signal in self.columns.known_signals), start=0.0)
         prior = self.law.probability(self.recording.rows(frame))
         return prior if isinstance(evidence, float) else np.asarray(expit(logit(prior) + evidence))
@@ -75,12 +76,15 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Drawn:
-    """Rows, not yet a frame: with their leaks it is made at once, which is much cheaper than to add them to it."""
+    """Rows that are not a frame yet.
+
+    Making a frame with all columns at once is much cheaper than adding leaks later.
+    """
 
     values: dict[str, Any]
-    rows: Rows  # as they can be read from the values
+    rows: Rows  # as they can be read back from the values
     log_odds: Floats  # before the effect of the group and the signals
-    evidence: Floats  # of the signals that are known in time
+    evidence: Floats  # from the signals that are known in time
     group: Ints
     target: Ints
 
@@ -119,7 +123,7 @@ def make_world(seed: int, settings: Settings) -> World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """Where rows come from."""
+    """Draws rows."""
 
     columns: Columns
     law: Law
@@ -154,10 +158,11 @@ class _Source:
         )
 
     def other_outcomes(self, draw: Generator, rows: _Drawn, *, like: _Drawn) -> Ints:
-        """Outcomes that could as well have been those of the rows, for the signals that come too late.
+        """Outcomes that the rows might as well have had, for the signals that come too late.
 
-        In the classic task they are those of training rows picked blindly. Where columns are generated, they are drawn
-        anew from what is known in time, so that neither table shows that these signals are of another kind.
+        In the classic task they are taken from random training rows. Where columns are generated, they are drawn from
+        the distribution given everything that is known in time, so that neither table shows that these signals are
+        different.
         """
         n = len(rows.target)
         if not self.columns.signals:
@@ -165,9 +170,11 @@ class _Source:
         nodes, weights = group_nodes(self.law.group_spread)
         log_odds = rows.log_odds[:, None] + nodes
         with_outcome = expit(log_odds) * np.exp(rows.evidence)[:, None]
-        seen = np.log(with_outcome + expit(-log_odds))  # how likely a row's signals are, for each effect of its group
+        # the likelihood of a row's signals for each possible effect of its group
+        seen = np.log(with_outcome + expit(-log_odds))
         groups = np.log(weights) + np.stack([np.bincount(rows.group, weights=column) for column in seen.T], axis=1)
-        chosen = np.argmax(groups + draw.gumbel(size=groups.shape), axis=1)[rows.group]  # one effect a group
+        # draws one effect for each group (the Gumbel-max trick)
+        chosen = np.argmax(groups + draw.gumbel(size=groups.shape), axis=1)[rows.group]
         p = expit(rows.log_odds + nodes[chosen] + rows.evidence)
         return np.asarray(draw.random(n) < p, dtype=np.int64)
 
@@ -183,7 +190,7 @@ def _draw_source(draw: Generator, *, columns: Columns, difficulty: int, forms: f
 
 
 def _draw_roles(draw: Generator, columns: Columns, *, generated: bool) -> Ints:
-    """Which numeric column plays which role; amounts play those that need a logarithm, and what begins again the wave."""
+    """Which numeric column has which role: amounts get roles that need a logarithm, the cyclic column gets the wave."""
     if not generated:
         return draw.permutation(NUMERIC)
     first, bent = draw.permutation(AMOUNTS)
@@ -218,18 +225,18 @@ def _draw_rows(
 
 
 def _draw_high(draw: Generator, n: int, values: int) -> Ints:
-    """Some values are common, many are rare."""
+    """A few values are common, many are rare."""
     weights = 1 / (np.arange(values) + max(values / 4, 1))
     return draw.choice(values, size=n, p=weights / weights.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leaks:
-    """The leaks as they stand at one moment."""
+    """The values of the leaks at one moment."""
 
     columns: Columns
     order: list[str]
-    rates: Floats  # by low category; where none was seen, the mean
+    rates: Floats  # by low category; the mean where there was no row
     mean: float
 
     @classmethod
@@ -244,7 +251,7 @@ class _Leaks:
         return cls(columns=columns, order=order, rates=rates, mean=mean)
 
     def frame(self, drawn: _Drawn, *, signal_of: Ints, draw: Generator, target: Ints | None = None) -> pd.DataFrame:
-        """Features and leaks in order, and the target where it may be seen."""
+        """The frame with features and leaks in order, and with the target if that may be seen."""
         columns, n = self.columns, len(drawn.target)
         values = dict(drawn.values)
         values |= {signal.name: signal.written(signal.draw(draw, signal_of)) for signal in columns.late_signals}
