@@ -5,11 +5,14 @@ Only described here: `layout` writes the files, and `judging` looks at the resul
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from grader.experiment_profiler.worlds import foreign_logs, replies, truth
 from task_kit import sandbox
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.worlds.replies import Replies
     from grader.experiment_profiler.worlds.world import World
 
-PACKAGES: Final = ("pyyaml", "orjson", "anyio", "aiofiles", "rich", "anthropic")
+STOOD_IN_FOR: Final = "anthropic"
+INSTALLED: Final = ("pyyaml", "orjson", "anyio", "aiofiles", "rich")
+PACKAGES: Final = (*INSTALLED, STOOD_IN_FOR)
 KEY, ADDRESS = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
 
 
@@ -50,18 +55,20 @@ class Secrets:
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run in a box: its world, its output folder, and who answers with what.
 
-    `earlier` are the files of an earlier run in the same place.
+    `earlier` names the logs of an earlier run in the same place. Replies and metrics are made when they are asked for:
+    a grading that fails early never needs most of them.
     """
 
     world: World
     source: Source
     output: str
-    replies: Replies
-    earlier: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Secrets
+    seed: str
+    earlier: str | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +78,44 @@ class Run:
     def folder(self) -> str:
         """Where its files belong, relative to the work folder."""
         return f"{self.output}/{self.world.experiment_id}"
+
+    @cached_property
+    def templates(self) -> dict[str, dict[str, Any] | None]:
+        """What the grader's own factory is told of the answers to give: all but the signatures."""
+        return replies.templates(self.world, self.seed)
+
+    @cached_property
+    def replies(self) -> Replies:
+        match self.source:
+            case Source.PREPARED:
+                return replies.prepared(self.world, self.secrets.marks)
+            case Source.HANDED:
+                return replies.handed(self.world, self.templates, self.secrets.handed)
+            case Source.LIVE:
+                key, address = self.secrets.key, self.secrets.address
+                return replies.live(self.world, self.secrets.marks, key=key, base_url=address)
+
+    @cached_property
+    def all_metrics(self) -> truth.Metrics:
+        return truth.metrics(self.world, self.replies, names=truth.METRICS)
+
+    @property
+    def metrics(self) -> truth.Metrics:
+        """Those that the manifest asks for."""
+        return {name: self.all_metrics[name] for name in self.world.manifest["metrics"]}
+
+    def files_before(self) -> dict[str, bytes]:
+        """Of a longer run than any of the small ones, whose lines and numbers must be gone afterwards."""
+        if self.earlier is None:
+            return {}
+        summary = json.dumps({"experiment_id": "earlier", "dialogues": 9}).encode()
+        return earlier_logs(self.seed, self.earlier) | {"summary.json": summary}
+
+
+@lru_cache(maxsize=8)
+def earlier_logs(seed: str, purpose: str) -> dict[str, bytes]:
+    """The same for all runs of a box."""
+    return foreign_logs.logs(seed, purpose).files()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +176,7 @@ class Box:
         return f"{self.names['logs']}/{logs.folder}"
 
     def spec(self, limits: sandbox.Limits, *, room: Path | None = None) -> sandbox.Spec:
-        packages = sandbox.packages(PACKAGES)
+        packages = sandbox.packages(INSTALLED)  # the SDK would bring 40 more, each of them a mount
         path = (self.kit, self.submission, *packages)
         environment = {
             **self.environment,

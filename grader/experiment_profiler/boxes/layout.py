@@ -7,10 +7,13 @@ guessed.
 from __future__ import annotations
 
 import os
+import py_compile
+import re
 import tempfile
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 TOOLS: Final = resources.files("task_kit") / "experiment_profiler" / "tools"
 HERE: Final = resources.files(__package__)
 MARKS: Final = resources.files("grader.experiment_profiler.worlds") / "marks.py"
+METADATA: Final = "Metadata-Version: 2.4\nName: anthropic\nVersion: {version}\n"
+VERSION: Final = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 SIGNING: Final = """
 
 SECRET = {secret!r}
@@ -69,7 +74,7 @@ def lay_out(box: Box, submission: Submission, *, seed: str) -> None:
     _write(box.submission, submission.files)
     for run in box.runs:
         _write(box.place(run.world), run.world.files)
-        _write(box.work / run.folder, run.earlier, mode=0o644)
+        _write(box.work / run.folder, run.files_before(), mode=0o644)
     for logs in box.logs:
         _write(box.work / box.logs_dir(logs), logs.files(), mode=0o644)
     if box.kind is Kind.API:
@@ -85,12 +90,34 @@ def clear(box: Box) -> None:
 def _kit(box: Box) -> dict[str, bytes]:
     """The tools as everybody has them, except that their marks are those of this process."""
     marks = MARKS.read_bytes() + SIGNING.format(secret=box.secrets.marks).encode()
-    return {**_tools(), "tools/mark.py": marks, "anthropic/__init__.py": HERE.joinpath("stand_in.py").read_bytes()}
+    return {**_same_for_all(), "tools/mark.py": marks}
 
 
 @cache
-def _tools() -> dict[str, bytes]:
-    return {f"tools/{file.name}": file.read_bytes() for file in TOOLS.iterdir() if file.name.endswith(".py")}
+def _same_for_all() -> dict[str, bytes]:
+    """With their bytecode, which no process of a grading then has to make again."""
+    tools = {f"tools/{file.name}": file.read_bytes() for file in TOOLS.iterdir() if file.name.endswith(".py")}
+    stand_in = HERE.joinpath("stand_in.py").read_bytes()
+    found = {**tools, "anthropic/__init__.py": stand_in}
+    del found["tools/mark.py"]
+    compiled = {cache_from_source(name): _compiled(name, source) for name, source in found.items()}
+    return {**found, **compiled, **_told_of(stand_in.decode())}
+
+
+def _told_of(stand_in: str) -> dict[str, bytes]:
+    """For who asks which version of the SDK is installed."""
+    (version,) = VERSION.findall(stand_in)
+    return {f"anthropic-{version}.dist-info/METADATA": METADATA.format(version=version).encode()}
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """A file as Python caches it, marked as one that need not be compared with its source."""
+    with tempfile.TemporaryDirectory() as scratch:
+        written, made = Path(scratch, "source.py"), Path(scratch, "made.pyc")
+        written.write_bytes(source)
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(written), str(made), dfile=name, doraise=True, invalidation_mode=unchecked)
+        return made.read_bytes()
 
 
 @cache

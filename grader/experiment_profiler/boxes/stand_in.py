@@ -6,7 +6,6 @@ has. An answer is a signature over the whole request, so a submission that asks 
 logs something else. Names it does not know are made up as classes that do nothing.
 """
 
-import asyncio
 import os
 import sys
 import types as _types
@@ -78,6 +77,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+@_types.coroutine
+def a_turn() -> Any:
+    """For whoever else waits in the event loop. To import asyncio for it would take longer than all else here."""
+    yield
 
 
 # --- one request -----------------------------------------------------------------------------------------------------
@@ -200,13 +205,13 @@ class AsyncStream(Stream):
 
     async def __aiter__(self) -> Any:
         for event in self.events:
-            await asyncio.sleep(0)
+            await a_turn()
             yield event
 
     @property
     async def text_stream(self) -> Any:
         for text in super().text_stream:
-            await asyncio.sleep(0)
+            await a_turn()
             yield text
 
     async def get_final_message(self) -> Record:  # type: ignore[override]
@@ -259,7 +264,7 @@ class Messages:
 
 class AsyncMessages(Messages):
     async def create(self, **arguments: Any) -> Any:
-        await asyncio.sleep(0)
+        await a_turn()
         message = answered(self.client, arguments)
         return AsyncStream(message) if given(arguments.get("stream")) and arguments["stream"] else message
 

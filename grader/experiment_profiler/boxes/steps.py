@@ -56,8 +56,8 @@ def steps(box: Box, seed: str) -> Iterator[Step]:
         yield Step(
             name=f"ExperimentRunner.run, {run.name}",
             does="run",
-            job={**run_job(box, run), **factory(box, run, seed)},
-            expected=truth.metrics(run.world, run.replies),
+            job={**run_job(box, run), **factory(run)},
+            expected=run.metrics,
             environment=environment(box, run),
         )
     for logs in box.logs:
@@ -92,10 +92,10 @@ def run_job(box: Box, run: Run) -> dict[str, str]:
     }
 
 
-def factory(box: Box, run: Run, seed: str) -> dict[str, Any]:
+def factory(run: Run) -> dict[str, Any]:
     if run.source is not Source.HANDED:
         return {}
-    return {"answers": replies.templates(run.world, seed), "secret": box.secrets.handed}
+    return {"answers": run.templates, "secret": run.secrets.handed}
 
 
 def environment(box: Box, run: Run) -> dict[str, str]:
@@ -115,8 +115,9 @@ def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
         "temperature": rng.randint(1, 199) / 100,
     }
     key = {KEY: box.secrets.key, ADDRESS: box.secrets.address}
-    other = replace(world, manifest=world.manifest | settings)
-    prepared = replies.prepared(world, box.secrets.marks, model=str(settings["model"]))
+    of_them = replace(world, dialogues=tuple(asked))
+    other = replace(of_them, manifest=world.manifest | settings)
+    prepared = replies.prepared(of_them, box.secrets.marks, model=str(settings["model"]))
     live = replies.live(other, box.secrets.marks, key=box.secrets.key, base_url=box.secrets.address)
     job = {
         "responses": str(box.place(world) / world.responses_path),

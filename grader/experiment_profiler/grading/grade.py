@@ -160,7 +160,8 @@ class Grading:
             watch=self._watched,
         )
         with layout.temporary() as root:
-            findings = boxed.findings(plan.boxes(drawn, seed=self.asked.seed, root=root))
+            planned = plan.boxes(drawn, seed=self.asked.seed, root=root, telling_first=self.asked.fail_fast)
+            findings = boxed.findings(planned)
         self._mark("runs")
         return self._decided(findings, drawn=drawn)
 

@@ -195,10 +195,8 @@ _CALLS: Final = {"config": _config, "client": _client, "summarize": _summary_tol
 def _own(sheet: Sheet, run: Run, told: Mapping[str, Any]) -> None:
     """Check what summarize says of the run that was just made."""
     sheet.made("summarize")
-    everything = truth.metrics(run.world, run.replies, names=truth.METRICS)
-    _compare(
-        sheet, "summarize_mismatch", f"of its own {run.name}", found=told.get("own"), expected=everything, required=True
-    )
+    own = f"of its own {run.name}"
+    _compare(sheet, "summarize_mismatch", own, found=told.get("own"), expected=run.all_metrics, required=True)
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -228,8 +226,7 @@ def _run(sheet: Sheet, box: Box, run: Run) -> None:
     if summary is None:
         return
     sheet.made("metrics")
-    expected = truth.metrics(run.world, run.replies)
-    _compare(sheet, "metric_mismatch", "summary.json", found=summary, expected=expected)
+    _compare(sheet, "metric_mismatch", "summary.json", found=summary, expected=run.metrics)
     _header(
         sheet, "metric_mismatch", summary, experiment_id=run.world.experiment_id, dialogues=len(run.world.dialogues)
     )

@@ -65,14 +65,15 @@ def _prepared(world: World, dialogue: Dialogue, secret: str, model: str) -> Repl
     )
 
 
-def handed(world: World, seed: str, secret: str) -> Replies:
+def handed(world: World, templates: Mapping[str, dict[str, Any] | None], secret: str) -> Replies:
     """The replies of the grader's own client, whose answers and metadata are random."""
-    rng = generator(seed, f"handed/{world.name}")
-    return {dialogue["dialogue_id"]: _handed(rng, world, dialogue, secret) for dialogue in world.dialogues}
+    return {
+        dialogue["dialogue_id"]: _handed(world, dialogue, templates[dialogue["dialogue_id"]], secret)
+        for dialogue in world.dialogues
+    }
 
 
-def _handed(rng: Random, world: World, dialogue: Dialogue, secret: str) -> Reply | None:
-    template = _template(rng, dialogue)
+def _handed(world: World, dialogue: Dialogue, template: dict[str, Any] | None, secret: str) -> Reply | None:
     if template is None:
         return None
     said = marks.stamp(secret, *_facets(dialogue), *settings(world.manifest))

@@ -6,12 +6,15 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import tempfile
+from importlib.util import cache_from_source
 from typing import TYPE_CHECKING
 
 import pytest
 
-from grader.experiment_profiler.boxes import layout, plan
+from grader.experiment_profiler.boxes import layout, plan, stand_in
 from grader.experiment_profiler.boxes.box import Kind
 from task_kit import sandbox
 from tests.grader.building import NAMES, SEED, drawn, laid_out, planned
@@ -50,10 +53,27 @@ def test_the_graders_tools_come_before_those_of_the_submission(tmp_path: Path) -
     assert "raise SystemExit" not in (box.kit / "tools" / "__init__.py").read_text(encoding="utf-8")
 
 
+def test_no_process_compiles_the_tools_again(tmp_path: Path) -> None:
+    box = made(tmp_path, Kind.RUN)
+    tools = box.kit / "tools"
+
+    sources = {path.stem for path in tools.glob("*.py")} - {"mark"}
+    assert {path.name.partition(".")[0] for path in (tools / "__pycache__").iterdir()} == sources
+    asked = "import tools.metrics as t, importlib.metadata as m; print(t.__cached__, m.version('anthropic'))"
+    told = subprocess.run(
+        [sys.executable, "-B", "-c", asked],
+        env={"PYTHONPATH": str(box.kit)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert told == [cache_from_source(str(tools / "metrics.py")), stand_in.__version__]
+
+
 def test_what_may_be_read_holds_neither_seed_nor_expected_values(tmp_path: Path) -> None:
     box = made(tmp_path, Kind.API)
     files = [path for part in (box.kit, box.given, box.work) for path in part.rglob("*") if path.is_file()]
-    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
     assert len(files) > 10
     assert SEED not in text

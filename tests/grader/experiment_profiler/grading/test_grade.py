@@ -87,6 +87,14 @@ def test_the_seed_decides_the_order_in_which_worlds_are_tried(tmp_path: Path) ->
     assert set(order_of("a", tmp_path)) == set(order_of("b", tmp_path))
 
 
+def test_who_stops_at_the_first_failure_looks_first_where_most_is_seen(tmp_path: Path) -> None:
+    drawn = plan.draw("a", count=2)
+    first = [box.name for box in plan.boxes(drawn, seed="a", root=tmp_path, telling_first=True)]
+
+    assert set(first[:2]) == {"world-1 api", "world-2 api"}
+    assert sorted(first) == sorted(order_of("a", tmp_path))
+
+
 def test_a_stored_result_is_had_again(passed: Result) -> None:
     stored = json.loads(json.dumps(passed.as_dict()))
 
