@@ -80,11 +80,21 @@ ORDERS = {
     ),
     "profiler.provider.mock_server.caching": (*("__init__", "segments", "prompt_cache", "cache_diagnosis", "threads"),),
     "profiler.money": ("__init__", "prices", "worst_case", "budget", "price_list"),
-    "profiler.metrics": ("__init__", "intervals", "histogram", "metric", "builtin", "totals", "reduction", "summary"),
+    "profiler.metrics": (
+        "__init__",
+        "intervals",
+        "histogram",
+        "metric",
+        "builtin",
+        "totals",
+        "reduction",
+        "scores",
+        "summary",
+    ),
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
-        *("unfinished", "saved_run", "kept_answers"),
+        *("score_log", "unfinished", "item", "saved_run", "kept_answers"),
     ),
     "profiler.engine": (
         *(

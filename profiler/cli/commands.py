@@ -16,13 +16,14 @@ from profiler.cli.flags import refuse_useless_to_summarize
 from profiler.cli.init import scaffold
 from profiler.cli.output import print_json, remark
 from profiler.cli.questions import first_questions, question_in_words
-from profiler.core.errors import ProfilerError, UsageError
+from profiler.core.errors import ProfilerError, RunDirectoryError, StorageError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
+from profiler.storage.run_directory import locked
 from profiler.storage.saved_run import find_runs
 
 if TYPE_CHECKING:
@@ -64,8 +65,20 @@ def summarize(args: Namespace) -> int:
 
 def _summary(run: Run, args: Namespace) -> dict[str, Any]:
     if args.recompute:
-        return run.recompute(args.metric, search_path=Path.cwd(), note=remark)
+        return _recomputed(run, args)
     return run.summary
+
+
+def _recomputed(run: Run, args: Namespace) -> dict[str, Any]:
+    """Counted again, and scores.jsonl written anew, unless it would then hold other metrics than the run's own."""
+    if args.metric or not run.complete:
+        return run.recompute(args.metric, search_path=Path.cwd(), note=remark)
+    try:
+        with locked(run.folder):
+            return run.recompute(search_path=Path.cwd(), note=remark, write_scores=True)
+    except (RunDirectoryError, StorageError) as error:
+        remark(f"scores.jsonl is not written anew: {error}")
+        return run.recompute(search_path=Path.cwd(), note=remark)
 
 
 def validate(args: Namespace) -> int:

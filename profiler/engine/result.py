@@ -9,7 +9,7 @@ import msgspec
 
 from profiler.metrics import summary
 from profiler.storage import run_directory
-from profiler.storage.saved_run import reduce_logs
+from profiler.storage.saved_run import reduce_and_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +42,9 @@ def summarized(
     *,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The summary of complete logs. A metric that fails is reported, and does not affect the others."""
-    reduction = reduce_logs(folder, metrics)
+    """The summary of complete logs; the scores of their items are written beside it. A metric that fails is reported,
+    and does not affect the others."""
+    reduction = reduce_and_score(folder, metrics, tell=tell)
     for fault in reduction.faults:
         tell(str(fault))
     return _judged(summary.build(reduction, facts), experiment, metrics)

@@ -1,8 +1,9 @@
 """What a metric is, and `rate`, `mean` and `total` to make your own.
 
 A metric is three pure functions: one outcome to a state, two states to one, a state to an estimate with its n and its
-95 % interval. Shards of a run therefore merge exactly, in any order. A manifest names your own metric as
-`module:attribute`; the built-in ones are in `builtin`.
+95 % interval. Shards of a run therefore merge exactly, in any order. Where a single outcome has a value of its own, a
+fourth function gives that score: runs keep it in scores.jsonl, and comparisons pair it. A manifest names your own metric
+as `module:attribute`; the built-in ones are in `builtin`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from operator import add
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 State = TypeVar("State")
 Sums = tuple[int, ...]
+Score = int | float | None  # a bool too, which is an int to Python: true/false scores stay true/false in the files
+Better = Literal["higher", "lower"]
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 # The other keys of summary.json: a metric with such a name would hide them.
@@ -62,14 +65,21 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
 
     `merge` must not change its arguments. States must be exact (integers, see `intervals.fixed`), or the result depends
     on the order. States that can be hashed are counted, and equal ones are merged once for all.
+
+    `score` is the value of one outcome: true, false or a number, None where it has none. `better` says which way is an
+    improvement, None where neither is: a higher refusal rate may be what one wants, or not.
     """
 
     name: str
     contribute: Callable[[Outcome], State | None]
     merge: Callable[[State, State], State]
     finish: Callable[[State | None], Estimate]
+    score: Callable[[Outcome], Score] | None = None
+    better: Better | None = None
 
     def __post_init__(self) -> None:
+        if self.better is not None and self.better not in get_args(Better):
+            raise ValueError(f"better: found {self.better!r}, expected 'higher', 'lower' or None")
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name in RESERVED:
             raise ValueError(
                 f"{self.name!r} cannot name a metric: letters, digits and _ . - and no key of summary.json"
@@ -80,18 +90,27 @@ def add_sums(left: Sums, right: Sums) -> Sums:
     return tuple(map(add, left, right))
 
 
-def rate(name: str, predicate: Callable[[Outcome], bool | None]) -> Metric[Sums]:
+def rate(name: str, predicate: Callable[[Outcome], bool | None], *, better: Better | None = None) -> Metric[Sums]:
     """The share of outcomes for which `predicate` is true, among those for which it is not None."""
 
     def contribute(outcome: Outcome) -> Sums | None:
         holds = predicate(outcome)
         return None if holds is None else (1, 1) if holds else (1, 0)
 
-    return Metric(name=name, contribute=contribute, merge=add_sums, finish=finish_rate)
+    def score(outcome: Outcome) -> bool | None:
+        holds = predicate(outcome)
+        return None if holds is None else bool(holds)
+
+    return Metric(name=name, contribute=contribute, merge=add_sums, finish=finish_rate, score=score, better=better)
 
 
 def mean(
-    name: str, value: Callable[[Outcome], float | None], *, lower: float | None = None, upper: float | None = None
+    name: str,
+    value: Callable[[Outcome], float | None],
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    better: Better | None = None,
 ) -> Metric[Sums]:
     """The mean of `value` where it is not None. Bounds are a promise about every single value, and are checked."""
 
@@ -109,17 +128,19 @@ def mean(
         contribute=contribute,
         merge=add_sums,
         finish=lambda state: finish_mean(state, lower=lower, upper=upper),
+        score=value,
+        better=better,
     )
 
 
-def total(name: str, value: Callable[[Outcome], float | None]) -> Metric[Sums]:
+def total(name: str, value: Callable[[Outcome], float | None], *, better: Better | None = None) -> Metric[Sums]:
     """The sum of `value` where it is not None. It is not a sample, so it has no interval."""
 
     def contribute(outcome: Outcome) -> Sums | None:
         number = value(outcome)
         return None if number is None else (1, _fixed(name, number))
 
-    return Metric(name=name, contribute=contribute, merge=add_sums, finish=_finish_total)
+    return Metric(name=name, contribute=contribute, merge=add_sums, finish=_finish_total, score=value, better=better)
 
 
 def _fixed(name: str, number: float) -> int:

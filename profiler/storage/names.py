@@ -8,6 +8,7 @@ from typing import Final
 REQUESTS: Final = "requests.jsonl"
 RESPONSES: Final = "responses.jsonl"
 SUMMARY: Final = "summary.json"
+SCORES: Final = "scores.jsonl"
 JOURNAL: Final = "journal.jsonl"  # like the ledger, only there while the run is unfinished
 LEDGER: Final = "ledger.dat"
 ASIDE: Final = ".old-"  # stands between the name of a run that `--fresh` moved aside and the time of that

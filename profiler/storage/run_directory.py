@@ -19,7 +19,7 @@ from profiler.core.json import DecodeError, dump_line, loads
 from profiler.money.prices import pico
 from profiler.storage import journal, ledger, resume, summary_file
 from profiler.storage.line_file import LineFile
-from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class RunDirectory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # half-written files of a killed run, which count only once they are renamed
-        for name in (JOURNAL, LEDGER, SUMMARY):
+        for name in (JOURNAL, LEDGER, SCORES, SUMMARY):
             with suppress(OSError):
                 draft_of(folder / name).unlink(missing_ok=True)
         self.earlier = earlier(folder)
@@ -218,6 +218,7 @@ class RunDirectory:
         if carried != ledger.Carried():
             ledger.begin(self.folder, carried, journal_size=size)
         replace(draft_of(path), path)
+        remove(self.folder / SCORES)
         remove(self.folder / SUMMARY)
         sync_folder(self.folder)
 

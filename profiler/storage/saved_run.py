@@ -1,10 +1,11 @@
 """A run directory, finished or not, for code that wants to look into it: its summary, lines, outcomes, or a recount.
 
-It changes nothing and takes no lock, so it may look while the run goes on.
+It takes no lock and may look while the run goes on; it changes nothing unless it is asked to write the scores anew.
 """
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
-from profiler.storage.names import JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.item import Item
+from profiler.storage.names import JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
+from profiler.storage.score_log import ScoreLog, worked_out
 from profiler.storage.unfinished import unfinished
 
 if TYPE_CHECKING:
@@ -71,29 +74,70 @@ class SavedRun:
         begun = None if self.complete else unfinished(self.folder)
         return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
+    def scores(self, *, search_path: Path | None = None) -> Iterator[dict[str, Any]]:
+        """The score of every item by every metric that has one, in dataset order; worked out now where no file of a
+        complete run holds them. Metrics of one's own are then looked for in `search_path`."""
+        path = self.folder / SCORES
+        if self.complete and path.exists():
+            return lines_of(path, _decode, complete=True)
+        names = self._facts().get("metrics") or USUAL_METRICS
+        return worked_out(self.outcomes(), resolve(names, search_path=search_path))
+
+    def items(self, *, search_path: Path | None = None) -> Iterator[Item]:
+        """What was asked, what came back and what it scored, joined, in dataset order; of an unfinished run, all that
+        is kept."""
+        begun = None if self.complete else unfinished(self.folder)
+        if begun is not None:
+            asked = resolve(begun.facts().get("metrics") or USUAL_METRICS, search_path=search_path)
+            for (request, record), found in zip(begun.lines(), worked_out(begun.outcomes(), asked), strict=True):
+                yield Item(request, record, found["scores"])
+            return
+        requests = {
+            "request": self.requests(),
+            "record": self.responses(),
+            "scores": self.scores(search_path=search_path),
+        }
+        for number, lines in enumerate(zip_longest(*requests.values()), 1):
+            request, record, scores = lines
+            for found, name in zip(lines, (REQUESTS, RESPONSES, SCORES), strict=True):
+                if found is None or found["dialogue_id"] != request["dialogue_id"]:
+                    raise damaged(self.folder / name, "is of another dialogue than the other files", line=number)
+            yield Item(request, record, scores["scores"])
+
+    def _facts(self) -> dict[str, Any]:
+        """What is known of the run itself."""
+        if self.complete:
+            facts: dict[str, Any] = summary_file.read(self.folder)["run"]
+            return facts
+        begun = unfinished(self.folder)
+        return begun.facts() if begun else {"experiment_id": self.folder.resolve().name}
+
     def recompute(
         self,
         metrics: Sequence[str] | None = None,
         *,
         search_path: Path | None = None,
         note: Callable[[str], None] | None = None,
+        write_scores: bool = False,
     ) -> dict[str, Any]:
         """Count again from the logs.
 
         Facts about the run itself (`run`) are taken from its summary or its journal. A metric that raises is reported
-        to `note` and has no value.
+        to `note` and has no value. `write_scores` writes scores.jsonl of a complete run anew.
         """
+        tell = note or _silent
         begun = None if self.complete else unfinished(self.folder)
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
         asked = resolve(metrics or facts.get("metrics") or USUAL_METRICS, search_path=search_path)
-        if begun is None:
-            reduction = reduce_logs(self.folder, asked, complete=self.complete)
-        else:
+        if begun is not None:
             reduction = _reduced(begun.outcomes(), asked, log=self.folder / JOURNAL)
-        if note is not None:
-            for fault in reduction.faults:
-                note(str(fault))
+        elif write_scores and self.complete:
+            reduction = reduce_and_score(self.folder, asked, tell=tell)
+        else:
+            reduction = reduce_logs(self.folder, asked, complete=self.complete)
+        for fault in reduction.faults:
+            tell(str(fault))
         return summary.judged(summary.build(reduction, facts), summary.bounds_of(before))
 
 
@@ -125,6 +169,26 @@ def holds_run(folder: Path) -> bool:
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:
     """Count everything in the two logs of a run directory."""
     return _reduced(read_outcomes(log_dir, complete=complete), metrics, log=log_dir / RESPONSES)
+
+
+def reduce_and_score(log_dir: Path, metrics: Sequence[Metric[Any]], *, tell: Callable[[str], None]) -> Reduction:
+    """The same of complete logs, and scores.jsonl written from them. Whoever calls it holds the folder."""
+    scores = ScoreLog(log_dir, metrics)
+    try:
+        outcomes = scores.passing(read_outcomes(log_dir))
+        reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES)
+        scores.finish()
+    finally:
+        scores.drop()
+    told = {fault.metric for fault in reduction.faults}
+    for name, fault in scores.faults.items():
+        if name not in told:
+            tell(fault)
+    return reduction
+
+
+def _silent(_: str) -> None:
+    return None
 
 
 def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path) -> Reduction:

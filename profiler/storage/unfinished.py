@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from array import array
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LOCKS = Path("/proc/locks")
 
+Line = TypeVar("Line")
+Record = TypeVar("Record")
+
 
 class Unfinished(msgspec.Struct, kw_only=True):
     """What the journal of a run says. `places` has the offset of each dialogue's record, 0 where there is none."""
@@ -38,31 +41,39 @@ class Unfinished(msgspec.Struct, kw_only=True):
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes of all kept answers, in dataset order."""
-        decode = msgspec.json.Decoder(Got).decode
+        for index, expected, got in self._kept(Asked, Got):
+            if expected is not None and expected.dialogue_id != got.dialogue_id:
+                raise damaged(
+                    self.folder / JOURNAL,
+                    f"has {got.dialogue_id!r} as number {index}, {REQUESTS} {expected.dialogue_id!r}",
+                )
+            yield outcome_of(expected or Asked(got.dialogue_id), got)
+
+    def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """The same, as what was asked and what came back; the former is empty where it has not been written yet."""
+        for _, request, record in self._kept(dict[str, Any], dict[str, Any]):
+            yield request or {}, record
+
+    def _kept(self, request: type[Line], record: type[Record]) -> Iterator[tuple[int, Line | None, Record]]:
+        decode = msgspec.json.Decoder(record).decode
         path = self.folder / JOURNAL
         if not path.exists():
             raise damaged(path, "is gone: the run has ended meanwhile")
         with path.open("rb") as file:
-            for index, expected in enumerate(self._expected()):
-                if not (place := self.places[index]):
-                    continue
-                file.seek(place)
-                got = decode(file.readline())
-                if expected is not None and expected.dialogue_id != got.dialogue_id:
-                    raise damaged(
-                        path, f"has {got.dialogue_id!r} as number {index}, {REQUESTS} {expected.dialogue_id!r}"
-                    )
-                yield outcome_of(expected or Asked(got.dialogue_id), got)
+            for index, asked in enumerate(self._asked(request)):
+                if place := self.places[index]:
+                    file.seek(place)
+                    yield index, asked, decode(file.readline())
 
-    def _expected(self) -> Iterator[Asked | None]:
+    def _asked(self, kind: type[Line]) -> Iterator[Line | None]:
         """What was asked; None where the line of a kept answer has not been written yet."""
         requests = self.folder / REQUESTS
-        written = lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=False) if requests.exists() else ()
+        written = lines_of(requests, msgspec.json.Decoder(kind).decode, complete=False) if requests.exists() else ()
         number = 0
-        for number, expected in enumerate(written, 1):
+        for number, line in enumerate(written, 1):
             if number > self.header.count:
                 return
-            yield expected
+            yield line
         for _ in range(number, self.header.count):
             yield None
 

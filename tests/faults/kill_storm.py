@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.faults.runs import LOGS, THREE, Site, dialogues, differing, ended, kill, size, wait_until, whole_lines
+from tests.faults.runs import COMPLETE, LOGS, Site, dialogues, differing, ended, kill, size, wait_until, whole_lines
 
 if TYPE_CHECKING:
     import subprocess
@@ -210,7 +210,7 @@ class Trial:
             return "calling"
         if size(self.site.responses) < len(self.reference.results["responses.jsonl"]):
             return "catching up"
-        return "finishing" if names >= THREE else "reduction"
+        return "finishing" if names >= COMPLETE else "reduction"
 
 
 def clock_runs_out(process: subprocess.Popen[str], seconds: float) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SHIM = Path(__file__).resolve().parent / "shim"
 LOGS = ("requests.jsonl", "responses.jsonl")
-THREE = {*LOGS, "summary.json"}
+COMPLETE = {*LOGS, "scores.jsonl", "summary.json"}
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.002
 

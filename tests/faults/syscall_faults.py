@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.live import live_site, provider
-from tests.faults.runs import THREE, Site, dialogues, whole_records
+from tests.faults.runs import COMPLETE, Site, dialogues, whole_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ CALLS = (
     *("ftruncate", "fsync", "fdatasync", "rename", "unlink", "close"),
 )
 COUNT = 5
-FILES = ("requests.jsonl", "responses.jsonl", "journal.jsonl", "summary.json", "ledger.dat")
+FILES = ("requests.jsonl", "responses.jsonl", "scores.jsonl", "journal.jsonl", "summary.json", "ledger.dat")
 
 
 class Fault(NamedTuple):
@@ -97,7 +97,7 @@ def _rude(code: int, err: str) -> Iterator[str]:
 
 
 def _differing(site: Site, fault: Fault, expected: dict[str, bytes]) -> Iterator[str]:
-    if not site.run_dir.is_dir() or set(site.results()) != THREE:
+    if not site.run_dir.is_dir() or set(site.results()) != COMPLETE:
         yield f"the folder holds {sorted(site.results()) if site.run_dir.is_dir() else 'nothing'}"
     elif fault.mode == "mock" and site.results() != expected:
         yield "the files are others than without the fault"

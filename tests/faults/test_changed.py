@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.runs import THREE, Site, dialogues, kill, refused, wait_until, whole_records
+from tests.faults.runs import COMPLETE, Site, dialogues, kill, refused, wait_until, whole_records
 
 SETTINGS: dict[str, Any] = {"concurrency": 4, "temperature": 0.0, "mock": {"latency_s": 0.02}}
 
@@ -75,7 +75,7 @@ def test_fresh_moves_the_old_run_aside_whole(tmp_path: Path, begin: Any) -> None
     (aside,) = [path for path in site.run_dir.parent.iterdir() if path != site.run_dir]
     assert f"moved the earlier run to {aside}" in run.err
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     assert json.loads(site.summary.read_bytes())["run"]["identity"]["temperature"] == 0.5
 
 
@@ -172,7 +172,7 @@ def test_a_kill_while_a_finished_run_is_reopened_loses_nothing(tmp_path: Path, o
 
     assert run.code == 0
     assert sorted(site.calls()[30:]) == ["d20", "d3", "d4"]
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     assert {record["type"] for record in whole_records(site.responses)} == {"answer"}
 
 
@@ -182,4 +182,4 @@ def test_a_kill_while_a_finished_run_is_reopened_leaves_no_rest_in_a_finished_ru
     assert site.at("runs", FAULTS_DIE_BEFORE="os.rename .journal.jsonl.tmp").run("--retry-failed").code == -9
 
     assert site.run_here().code == 0
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE

@@ -11,7 +11,7 @@ import pytest
 
 from profiler.cli.main import main
 from tests.faults.clients import NO_REPLY, ODD_FAILURES, ODD_REPLIES
-from tests.faults.runs import THREE, Ended, Site, dialogues, whole_records
+from tests.faults.runs import COMPLETE, Ended, Site, dialogues, whole_records
 
 RETRY = {"max_attempts": 2, "deadline_s": 30}
 
@@ -28,7 +28,7 @@ def resumes(site: Site, *, again: list[str]) -> bool:
     run = site.at(site.runs, FAULTS_HEALED="1").run_here()
     assert run.code == 0, run
     assert site.calls()[before:] == again
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     return True
 
 
@@ -94,7 +94,7 @@ def test_what_a_client_answers_never_keeps_a_run_from_its_end(tmp_path: Path, wi
 
     assert run.code == 0, run
     assert "Traceback" not in run.said
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     found = record(site, "d2")
     if wish in NO_REPLY:
         assert (found["type"], found["error"]["type"]) == ("error", "bad_reply")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.runs import THREE, Ended, Site, dialogues, differing, refused, whole_lines
+from tests.faults.runs import COMPLETE, Ended, Site, dialogues, differing, refused, whole_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,12 @@ def test_no_room_for_the_summary(tmp_path: Path) -> None:
     run = site.run(wrapper=largest_file(2200))
 
     assert one_line(run, site.summary, "File too large")
-    assert {path.name for path in site.run_dir.iterdir()} == {"journal.jsonl", "requests.jsonl", "responses.jsonl"}
+    assert {path.name for path in site.run_dir.iterdir()} == {
+        "journal.jsonl",
+        "requests.jsonl",
+        "responses.jsonl",
+        "scores.jsonl",
+    }
     assert completes(site, reference(site))
 
 
@@ -256,7 +261,7 @@ def happenings(trace: Path, *names: str) -> list[str]:
 def traced(site: Site, strace: list[str], fsync: str) -> list[str]:
     wrapper = [*strace, "-e", "trace=write,fdatasync,fsync,unlink,rename"]
     assert site.run("--fsync", fsync, wrapper=wrapper).code == 0
-    return happenings(Path(strace[strace.index("-o") + 1]), "journal.jsonl", *THREE)
+    return happenings(Path(strace[strace.index("-o") + 1]), "journal.jsonl", *COMPLETE)
 
 
 def test_fsync_always_makes_a_record_durable_before_it_counts(tmp_path: Path, strace: list[str]) -> None:

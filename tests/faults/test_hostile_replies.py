@@ -18,7 +18,7 @@ from anyio.from_thread import start_blocking_portal
 
 from profiler.cli.main import main
 from tests.faults.live import live_run, live_site
-from tests.faults.runs import THREE, Ended, Site, whole_records
+from tests.faults.runs import COMPLETE, Ended, Site, whole_records
 from tests.profiler.provider.loopback import MESSAGE, Say, http, serving
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def test_a_hostile_reply_ends_as_what_it_is_and_is_bought_once(lane: str, turns:
 
     assert found.run.code == 0, found.run
     assert "Traceback" not in found.run.said
-    assert set(found.site.results()) == THREE
+    assert set(found.site.results()) == COMPLETE
     assert {name: found.end_of(name) for name in cases} == {
         name: expected(case.on(lane), turns=turns) for name, case in cases.items()
     }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.runs import THREE, Ended, Site, dialogues, refused, whole_records
+from tests.faults.runs import COMPLETE, Ended, Site, dialogues, refused, whole_records
 
 
 def files_below(folder: Path) -> set[str]:
@@ -28,7 +28,7 @@ def test_ids_of_dialogues_never_become_paths(tmp_path: Path) -> None:
     assert site.run().code == 0
 
     run_dir = site.run_dir.relative_to(tmp_path)
-    made = {str(run_dir.parent), str(run_dir), *(str(run_dir / name) for name in THREE)}
+    made = {str(run_dir.parent), str(run_dir), *(str(run_dir / name) for name in COMPLETE)}
     assert files_below(tmp_path) - before == made
     assert not Path("/tmp/escaped-from-the-run").exists()
     assert [record["dialogue_id"] for record in whole_records(site.responses)] == names

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.kill_storm import storm
-from tests.faults.runs import THREE, Site, dialogues, differing, kill, refused, wait_until, whole_lines
+from tests.faults.runs import COMPLETE, Site, dialogues, differing, kill, refused, wait_until, whole_lines
 
 SETTINGS: dict[str, Any] = {"concurrency": 8, "mock": {"latency_s": {"median_s": 0.005, "sigma": 0.5}}}
 
@@ -160,7 +160,7 @@ def test_logs_without_the_first_line_of_their_journal_are_not_overwritten(site: 
 
 def test_a_leftover_of_a_kill_is_swept_away(site: Site, expected: dict[str, bytes]) -> None:
     dead_before(site, "os.rename summary.json")
-    assert len(list(site.run_dir.iterdir())) == 4
+    assert len(list(site.run_dir.iterdir())) == 5
 
     assert site.run_here().code == 0
-    assert {path.name for path in site.run_dir.iterdir()} == THREE
+    assert {path.name for path in site.run_dir.iterdir()} == COMPLETE

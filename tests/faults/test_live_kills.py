@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.live import Provider, assert_no_key, live_run, live_site, provider, start
-from tests.faults.runs import THREE, Site, dialogues, wait_until, whole_records
+from tests.faults.runs import COMPLETE, Site, dialogues, wait_until, whole_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def test_no_answered_dialogue_is_asked_again_however_often_the_run_is_killed(tmp
     assert {name for name in kept if asked[name] != asked_before[name]} == set()
     assert {name for name in unanswered if asked[name] != asked_before[name] + 1} == set()
     assert [record["index"] for record in whole_records(site.responses)] == list(range(COUNT))
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     # of each worker at most the call in flight and an answer of the last few milliseconds, not yet in the journal
     assert paid.stats["asked"]["after_an_answer"] <= 2 * kills * WORKERS
 
@@ -102,5 +102,5 @@ def test_a_kill_while_the_run_is_tidied_up_forgets_no_money(tmp_path: Path, mome
     assert before["maybe_billed_usd"] > 0
     assert last_facts(site)["maybe_billed_usd"] == before["maybe_billed_usd"]
     assert last_facts(site)["spent_usd"] == before["spent_usd"]
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     assert_no_key(site, again.said)

@@ -11,7 +11,7 @@ import pytest
 from profiler.money.price_list import look_up
 from profiler.money.prices import cost, dollars
 from tests.faults.live import Provider, live_run, live_site, provider
-from tests.faults.runs import THREE, Ended, dialogues, whole_records
+from tests.faults.runs import COMPLETE, Ended, dialogues, whole_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_the_cap_is_never_passed_and_the_printed_command_goes_on(tmp_path: Path,
     assert len(caps) < 12
     assert asked["after_an_answer"] == 0
     assert len(whole_records(site.responses)) == 200
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
 
 
 def test_the_summary_says_what_the_server_has_billed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.live import live_run, live_site, provider
-from tests.faults.runs import THREE, dialogues, whole_records
+from tests.faults.runs import COMPLETE, dialogues, whole_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ def test_a_provider_that_takes_nothing_ends_the_run_after_a_handful_of_calls(tmp
 
     assert again.code == 0, again
     assert mended.stats["asked"]["distinct"] == mended.calls == 300
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
 
 
 @pytest.mark.parametrize("fault", ["429-spend-limit", "429-contract-limit"])

@@ -8,7 +8,7 @@ import pytest
 
 from profiler.storage import ledger
 from tests.faults.live import live_run, live_site, provider
-from tests.faults.runs import THREE, dialogues, whole_records
+from tests.faults.runs import COMPLETE, dialogues, whole_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def test_every_reply_ends_as_its_record_and_only_what_failed_is_asked_again(tmp_
     assert again.code == 0, again
     assert mended.asked() == dict.fromkeys(failed, 1)
     assert all(record["type"] != "error" for record in whole_records(site.responses))
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
 
 
 SILENT = ("hang", "half-hang")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.runs import THREE, Ended, Site, dialogues, ended, kill, refused, wait_until, whole_records
+from tests.faults.runs import COMPLETE, Ended, Site, dialogues, ended, kill, refused, wait_until, whole_records
 
 SLOW: dict[str, Any] = {"concurrency": 4, "mock": {"latency_s": 0.4}}
 
@@ -60,7 +60,7 @@ def test_the_command_that_an_interrupted_run_prints_completes_it(tmp_path: Path)
 
     assert again.code == 0, again
     assert sorted(site.calls()) == sorted(f"d{number}" for number in range(12))
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
 
 
 def test_a_second_signal_does_not_wait_for_a_client_that_hangs(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_second_run_on_one_directory_is_refused_and_the_first_goes_on(tmp_path
 
     process.send_signal(signal.SIGCONT)
     assert ended(process).code == 0
-    assert set(site.results()) == THREE
+    assert set(site.results()) == COMPLETE
     assert len(site.calls()) == 12
 
 

@@ -16,6 +16,7 @@ from profiler.cli.banner import hints
 from profiler.manifest.schema import manifest_schema
 from profiler.manifest.settings import Experiment
 from profiler.provider.source import choose_mode
+from profiler.storage.run_directory import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,28 @@ def several(folder: Path) -> Path:
         json.dumps({"defaults": shared, "experiments": [{"experiment_id": each} for each in ("a1", "a2", "b1")]})
     )
     return path
+
+
+def test_recompute_writes_the_scores_anew_unless_other_metrics_are_asked_for(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    scores = shell.runs / "demo_run" / "scores.jsonl"
+    written = scores.read_bytes()
+    assert written.count(b"\n") == 3
+    scores.unlink()
+    shell("summarize", "--log-dir", shell.runs, "--recompute", "--metric", "completion_rate")
+    assert not scores.exists()
+    assert shell("summarize", "--log-dir", shell.runs, "--recompute").code == 0
+    assert scores.read_bytes() == written
+
+
+def test_recompute_of_a_run_that_is_held_leaves_its_scores(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    scores = shell.runs / "demo_run" / "scores.jsonl"
+    scores.write_bytes(b"old\n")
+    with locked(scores.parent):
+        said = shell("summarize", "--log-dir", shell.runs, "--recompute")
+    assert (said.code, scores.read_bytes()) == (0, b"old\n")
+    assert "scores.jsonl is not written anew: " in said.err
 
 
 # --- run ----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from profiler.engine.result import Result
 from profiler.engine.runner import run
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
-from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SUMMARY
+from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.run_directory import RunDirectory, locked
 from tests.profiler.building import files_end_at
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
 
 COUNT = 30
-FILES = [REQUESTS, RESPONSES, SUMMARY]
+FILES = [REQUESTS, RESPONSES, SCORES, SUMMARY]
 
 
 class Counting:
@@ -174,7 +174,7 @@ def test_a_dataset_that_makes_room_for_another_during_the_run_was_read_as_it_was
     assert run_sync(experiment, options=options(tmp_path / "runs"), client=client).answered_now == COUNT
 
 
-def test_a_finished_run_holds_the_three_files_and_its_numbers(experiment: Experiment, tmp_path: Path) -> None:
+def test_a_finished_run_holds_its_four_files_and_its_numbers(experiment: Experiment, tmp_path: Path) -> None:
     result = run_sync(experiment, options=options(tmp_path / "runs", manifest_sha256="abc"))
     assert result.folder == tmp_path / "runs" / "exp"
     assert list(files(result.folder)) == FILES

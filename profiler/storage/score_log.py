@@ -1,0 +1,104 @@
+"""scores.jsonl: the score of every item, written while a complete run is reduced, and read back.
+
+A reader of the scores needs no second implementation of a metric. The file is made beside its name and renamed when it
+is whole; of a run that has none (an older format, or one that is unfinished) the scores are worked out on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from itertools import count, islice, repeat
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from profiler.core.errors import StorageError
+from profiler.core.json import encode_lines
+from profiler.metrics.scores import Scorer
+from profiler.storage.names import SCORES
+from profiler.storage.whole_file import draft_of, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from profiler.core.nouns import Outcome
+    from profiler.metrics.metric import Metric
+
+BATCH: Final = 256  # as many as the reduction takes at a time, so that both find the same facts remembered
+WRITE_BUFFER: Final = 1 << 20
+
+
+class ScoreLog:
+    """The scores of one run in the making. `faults` tells, a sentence a metric, where no score could be had."""
+
+    def __init__(self, folder: Path, metrics: Sequence[Metric[Any]]) -> None:
+        self.path = folder / SCORES
+        self._draft = draft_of(self.path)
+        self._scorer = Scorer(metrics)
+        self._file: IO[bytes] | None = None
+
+    def passing(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """The same outcomes; each is scored on its way."""
+        self._file = self._open()
+        for lines, batch in _scored(outcomes, self._scorer):
+            try:
+                self._file.write(encode_lines(lines))
+            except OSError as error:
+                raise StorageError(self.path, error) from error
+            yield from batch
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return self._draft.open("wb", buffering=WRITE_BUFFER)
+        except OSError as error:
+            raise StorageError(self.path, error) from error
+
+    @property
+    def faults(self) -> dict[str, str]:
+        return self._scorer.faults
+
+    def finish(self) -> None:
+        """All passed: force the file to the device and give it its name."""
+        assert self._file is not None  # noqa: S101 (nothing is finished that was not begun)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise StorageError(self.path, error) from error
+        replace(self._draft, self.path)
+
+    def drop(self) -> None:
+        """Leave nothing half-made behind; the file of before, if there is one, stays."""
+        if self._file is not None:
+            with suppress(OSError):  # what could not be written is of no use
+                self._file.close()
+        with suppress(OSError):
+            self._draft.unlink(missing_ok=True)
+
+
+def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Iterator[dict[str, Any]]:
+    """The lines that scores.jsonl would have."""
+    for lines, _ in _scored(outcomes, Scorer(metrics)):
+        yield from msgspec.to_builtins(lines)
+
+
+class _Line(msgspec.Struct, gc=False):
+    dialogue_id: str
+    index: int
+    scores: msgspec.Struct
+
+
+def _scored(outcomes: Iterable[Outcome], scorer: Scorer) -> Iterator[tuple[list[_Line], list[Outcome]]]:
+    """Structs are made and encoded in a third of the time that dictionaries take; names of metrics need not be names of
+    Python's, so the fields are numbered and renamed."""
+    fields = [f"score_{number}" for number in range(len(scorer.names))]
+    scores_of = msgspec.defstruct("Scores", fields, rename=dict(zip(fields, scorer.names, strict=True)), gc=False)
+    remaining, index = iter(outcomes), count()
+    while batch := list(islice(remaining, BATCH)):
+        columns = scorer.columns(batch)
+        scores = map(scores_of, *columns) if columns else repeat(scores_of())
+        ids = [outcome.dialogue_id for outcome in batch]
+        yield list(map(_Line, ids, index, scores)), batch
