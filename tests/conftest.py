@@ -1,4 +1,5 @@
-"""What holds for every test: no property may fail for a machine that is busy, and what takes minutes is asked for."""
+"""Settings for all tests: no property test fails because a machine is busy, and tests that take minutes run only on
+request."""
 
 from __future__ import annotations
 

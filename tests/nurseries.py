@@ -1,4 +1,4 @@
-"""One warm process for all tests of workers: to start it takes a second."""
+"""One warm process that all tests of workers share, because starting it takes a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes what is captured from programs: `make docs`. Tests compare it with what they say now.
+"""Writes the files that hold captured output: `make docs`. Tests compare the files with what the programs print now.
 
 docs/cli.md has one section a command in the order in which `--help` lists them, docs/SAMPLE_RESULTS.md what the sample
 and the sweep print, profiler/money/frozen_prices.json what the installed genai-prices says of every model of Anthropic.

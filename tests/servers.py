@@ -1,4 +1,4 @@
-"""The mock server in a process of its own, for tests that must not share an event loop with it."""
+"""Runs the mock server in a process of its own, for tests that must not share an event loop with it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""For the programs that ask the server from an environment of their own: runs their checks, and talks to the server.
+"""Helps the programs that test foreign clients: runs their checks, and talks to the mock server about what it saw.
 
-Only the standard library: nothing of this project is there.
+Those programs run in environments without this project, so this module needs only the standard library.
 """
 
 from __future__ import annotations

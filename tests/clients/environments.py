@@ -1,4 +1,4 @@
-"""The environments of foreign clients: each has its own pins here, and stands in `.venv-clients/` when it is made.
+"""The virtual environments of foreign clients. Each has its own pins here, and is made in `.venv-clients/`.
 
 python -m tests.clients.environments python typescript     # those two, from their pins
 NEWEST=1 python -m tests.clients.environments               # all, in their newest versions

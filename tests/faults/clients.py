@@ -1,8 +1,7 @@
-"""Clients that a manifest names, to see a run from its provider's side: they log each call before they answer it.
+"""Clients that test manifests name. Each logs a call before it answers it, so a test sees a run as its provider would.
 
-Comes in: FAULTS_CALLS, the file that is told of each call, from the environment, so that one manifest serves all
-runs; and `do` in a dialogue, which says how its client misbehaves unless FAULTS_HEALED is set. Everything
-else is the mock.
+The environment variable FAULTS_CALLS names the log, so one manifest serves all runs. `do` in the metadata of a dialogue
+says how `Naughty` misbehaves for it, unless FAULTS_HEALED is set. Otherwise these clients answer like the mock.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Counting:
-    """The mock, with every call on disk before it is answered, so that no kill can hide one."""
+    """The mock, which writes each call to disk before it answers, so that no kill can hide a call."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._mock = MockClient(experiment.mock)
@@ -37,7 +36,7 @@ class Counting:
 
 
 class Naughty(Counting):
-    """Does to each dialogue what it asks for."""
+    """Misbehaves for each dialogue in the way that the dialogue asks for."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__(experiment)
@@ -57,7 +56,8 @@ class Naughty(Counting):
 
 
 class Punctual(Counting):
-    """Fails in the very moment in which the engine loses its patience, and tells when too many are in flight."""
+    """Fails at the very moment at which the engine times the call out; asserts that no more calls are in flight than
+    allowed."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__(experiment)
@@ -105,7 +105,7 @@ ANSWERS = {**NO_REPLY, **ODD_REPLIES}
 
 
 class Bare(CallError):
-    """Of somebody who did not call ours."""
+    """The error of a subclass that never called `CallError.__init__`."""
 
     def __init__(self) -> None:
         Exception.__init__(self)
@@ -155,5 +155,5 @@ async def _misbehave(wish: str, *, calls: int) -> None:
 
 
 def _shrink(dataset: Path) -> None:
-    """To a whole line behind what has been read ahead."""
+    """Cut the dataset after a whole line, somewhere behind what the run has read ahead."""
     os.truncate(dataset, dataset.read_bytes().index(b"\n", dataset.stat().st_size // 2) + 1)

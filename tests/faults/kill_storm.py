@@ -1,7 +1,7 @@
 """Kills runs with SIGKILL at random moments, finishes them with the same command, and looks for anything lost.
 
-`python tests/faults/kill_storm.py --kills 100` prints what it saw and ends with 1 after any violation.
-Comes in: how many kills, and a seed. Goes out: a report. The test of the suite calls the same `storm`.
+`python tests/faults/kill_storm.py --kills 100` prints what it saw and ends with 1 after any violation. The test suite
+calls the same `storm`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ SCENARIOS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 
 
 def storm(folder: Path, *, kills: int, seed: int, tear: bool = False, at_once: int = 2) -> Report:
-    """Runs of every scenario, each killed a few times, until there were so many kills."""
+    """Run every scenario in turn, killing each run a few times, until there have been `kills` kills."""
     report = Report()
     references: dict[str, Reference] = {}
     names = random.Random(seed).sample(list(SCENARIOS), len(SCENARIOS))
@@ -98,7 +98,7 @@ def storm(folder: Path, *, kills: int, seed: int, tear: bool = False, at_once: i
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A scenario's uninterrupted run: what every other one must come to."""
+    """An uninterrupted run of a scenario: every interrupted run must end with the same files."""
 
     name: str
     site: Site
@@ -125,7 +125,7 @@ def _reference(folder: Path, name: str) -> Reference:
 
 
 class Trial:
-    """One run directory through several kills to its end."""
+    """One run that is killed several times, resumed each time, and finished."""
 
     def __init__(self, reference: Reference, *, runs: str, seed: str, tear: bool) -> None:
         self.reference = reference
@@ -159,7 +159,7 @@ class Trial:
         self.report.violations.append(f"{self.reference.name}, {self.site.run_dir}: {what}")
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
-        """A random moment: of the clock, of the number of calls, or after the last answer has been laid out."""
+        """Wait for a random moment: a time, a number of calls, or some time after the last answer was written in order."""
         match "growth" if self.tear else self.random.choice(("clock", "growth", "growth", "end")):
             case "clock":
                 clock_runs_out(process, self.random.uniform(0.1, self.reference.seconds))
@@ -172,7 +172,8 @@ class Trial:
                 clock_runs_out(process, self.random.uniform(0.0, TAIL_S))
 
     def _examine(self) -> None:
-        """What the kill left: only beginnings of the right files, and nobody asked twice who had answered."""
+        """Check what the kill left: each log is a beginning of the final one, and no dialogue that had its answer was
+        asked again."""
         self.report.kills += 1
         self.report.moments[self._moment()] += 1
         self._no_second_call()
@@ -192,7 +193,10 @@ class Trial:
         self.calls_before = len(calls)
 
     def _tear(self) -> None:
-        """Cut any of the files at any byte, as a power cut may; the journal's first line is written before all."""
+        """Cut any of the files at any byte, as a power cut may.
+
+        The journal's first line stays: it is written before anything else.
+        """
         header = sum(len(line) for line in whole_lines(self.site.journal)[:1])
         for path, least in ((self.site.journal, header), (self.site.requests, 0), (self.site.responses, 0)):
             if path.exists() and size(path) > least:
@@ -201,7 +205,7 @@ class Trial:
                 self.report.torn += 1
 
     def _moment(self) -> str:
-        """In which part of the run the kill fell, by what is on disk."""
+        """Tell from the files in which phase of the run the kill came."""
         names = {path.name for path in self.site.run_dir.iterdir()} if self.site.run_dir.exists() else set()
         total = self.reference.results["requests.jsonl"].count(b"\n")
         if not whole_lines(self.site.journal):

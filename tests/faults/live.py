@@ -1,7 +1,7 @@
-"""Live runs against the mock server: what the provider does is scripted, what it saw is counted on its side.
+"""Runs in live mode against a mock server in this process: it plays scripted faults and counts what it was asked.
 
-Comes in: what goes wrong, and dialogues. Goes out: how runs ended, and the server's counts. After every run the key is
-looked for in all that was written and said. Knows nothing of the inside of the profiler.
+After every run the helpers look for the API key in everything that was written or printed. Runs are seen from outside
+only, through the command line and the files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATIENCE_S = 60
 
 
 class Provider(NamedTuple):
-    """The server, in a thread of its own."""
+    """A mock server that runs in a thread of its own."""
 
     server: MockServer
 
@@ -51,14 +51,17 @@ class Provider(NamedTuple):
         return int(self.stats["requests"]["by_endpoint"].get(MESSAGES, 0))
 
     def asked(self) -> dict[str, int]:
-        """How often each dialogue was asked, those that met an error included."""
+        """How often each dialogue was asked, calls that failed included."""
         return {name: each["asked"] for name, each in self.stats["asked"]["each"].items()}
 
 
 @contextmanager
 def provider(site: Site, *script: Any, **settings: Any) -> Iterator[Provider]:
-    """A server that knows the dialogues of a site; it is what the site's runs ask. A later one takes the place of the
-    first at its address, because answers of two addresses never mix."""
+    """Serve the dialogues of a site, and point the site's runs at the server.
+
+    A later server of the same site takes the address of the first, because a run directory refuses answers from a
+    second address.
+    """
     if (before := site.environ.get("ANTHROPIC_BASE_URL")) is not None:
         settings["port"] = int(before.rpartition(":")[2])
     if script:
@@ -78,7 +81,7 @@ def live_site(folder: Path, items: Sequence[dict[str, Any]], **settings: Any) ->
 
 
 def live_run(site: Site, *words: str) -> Ended:
-    """One run in this process; it comes to an end, and nothing it leaves or says holds the key."""
+    """Run in this process; assert that the run ends in time and that nothing it wrote or printed holds the key."""
     began = time.monotonic()
     run = site.run_here(*words)
     assert time.monotonic() - began < PATIENCE_S
@@ -100,19 +103,19 @@ _forks.set_forkserver_preload(["anthropic", "uvloop", "genai_prices", "profiler.
 
 
 class Process(NamedTuple):
-    """A run that can be killed; what it says is in a file."""
+    """A run in a process that can be killed; its output goes to a file."""
 
     process: ForkServerProcess
     said_in: Path
 
     def wait(self, seconds: float) -> None:
-        """As `subprocess` waits."""
+        """Wait as `subprocess.Popen.wait` does."""
         self.process.join(seconds)
         if self.process.exitcode is None:
             raise subprocess.TimeoutExpired(self.said_in.name, seconds)
 
     def kill(self) -> bool:
-        """Whether the kill came before the end."""
+        """Kill the process; return whether it had not ended before."""
         self.process.kill()
         self.process.join(PATIENCE_S)
         return self.process.exitcode != 0

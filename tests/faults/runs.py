@@ -1,7 +1,7 @@
-"""Real runs in processes of their own, and what they leave on disk.
+"""Starts real runs in processes of their own, and looks at what they leave on disk.
 
-Comes in: a manifest and dialogues as plain values. Goes out: a `Site` whose command can be run, stopped and run
-again; who called the client when, counted outside the process. Knows nothing of the inside of the profiler.
+`Site` writes a manifest and dialogues given as plain values; its command can then be started, killed and started again.
+Calls of the client are counted outside of the process, which is seen from outside only.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Ended:
 
     @property
     def json(self) -> dict[str, Any]:
-        """What a run with --json printed."""
+        """The JSON that a run with --json printed."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
 
 @dataclass(slots=True, kw_only=True)
 class Site:
-    """A folder with a manifest, its dataset, and the runs made of them; each run directory counts its own calls."""
+    """A folder with a manifest and its dataset, in which runs are made; calls are counted for each output directory."""
 
     folder: Path
     runs: str = "runs"
@@ -134,7 +134,7 @@ class Site:
         return ended(self.start(*more, wrapper=wrapper))
 
     def run_here(self, *more: str) -> Ended:
-        """The same command line in this process, in a tenth of the time: for whatever no process needs to die for."""
+        """Run the same command line in this process, for tests that kill nothing: ten times as fast."""
         out, err = io.StringIO(), io.StringIO()
         before = dict(os.environ)
         os.environ.clear()
@@ -162,7 +162,7 @@ class Site:
         return self.call_log.read_text(encoding="utf-8").split() if self.call_log.exists() else []
 
     def answered(self) -> set[str]:
-        """Every dialogue whose line is whole in the journal."""
+        """Every dialogue that has a whole line in the journal."""
         return {record["dialogue_id"] for record in whole_records(self.journal)[1:] if "dialogue_id" in record}
 
     def results(self) -> dict[str, bytes]:
@@ -170,7 +170,7 @@ class Site:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    """Wait for the end; a run that does not come to one is killed, and fails the test by its code."""
+    """Wait for the process to end. One that does not is killed, so its exit code fails the test."""
     try:
         out, err = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
@@ -180,20 +180,20 @@ def ended(process: subprocess.Popen[str]) -> Ended:
 
 
 def kill(process: subprocess.Popen[str]) -> bool:
-    """Whether the kill came before the end."""
+    """Kill the process; return whether it had not ended before."""
     process.kill()
     process.communicate()
     return process.returncode == -signal.SIGKILL
 
 
 class Waitable(Protocol):
-    """A process, as far as it is waited for: `subprocess.TimeoutExpired` says that it lives."""
+    """A process as `wait_until` needs it: `wait` raises `subprocess.TimeoutExpired` while it lives."""
 
     def wait(self, timeout: float, /) -> object: ...
 
 
 def wait_until(process: Waitable, happened: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> bool:
-    """Look at the disk while the process lives; whether it happened before the process ended or patience did."""
+    """Look again and again until it happened, the process ended or patience did; return whether it happened."""
     give_up = time.monotonic() + patience_s
     while not happened() and time.monotonic() < give_up:
         try:
@@ -235,7 +235,7 @@ def differing(found: dict[str, bytes], expected: dict[str, bytes]) -> Iterator[s
 
 
 def refused(run: Ended, *words: str) -> bool:
-    """Whether a run ended as a person can understand it: exit 2, the reason, and no traceback."""
+    """Whether a run failed in a way that a person can understand: exit code 2, the reason, and no traceback."""
     assert "Traceback" not in run.said, run.said
     assert run.code == 2, run
     assert all(word in run.err for word in words), run.err

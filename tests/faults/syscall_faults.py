@@ -1,7 +1,7 @@
-"""Every call of the system that a small run makes on its folder, failed once each: `python tests/faults/syscall_faults.py`.
+"""Lets every system call fail once that a small run makes on its folder: `python tests/faults/syscall_faults.py`.
 
-The run must end in a sentence and exit code 2, or not mind at all; and the same command must then end it with the files
-of a run that nothing happened to. Needs strace.
+The run must either end with a message and exit code 2, or not be hurt at all. The same command must then finish with
+the files of an undisturbed run. Needs strace.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILES = ("requests.jsonl", "responses.jsonl", "scores.jsonl", "journal.jsonl", "
 
 
 class Fault(NamedTuple):
-    """The k-th time that a call touches the folder or a file in it."""
+    """The call to let fail: the `when`-th `call` on the folder or a file in it."""
 
     mode: str
     call: str
@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
 
 
 def strace() -> str | None:
-    """The program, where it is installed and allowed."""
+    """The path of strace, if it is installed and may trace here."""
     found = shutil.which("strace")
     if found is None or subprocess.run([found, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
         return None
@@ -65,7 +65,7 @@ def site_of(folder: Path, mode: str) -> Site:
 
 
 def tried(fault: Fault, *, program: str, expected: dict[str, bytes]) -> Verdict:
-    """One run with the fault, and the same command without it."""
+    """Run with the fault, then run the same command without it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         site = site_of(folder, fault.mode)

@@ -1,4 +1,4 @@
-"""What a right submission leaves behind in a box, made from the truth, for tests to spoil."""
+"""Builds what a right submission leaves in a box, computed from the truth, so that tests can spoil parts of it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def drawn(seed: str = SEED) -> plan.Drawn:
 
 
 def planned(name: str, *, root: Path, seed: str = SEED) -> Box:
-    """One box of a whole grading."""
+    """Return one box of a whole grading."""
     return next(box for box in plan.boxes(drawn(seed), seed=seed, root=root) if box.name == name)
 
 
@@ -59,7 +59,7 @@ def laid_out(box: Box, *, files: dict[str, bytes] | None = None, seed: str = SEE
 
 
 class Run:
-    """One box with a right run in it. Change its parts, then `judged` says what is found."""
+    """One box with the files of a right run. A test changes parts of it; `judged` then returns what the checks find."""
 
     def __init__(self, root: Path, *, kind: Kind = Kind.RUN, number: int = 1, name: str | None = None) -> None:
         self.box = laid_out(planned(name or NAMES[kind].format(number), root=root))
@@ -83,7 +83,7 @@ class Run:
         return self.box.runs
 
     def claim(self, start: str) -> dict[str, Any]:
-        """What the first step of that name tells."""
+        """What the submission returned in the first step of that name."""
         return next(claim for name, claim in self.claims.items() if name.startswith(start))
 
     def write(self) -> None:
@@ -106,7 +106,7 @@ class Run:
         return checks.judge(self.box, outcome(**changes), seed=SEED)
 
     def judged(self, **changes: Any) -> set[str]:
-        """The codes of what failed, after everything was written."""
+        """Write everything and return the reason codes of what failed."""
         if not self.written:
             self.write()
         return {finding.reason for finding in self.findings(**changes) if finding.reason is not None}

@@ -1,4 +1,4 @@
-"""What the tests of the grader share: a home for the secret of an installation that is not the user's own."""
+"""Shared by the tests of the grader: they use an installation secret of their own, not the user's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests build: dialogues, records, a disk that is full. No fakes of our own code."""
+"""Builders that several tests use: dialogues, records, a full disk. It fakes none of our own code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that wait without waiting."""
+"""A clock for tests that jumps over waiting times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A staged folder, with the reference in place of the starter where a test asks for it, and programs run in it."""
+"""Stages the task into a folder, with the reference instead of the starter if a test asks for it, and runs programs
+there."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def staged(folder: Path, *, submission: Path | None = None) -> Path:
 
 
 def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Without any key of whoever runs the tests, so that nothing can ever go live by mistake."""
+    """Run Python without any API key of whoever runs the tests, so that nothing can go live by mistake."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "SYSTEMROOT"}}
     return subprocess.run(
         [sys.executable, *arguments],

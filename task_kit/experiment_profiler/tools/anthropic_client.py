@@ -1,8 +1,9 @@
-"""The two clients: one answers from a file, one asks Claude. Both have `complete(sample)`, for any thread.
+"""Two clients that answer a sample: `SimulatedClient` from a file of prepared answers, `LiveClient` by asking Claude.
 
-Comes in: a sample. Goes out: a `Completion`, whose metadata always holds `type` (answer, refusal or truncated),
-`stop_reason`, `usage` (input_tokens, output_tokens), `latency_s` and `model`. Which of the two a run uses is not
-decided here. Only the live client needs a network, a key and the Anthropic SDK, and only when it is first asked.
+Both have `complete(sample)`, which any thread may call. It returns a `Completion`, whose metadata always holds `type`
+(answer, refusal or truncated), `stop_reason`, `usage` (input_tokens, output_tokens), `latency_s` and `model`. The
+caller chooses the client. Only the live one needs a network, a key and the Anthropic SDK, and it loads the SDK when it
+is first asked.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ _DECLINES: Final = re.compile(
 
 
 class ClientError(Exception):
-    """There is no answer; the text says why."""
+    """The client has no answer; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """One answer, and what is known of it."""
+    """One answer of a client, and the facts about it that the logs keep."""
 
     completion: str
     metadata: dict[str, Any]
@@ -56,7 +57,7 @@ class Client(Protocol):
 
 
 class SimulatedClient:
-    """Answers from a file of prepared answers by dialogue_id: the same answer every time, at once, for nothing."""
+    """Answers from a file of prepared answers, looked up by dialogue_id: always the same, without waiting, at no cost."""
 
     def __init__(self, responses_path: str | Path, *, model: str = "simulated") -> None:
         self._path = Path(responses_path)
@@ -83,9 +84,9 @@ class SimulatedClient:
 
 
 class LiveClient:
-    """Asks Claude through the Anthropic SDK. `ANTHROPIC_API_KEY` is needed; `ANTHROPIC_BASE_URL` may say where.
+    """Asks Claude through the Anthropic SDK. Needs `ANTHROPIC_API_KEY`; `ANTHROPIC_BASE_URL` may name another address.
 
-    A failed call is not tried again: a retry belongs to whoever knows the whole run.
+    A failed call is not tried again here: whether to retry is for the code to decide that runs the whole experiment.
     """
 
     def __init__(self, *, model: str, max_tokens: int, temperature: float) -> None:
@@ -168,7 +169,7 @@ def _is_answer(answer: Any) -> bool:
 
 
 def _type_of(stop_reason: str | None, *, told: str | None) -> str:
-    """Refusal before truncated: a refusal that ran out of tokens is still a refusal."""
+    """Say which type an answer has. A refusal that ran out of tokens is a refusal, so that is looked at first."""
     if stop_reason == "refusal" or told == "refusal":
         return "refusal"
     return "truncated" if stop_reason in TRUNCATING or told == "truncated" else "answer"
@@ -179,7 +180,7 @@ def _spoken(completion: str) -> str:
 
 
 def _usage(sample: Sample, completion: str) -> dict[str, int]:
-    """A guess, for answers that were prepared without it."""
+    """Guess the usage of a prepared answer that does not say it."""
     asked = len(sample.system) + len(sample.user)
     return {
         "input_tokens": -(-asked // CHARACTERS_PER_TOKEN),

@@ -1,7 +1,4 @@
-"""The dialogues of a dataset, checked, in the order of the file.
-
-Comes in: a JSON array of objects. Goes out: samples. Knows nothing of clients or logs.
-"""
+"""Reads a dataset: a JSON file with an array of dialogues, checked and returned as samples in the order of the file."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class DatasetError(Exception):
-    """The dataset cannot be read or holds something that is no dialogue."""
+    """The dataset cannot be read, or an entry of it is not a dialogue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One dialogue: what is asked, and by what the answer is judged."""
+    """One dialogue: what to ask, and what to judge the answer by."""
 
     dialogue_id: str
     system: str
@@ -31,7 +28,7 @@ class Sample:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """All of them, or an error: nothing should be asked of a dataset that is broken further down."""
+    """Read all dialogues, or raise: nothing should be asked when the dataset turns out to be broken further down."""
     samples: dict[str, Sample] = {}
     for number, item in enumerate(_items(path), start=1):
         sample = _sample(item, place=f"{path}: dialogue {number}")

@@ -1,7 +1,6 @@
-"""JSON as this task writes and reads it: one value a line or one a file, strict both ways.
+"""Writes and reads JSON files as this task uses them: logs with one record a line, and files with one value.
 
-Strict means: finite numbers only, no key twice in an object, UTF-8, a newline at the end of every line. Knows nothing
-of what the records mean.
+Both directions are strict: finite numbers only, no key twice in an object, UTF-8, a newline at the end of every line.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class LogError(Exception):
-    """A log cannot be read or is not what it should be."""
+    """A log cannot be read, or a line of it is not what it should be."""
 
 
 class JsonlWriter:
-    """Writes records to a file of its own, one a line. An older file of that name is replaced.
+    """Writes records to a file, one a line. It replaces an older file of that name.
 
-    Use it in a `with` block: lines are buffered and are all on disk when the block ends.
+    Use it in a `with` block: lines are buffered, and only when the block ends are all of them in the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +42,7 @@ class JsonlWriter:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a log, one at a time. Only a newline ends a line: text may hold other separators."""
+    """Yield the records of a log one by one. Only a newline ends a line: texts may hold other line separators."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -53,19 +52,19 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """The whole file or none of it: whoever reads meanwhile sees the old one."""
+    """Replace a file as a whole: whoever reads it meanwhile sees the old content, never half of the new one."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_bytes(dumps(value, indent=2).encode() + b"\n")
     os.replace(draft, path)  # noqa: PTH105 (says that it replaces)
 
 
 def dumps(value: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """Raises ValueError for NaN and Infinity, which are no JSON."""
+    """Write a value as JSON. Raises ValueError for NaN and Infinity, which JSON does not have."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def loads(text: bytes) -> Any:
-    """Raises ValueError for what is not strict JSON."""
+    """Read strict JSON. Raises ValueError for anything else."""
     try:
         return json.loads(text.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_constant)
     except RecursionError as error:

@@ -1,7 +1,8 @@
-"""What is added to the end of a prepared answer: here nothing.
+"""Text that the simulated client appends to every prepared answer: here none.
 
-Where a submission is graded, this file differs: each process has marks of its own, which stand in no other file. They are
-a function of what the client is asked, so an answer that nobody asked for is told from one that the client gave.
+When a submission is graded, this file is replaced by one that returns a different mark in each process, computed from
+what the client was asked. So the grader can tell an answer that the client gave from one that the submission took out
+of a file.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What is measured: four metrics over all dialogues of a run, counted one dialogue at a time.
+"""Computes the four metrics of a run, adding up one dialogue at a time.
 
 *Answered* is every dialogue whose type is not `error`; refusals and truncated replies are answers too.
 
 - `fact_coverage`: mean over the answered of (required facts found in the completion) / (required facts); 1 where none
-  are required. A fact is found when the completion holds it, upper or lower case. When no dialogue has required_facts,
-  nothing was measured: fact_coverage is None then, and so is geometric_mean.
+are required. A fact is found when the completion holds it, upper or lower case. When no dialogue has required_facts,
+nothing was measured: fact_coverage is None then, and so is geometric_mean.
 - `refusal_rate`: refusals / answered.
 - `completion_rate`: answered / all.
 - `geometric_mean`: sqrt(fact_coverage × (1 − refusal_rate)).
 
-Without data a metric is None, not 0. Knows nothing of files.
+A metric for which there is no data is None, not 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLACES: Final = 4
 
 
 class Tally:
-    """The counts from which every metric follows; its memory does not grow with the number of dialogues."""
+    """Counts dialogues and computes every metric from the counts; its memory does not grow with their number."""
 
     def __init__(self) -> None:
         self.dialogues = 0
@@ -50,7 +50,7 @@ class Tally:
             self._covered += coverage(completion or "", required_facts)
 
     def metrics(self, names: Iterable[str] = METRICS) -> dict[str, float | None]:
-        """Rounded to four places, as they stand in summary.json."""
+        """Return the metrics rounded to four places, as summary.json holds them."""
         values = {name: self.value(name) for name in names}
         return {name: None if value is None else round(value, PLACES) for name, value in values.items()}
 
@@ -73,7 +73,7 @@ class Tally:
 
 
 def coverage(completion: str, required_facts: Sequence[str]) -> float:
-    """The share of the facts that are in the completion."""
+    """Return the share of the facts that the completion holds."""
     if not required_facts:
         return 1.0
     folded = completion.casefold()

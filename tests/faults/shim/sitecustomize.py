@@ -1,7 +1,6 @@
-"""Ends the process like a power cut, right before a chosen operation on a file; Python loads it at its start.
+"""Kills the process right before a chosen operation on a file, as a power cut would. Python imports it when it starts.
 
-Comes in: FAULTS_DIE_BEFORE, an audit event and a part of the file's name, as in `os.rename summary.json`.
-Knows nothing of the program that it ends.
+FAULTS_DIE_BEFORE holds an audit event of Python and a part of the file's name, as in `os.rename summary.json`.
 """
 
 from __future__ import annotations

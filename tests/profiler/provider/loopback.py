@@ -1,7 +1,7 @@
-"""A server on 127.0.0.1 that says exactly the bytes a test gives it, well-formed or not.
+"""A server on 127.0.0.1 that sends exactly the bytes a test gives it, well-formed or not.
 
-Comes in: a function from a request to what is done with it. Goes out: the address, what was asked, and how many
-connections are open.
+The test gives it a function that says for each request what to send. The server has its address, what it was asked, and
+how many connections are open.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run directories in every state, written by what writes them in a run."""
+"""Makes run directories in every state, with the real writer."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def opened(folder: Path, wanted: Header | None = None, *, retry_failed: bool = F
 
 
 def looked_at(folder: Path, wanted: Header | None = None, *, retry_failed: bool = False) -> OpenRun:
-    """What an open directory says of itself; closed again."""
+    """Open a directory, close it again, and return what it said about itself."""
     with opened(folder, wanted, retry_failed=retry_failed) as run:
         return run
 
 
 async def write(run: OpenRun, asked: Iterable[int], answered: Iterable[int]) -> None:
-    """What a run does to an open directory: its real writer, without the pool."""
+    """Write to an open directory what a run would, with its real writer but without a pool."""
     writer = run.writer(fields=None, fsync="off")
     async with writer.running():
         for index in asked:
@@ -61,7 +61,7 @@ def run(folder: Path, *, asked: Iterable[int], answered: Iterable[int]) -> None:
 
 
 def finish(folder: Path) -> OpenRun:
-    """Resume a directory and give it all that it owes."""
+    """Resume a directory and write everything that is missing."""
     with opened(folder) as under_way:
         owed = [index for index in range(COUNT) if not under_way.done[index]]
         anyio.run(write, under_way, range(under_way.asked, COUNT), owed)

@@ -1,4 +1,4 @@
-"""What the tests of the worker share: one warm process a session, and a world."""
+"""Shared by the tests of the second task: one warm process for the session, and a world."""
 
 from __future__ import annotations
 

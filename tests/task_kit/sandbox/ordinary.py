@@ -1,7 +1,7 @@
-"""Becomes an ordinary user with the same interpreter, wherever that lies, and runs what follows on the command line.
+"""Runs the rest of the command line as an ordinary user, with the same Python interpreter wherever that lies.
 
-A folder on the way to the interpreter may be closed to everybody but root. In a mount namespace of our own, an empty one
-takes the place of the uppermost such folder, open, with the interpreter bound into it.
+A folder on the way to the interpreter may be closed to everybody but root. So this enters a mount namespace of its own,
+puts an empty, open folder over the uppermost such folder, and binds the interpreter into it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Runs a line of Python in a box: what most tests of the sandbox begin with."""
+"""Runs a line of Python in a box, which is how most tests of the sandbox begin."""
 
 from __future__ import annotations
 

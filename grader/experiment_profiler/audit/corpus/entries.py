@@ -1,7 +1,5 @@
-"""The entries of the three corpora, read from their TOML files.
-
-Comes in: the name of a corpus. Goes out: its entries, checked. Knows nothing of grading.
-"""
+"""Reads the entries of the corpora (cheats, honest submissions, mutants, stages) from their TOML files, and checks
+them."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ DEFAULT_WORLDS: Final = 3
 
 
 class CorpusError(Exception):
-    """A corpus file that cannot be used, with its place."""
+    """A corpus file cannot be used; the message says which entry and why."""
 
 
 class Corpus(StrEnum):
@@ -48,27 +46,27 @@ class Corpus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A submission, told as what differs from the reference."""
+    """One submission of a corpus, described by how it differs from the reference."""
 
     corpus: Corpus
     kind: str
     name: str  # file/entry
     tries: str
-    reasons: tuple[str, ...] = ()  # any of which is the one it must fail for
+    reasons: tuple[str, ...] = ()  # it must fail with one of these codes
     write: Mapping[str, str]
     append: Mapping[str, str]
     replace: Mapping[str, tuple[tuple[str, str], ...]]
     worlds: int = DEFAULT_WORLDS
     timeout: float | None = None
     stopped_from: str = "process"  # the lowest level of isolation that claims to stop it
-    barred_at: tuple[str, ...] = ()  # levels that lack what it needs, as docs/sandbox.md says
-    survives: str | None = None  # why a mutant that is not caught is no fault
-    starter: tuple[str, ...] = ()  # files that are those of the starter
-    breaks: tuple[int, ...] = ()  # the sentences of the prompt that it does not keep
+    barred_at: tuple[str, ...] = ()  # levels that lack what this entry needs in order to run, see docs/sandbox.md
+    survives: str | None = None  # why it is right that this mutant passes
+    starter: tuple[str, ...] = ()  # files taken from the starter instead of the reference
+    breaks: tuple[int, ...] = ()  # the numbers of the sentences of the prompt that it breaks
 
 
 def load(corpus: Corpus, *, root: Traversable | None = None) -> tuple[Entry, ...]:
-    """All entries, in the order of their files' names; of a corpus below another folder, which may lack it."""
+    """Read all entries of a corpus, files in the order of their names. A `root` elsewhere need not have that corpus."""
     folder = (resources.files("grader.experiment_profiler.audit.corpus") if root is None else root) / corpus.value
     if not folder.is_dir():
         return ()
@@ -81,7 +79,7 @@ def load_all(*, root: Traversable | None = None) -> tuple[Entry, ...]:
 
 
 def read(corpus: Corpus, file: Traversable) -> Iterator[Entry]:
-    """The entries of one file."""
+    """Yield the entries of one file."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

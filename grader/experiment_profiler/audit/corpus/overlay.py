@@ -1,6 +1,6 @@
-"""Lays an entry out as the folder of a submission: the reference, and on top of it what the entry changes.
+"""Builds the folder of a corpus submission: a copy of the reference, with the changes of the entry applied.
 
-Comes in: an entry, the folder of the reference, and words like `@LOOT_FILE@` with what they stand for. Goes out: a folder.
+`words` replaces placeholders like `@LOOT_FILE@` in the text that an entry writes or appends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def lay_out(entry: Entry, folder: Path, *, reference: Path, words: Mapping[str, str]) -> None:
-    """Make `folder`, which must not exist, hold the submission."""
+    """Write the submission to `folder`, which must not exist yet."""
     shutil.copytree(reference, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in entry.starter:
         shutil.copyfile(reference.parent / "starter" / name, folder / name)
@@ -33,7 +33,7 @@ def lay_out(entry: Entry, folder: Path, *, reference: Path, words: Mapping[str, 
 
 
 def _rewrite(file: Path, pairs: tuple[tuple[str, str], ...], *, where: str) -> None:
-    """A replacement that has nothing to replace would be a mutant that is none."""
+    """Replace texts that occur exactly once. Otherwise a mutant could silently be the reference itself."""
     text = file.read_text(encoding="utf-8")
     for old, new in pairs:
         if text.count(old) != 1:

@@ -1,7 +1,6 @@
-"""A manifest, checked: what to ask, whom, and what to keep.
+"""Reads a manifest, the YAML file that describes one experiment: what to ask, which model, and what to keep.
 
-Comes in: the path of a YAML file. Goes out: an `ExperimentConfig` with absolute paths, or a `ConfigError` that names
-everything that is wrong at once.
+`ExperimentConfig.from_yaml` returns it with absolute paths, or raises a `ConfigError` that names every problem at once.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class ConfigError(Exception):
-    """The manifest cannot be run as it is."""
+    """The manifest is not fit to be run; the message names every problem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentConfig:
-    """One experiment, as its manifest says."""
+    """One experiment, as its manifest describes it."""
 
     experiment_id: str
     model: str
@@ -83,7 +82,7 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _beside(path: Path, written: str) -> Path:
-    """Paths in a manifest are relative to it, wherever the command is started."""
+    """Resolve a path of the manifest: it is relative to the manifest, wherever the command is started."""
     return (path.parent / written).resolve()
 
 

@@ -1,7 +1,6 @@
-"""One run from the first dialogue to the summary, and the summary of a run from its logs.
+"""Runs an experiment from the first dialogue to the summary, and computes the metrics of a run again from its logs.
 
-Comes in: a config and a factory of clients. Goes out: two logs and a summary. Both ways to a summary count in the
-same tally, so they cannot disagree.
+Both ways add up in a `Tally`, so a run and the metrics computed from its logs cannot disagree.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ class RunResult:
 
 
 class ExperimentRunner:
-    """Runs one experiment."""
+    """Runs one experiment with the client that the factory builds."""
 
     def __init__(self, *, config: ExperimentConfig, factory: ClientFactory) -> None:
         self._config = config
         self._factory = factory
 
     def run(self, output_dir: str | Path) -> RunResult:
-        """Ask every dialogue, in the order of the dataset, and keep each answer at once."""
+        """Ask every dialogue in the order of the dataset, and write each answer as soon as it is there."""
         config = self._config
         samples = read_samples(config.dataset_path)
         client = self._factory.build_live_or_simulated(
@@ -65,7 +64,7 @@ class ExperimentRunner:
         return RunResult(artifacts=artifacts, metrics=metrics)
 
     def summarize(self, log_dir: str | Path) -> Metrics:
-        """The metrics of the run whose logs are in that folder."""
+        """Return the metrics of the run whose logs are in that folder."""
         return _tally_of(Artifacts.inside(Path(log_dir))).metrics()
 
     def _request(self, index: int, sample: Sample) -> dict[str, Any]:
@@ -82,7 +81,10 @@ class ExperimentRunner:
         }
 
     def _ask(self, client: Client, index: int, sample: Sample) -> dict[str, Any]:
-        """What responses.jsonl may hold of one dialogue. A call that fails is a record too, and the run goes on."""
+        """Return what responses.jsonl may hold about one dialogue.
+
+        A failed call becomes a record too, and the run goes on.
+        """
         known = {"dialogue_id": sample.dialogue_id, "index": index}
         try:
             answer = client.complete(sample)
@@ -94,7 +96,7 @@ class ExperimentRunner:
 
 
 def summarize_logs(log_dir: Path) -> Metrics:
-    """Write the summary of a run anew from its logs; the folder is named after the experiment."""
+    """Write summary.json again from the logs in a folder, which is named after its experiment."""
     artifacts = Artifacts.inside(log_dir)
     tally = _tally_of(artifacts)
     metrics = tally.metrics()

@@ -1,7 +1,4 @@
-"""Which client answers a run: Claude, or prepared answers.
-
-Comes in: the path of the prepared answers. Goes out: a client with `complete(sample)`.
-"""
+"""Chooses and builds the client of a run: Claude, or a simulator with prepared answers."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ class ClientFactory:
         return SimulatedClient(self._responses_path)
 
     def build_live_or_simulated(self, *, model: str, max_tokens: int, temperature: float) -> Client:
-        """Live if and only if a key is set, so that nothing is spent by mistake."""
+        """Build a live client if and only if a key is set, so that nobody spends money by mistake."""
         if os.environ.get(KEY):
             return LiveClient(model=model, max_tokens=max_tokens, temperature=temperature)
         return SimulatedClient(self._responses_path, model=model)

@@ -1,7 +1,6 @@
-"""The files of a run: where they are, how they are written, how they are read again.
+"""Names, writes and reads the files of a run: two logs with one line a dialogue, and a summary.
 
-Comes in: records. Goes out: two logs with one line a dialogue, and a summary. Knows nothing of clients, and does not
-decide what stands in a record or in which order records come.
+The caller decides what a record holds and in which order records are written.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Artifacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLogs:
-    """Both logs of a run while it goes on."""
+    """Both logs of a run, open for writing."""
 
     requests: JsonlWriter
     responses: JsonlWriter
@@ -47,7 +46,10 @@ class RunLogs:
 
 @contextmanager
 def open_logs(artifacts: Artifacts) -> Iterator[RunLogs]:
-    """What an earlier run left there is replaced, its summary first: a folder with a summary is a finished run."""
+    """Open new logs in place of those of an earlier run.
+
+    Its summary goes first: a folder with a summary is a finished run.
+    """
     artifacts.output_dir.mkdir(parents=True, exist_ok=True)
     artifacts.summary_path.unlink(missing_ok=True)
     with JsonlWriter(artifacts.requests_path) as requests, JsonlWriter(artifacts.responses_path) as responses:
@@ -61,7 +63,7 @@ def write_summary(
 
 
 def read_pairs(artifacts: Artifacts) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Request and response of one dialogue after the other; logs that do not belong together are an error."""
+    """Yield each dialogue's request and response. Logs that do not belong together are an error."""
     both = zip_longest(read_jsonl(artifacts.requests_path), read_jsonl(artifacts.responses_path))
     for number, (request, response) in enumerate(both, start=1):
         asked, answered = _id_of(request), _id_of(response)

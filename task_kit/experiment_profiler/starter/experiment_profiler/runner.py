@@ -1,7 +1,4 @@
-"""One run from the first dialogue to the summary, and the summary of a run from its logs.
-
-Comes in: a config and a factory of clients. Goes out: two logs and a summary.
-"""
+"""Runs an experiment from the first dialogue to the summary, and computes the metrics of a run again from its logs."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class RunResult:
 
 
 class ExperimentRunner:
-    """Runs one experiment."""
+    """Runs one experiment with the client that the factory builds."""
 
     def __init__(self, *, config: ExperimentConfig, factory: ClientFactory) -> None:
         self._config = config

@@ -1,7 +1,4 @@
-"""Which client answers a run: Claude, or prepared answers.
-
-Comes in: the path of the prepared answers. Goes out: a client with `complete(sample)`.
-"""
+"""Chooses and builds the client of a run: Claude, or a simulator with prepared answers."""
 
 from __future__ import annotations
 

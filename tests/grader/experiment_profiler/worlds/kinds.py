@@ -1,4 +1,4 @@
-"""What stands in the worlds of a grading, told from the values and files themselves, not from how they were drawn.
+"""Predicates that find what a world or a grading contains by looking at its values and files, not at how it was drawn.
 
 Each predicate is one kind; `docs/grading.md` names them beside the sentences of the prompt that they exercise.
 """

@@ -1,7 +1,7 @@
-"""A provider that enforces its limits by rules of its own, on a clock that jumps from one event to the next.
+"""A provider with rate limits for tests, on a clock that jumps from one event to the next.
 
-It shares no code with the mock server or with the engine: it keeps its own levels and the history of every call, so a
-test asserts what the provider saw. It speaks real HTTP over loopback, and a minute of it takes a second.
+It shares no code with the mock server or the engine: it keeps its own levels and the history of every call, so a test
+asserts what the provider saw. It speaks real HTTP over loopback, and simulates a minute in about a second.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ class Level:
 
 
 class LimitedProvider:
-    """Answers after a latency, or refuses at once.
+    """Answers after `latency_s`, or refuses at once.
 
-    `holds_max_tokens`: a call takes its whole `max_tokens` from the limit and gives back at its end what the answer did
-    not use; otherwise it takes what the answer uses, at its end. `fault` says by the number of a call which status it
-    fails with, if it does. `tells_minutes`: headers speak of a whole minute's worth, whatever `burst_s` allows at once.
-    `retry_after` is what a refusal asks for, "exact" being the seconds until there is room.
+    - `holds_max_tokens`: a call takes its whole `max_tokens` from the limit, and gives back at its end what the answer
+    did not use. Otherwise it takes what the answer used, at its end.
+    - `fault`: a function from the number of a call to the status with which it fails, or None.
+    - `tells_minutes`: the headers say what is left of a whole minute, whatever `burst_s` allows at once.
+    - `retry_after`: what a refusal asks for; "exact" is the number of seconds until there is room.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class LimitedProvider:
         }
 
     def begin(self, body: bytes) -> tuple[float, Callable[[], bytes]]:
-        """When the reply is due, and what makes it then."""
+        """Return after how many seconds the reply is due, and a function that makes it then."""
         now = time.monotonic()
         status = self._fault(len(self.history)) or 0
         takes = {"requests": 1.0, "output-tokens": float(json.loads(body)["max_tokens"] if self._holds else 0)}
@@ -186,7 +187,7 @@ class Served(asyncio.Protocol):
 
 @asynccontextmanager
 async def asking(provider: LimitedProvider) -> AsyncIterator[Client]:
-    """A client of the fast lane that asks this provider."""
+    """Open a client of the fast lane that asks this provider."""
     server = await asyncio.get_running_loop().create_server(lambda: Served(provider), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     experiment = Experiment(experiment_id="e", model="m", max_tokens=1, dataset_path=Path("d"), base_url=url)
@@ -198,7 +199,7 @@ async def asking(provider: LimitedProvider) -> AsyncIterator[Client]:
 
 
 class Records:
-    """Stands where the writer stands."""
+    """Takes the place of the writer and keeps all records."""
 
     full = False
 
@@ -240,13 +241,14 @@ def endless() -> Iterator[Dialogue]:
 
 
 async def ask_for(pool: Pool, seconds: float, *, max_tokens: int = 1024) -> None:
-    """As many dialogues as get through in that time."""
+    """Send as many dialogues as get through in that time."""
     with anyio.move_on_after(seconds):
         await pool.run(planner(max_tokens).plan(endless()))
 
 
 def reachable(*, seconds: float, per_minute: float, hold: float, used: float, latency_s: float, slots: int) -> int:
-    """The answers that somebody gets who always knows what is free and sends as soon as there is room."""
+    """Count the answers that a sender gets who always knows what is left of the limit and sends as soon as there is
+    room."""
     now, free, answers = 0.0, per_minute, 0
     ends: list[float] = []
     while now < seconds:
@@ -265,6 +267,6 @@ def reachable(*, seconds: float, per_minute: float, hold: float, used: float, la
 
 
 def by_chance(share: float, *statuses: int, seed: int = 1) -> Callable[[int], int | None]:
-    """Fails that share of the calls, whoever makes them."""
+    """Let that share of all calls fail."""
     drawn = random.Random(seed)
     return lambda _: drawn.choice(statuses) if drawn.random() < share else None

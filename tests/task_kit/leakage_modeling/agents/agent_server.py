@@ -1,6 +1,6 @@
-"""A provider that plays scripted agents, as strict as the real one about what it is sent; it speaks HTTP on loopback.
+"""A loopback provider that plays scripted agents and checks requests as strictly as the real API.
 
-A conversation is told from others by a mark in the first reply, which comes back in every later request.
+It finds out which conversation a request belongs to by a mark in its first reply, which every later request carries.
 """
 
 from __future__ import annotations
