@@ -41,6 +41,7 @@ def hints(mode: Mode, experiments: Sequence[Experiment], environ: Mapping[str, s
         yield f"hint: {name} is set, which nothing reads; the key is expected in {KEY}"
     if mode == "live":
         asked = [each for each in experiments if each.client is None and each.provider == "anthropic"]
+        # experiments mostly share one address, so the same doubt is printed once
         for doubt in dict.fromkeys(doubt for each in asked if (doubt := _doubt(each, environ))):
             yield f"hint: {doubt}"
 

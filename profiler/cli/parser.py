@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that suggests what was probably meant."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        # kept for `error`, which argparse gives a message but not the words of the command line
         self._given = list(args or ())
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:  # reported here, where the options of this command are known, not in the parser above

@@ -46,6 +46,8 @@ def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
         ) as live:
             while True:
                 width = console.width
+                # The terminal has become narrower and has wrapped the rows of the panel. Rich would erase too few of
+                # them.
                 if width < drawn:
                     height = len(console.render_lines(panel, console.options.update_width(drawn)))
                     console.file.write(_unwrapped(height=height, drawn=drawn, width=width))

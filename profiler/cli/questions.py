@@ -1,4 +1,4 @@
-"""The first dialogues of an experiment as they will be asked, for a look before anything is spent."""
+"""Shows the first dialogues of an experiment as they will be asked, before anything is spent (`validate --show N`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_TEXT = 2_000
 
 
 def first_questions(experiment: Experiment, count: int) -> list[dict[str, Any]]:
-    """Lines as requests.jsonl would hold them."""
+    """Return the lines that requests.jsonl would hold for the first dialogues."""
     planner = Planner(params_of(experiment), system=experiment.system)
     with file.reading(experiment.dataset_path, fields=experiment.dataset_fields) as dialogues:
         return [msgspec.to_builtins(request.line) for request in planner.plan(islice(dialogues, count))]

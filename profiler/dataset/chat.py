@@ -1,7 +1,6 @@
-"""The chat shape, in which fine-tuning files are written: `messages` with a system message first and the answer that is
-wanted last.
+"""Reads rows in the chat shape of fine-tuning files: `messages` with a system message first and the wanted answer last.
 
-The system message becomes `system`, the last one of the assistant becomes `expected`: the rest is what is asked.
+The system message becomes `system`, the last message, if it is the assistant's, becomes `expected`; the rest is asked.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ def is_chat(row: dict[str, Any]) -> bool:
 
 
 def unfolded(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as a dialogue is written."""
+    """Return the row with the keys of a dialogue."""
     messages = row["messages"]
     last = len(messages) - 1
     told: dict[str, Any] = {}

@@ -80,12 +80,12 @@ def loggable(value: object) -> bool:
 
 
 def contradictions(own: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
-    """Keys that a row gives twice, beside its metadata and inside it, with two values."""
+    """Return the keys that a row has both beside its metadata and inside it, with different values."""
     return [key for key in own if key in metadata and own[key] != metadata[key]]
 
 
 def explain(row: object) -> Iterator[RowFault]:
-    """Everything that is wrong with a row."""
+    """Yield everything that is wrong with a row."""
     if not isinstance(row, dict):
         yield RowFault(message=f"expected a dialogue (an object with dialogue_id and user), found {found(row)}")
         return
@@ -131,7 +131,7 @@ def _not_utf8(raw: bytes) -> RowFault | None:
 
 
 def missing(keys: Collection[str]) -> Iterator[RowFault]:
-    """What a row with these keys lacks, whatever its values are."""
+    """Yield what a row with these keys lacks, whatever its values are."""
     if "dialogue_id" not in keys:
         yield RowFault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
     if not any(key in keys for key in ASKS):

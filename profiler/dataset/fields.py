@@ -29,7 +29,10 @@ KEPT_KEYS = 100
 
 
 class Renaming:
-    """Gives the rows of one pass over a file the names that a dialogue has, and remembers which keys it met."""
+    """Renames the keys of a file's rows to those of a dialogue. One object serves one pass over a file.
+
+    It remembers which keys it met, so that a key that the manifest names and no row has can be reported.
+    """
 
     def __init__(self, fields: FieldNames) -> None:
         self._sources = {ours: theirs for ours, theirs in fields.items() if isinstance(theirs, str)}
@@ -39,8 +42,11 @@ class Renaming:
         self._keys: set[str] = set()
 
     def row(self, row: dict[str, Any], number: int) -> dict[str, Any]:
-        """The row as a dialogue is written. A key of the file that has one of our names, while that part is read from
-        another key, is the file's own and becomes metadata."""
+        """Return the row with the keys of a dialogue.
+
+        A file may itself have a key with one of our names, while that part is read from another key: such a key has
+        another meaning, and becomes metadata.
+        """
         if len(self._keys) < KEPT_KEYS:
             self._keys.update(row)
         renamed = {key: value for key, value in row.items() if key not in self._taken}
@@ -59,17 +65,20 @@ class Renaming:
         return renamed
 
     def columns(self, names: Collection[str]) -> Iterator[RowFault]:
-        """What a table with these columns lacks."""
+        """Yield what a table with these columns lacks."""
         for ours, theirs in self._sources.items():
             if theirs not in names:
                 yield self._lacks(ours, theirs, names)
 
     def header(self, names: Collection[str]) -> list[str]:
-        """The names that a table with these columns has after `row`."""
+        """Return the keys that rows of a table with these columns have after `row`."""
         return [*(name for name in names if name not in self._taken), *self._sources, *self._numbered]
 
     def never_met(self) -> Iterator[RowFault]:
-        """Keys that no row had: a slip of the pen, for what is named in a manifest is meant to be there."""
+        """Yield the keys that no row had.
+
+        They are probably misspelt, because what a manifest names is meant to be there.
+        """
         for ours, theirs in self._sources.items():
             if theirs not in self._met:
                 message = f"no row has a value for {theirs!r}, from which dataset_fields reads {ours}"

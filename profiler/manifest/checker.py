@@ -93,6 +93,7 @@ class Checker:
         ]
         for name in missing:
             self.complain(at, f"found no {name!r}, expected {expected(annotations_of(kind)[name])}")
+        # fewer fields than were written: there were unknown keys
         if missing or BAD in fields.values() or len(fields) < len(written):
             return BAD
         return kind(**{name: value for name, value in fields.items() if value is not None})

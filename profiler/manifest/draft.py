@@ -91,12 +91,14 @@ class Draft(msgspec.Struct, kw_only=True):
     def _lay_section(self, key: str, values: dict[str, Any], origin: tuple[Source, At]) -> None:
         source, at = origin
         section = self.values.get(key)
+        # Sections are merged key by key over the layers, and a null puts back the default of its key alone.
         merged = {**(section if isinstance(section, dict) else {}), **values}
         self.put(key, {name: value for name, value in merged.items() if value is not None}, origin)
         for name in values:
             self.origins[(key, name)] = (source, (*at, name))
 
     def _origin(self, at: At) -> tuple[Source, At]:
+        # A value inside of another has no place of its own: the place of the nearest one around it is extended.
         for length in range(len(at), 0, -1):
             if at[:length] in self.origins:
                 source, prefix = self.origins[at[:length]]

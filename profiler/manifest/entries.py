@@ -40,6 +40,7 @@ class Forms:
         self.problems: list[Problem] = list(document.problems)
 
     def drafts(self, environ: Mapping[str, str]) -> list[Draft]:
+        # Relative paths in variables start at the working directory, those in the manifest at the manifest.
         overrides, problems = read_overrides(environ, folder=Path.cwd())
         self.problems += problems
         top = self.document.value

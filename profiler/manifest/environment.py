@@ -43,6 +43,7 @@ def _names() -> dict[str, tuple[str, ...]]:
         names[f"{PREFIX}{field.upper()}"] = (field,)
         for inner in annotations_of(SECTIONS[field]) if field in SECTIONS else ():
             names[f"{PREFIX}{field.upper()}__{inner.upper()}"] = (field, inner)
+    # One variable for all experiments would give them all the same name, and so the same run directory.
     del names["PROFILER_EXPERIMENT_ID"]
     return names
 
@@ -68,6 +69,7 @@ def _override(name: str, text: str, *, folder: Path) -> tuple[list[Layer], list[
         value = _value(text, NAMES[name], name=name)
     except ManifestError as error:
         return [], [Variable(name).problem((), problem.message) for problem in error.problems]
+    # wraps the value in its keys, from the inside: 2 becomes {"retry": {"max_attempts": 2}}
     for key in reversed(NAMES[name]):
         value = {key: value}
     layer, problems = check_layer(value, source=Variable(name), at=(), folder=folder)
@@ -84,6 +86,7 @@ def _unknown(name: str) -> Problem:
 
 
 def _value(text: str, path: tuple[str, ...], *, name: str) -> Any:
+    # the bytes as the system gave them, so that a wrong encoding is reported like that of a file
     data = text.encode("utf-8", "surrogateescape")
     kind = annotations_of(Experiment)[path[0]]
     if len(path) > 1:

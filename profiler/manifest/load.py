@@ -104,6 +104,7 @@ def _broken_rules(draft: Draft) -> list[Problem]:
 
 
 def _missing_files(draft: Draft) -> list[Problem]:
+    # Without this, a missing dataset_path would also be reported as a file (the stand-in's) that does not exist.
     wrong = draft.bad() if "dataset_path" in draft.values else draft.bad() | {"dataset_path"}
     return [draft.problem(complaint) for complaint in rules.missing_files(draft.experiment(), wrong=wrong)]
 
@@ -135,6 +136,7 @@ def _id_problem(draft: Draft, message: str, *, hint: str | None = None) -> Probl
 def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
+            # one byte more than is allowed, so that a longer file shows
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -64,6 +64,7 @@ def _drafted(draft: Draft, points: dict[str, Point]) -> Draft:
     expanded = draft.copy()
     for key, point in points.items():
         if point.value is None:
+            # null in an axis: this experiment has the default
             expanded.values.pop(key, None)
         else:
             expanded.put(key, point.value, point.origin)
@@ -99,6 +100,7 @@ def _complain_of_key(checker: Checker, key: str, at: At) -> None:
 
 def _complain_of_repeats(checker: Checker, values: list[Any], at: At) -> None:
     for i, value in enumerate(values):
+        # 1, 1.0 and true are equal in Python, but three values in a manifest
         if any(type(value) is type(earlier) and value == earlier for earlier in values[:i]):
             checker.complain((*at, i), f"found {found(value)} a second time, expected each value once")
 

@@ -27,6 +27,7 @@ _CORE_RULES: tuple[tuple[re.Pattern[str], Any], ...] = (
 
 
 def scalar_of(text: str) -> Any:
+    # The order matters: a whole number would also match the rule for floats.
     for rule, meaning in _CORE_RULES:
         if rule.fullmatch(text):
             return meaning(text)

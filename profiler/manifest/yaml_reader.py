@@ -17,6 +17,7 @@ from profiler.manifest.source import Document, Path, Place, open_document
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Aliases let a small file stand for billions of values, or for a value inside of itself.
 MAX_NODES = 100_000
 MAX_DEPTH = 32
 
@@ -160,6 +161,7 @@ class _Builder:
         return self._mapping(node, path)
 
     def _mapping(self, node: _Mapping, path: Path) -> dict[str, Any]:
+        # A mapping's own keys win over those that `<<` merges into it.
         chosen = self._own_pairs(node)
         for key, pair in self._merged_pairs(node).items():
             chosen.setdefault(key, pair)

@@ -12,7 +12,7 @@ from profiler.metrics.intervals import FIXED_BITS
 
 RELATIVE_ERROR: Final = 0.0049
 LARGEST_VALUE: Final = 1e12
-_GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+_GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)  # a bucket ends at this many times its beginning
 _PER_LOG: Final = 1 / math.log(_GAMMA)
 _FIXED_ONE: Final = float(1 << FIXED_BITS)
 
@@ -36,6 +36,8 @@ class Histogram:
     def update(self, values: list[float]) -> None:
         """Add all values, or none of them when one is not a plausible number."""
         positive = [value for value in values if 0 < value <= LARGEST_VALUE]
+        # Zeros have no logarithm, so they have a count of their own; NaN is neither positive nor zero and is caught
+        # below.
         zeros = values.count(0) if len(positive) < len(values) else 0
         if len(positive) + zeros < len(values):
             wrong = next(value for value in values if not 0 <= value <= LARGEST_VALUE)

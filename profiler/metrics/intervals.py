@@ -19,7 +19,7 @@ Z95: Final = 1.959963984540054
 EXACT_DF: Final = 200  # up to here t quantiles are exact, beyond by an expansion
 
 FIXED_BITS: Final = 60
-SPREAD_BITS: Final = 20
+SPREAD_BITS: Final = 20  # more bits under the root, so that a small spread does not become 0
 
 
 def fixed(value: float) -> int:
@@ -128,6 +128,7 @@ def _t_cdf_at_angle(angle: float, df: int) -> float:
 
 def _solve(cdf: Callable[[float], float], p: float, *, reach: float) -> float:
     low, high = -reach, reach
+    # halved often enough that floats cannot tell the two ends apart
     for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if cdf(middle) < p else (low, middle)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Outcome, RecordType
 
-TAG_LIMIT: Final = 1000
-ERROR_TYPE_LIMIT: Final = 100
-BATCH: Final = 256
-PENDING_LIMIT: Final = 2048
+TAG_LIMIT: Final = 1000  # the others count together, so that ids that are used as tags cannot fill the memory
+ERROR_TYPE_LIMIT: Final = 100  # as for tags: users' own clients name their types of errors freely
+BATCH: Final = 256  # outcomes that are worked through at once
+PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
 States = tuple[Any, ...]
 Key = tuple["RecordType", str | None, tuple[str, ...], States]

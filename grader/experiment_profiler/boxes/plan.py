@@ -50,9 +50,11 @@ def _tells_little(box: Box) -> bool:
 
 
 def _boxes(drawn: Drawn, *, seed: str, root: Path) -> Iterator[Box]:
+    # The first is the sample, which everybody has seen.
     fresh = drawn.full[1:]
     rng = worlds.generator(seed, "plan")
     with_empty_key, with_earlier, live = (rng.choice(fresh or drawn.full) for _ in range(3))
+    # Every second box gets absolute paths; the seed decides whether the first one does.
     absolute = rng.random() < 0.5
     for number, world in enumerate(drawn.full):
         maker = _Maker(seed, f"{world.name} api", root=root)

@@ -38,12 +38,14 @@ def ids(rng: Random, *, count: int) -> list[str]:
         drawn[rng.choice(kinds)()] = None
     found = list(drawn)[:count]
     rng.shuffle(found)
+    # Otherwise a submission that sorts the dialogues would pass.
     while len(found) > 2 and found in (sorted(found), sorted(found, reverse=True)):
         rng.shuffle(found)
     return found
 
 
 def _alike(rng: Random) -> list[str]:
+    """Return ids that are the same to whoever ignores case, white space or accents, or reads them as numbers or YAML."""
     word, number = prose.word(rng, length=5), rng.randrange(2, 99)
     groups = (
         [word, word.upper(), f"{word} ", f" {word}"],

@@ -130,11 +130,13 @@ NEAR: Final[dict[str, Callable[[Random], Pair]]] = {
 
 
 def _sharp_s(rng: Random) -> Pair:
+    """Equal only when case is folded, which turns ß into ss."""
     fact = f"{_words(rng)} straße"
     return fact, fact.upper()
 
 
 def _ligature(rng: Random) -> Pair:
+    """Equal only when case is folded, which turns the ligature into two letters."""
     fact = f"{_words(rng)} ﬁnch"
     return fact, fact.replace("ﬁ", "FI")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 OVERWRITTEN = 1800  # hidden rows, divided among the columns that leak and the ways to overwrite
 KEPT = 200  # hidden rows among them that stay as they are
-SINGLES = 4
-CHUNK = 97
+SINGLES = 4  # frames of a single row
+CHUNK = 97  # rows of the small frames
 REWRITES = ("random", "permuted", "opposite")
 
 HIDDEN, MIXED, TEST, LEGACY, REVERSED = "hidden", "mixed", "test", "legacy", "reversed"
