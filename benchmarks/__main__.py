@@ -9,13 +9,15 @@
 Each scenario is one module of `benchmarks/scenarios/`; its docstring says what is measured, and why in that way. All of
 them follow these rules:
 
-* A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
+- A claim about speed is a ratio. Both sides are measured in one run, in turn (A B A B …), each time in a fresh
 interpreter. The table shows the median, with the least and the greatest beside it. Times alone say something about this
-machine only. * The engine is used as people use it: by `profiler.run` or the command line. A scenario that needs to see
-inside brings a client, as anybody can; only `journal_cost` replaces a part of the engine. * Over HTTP the other side is
-`profiler mock-server` on a core of its own. Answers are checked: a program that did other work than it was asked to
-gets no figure. * Times leave out the start of the interpreter and the imports, unless those are what is measured. * A
-goal that is missed does not change the exit code, because a busy machine is not a bug.
+machine only.
+- The engine is used as people use it: by `profiler.run` or the command line. A scenario that needs to see inside brings
+a client, as anybody can; only `journal_cost` replaces a part of the engine.
+- Over HTTP the other side is `profiler mock-server` on a core of its own. Answers are checked: a program that did other
+work than it was asked to gets no figure.
+- Times leave out the start of the interpreter and the imports, unless those are what is measured.
+- A goal that is missed does not change the exit code, because a busy machine is not a bug.
 
 Other work on the machine shows as a wide min – max, and in the load before and after. A new scenario is a new module
 with `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS`.

@@ -49,6 +49,7 @@ def both_ways(*, count: int, runs: int) -> list[list[float]]:
 
 
 def _episodes(nursery: Zygote, settings: Settings, folder: Path) -> float:
+    # each round must make its worlds again
     world_of.cache_clear()
     with tempfile.TemporaryDirectory(dir=folder) as home:
         began = time.monotonic()

@@ -153,6 +153,7 @@ def check_answers(file: Path, expected: dict[str, str], *, by: str) -> None:
 
 def present(scale: Scale, peers: Sequence[Peer]) -> list[Peer]:
     """The peers that can run here; the report names the others."""
+    # The stamp holds the pins that the environment was made from: one of older pins counts as not installed.
     made = scale.peers and STAMP.is_file() and STAMP.read_bytes() == PINS.read_bytes()
     absent = [peer.name for peer in peers if peer.foreign and not made]
     if absent:

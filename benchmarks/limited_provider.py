@@ -145,6 +145,7 @@ def shortest_s(count: int, *, per_minute: float, hold: float, latency_s: float, 
             free, begun = free - hold, begun + 1
             heapq.heappush(ends, now + latency_s)
             continue
+        # Jump to the next event: there is room for a call, or a call ends.
         room_s = (hold - free) * 60 / per_minute if len(ends) < slots else latency_s
         following = min(now + max(room_s, 1e-6), ends[0] if ends else now + latency_s)
         free = min(per_minute, free + (following - now) * per_minute / 60)

@@ -34,7 +34,7 @@ async def ask(leg: Leg) -> None:
     async with AsyncAnthropic(api_key=legs.KEY, base_url=leg.base_url, max_retries=0, timeout=legs.PATIENCE_S) as sdk:
 
         async def call(prompt: str, **_: Any) -> CallOutcome[str]:
-            system, user = prompt.split("\0")
+            system, user = prompt.split("\0")  # the library takes one text; no dialogue contains a zero
             reply = await sdk.messages.create(**leg.request({"system": system, "user": user}))
             spent = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens}
             spent["total_tokens"] = sum(spent.values())

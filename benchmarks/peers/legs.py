@@ -58,6 +58,7 @@ def run(ask: Callable[[Leg], None]) -> None:
     os.dup2(2, 1)
     for given in json.loads(sys.argv[1]):
         leg = Leg(**given)
+        # what an earlier leg left is not to be paid for by this one
         gc.collect()
         begun, used = time.perf_counter(), _cpu_s()
         ask(leg)
@@ -87,6 +88,7 @@ def with_loop(work: Callable[[], Awaitable[None]]) -> None:
 async def ask_all(leg: Leg, ask: Callable[[dict[str, Any]], Awaitable[str]]) -> None:
     """The plain loop: a number of workers that take the next dialogue, and write answers as they come."""
     with Path(leg.answers).open("w", encoding="utf-8") as file:
+        # one iterator for all workers, so each dialogue is taken once
         turns = leg.dialogues()
 
         async def work() -> None:
