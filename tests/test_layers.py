@@ -20,9 +20,11 @@ ORDERS = {
         *("core", "manifest", "dataset", "provider", "money", "metrics", "storage", "engine", "cli"),
         *("__init__", "__main__"),
     ),
-    "profiler.core": ("__init__", "json", "nouns", "wording", "own_code", "errors", "plugins"),
+    "profiler.core": (
+        *("__init__", "json", "nouns", "wording", "own_code", "errors", "plugins", "patterns", "json_schema"),
+    ),
     "profiler.manifest": (
-        *("__init__", "scalars", "settings", "source", "checker", "yaml_reader", "draft", "rules", "schema"),
+        *("__init__", "scalars", "metrics", "settings", "source", "checker", "yaml_reader", "draft", "rules", "schema"),
         *("environment", "matrix", "entries", "load"),
     ),
     "profiler.dataset": (
@@ -85,6 +87,8 @@ ORDERS = {
         "intervals",
         "histogram",
         "metric",
+        "text",
+        "reference",
         "builtin",
         "totals",
         "reduction",
@@ -217,6 +221,9 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
+    "re2": "only metrics with a pattern need it",
+    "jsonschema": "takes a tenth of a second to import, and only who checks against a schema needs it",
+    "referencing": "comes with jsonschema, and only it needs it",
     "httpx2": "comes with the SDK, and only the SDK's own path needs it",
     "task_kit": "a command of the second task imports of it only what it runs",
 }

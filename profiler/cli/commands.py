@@ -22,7 +22,7 @@ from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
-from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
 from profiler.storage.run_directory import locked
 from profiler.storage.saved_run import find_runs
 
@@ -90,6 +90,7 @@ def validate(args: Namespace) -> int:
         warnings += check_client(experiment, search_path=manifest.path.parent)
         resolve(experiment.metrics, search_path=manifest.path.parent)
         survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
+        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
         warnings += survey.remarks

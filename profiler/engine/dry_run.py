@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.dataset import file
-from profiler.metrics.builtin import unmeasured
+from profiler.metrics.builtin import refuse_unexpected, unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.money.worst_case import dialogue_most
@@ -97,6 +97,7 @@ def estimate(
 ) -> DryRun:
     """Read the dataset twice: once to check it, as a run would, and once to add it up."""
     survey = file.survey(experiment.dataset_path, limit=limit, fields=experiment.dataset_fields)
+    refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
     count = survey.count
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)

@@ -14,7 +14,7 @@ from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
 from profiler.engine.session_budget import card_of_run
-from profiler.metrics.builtin import resolve
+from profiler.metrics.builtin import refuse_unexpected, resolve
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -70,7 +70,8 @@ async def _open_and_close(experiment: Experiment, options: Options) -> None:
 
 
 def _dataset(experiment: Experiment, options: Options) -> None:
-    file.survey(experiment.dataset_path, limit=options.limit, fields=experiment.dataset_fields)
+    survey = file.survey(experiment.dataset_path, limit=options.limit, fields=experiment.dataset_fields)
+    refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
 
 
 def _price(experiment: Experiment, options: Options) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
 from profiler.storage import run_directory
 from profiler.storage.saved_run import reduce_and_score
@@ -59,7 +60,7 @@ def summarized_again(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """The summary of a run that was complete already, counted or judged again where the manifest has changed."""
-    names = list(experiment.metrics)
+    names = plain(experiment.metrics)
     failed = [name for name, found in done["metrics"].items() if "error" in found]
     if failed or done["run"].get("metrics") != names:
         reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
@@ -77,5 +78,5 @@ def _judged(result: dict[str, Any], experiment: Experiment, metrics: Sequence[Me
 
     The manifest may name a metric `module:attribute`; the summary has the metric's own name.
     """
-    names = dict(zip(experiment.metrics, (metric.name for metric in metrics), strict=True))
+    names = dict(zip(map(called, experiment.metrics), (metric.name for metric in metrics), strict=True))
     return summary.judged(result, {names.get(name, name): bounds for name, bounds in experiment.bounds().items()})

@@ -21,8 +21,9 @@ from profiler.engine.options import Options
 from profiler.engine.result import Result, summarized, summarized_again
 from profiler.engine.session import answer_all
 from profiler.engine.session_budget import budget_of, card_of_run, money_facts
+from profiler.manifest.metrics import plain
 from profiler.metrics import summary
-from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
 from profiler.provider.requests import Planner, params_of
 from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
@@ -64,6 +65,8 @@ async def run(
         stamp = unchanged.stamp(experiment.dataset_path)
         header, survey = examine(experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp)
         directory.refuse_another_run(header.identity)
+        if survey is not None:
+            refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = summarized_again(directory, done, experiment, metrics, tell=tell)
             return _result(directory, done, kept=header.count, elapsed_s=0.0)
@@ -183,7 +186,7 @@ def _facts_of(
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": list(experiment.metrics),
+        "metrics": plain(experiment.metrics),
         **money_facts(budget),
         "started": header.started,
         "finished": now(source.mode),

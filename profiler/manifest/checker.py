@@ -192,6 +192,8 @@ def _choice_hint(value: Any, annotation: Any) -> str | None:
 
 
 def _choices(info: inspect.Type) -> list[Any]:
-    if isinstance(info, inspect.Metadata) and info.extra and "choices" in info.extra:
-        return list(info.extra["choices"])
-    return [value for part in _parts(info) if isinstance(part, inspect.LiteralType) for value in part.values]
+    if isinstance(info, inspect.Metadata):
+        return list((info.extra or {}).get("choices", ())) or _choices(info.type)
+    if isinstance(info, inspect.UnionType):
+        return [value for part in info.types for value in _choices(part)]
+    return list(info.values) if isinstance(info, inspect.LiteralType) else []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from profiler.core.wording import did_you_mean
+from profiler.core.json_schema import schema_fault
+from profiler.core.patterns import HINT, BadPattern, compiled
+from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
+from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, JsonSchema, MetricEntry, called
 from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment, LineNumber
 
 if TYPE_CHECKING:
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
-NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
+NEEDS_COMPLETION = ("fact_coverage", "geometric_mean", *WITHOUT_OPTIONS)
 LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, queue_s.*, tokens.*"
 REPORTED_FIELDS = {"latency_s": "latencies", "usage": "token counts"}
 
@@ -27,7 +30,9 @@ def kept_fields(experiment: Experiment) -> Iterator[Complaint]:
 
 
 def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
-    needing = [name for name in NEEDS_COMPLETION if name in experiment.metrics]
+    needing = [
+        called(metric) for metric in experiment.metrics if isinstance(metric, MetricEntry) or metric in NEEDS_COMPLETION
+    ]
     if experiment.output_fields is not None and "completion" not in experiment.output_fields and needing:
         names = " and ".join(needing)
         message = f"found no 'completion', expected it: {names} read it from responses.jsonl"
@@ -36,7 +41,7 @@ def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
 
 def unrepeated(experiment: Experiment) -> Iterator[Complaint]:
     yield from _repeats("output_fields", experiment.output_fields or ())
-    yield from _repeats("metrics", experiment.metrics)
+    yield from _repeats("metrics", [called(metric) for metric in experiment.metrics])
 
 
 def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
@@ -47,7 +52,8 @@ def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
 
 def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
     """A threshold may be set on a metric of the experiment, a part of one, or another number of the summary."""
-    known = (*experiment.metrics, *(part for part in PARTS if part.partition(".")[0] in experiment.metrics), *MEASURED)
+    metrics = [called(metric) for metric in experiment.metrics]
+    known = (*metrics, *(part for part in PARTS if part.partition(".")[0] in metrics), *MEASURED)
     for name, limit in experiment.thresholds.items():
         if name not in known:
             hint = did_you_mean(name, known) or "add it to metrics"
@@ -82,6 +88,31 @@ def dataset_fields(experiment: Experiment) -> Iterator[Complaint]:
             yield Complaint(at=("dataset_fields", key), message=message)
 
 
+def metric_options(experiment: Experiment) -> Iterator[Complaint]:
+    for i, metric in enumerate(experiment.metrics):
+        if not isinstance(metric, MetricEntry):
+            continue
+        if len(metric.kinds) != 1:
+            found = " and ".join(metric.kinds) or "no metric"
+            yield Complaint(at=("metrics", i), message=f"found {found}, expected {listed(KINDS)}, as {{KIND: {{…}}}}")
+            continue
+        (kind,) = metric.kinds
+        for key in ("extract", "pattern"):
+            if (pattern := getattr(metric.options, key, None)) is not None:
+                yield from _searchable(pattern, at=("metrics", i, kind, key))
+        if isinstance(metric.options, JsonSchema) and (fault := schema_fault(metric.options.schema)) is not None:
+            yield Complaint(
+                at=("metrics", i, kind, "schema"), message=f"found no JSON Schema that can be checked: {fault}"
+            )
+
+
+def _searchable(pattern: str, *, at: tuple[str | int, ...]) -> Iterator[Complaint]:
+    try:
+        compiled(pattern)
+    except BadPattern as error:
+        yield Complaint(at=at, message=f"found {pattern!r}, expected a regular expression: {error}", hint=HINT)
+
+
 def fault_shares(experiment: Experiment) -> Iterator[Complaint]:
     total = sum(experiment.mock.faults.values())
     if total > 1 + 1e-9:
@@ -94,6 +125,7 @@ Rule = tuple[tuple[str, ...], "Callable[[Experiment], Iterator[Complaint]]"]
 RULES: tuple[Rule, ...] = (
     (("output_fields",), kept_fields),
     (("output_fields", "metrics"), needed_fields),
+    (("metrics",), metric_options),
     (("output_fields", "metrics"), unrepeated),
     (("thresholds", "metrics"), threshold_names),
     (("thresholds",), threshold_bounds),

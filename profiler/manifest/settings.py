@@ -12,9 +12,11 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.nouns import CacheSettings
+from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, MetricEntry
 
 USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
+NAMED_METRICS = (*BUILTIN_METRICS, *WITHOUT_OPTIONS)
 
 # What a threshold may be set on besides metrics: numbers of summary.json by their dotted names, and the share of
 # dialogues that failed.
@@ -46,10 +48,10 @@ Attribute = Annotated[str, Meta(pattern=rf"^{_ATTRIBUTE}{_END}", extra={"expecte
 MetricName = Annotated[
     str,
     Meta(
-        pattern=rf"^({'|'.join(BUILTIN_METRICS)}|{_ATTRIBUTE}){_END}",
+        pattern=rf"^({'|'.join(NAMED_METRICS)}|{_ATTRIBUTE}){_END}",
         extra={
-            "expected": f"one of {', '.join(BUILTIN_METRICS)}, or module:attribute",
-            "choices": BUILTIN_METRICS,
+            "expected": f"one of {', '.join(NAMED_METRICS)}, or module:attribute",
+            "choices": (*NAMED_METRICS, *KINDS),
         },
     ),
 ]
@@ -222,7 +224,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(description="The fields that responses.jsonl keeps; all when not set. dialogue_id and type must stay."),
     ] = None
     metrics: Annotated[
-        tuple[MetricName, ...], Meta(description="Metrics of the summary: built-in names, or module:attribute.")
+        tuple[MetricName | MetricEntry, ...],
+        Meta(description="Metrics of the summary: built-in names, module:attribute, or a mapping of one with options."),
     ] = USUAL_METRICS
     thresholds: Annotated[
         dict[str, float | Bounds],

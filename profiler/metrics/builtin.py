@@ -6,12 +6,16 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from profiler.core import plugins
-from profiler.core.errors import UsageError
+from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.core.wording import did_you_mean
 from profiler.dataset.explain import near_miss
+from profiler.manifest.metrics import WITHOUT_OPTIONS, MetricEntry, as_entry, called, compares
 from profiler.metrics import intervals
 from profiler.metrics.metric import NO_DATA, Estimate, Metric, Sums, add_sums, finish_mean, finish_rate, rate
+from profiler.metrics.reference import metric_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -214,8 +218,9 @@ NEEDED: Final = {
 }
 
 
-def unmeasured(names: Sequence[str], survey: Survey) -> Iterator[str]:
+def unmeasured(metrics: Sequence[str | MetricEntry], survey: Survey) -> Iterator[str]:
     """Warnings for metrics that will be null because no dialogue has what answers would be compared with."""
+    names = [called(metric) for metric in metrics]
     for key in survey.absent:
         if null := [name for name in NEEDED.get(key, ()) if name in names]:
             also = f", and so is {null[1]}" if len(null) > 1 else ""
@@ -223,20 +228,53 @@ def unmeasured(names: Sequence[str], survey: Survey) -> Iterator[str]:
             yield f"no dialogue has {key}, so {null[0]} is null{also}" + (f"; {guess}" if guess else "")
 
 
-def resolve(names: Sequence[str], *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
-    """The metrics for built-in names and `module:attribute`, in this order; see `plugins.load` for `search_path`."""
-    metrics = tuple(_resolve_one(name, search_path) for name in names)
+def refuse_unexpected(metrics: Sequence[str | MetricEntry], survey: Survey, dataset: Path) -> None:
+    """Raise where a metric compares with `expected` and no dialogue has it: nothing would come of the money."""
+    comparing = [called(metric) for metric in metrics if compares(metric)]
+    if comparing and "expected" in survey.absent:
+        guess = (
+            near_miss(survey.own_keys, ("expected",)) or "give the dialogues the key expected, or leave the metric out"
+        )
+        message = f"no dialogue has expected, which {' and '.join(comparing)} would compare answers with"
+        raise DatasetError([Problem(path=str(dataset), line=1, message=message, hint=guess)])
+
+
+def resolve(
+    names: Sequence[str | dict[str, Any] | MetricEntry], *, search_path: Path | None = None
+) -> tuple[Metric[Any], ...]:
+    """The metrics for built-in names, entries with options and `module:attribute`, in this order.
+
+    An entry may be plain values, as summary.json has them. See `plugins.load` for `search_path`.
+    """
+    asked = [_entry(name) if isinstance(name, dict) else name for name in names]
+    metrics = tuple(_resolve_one(name, search_path) for name in asked)
     seen: dict[str, str] = {}
-    for name, metric in zip(names, metrics, strict=True):
+    for name, metric in zip(map(called, asked), metrics, strict=True):
         if metric.name in seen:
             raise UsageError(f"metrics: {seen[metric.name]!r} and {name!r} are both named {metric.name!r}")
         seen[metric.name] = name
     return metrics
 
 
-def _resolve_one(name: str, search_path: Path | None) -> Metric[Any]:
-    if name in BUILTIN:
+def _entry(plain: dict[str, Any]) -> MetricEntry:
+    try:
+        entry = msgspec.convert(plain, MetricEntry)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"metrics: {plain!r} is no metric with options: {error}") from error
+    if len(entry.kinds) != 1:
+        raise UsageError(f"metrics: {plain!r} is no metric with options")
+    return entry
+
+
+def _resolve_one(name: str | MetricEntry, search_path: Path | None) -> Metric[Any]:
+    if isinstance(name, str) and name in BUILTIN:
         return BUILTIN[name]
+    if (entry := as_entry(name)) is not None:
+        try:
+            return metric_of(entry)
+        except ValueError as error:
+            raise UsageError(f"metrics: {entry.called!r}: {error}") from error
+    assert isinstance(name, str)  # noqa: S101 (the types do not say that only names are left)
     if ":" not in name:
         raise UsageError(f"metrics: there is no metric {name!r}", hint=_suggest(name))
     return _as_metric(name, plugins.load(name, key="metrics", search_path=search_path))
@@ -265,5 +303,5 @@ def _as_metric(name: str, value: object) -> Metric[Any]:
 
 
 def _suggest(wrong: str) -> str:
-    near = did_you_mean(wrong, BUILTIN)
-    return near or "the built-in ones are " + ", ".join(BUILTIN) + "; your own are module:attribute"
+    known = (*BUILTIN, *WITHOUT_OPTIONS)
+    return did_you_mean(wrong, known) or f"the built-in ones are {', '.join(known)}; your own are module:attribute"

@@ -625,7 +625,7 @@ def test_a_usage_in_the_mocks_file_that_cannot_be_counted_is_told_beforehand_and
 
     checked, ran = shell("validate", "--config", config), shell.run(config)
 
-    words = "'d0': usage.input_tokens: found -1 (a whole number), expected a whole number"
+    words = "'d0': usage.input_tokens: found -1 (a whole number), expected a whole number from 0 to 9007199254740992"
     assert (checked.code, ran.code) == (0, 0)
     assert f"answers.json: {words}, and 3 more like it; such a usage is null in the log" in checked.err
     assert ran.err.count("is null and its cost unknown") == 1
@@ -769,3 +769,80 @@ def test_dataset_fields_that_make_no_sense_are_refused(shell: Shell, tmp_path: P
     assert said.code == 2
     assert fault in said.err
     assert "m.yaml:1:" in said.err
+
+
+def judged_manifest(folder: Path, metrics: str, rows: list[dict[str, object]]) -> Path:
+    (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "answers.json").write_text(
+        json.dumps({str(row["dialogue_id"]): {"completion": "The answer is 8."} for row in rows})
+    )
+    (folder / "m.yaml").write_text(
+        "experiment_id: e\nmodel: claude-haiku-4-5\nmax_tokens: 9\ndataset_path: d.jsonl\n"
+        f"mock: {{responses_path: answers.json}}\nmetrics: {metrics}\n"
+    )
+    return folder / "m.yaml"
+
+
+EIGHTS: list[dict[str, object]] = [
+    {"dialogue_id": "a", "user": "5+3?", "expected": 8},
+    {"dialogue_id": "b", "user": "5+4?", "expected": 9},
+    {"dialogue_id": "c", "user": "anything"},
+]
+
+
+def test_answers_are_compared_with_what_is_expected(shell: Shell, tmp_path: Path) -> None:
+    path = judged_manifest(tmp_path, "[{name: sum_ok, numeric: {}}, contains, {regex: {pattern: '^The'}}]", EIGHTS)
+    command = ("run", "--config", path, "--output-dir", tmp_path / "runs", "--json", "--quiet")
+    assert shell(*command).code == 0
+    summary = json.loads((tmp_path / "runs/e/summary.json").read_text())
+    assert (summary["sum_ok"], summary["metrics"]["sum_ok"]["n"]) == (0.5, 2)
+    assert (summary["contains"], summary["regex"]) == (0.5, 1.0)
+    assert summary["run"]["metrics"] == [{"name": "sum_ok", "numeric": {}}, "contains", {"regex": {"pattern": "^The"}}]
+    scores = [json.loads(line)["scores"] for line in (tmp_path / "runs/e/scores.jsonl").read_text().splitlines()]
+    assert [each["sum_ok"] for each in scores] == [True, False, None]
+
+    again = shell("summarize", "--log-dir", tmp_path / "runs", "--recompute", "--json").json
+    assert json.dumps(again).count('"sum_ok"') >= 2
+
+    # Other metrics never ask anything: the answers are counted again.
+    judged_manifest(tmp_path, "[{name: sum_ok, numeric: {absolute: 1}}]", EIGHTS)
+    said = shell("run", "--config", path, "--output-dir", tmp_path / "runs")
+    assert "counted again from the logs" in said.err
+    assert json.loads((tmp_path / "runs/e/summary.json").read_text())["sum_ok"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ("[{regex: {pattern: '(?=x)'}}]", "m.yaml:6:29: found '(?=x)', expected a regular expression"),
+        ("[{exact_match: {extract: '('}}]", "expected a regular expression"),
+        ("[{json_schema: {schema: {type: objekt}}}]", "found no JSON Schema that can be checked: $.type"),
+        ("[{json_schema: {}}]", "found no 'schema'"),
+        ("[regex]", "m.yaml:6:"),
+        ("[{exact_match: {}, contains: {}}]", "found exact_match and contains, expected one of exact_match"),
+        ("[{name: x}]", "found no metric, expected one of exact_match"),
+        ("[{exact_match: {normalise: []}}]", "did you mean 'normalize'?"),
+        ("[{exact_match: {normalize: [casing]}}]", "did you mean 'case'?"),
+        ("[contains, {contains: {}}]", "found 'contains' a second time"),
+    ],
+)
+def test_a_metric_that_cannot_be_used_is_told_with_its_place(
+    shell: Shell, tmp_path: Path, metrics: str, said: str
+) -> None:
+    found = shell("validate", "--config", judged_manifest(tmp_path, metrics, EIGHTS))
+    assert found.code == 2
+    assert said in found.err
+
+
+@pytest.mark.parametrize("command", [("validate",), ("run", "--dry-run"), ("run",)])
+def test_a_comparison_with_nothing_is_refused_before_anything_is_asked(
+    shell: Shell, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    rows: list[dict[str, object]] = [{"dialogue_id": "a", "user": "5+3?", "answer": "8"}]
+    path = judged_manifest(tmp_path, "[exact_match, length]", rows)
+    more = ("--output-dir", tmp_path / "runs") if command[0] == "run" else ()
+    said = shell(*command, "--config", path, *more)
+    assert said.code == 2
+    assert "d.jsonl:1: no dialogue has expected, which exact_match would compare answers with" in said.err
+    assert "dataset_fields: {expected: answer}" in said.err
+    assert not (tmp_path / "runs" / "e" / "journal.jsonl").exists()
