@@ -35,10 +35,8 @@ def spared() -> Iterator[None]:
     with _runs.lock:
         if not _runs.count:
             _runs.before = gc.get_threshold()
-            young, *older = _runs.before
-            gc.set_threshold(
-                max(young, YOUNG_OBJECTS) if young else 0, *older
-            )  # 0: somebody wants no collection at all
+            young, *older = _runs.before  # young is 0 where somebody wants no collection at all
+            gc.set_threshold(max(young, YOUNG_OBJECTS) if young else 0, *older)
         _runs.count += 1
     try:
         yield
