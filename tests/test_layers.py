@@ -129,7 +129,7 @@ ORDERS = {
             "learned_rate",
             "output_guess",
         ),
-        *("token_bucket", "rate_gate"),
+        *("token_bucket", "traffic", "rate_gate"),
         "provider_limits",
     ),
     "profiler.cli": (

@@ -24,7 +24,8 @@ class OutputGuess:
         That is as much as answers used so far; all that it may use while none is known, or when the provider counts
         that.
         """
-        return max_tokens if self.holds_max_tokens else self._expected(max_tokens, calls=1)
+        mean = self._mean
+        return max_tokens if self.holds_max_tokens or mean is None or mean > max_tokens else mean
 
     def answered(self, output_tokens: int) -> None:
         known = output_tokens if self._mean is None else self._mean

@@ -19,6 +19,7 @@ from profiler.engine.limits.draw import Draw
 from profiler.engine.limits.learned_rate import LearnedRate
 from profiler.engine.limits.output_guess import OutputGuess
 from profiler.engine.limits.token_bucket import MINUTE_S, TokenBucket
+from profiler.engine.limits.traffic import Traffic
 
 if TYPE_CHECKING:
     from profiler.core.errors import CallError
@@ -58,11 +59,8 @@ class RateGate:
         self._learned = LearnedRate()
         self._output = OutputGuess()
         self._bytes_per_token = BYTES_PER_TOKEN
-        self._calls: dict[Draw, None] = {}  # in flight, in the order in which they left
+        self._traffic = Traffic()
         self._next_look = -math.inf
-        self._in_flight = Draw(requests=0.0)
-        self._used = Draw(requests=0.0)
-        self._first_left_at: float | None = None
         self._sleep: anyio.CancelScope | None = None  # the wait of the first in line, which may end early
         self._holds: str | None = None  # the reason for that wait
         self.waited_s: dict[str, float] = {}
@@ -101,17 +99,16 @@ class RateGate:
 
         Tokens that the reply does not report stay as they were guessed. `sent` is the length of the request in bytes.
         """
-        self._ended(draw)
-        self._got_through(draw)
-        more_input = more_output = 0.0
-        if input_tokens is not None:
-            more_input = input_tokens - draw.input_tokens
-            if input_tokens:
-                self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
+        if input_tokens is not None and input_tokens:
+            self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
         if output_tokens is not None:
-            more_output = output_tokens - draw.output_tokens
             self._output.answered(output_tokens)
-        self._draw(Draw(more_input, more_output, 0.0))
+        self._ended(
+            draw,
+            input_tokens=draw.input_tokens if input_tokens is None else input_tokens,
+            output_tokens=draw.output_tokens if output_tokens is None else output_tokens,
+        )
+        self._got_through(draw)
 
     def failed(self, draw: Draw, *, looked_at: bool) -> None:
         """A call ended without a reply.
@@ -119,11 +116,11 @@ class RateGate:
         If nobody looked at it, it took no tokens. Of any other it is not known what it used, so what it took stays
         taken.
         """
-        self._ended(draw)
         if looked_at:
+            self._ended(draw, input_tokens=draw.input_tokens, output_tokens=draw.output_tokens)
             self._got_through(draw)
         else:
-            self._draw(Draw(-draw.input_tokens, -draw.output_tokens, requests=0.0))
+            self._ended(draw, input_tokens=0.0, output_tokens=0.0)
 
     def refused(self, draw: Draw, error: CallError, *, at_most_s: float) -> bool:
         """A call was refused because too much was asked for: everybody pauses, once.
@@ -163,7 +160,7 @@ class RateGate:
                 self._note(name, told.limit, told_by="headers", now=now)
             if name == "output_tokens":
                 self._learn_of_output(told.remaining - bucket.level(now), left_at=draw.left_at, now=now)
-            in_flight = getattr(self._in_flight, name)
+            in_flight = getattr(self._traffic.in_flight, name)
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
 
     def utilisation(self, now: float) -> dict[str, float]:
@@ -172,9 +169,9 @@ class RateGate:
 
     def in_use(self, now: float) -> dict[str, float]:
         """How much of each limit the whole run has used so far; 1.0 is all of it."""
-        minutes = max(now - self._began, 1e-3) / MINUTE_S
+        minutes, used = max(now - self._began, 1e-3) / MINUTE_S, self._traffic.used
         return {
-            name: min(1.0, getattr(self._used, name) / (bucket.per_minute * minutes))
+            name: min(1.0, getattr(used, name) / (bucket.per_minute * minutes))
             for name, bucket in self._buckets.items()
         }
 
@@ -191,8 +188,8 @@ class RateGate:
 
     def _new_bucket(self, name: str, per_minute: float, *, now: float) -> TokenBucket:
         """A bucket as if it had been there from the first call: full then, with all calls since taken out."""
-        bucket = self._buckets[name] = TokenBucket(per_minute, now=self._first_left_at or now)
-        bucket.draw(getattr(self._used, name))
+        bucket = self._buckets[name] = TokenBucket(per_minute, now=self._traffic.first_left_at or now)
+        bucket.draw(getattr(self._traffic.used, name))
         self._note(name, per_minute, told_by="headers", now=now)
         return bucket
 
@@ -221,32 +218,33 @@ class RateGate:
         return Draw(len(request.body) / self._bytes_per_token, self._output.drawn(most), max_tokens=most)
 
     def _take(self, draw: Draw) -> Draw:
-        draw.left_at = now = time.monotonic()
-        if self._first_left_at is None:
-            self._first_left_at = now
+        now = time.monotonic()
         self._holds = None
         self._learned.leaving(now)
-        self._calls[draw] = None
-        self._in_flight.add(draw)
-        self._draw(draw)
+        self._traffic.left(draw, now=now)
+        for name, bucket in self._buckets.items():
+            bucket.draw(getattr(draw, name))
         return draw
 
-    def _ended(self, draw: Draw) -> None:
-        self._calls.pop(draw, None)
-        self._in_flight.take_off(draw)
+    def _ended(self, draw: Draw, *, input_tokens: float, output_tokens: float) -> None:
+        """A call ended and used so many tokens: the limits lose what the guess was short of, or get back the rest."""
+        self._traffic.ended(draw, input_tokens=input_tokens, output_tokens=output_tokens)
+        if self._buckets:
+            self._put_right("input_tokens", input_tokens - draw.input_tokens)
+            self._put_right("output_tokens", output_tokens - draw.output_tokens)
+
+    def _put_right(self, name: str, more: float) -> None:
+        """What is given back may let the first in line leave."""
+        if (bucket := self._buckets.get(name)) is not None:
+            bucket.draw(more)
+            if more < 0 and self._sleep is not None and self._holds == name:
+                self._sleep.cancel()
 
     def _got_through(self, draw: Draw) -> None:
         if self._learned.per_second is not None:
             self._learned.answered()
-        self._pause.succeeded(left_at=draw.left_at)
-
-    def _draw(self, amounts: Draw) -> None:
-        """Take amounts from all limits. Negative ones are given back, which may let the first in line leave."""
-        self._used.add(amounts)
-        for name, bucket in self._buckets.items():
-            bucket.draw(getattr(amounts, name))
-            if self._sleep is not None and self._holds == name and getattr(amounts, name) < 0:
-                self._sleep.cancel()
+        if self._pause.until:  # of a run that was never refused it needs to know nothing
+            self._pause.succeeded(left_at=draw.left_at)
 
     def _learn_of_output(self, surplus: float, *, left_at: float, now: float) -> None:
         """Find out whether the provider counts `max_tokens` from what a reply says is left.
@@ -258,13 +256,9 @@ class RateGate:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
-        known = Draw(requests=0.0)
-        for call in self._calls:
-            if call.left_at > (left_at + now) / 2:
-                break
-            known.add(call)
+        known = self._traffic.left_until((left_at + now) / 2)
         self._output.told(
-            surplus=surplus - (self._in_flight.output_tokens - known.output_tokens),
+            surplus=surplus - (self._traffic.in_flight.output_tokens - known.output_tokens),
             drawn=known.output_tokens,
             max_tokens=known.max_tokens,
             calls=int(known.requests),
@@ -287,7 +281,7 @@ class RateGate:
                 if room_if_held < draw.output_tokens:
                     return True
         elif "output_tokens" in self._buckets:
-            held = self._in_flight.max_tokens - self._in_flight.output_tokens
+            held = self._traffic.in_flight.max_tokens - self._traffic.in_flight.output_tokens
             room_if_held = self._buckets["output_tokens"].level(time.monotonic()) - held
         if draw.output_tokens == draw.max_tokens or room_if_held >= draw.max_tokens:
             return False
@@ -300,11 +294,6 @@ class RateGate:
         If the provider says what is left, that number is already without what it reserves for them.
         """
         self._output.holds_max_tokens = True
-        for call in self._calls:
-            more = Draw(0.0, call.max_tokens - call.output_tokens, requests=0.0)
-            call.output_tokens += more.output_tokens
-            self._in_flight.add(more)
-            if told_what_is_left:
-                self._used.add(more)
-            else:
-                self._draw(more)
+        more, bucket = self._traffic.take_max_tokens(), self._buckets.get("output_tokens")
+        if bucket is not None and not told_what_is_left:
+            bucket.draw(more)
