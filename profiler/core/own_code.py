@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 
 OURS = Path(__file__).resolve().parents[1]
-LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def said(error: BaseException) -> str:
@@ -30,4 +30,10 @@ def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 def _is_library(frame: traceback.FrameSummary) -> bool:
     """Compiled libraries name their sources, wherever these were: the event loop of live runs is `uvloop/loop.pyx`."""
-    return frame.filename.startswith((*LIBRARIES, "<frozen")) or frame.filename.endswith(".pyx")
+    return frame.filename.startswith((*_libraries(), "<frozen")) or frame.filename.endswith(".pyx")
+
+
+@cache
+def _libraries() -> frozenset[str]:
+    """Asked for only once something has failed: `sysconfig` takes some milliseconds to answer."""
+    return frozenset(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

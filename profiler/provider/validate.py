@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.core import own_code
 from profiler.core.errors import CallError
 from profiler.core.json import encode, whole_characters
 from profiler.core.nouns import LARGEST_COUNT, RateHeaders, Reply
@@ -33,7 +32,6 @@ FAULTS_BEFORE_GIVING_UP = 5  # only while nothing has been answered yet
 # Objects within a usage that hold counts. A field is a count when its name ends like one.
 NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
 COUNTS = ("_tokens", "_requests")
-OURS = Path(__file__).resolve().parents[1]
 
 
 def _silent(_: str) -> None:
@@ -97,12 +95,9 @@ class Checked:
 
         Its traceback is shown once; the file and line stand in every record.
         """
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-        place = f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        told = "".join(traceback.format_list(lines)).rstrip()
-        self._tell_once("fault", request, f"the client failed: {said}{place}" + (f"\n{told}" if told else ""))
-        failure = CallError("client_fault", f"the client failed: {said}{place}")
+        said, told = f"the client failed: {own_code.said(error)}", own_code.their_traceback(error)
+        self._tell_once("fault", request, said + (f"\n{told}" if told else ""))
+        failure = CallError("client_fault", said)
         mend_failure(failure)
         return self._counted(failure)
 
@@ -143,13 +138,13 @@ def uncounted(usage: object) -> str | None:
     if type(usage) is not dict:
         return f"usage: found {found(usage)}, expected an object of counts"
     for name, count in usage.items():
-        if name in NESTED and count is not None:
+        if count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT and name not in NESTED):
+            continue
+        if name in NESTED:
             if type(count) is not dict:
                 return f"usage.{name}: found {found(count)}, expected an object"
             if (reason := uncounted(count)) is not None:
                 return reason.replace("usage.", f"usage.{name}.", 1)
-        elif count is None or (type(count) is int and 0 <= count <= LARGEST_COUNT):
-            continue
         elif str(name).endswith(COUNTS):
             return (
                 f"usage.{printable(str(name))}: found {found(count)}, expected a whole number from 0 to {LARGEST_COUNT}"
@@ -199,7 +194,3 @@ def _cancelled_by_us(error: BaseException) -> bool:
     """Whether the engine cancelled this call. A client may also raise `CancelledError` by itself, which is a fault."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def _is_ours(filename: str) -> bool:
-    return Path(filename).is_relative_to(OURS)
