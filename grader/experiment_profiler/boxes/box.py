@@ -142,6 +142,7 @@ class Box:
     runs: tuple[Run, ...] = ()
     logs: tuple[Logs, ...] = ()
     absolute: bool = True  # whether a command is given absolute paths
+    inside: bool = False  # whether `summarize` starts in the folder of the logs, which then is "."
 
     @property
     def kit(self) -> Path:
@@ -187,12 +188,16 @@ class Box:
         return sandbox.Spec(
             argv=(*sandbox.PYTHON, *self._arguments()),
             env=environment,
-            cwd=self.work,
+            cwd=self.started_in,
             readable=(self.kit, self.submission, self.given, *packages, *sandbox.python_paths()),
             writable=self.work,
             room=room,
             limits=limits,
         )
+
+    @property
+    def started_in(self) -> Path:
+        return self.work / self.logs_dir(self.logs[0]) if self.inside else self.work
 
     def _arguments(self) -> tuple[str, ...]:
         command = ("-m", "experiment_profiler.cli", self.kind.value)
@@ -208,4 +213,4 @@ class Box:
                 return (*command, "--log-dir", self._told(self.work / self.logs_dir(logs)))
 
     def _told(self, path: Path) -> str:
-        return str(path) if self.absolute else os.path.relpath(path, self.work)
+        return str(path) if self.absolute else os.path.relpath(path, self.started_in)

@@ -91,6 +91,9 @@ def run_experiment(step: Job, job: Job) -> Any:
     else:
         factory = part("simulation", "ClientFactory")(Path(step["responses"]))
     runner = part("runner", "ExperimentRunner")(config=config, factory=factory)
+    if step.get("before"):  # logs of an earlier run lie there, of which nothing must be remembered
+        runner.summarize(Path(step["run_dir"]))
+        runner.run(Path(step["output_dir"]))
     result = runner.run(Path(step["output_dir"]))
     return {
         "artifacts": {name: plain(getattr(result.artifacts, name)) for name in ARTIFACTS},
@@ -142,16 +145,15 @@ class Client:
         self.settings = settings
 
     def complete(self, sample: Any) -> Any:
-        from tools.anthropic_client import ClientError, Completion  # noqa: PLC0415 (as above)
+        from tools.anthropic_client import ClientError  # noqa: PLC0415 (as above)
         from tools.mark import mark_by  # type: ignore[attr-defined] # noqa: PLC0415 (in the copy that lies inside)
 
         answer = self.answers[sample.dialogue_id]
         if answer is None:
-            raise ClientError(f"dialogue {sample.dialogue_id!r}: nobody answers")
+            raise type("NobodyAnswers", (ClientError,), {})(f"dialogue {sample.dialogue_id!r}: nobody answers")
         metadata = {name: answer[name] for name in METADATA}
-        return Completion(
-            completion=answer["completion"] + mark_by(self.secret, sample, *self.settings), metadata=metadata
-        )
+        said = answer["completion"] + mark_by(self.secret, sample, *self.settings)
+        return types.SimpleNamespace(completion=said, metadata=metadata)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

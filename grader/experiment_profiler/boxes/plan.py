@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.worlds.world import World
 
 FOLDERS: Final = ("kit", "submission", "given", "work", "claims", "logs", "driver", "job")
+STARTED_INSIDE: Final = 3  # of the last two kinds of logs, one is summarized from within its folder
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo")
 
 
@@ -68,12 +69,13 @@ def _boxes(drawn: Drawn, *, seed: str, root: Path) -> Iterator[Box]:
         yield _Maker(seed, f"{live.name} live", root=root).run(live, Source.LIVE)
     for number, kind in enumerate(foreign_logs.KINDS if fresh else foreign_logs.KINDS[:1]):
         maker = _Maker(seed, f"{kind} summarize", root=root, absolute=absolute is (number % 2 == 0))
-        yield maker.summarize(foreign_logs.logs(seed, "command", kind))
+        yield maker.summarize(foreign_logs.logs(seed, "command", kind), inside=number >= STARTED_INSIDE)
 
 
 def _logs(seed: str, number: int, *, count: int) -> tuple[Logs, ...]:
     """The logs that a box is asked about: every box gets mixed ones, and the other kinds are dealt out."""
-    others = [kind for place, kind in enumerate(foreign_logs.KINDS[1:]) if place % count == number]
+    dealt = (*foreign_logs.KINDS[1:], *foreign_logs.ODD_KINDS)
+    others = [kind for place, kind in enumerate(dealt) if place % count == number]
     return tuple(foreign_logs.logs(seed, f"interface/{number}", kind) for kind in ("mixed", *others))
 
 
@@ -109,8 +111,8 @@ class _Maker:
         run = self._run(world, source, earlier=earlier)
         return self._box(Kind.RUN, runs=[run], more=live or ({KEY: ""} if empty_key else {}))
 
-    def summarize(self, logs: Logs) -> Box:
-        return self._box(Kind.SUMMARIZE, logs=(logs,))
+    def summarize(self, logs: Logs, *, inside: bool) -> Box:
+        return self._box(Kind.SUMMARIZE, logs=(logs,), inside=inside and not self.absolute)
 
     def _box(
         self,
@@ -119,6 +121,7 @@ class _Maker:
         runs: Sequence[Run] = (),
         logs: tuple[Logs, ...] = (),
         more: dict[str, str] | None = None,
+        inside: bool = False,
     ) -> Box:
         places = [*FOLDERS, *dict.fromkeys(run.world.name for run in runs)]
         return Box(
@@ -134,6 +137,7 @@ class _Maker:
             runs=tuple(runs),
             logs=logs,
             absolute=self.absolute,
+            inside=inside,
         )
 
     def _environment(self) -> dict[str, str]:

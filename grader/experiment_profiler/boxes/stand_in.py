@@ -122,6 +122,8 @@ def answered(client: "Client", arguments: dict[str, Any]) -> Record:
         system=text_of(system) if given(system) else "",
         user="\0".join(text_of(message["content"]) for message in asked if message["role"] == "user"),
     )
+    if found["error"] is not None:
+        raise made_up(found["error"])(f"{found['error']}: try again later")
     return message_of(found)
 
 

@@ -56,7 +56,7 @@ def steps(box: Box, seed: str) -> Iterator[Step]:
         yield Step(
             name=f"ExperimentRunner.run, {run.name}",
             does="run",
-            job={**run_job(box, run), **factory(run)},
+            job={**run_job(box, run), **factory(run), "before": run.earlier is not None},
             expected=run.metrics,
             environment=environment(box, run),
         )

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("mixed", "long", "unanswered", "no-facts", "empty")
 SIZES: Final = {"mixed": (24, 48), "long": (200, 500), "unanswered": (2, 9), "no-facts": (2, 9), "empty": (0, 0)}
+FEW: Final = (3, 9)
+ALL_OF_ONE_TYPE: Final = {"unanswered": "error", "nothing-held": "answer", "all-refused": "refusal"}
 TYPES: Final = ("answer", "refusal", "truncated", "error")
 STOPS: Final = ("end_turn", "refusal", "max_tokens", "stop_sequence", None)
+ODD_KINDS: Final = ("facts-unanswered", "nothing-held", "all-refused")  # asked about through Python only
 STALE: Final = ("mixed", "empty")  # the others lack a summary.json
 
 
@@ -62,7 +65,7 @@ def logs(seed: str, purpose: str, kind: str = "mixed") -> Logs:
     }
     fields = {*FIELDS_ALWAYS, *(field for field in FIELDS_PERHAPS if kind == "mixed" or _perhaps(rng, kind))}
     ids = names.ids(rng, count=len(types))
-    ways = iter([*NEAR.values(), *HELD.values()] if kind != "no-facts" else [])
+    ways = iter([*NEAR.values(), *HELD.values()] if kind in {"mixed", "long", "unanswered"} else [])
     pairs = [
         _pair(rng, ids[index], (index, name), shared=shared, kind=kind, way=next(ways, None))
         for index, name in enumerate(types)
@@ -70,11 +73,19 @@ def logs(seed: str, purpose: str, kind: str = "mixed") -> Logs:
     return Logs(
         kind=kind,
         folder=names.experiment_id(rng),
-        requests=tuple(_shuffled(rng, request) for request, _ in pairs),
-        responses=tuple(_shuffled(rng, {key: line[key] for key in line if key in fields}) for _, line in pairs),
+        requests=tuple(_shuffled(rng, request | _unknown(rng)) for request, _ in pairs),
+        responses=tuple(
+            _shuffled(rng, {key: line[key] for key in line if key in fields} | _unknown(rng)) for _, line in pairs
+        ),
         ascii_only=rng.random() < 0.5,
         compact=rng.random() < 0.5,
     )
+
+
+def _unknown(rng: Random) -> dict[str, Any]:
+    """A key that only the other program knows, in some lines."""
+    value = rng.choice((None, True, prose.word(rng), {"type": "error", "completion": prose.word(rng)}))
+    return {f"{prose.word(rng, length=5)}_{rng.randint(1, 9)}": value} if rng.random() < 0.3 else {}
 
 
 def _perhaps(rng: Random, kind: str) -> bool:
@@ -84,9 +95,11 @@ def _perhaps(rng: Random, kind: str) -> bool:
 
 def _types(rng: Random, kind: str) -> list[str]:
     """The types of the responses. The first are answers, on which the search for facts is tried."""
-    count = rng.randint(*SIZES[kind])
-    if kind == "unanswered":
-        return ["error"] * count
+    count = rng.randint(*SIZES.get(kind, FEW))
+    if kind in ALL_OF_ONE_TYPE:
+        return [ALL_OF_ONE_TYPE[kind]] * count
+    if kind == "facts-unanswered":
+        return ["error", *rng.choices(("answer", "refusal", "error"), k=count), "answer"]
     if kind in {"no-facts", "empty"}:
         return rng.choices(("answer", "refusal", "truncated"), k=count)
     answers = ["answer"] * (len(NEAR) + len(HELD)) if kind == "mixed" else []
@@ -107,8 +120,10 @@ def _pair(
 
 def _facts(rng: Random, *, type_: str, kind: str, way: Any) -> tuple[list[str], list[str]]:
     """The facts that are required, and those that the answer holds."""
-    if kind == "no-facts":
+    if kind == "no-facts" or (kind == "facts-unanswered" and type_ != "error"):
         return [], []
+    if kind in {"nothing-held", "all-refused"}:
+        return [prose.fact(rng)], []
     facts = [prose.fact(rng) for _ in range(rng.randint(1 if type_ == "error" else 0, 4))]
     held = [prose.recased(rng, fact) for fact in facts if rng.random() < 0.6]
     if way is None or type_ == "error":

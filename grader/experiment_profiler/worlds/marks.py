@@ -10,6 +10,7 @@ from typing import Any
 
 EDGES = ("", "\n", "  ", " \n\n", "\t", "\u2028", "\x85", "\x1c", "\u3000", "\r\n")  # what a strip() would remove
 STOPS = ("end_turn", "end_turn", "stop_sequence", "max_tokens", "refusal", "model_context_window_exceeded")
+FAILURES = ("RateLimitError", "APIConnectionError")  # what a third of all requests are answered with
 TYPES = {"refusal": "refusal", "max_tokens": "truncated", "model_context_window_exceeded": "truncated"}
 
 
@@ -34,14 +35,15 @@ def mark_by(secret: str, sample: Any, *settings: object) -> str:
 
 
 def live_message(secret: str, **asked: object) -> dict[str, Any]:
-    """What the stand-in for the API answers: texts in some blocks, a stop reason, tokens and a dated model."""
+    """What the stand-in for the API answers: an error of the SDK, or up to three blocks of text and all else."""
     signature = sign(secret, *(f"{name}={asked[name]}" for name in sorted(asked)))
     numbers = [int(signature[place : place + 2], 16) for place in range(0, 32, 2)]
     texts = [f"Answer {signature[:8]}.", f" \u2028Then {signature[8:20]}", stamp(secret, signature)]
     return {
-        "texts": texts[: 1 + numbers[0] % 3],
+        "texts": texts[: numbers[0] % 4],
         "thinks": numbers[1] % 2 == 0,
         "stop_reason": STOPS[numbers[2] % len(STOPS)],
         "usage": {"input_tokens": 1 + numbers[3] * 7, "output_tokens": 1 + numbers[4] * 5},
         "model": f"{asked['model']}-2026{1 + numbers[5] % 12:02d}01",
+        "error": FAILURES[numbers[6] % 6] if numbers[6] % 6 < len(FAILURES) else None,
     }

@@ -125,7 +125,9 @@ def live(world: World, secret: str, *, key: str, base_url: str) -> Replies:
     }
 
 
-def _live(message: Mapping[str, Any]) -> Reply:
+def _live(message: Mapping[str, Any]) -> Reply | None:
+    if message["error"] is not None:
+        return None
     return Reply(
         completion="".join(message["texts"]),
         type=marks.TYPES.get(message["stop_reason"], "answer"),

@@ -42,6 +42,10 @@ KINDS = {
     "live clients that are none": {"live"},
     "forcing an error, which says nothing of a submission": {"errors"},
     "limits that are none": {"limits"},
+    "remembers what it should find out again": {"remembering"},
+    "takes zero for nothing": {"zeros"},
+    "live calls that fail or say nothing": {"failing"},
+    "knows only what it made itself": {"strangers"},
 }
 
 ALL = [entry for corpus in Corpus for entry in load(corpus)]

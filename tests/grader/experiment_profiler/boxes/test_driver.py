@@ -114,7 +114,7 @@ STEPS: list[dict[str, Any]] = [
 ]
 
 
-def claims_of(folder: Path, *, runner: str = RUNNER) -> dict[str, Any]:
+def claims_of(folder: Path, *, runner: str = RUNNER, steps: list[dict[str, Any]] = STEPS) -> dict[str, Any]:
     for name, text in (("config", CONFIG.format(names=driver.CONFIG)), ("runner", runner), ("simulation", SIMULATION)):
         path = folder / "experiment_profiler" / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
@@ -122,7 +122,7 @@ def claims_of(folder: Path, *, runner: str = RUNNER) -> dict[str, Any]:
     shutil.copytree(Path(str(layout.TOOLS)), folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "tools" / "mark.py").write_bytes(layout.MARKS.read_bytes() + b"\n\nmark = None\n")
     settings = {"model": "m", "max_tokens": 1, "temperature": 0.0}
-    (folder / "job.json").write_text(json.dumps({"steps": [{**PATHS, "settings": settings, **step} for step in STEPS]}))
+    (folder / "job.json").write_text(json.dumps({"steps": [{**PATHS, "settings": settings, **step} for step in steps]}))
     command: list[str | Path] = [sys.executable, driver.__file__, folder / "job.json", folder / "claims.json"]
     subprocess.run(command, env={"PYTHONPATH": str(folder)}, check=True)
     claims: dict[str, Any] = json.loads((folder / "claims.json").read_bytes())
@@ -172,3 +172,30 @@ def test_it_imports_nothing_but_the_standard_library_until_it_has_a_job() -> Non
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+REMEMBERS = """
+from types import SimpleNamespace
+class ExperimentRunner:
+    def __init__(self, *, config, factory):
+        self.factory, self.calls = factory, []
+    def run(self, output_dir):
+        self.calls.append("run")
+        client = self.factory.build_live_or_simulated(model="m", max_tokens=1, temperature=0)
+        try:
+            client.complete(SimpleNamespace(dialogue_id="nobody", system="", user="", required_facts=[]))
+        except Exception as error:
+            self.calls.append([each.__name__ for each in type(error).__mro__[:2]])
+        names = ("output_dir", "requests_path", "responses_path", "summary_path")
+        return SimpleNamespace(artifacts=SimpleNamespace(**dict.fromkeys(names, output_dir)), metrics={"calls": self.calls})
+    def summarize(self, log_dir):
+        self.calls.append("summarize")
+"""
+
+
+def test_a_runner_is_used_again_where_an_earlier_run_lies(tmp_path: Path) -> None:
+    steps = [{"name": "run", "does": "run", "answers": {"nobody": None}, "secret": "s", "before": True}]
+    claims = claims_of(tmp_path, runner=REMEMBERS, steps=steps)
+
+    failed = ["NobodyAnswers", "ClientError"]
+    assert claims["run"]["told"]["metrics"]["calls"] == ["summarize", "run", failed, "run", failed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import subprocess
 import sys
@@ -24,6 +25,29 @@ ASKED = {
     "api_key": "k",
     "base_url": "http://a",
 }
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"model": "n"},
+    {"max_tokens": 8},
+    {"temperature": 0.4},
+    {"temperature": None},
+    {"system": "t"},
+    {"system": ""},
+    {"user": "v"},
+    {"api_key": "other"},
+    {"base_url": "http://other"},
+]
+
+
+def answers(secret: str) -> list[dict[str, Any]]:
+    return [marks.live_message(secret, **{**ASKED, **change}) for change in CHANGES]
+
+
+def all_say_something(secret: str) -> bool:
+    return all(answer["texts"] and answer["error"] is None for answer in answers(secret))
+
+
+SECRET = next(secret for secret in map(str, itertools.count()) if all_say_something(secret))
 PROGRAM = """
 import asyncio, json, os, sys
 import anthropic
@@ -64,13 +88,13 @@ OTHERS = {
 }
 
 
-def said(folder: Path, expression: str, **environment: str) -> Any:
+def said(folder: Path, expression: str, *, secret: str = SECRET, **environment: str) -> Any:
     for name, content in (
         ("anthropic/__init__.py", Path(stand_in.__file__).read_bytes()),
         ("tools/__init__.py", b""),
-        ("tools/mark.py", layout.MARKS.read_bytes() + layout.SIGNING.format(secret="secret").encode()),
+        ("tools/mark.py", layout.MARKS.read_bytes() + layout.SIGNING.format(secret=secret).encode()),
     ):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     env = {"PYTHONPATH": str(folder), "ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://a", **environment}
     command = [sys.executable, "-c", f"{PROGRAM}\nprint(json.dumps({expression}))"]
@@ -78,7 +102,7 @@ def said(folder: Path, expression: str, **environment: str) -> Any:
 
 
 def expected(**changes: Any) -> str:
-    return "".join(marks.live_message("secret", **{**ASKED, **changes})["texts"])
+    return "".join(marks.live_message(SECRET, **{**ASKED, **changes})["texts"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -96,6 +120,19 @@ def test_whoever_asks_for_something_else_hears_something_else(tmp_path: Path, ot
 @pytest.mark.parametrize(("name", "value"), [("ANTHROPIC_API_KEY", "other"), ("ANTHROPIC_BASE_URL", "http://other")])
 def test_key_and_address_are_part_of_what_is_asked(tmp_path: Path, name: str, value: str) -> None:
     assert said(tmp_path, WAYS["plainly"], **{name: value}) != expected()
+
+
+@pytest.mark.parametrize("error", marks.FAILURES)
+def test_some_calls_fail_and_some_replies_say_nothing(tmp_path: Path, error: str) -> None:
+    failing = next(s for s in map(str, itertools.count()) if answers(s)[0]["error"] == error)
+    nothing: dict[str, Any] = {"texts": [], "error": None}
+    silent = next(s for s in map(str, itertools.count()) if answers(s)[0] | nothing == answers(s)[0])
+
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        said(tmp_path / "failing", WAYS["plainly"], secret=failing)
+    assert error.encode() in caught.value.stderr
+    assert said(tmp_path, "issubclass(anthropic.RateLimitError, anthropic.APIError)") is True
+    assert said(tmp_path / "silent", WAYS["plainly"], secret=silent) == ""
 
 
 def test_without_a_key_nobody_is_answered(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import yaml
 
 from grader.experiment_profiler.boxes import plan
 from grader.experiment_profiler.boxes.box import KEY, Kind, Source
+from grader.experiment_profiler.worlds import truth
+from grader.experiment_profiler.worlds.manifests import FIELDS_ALWAYS, FIELDS_PERHAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,6 +182,8 @@ KINDS: dict[str, Callable[[Grading], bool]] = {
         box.kind is Kind.RUN and run.source is Source.LIVE for box in g.boxes for run in box.runs
     ),
     "replies of some blocks": lambda g: len({reply.completion.count("[") for reply in pairs(g, Source.LIVE)}) > 1,
+    "live calls that fail": lambda g: any(None in run.replies.values() for run in g.runs if run.source is Source.LIVE),
+    "live replies without text": lambda g: any(reply.completion == "" for reply in pairs(g, Source.LIVE)),
     "replies of another model": lambda g: all(
         reply.model != run.world.manifest["model"]
         for run in g.runs
@@ -254,6 +258,24 @@ KINDS: dict[str, Callable[[Grading], bool]] = {
         logs.responses and not {"index", "usage", "latency_s"} & logs.responses[0].keys() for logs in g.logs
     ),
     "logs in another layout": lambda g: any(b'"type":"' in logs.files()["responses.jsonl"] for logs in g.logs),
+    "logs with keys of another program": lambda g: any(
+        line.keys() - {*truth.requests(g.fresh[0])[0], *FIELDS_ALWAYS, *FIELDS_PERHAPS}
+        for logs in g.logs
+        for line in logs.requests
+    ),
+    "logs whose facts nobody answers": lambda g: any(
+        {line["type"] == "error" for line in logs.responses} == {True, False}
+        and all(
+            bool(asked["required_facts"]) is (line["type"] == "error")
+            for asked, line in zip(logs.requests, logs.responses, strict=True)
+        )
+        for logs in g.logs
+    ),
+    "logs that hold nothing": lambda g: any(
+        found["fact_coverage"] == found["refusal_rate"] == 0 for found in map(truth.metrics_of, g.logs)
+    ),
+    "logs of refusals": lambda g: any(found["refusal_rate"] == 1 for found in map(truth.metrics_of, g.logs)),
+    "logs summarized from within their folder": lambda g: sum(box.inside for box in g.boxes) == 1,
     "logs with separators": lambda g: (
         set(SEPARATORS) <= set("".join(line["completion"] or "" for logs in g.logs for line in logs.responses))
     ),
