@@ -27,7 +27,7 @@ PROBLEMS, ERROR = 1, 2
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "audit",
-        help="grade what is known to be good, bad or broken, and compare",
+        help="test the grader on submissions whose verdict is known",
         description="Grade the cheats, the honest submissions and the broken references, and try to get out of the "
         "box. Exits with 1 when a cheat passes or fails for another reason than it names, an honest submission fails, "
         "fewer than 95 % of the broken references are caught, or an escape succeeds.",
@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
         "--isolation",
         choices=[level.label for level in Level],
         metavar="LEVEL",
-        help="try a level out, instead of the strongest that holds here",
+        help="use this level instead of the strongest that holds here",
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--verbose", action="store_true", help="a row for each entry instead of each kind")

@@ -59,7 +59,7 @@ def add(commands: Commands) -> None:
         dest="source",
         type=Path,
         metavar="FOLDER",
-        help="of an earlier calibration: reckon again, play nothing",
+        help="the folder of an earlier calibration: compute again, play nothing",
     )
     parser.add_argument("--more", type=_count, metavar="N", help="with --from: play N more worlds, and look again")
     parser.set_defaults(run=run)

@@ -38,37 +38,44 @@ def add(commands: Commands) -> None:
     what.add_argument("--submission", type=Path, metavar="DIR", help="the folder to grade")
     what.add_argument("--submissions", metavar="GLOB", help="many folders, such as 'dir/*'; needs --output")
     what.add_argument("--use-reference", action="store_true", help="the submission that solves the task")
-    parser.add_argument("--seed", default="", help="decides the worlds (default: a secret one, told in the result)")
+    parser.add_argument("--seed", default="", help="decides the worlds (default: a secret one, which the result names)")
     parser.add_argument(
         "--worlds",
         type=_count,
         default=WORLDS,
         metavar="N",
-        help="beside the sample (default: 3, and with fewer not all kinds)",
+        help="worlds besides the sample (default: 3; fewer do not cover every kind)",
     )
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=TIMEOUT_S,
         metavar="S",
-        help="of each process, without what it waits for a turn (default: 10)",
+        help="for each process, without its waiting for a processor (default: 10)",
     )
     parser.add_argument(
-        "--isolation", choices=LEVELS, metavar="LEVEL", help="try a level out, instead of the strongest that holds here"
+        "--isolation", choices=LEVELS, metavar="LEVEL", help="use this level instead of the strongest that holds here"
     )
     parser.add_argument(
-        "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
+        "--require-isolation",
+        choices=LEVELS,
+        metavar="LEVEL",
+        help=f"refuse to grade with weaker isolation: {', '.join(LEVELS)}",
     )
-    parser.add_argument("--partial", action="store_true", help="reward what of a failed submission really works")
+    parser.add_argument(
+        "--partial", action="store_true", help="reward the parts of a failed submission that really work"
+    )
     parser.add_argument(
         "--fail-fast", action="store_true", help="end at the first process that fails: the same verdict"
     )
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="submissions at the same time (default: 1)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where results are kept; of many, one a line")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the result here; with --submissions one a line"
+    )
     parser.add_argument(
         "--json", action=argparse.BooleanOptionalAction, help="for programs; the default where stdout is no terminal"
     )
-    parser.add_argument("--no-timings", action="store_true", help="leave out `timings`, which alone varies")
+    parser.add_argument("--no-timings", action="store_true", help="leave out `timings`, the only part that varies")
     parser.add_argument("--verbose", action="store_true", help="also what each process said, on stderr")
     parser.set_defaults(run=run)
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 COMMANDS: Final = {  # name: (module:function that adds it, what it does)
     "grade": ("grader.cli.grade:add", "grade one submission, or many"),
     "run": ("grader.cli.run:add_run", "play and grade episodes of an agent task"),
-    "show-episode": ("grader.cli.run:add_show_episode", "tell one episode step by step"),
+    "show-episode": ("grader.cli.run:add_show_episode", "show one episode step by step"),
     "calibrate": ("grader.cli.calibrate:add", "find how hard a task is, and how sure that is"),
     "regrade": ("grader.cli.regrade:add", "grade a stored result again and compare"),
-    "audit": ("grader.cli.audit:add", "grade what is known to be good, bad or broken, and compare"),
+    "audit": ("grader.cli.audit:add", "test the grader on submissions whose verdict is known"),
 }
 DEFAULT: Final = "grade"
 EPILOG: Final = """\

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "result", type=Path, metavar="FILE", help="what `grader grade` printed or kept, or the folder of `grader run`"
     )
-    parser.add_argument("--line", type=int, metavar="N", help="of a file of many results, counted from 1")
+    parser.add_argument("--line", type=int, metavar="N", help="which line of a file of many results, counted from 1")
     parser.add_argument("--submission", type=Path, metavar="DIR", help="where it lies now (default: where it lay)")
     parser.set_defaults(run=run)
 

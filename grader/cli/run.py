@@ -46,7 +46,7 @@ def add_run(commands: Commands) -> None:
         "--resume",
         type=Path,
         metavar="FOLDER",
-        help="go on with a run that did not come to its end, with its own settings",
+        help="continue a run that was interrupted, with its own settings",
     )
     parser.set_defaults(run=partial(act, "run"))
 
@@ -68,7 +68,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--concurrency", type=int, metavar="C", help="episodes at once (default: 8)")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG}, where there is one)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where the run is kept (default: below runs/)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="the folder of the run (default: a new one below runs/)"
+    )
     parser.add_argument(
         "--seed", metavar="S", help="with a secret, decides the worlds (default: a new one, kept in the folder)"
     )
@@ -76,12 +78,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seed-secret",
         type=Path,
         metavar="FILE",
-        help="what --seed is mixed with; who shares it shares worlds (default: one of this installation)",
+        help="a secret to mix --seed with; the same secret and seed give the same worlds (default: one of this installation)",
     )
-    parser.add_argument("--scripted", action="store_true", help="scripted agents, whatever keys are set")
+    parser.add_argument("--scripted", action="store_true", help="scripted agents, even if a key is set")
     parser.add_argument("--max-cost", type=_dollars, metavar="USD", help="stop before the model costs more")
     parser.add_argument(
-        "--require-isolation", choices=LEVELS, metavar="LEVEL", help=f"refuse less: {', '.join(LEVELS)}"
+        "--require-isolation",
+        choices=LEVELS,
+        metavar="LEVEL",
+        help=f"refuse to run with weaker isolation: {', '.join(LEVELS)}",
     )
     parser.add_argument("--json", action="store_true", help="for programs: everything, as one document")
     parser.add_argument("--verbose", action="store_true", help="each episode as it ends, on stderr")
@@ -90,11 +95,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def add_show_episode(commands: Commands) -> None:
     parser = commands.add_parser(
         "show-episode",
-        help="tell one episode step by step",
-        description="Tell one episode of a run: what was said and called, what came back, and the verdict.",
+        help="show one episode step by step",
+        description="Show one episode of a run: what the model said and called, what came back, and the verdict.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what `grader run` kept")
-    parser.add_argument("episode", nargs="?", metavar="NAME", help="its name or its beginning (default: the first)")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that `grader run` wrote")
+    parser.add_argument(
+        "episode", nargs="?", metavar="NAME", help="the name of an episode, or its beginning (default: the first)"
+    )
     parser.add_argument("--json", action="store_true", help="as one document of the trajectory format ATIF")
     parser.set_defaults(run=partial(act, "show_episode"))
 

@@ -107,7 +107,7 @@ def _detail(prog: str) -> argparse.HelpFormatter:
 def build_parser() -> Parser:
     parser = Parser(
         prog="profiler",
-        description="Run YAML manifests of experiments over dialogues, and reduce the answers to honest metrics.",
+        description="Send the dialogues of a dataset to Claude or a mock, as a YAML manifest says, and compute metrics of the answers.",
         epilog=EXIT_CODES,
         formatter_class=_Overview,
         allow_abbrev=False,
@@ -155,7 +155,7 @@ def _add_run(commands: Commands) -> None:
     parser.add_argument(
         "--client",
         choices=("fast", "sdk", "stream"),
-        help="how live calls travel: over the fast lane (the default), as the SDK sends them, or streamed by the SDK",
+        help="what sends live calls: the profiler's own HTTP client (the default), the SDK, or the SDK with streaming",
     )
     parser.add_argument("--concurrency", type=concurrency, metavar="N", help="calls in flight at once")
     parser.add_argument(
@@ -170,7 +170,10 @@ def _add_run(commands: Commands) -> None:
         help="say what would be asked and what it would cost; sends, writes and spends nothing",
     )
     parser.add_argument(
-        "--assume-latency", type=positive, metavar="SECONDS", help="with --dry-run: what a call takes, for the time"
+        "--assume-latency",
+        type=positive,
+        metavar="SECONDS",
+        help="with --dry-run: how long a call takes, to estimate the time of the run",
     )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
@@ -187,7 +190,7 @@ def _add_run(commands: Commands) -> None:
         "--fsync",
         choices=("interval", "always", "off"),
         default="interval",
-        help="what a power cut may cost: a second, nothing, or what the system has not written (default: interval)",
+        help="what a power cut may lose: the last second, nothing, or what the system has not written yet (default: interval)",
     )
     _add_output(parser)
 
@@ -212,7 +215,7 @@ def _add_summarize(commands: Commands) -> None:
 
 
 def _add_validate(commands: Commands) -> None:
-    parser = _command(commands, "validate", "check a manifest and its datasets, and say all that is wrong")
+    parser = _command(commands, "validate", "check a manifest and its datasets, and report all mistakes")
     _add_config(parser)
     _add_select(parser)
     parser.add_argument(
@@ -257,7 +260,11 @@ def _add_config(parser: Parser) -> None:
 
 def _add_select(parser: Parser) -> None:
     parser.add_argument(
-        "--select", action="append", default=[], metavar="GLOB", help="only experiments with such ids; repeatable"
+        "--select",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only experiments whose id matches, as in '*haiku*'; repeatable",
     )
 
 
