@@ -16,6 +16,7 @@ from benchmarks.scenarios import (
     journal_cost,
     latency_bound,
     memory,
+    mock_server,
     mock_zero_latency,
     reduction,
     resume,
@@ -42,5 +43,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     http_limits,
     http_unsaid_limits,
     http_scale,
+    mock_server,
     episodes,
 )

@@ -40,6 +40,10 @@ GOALS = {
     "memory.peak_stalled": "≤ 150",
     "resume.first_call": "≤ 5",
     "resume.first_call_stalled": "≤ 5",
+    "mock_server.static_by_asyncio": "≥ 0.600",
+    "mock_server.full_by_asyncio": "≥ 0.600",
+    "mock_server.full_no_journal_by_asyncio": "≥ 0.600",
+    "mock_server.growth": "≤ 1.150",
 }
 
 

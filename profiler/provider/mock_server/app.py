@@ -7,6 +7,7 @@ nothing of sockets and creates no task.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from profiler.provider.mock_server.control import PREFIX, Control
 from profiler.provider.mock_server.delivery.reply_delivery import deliver_reply
 from profiler.provider.mock_server.endpoints import BATCHES, FILES, MESSAGE, MESSAGES, find, refuse
 from profiler.provider.mock_server.history.counters import Stats
-from profiler.provider.mock_server.history.journal import Entry, Journal, entry_of
+from profiler.provider.mock_server.history.journal import Entry, Journal, kept_body, kept_head, request_id_of
 from profiler.provider.mock_server.message_endpoint import MessageEndpoint
 from profiler.provider.mock_server.messages import Messages
 from profiler.provider.mock_server.reading.requests import api_version, authenticate
@@ -32,13 +33,15 @@ from profiler.provider.mock_server.stored.batches import Batches
 from profiler.provider.mock_server.stored.files import Files
 from profiler.provider.mock_server.wire.cross_origin import cross_origin_fields
 from profiler.provider.mock_server.wire.encoding import compressed, decoded
-from profiler.provider.mock_server.wire.http import Malformed, render
+from profiler.provider.mock_server.wire.http import HEADS, Malformed, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.provider.mock_server.wire.http import Incoming
+    from profiler.provider.mock_server.reading.requests import Version
+    from profiler.provider.mock_server.wire.http import Head, Incoming
 
+LOOKED_AT = frozenset({"content-encoding", "x-dialogue-id"})  # header fields that change how a message is answered
 SEARCHED = 1 << 20  # bytes of a body in which the rules of a script look for their words
 
 
@@ -66,8 +69,9 @@ class App:
         self._batches = Batches(settings, admission=self.admission, answer_item=self._endpoint.answer_item)
         self._control = Control(self)
         self._handlers = self._endpoints()
+        self._welcomed = lru_cache(HEADS)(self._welcome)  # a head that was let in once is let in again
         self._requests = 0
-        self._may_skip = settings.static and not settings.cors and not settings.gzip  # all that looks at a request
+        self._is_simple = lru_cache(HEADS)(self._looks_simple)
 
     def _endpoints(self) -> dict[str, Callable[[Call], ServerReply]]:
         batches, files, models = self._batches, self.files, self.messages.models
@@ -102,14 +106,12 @@ class App:
 
     def respond(self, request: Incoming) -> Outgoing:
         head = request.head
-        if self._may_skip and head.path == MESSAGES and head.method == "POST" and self._endpoint.plain:
-            self._requests += 1
-            self.stats.begin(MESSAGES, now=self.clock.uptime())
-            return self._endpoint.create_plain(request_id=self._request_id())
+        if self.admission.open and self._is_simple(head) and (outgoing := self._at_once(request)) is not None:
+            return outgoing
         if head.path.startswith(PREFIX):
             return self._about_itself(request)
         call = self._begin(request)
-        entry = self._note(call) if self.journal else None
+        entry = self._noted(request, call.endpoint.name, began=call.uptime, at=call.wall) if self.journal else None
         try:
             outgoing = self._route(call)
         except ApiError as error:
@@ -123,28 +125,61 @@ class App:
             _compress(outgoing)
         return outgoing
 
+    def _looks_simple(self, head: Head) -> bool:
+        """Whether a request needs no more than its answer: nothing in its head says otherwise."""
+        settings = self.settings
+        if settings.cors or settings.gzip or not self._endpoint.steady:
+            return False
+        if (head.method, head.path) != ("POST", MESSAGES):
+            return False
+        if settings.static:
+            return True
+        try:
+            self._welcome(head)
+        except ApiError:
+            return False  # which is said by who looks closer
+        return self._endpoint.answers_plain and head.headers.keys().isdisjoint(LOOKED_AT)
+
+    def _at_once(self, request: Incoming) -> Outgoing | None:
+        """Most requests, on a server that does nothing out of the ordinary; None where a closer look is needed."""
+        fields = b"request-id: req_%024d\r\n" % (self._requests + 1)
+        if self.settings.static:
+            outgoing: Outgoing | None = self._endpoint.create_static_at_once(fields=fields)
+        else:
+            outgoing = self._endpoint.create_plain(request.body, fields=fields)
+        if outgoing is None:
+            return None
+        self._requests += 1
+        uptime = self.clock.uptime()
+        self.stats.begin(MESSAGES, now=uptime)
+        if self.journal:
+            outgoing.entry = self._noted(request, MESSAGE.name, began=uptime, at=self.clock.wall())
+        return outgoing
+
     def _begin(self, request: Incoming) -> Call:
         self._requests += 1
         endpoint, named = find(request.head.method, request.head.path)
-        self.stats.begin(endpoint.counted_as, now=self.clock.uptime())
+        uptime = self.clock.uptime()
+        self.stats.begin(endpoint.counted_as, now=uptime)
         return Call(
             request=request,
             endpoint=endpoint,
             named=named,
             request_id=self._request_id(),
-            now=self.clock.now(),
+            uptime=uptime,
+            now=uptime + self.clock.ahead_s,
             wall=self.clock.wall(),
         )
 
-    def _note(self, call: Call) -> Entry:
-        entry = entry_of(
-            call.request.head,
-            call.body,
+    def _noted(self, request: Incoming, endpoint: str, *, began: float, at: float) -> Entry:
+        entry = Entry(
             n=self._requests,
-            at=call.wall,
-            began=self.clock.uptime(),
-            request_id=call.request_id,
-            endpoint=call.endpoint.name,
+            at=at,
+            began=began,
+            endpoint=endpoint,
+            head=kept_head(request.head),
+            body=kept_body(request.body),
+            body_bytes=len(request.body),
         )
         self.journal.begin(entry)
         return entry
@@ -185,13 +220,16 @@ class App:
             return self._endpoint.create_static(call)
         if not endpoint.method:
             raise refuse(head.method, head.path)
-        authenticate(head.headers, settings.key)
-        api_version(head.headers)
+        call.version = self._welcomed(head)
         if (coding := head.headers.get("content-encoding")) is not None:
             limit = self.larger_bodies.get(head.path, settings.max_body)
             body = decoded(call.body, coding=coding, limit=limit)
             call.request = msgspec.structs.replace(call.request, body=body)
         return self._endpoint.create(call) if endpoint is MESSAGE else self._other(call)
+
+    def _welcome(self, head: Head) -> Version:
+        authenticate(head.headers, self.settings.key)
+        return api_version(head.headers, head.query)
 
     def _other(self, call: Call) -> Outgoing:
         """All but messages. What refuses a request comes before anything is done, what breaks its reply after."""
@@ -220,8 +258,7 @@ class App:
         return Outgoing(pieces=((error.delay_s, reply),), endpoint=call.endpoint.counted_as, status=error.status)
 
     def _request_id(self) -> str:
-        """The n-th request of a server always has the same id."""
-        return f"req_{self._requests:024d}"
+        return request_id_of(self._requests)
 
 
 class _Named(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from profiler.core.wording import did_you_mean
@@ -57,6 +58,7 @@ _ALLOWED = {path: " or ".join(each.method for each in group) for path, group in 
 _PARENTS = (BATCHES, MODELS, FILES)
 
 
+@lru_cache(maxsize=256)
 def find(method: str, path: str) -> tuple[ServerEndpoint, str]:
     """The endpoint of a request, and the id in its path if there is one. Not found is not yet an error: see `refuse`."""
     template, named = _split(path)

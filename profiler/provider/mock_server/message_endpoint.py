@@ -15,6 +15,7 @@ from profiler.provider.mock_server.delivery.message_delivery import STILL_ANSWER
 from profiler.provider.mock_server.delivery.pace import latency, pace_of
 from profiler.provider.mock_server.delivery.reply_delivery import deliver_reply
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
+from profiler.provider.mock_server.plain_chat import PlainChat
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
 from profiler.provider.mock_server.wire.http import render
 
@@ -53,11 +54,18 @@ class MessageEndpoint:
         self._admission = admission
         self._stats = stats
         self._clock = clock
+        self._latency_s = settings.latency_s
+        self._plain = PlainChat(settings, messages.models)
+        self.answers_plain = self._plain.possible
         self._varies = bool(settings.latency_sigma or settings.stall_rate)
+        rates = (settings.tokens_per_second, settings.input_tokens_per_second, settings.stream_stall_rate)
+        # every message takes as long, so that little has to be looked at
+        self.steady = not (self._varies or settings.ttft_s or settings.jitter or any(rates))
 
     def create(self, call: Call) -> Outgoing:
-        question = self._messages.read(call.body, headers=call.headers, query=call.query)
-        if question.asked.wanted.stream and call.request.head.http_1_0:
+        question = self._messages.read(call.body, version=call.version, named=call.headers.get("x-dialogue-id"))
+        stream = question.asked.wanted.stream
+        if stream and call.request.head.http_1_0:
             raise invalid("stream: needs HTTP/1.1")
         answer = self._messages.answer(question, now=call.now)
         self._admission.admit(call, _need(answer.message, model=question.asked.wanted.model))
@@ -65,26 +73,31 @@ class MessageEndpoint:
         drawn = self._draws(key)
         if drawn is not None:
             said = self._admission.meet(
-                call, _subject(question, endpoint=MESSAGE.name, draw=drawn.fault), stream=question.asked.wanted.stream
+                call, _subject(question, endpoint=MESSAGE.name, draw=drawn.fault), stream=stream
             )
             if said is not None:
                 return self._own_reply(said, call)
         pace = self._pace(answer.message, key, drawn)
-        outgoing = self._deliver(answer.message, call, pace, stream=question.asked.wanted.stream, asked=question.name)
+        outgoing = self._deliver(answer.message, call, pace, stream=stream, asked=question.name)
         # the model begins to write at the same moment, whether anybody watches it or not
         self._messages.given(answer, now=call.now, begins_at=call.now + pace.first_s + call.fault.delay_s)
         return outgoing
 
-    @property
-    def plain(self) -> bool:
-        """Whether every message is sent as it is, after the same time."""
-        return self._admission.open and not self._varies
+    def create_plain(self, body: bytes, *, fields: bytes) -> Outgoing | None:
+        """Plain chat, where nothing can happen to it; None for whatever needs a closer look."""
+        answer = self._plain.answer(body)
+        if answer is None:
+            return None
+        self._stats.ask(answer.name)
+        self._stats.spend_tokens(answer.input_tokens, answer.output_tokens)
+        reply = render(200, answer.body, fields=fields)
+        return Outgoing(pieces=((self._latency_s, reply),), endpoint=MESSAGES, status=200, asked=answer.name)
 
-    def create_plain(self, *, request_id: str) -> Outgoing:
+    def create_static_at_once(self, *, fields: bytes) -> Outgoing:
         """The one reply of a static server, where nothing can happen to it."""
         self._stats.spend(STATIC["usage"])
-        reply = render(200, STATIC_BODY, fields=b"request-id: %b\r\n" % request_id.encode())
-        return Outgoing(pieces=((self._settings.latency_s, reply),), endpoint=MESSAGES, status=200)
+        reply = render(200, STATIC_BODY, fields=fields)
+        return Outgoing(pieces=((self._latency_s, reply),), endpoint=MESSAGES, status=200)
 
     def create_static(self, call: Call) -> Outgoing:
         """One reply for everything, without a look at the request."""
@@ -98,7 +111,7 @@ class MessageEndpoint:
         return self._deliver(STATIC, call, self._pace(STATIC, call.request_id, drawn), stream=False, asked=None)
 
     def count(self, call: Call) -> ServerReply:
-        return json_reply(self._messages.count(call.body, headers=call.headers, query=call.query))
+        return json_reply(self._messages.count(call.body, version=call.version))
 
     def answer_item(self, item: Item, version: Version) -> dict[str, Any]:
         """How one request of a batch ended that was processed."""

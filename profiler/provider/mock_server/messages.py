@@ -6,10 +6,10 @@ answer is on its way, and only then sequences go on and the cache is written.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from profiler.core.json import dumps
@@ -22,11 +22,9 @@ from profiler.provider.mock_server.caching.prompt_cache import PromptCache
 from profiler.provider.mock_server.caching.threads import Threads
 from profiler.provider.mock_server.reading import rules
 from profiler.provider.mock_server.reading.models import Models
-from profiler.provider.mock_server.reading.requests import api_version, check_message, read_message, read_prompt
+from profiler.provider.mock_server.reading.requests import check_message, read_message, read_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from profiler.provider.mock_server.caching.prompt_cache import Use
     from profiler.provider.mock_server.reading.prompts import NewMessage
     from profiler.provider.mock_server.reading.requests import Version
@@ -34,18 +32,16 @@ if TYPE_CHECKING:
 
 
 MOST_COUNTED = 1_000_000
-REMEMBERED, LONGEST_REMEMBERED = 1024, 4096  # requests, and bytes of each
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """A request that is in order, and the name under which it is counted."""
 
     asked: Asked
     name: str
-    message: dict[str, Any] | None = None  # the answer, where nothing but the request decides on it
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """A message, and what else happens once it is given."""
 
     message: dict[str, Any]
@@ -66,8 +62,6 @@ class Messages:
         self._cache = PromptCache()
         self._diagnosis = Diagnosis()
         self._threads = Threads()
-        self._unchanging = not (self._prepared or settings.vary)
-        self._remembered = lru_cache(REMEMBERED)(self._read)  # who asks again and again need not be read again
         self._given: dict[str, int] = {}  # how often each question was answered, where answers vary
 
     def reset(self) -> None:
@@ -76,17 +70,12 @@ class Messages:
             part.reset()
         self._given.clear()
 
-    def read(self, body: bytes, *, headers: Mapping[str, str], query: str = "") -> Question:
-        """The bytes of a request, checked; raises the API's error."""
-        version, named = api_version(headers, query), headers.get("x-dialogue-id")
-        read = self._remembered if len(body) <= LONGEST_REMEMBERED else self._read
-        question = read(body, named, version)
+    def read(self, body: bytes, *, version: Version, named: str | None = None) -> Question:
+        """The bytes of a request, checked; raises the API's error. `named` is the dialogue it says it belongs to."""
+        question = self._question(read_message(body, version=version, models=self.models), body, named)
         if question.asked.wanted.thread is not None:
             return self._with_thread(question, named)
         return question
-
-    def _read(self, body: bytes, named: str | None, version: Version) -> Question:
-        return self._question(read_message(body, version=version, models=self.models), body, named)
 
     def read_params(self, params: Any, *, version: Version, named: str | None = None) -> Question:
         """What an item of a batch asks, checked in the same way."""
@@ -95,12 +84,10 @@ class Messages:
 
     def answer(self, question: Question, *, now: float) -> Answer:
         """The message for a request."""
-        if question.message is not None:
-            return Answer(question.message, question, None, None)
         asked, wanted = question.asked, question.asked.wanted
         if self._settings.vary and (before := self._given.get(question.name, 0)):
             drawn = variation(self._settings.seed, question.name, before, temperature=wanted.temperature)
-            asked = asked._replace(variation=drawn, digest=sha256(f"{asked.digest} {before}".encode()).hexdigest())
+            asked = replace(asked, variation=drawn, digest=sha256(f"{asked.digest} {before}".encode()).hexdigest())
         name, entry = None, None
         if self._prepared and (found := self._prepared.find(wanted, dialogue_id=asked.dialogue.dialogue_id)):
             name, entry = found
@@ -131,9 +118,9 @@ class Messages:
         if len(self._given) > MOST_COUNTED:
             del self._given[next(iter(self._given))]
 
-    def count(self, body: bytes, *, headers: Mapping[str, str], query: str = "") -> dict[str, int]:
+    def count(self, body: bytes, *, version: Version) -> dict[str, int]:
         """What `/v1/messages/count_tokens` says: the tokens that the usage of a message would add up to."""
-        prompt = read_prompt(body, version=api_version(headers, query), models=self.models)
+        prompt = read_prompt(body, version=version, models=self.models)
         return {"input_tokens": prompt.input_tokens}
 
     def _question(self, wanted: NewMessage, body: bytes, named: str | None) -> Question:
@@ -145,8 +132,7 @@ class Messages:
         if named is not None or known:
             name = f"{dialogue.dialogue_id}#{wanted.turn}" if wanted.turn else dialogue.dialogue_id
         asked = Asked(wanted, takes, dialogue, known, digest)
-        message = self._answers.message(asked, None) if wanted.plain and self._unchanging else None
-        return Question(asked, name, message)
+        return Question(asked, name)
 
     def _with_thread(self, question: Question, named: str | None) -> Question:
         """The question after the conversation that the server holds for it."""
@@ -155,4 +141,4 @@ class Messages:
         wanted.input_tokens = rules.check(wanted, asked.takes)
         dialogue = self._dialogues.find(wanted, named=named)
         known = self._dialogues.knows(dialogue)
-        return question._replace(asked=asked._replace(wanted=wanted, dialogue=dialogue, of_dataset=known))
+        return replace(question, asked=replace(asked, wanted=wanted, dialogue=dialogue, of_dataset=known))

@@ -55,15 +55,17 @@ class Admission:
         self.limits = Limits([*_limit_of(settings), *settings.limits], burst_s=settings.burst_s)
         self.concurrency_limit = settings.concurrency_limit
         self.batch_queue = settings.batch_queue
+        self._look()
 
-    @property
-    def open(self) -> bool:
-        """Whether nothing can happen to a request."""
-        return not (self.faults or self.limits or self.concurrency_limit)
+    def _look(self) -> None:
+        self.open = not (
+            self.faults or self.limits or self.concurrency_limit
+        )  # whether nothing can happen to a request
 
     def set_faults(self, spec: FaultSpec) -> None:
         check_rates(spec.rates)
         self.faults = Faults(rates=spec.rates, script=read_script(spec.script, where="script"))
+        self._look()
 
     def fault_spec(self) -> FaultSpec:
         return FaultSpec(rates=dict(self.faults.rates), script=list(self.faults.script))
@@ -72,6 +74,7 @@ class Admission:
         self.limits = Limits(spec.rules, burst_s=spec.burst_s)
         self.concurrency_limit = spec.concurrency_limit
         self.batch_queue = spec.batch_queue
+        self._look()
 
     def limit_spec(self) -> LimitSpec:
         return LimitSpec(

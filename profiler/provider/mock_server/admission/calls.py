@@ -8,6 +8,7 @@ import msgspec
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.admission.faults import NO_FAULT, Fault
+from profiler.provider.mock_server.reading.requests import UNSAID, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,8 +28,10 @@ class Call(msgspec.Struct, kw_only=True):
     endpoint: ServerEndpoint
     named: str  # the id in the path
     request_id: str
-    now: float
+    uptime: float
+    now: float  # by the clock that can be moved
     wall: float
+    version: Version = UNSAID
     fields: bytes = b""  # header lines that every reply to it has
     fault: Fault = NO_FAULT
     need: Need | None = None  # what it takes out of the limits, once that is known

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
+
+import msgspec
 
 from profiler.core.json import dumps
 from profiler.provider.mock import echo, made_up, salt_of
@@ -50,7 +52,7 @@ USAGE: dict[str, Any] = {
 REFUSAL = {"type": "refusal", "category": "general_harms", "explanation": None}
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """A checked request with all that its answer depends on."""
 
     wanted: NewMessage
@@ -61,7 +63,7 @@ class Asked(NamedTuple):
     variation: int = 0  # which of the possible answers
 
 
-class _Draft(NamedTuple):
+class _Draft(msgspec.Struct, frozen=True):
     """An answer before it is cut to what the request leaves room for."""
 
     blocks: list[dict[str, Any]]
@@ -95,20 +97,17 @@ class Answers:
             usage["output_tokens"] += thinking_tokens
             usage["output_tokens_details"] = {"thinking_tokens": thinking_tokens}
         stop_reason = fitted.stop_reason or draft.stop_reason
-        return {
-            "id": f"msg_{asked.digest[:24]}",
-            "type": "message",
-            "role": "assistant",
-            "model": wanted.model,
-            "content": [thought, *fitted.blocks] if thought is not None else fitted.blocks,
-            "stop_reason": stop_reason,
-            "stop_sequence": fitted.stop_sequence,
-            "stop_details": (draft.stop_details or REFUSAL) if stop_reason == "refusal" else None,
-            "container": None,
-            "diagnostics": None,
-            "context_management": None,
-            "usage": usage,
-        }
+        message = message_of(
+            [thought, *fitted.blocks] if thought is not None else fitted.blocks,
+            name=asked.digest,
+            model=wanted.model,
+            stop_reason=stop_reason,
+            usage=usage,
+        )
+        message["stop_sequence"] = fitted.stop_sequence
+        if stop_reason == "refusal":
+            message["stop_details"] = draft.stop_details or REFUSAL
+        return message
 
     def _made_up(self, asked: Asked) -> _Draft:
         wanted, settings = asked.wanted, self._settings
@@ -123,7 +122,7 @@ class Answers:
         if wanted.tools and (called := tool_calls.calls(wanted, random, rate=settings.tool_rate)):
             return _Draft(called, "tool_use", {})
         if schema is not None:
-            return _Draft([_text(_json(schema, random))], "end_turn", {})
+            return _Draft([text_block(_json(schema, random))], "end_turn", {})
         said = self._said(asked)
         if settings.output_tokens and said.stop_reason != "refusal":
             length = drawn_length(random, median=settings.output_tokens, sigma=settings.output_sigma)
@@ -137,7 +136,7 @@ class Answers:
         text, stop_reason = made_up(dialogue, salt=salt, turn=_turn(asked))
         if text is None:
             text = echo(dialogue.user or wanted.messages[-1].content)
-        return _Draft([_text(text)], stop_reason, {})
+        return _Draft([text_block(text)], stop_reason, {})
 
     def _salt_of(self, variation: int, model: str, temperature: float | None) -> int:
         seed = self._settings.seed
@@ -148,6 +147,26 @@ class Answers:
         wanted = asked.wanted
         key = f"{self._settings.seed} {wanted.model} {wanted.turn} {asked.variation} {asked.dialogue.dialogue_id}"
         return crc32(key.encode("utf-8", "surrogatepass"))
+
+
+def message_of(
+    content: list[dict[str, Any]], *, name: str, model: str, stop_reason: str, usage: dict[str, Any]
+) -> dict[str, Any]:
+    """Every key that a message has, for strict decoders want those too that are null. `name` makes its id."""
+    return {
+        "id": f"msg_{name[:24]}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
+        "diagnostics": None,
+        "context_management": None,
+        "usage": usage,
+    }
 
 
 def _turn(asked: Asked) -> int:
@@ -165,7 +184,7 @@ def _prepared(entry: Entry, asked: Asked) -> _Draft:
         return _Draft(blocks, entry.stop_reason or usual, usage, entry.stop_details)
     turn = _turn(asked)
     text = entry.replies[turn] if turn < len(entry.replies) else entry.completion or ""
-    return _Draft([_text(text)], entry.stop_reason or "end_turn", usage, entry.stop_details)
+    return _Draft([text_block(text)], entry.stop_reason or "end_turn", usage, entry.stop_details)
 
 
 def _completed(block: dict[str, Any], at: int, digest: str) -> dict[str, Any]:
@@ -198,7 +217,7 @@ def _compaction(wanted: NewMessage) -> dict[str, Any]:
     }
 
 
-def _text(text: str) -> dict[str, Any]:
+def text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text, "citations": None}
 
 

@@ -20,9 +20,13 @@ class Fitted(NamedTuple):
     stop_sequence: str | None = None
 
 
+def tokens_of_text(text: str) -> int:
+    return 1 + len(text) // CHARACTERS_PER_TOKEN
+
+
 def tokens_of(block: dict[str, Any]) -> int:
     if block["type"] == "text":
-        return 1 + len(block["text"]) // CHARACTERS_PER_TOKEN
+        return tokens_of_text(block["text"])
     return 1 + len(_written(block)) // CHARACTERS_PER_TOKEN
 
 

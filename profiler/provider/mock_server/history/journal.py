@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.endpoints import check_selector, covers
 from profiler.provider.mock_server.history.spool import Spool
 from profiler.provider.mock_server.settings import invalid
+from profiler.provider.mock_server.wire.http import HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,24 +27,26 @@ if TYPE_CHECKING:
 
 LONGEST_BODY = 64 << 10  # of each body so much is kept
 FLUSH_AT = 64 << 10
+ENTRY_BYTES = 400  # about what an entry takes besides its body
 CREDENTIALS = frozenset({"authorization", "x-api-key", "proxy-authorization", "cookie", "x-amz-security-token"})
 NOT_KEPT = "[not kept]"
 _TOKEN_IN_BODY = re.compile(rb'("authorization_token"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 FILTERS = ("endpoint", "method", "path", "model", "status", "fault", "contains", "since", "tail")
 
 
-class Entry(msgspec.Struct, kw_only=True):
+def request_id_of(n: int) -> str:
+    """The n-th request of a server always has the same id."""
+    return f"req_{n:024d}"
+
+
+class Entry(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """One request. `status` is null while it is under way, and 0 if no reply with a status was sent."""
 
     n: int
     at: float  # the date, by the clock that can be moved
     began: float  # by the one that cannot
-    request_id: str
     endpoint: str
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
+    head: bytes  # as `kept_head` wrote it, and nobody reads it before somebody asks for the journal
     body: bytes
     body_bytes: int
     status: int | None = None
@@ -51,26 +55,28 @@ class Entry(msgspec.Struct, kw_only=True):
     took_s: float | None = None
 
 
-def entry_of(head: Head, body: bytes, *, n: int, at: float, began: float, request_id: str, endpoint: str) -> Entry:
+class KeptHead(msgspec.Struct, frozen=True):
+    """What stays of a head."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+
+@lru_cache(maxsize=HEADS)
+def kept_head(head: Head) -> bytes:
+    """A head without its credentials, ready to be stored."""
+    headers = {name: NOT_KEPT if name in CREDENTIALS else value for name, value in head.headers.items()}
+    return _encoder.encode(KeptHead(head.method, head.path, head.query, headers))
+
+
+def kept_body(body: bytes) -> bytes:
+    """The beginning of a body, without the credentials that may stand in it."""
     kept = body[:LONGEST_BODY]
     if b"authorization_token" in kept:
         kept = _TOKEN_IN_BODY.sub(rb'\1"%b"' % NOT_KEPT.encode(), kept)
-    headers = head.headers
-    if not CREDENTIALS.isdisjoint(headers):
-        headers = {name: NOT_KEPT if name in CREDENTIALS else value for name, value in headers.items()}
-    return Entry(
-        n=n,
-        at=at,
-        began=began,
-        request_id=request_id,
-        endpoint=endpoint,
-        method=head.method,
-        path=head.path,
-        query=head.query,
-        headers=headers,
-        body=kept,
-        body_bytes=len(body),
-    )
+    return kept
 
 
 class Journal:
@@ -78,6 +84,7 @@ class Journal:
 
     def __init__(self, *, limit: int) -> None:
         self._half = limit // 2  # two halves, so that the older one can be dropped whole
+        self._flush_at = min(FLUSH_AT, self._half)
         self.reset()
 
     def __bool__(self) -> bool:
@@ -86,7 +93,7 @@ class Journal:
     def reset(self) -> None:
         self._old, self._new = Spool(), Spool()
         self._counts = [0, 0]
-        self._waiting: list[bytes] = []
+        self._waiting: list[Entry] = []  # written in batches, which costs each of them half as much
         self._waiting_bytes = 0
         self._open: dict[int, Entry] = {}
         self.dropped = 0
@@ -97,11 +104,10 @@ class Journal:
     def end(self, entry: Entry, *, now: float) -> None:
         if self._open.pop(entry.n, None) is None:
             return  # the journal was emptied while this request was under way
-        entry.took_s = round(now - entry.began, 6)
-        record = _encoder.encode(entry)
-        self._waiting.append(b"%d\n%b" % (len(record), record))
-        self._waiting_bytes += len(record)
-        if self._waiting_bytes >= FLUSH_AT:
+        entry.took_s = now - entry.began
+        self._waiting.append(entry)
+        self._waiting_bytes += ENTRY_BYTES + len(entry.body)
+        if self._waiting_bytes >= self._flush_at:
             self._flush()
 
     def lines(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -113,7 +119,11 @@ class Journal:
         return map(_shown, found[-wanted.tail :] if wanted.tail else found)
 
     def _flush(self) -> None:
-        data, count = b"".join(self._waiting), len(self._waiting)
+        count = len(self._waiting)
+        if not count:
+            return
+        record = _encoder.encode(self._waiting)
+        data = b"%d\n%b" % (len(record), record)
         self._waiting.clear()
         self._waiting_bytes = 0
         if self._new.size and self._new.size + len(data) > self._half:
@@ -128,7 +138,8 @@ class Journal:
 
     def _kept(self) -> Iterator[Entry]:
         for spool in (self._old, self._new):
-            yield from map(_decoder.decode, _records(spool))
+            for batch in _records(spool):
+                yield from _decoder.decode(batch)
 
 
 def _records(spool: Spool) -> Iterator[bytes]:
@@ -143,7 +154,7 @@ class _Filter:
     def __init__(self, query: Mapping[str, str]) -> None:
         if unknown := set(query) - set(FILTERS):
             raise invalid(f"{min(unknown)[:40]}: is no filter, expected {', '.join(FILTERS)}")
-        self._exact = {name: query[name] for name in ("method", "fault") if name in query}
+        self._method, self._fault = query.get("method"), query.get("fault")
         self._endpoint = query.get("endpoint")
         selected = self._endpoint or "other"
         if selected != "other" and (complaint := check_selector(selected)) is not None:
@@ -158,12 +169,15 @@ class _Filter:
         return (
             entry.n > self._since
             and (self._endpoint is None or covers(self._endpoint, entry.endpoint))
-            and all(getattr(entry, name) == value for name, value in self._exact.items())
-            and (self._path is None or fnmatchcase(entry.path, self._path))
+            and self._fault in (None, entry.fault)
+            and (self._method is self._path is None or self._takes_head(_head_decoder.decode(entry.head)))
             and self._status in (None, entry.status)
             and self._contains in entry.body
             and (self._model is None or fnmatchcase(_model(entry), self._model))
         )
+
+    def _takes_head(self, head: KeptHead) -> bool:
+        return self._method in (None, head.method) and (self._path is None or fnmatchcase(head.path, self._path))
 
 
 def _number(query: Mapping[str, str], name: str) -> int | None:
@@ -191,13 +205,20 @@ def _said(body: bytes) -> Any:
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
-    shown = msgspec.structs.asdict(entry)
-    shown["at"] = written(entry.at)
-    shown["headers"] = dict(entry.headers)
-    shown["body"] = _said(entry.body)
-    shown["body_cut"] = entry.body_bytes > LONGEST_BODY
-    del shown["began"]
-    return shown
+    return {
+        "n": entry.n,
+        "at": written(entry.at),
+        "request_id": request_id_of(entry.n),
+        "endpoint": entry.endpoint,
+        **msgspec.structs.asdict(_head_decoder.decode(entry.head)),
+        "body": _said(entry.body),
+        "body_bytes": entry.body_bytes,
+        "status": entry.status,
+        "fault": entry.fault,
+        "whole": entry.whole,
+        "took_s": None if entry.took_s is None else round(entry.took_s, 6),
+        "body_cut": entry.body_bytes > LONGEST_BODY,
+    }
 
 
 def as_lines(found: Iterator[dict[str, Any]]) -> bytes:
@@ -205,4 +226,5 @@ def as_lines(found: Iterator[dict[str, Any]]) -> bytes:
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
+_decoder = msgspec.msgpack.Decoder(list[Entry])
+_head_decoder = msgspec.msgpack.Decoder(KeptHead)

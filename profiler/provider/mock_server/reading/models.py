@@ -93,10 +93,10 @@ class Models:
 
     def __init__(self, added: Sequence[str] = ()) -> None:
         self.ids = (*added, *(model for model in IDS if model not in added))
-        self._takes = KNOWN | {alias: KNOWN[model] for alias, model in ALIASES.items()} | dict.fromkeys(added, ANY)
+        self.known = KNOWN | {alias: KNOWN[model] for alias, model in ALIASES.items()} | dict.fromkeys(added, ANY)
 
     def find(self, model: str) -> Model:
-        found = self._takes.get(model)
+        found = self.known.get(model)
         if found is None:
             raise ApiError(404, "not_found_error", f"model: {model[:100]}")
         return found

@@ -41,8 +41,11 @@ class Prompt(msgspec.Struct, kw_only=True):
 
     def asked(self) -> tuple[str, str]:
         """The last and the first text of the user."""
-        texts = [text for said in self.messages if said.role == "user" and (text := text_of(said.content))] or [""]
-        return texts[-1], texts[0]
+        first = last = ""
+        for said in self.messages:
+            if said.role == "user" and (text := text_of(said.content)):
+                first, last = first or text, text
+        return last, first
 
     @property
     def schema(self) -> dict[str, Any] | None:

@@ -30,17 +30,17 @@ SAMPLING = {"temperature": ((int, float), 0.0, 1.0), "top_p": ((int, float), 0.0
 SAMPLING_KINDS = {"temperature": "number", "top_p": "number", "top_k": "integer"}
 
 
-class _PlainSaid(Said, forbid_unknown_fields=True):
+class PlainSaid(Said, forbid_unknown_fields=True):
     role: Literal["user", "assistant"]
     content: Annotated[str, Meta(min_length=1)]
 
 
-class _PlainMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class PlainMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Text chat, which is most of all traffic: decoded and checked in one go. Anything else takes the long way."""
 
     model: str
     max_tokens: Annotated[int, Meta(ge=0)]
-    messages: list[_PlainSaid]
+    messages: list[PlainSaid]
     system: str | UnsetType = UNSET
     stream: bool = False
     stop_sequences: list[str] | UnsetType = UNSET
@@ -48,7 +48,7 @@ class _PlainMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 Asked = TypeVar("Asked", bound=Prompt)
 
-_plain = msgspec.json.Decoder(_PlainMessage)
+_plain = msgspec.json.Decoder(PlainMessage)
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -56,6 +56,9 @@ class Version(msgspec.Struct, frozen=True):
 
     date: str
     beta: bool = False
+
+
+UNSAID = Version("")  # before the headers were looked at
 
 
 def authenticate(headers: Mapping[str, str], key: str | None) -> None:
@@ -78,11 +81,18 @@ def api_version(headers: Mapping[str, str], query: str = "") -> Version:
     return Version(date, "anthropic-beta" in headers or "beta=true" in query)
 
 
+def decode_plain(body: bytes) -> PlainMessage | None:
+    """A request that is plain text chat; None for all others."""
+    try:
+        return _plain.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def read_message(body: bytes, *, version: Version, models: Models) -> NewMessage:
     """The bytes of a request to `/v1/messages`, checked."""
-    try:
-        plain = _plain.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    plain = decode_plain(body)
+    if plain is None:
         return check_message(_decoded(body), version=version, models=models)
     wanted = NewMessage(
         model=plain.model,

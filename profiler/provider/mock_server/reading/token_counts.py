@@ -14,6 +14,8 @@ from profiler.core.json import encode
 from profiler.provider.mock import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from profiler.provider.mock_server.reading.prompts import Prompt
 
 PIXELS_PER_TOKEN = 750
@@ -25,13 +27,18 @@ _PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
 
 def count(prompt: Prompt) -> int:
     """The input tokens of a prompt."""
-    counted: dict[str, Any] = {"system": prompt.system, "messages": prompt.messages}
     if prompt.plain:
-        return 1 + len(encode(counted)) // CHARACTERS_PER_TOKEN
-    counted["messages"] = [{"role": said.role, "content": said.content} for said in prompt.messages]
+        return count_plain(prompt.system, prompt.messages)
+    messages = [{"role": said.role, "content": said.content} for said in prompt.messages]
+    counted: dict[str, Any] = {"system": prompt.system, "messages": messages}
     further = {"tools": prompt.tools, "mcp_servers": prompt.mcp_servers, "schema": prompt.schema}
     lean, media = lighten(counted | {name: value for name, value in further.items() if value})
     return 1 + len(encode(lean)) // CHARACTERS_PER_TOKEN + media
+
+
+def count_plain(system: Any, messages: Sequence[Any]) -> int:
+    """The same, where there is nothing but texts."""
+    return 1 + len(encode({"system": system, "messages": messages})) // CHARACTERS_PER_TOKEN
 
 
 def lighten(value: Any) -> tuple[Any, int]:

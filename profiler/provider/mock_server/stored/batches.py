@@ -17,7 +17,6 @@ from profiler.core.json import dumps
 from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.admission.chance import draws
 from profiler.provider.mock_server.endpoints import BATCHES
-from profiler.provider.mock_server.reading.requests import api_version
 from profiler.provider.mock_server.settings import ApiError, invalid
 from profiler.provider.mock_server.stored.batch import Batch, Item, Plan
 from profiler.provider.mock_server.wire.paging import page_by_id
@@ -85,7 +84,7 @@ class Batches:
             created_at=call.wall,
             order_seed=f"{self._settings.seed} {batch_id}",
         )
-        self._kept[batch_id] = _Kept(batch, api_version(call.headers, call.query))
+        self._kept[batch_id] = _Kept(batch, call.version)
         while len(self._kept) > MOST_BATCHES:
             del self._kept[next(iter(self._kept))]
         shown = self._shown(batch, call)

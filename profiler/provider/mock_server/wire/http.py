@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_HEAD = 64 << 10
+HEADS = 256  # of clients that send the same head again and again
 MAX_CHUNK_LINE = 4 << 10
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -41,8 +42,12 @@ class Malformed(Exception):
         self.message = message
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a request but its body. Header names are in lower case."""
+class Head(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """All of a request but its body. Header names are in lower case.
+
+    A client that sends the same head again has the same object here (see `parse_head`), so what it says need only be
+    looked at once: heads are compared by identity, and results are cached by them.
+    """
 
     method: str
     path: str
@@ -202,7 +207,7 @@ class Parser:
         raise Malformed(f"Request exceeds the maximum allowed number of bytes, {self._max_body}.", status=413)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=HEADS)
 def parse_head(raw: bytes) -> Head:
     """Clients send the same head again and again, so most are parsed once."""
     request_line, *lines = raw.decode("latin-1").split("\r\n")

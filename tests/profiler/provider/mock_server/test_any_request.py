@@ -14,11 +14,11 @@ from profiler.provider.mock_server.delivery.events import events
 from profiler.provider.mock_server.messages import Messages
 from profiler.provider.mock_server.reading.shapes import Shape, table
 from profiler.provider.mock_server.settings import ApiError, ServerSettings
+from tests.profiler.provider.mock_server.reading.asking import BETA, NEW
 
 JUNK: tuple[Any, ...] = (None, 0, -1, 1.5, True, "", " ", "x", [], [None], {}, {"type": "text"}, {"type": None}, "\0é")
 TEXTS = ("Hello", "a", "claude-haiku-4-5", "toolu_1", "x y", "https://example.com", "aGVsbG8=")
 USUAL: dict[str, Any] = {"model": "claude-any", "max_tokens": 500}
-HEADERS = {"anthropic-version": "2026-10-21"}
 DEEPEST = 7
 
 
@@ -75,12 +75,12 @@ class Writer:
 @pytest.mark.parametrize("root", ["message", "beta_message"])
 def test_there_is_always_an_answer(root: str, spoils: float) -> None:
     server = Messages(ServerSettings(models=("claude-any",), tool_rate=1.0))
-    headers = HEADERS | ({"anthropic-beta": "x"} if root == "beta_message" else {})
+    version = BETA if root == "beta_message" else NEW
     answered, refused = 0, set()
     for seed in range(1500):
         body = dumps(Writer(Random(seed), spoils=spoils).body(root))
         try:
-            answer = server.answer(server.read(body, headers=headers), now=float(seed))
+            answer = server.answer(server.read(body, version=version), now=float(seed))
         except ApiError as error:
             refused.add((error.status, error.message[:40]))
             continue

@@ -14,6 +14,8 @@ from profiler.provider.mock_server.settings import ApiError, ServerSettings
 from tests.profiler.provider.mock_server.reading.asking import (
     BETA,
     HELLO,
+    NEW,
+    OLD,
     STRICT_SCHEMA,
     TOOL,
     body,
@@ -23,15 +25,17 @@ from tests.profiler.provider.mock_server.reading.asking import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEADERS = {"anthropic-version": "2026-10-21"}
-BETA_HEADERS = HEADERS | {"anthropic-beta": "x"}
+    from profiler.provider.mock_server.reading.requests import Version
+
 FORMAT = {"format": {"type": "json_schema", "schema": STRICT_SCHEMA}}
 FORCED: dict[str, Any] = {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "get_weather"}}
 
 
-def ask(server: Messages, *, at: float = 0.0, headers: dict[str, str] = HEADERS, **changes: Any) -> dict[str, Any]:
+def ask(
+    server: Messages, *, at: float = 0.0, version: Version = NEW, named: str | None = None, **changes: Any
+) -> dict[str, Any]:
     """One request that is answered."""
-    question = server.read(dumps(body(**changes)), headers=headers)
+    question = server.read(dumps(body(**changes)), version=version, named=named)
     answer = server.answer(question, now=at)
     server.given(answer, now=at, begins_at=at)
     return answer.message
@@ -144,8 +148,7 @@ def test_with_variation_repeats_differ_and_another_server_repeats_them() -> None
 def test_the_colder_the_fewer_repeats_differ() -> None:
     def distinct(temperature: float) -> int:
         messages = Messages(ServerSettings(vary=True, output_tokens=50))
-        old = {"anthropic-version": "2023-06-01"}
-        return len({said(ask(messages, headers=old, temperature=temperature)) for _ in range(60)})
+        return len({said(ask(messages, version=OLD, temperature=temperature)) for _ in range(60)})
 
     assert distinct(0.0) == 1
     assert 10 < distinct(0.4) < 40
@@ -154,7 +157,7 @@ def test_the_colder_the_fewer_repeats_differ() -> None:
 
 def test_a_request_that_was_not_answered_leaves_no_trace() -> None:
     messages = Messages(ServerSettings(vary=True))
-    question = messages.read(dumps(body(tools=[TOOL])), headers=HEADERS)
+    question = messages.read(dumps(body(tools=[TOOL])), version=NEW)
 
     assert messages.answer(question, now=0.0) == messages.answer(question, now=0.0)
 
@@ -173,23 +176,23 @@ def test_lengths_are_spread_around_their_median_and_end_at_max_tokens() -> None:
 
 def test_a_thread_goes_on_where_it_was() -> None:
     messages = Messages(ServerSettings())
-    first = ask(messages, headers=BETA_HEADERS, thread={"type": "create"}, messages=exchange("Remember the sea. " * 50))
+    first = ask(messages, version=BETA, thread={"type": "create"}, messages=exchange("Remember the sea. " * 50))
     going_on = {"type": "continue", "previous_message_id": first["id"]}
-    second = ask(messages, headers=BETA_HEADERS, thread=going_on, messages=exchange("And now?"))
+    second = ask(messages, version=BETA, thread=going_on, messages=exchange("And now?"))
 
     assert second["usage"]["input_tokens"] > first["usage"]["input_tokens"]
     with pytest.raises(ApiError) as caught:
-        ask(messages, headers=BETA_HEADERS, thread=going_on | {"previous_message_id": "msg_0"})
+        ask(messages, version=BETA, thread=going_on | {"previous_message_id": "msg_0"})
     assert (caught.value.status, caught.value.details) == (404, {"error_code": "thread_not_found"})
 
 
 def test_a_compaction_answers_with_its_block_alone() -> None:
-    message = ask(Messages(ServerSettings()), headers=BETA_HEADERS, compaction={"type": "summarize"})
+    message = ask(Messages(ServerSettings()), version=BETA, compaction={"type": "summarize"})
 
     assert [block["type"] for block in message["content"]] == ["compaction"]
     assert message["stop_reason"] == "compaction"
     again = [{"role": "assistant", "content": message["content"]}, HELLO]
-    assert ask(Messages(ServerSettings()), headers=BETA_HEADERS, messages=again)["stop_reason"] == "end_turn"
+    assert ask(Messages(ServerSettings()), version=BETA, messages=again)["stop_reason"] == "end_turn"
 
 
 def test_the_diagnosis_stands_in_the_answer_where_it_was_asked_for() -> None:
@@ -211,7 +214,7 @@ def test_an_item_of_a_batch_is_answered_like_a_request_of_its_own() -> None:
 
 @pytest.mark.parametrize("beta", [False, True])
 def test_every_key_that_a_strict_decoder_wants_is_there(beta: bool) -> None:
-    message = ask(Messages(ServerSettings()), headers=BETA_HEADERS if beta else HEADERS)
+    message = ask(Messages(ServerSettings()), version=BETA if beta else NEW)
 
     assert {"container", "diagnostics", "stop_details", "stop_sequence"} <= set(message)
     # clients ask for a beta message without saying so when they use no beta, and their types require these all the same
@@ -231,12 +234,12 @@ def test_a_sequence_goes_on_with_each_answer(tmp_path: Path) -> None:
 
 def test_the_same_bytes_are_another_question_under_another_name_or_version() -> None:
     messages, sent = Messages(ServerSettings()), dumps(body(thread={"type": "create"}))
-    names = [messages.read(dumps(body()), headers=HEADERS | {"x-dialogue-id": name}).name for name in ("a", "b", "a")]
+    names = [messages.read(dumps(body()), version=NEW, named=name).name for name in ("a", "b", "a")]
 
     assert names == ["a", "b", "a"]
-    assert messages.read(sent, headers=BETA_HEADERS).asked.wanted.thread == {"type": "create"}
+    assert messages.read(sent, version=BETA).asked.wanted.thread == {"type": "create"}
     with pytest.raises(ApiError, match="thread: Extra inputs"):
-        messages.read(sent, headers=HEADERS)
+        messages.read(sent, version=NEW)
 
 
 def test_a_prepared_refusal_says_why(tmp_path: Path) -> None:
@@ -245,6 +248,6 @@ def test_a_prepared_refusal_says_why(tmp_path: Path) -> None:
     entry = {"completion": "No.", "stop_reason": "refusal"}
     path.write_text(json.dumps({"a": entry | {"stop_details": details}, "b": entry}))
     messages = Messages(ServerSettings(responses_path=path))
-    told = [ask(messages, headers=HEADERS | {"x-dialogue-id": name})["stop_details"] for name in ("a", "b")]
+    told = [ask(messages, named=name)["stop_details"] for name in ("a", "b")]
 
     assert told == [details, {"type": "refusal", "category": "general_harms", "explanation": None}]
