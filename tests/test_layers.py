@@ -61,7 +61,7 @@ ORDERS = {
     "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),
     "profiler.provider.mock_server": (
         *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
-        *("messages", "admission", "delivery", "stored", "message_endpoint", "control", "app", "server"),
+        *("messages", "plain_chat", "admission", "delivery", "stored", "message_endpoint", "control", "app", "server"),
         "pytest_plugin",
     ),
     "profiler.provider.mock_server.wire": (
@@ -74,7 +74,7 @@ ORDERS = {
     "profiler.provider.mock_server.delivery": ("__init__", "pace", "events", "message_delivery", "reply_delivery"),
     "profiler.provider.mock_server.stored": ("__init__", "batch", "batches", "files"),
     "profiler.provider.mock_server.reading": (
-        *("__init__", "shapes", "models", "prompts", "token_counts", "schema_subset", "rules", "requests"),
+        *("__init__", "shapes", "models", "prompts", "token_counts", "schema_subset", "turns", "rules", "requests"),
     ),
     "profiler.provider.mock_server.answering": (
         *("__init__", "patterns", "schema_values", "dialogues", "prepared", "tool_calls", "fitting", "lengths"),

@@ -35,6 +35,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     system_turns: bool = True  # whether `system` messages may stand among the others
     forced_tools: bool = True
     sampling: bool = True
+    one_sampling: bool = False  # whether temperature and top_p exclude each other
     thinking: Sequence[str] = THINKING_TYPES
     thinks: bool = False  # when the request does not say whether
     efforts: Sequence[str] = EFFORTS
@@ -42,6 +43,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 ANY = Model()
 _BUDGETS = Model(
+    one_sampling=True,
     context=200_000,
     max_output=64_000,
     cache_minimum=4096,
@@ -50,6 +52,7 @@ _BUDGETS = Model(
     efforts=NO_EFFORT,
 )
 _4_6 = Model(
+    one_sampling=True,
     cache_minimum=4096,
     prefill=False,
     system_turns=False,

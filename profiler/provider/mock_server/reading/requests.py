@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSIONS = ("2023-06-01", "2026-10-21")
 SAMPLING_VERSION = "2023-06-01"  # the newer one knows no sampling parameters, not even at their defaults
 SAMPLING = {"temperature": ((int, float), 0.0, 1.0), "top_p": ((int, float), 0.0, 1.0), "top_k": ((int,), 0, 1 << 31)}
+LEAST_TOP_P_THINKING = 0.95
 SAMPLING_KINDS = {"temperature": "number", "top_p": "number", "top_k": "integer"}
 
 
@@ -113,6 +114,8 @@ def check_message(body: Any, *, version: Version, models: Models) -> NewMessage:
     takes = models.find(body["model"])
     for name in sampling:
         _sampled(name, body[name], takes)
+    if sampling:
+        _sampled_together(body, takes)
     return _ruled(msgspec.convert(body, NewMessage), models)
 
 
@@ -159,3 +162,17 @@ def _sampled(name: str, value: Any, takes: Model) -> None:
         raise invalid(f"{name}: Input should be less than or equal to {high:g}")
     if not takes.sampling and not (name == "temperature" and value == 1):
         raise invalid(f"`{name}` is deprecated for this model.")
+
+
+def _sampled_together(body: dict[str, Any], takes: Model) -> None:
+    """What the sampling parameters do not allow beside each other, and beside thinking."""
+    if takes.one_sampling and "temperature" in body and "top_p" in body:
+        raise invalid("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    if (body.get("thinking") or {}).get("type") not in ("adaptive", "enabled"):
+        return
+    if body.get("temperature", 1) != 1:
+        raise invalid("`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.")
+    if "top_k" in body:
+        raise invalid("`top_k` must be unset when thinking is enabled or in adaptive mode.")
+    if body.get("top_p", 1) < LEAST_TOP_P_THINKING:
+        raise invalid("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")

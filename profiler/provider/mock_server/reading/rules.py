@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from profiler.provider.mock_server.reading import schema_subset, token_counts
+from profiler.provider.mock_server.reading import schema_subset, token_counts, turns
 from profiler.provider.mock_server.reading.prompts import NewMessage, Prompt, blocks_of
 from profiler.provider.mock_server.settings import invalid
 
@@ -33,7 +33,7 @@ def check(prompt: Prompt, takes: Model) -> int:
         _lengths(prompt, takes)
     _conversation(prompt, takes)
     if not prompt.plain:
-        _tool_pairs(prompt)
+        turns.check(prompt)
         _breakpoints(prompt)
         _thinking(prompt, takes)
         _tools(prompt, takes)
@@ -101,52 +101,6 @@ def _prefill(content: Content, takes: Model) -> None:
         raise invalid("messages: final assistant content cannot end with trailing whitespace")
 
 
-def _tool_pairs(prompt: Prompt) -> None:
-    """Each call must be answered by the next message of the user, and nothing else may be answered."""
-    if (prompt.thread or {}).get("type") == "continue":
-        return  # the call may be in the part of the conversation that the server holds
-    called: set[str] = set()
-    before = "user"
-    for at, said in enumerate(prompt.messages):
-        if said.role == "system":
-            continue
-        blocks = [] if isinstance(said.content, str) else said.content
-        if said.role == "assistant":
-            if before == "user":
-                _all_answered(called, at)
-                called = set()
-            called |= {block["id"] for block in blocks if block["type"] == "tool_use"}
-        else:
-            called -= _answers(blocks, called, at)
-            _all_answered(called, at)
-        before = said.role
-    _all_answered(called, len(prompt.messages))
-
-
-def _answers(blocks: list[dict[str, Any]], called: set[str], at: int) -> set[str]:
-    answered = set()
-    for index, block in enumerate(blocks):
-        if block["type"] == "tool_result":
-            name = block["tool_use_id"]
-            if name not in called:
-                raise invalid(
-                    f"messages.{at}.content.{index}: unexpected `tool_use_id` found in `tool_result` blocks: "
-                    f"{name[:100]}. Each `tool_result` block must have a corresponding `tool_use` block in the "
-                    "previous message."
-                )
-            answered.add(name)
-    return answered
-
-
-def _all_answered(called: set[str], at: int) -> None:
-    if called:
-        raise invalid(
-            f"messages.{at - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(sorted(called))[:300]}. Each `tool_use` block must have a corresponding `tool_result` block "
-            "in the next message."
-        )
-
-
 def marks(prompt: Prompt) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where something is marked for the cache, in the order in which the prompt is read: tools, system, messages."""
     for at, tool in enumerate(prompt.tools or ()):
@@ -203,6 +157,7 @@ def _thinking(prompt: Prompt, takes: Model) -> None:
         raise invalid(f'"thinking.type.{kind}" is not supported for this model.{hint if kind == "enabled" else ""}')
     if kind == "enabled":
         _budget(prompt)
+        turns.check_thinking_again(prompt)
     if kind in ("disabled", "between_tools") and takes.thinks and effort in HIGHEST_EFFORTS:
         raise invalid(f'"thinking.type.{kind}" is not supported with output_config.effort {effort!r} for this model.')
     if kind in ("adaptive", "enabled") and (prompt.tool_choice or {}).get("type") in FORCED:

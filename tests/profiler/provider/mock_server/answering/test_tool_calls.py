@@ -64,7 +64,8 @@ def test_auto_calls_as_often_as_asked_for(rate: float, low: float, high: float) 
 
 def test_each_round_of_results_halves_the_wish_for_more() -> None:
     once = exchange("x", [TOOL_USE], [TOOL_RESULT])
-    again = [*once, *exchange("x", [TOOL_USE], [TOOL_RESULT])[1:]]
+    call, result = TOOL_USE | {"id": "toolu_2"}, TOOL_RESULT | {"tool_use_id": "toolu_2"}
+    again = [*once, *exchange("x", [call], [result])[1:]]
 
     assert 0.4 < share(drawn(rate=1.0, messages=once)) < 0.6
     assert 0.15 < share(drawn(rate=1.0, messages=again)) < 0.35

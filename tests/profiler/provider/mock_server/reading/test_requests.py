@@ -260,19 +260,18 @@ def test_later_turns_belong_to_the_dialogue_that_their_first_text_opens(tmp_path
     assert set(app.snapshot(asked=True)["asked"]["each"]) == {"talk", "talk#1"}
 
 
-def test_all_that_the_engine_can_send_is_accepted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 0.5, "top_k": 4},
+        {"top_p": 0.9},
+        {"thinking": {"type": "adaptive"}, "effort": "high"},
+    ],
+)
+def test_all_that_the_engine_can_send_is_accepted(tmp_path: Path, changes: dict[str, Any]) -> None:
     path = tmp_path / "dialogues.json"
     path.write_text(json.dumps([{"dialogue_id": "a", "user": "Hello", "system": "Be kind."}]))
-    params = Params(
-        model="claude-opus-4-6",
-        max_tokens=9,
-        temperature=0.5,
-        top_p=0.9,
-        top_k=4,
-        stop_sequences=("x",),
-        thinking={"type": "adaptive"},
-        effort="high",
-    )
+    params = Params(model="claude-opus-4-6", max_tokens=9, stop_sequences=("x",), **changes)
     (request,) = Planner(params).plan(file.read(path))
 
     assert answered(App(ServerSettings()), request.body, headers=OLD)["type"] == "message"

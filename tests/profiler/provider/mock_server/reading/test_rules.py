@@ -91,45 +91,6 @@ def test_a_prompt_must_fit_the_context_of_its_model() -> None:
     assert refusal(messages=long, model="claude-opus-5") == ""
 
 
-# tools that were called
-
-
-@pytest.mark.parametrize(
-    "messages",
-    [
-        exchange("x", [TOOL_USE], [TOOL_RESULT]),
-        exchange("x", [TOOL_USE], [*texts("so: "), TOOL_RESULT], "Rain.", "Thanks"),
-        [*exchange("x", [TOOL_USE]), {"role": "user", "content": [TOOL_RESULT]}, HELLO],
-    ],
-)
-def test_calls_that_were_answered_are_taken(messages: list[dict[str, Any]]) -> None:
-    assert refusal(messages=messages) == ""
-
-
-@pytest.mark.parametrize(
-    ("messages", "place"),
-    [
-        (exchange([TOOL_RESULT]), "messages.0.content.0"),
-        (exchange("x", "y", [*texts("z"), TOOL_RESULT]), "messages.2.content.1"),
-        (exchange("x", [TOOL_USE], [TOOL_RESULT], "y", [TOOL_RESULT]), "messages.4.content.0"),
-        (exchange("x", [TOOL_USE], [TOOL_RESULT | {"tool_use_id": "toolu_2"}]), "messages.2.content.0"),
-    ],
-)
-def test_a_result_that_nobody_asked_for_is_refused(messages: list[dict[str, Any]], place: str) -> None:
-    assert refusal(messages=messages).startswith(
-        f"{place}: unexpected `tool_use_id` found in `tool_result` blocks: toolu_"
-    )
-
-
-@pytest.mark.parametrize(
-    "messages", [exchange("x", [TOOL_USE], "y"), exchange("x", [TOOL_USE]), exchange("x", [TOOL_USE], "y", "z")]
-)
-def test_a_call_that_was_not_answered_is_refused(messages: list[dict[str, Any]]) -> None:
-    said = refusal(messages=messages)
-
-    assert "`tool_use` ids were found without `tool_result` blocks immediately after: toolu_1." in said
-
-
 # what is marked for the cache
 
 
@@ -226,6 +187,24 @@ def test_newer_models_refuse_to_be_sampled_otherwise(name: str, value: float) ->
     assert refusal(OLD, model="claude-opus-5", **sampled) == f"`{name}` is deprecated for this model."
     assert refusal(OLD, model="claude-opus-4-6", **sampled) == ""
     assert name in refusal(NEW, model="claude-opus-4-6", **sampled)
+
+
+THINKING = {"type": "enabled", "budget_tokens": 1024}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0.5, "top_p": 0.9}, "`temperature` and `top_p` cannot both be specified for this model."),
+        ({"temperature": 0.5, "thinking": THINKING}, "`temperature` may only be set to 1 when thinking is enabled"),
+        ({"top_k": 5, "thinking": THINKING}, "`top_k` must be unset when thinking is enabled"),
+        ({"top_p": 0.9, "thinking": THINKING}, "`top_p` must be greater than or equal to 0.95"),
+    ],
+)
+def test_sampling_parameters_exclude_each_other_and_thinking(changes: dict[str, Any], message: str) -> None:
+    assert refusal(OLD, **changes).startswith(message)
+    assert refusal(OLD, temperature=1, thinking=THINKING) == refusal(OLD, top_p=0.97, thinking=THINKING) == ""
+    assert refusal(OLD, models=Models(["own"]), model="own", temperature=0.5, top_p=0.9) == ""
 
 
 @pytest.mark.parametrize(
