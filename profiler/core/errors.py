@@ -6,6 +6,7 @@ Their texts say where and why, so that a person can act on them.
 from __future__ import annotations
 
 import errno
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -142,6 +143,7 @@ class Interrupted(ProfilerError):
         self.exit_code = 128 + signum
 
 
+@dataclass(eq=False, repr=False)
 class CallError(Exception):
     """One call to a client failed. Clients raise it; the engine turns it into a retry or a record.
 
@@ -150,28 +152,17 @@ class CallError(Exception):
     reached the provider; a request that was never sent is not billed.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        message: str,
-        *,
-        status: int | None = None,
-        request_id: str | None = None,
-        retryable: bool = False,
-        retry_after_s: float | None = None,
-        fatal: bool = False,
-        ramp: bool = False,
-        limits: RateHeaders | None = None,
-        sent: bool = True,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.status = status
-        self.request_id = request_id
-        self.retryable = retryable
-        self.retry_after_s = retry_after_s
-        self.fatal = fatal
-        self.ramp = ramp
-        self.limits = limits
-        self.sent = sent
+    kind: str
+    message: str
+    _: KW_ONLY
+    status: int | None = None
+    request_id: str | None = None
+    retryable: bool = False
+    retry_after_s: float | None = None
+    fatal: bool = False
+    ramp: bool = False
+    limits: RateHeaders | None = None
+    sent: bool = True
+
+    def __post_init__(self) -> None:
+        super().__init__(self.message)

@@ -7,12 +7,15 @@ import traceback
 from functools import cache
 from pathlib import Path
 
+from profiler.core.wording import printable
+
 OURS = Path(__file__).resolve().parents[1]
 
 
 def said(error: BaseException) -> str:
-    """The exception in one line: `KeyError: 'x' (my_metrics.py:12)`."""
-    text = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    """The exception in one line: `KeyError: 'x' (my_metrics.py:12)`. It may quote an answer, so nothing in it steers a
+    terminal."""
+    text = printable(" ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split()))
     frames = _own_frames(error)
     return f"{text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
 

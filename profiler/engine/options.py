@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from profiler.core.errors import UsageError
 from profiler.core.nouns import Mode
+from profiler.core.wording import expected, found
 from profiler.engine.progress import View
+from profiler.manifest.settings import Concurrency
 from profiler.provider.open import Lane
 from profiler.provider.source import choose_mode
 from profiler.storage.journal_file import Fsync
@@ -34,6 +37,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     fsync: Fsync = "interval"
     signals: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            msgspec.convert(self.concurrency, Concurrency | None)
+        except msgspec.ValidationError:
+            raise UsageError(
+                f"concurrency: found {found(self.concurrency)}, expected {expected(Concurrency)}"
+            ) from None
 
     @property
     def folder(self) -> Path:

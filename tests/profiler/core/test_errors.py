@@ -7,6 +7,7 @@ import pytest
 from profiler.core.errors import (
     SHOWN_PROBLEMS,
     BudgetReached,
+    CallError,
     DatasetError,
     FileProblems,
     Interrupted,
@@ -85,3 +86,11 @@ def test_a_storage_error_says_what_the_disk_said() -> None:
         "f: cannot write: No space left on device"
     )
     assert str(StorageError(Path("f"), OSError("odd"))) == "f: cannot write: odd"
+
+
+def test_a_call_error_takes_what_it_knows_and_nothing_else() -> None:
+    error = CallError("overloaded", "busy", status=529, retryable=True)
+    assert (str(error), error.args, error.status, error.retryable, error.sent) == ("busy", ("busy",), 529, True, True)
+    assert error != CallError("overloaded", "busy", status=529, retryable=True)
+    with pytest.raises(TypeError):
+        CallError("overloaded", "busy", retriable=True)  # type: ignore[call-arg]

@@ -36,3 +36,9 @@ def test_a_failure_on_that_loop_is_not_the_users_where_no_line_of_theirs_is_in_i
 
     assert said(caught.value.with_traceback(below.tb_next)).endswith(f"{caught.value}")
     assert their_traceback(caught.value) == ""
+
+
+def test_what_an_exception_quotes_does_not_steer_a_terminal() -> None:
+    assert (
+        said(ValueError("found \x1b]0;title\x07 in the answer")) == r"ValueError: found \x1b]0;title\x07 in the answer"
+    )
