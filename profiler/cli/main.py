@@ -31,7 +31,13 @@ exit codes:
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 DISK, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
-HOMES = {"run": "run", "mock-server": "mock_server"}  # the modules of these commands; the others are in `commands`
+HOMES = {
+    "run": "run",
+    "mock-server": "mock_server",
+    "list": "look",
+    "show": "look",
+    "export": "export",
+}  # the modules of these commands; the others are in `commands`
 
 
 def main(argv: Sequence[str]) -> int:
@@ -114,7 +120,10 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (_add_run, _add_summarize, _add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor):
+    for add in (
+        *(_add_run, _add_summarize, _add_list, _add_show, _add_export),
+        *(_add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor),
+    ):
         add(commands)
     return parser
 
@@ -212,6 +221,64 @@ def _add_summarize(commands: Commands) -> None:
     )
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
     _add_json(parser)
+
+
+def _add_list(commands: Commands) -> None:
+    parser = _command(commands, "list", "show which runs there are, in what state, and what they measured")
+    parser.add_argument("folder", nargs="?", default="runs", metavar="DIR", help="where to look (default: runs)")
+    parser.add_argument("--all", action="store_true", help="those that --fresh moved aside too")
+    _add_json(parser)
+
+
+def _add_show(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "show",
+        "show dialogues of a run: question, answer, scores, error, times, cost",
+        "All that is asked for must hold.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="the dialogues with these ids")
+    parser.add_argument("--errors", action="store_true", help="those that failed")
+    parser.add_argument("--refusals", action="store_true", help="those that were refused")
+    parser.add_argument("--truncated", action="store_true", help="those whose answer was cut off")
+    parser.add_argument("--tag", action="append", default=[], metavar="T", help="those with this tag; repeatable")
+    parser.add_argument(
+        "--where", metavar="CONDITION", help="those for which it holds: 'exact_match == false and latency_s > 5'"
+    )
+    parser.add_argument("--grep", metavar="TEXT", help="those that say it somewhere, in any letter case")
+    parser.add_argument(
+        "--worst", nargs=2, metavar=("NAME", "N"), help="the N worst by a score or a number such as latency_s"
+    )
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="no more than N")
+    parser.add_argument("--no-pager", action="store_true", help="print at once, on a terminal too")
+    parser.add_argument("--json", action="store_true", help="one object a line, with all that is known")
+
+
+def _add_export(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "write a run as a table for other programs, a row an item",
+        "Texts of questions and answers are inside unless --no-texts is given.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--to",
+        choices=("csv", "jsonl", "parquet", "sqlite"),
+        metavar="FORMAT",
+        help="csv, jsonl, parquet or sqlite (default: as the name of the file ends)",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the file to write; - is stdout, for csv and jsonl"
+    )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="csv as it is: else a quote stands before texts that a spreadsheet would run (those that begin with = + - @)",
+    )
+    parser.add_argument("--no-texts", action="store_true", help="leave out what was asked and answered")
+    parser.add_argument("--drop", action="append", default=[], metavar="FIELD", help="leave out a column; repeatable")
 
 
 def _add_validate(commands: Commands) -> None:

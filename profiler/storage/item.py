@@ -46,6 +46,24 @@ class Item(msgspec.Struct, frozen=True):
         return text_of(said[-1])
 
     @property
+    def conversation(self) -> list[tuple[str, str]]:
+        """Who said what, in order: the system prompt, what was asked, and every reply."""
+        prompt = self.request.get("prompt") or {}
+        said = [("system", prompt["system"])] if prompt.get("system") else []
+        replies = [("assistant", reply) for reply in self.replies]
+        if turns := prompt.get("turns"):
+            asked = [("user", turn) for turn in turns]
+            # A dialogue that failed or was refused early has fewer replies than turns.
+            return said + [each for pair in zip(asked, replies, strict=False) for each in pair] + asked[len(replies) :]
+        messages = [(each.get("role", "user"), text_of(each.get("content"))) for each in prompt.get("messages") or ()]
+        return said + (messages or [("user", text_of(prompt.get("user")))]) + replies
+
+    @property
+    def said(self) -> list[str]:
+        """All texts of the conversation."""
+        return [text for _, text in self.conversation]
+
+    @property
     def replies(self) -> tuple[str, ...]:
         """Every reply of a dialogue of several turns, else the one there is; none where the call failed."""
         if replies := self.record.get("replies"):

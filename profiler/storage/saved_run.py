@@ -50,6 +50,13 @@ class SavedRun:
         """Whether every dialogue has its answer or its error. The summary is written after the last of them."""
         return (self.folder / SUMMARY).exists()
 
+    def changed(self) -> float | None:
+        """When its summary was written, in seconds since 1970."""
+        try:
+            return (self.folder / SUMMARY).stat().st_mtime
+        except OSError:
+            return None
+
     @property
     def summary(self) -> dict[str, Any]:
         """What summary.json says; for an unfinished run, the summary of what it has so far."""
@@ -74,14 +81,17 @@ class SavedRun:
         begun = None if self.complete else unfinished(self.folder)
         return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
+    def metrics(self, *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
+        """The metrics of its manifest. Those of one's own are looked for in `search_path`."""
+        return resolve(self._facts().get("metrics") or USUAL_METRICS, search_path=search_path)
+
     def scores(self, *, search_path: Path | None = None) -> Iterator[dict[str, Any]]:
         """The score of every item by every metric that has one, in dataset order; worked out now where no file of a
         complete run holds them. Metrics of one's own are then looked for in `search_path`."""
         path = self.folder / SCORES
         if self.complete and path.exists():
             return lines_of(path, _decode, complete=True)
-        names = self._facts().get("metrics") or USUAL_METRICS
-        return worked_out(self.outcomes(), resolve(names, search_path=search_path))
+        return worked_out(self.outcomes(), self.metrics(search_path=search_path))
 
     def items(self, *, search_path: Path | None = None) -> Iterator[Item]:
         """What was asked, what came back and what it scored, joined, in dataset order; of an unfinished run, all that
@@ -148,15 +158,30 @@ def read_run(log_dir: str | PathLike[str]) -> SavedRun:
     return SavedRun(log_dir)
 
 
+def moved_aside(folder: Path) -> bool:
+    """Whether `--fresh` has moved this run out of the way of a later one."""
+    return MOVED_ASIDE.search(folder.name) is not None
+
+
+def runs_below(folder: Path) -> Iterator[SavedRun]:
+    """Every run at or below a folder, also those that were moved aside, in the order of their names."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: found no such folder", hint="say where the runs are: profiler list DIR")
+    if holds_run(folder):
+        yield SavedRun(folder)
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from runs_below(path)
+
+
 def find_runs(folder: Path) -> list[SavedRun]:
     """The runs in a folder, or the folder itself if it is one. Runs that `--fresh` moved aside are left out."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: found no such folder", hint=HINT)
     if holds_run(folder):
         return [SavedRun(folder)]
-    found = [
-        SavedRun(path) for path in sorted(folder.iterdir()) if not MOVED_ASIDE.search(path.name) and holds_run(path)
-    ]
+    found = [SavedRun(path) for path in sorted(folder.iterdir()) if not moved_aside(path) and holds_run(path)]
     if not found:
         raise UsageError(f"{folder}: found no run in it", hint=HINT)
     return found

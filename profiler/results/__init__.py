@@ -1,0 +1,1 @@
+"""Finished and unfinished runs, for people: which is better, where, and by how much."""

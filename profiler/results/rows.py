@@ -1,0 +1,61 @@
+"""Items as rows of a table, for programs that read tables: one column a value, the same columns in every row.
+
+Metadata has a column a key (`metadata.level`), scores one a metric (`scores.exact_match`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from profiler.core.errors import UsageError
+from profiler.core.wording import did_you_mean
+from profiler.results.values import ERROR, METADATA, RECORD, REQUEST, TEXTS, TOKENS, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from profiler.storage.item import Item
+
+SCORES: Final = "scores."
+LISTS: Final = ("replies", "required_facts", "expected", "tags", "tool_calls")
+HOLDING_TEXTS: Final = (*TEXTS, "required_facts", "expected", "error.message", "tool_calls")
+SOMETIMES: Final = (  # columns that are there only where some item has a value
+    *("repeat", "ttft_s", "at_s", "tool_calls", "reused_from", "reused_cost_usd", "maybe_usd", "api_version"),
+    *("cache_creation_input_tokens", "cache_read_input_tokens", "thinking_tokens", "expected"),
+)
+MOST_METADATA: Final = 1_000
+
+
+class Columns:
+    """The columns of a run's table: which there are is known after one look at all items."""
+
+    def __init__(self, items: Iterable[Item], *, scores: Sequence[str], texts: bool, drop: Sequence[str] = ()) -> None:
+        metadata: dict[str, None] = {}
+        missing = {name: value_of(name, scores=()) for name in SOMETIMES}
+        for item in items:
+            for name in [name for name, value in missing.items() if value(item) is not None]:
+                del missing[name]
+            for key in item.request.get("metadata") or ():
+                if len(metadata) < MOST_METADATA:
+                    metadata[f"{METADATA}{key}"] = None
+        named = ["dialogue_id", *TEXTS, *RECORD, *ERROR, *REQUEST, *TOKENS]
+        named = [name for name in dict.fromkeys(named) if name not in missing]
+        self._value: dict[str, Callable[[Item], Any]] = {name: value_of(name, scores=()) for name in named}
+        self._value |= {f"{SCORES}{name}": value_of(name, scores=scores) for name in scores}
+        if texts:
+            self._value |= {name: value_of(name, scores=()) for name in metadata}
+        else:
+            self._value = {name: value for name, value in self._value.items() if name not in HOLDING_TEXTS}
+        for name in drop:
+            if name not in self._value:
+                raise UsageError(f"--drop {name}: there is no such column", hint=did_you_mean(name, self._value))
+            del self._value[name]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._value)
+
+    def rows(self, items: Iterable[Item]) -> Iterator[list[Any]]:
+        values = list(self._value.values())
+        for item in items:
+            yield [value(item) for value in values]

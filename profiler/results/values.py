@@ -1,0 +1,68 @@
+"""The values of an item by name: what `--where` and `--worst` can ask for, and the columns of an export."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from profiler.core.errors import UsageError
+from profiler.core.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from profiler.storage.item import Item
+
+REQUEST: Final = ("required_facts", "expect_refusal", "expected", "tags", "temperature", "max_tokens", "api_version")
+RECORD: Final = (
+    *("index", "repeat", "type", "stop_reason", "model", "latency_s", "queue_s", "attempts", "request_id"),
+    *("cost_usd", "maybe_usd", "ttft_s", "at_s", "tool_calls", "reused_from", "reused_cost_usd"),
+)
+TOKENS: Final = {
+    "input_tokens": ("input_tokens",),
+    "output_tokens": ("output_tokens",),
+    "cache_creation_input_tokens": ("cache_creation_input_tokens",),
+    "cache_read_input_tokens": ("cache_read_input_tokens",),
+    "thinking_tokens": ("output_tokens_details", "thinking_tokens"),
+}
+ERROR: Final = {
+    "error": ("type",),
+    "error.message": ("message",),
+    "error.status": ("status",),
+    "error.request_id": ("request_id",),
+}
+TEXTS: Final = ("question", "answer", "replies")
+METADATA: Final = "metadata."
+
+
+def _inside(value: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _of(line: str, *keys: str) -> Callable[[Item], Any]:
+    return lambda item: _inside(getattr(item, line), keys)
+
+
+GETTERS: Final[dict[str, Callable[[Item], Any]]] = {
+    **{name: attrgetter(name) for name in ("dialogue_id", *TEXTS)},
+    **{name: _of("record", name) for name in RECORD},
+    **{name: _of("request", name) for name in REQUEST},
+    **{name: _of("record", "usage", *keys) for name, keys in TOKENS.items()},
+    **{name: _of("record", "error", *keys) for name, keys in ERROR.items()},
+}
+
+
+def value_of(name: str, *, scores: Collection[str]) -> Callable[[Item], Any]:
+    """How an item's value of this name is had. A score goes before a field of the same name."""
+    if name in scores:
+        return lambda item: item.scores.get(name)
+    if name.startswith(METADATA):
+        key = name.removeprefix(METADATA)
+        return _of("request", "metadata", key)
+    if name in GETTERS:
+        return GETTERS[name]
+    known = (*scores, *GETTERS)
+    hint = did_you_mean(name, known) or f"known are {', '.join(known)}, and metadata.NAME"
+    raise UsageError(f"there is no value {name!r} in this run", hint=hint)
