@@ -59,6 +59,33 @@ class Watched:
         return reply
 
 
+class OpenFiles:
+    """Passes calls on, and looks now and then at how many files the process has open."""
+
+    EVERY = 500
+
+    def __init__(self, client: Client) -> None:
+        self.most = 0
+        self._client = client
+        self._replies = 0
+        self._began = 0.0
+        self._last = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self._last - self._began
+
+    async def complete(self, request: Request) -> Reply:
+        if not self._began:
+            self._began = time.perf_counter()
+        reply = await self._client.complete(request)
+        self._last = time.perf_counter()
+        if self._replies % self.EVERY == 0:
+            self.most = max(self.most, len(os.listdir("/proc/self/fd")))  # noqa: PTH208 (a list in one call)
+        self._replies += 1
+        return reply
+
+
 class Paced:
     """Passes calls on, and notes when each began, and when the provider asked for a pause of what length."""
 

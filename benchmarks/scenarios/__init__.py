@@ -8,6 +8,7 @@ from benchmarks.scenarios import (
     episodes,
     http_limits,
     http_long_tail,
+    http_many,
     http_multi_turn,
     http_peers,
     http_scale,
@@ -43,6 +44,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     http_limits,
     http_unsaid_limits,
     http_scale,
+    http_many,
     mock_server,
     episodes,
 )

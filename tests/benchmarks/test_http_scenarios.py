@@ -53,6 +53,7 @@ GOALS = {
         "refused_shared": "≤ 0.050",
     },
     "http_scale": {"growth": "≤ 1.150", "rate_kept": "≥ 0.900"},
+    "http_many": {"growth": "≤ 1.150", "open_files": "≤ 178"},
 }
 
 
