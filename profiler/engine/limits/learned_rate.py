@@ -21,6 +21,7 @@ COMPARED = 10  # episodes that are looked at together: have they grown longer as
 SLOWER, LONGER = 4.0, 2.0  # a pace this many times slower should leave this many times more answers between refusals
 MOSTLY_ANSWERED = 3  # answers an episode: with fewer the rate is still far above the limit, and must fall
 DISTRUST_S = 30.0  # at first; twice as long each time that slowing down was in vain
+REFUSALS, REFUSED_SHARE = 6, 0.3  # of the calls that left since a rate was forgotten: then pace did matter after all
 
 
 class LearnedRate:
@@ -34,7 +35,8 @@ class LearnedRate:
 
     Where refusals have nothing to do with the pace, going slower does not help. When refusals go on however slow it
     gets, or come after just as many answers at a quarter of the pace, the rate is forgotten, and for a while nothing is
-    learned.
+    learned. The second sign is a weak one where others share the limit; if three of ten calls are refused as soon as
+    nothing holds them back, it was wrong, and the rate is learned again at once.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,8 @@ class LearnedRate:
         )  # the rate that was refused, answers before it
         self._distrust_s = DISTRUST_S
         self._trusted_from = -math.inf
+        self._refusals = 0  # since the rate was forgotten
+        self._forgot_surely = False
         self._refused_at = -math.inf
         self._next_at = -math.inf
 
@@ -75,7 +79,7 @@ class LearnedRate:
         """A call that left at `left_at` was refused. Returns whether a new episode of refusals begins with it."""
         if left_at < self._refused_at:
             return False
-        if now < self._trusted_from:
+        if now < self._trusted_from and not self._pace_mattered(now):
             return False
         elapsed = max(now - (self._measured_from or now), 1e-3)
         if self.per_second is None:
@@ -93,8 +97,10 @@ class LearnedRate:
         self._next_at = now + 1 / self.per_second
         self._refused_at = self._measured_from = now
         self._left = self._answered = 0
-        if self._in_vain >= IN_VAIN or self._pace_does_not_matter():
-            self._forget(now)
+        if self._in_vain >= IN_VAIN:
+            self._forget(now, surely=True)
+        elif self._pace_does_not_matter():
+            self._forget(now, surely=False)
         return True
 
     def _pace_does_not_matter(self) -> bool:
@@ -105,13 +111,24 @@ class LearnedRate:
         earlier, later = sum(answers[: COMPARED // 2]), sum(answers[COMPARED // 2 :])
         return sum(answers) >= MOSTLY_ANSWERED * COMPARED and later < LONGER * earlier
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, now: float, *, surely: bool) -> None:
         self.per_second, self._plateau = None, 0.0
         self._suspected_at = self._next_at = -math.inf
         self._in_vain = 0
         self._episodes.clear()
         self._trusted_from = now + self._distrust_s
         self._distrust_s *= 2
+        self._refusals = 0
+        self._forgot_surely = surely
+
+    def _pace_mattered(self, now: float) -> bool:
+        """Whether the refusals since the rate was forgotten, this one included, say that this was a mistake."""
+        self._refusals += 1
+        if self._forgot_surely or self._refusals < REFUSALS or self._refusals < REFUSED_SHARE * self._left:
+            return False
+        self._trusted_from = self._suspected_at = now
+        self._left -= self._refusals - 1  # those that got through, and this one
+        return True
 
     def _grown(self) -> float:
         if self._answered < self._plateau:

@@ -57,7 +57,7 @@ class Level:
 
 
 class LimitedProvider:
-    """Answers after `latency_s`, or refuses at once.
+    """Answers after `latency_s`, give or take that share of it which `spread` says, or refuses at once.
 
     - `holds_max_tokens`: a call takes its whole `max_tokens` from the limit, and gives back at its end what the answer
     did not use. Otherwise it takes what the answer used, at its end.
@@ -70,6 +70,7 @@ class LimitedProvider:
         self,
         *,
         latency_s: float = 1.0,
+        spread: float = 0.0,
         answer_tokens: int = 20,
         requests_per_minute: float | None = None,
         output_tokens_per_minute: float | None = None,
@@ -85,6 +86,8 @@ class LimitedProvider:
         self.in_flight: list[int] = []
         self._busy = 0
         self._latency_s = latency_s
+        self._spread = spread
+        self._drawn = random.Random(1)
         self._tokens = answer_tokens
         self._holds = holds_max_tokens
         self._tells = tells
@@ -116,7 +119,8 @@ class LimitedProvider:
             level.free -= takes[name]
         self._busy += 1
         self.in_flight.append(self._busy)
-        return self._latency_s, lambda: self._answer(takes["output-tokens"])
+        latency_s = self._latency_s * self._drawn.uniform(1 - self._spread, 1 + self._spread)
+        return latency_s, lambda: self._answer(takes["output-tokens"])
 
     def _answer(self, held: float) -> bytes:
         self._busy -= 1

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from profiler.engine.limits.learned_rate import CUT, IN_VAIN, LARGEST_CUT, PLATEAU_CALLS, LearnedRate
+from profiler.engine.limits.learned_rate import (
+    COMPARED,
+    CUT,
+    IN_VAIN,
+    LARGEST_CUT,
+    PLATEAU_CALLS,
+    REFUSALS,
+    LearnedRate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +151,41 @@ def test_later_a_rate_is_learned_again() -> None:
         rate.refused(left_at=second, now=second)
 
     assert rate.per_second is not None
+
+
+def forgotten() -> tuple[LearnedRate, float]:
+    """A rate that was refused as often at half the pace, again and again; and when it was given up for that."""
+    rate, now = learned(calls=10_001), 110.0
+    for _ in range(COMPARED):
+        for _ in range(20):
+            rate.answered()
+        now += 40 / per_second(rate)
+        rate.refused(left_at=now, now=now)
+        if rate.per_second is None:
+            return rate, now
+    raise AssertionError("it was not forgotten")
+
+
+def refused_of(rate: LearnedRate, *, calls: int, refused: int, now: float) -> None:
+    """So many calls leave in two seconds, and the last of them are refused."""
+    for number in range(calls):
+        rate.leaving(now + 2 * number / calls)
+        if number >= calls - refused:
+            rate.refused(left_at=now + 2 * number / calls, now=now + 2 * number / calls)
+
+
+def test_a_rate_that_was_forgotten_by_mistake_is_learned_again_at_once() -> None:
+    rate, now = forgotten()
+    refused_of(rate, calls=20, refused=REFUSALS, now=now)
+
+    assert per_second(rate) == pytest.approx((20 - REFUSALS) / 2 * CUT, rel=0.1)
+
+
+def test_as_few_refusals_as_before_say_that_it_was_no_mistake() -> None:
+    rate, now = forgotten()
+    refused_of(rate, calls=200, refused=REFUSALS + 10, now=now)
+
+    assert rate.per_second is None
 
 
 def answered_a_second(refuses: Callable[[float], bool], *, seconds: float = 600.0) -> float:

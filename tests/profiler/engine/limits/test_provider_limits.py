@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import anyio
@@ -107,14 +108,14 @@ async def test_a_provider_that_counts_answers_is_not_taken_for_one_that_holds_ma
 async def test_two_processes_with_one_key_share_a_limit_that_nobody_tells_of(
     burst_s: float, retry_after: str | None
 ) -> None:
+    random.seed(1)  # of the pauses, so that chance decides nothing
     provider = LimitedProvider(
-        latency_s=0.5, requests_per_minute=600, tells=False, burst_s=burst_s, retry_after=retry_after
+        latency_s=0.5, spread=0.5, requests_per_minute=600, tells=False, burst_s=burst_s, retry_after=retry_after
     )
     await asked(provider, seconds=240, processes=2, concurrency=64)
 
     assert provider.answered >= 0.9 * 10 * (burst_s + 240)
-    # 2 to 4 % in most runs, most of it in the first minute; a rate that was forgotten for nothing costs up to 7 %
-    assert provider.share(429) <= 0.09
+    assert provider.share(429) <= 0.05
 
 
 @jumping
