@@ -8,12 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.runs import COMPLETE, Ended, Site, dialogues, differing, refused, whole_lines
+from tests.faults.live import live_site, provider
+from tests.faults.runs import COMPLETE, Ended, Site, dialogues, differing, refused, whole_lines, whole_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,6 +182,23 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     assert site.answered()
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
     assert completes(site, reference(site))
+
+
+def test_a_full_disk_in_a_live_run_with_more_in_flight_than_the_ledger_has_places_for(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    site = replace(live_site(tmp_path, dialogues(600), concurrency=600), runs=small_disk.name)
+    with provider(site, latency_s=0.3) as paid:
+        run = site.run()
+
+        assert refused(run, "cannot write: No space left on device\nhint: ", "make room")
+        subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+        kept = site.answered()
+        assert site.run().code == 0
+        assert all(paid.asked()[name] == 1 for name in kept)
+    records = whole_records(site.responses)
+    assert [record["index"] for record in records] == list(range(600))
+    assert "error" not in {record["type"] for record in records}
 
 
 def test_a_complete_run_on_a_disk_that_became_read_only(tmp_path: Path, small_disk: Path) -> None:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def posted(base_url: str) -> int:
     request = urllib.request.Request(f"{base_url}/v1/messages", json.dumps(ASKED).encode(), HEADERS)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as reply:
+    with opener.open(request, timeout=60) as reply:
         status: int = reply.status
         return status
 
@@ -34,7 +34,7 @@ def test_a_signal_stops_it_with_a_last_look_at_the_counters(signum: signal.Signa
     with mock_server() as server:
         assert posted(server.base_url) == 200
         server.process.send_signal(signum)
-        out, err = server.process.communicate(timeout=10)
+        out, err = server.process.communicate(timeout=60)
 
     assert (server.process.returncode, out) == (code, "")
     export, *_, last = err.splitlines()
@@ -48,7 +48,7 @@ def test_one_line_on_stdout_says_where_it_listens() -> None:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=60)
 
     assert re.fullmatch(r"mock-server listening on http://127\.0\.0\.1:\d+\n", first)
     assert rest == ""
@@ -60,7 +60,7 @@ def test_a_program_can_read_where_it_listens_and_that_nobody_stopped_it() -> Non
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     assert told == {
         "base_url": f"http://127.0.0.1:{told['port']}",
@@ -138,7 +138,7 @@ def test_every_option_reaches_the_server(tmp_path: Path) -> None:
     )
     with mock_server(*options.split(), str(script)) as server:
         request = urllib.request.Request(f"{server.base_url}/v1/messages", json.dumps(ASKED).encode(), HEADERS)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as reply:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as reply:
             told = {name: value for name, value in reply.headers.items() if name.endswith("-limit")}
 
     assert {name.removeprefix("anthropic-ratelimit-"): value for name, value in told.items()} == {
@@ -161,7 +161,7 @@ def test_the_options_for_batches_limits_pages_and_memory_reach_the_server() -> N
     def got(path: str, body: Any = None, **headers: str) -> tuple[int, Any, bytes]:
         data = body if body is None else json.dumps(body).encode()
         try:
-            reply = opener.open(urllib.request.Request(server.base_url + path, data, HEADERS | headers), timeout=10)
+            reply = opener.open(urllib.request.Request(server.base_url + path, data, HEADERS | headers), timeout=60)
         except urllib.error.HTTPError as error:
             reply = error
         with reply:

@@ -85,7 +85,7 @@ class Screen(io.StringIO):
 
 
 async def watched(watch: Callable[[Any], Any], screen: Screen, **view: Any) -> str:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch, Looked(**view))
             await screen.enough.wait()
@@ -138,7 +138,7 @@ async def test_a_panel_that_a_smaller_window_wraps_is_taken_away_whole(
     monkeypatch.setattr(progress, "PANEL_EVERY_S", 0.001)
     screen = Screen(8)
     console = Console(file=screen, force_terminal=True, width=80, color_system=None)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             run: Any = Shrinking(console, width=width)
             tasks.start_soon(panel_on(console), run)

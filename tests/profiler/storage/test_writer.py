@@ -179,7 +179,7 @@ async def test_the_ordered_log_grows_while_the_run_goes_on(desk: Desk, monkeypat
     async with desk.writer.running():
         for index in range(3):
             desk.put(record(index))
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while not desk.content("responses").endswith(line_of(record(index))):
                     await anyio.lowlevel.checkpoint()
 
@@ -189,7 +189,7 @@ async def test_a_large_block_does_not_wait_for_more(desk: Desk, monkeypatch: pyt
     monkeypatch.setattr(ordered_log, "BLOCK", 100)
     async with desk.writer.running():
         desk.put(record(0))
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not desk.content("responses"):
                 await anyio.lowlevel.checkpoint()
 
@@ -207,7 +207,7 @@ async def test_of_those_who_wait_for_room_one_goes_on_a_turn(desk: Desk, monkeyp
     async with desk.writer.running(), anyio.create_task_group() as workers:
         for number in range(5):
             workers.start_soon(work, number)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while len(gone_on) < 5:
                 before = len(gone_on)
                 await anyio.lowlevel.checkpoint()
@@ -342,7 +342,7 @@ async def test_fsync_always_comes_before_done(tmp_path: Path) -> None:
 
 
 async def until_synced(desk: Desk, times: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         while desk.notes.count("sync journal") < times:
             await anyio.lowlevel.checkpoint()
 

@@ -48,7 +48,7 @@ async def test_who_waits_for_the_slow_one_goes_on_when_it_has_ended() -> None:
     first = begun(*ALL)
     refused(first, *ALL[1:])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(lambda: first.decided(give_up=anyio.Event()))
@@ -60,7 +60,7 @@ async def test_who_gives_up_does_not_wait() -> None:
     first, give_up = begun(*ALL), anyio.Event()
     refused(first, *ALL[1:])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: first.decided(give_up=give_up))
             await anyio.wait_all_tasks_blocked()
