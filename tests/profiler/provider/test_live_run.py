@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from anthropic import AsyncAnthropic
 
 from profiler.core.nouns import CacheSettings
+from profiler.dataset import file
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.settings import Retry
 from profiler.provider.open import open_client
+from profiler.provider.requests import Planner, params_of
 from tests.profiler.provider.loopback import KEY, error, serving
 from tests.profiler.provider.test_lanes import ALL_LANES, asking, experiment, request_for
 from tests.servers import Server, mock_server
@@ -95,6 +99,55 @@ async def test_a_stream_is_timed_as_its_server_takes_its_time() -> None:
 
     assert reply.metadata["ttft_s"] >= 0.3
     assert took_s >= 0.3 + reply.usage["output_tokens"] / 100 - 0.02
+
+
+@pytest.mark.usefixtures("key")
+async def test_thoughts_and_calls_of_an_answer_make_the_same_records_over_every_lane(
+    dialogues: Path, tmp_path: Path
+) -> None:
+    prepared = tmp_path / "responses.json"
+    content = [
+        {"type": "thinking", "thinking": "Somebody should look."},
+        {"type": "text", "text": "Let me look."},
+        {"type": "tool_use", "name": "get_weather", "input": {"city": "Oslo"}},
+    ]
+    prepared.write_text(json.dumps({"look": {"when": {"text": "question"}, "content": content}}))
+    written = {}
+    with mock_server("--responses", str(prepared)) as server:
+        for lane in ALL_LANES:
+            asked = experiment(server.base_url, dataset_path=dialogues)
+            await run(asked, options=Options(output_dir=tmp_path / lane, mode="live", lane=lane, limit=20))
+            lines = (tmp_path / lane / "e" / "responses.jsonl").read_text().splitlines()
+            written[lane] = [said(json.loads(line)) for line in lines]
+
+    kinds = {(record["completion"], record["type"], record["stop_reason"]) for record in written["fast"]}
+    assert kinds == {("Let me look.", "answer", "tool_use")}
+    assert written["sdk"] == written["stream"] == written["fast"]
+
+
+@pytest.mark.usefixtures("key")
+async def test_a_batch_of_the_requests_of_a_run_gets_the_answers_that_the_run_has(
+    server: Server, dialogues: Path, tmp_path: Path
+) -> None:
+    asked = experiment(server.base_url, dataset_path=dialogues)
+    await run(asked, options=Options(output_dir=tmp_path, mode="live", limit=20))
+    records = map(json.loads, (tmp_path / "e" / "responses.jsonl").read_text().splitlines())
+    of_run = {each["dialogue_id"]: (each["completion"], each["usage"]["output_tokens"]) for each in records}
+    planned = islice(Planner(params_of(asked)).plan(file.read(dialogues)), 20)
+    requests: Any = [{"custom_id": each.dialogue.dialogue_id, "params": json.loads(each.body)} for each in planned]
+    async with AsyncAnthropic(base_url=server.base_url, api_key=KEY) as client:
+        batches = client.messages.batches
+        batch = await batches.create(requests=requests)
+        counts = (await batches.retrieve(batch.id)).request_counts
+        results = {line.custom_id: line.result async for line in await batches.results(batch.id)}
+    of_batch = {
+        name: (result.message.content[0].text, result.message.usage.output_tokens)
+        for name, result in results.items()
+        if result.type == "succeeded" and result.message.content[0].type == "text"
+    }
+
+    assert counts.succeeded == len(of_run) == 20
+    assert of_batch == of_run
 
 
 def said(record: dict[str, Any]) -> dict[str, Any]:

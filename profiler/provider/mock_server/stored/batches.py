@@ -191,13 +191,18 @@ def _read(body: bytes) -> list[Item]:
         if (first := places.setdefault(item.custom_id, place)) != place:
             raise invalid(f"requests.{place}.custom_id: {item.custom_id!r} is already the id of requests.{first}")
         if not bytes(item.params).lstrip().startswith(b"{"):
-            raise invalid(f"requests.{place}.params: expected an object")
+            raise invalid(f"requests.{place}.params: Input should be a valid dictionary")
     return items
 
 
 def _told(error: msgspec.ValidationError) -> str:
-    problem, _, place = str(error).partition(" - at ")
-    place = place.strip("`").removeprefix("$").removeprefix(".").replace("[...]", "")
+    """A mistake in the words of the API: `requests.0.params: Field required`."""
+    problem, _, at = str(error).partition(" - at ")
+    place = _INDEX.sub(r".\1", at.strip("`").removeprefix("$").removeprefix("."))
+    field = _FIELD.search(problem)
+    for opening, words in _WORDS:
+        if problem.startswith(opening):
+            return f"{'.'.join(filter(None, (place, field[1] if field else '')))}: {words}"
     return f"{place}: {problem}".removeprefix(": ")
 
 
@@ -224,3 +229,13 @@ def _with_fault(pieces: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
 
 
 _decoder = msgspec.json.Decoder(_Create)
+_INDEX = re.compile(r"\[([0-9]+)\]")
+_FIELD = re.compile(r"field `([^`]+)`")
+_WORDS = (  # how msgspec begins, and what the API says
+    ("Object missing required field", "Field required"),
+    ("Object contains unknown field", "Extra inputs are not permitted"),
+    ("Expected `array` of length >= 1", "List should have at least 1 item after validation, not 0"),
+    ("Expected `array`", "Input should be a valid list"),
+    ("Expected `str`", "Input should be a valid string"),
+    ("Expected `object`", "Input should be a valid dictionary"),
+)

@@ -218,11 +218,15 @@ async def test_what_is_wrong_with_one_request_is_its_result_and_no_others() -> N
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        ({}, "requests"),
-        ({"requests": []}, "requests"),
-        ({"requests": [{"custom_id": "a"}]}, "params"),
-        ({"requests": [{"custom_id": "a", "params": []}]}, "requests.0.params"),
-        ({"requests": [{"custom_id": "a", "params": {}, "more": 1}]}, "more"),
+        ({}, "requests: Field required"),
+        ({"requests": []}, "requests: List should have at least 1 item after validation, not 0"),
+        ({"requests": [{"custom_id": "a"}]}, "requests.0.params: Field required"),
+        ({"requests": [{"custom_id": 5, "params": {}}]}, "requests.0.custom_id: Input should be a valid string"),
+        ({"requests": [{"custom_id": "a", "params": []}]}, "requests.0.params: Input should be a valid dictionary"),
+        (
+            {"requests": [{"custom_id": "a", "params": {}, "more": 1}]},
+            "requests.0.more: Extra inputs are not permitted",
+        ),
         ({"requests": [entry("a b")]}, "requests.0.custom_id: String should match pattern"),
         ({"requests": [entry("x" * 65)]}, "requests.0.custom_id"),
         ({"requests": [entry("a"), entry("b"), entry("a")]}, "requests.2.custom_id"),
