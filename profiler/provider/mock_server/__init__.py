@@ -1,1 +1,1 @@
-"""A deterministic server that speaks the provider's API: for live mode without a key, load tests and faults."""
+"""A server that answers as the provider's API does, without a key and always alike: to test and load clients, and to try faults."""

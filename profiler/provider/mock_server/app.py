@@ -1,7 +1,7 @@
-"""The provider in one object: what each request is answered with.
+"""The server without its sockets: what each request is answered with.
 
-It takes whole requests and says what to write, when, and how it ends. All state that lasts is in what it holds; it knows
-nothing of sockets and creates no task.
+`App` takes whole requests and says what to write, when, and how it ends. All that lasts from one request to the next is
+in the parts that it holds, so a test can use it without a network.
 """
 
 from __future__ import annotations

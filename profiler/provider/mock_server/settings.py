@@ -1,7 +1,6 @@
 """What the server is told at its start, and what it decides to do with one request.
 
-`ServerSettings` comes from the command line or a test; an `Outgoing` is all that a connection needs to know.
-Knows nothing of sockets.
+`ServerSettings` comes from the command line or a test. An `Outgoing` is all that a connection needs to know to answer.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What stands between a request and its answer: limits that refuse it, and faults that it meets."""
+"""What may refuse or spoil a request before it is answered: rate limits, and faults by chance or by script."""

@@ -1,4 +1,4 @@
-"""What stands between a request and its answer: limits that refuse it, and faults that it meets."""
+"""The one gate before every endpoint: it asks the limits and the faults, and either lets a request through or raises the error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rate limits that refill continuously, and the headers that tell of them.
+"""Rate limits that refill continuously, and the headers that tell what is left of them.
 
-Comes in: what a request needs and the time. Goes out: room for it, or how long to wait. Pure but for its levels:
-the clock is the caller's, so a minute costs a test nothing.
+`Limits.admit` takes what a request needs out of all buckets that it falls under, or says how long to wait. The time is
+always given by the caller, so that tests of a whole minute take no time.
 """
 
 from __future__ import annotations

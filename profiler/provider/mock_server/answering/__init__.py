@@ -1,1 +1,1 @@
-"""What is answered: prepared answers, tool calls, JSON and text, as long as the request leaves room for."""
+"""Makes up the answer to a request: prepared texts, tool calls, JSON for a schema, or plain text, cut where the request says."""

@@ -1,8 +1,7 @@
-"""What is answered: prepared answers where there are some, else tool calls, JSON or text that are made up.
+"""Makes the message that answers a checked request: a prepared one, else a tool call, JSON for a schema, or a text.
 
-Comes in: a checked request and what is known of it. Goes out: a message as the provider would write it. Everything
-is drawn from the seed and the request, so the same request always gets the same message; with the dataset at hand the
-text is what `--mode mock` answers.
+Everything is drawn from the seed and the request, so the same request always gets the same message. With the dataset at
+hand the text is what `--mode mock` answers, so that a live run against this server can be compared with a mock run.
 """
 
 from __future__ import annotations

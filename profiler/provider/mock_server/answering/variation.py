@@ -1,4 +1,7 @@
-"""Which of many possible answers an ask that comes after others of the same question gets. Opt-in: else every ask gets the first."""
+"""Chooses which of many possible answers a question gets that is asked again.
+
+This is only used with `--vary`; without it every ask gets the first.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the server remembers of earlier requests: the prompt cache, its diagnosis, and held conversations."""
+"""What one request leaves behind for the next: the prompt cache, why it missed, and conversations that the server holds."""

@@ -1,7 +1,6 @@
-"""How a message reaches its asker: whole or streamed, at once or late, in one piece or broken.
+"""How a message reaches the client: whole or streamed, at once or late, in one piece or broken by a fault.
 
-Comes in: the message, how it is wanted, and the fault it meets. Goes out: bytes with the waits before them, and the
-way it ends. Knows nothing of connections and counts nothing.
+The result is a list of waits and bytes, and how the connection ends; `wire.connection` carries it out.
 """
 
 from __future__ import annotations

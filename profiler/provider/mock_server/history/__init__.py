@@ -1,1 +1,1 @@
-"""What the server remembers for whoever runs the tests: the counters, and a journal of what was sent."""
+"""What a test may look at afterwards: the counters of `/__stats`, and the journal of what was sent."""

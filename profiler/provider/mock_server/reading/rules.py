@@ -1,7 +1,7 @@
-"""What a request must keep that no type can say: who speaks when, what a model takes, which tools may be forced.
+"""The rules for a request that no type can say: who speaks when, what a model takes, which tools may be forced.
 
-Comes in: a request whose shape is right, and what its model takes. Raises the API's error where a rule is broken.
-The order of the checks is the order in which one wants to hear of mistakes: the simplest first.
+`check` raises the API's error for the first rule that is broken. The simplest mistakes come first, since the others may
+only follow from them.
 """
 
 from __future__ import annotations

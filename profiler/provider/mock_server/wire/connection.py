@@ -1,7 +1,7 @@
-"""One connection: bytes to the parser, requests to the application, its answers back in order.
+"""One connection: passes bytes to the parser, requests to the application, and its answers back in order.
 
-Callbacks of the event loop and no task: an answer is a list of waits and writes, and waits are timers of the loop.
-Knows nothing of what is asked or answered.
+It lives from callbacks of the event loop and starts no task: an answer is a list of waits and writes, and a wait is a
+timer. A task for each of thousands of connections would cost more than all the rest.
 """
 
 from __future__ import annotations

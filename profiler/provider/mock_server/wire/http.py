@@ -1,7 +1,7 @@
-"""HTTP/1.1 in and out: requests out of a stream of bytes, replies into bytes.
+"""HTTP/1.1: finds requests in a stream of bytes, and writes replies as bytes.
 
-Comes in: whatever a socket gave, split anywhere. Goes out: whole requests, in order, or `Malformed` with the
-status that says why. Knows nothing of sockets, of time, or of what is asked.
+The bytes may come split anywhere. Requests come out whole and in order; whatever cannot be read in exactly one way is
+`Malformed`, with the status that says why.
 """
 
 from __future__ import annotations
