@@ -1,7 +1,6 @@
-"""Load for a server: bare connections that ask one question after the other, or that each begin one stream.
+"""Asks a server as fast as it answers: over a few connections, one question after the other, or with many streams at once.
 
-Comes in: an address and how much. Goes out: nothing, for the server is what is measured; of streams, when each began to
-be answered. Every question differs from all others.
+The server is what is measured, so nothing is kept of its answers but when streams began. No question is asked twice.
 """
 
 from __future__ import annotations

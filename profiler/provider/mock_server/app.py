@@ -117,6 +117,8 @@ class App:
         except ApiError as error:
             outgoing = self._error(error, call)
         if entry is not None:
+            if call.request is not request:  # it came compressed, and was read all the same
+                entry.body = kept_body(call.body)
             entry.fault = None if call.fault.fault == OK else call.fault.fault
             outgoing.entry = entry
         if head.method == "HEAD":
@@ -178,7 +180,8 @@ class App:
             began=began,
             endpoint=endpoint,
             head=kept_head(request.head),
-            body=kept_body(request.body),
+            # a token cannot be found in what is compressed, so that is kept when it has been read
+            body=b"" if "content-encoding" in request.head.headers else kept_body(request.body),
             body_bytes=len(request.body),
         )
         self.journal.begin(entry)

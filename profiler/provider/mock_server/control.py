@@ -82,7 +82,7 @@ class Control:
             try:
                 return action(request)
             except ProfilerError as error:
-                raise invalid(" ".join(filter(None, (str(error), error.hint)))) from error
+                raise invalid("; ".join(filter(None, (str(error), error.hint)))) from error
         allowed = [method for method, path in self._actions if path == head.path]
         if allowed:
             message = f"{head.path}: found {head.method[:20]}, expected {' or '.join(allowed)}"

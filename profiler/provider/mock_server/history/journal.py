@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 LONGEST_BODY = 64 << 10  # of each body so much is kept
 FLUSH_AT = 64 << 10
 ENTRY_BYTES = 400  # about what an entry takes besides its body
-CREDENTIALS = frozenset({"authorization", "x-api-key", "proxy-authorization", "cookie", "x-amz-security-token"})
+CREDENTIALS = frozenset(
+    {
+        *("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token"),
+        *("proxy-authorization", "cookie"),
+    }
+)
 NOT_KEPT = "[not kept]"
 _TOKEN_IN_BODY = re.compile(rb'("authorization_token"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 FILTERS = ("endpoint", "method", "path", "model", "status", "fault", "contains", "since", "tail")

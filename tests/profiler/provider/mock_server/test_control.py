@@ -59,13 +59,14 @@ async def test_the_journal_tells_what_was_really_sent_and_what_came_of_it() -> N
 async def test_credentials_are_never_kept() -> None:
     servers = [{"type": "url", "name": "x", "url": "https://example.org", "authorization_token": 'hid"den-4'}]
     headers = {**HEADERS, "x-api-key": "hidden-1", "authorization": "Bearer hidden-2", "cookie": "hidden-3"}
+    headers |= {"api-key": "hidden-6", "x-goog-api-key": "hidden-7"}  # as clients of other clouds send it
     async with MockServer() as server:
         await ask(server, {**ASKED, "mcp_servers": servers}, headers=headers)
         await ask(server, {**ASKED, "system": "x" * (64 << 10), "z": [{"authorization_token": "hidden-5"}]})
         answer = await get(server, "/__requests")
 
     assert b"hid" not in answer.body
-    assert answer.body.count(b"[not kept]") == 5
+    assert answer.body.count(b"[not kept]") == 7
 
 
 async def test_the_journal_can_be_filtered() -> None:
@@ -362,6 +363,21 @@ async def test_a_compressed_body_is_read(coding: str, pack: Any) -> None:
         answer = await ask(server, pack(json.dumps(ASKED).encode()), headers={**HEADERS, "content-encoding": coding})
 
     assert answer.json == plain.json
+
+
+async def test_the_journal_holds_what_was_said_and_not_how_it_was_packed() -> None:
+    secret = {**ASKED, "mcp_servers": [{"authorization_token": "hidden"}]}
+    headers = {**HEADERS, "content-encoding": "gzip"}
+    async with MockServer() as server:
+        for body, further in ((ASKED, {}), (secret, {}), (ASKED, {"x-api-key": ""})):
+            await ask(server, gzip.compress(json.dumps(body).encode()), headers=headers | further)
+        read, refused, unread = server.requests()
+
+        assert read["body"] == ASKED
+        assert read["body_bytes"] == len(gzip.compress(json.dumps(ASKED).encode()))  # as it came
+        assert refused["body"]["mcp_servers"] == [{"authorization_token": "[not kept]"}]
+        assert (unread["status"], unread["body"]) == (401, None)
+        assert len(server.requests(contains="salty", model="claude-haiku-*")) == 2
 
 
 @pytest.mark.parametrize(
