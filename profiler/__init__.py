@@ -5,6 +5,7 @@
     manifest = profiler.load_manifest("configs/sample_experiment.yaml")
     result = await profiler.run(manifest.experiments[0])     # in a notebook or a coroutine
     result = profiler.run_sync(manifest.experiments[0])      # everywhere else
+    ended = profiler.run_all_sync(manifest)                  # all of them, as one run
     result.summary["fact_coverage"]
 
     run = profiler.read_run("runs/demo_run")                 # also while it is going on
@@ -24,6 +25,7 @@ __all__ = [
     "CallError",
     "Client",
     "Dialogue",
+    "Ended",
     "Estimate",
     "Experiment",
     "Manifest",
@@ -49,6 +51,8 @@ __all__ = [
     "reduce_logs",
     "reduce_outcomes",
     "run",
+    "run_all",
+    "run_all_sync",
     "run_sync",
     "total",
 ]
@@ -58,8 +62,8 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Dialogue, Message, Outcome, Record, Reply, Request
     from profiler.engine.asker import Asker
     from profiler.engine.options import Options
-    from profiler.engine.result import Result
-    from profiler.engine.runner import run, run_sync
+    from profiler.engine.result import Ended, Result
+    from profiler.engine.runner import run, run_all, run_all_sync, run_sync
     from profiler.manifest.load import Manifest, load_manifest
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Estimate, Metric, mean, rate, total
@@ -82,8 +86,8 @@ else:
         "profiler.engine.options": ("Options",),
         "profiler.provider.mock_server.server": ("MockServer",),
         "profiler.provider.open": ("open_client",),
-        "profiler.engine.result": ("Result",),
-        "profiler.engine.runner": ("run", "run_sync"),
+        "profiler.engine.result": ("Ended", "Result"),
+        "profiler.engine.runner": ("run", "run_all", "run_all_sync", "run_sync"),
         "profiler.manifest.settings": ("Experiment",),
     }
     _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -166,12 +166,14 @@ def _add_run(commands: Commands) -> None:
         choices=("fast", "sdk", "stream"),
         help="what sends live calls: the profiler's own HTTP client (the default), the SDK, or the SDK with streaming",
     )
-    parser.add_argument("--concurrency", type=concurrency, metavar="N", help="calls in flight at once")
+    parser.add_argument(
+        "--concurrency", type=concurrency, metavar="N", help="calls in flight at once, of all experiments together"
+    )
     parser.add_argument(
         "--max-cost",
         type=positive,
         metavar="USD",
-        help="the most that each experiment may cost, worst cases in flight included; instead of max_cost_usd",
+        help="the most that all experiments together may cost, over all commands, worst cases in flight included",
     )
     parser.add_argument(
         "--dry-run",
@@ -187,6 +189,7 @@ def _add_run(commands: Commands) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
+    parser.add_argument("--in-turn", action="store_true", help="run the experiments one after the other, not together")
     parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
     parser.add_argument(
         "--fail-on-errors",

@@ -11,32 +11,33 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from profiler.engine.progress import Snapshot, View
+    from profiler.engine.progress import Overview, Snapshot
 
 PANEL_EVERY_S = 0.25
 ECHO = 3  # columns left free beside the panel, for the ^C that a terminal echoes
 LEAST_WIDTH = 20
 LINE_EVERY_S = 5.0
+SHOWN = 8  # experiments with a line of their own
 
 
-def lines_to(file: TextIO) -> Callable[[View], Coroutine[Any, Any, None]]:
+def lines_to(file: TextIO) -> Callable[[Overview], Coroutine[Any, Any, None]]:
     """Print a plain line every few seconds, for logs and pipes."""
 
-    async def watch(view: View) -> None:
+    async def watch(overview: Overview) -> None:
         while True:
             await anyio.sleep(LINE_EVERY_S)
-            print(as_line(view.look()), file=file, flush=True)
+            print(as_line(overview.look()), file=file, flush=True)
 
     return watch
 
 
-def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
+def panel_on(console: Console) -> Callable[[Overview], Coroutine[Any, Any, None]]:
     """Redraw one panel in place."""
     from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
 
-    async def watch(view: View) -> None:
+    async def watch(overview: Overview) -> None:
         drawn = max(LEAST_WIDTH, console.width - ECHO)
-        panel = _panel(view.look(), width=drawn)
+        panel = _panel(overview.look(), width=drawn)
         with Live(
             panel,
             console=console,
@@ -52,7 +53,7 @@ def panel_on(console: Console) -> Callable[[View], Coroutine[Any, Any, None]]:
                     height = len(console.render_lines(panel, console.options.update_width(drawn)))
                     console.file.write(_unwrapped(height=height, drawn=drawn, width=width))
                 drawn = max(LEAST_WIDTH, width - ECHO)
-                panel = _panel(view.look(), width=drawn)
+                panel = _panel(overview.look(), width=drawn)
                 live.update(panel, refresh=True)
                 await anyio.sleep(PANEL_EVERY_S)
 
@@ -76,6 +77,8 @@ def as_line(look: Snapshot) -> str:
         f"ETA {duration(look.eta_s)}",
         f"{look.in_flight} in flight",
     ]
+    if look.experiments is not None:
+        parts.insert(1, "{:,} of {:,} experiments complete".format(*look.experiments))
     if look.money:
         parts.append(look.money)
     if look.failures:
@@ -96,6 +99,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
+def _under_way(look: Snapshot) -> list[str]:
+    """A line for each experiment that is under way, as many as a panel has room for."""
+    if look.experiments is None:
+        return []
+    ended, every = look.experiments
+    lines = [f"{ended:,} of {every:,} experiments have ended, {len(look.under_way):,} are under way"]
+    for each in look.under_way[:SHOWN]:
+        share = each.done / each.total if each.total else 1.0
+        lines.append(f"  {each.experiment_id}  {each.done:,}/{each.total:,} ({share:.0%})  {each.in_flight} in flight")
+    if len(look.under_way) > SHOWN:
+        lines.append(f"  and {len(look.under_way) - SHOWN} more")
+    return lines
+
+
 def _panel(look: Snapshot, *, width: int) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
     from rich.padding import Padding  # noqa: PLC0415
@@ -109,6 +126,7 @@ def _panel(look: Snapshot, *, width: int) -> RenderableType:
         f"in flight {look.in_flight:,} of {look.slots:,}   retries {look.retried:,}   errors {errors}",
         look.bound_by,
         *([look.money] if look.money else []),
+        *_under_way(look),
     ]
     bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
     return Panel(

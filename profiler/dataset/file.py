@@ -10,8 +10,6 @@ import gzip
 import hashlib
 import io
 import itertools
-import time
-from collections import OrderedDict
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -24,7 +22,7 @@ from profiler.dataset.duplicates import Duplicates, Suspects
 from profiler.dataset.fields import renaming
 from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, tsv_rows
 from profiler.dataset.parquet import parquet_rows
-from profiler.dataset.unchanged import Stamp, reading_file, refuse, stamp
+from profiler.dataset.unchanged import Remembered, reading_file, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 KEPT_PROBLEMS = 1_000
 KEPT_KEYS = 100
-REMEMBERED = 32
-SETTLED_NS = 2 * 10**9  # a file written more recently may be written again without a new time of change
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 _STREAMED: dict[str, Callable[..., Iterator[Item]]] = {
@@ -91,7 +87,7 @@ def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
     return map(itemgetter(1), items)
 
 
-_remembered: OrderedDict[tuple[Path, int | None, Stamp, str], Survey] = OrderedDict()
+_surveys: Remembered[Survey] = Remembered()
 
 
 def survey(path: str | PathLike[str], *, limit: int | None = None, fields: FieldNames | None = None) -> Survey:
@@ -100,16 +96,7 @@ def survey(path: str | PathLike[str], *, limit: int | None = None, fields: Field
     The result is remembered while the file stays as it is, because the experiments of a manifest often share a dataset.
     """
     path = Path(path)
-    key = (path.absolute(), limit, stamp(path), repr(fields or None))
-    if key in _remembered:
-        return _remembered[key]
-    settled = time.time_ns() - key[2][2] > SETTLED_NS
-    made = _survey(path, limit=limit, fields=fields)
-    if settled and stamp(path) == key[2]:
-        _remembered[key] = made
-        if len(_remembered) > REMEMBERED:
-            _remembered.popitem(last=False)
-    return made
+    return _surveys.of(path, lambda: _survey(path, limit=limit, fields=fields), asked=(limit, repr(fields or None)))
 
 
 def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Survey:

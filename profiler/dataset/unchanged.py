@@ -1,28 +1,61 @@
-"""Checks that a dataset is still the file that was checked, and that it can be read at all."""
+"""Checks that a dataset is still the file that was checked, remembers what was found in it, and reads only what can be read."""
 
 from __future__ import annotations
 
 import hashlib
 import stat
+import time
 import zlib
+from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from profiler.core.errors import DatasetError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from os import PathLike
 
     from profiler.dataset.formats import Report
 
 Stamp = tuple[int, int, int]
+Found = TypeVar("Found")
+REMEMBERED = 32
+SETTLED_NS = 2 * 10**9  # a file written more recently may be written again without a new time of change
+
+
+class Remembered(Generic[Found]):
+    """What was found in files, as long as each stays as it is: the experiments of a manifest often share one."""
+
+    def __init__(self, *, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._found: OrderedDict[tuple[Path, Hashable, Stamp], Found] = OrderedDict()
+
+    def of(self, path: Path, look: Callable[[], Found], *, asked: Hashable = None) -> Found:
+        """What `look` finds in this file when it is `asked` so, from memory where nothing can have changed."""
+        key = (path.absolute(), asked, stamp(path))
+        if key in self._found:
+            return self._found[key]
+        settled = time.time_ns() - key[2][2] > SETTLED_NS
+        found = look()
+        if settled and stamp(path) == key[2]:
+            self._found[key] = found
+            if len(self._found) > self._most:
+                self._found.popitem(last=False)
+        return found
+
+
+_hashes: Remembered[str] = Remembered()
 
 
 def fingerprint(path: str | PathLike[str]) -> str:
     """The hash that `survey` gives, without looking at the dialogues."""
     path = Path(path)
+    return _hashes.of(path, lambda: _hash(path))
+
+
+def _hash(path: Path) -> str:
     with reading_file(path, report=refuse), path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     raise AssertionError("refuse raises")

@@ -6,20 +6,24 @@ import os
 from collections.abc import Callable, Coroutine
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Mode
 from profiler.core.wording import expected, found
-from profiler.engine.progress import View
+from profiler.engine.progress import Overview
 from profiler.manifest.settings import Concurrency
 from profiler.provider.open import Lane
 from profiler.provider.source import choose_mode
 from profiler.storage.journal_file import Fsync
 
-Watch = Callable[[View], Coroutine[Any, Any, None]]
+if TYPE_CHECKING:
+    from profiler.manifest.load import Manifest
+    from profiler.manifest.settings import Experiment
+
+Watch = Callable[[Overview], Coroutine[Any, Any, None]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     fsync: Fsync = "interval"
     signals: bool = False
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -50,6 +55,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def folder(self) -> Path:
         return Path(self.output_dir)
 
+    def folder_of(self, experiment: Experiment) -> Path:
+        """Where its run directory stands."""
+        return self.folder / experiment.experiment_id
+
     @property
     def plugins_folder(self) -> Path | None:
         return None if self.search_path is None else Path(self.search_path)
@@ -58,3 +67,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_mode(self) -> Mode:
         """`auto` is live if and only if a key is set, as on the command line."""
         return choose_mode(self.mode, os.environ)
+
+
+def options_of(manifest: Manifest, options: Options) -> Options:
+    """The options for a manifest: what it says of the whole holds unless they say otherwise."""
+    cap_usd = manifest.max_cost_usd
+    if len(manifest.ids) == 1:  # the whole is one experiment, and the smaller of its two caps decides
+        caps = (cap_usd, manifest.experiments[0].max_cost_usd)
+        cap_usd = min((cap for cap in caps if cap is not None), default=None)
+    return msgspec.structs.replace(
+        options,
+        manifest_sha256=options.manifest_sha256 or manifest.sha256,
+        search_path=options.search_path or manifest.path.parent,
+        max_cost_usd=cap_usd if options.max_cost_usd is None else options.max_cost_usd,
+    )

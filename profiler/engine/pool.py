@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -72,21 +73,33 @@ class Pool:
         self._deadlines = Deadlines(timeout_s=machine.timeout_s)
         self._backing_off = 0
         self._draining = anyio.Event()
+        self._all_begun = anyio.Event()
         self._requests: Iterator[Request] | None = None
         self._workers: TaskGroup | None = None
+        self._unbegun: float = math.inf
+        self._coming = 0  # workers that have not looked for their first job yet
         self._tail = Tail()
 
-    async def run(self, requests: Iterator[Request]) -> None:
-        """Answer every request.
+    async def run(self, requests: Iterator[Request], *, count: float = math.inf) -> None:
+        """Answer every request; there are `count` of them, where somebody knows.
 
         Returns when all are done; after `drain`, raises its reason when the calls in flight have ended.
         """
-        self._requests = requests
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._deadlines.end_late_calls)
-            async with anyio.create_task_group() as self._workers:
-                self._hire()
-            watch.cancel_scope.cancel()
+        if self.stopped is None:
+            self._requests, self._unbegun = requests, count
+            if not count:  # all is answered, and what lies behind the last is still looked at
+                self._expect_the_end(requests)
+        try:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._deadlines.end_late_calls)
+                with self.slots.offered_to(self._hire):
+                    async with anyio.create_task_group() as self._workers:
+                        self._hire()
+                        await self._all_begun.wait()  # there may be no slot for the first of them yet
+                watch.cancel_scope.cancel()
+        finally:
+            while self.slots.taken:  # of workers that were cancelled before their first step
+                self.slots.give()
         if self.stopped is not None:
             raise self.stopped
         self._end_held()
@@ -97,12 +110,12 @@ class Pool:
         A dialogue that has turns or tries left is dropped without a record, so it is still owed.
         """
         self.stopped = self.stopped or reason
-        self._requests = None
+        self._begin_no_more()
         self._draining.set()
 
     def abandon(self) -> None:
         """End the calls in flight too; their dialogues are still owed."""
-        self._requests = None
+        self._begin_no_more()
         if self._workers is not None:
             self._workers.cancel_scope.cancel()
 
@@ -123,14 +136,24 @@ class Pool:
         limits = self._machine.limits
         return None if limits is None else limits.bound_by(ended=self._tail.ended)
 
+    @property
+    def wants(self) -> float:
+        """How many slots it has use for, those that it holds included."""
+        if self._requests is None:
+            return self.slots.taken
+        return min(self.slots.limit, self.slots.taken - self._coming + self._unbegun)
+
     def _hire(self) -> None:
         """Start up to two workers for free slots. Each that finds a job starts the next two.
 
         So there are never many more workers than dialogues, and requests are taken in the order in which calls leave.
         """
         for _ in range(2):
-            if self._workers is None or self._requests is None or not self.slots.take_nowait():
+            if self._workers is None or self._requests is None or self._coming >= self._unbegun:
                 return
+            if not self.slots.take_nowait():
+                return
+            self._coming += 1
             self._workers.start_soon(self._work)
 
     async def _work(self) -> None:
@@ -139,6 +162,7 @@ class Pool:
         One cancel scope serves many calls: entering one costs more than a call to the mock.
         """
         worker = Worker()
+        self._coming -= 1
         worker.job = self._next_job()
         if worker.job is not None:
             self._hire()
@@ -154,6 +178,9 @@ class Pool:
                     worker.job = self._late(worker)
         except Exception as error:  # noqa: BLE001 (a bug: it comes out when the calls of others, which are paid for, have ended)
             self.drain(error)
+        except BaseException:
+            self._begin_no_more()  # the run is torn down: nobody is hired for the slot that comes free
+            raise
         finally:
             if worker.call_ends != math.inf and worker.job is not None:  # cancelled in the middle of its call
                 self._machine.cut_off(worker.job)
@@ -218,23 +245,37 @@ class Pool:
             return None
         try:
             request = next(self._requests, None)
+            self._unbegun -= 1
+            if self._unbegun <= 0 and request is not None:  # the last: what lies behind it is looked at right away
+                self._expect_the_end(self._requests)
         except Exception as error:  # noqa: BLE001 (whatever is wrong with the dataset: calls in flight are paid for)
             self.drain(error)
             return None
         if request is None:
-            self._requests = None
-            self._tail.all_begun()
+            self._all_are_begun()
             return None
         return self._machine.begin(request)
+
+    def _expect_the_end(self, requests: Iterator[Request]) -> None:
+        more = next(requests, None)
+        if more is None:
+            self._all_are_begun()
+        else:
+            self._requests, self._unbegun = chain([more], requests), math.inf
+
+    def _all_are_begun(self) -> None:
+        self._begin_no_more()
+        self._tail.all_begun()
+
+    def _begin_no_more(self) -> None:
+        self._requests = None
+        self._all_begun.set()
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply, or return the job when its dialogue has turns left."""
         goes_on = self._machine.answered(job, reply)
-        if self._machine.limits is not None:
-            if self.slots.taken < self.slots.limit:  # more calls may run at once since this reply
-                self._hire()
-            if self._results.held is not None:
-                self._results.release()
+        if self._machine.limits is not None and self._results.held is not None:
+            self._results.release()
         if goes_on:
             return job
         self._results.answered(job, reply)
@@ -278,10 +319,13 @@ class Pool:
         try:
             if gives_way:
                 self.slots.give()
-                self._hire()
             with anyio.move_on_after(wait_s):
                 await self._draining.wait()
+            if gives_way:
+                await self.slots.take()
+        except BaseException:
+            if gives_way:
+                self.slots.count(1)  # the worker ends, and gives back the slot that it should hold
+            raise
         finally:
             self._backing_off -= 1
-        if gives_way:
-            await self.slots.take()

@@ -6,14 +6,16 @@ It looks at metrics, client, dataset, address, price and run directory. Nothing 
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
+import anyio.lowlevel
+import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.engine.open_client import check_client
-from profiler.engine.session_budget import card_of_run
+from profiler.engine.run_money import card_of_run, least_cap
 from profiler.metrics.builtin import refuse_unexpected, resolve
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
@@ -21,69 +23,125 @@ from profiler.storage import run_directory
 from profiler.storage.identity import examine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
+    from profiler.dataset.file import Survey
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
+    from profiler.provider.client import Client
+
+OF_A_CLIENT = ("client", "provider", "base_url", "api_version")
 
 
-def check_all(experiments: Sequence[Experiment], *, options: Options) -> None:
-    """Raise one `UsageError` with all that is wrong; what several experiments have in common stands there once."""
+async def check_all(
+    experiments: Sequence[Experiment], *, options: Options, given: Client | None = None
+) -> dict[str, int]:
+    """All that is wrong, at once; what several experiments share is looked at and said once. Returns how many dialogues
+    each has. Of a single one the run itself tells, before its first call."""
+    if len(experiments) == 1:
+        return {}
     found: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    check = _Check(options, given)
     for experiment in experiments:
-        for error in _faults(experiment, options):
+        name = experiment.experiment_id
+        faults = await check.faults(experiment)
+        if name in counts:
+            faults.append(
+                UsageError(f"found the experiment id {name!r} a second time", hint="each names its own folder")
+            )
+        counts[name] = check.count_of(experiment) if not faults else 0
+        for error in faults:
             said = f"{error}\n    hint: {error.hint}" if error.hint else str(error)
-            found.setdefault(said, []).append(experiment.experiment_id)
+            found.setdefault(said, []).append(name)
+        await anyio.lowlevel.checkpoint()
     if found:
         ids = dict.fromkeys(each for wrong in found.values() for each in wrong)
         lines = [f"{', '.join(wrong)}: {said}" for said, wrong in found.items()]
         raise UsageError(
             f"{len(ids)} of {len(experiments)} experiments cannot run, so none begins:\n" + "\n".join(lines)
         )
+    return counts
 
 
-def _faults(experiment: Experiment, options: Options) -> Iterator[ProfilerError]:
-    checks: Iterable[Callable[[Experiment, Options], object]] = (_metrics, _client, _dataset, _price, _folder)
-    for check in checks:
-        try:
-            check(experiment, options)
-        except ProfilerError as error:
-            yield error
-            if check is _dataset:
-                return  # the later checks read the dataset too, and would say the same
+class _Check:
+    """Remembers what was found, by what it depends on: most experiments of a manifest share nearly all of it."""
+
+    def __init__(self, options: Options, given: Client | None) -> None:
+        self._options = options
+        self._given = given
+        self._faults: dict[Hashable, ProfilerError | None] = {}
+        self._surveys: dict[Hashable, Survey] = {}
+
+    async def faults(self, experiment: Experiment) -> list[ProfilerError]:
+        options, cap_usd = self._options, least_cap(experiment, self._options)
+        metrics, prices = experiment.metrics, experiment.prices
+        faults = [
+            self._once(("metrics", repr(metrics)), partial(resolve, metrics, search_path=options.plugins_folder)),
+            dataset := self._once(
+                ("dataset", experiment.dataset_path, repr(experiment.dataset_fields), repr(metrics)),
+                partial(self._dataset, experiment),
+            ),
+            self._once(
+                ("price", experiment.provider, experiment.model, prices and msgspec.structs.astuple(prices), cap_usd),
+                partial(card_of_run, experiment, mode=options.resolved_mode, cap_usd=cap_usd),
+            ),
+            await self._client(experiment),
+        ]
+        if dataset is None:
+            faults.append(_fault(partial(self._folder, experiment)))
+        return [fault for fault in faults if fault is not None]
+
+    async def _client(self, experiment: Experiment) -> ProfilerError | None:
+        about = ("client", *(getattr(experiment, name) for name in OF_A_CLIENT), experiment.mock.responses_path)
+        if about not in self._faults:
+            self._faults[about] = None if self._given is not None else await _client_fault(experiment, self._options)
+        return self._faults[about]
+
+    def _once(self, about: Hashable, check: Callable[[], object]) -> ProfilerError | None:
+        if about not in self._faults:
+            self._faults[about] = _fault(check)
+        return self._faults[about]
+
+    def _folder(self, experiment: Experiment) -> None:
+        """The run that the folder holds may be another one, which only --fresh moves aside."""
+        options = self._options
+        folder = options.folder_of(experiment)
+        before = None if options.fresh else run_directory.earlier(folder)
+        if before is not None:
+            source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=self._given)
+            header, _ = examine(experiment, source=source, limit=options.limit, before=before)
+            run_directory.refuse_another(folder, before.identity, header.identity)
+
+    def count_of(self, experiment: Experiment) -> int:
+        return self._surveyed(experiment).count
+
+    def _dataset(self, experiment: Experiment) -> None:
+        refuse_unexpected(experiment.metrics, self._surveyed(experiment), experiment.dataset_path)
+
+    def _surveyed(self, experiment: Experiment) -> Survey:
+        path, fields = experiment.dataset_path, experiment.dataset_fields
+        about = (path, repr(fields))
+        if about not in self._surveys:
+            self._surveys[about] = file.survey(path, limit=self._options.limit, fields=fields)
+        return self._surveys[about]
 
 
-def _metrics(experiment: Experiment, options: Options) -> None:
-    resolve(experiment.metrics, search_path=options.plugins_folder)
+def _fault(check: Callable[[], object]) -> ProfilerError | None:
+    try:
+        check()
+    except ProfilerError as error:
+        return error
+    return None
 
 
-def _client(experiment: Experiment, options: Options) -> None:
-    check_client(experiment, search_path=options.plugins_folder)
-    if experiment.client is None:
-        anyio.run(_open_and_close, experiment, options)
-
-
-async def _open_and_close(experiment: Experiment, options: Options) -> None:
-    """Opening a client sends nothing, but finds an address, a key or a file that cannot be used."""
-    async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ):
-        pass
-
-
-def _dataset(experiment: Experiment, options: Options) -> None:
-    survey = file.survey(experiment.dataset_path, limit=options.limit, fields=experiment.dataset_fields)
-    refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
-
-
-def _price(experiment: Experiment, options: Options) -> None:
-    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
-    card_of_run(experiment, mode=options.resolved_mode, cap_usd=cap_usd)
-
-
-def _folder(experiment: Experiment, options: Options) -> None:
-    """A folder that holds another run is refused, unless --fresh moves that aside."""
-    folder = options.folder / experiment.experiment_id
-    before = None if options.fresh else run_directory.earlier(folder)
-    if before is not None:
-        source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
-        header, _ = examine(experiment, source=source, limit=options.limit, before=before)
-        run_directory.refuse_another(folder, before.identity, header.identity)
+async def _client_fault(experiment: Experiment, options: Options) -> ProfilerError | None:
+    """Nothing is sent: an address, a key or a file that cannot be used is found when a client opens."""
+    try:
+        check_client(experiment, search_path=options.plugins_folder)
+        if experiment.client is None:
+            async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ):
+                pass
+    except ProfilerError as error:
+        return error
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +16,8 @@ from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from profiler.core.nouns import Mode
     from profiler.engine.pool import Pool
     from profiler.money.budget import Budget
@@ -45,6 +47,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     maybe_billed_usd: float | None = None
     projected_usd: float | None = None
     own_client: str | None = None
+    experiments: tuple[int, int] | None = None  # of a run of several: how many have ended, and how many there are
+    under_way: tuple[Snapshot, ...] = ()  # of those, each by itself
 
     @property
     def answered_by(self) -> str:
@@ -78,6 +82,22 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return "waiting for replies"
 
 
+class Rate:
+    """How much a second, taken over the last seconds."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def of(self, done: int) -> float:
+        now = time.monotonic()
+        while len(self._looks) > 1 and self._looks[1][0] < now - RATE_OVER_S:
+            self._looks.popleft()
+        since, before = self._looks[0]
+        if now - self._looks[-1][0] >= LEAST_BETWEEN_S:
+            self._looks.append((now, done))
+        return (done - before) / (now - since) if now > since else 0.0
+
+
 class View:
     """Looks at a run from outside. The rate is that of the last seconds."""
 
@@ -93,7 +113,7 @@ class View:
         budget: Budget | None = None,
         own_client: str | None = None,
     ) -> None:
-        self._experiment_id = experiment_id
+        self.experiment_id = experiment_id
         self._mode = mode
         self._own_client = own_client
         self._total = total
@@ -101,21 +121,25 @@ class View:
         self._pool = pool
         self._writer = writer
         self._budget = budget
-        self._looks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._rate = Rate()
+
+    @property
+    def owed(self) -> int:
+        """Dialogues without an answer."""
+        return self._total - self._kept - self._writer.done
 
     def look(self) -> Snapshot:
         done = self._writer.done
-        rate = self._rate(done)
-        owed = self._total - self._kept - done
+        rate = self._rate.of(done)
         counters: dict[str, Any] = msgspec.structs.asdict(self._pool.status()) | self._money(self._kept + done)
         return Snapshot(
-            experiment_id=self._experiment_id,
+            experiment_id=self.experiment_id,
             mode=self._mode,
             own_client=self._own_client,
             total=self._total,
             done=self._kept + done,
             rate=rate,
-            eta_s=owed / rate if rate else None,
+            eta_s=self.owed / rate if rate else None,
             **counters,
         )
 
@@ -126,8 +150,13 @@ class View:
             return None
         projected = self.look().projected_usd or 0.0
         wanted = max(projected * 1.1, dollars(budget.wanted) * 1.1, dollars(budget.cap) * 1.5)
-        unit = 10.0 ** (math.floor(math.log10(wanted)) - 1)
-        return float(f"{math.ceil(wanted / unit) * unit:.2g}")
+        return round_figures(wanted)
+
+    @property
+    def next_call(self) -> int:
+        """The worst case of the call that was refused, in pico-dollars."""
+        budget = self._budget
+        return 0 if budget is None else max(0, budget.wanted - budget.committed)
 
     def _money(self, done: int) -> dict[str, float | None]:
         """Spent so far, and projected as if the dialogues to come cost what those before them did."""
@@ -141,11 +170,97 @@ class View:
             "projected_usd": dollars(gone) / done * self._total if done else None,
         }
 
-    def _rate(self, done: int) -> float:
-        now = time.monotonic()
-        while len(self._looks) > 1 and self._looks[1][0] < now - RATE_OVER_S:
-            self._looks.popleft()
-        since, before = self._looks[0]
-        if now - self._looks[-1][0] >= LEAST_BETWEEN_S:
-            self._looks.append((now, done))
-        return (done - before) / (now - since) if now > since else 0.0
+
+def round_figures(wanted: float) -> float:
+    """Two places, rounded up."""
+    unit = 10.0 ** (math.floor(math.log10(wanted)) - 1)
+    return float(f"{math.ceil(wanted / unit) * unit:.2g}")
+
+
+class Overview:
+    """Looks at a run of one experiment or of many."""
+
+    def __init__(self, *, experiments: int, mode: Mode, dialogues: Mapping[str, int]) -> None:
+        self._experiments = experiments
+        self._mode: Mode = mode
+        self._dialogues = dialogues  # of each experiment; of a single one its view tells
+        self._total = sum(dialogues.values())
+        self._views: list[View] = []
+        self._ended = _Ended()
+        self._rate = Rate()
+
+    def add(self, view: View) -> None:
+        self._views.append(view)
+
+    def asked(self, view: View) -> None:
+        """It asks no more. Of a single one the last look is still wanted."""
+        if self._experiments > 1:
+            self._views.remove(view)
+            self._ended.add(view.look())
+
+    def ended(self, name: str, *, complete: bool) -> None:
+        """One that was complete before, or has taken over what another was answered, has never asked."""
+        self._ended.experiments += 1
+        if complete and name not in self._ended.looked_at:
+            self._ended.done += self._dialogues.get(name, 0)
+        self._ended.looked_at.discard(name)
+
+    def look(self) -> Snapshot:
+        if self._experiments == 1 and self._views:
+            return self._views[0].look()
+        parts = [view.look() for view in self._views]
+        ended, many = self._ended, self._experiments > 1
+        done = ended.done + sum(each.done for each in parts)
+        rate = self._rate.of(done)
+        failures = Counter(ended.failures)
+        for each in parts:
+            failures.update(each.failures)
+        cost = _sum([ended.cost_usd, *(each.cost_usd for each in parts)])
+        maybe = _sum([ended.maybe_billed_usd, *(each.maybe_billed_usd for each in parts)])
+        return Snapshot(
+            experiment_id=f"{self._experiments:,} experiments" if many else "starting",
+            mode=self._mode,
+            total=self._total,
+            done=done,
+            rate=rate,
+            eta_s=(self._total - done) / rate if rate else None,
+            in_flight=sum(each.in_flight for each in parts),
+            slots=max((each.slots for each in parts), default=0),
+            backing_off=sum(each.backing_off for each in parts),
+            retried=ended.retried + sum(each.retried for each in parts),
+            failures=dict(failures),
+            stopping=any(each.stopping for each in parts),
+            held_up_by=next((each.held_up_by for each in parts if each.held_up_by), None),
+            cost_usd=cost,
+            maybe_billed_usd=maybe,
+            projected_usd=None if cost is None or not done else (cost + (maybe or 0.0)) / done * self._total,
+            experiments=(ended.experiments, self._experiments) if many else None,
+            under_way=tuple(parts) if many else (),
+        )
+
+
+class _Ended:
+    """What experiments that ask no more come to, together."""
+
+    def __init__(self) -> None:
+        self.experiments = 0
+        self.done = 0
+        self.retried = 0
+        self.failures: Counter[str] = Counter()
+        self.cost_usd: float | None = None
+        self.maybe_billed_usd: float | None = None
+        self.looked_at: set[str] = set()
+
+    def add(self, look: Snapshot) -> None:
+        self.done += look.done
+        self.retried += look.retried
+        self.failures.update(look.failures)
+        self.cost_usd = _sum([self.cost_usd, look.cost_usd])
+        self.maybe_billed_usd = _sum([self.maybe_billed_usd, look.maybe_billed_usd])
+        self.looked_at.add(look.experiment_id)
+
+
+def _sum(values: list[float | None]) -> float | None:
+    """None where nothing is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.core.errors import ProfilerError
+from profiler.core.json import dumps, loads
 from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
 from profiler.storage import run_directory
@@ -24,15 +28,54 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A complete run. `missed` has a sentence for each threshold that it missed."""
 
     folder: Path
-    summary: dict[str, Any]
     answered_now: int
     kept: int
     elapsed_s: float
     missed: list[str]
+    packed_summary: bytes  # a run of ten thousand experiments has as many
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says, as a value of the caller's own."""
+        found: dict[str, Any] = loads(zlib.decompress(self.packed_summary))
+        return found
 
     @property
     def summary_path(self) -> Path:
         return run_directory.summary_path(self.folder)
+
+
+def result_of(directory: RunDirectory, found: dict[str, Any], *, kept: int, elapsed_s: float) -> Result:
+    return Result(
+        folder=directory.folder,
+        answered_now=found["counts"]["total"] - kept,
+        kept=kept,
+        elapsed_s=elapsed_s,
+        missed=summary.missed(found),
+        packed_summary=zlib.compress(dumps(found), level=1),
+    )
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How one of many experiments ended: with a result, or with the error that ended it alone."""
+
+    experiment_id: str
+    result: Result | None = None
+    error: Exception | None = None
+    begun: bool = True
+
+    @staticmethod
+    def not_begun(experiment: Experiment, reason: Exception | None) -> Ended:
+        return Ended(experiment_id=experiment.experiment_id, error=reason, begun=False)
+
+
+def forget_frames(error: BaseException) -> None:
+    """What an error of one among many holds on to: its own words stay, and for a bug the lines that led to it."""
+    if isinstance(error, ProfilerError):
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+    else:
+        error.__cause__ = error.__context__ = None
+        traceback.clear_frames(error.__traceback__)
 
 
 def summarized(

@@ -7,22 +7,29 @@ import importlib.util
 import os
 import platform
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+from anyio import create_task_group
 
 from profiler import __version__
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
 from profiler.dataset import file, unchanged
 from profiler.engine import collector
+from profiler.engine.agenda import Agenda
+from profiler.engine.onlookers import onlooking
 from profiler.engine.open_client import client_of_run
-from profiler.engine.options import Options
-from profiler.engine.result import Result, summarized, summarized_again
-from profiler.engine.session import answer_all
-from profiler.engine.session_budget import budget_of, card_of_run, money_facts
+from profiler.engine.options import Options, options_of
+from profiler.engine.preflight import check_all
+from profiler.engine.result import Ended, Result, forget_frames, result_of, summarized, summarized_again
+from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
+from profiler.engine.session import answer_all, one_error, take_over
+from profiler.engine.shared import Shared
+from profiler.engine.threads import in_thread
+from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
-from profiler.metrics import summary
 from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
 from profiler.provider.requests import Planner, params_of
 from profiler.provider.source import facts, source_of
@@ -31,19 +38,20 @@ from profiler.storage.identity import examine, now
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from profiler.dataset.file import Survey
+    from profiler.engine.agenda import Turn
     from profiler.engine.options import Watch
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
     from profiler.provider.source import Source
     from profiler.storage.resume import OpenRun
-    from profiler.storage.run_directory import RunDirectory
 
 
 DEFAULTS = Options()
+Value = TypeVar("Value")
 
 
 async def run(
@@ -55,43 +63,101 @@ async def run(
     note: Callable[[str], None] | None = None,
 ) -> Result:
     """Run one experiment to its end. After a `ProfilerError` the same call resumes it."""
-    begun, tell, sync = time.perf_counter(), note or _silent, options.fsync != "off"
-    cap_usd = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    [ended] = await run_all([experiment], options=options, client=client, watch=watch, note=note)
+    if ended.result is None:
+        raise ended.error or AssertionError("an experiment ends with a result or an error")
+    return ended.result
+
+
+async def run_all(
+    experiments: Manifest | Sequence[Experiment],
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> list[Ended]:
+    """Run many experiments as one: each to its end, or to the error that ends it alone.
+
+    Raises what is wrong with any of them before the first call of all.
+    """
+    tell, manifest = note or _silent, None
+    if isinstance(experiments, Manifest):
+        manifest, experiments = experiments, experiments.experiments
+        options = options_of(manifest, options)
+    dialogues = await check_all(experiments, options=options, given=client)
+    with collector.spared(), money_of_all(experiments, manifest, options=options) as money, one_error():
+        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues)
+        agenda = Agenda(experiments, options=options, group_of=shared.group_of)
+        ended: dict[str, Ended] = {}
+
+        async def to_its_end(turn: Turn) -> None:
+            name = turn.experiment.experiment_id
+            with shared.under_way(turn):
+                ended[name] = await _ended(turn, options=options, client=client, shared=shared, tell=tell)
+                complete = ended[name].result is not None
+                agenda.ended(turn.experiment, complete=complete)
+                shared.overview.ended(name, complete=complete)
+
+        async with onlooking(shared, options=options, watch=watch, tell=tell), create_task_group() as runs:
+            while (turn := await shared.next_of(agenda)) is not None:
+                runs.start_soon(to_its_end, turn)
+    return [ended.get(each.experiment_id) or Ended.not_begun(each, shared.stopped) for each in experiments]
+
+
+async def _ended(
+    turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
+) -> Ended:
+    """A fault of one experiment touches no other."""
+    name = turn.experiment.experiment_id
+    try:
+        result = await _run_one(turn, options=options, client=client, shared=shared, tell=tell)
+    except Exception as error:  # noqa: BLE001 (a bug in one, such as in its client, is told when the others have ended)
+        if not shared.alone:
+            forget_frames(error)
+        return Ended(experiment_id=name, error=error)
+    return Ended(experiment_id=name, result=result)
+
+
+async def _run_one(
+    turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
+) -> Result:
+    """The story of one experiment."""
+    begun, sync, experiment = time.perf_counter(), options.fsync != "off", turn.experiment
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
-    card = card_of_run(experiment, mode=source.mode, cap_usd=cap_usd)
+    card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder)
-    folder = options.folder / experiment.experiment_id
-    with collector.spared(), run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
+    with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
-        header, survey = examine(experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp)
+        header, survey = await in_thread(
+            examine, experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp
+        )
         directory.refuse_another_run(header.identity)
         if survey is not None:
             refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
-            done = summarized_again(directory, done, experiment, metrics, tell=tell)
-            return _result(directory, done, kept=header.count, elapsed_s=0.0)
+            done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
+            return result_of(directory, done, kept=header.count, elapsed_s=0.0)
         async with client_of_run(experiment, client, options=options, tell=tell) as asked:
+            opened = await in_thread(directory.open, header, retry_failed=options.retry_failed, sync=sync)
             with (
-                directory.opened(header, retry_failed=options.retry_failed, sync=sync) as opened,
+                closing(opened),
                 _same_dataset(experiment, opened, stamp=stamp, tell=tell),
+                shared.money.of(experiment, opened, card=card) as budget,
             ):
-                _tell_begin(experiment, opened, survey, tell=tell)
-                budget = budget_of(card, opened, cap_usd=cap_usd)
-                bound_by = await answer_all(
-                    experiment,
-                    opened,
-                    options=options,
-                    source=source,
-                    client=asked,
-                    watch=watch,
-                    tell=tell,
-                    budget=budget,
-                )
-        facts = _facts_of(experiment, opened, source, options=options, bound_by=bound_by, budget=budget)
-        result = summarized(folder, experiment, metrics, facts, tell=tell)
-        directory.write_summary(result)
-        directory.finish(sync=sync)
-    return _result(directory, result, kept=opened.kept, elapsed_s=time.perf_counter() - begun)
+                _tell_begin(turn, opened, survey, tell=tell)
+                if turn.answers_of is not None:
+                    await take_over(experiment, opened, options=options, answers_of=turn.answers_of)
+                    bound_by = None
+                else:
+                    bound_by = await answer_all(
+                        experiment, opened, options=options, source=source, client=asked, budget=budget, shared=shared
+                    )
+        facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
+        result = await shared.counted(summarized, directory.folder, experiment, metrics, facts, tell=tell)
+        await in_thread(directory.complete, result, sync=sync)
+    kept = opened.kept if turn.answers_of is None else header.count
+    return result_of(directory, result, kept=kept, elapsed_s=time.perf_counter() - begun)
 
 
 def run_sync(
@@ -103,23 +169,43 @@ def run_sync(
     note: Callable[[str], None] | None = None,
 ) -> Result:
     """`run` for code without an event loop."""
+    asked = partial(run, experiment, options=options, client=client, watch=watch, note=note)
+    return _with_a_loop(asked, [experiment], options=options)
+
+
+def run_all_sync(
+    experiments: Manifest | Sequence[Experiment],
+    *,
+    options: Options = DEFAULTS,
+    client: Client | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> list[Ended]:
+    """`run_all` for code without an event loop."""
+    asked = partial(run_all, experiments, options=options, client=client, watch=watch, note=note)
+    each = experiments.experiments if isinstance(experiments, Manifest) else experiments
+    return _with_a_loop(asked, each, options=options)
+
+
+def _with_a_loop(
+    asked: Callable[[], Awaitable[Value]], experiments: Sequence[Experiment], *, options: Options
+) -> Value:
     if _loop_is_running():
         raise UsageError(
             "run_sync cannot be used while an event loop is running, as it is in a notebook",
             hint="write `await profiler.run(experiment)` instead",
         )
-    return anyio.run(
-        lambda: run(experiment, options=options, client=client, watch=watch, note=note),
-        backend_options=_loop_options(experiment, options),
-    )
+    return anyio.run(asked, backend_options=_loop_options(experiments, options))
 
 
-def _loop_options(experiment: Experiment, options: Options) -> dict[str, bool]:
+def _loop_options(experiments: Sequence[Experiment], options: Options) -> dict[str, bool]:
     """uvloop halves the cost of calls that wait.
 
     Calls that do not wait hardly use the loop, and importing uvloop takes time.
     """
-    waits = options.resolved_mode == "live" or experiment.mock.latency.median_s > 0 or experiment.client is not None
+    waits = options.resolved_mode == "live" or any(
+        each.mock.latency.median_s > 0 or each.client is not None for each in experiments
+    )
     return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
 
@@ -156,19 +242,8 @@ def _same_dataset(
     unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
 
 
-def _result(directory: RunDirectory, result: dict[str, Any], *, kept: int, elapsed_s: float) -> Result:
-    return Result(
-        folder=directory.folder,
-        summary=result,
-        answered_now=result["counts"]["total"] - kept,
-        kept=kept,
-        elapsed_s=elapsed_s,
-        missed=summary.missed(result),
-    )
-
-
 def _facts_of(
-    experiment: Experiment,
+    turn: Turn,
     opened: OpenRun,
     source: Source,
     *,
@@ -177,7 +252,7 @@ def _facts_of(
     budget: Budget | None,
 ) -> dict[str, Any]:
     """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs."""
-    live, header = source.mode == "live", opened.header
+    experiment, live, header = turn.experiment, source.mode == "live", opened.header
     return {
         "experiment_id": experiment.experiment_id,
         "mode": source.mode,
@@ -194,14 +269,20 @@ def _facts_of(
         "sessions": opened.sessions if live else None,
         "bound_by": bound_by,
         "identity": header.identity,
+        **({} if turn.answers_of is None else {"answers_of": turn.answers_of.name}),
     }
 
 
-def _tell_begin(experiment: Experiment, opened: OpenRun, survey: Survey | None, *, tell: Callable[[str], None]) -> None:
+def _tell_begin(turn: Turn, opened: OpenRun, survey: Survey | None, *, tell: Callable[[str], None]) -> None:
     """Say what a person should know before the first call."""
+    name = turn.experiment.experiment_id
+    if turn.answers_of is not None:
+        tell(
+            f"{name}: asks what {turn.answers_of.name} has asked, so it takes those answers over and asks nothing twice"
+        )
     if survey is not None:
-        for warning in unmeasured(experiment.metrics, survey):
-            tell(f"{experiment.experiment_id}: {warning}")
+        for warning in unmeasured(turn.experiment.metrics, survey):
+            tell(f"{name}: {warning}")
         for remark in survey.remarks:
             tell(remark)
     for line in opened.notes:

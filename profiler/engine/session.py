@@ -1,33 +1,32 @@
-"""One session of a run, in which everything happens at once: workers, writer, progress view and signals."""
+"""One session of an experiment: what it still owes is asked, or taken over from one that has asked the same."""
 
 from __future__ import annotations
 
-import signal
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import anyio
+import msgspec
 
-from profiler.core.errors import BudgetReached, DatasetError, Interrupted, Problem, ProfilerError, StorageError
+from profiler.core.errors import BudgetReached, DatasetError, Problem, ProfilerError, StorageError
 from profiler.dataset import file
-from profiler.engine import descriptors
 from profiler.engine.attempt import AttemptMachine
-from profiler.engine.limits.provider_limits import ProviderLimits
-from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
 from profiler.engine.slots import Slots
+from profiler.engine.threads import in_thread
 from profiler.money.prices import dollars
 from profiler.provider.requests import Planner, params_of
 from profiler.storage.identity import now
+from profiler.storage.read_logs import read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from profiler.core.nouns import Request
-    from profiler.engine.options import Options, Watch
+    from profiler.engine.options import Options
+    from profiler.engine.shared import Shared
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
@@ -43,25 +42,23 @@ async def answer_all(
     options: Options,
     source: Source,
     client: Client,
-    watch: Watch | None,
-    tell: Callable[[str], None],
     budget: Budget | None,
+    shared: Shared,
 ) -> dict[str, Any] | None:
     """Ask everything that is owed. Returns what kept a live run from going faster."""
     live = source.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
-    concurrency = options.concurrency or experiment.concurrency
-    if live:
-        concurrency = _room_for(concurrency, tell=tell)
-    slots = Slots(concurrency)
-    limits = _limits(experiment, run, slots=slots) if live else None
+    provider = shared.provider_of(experiment)
+    slots = Slots(options.concurrency or experiment.concurrency, within=provider.slots)
+    if provider.limits is not None and run.answered:
+        provider.limits.answered_before()
     machine = AttemptMachine(
         retry=experiment.retry,
         timeout_s=experiment.timeout_s,
         planner=planner,
-        limits=limits,
+        limits=provider.limits,
         budget=budget,
-        ledger=run.open_ledger() if live else None,
+        ledger=await in_thread(run.open_ledger) if live else None,
         timed=live,
         real_replies=source.own,
     )
@@ -80,16 +77,13 @@ async def answer_all(
     with (
         _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
         file.reading(experiment.dataset_path, start=run.first, fields=experiment.dataset_fields) as dialogues,
-        _one_error(enough=view.enough_usd),
+        one_error(capped=lambda reached: shared.advise(reached, experiment, view)),
     ):
         requests = planner.plan(dialogues, first=run.first)
-        async with writer.running(), anyio.create_task_group() as around:
-            if watch is not None:
-                around.start_soon(_beside, pool, watch, view)
-            if options.signals:
-                around.start_soon(_beside, pool, _obey_signals, pool, tell)
-            await pool.run(_owed(requests, run, writer=writer, dataset_path=experiment.dataset_path))
-            around.cancel_scope.cancel()
+        with shared.asking(pool, view):
+            async with writer.running():
+                owed = _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path)
+                await pool.run(owed, count=run.owed)
     if missing := run.owed - writer.done:
         raise RuntimeError(
             f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
@@ -97,19 +91,20 @@ async def answer_all(
     return pool.bound_by()
 
 
-def _room_for(concurrency: int, *, tell: Callable[[str], None]) -> int:
-    room = descriptors.make_room(concurrency)
-    if room.warning is not None:
-        tell(f"warning: {room.warning}")
-    return room.concurrency
-
-
-def _limits(experiment: Experiment, run: OpenRun, *, slots: Slots) -> ProviderLimits:
-    gate = RateGate(experiment.rate_limits)
-    limits = ProviderLimits(gate, slots=slots, longest_pause_s=experiment.retry.deadline_s)
-    if run.answered:
-        limits.answered_before()
-    return limits
+async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, answers_of: Path) -> None:
+    """Answer all that is owed with what another experiment got that has asked the same, and pay nothing for it."""
+    planner = Planner(params_of(experiment), system=experiment.system)
+    writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
+    reading = file.reading(experiment.dataset_path, start=run.first, fields=experiment.dataset_fields)
+    with reading as dialogues, one_error():
+        requests = planner.plan(dialogues, first=run.first)
+        records = read_records(answers_of)
+        async with writer.running():
+            for request in _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path):
+                record = next(each for each in records if each.index == request.index)
+                writer.put(msgspec.structs.replace(record, maybe_usd=msgspec.UNSET, cost_usd=record.cost_usd and 0.0))
+                if writer.full:
+                    await writer.make_room()
 
 
 @contextmanager
@@ -143,42 +138,18 @@ def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 
-async def _beside(pool: Pool, task: Callable[..., Coroutine[Any, Any, None]], *words: Any) -> None:
-    """Run a task beside the pool.
-
-    If it fails (stderr was closed, say) the run ends after the calls in flight, which are paid.
-    """
-    try:
-        await task(*words)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the pool raises it when its last call has ended)
-        pool.drain(error)
-
-
-async def _obey_signals(pool: Pool, tell: Callable[[str], None]) -> None:
-    """The first signal lets the calls in flight end, the second cancels them."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for signum in signals:
-            if pool.stopped is not None:
-                pool.abandon()
-                continue
-            name = signal.Signals(signum).name
-            pool.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
-            with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
-                tell(f"{name}: waiting for {pool.status().in_flight} calls in flight; once more ends them at once")
-
-
 @contextmanager
-def _one_error(*, enough: Callable[[], float | None]) -> Iterator[None]:
+def one_error(*, capped: Callable[[BudgetReached], None] = lambda _: None) -> Iterator[None]:
     """Raise the one reason for the end of a run instead of the group that task groups raise.
 
-    `enough` gives the cap that would do, for a run that was stopped by its cap.
+    `capped` is told of a run that was stopped by its cap.
     """
     try:
         yield
     except BaseExceptionGroup as group:
         first = _first(group)
         if isinstance(first, BudgetReached):
-            first.enough_usd = enough()
+            capped(first)
         raise first from group
 
 

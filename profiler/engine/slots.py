@@ -1,10 +1,19 @@
-"""Slots: permission for a call to be in flight. They limit how many run at once, and decide who is next."""
+"""Slots: permission for a call to be in flight. They limit how many run at once, and decide who is next.
+
+Slots may lie within others, whose limit then holds for all that lie in them: those of an experiment lie within those of
+the provider it asks, and these within those of the whole run.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Slots:
@@ -13,46 +22,97 @@ class Slots:
     Jobs that come back from a wait go first.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, within: Slots | None = None) -> None:
         self.limit = limit
         self.taken = 0
-        self._waiting: deque[anyio.Event] = deque()
+        self.within = within
+        self.waiting: deque[anyio.Event] = deque()
+        self.outermost: Slots = self if within is None else within.outermost
+        self.line: list[Slots] = []  # of the outermost: those in which somebody waits, in the order of their coming
+        self.takers: list[Callable[[], object]] = []  # of the outermost: who is told of slots that nobody waits for
+
+    @property
+    def free(self) -> bool:
+        """Whether one could be taken right now: here and in all that these slots lie within."""
+        slots: Slots | None = self
+        while slots is not None:
+            if slots.taken >= slots.limit:
+                return False
+            slots = slots.within
+        return True
 
     def take_nowait(self) -> bool:
-        if self.taken >= self.limit or self._waiting:
+        if self.waiting or not self.free:
             return False
-        self.taken += 1
+        self.count(1)
         return True
 
     async def take(self) -> None:
         if self.take_nowait():
             return
         turn = anyio.Event()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
+        if len(self.waiting) == 1:
+            self.outermost.line.append(self)
         try:
             await turn.wait()
         except BaseException:
             if turn.is_set():  # the slot was handed over in the same moment: hand it on
                 self.give()
             else:
-                self._waiting.remove(turn)
+                self.waiting.remove(turn)
+                if not self.waiting:
+                    self.outermost.line.remove(self)
             raise
 
     def give(self) -> None:
-        """Give a slot back: to whoever waits, else to the free ones. Above a limit that has shrunk it disappears."""
-        if self._waiting and self.taken <= self.limit:
-            self._waiting.popleft().set()
-        else:
-            self.taken -= 1
+        """Give a slot back: to whoever waits, else to whoever has work for it. Above a limit that has shrunk it disappears."""
+        self.count(-1)
+        self.outermost.serve()
 
     def resize(self, limit: int) -> None:
         """Change the limit. More slots can be used at once; fewer take effect as slots are given back."""
         self.limit = limit
-        while self._waiting and self.taken < limit:
-            self.taken += 1
-            self._waiting.popleft().set()
+        self.outermost.serve()
+
+    @contextmanager
+    def offered_to(self, taker: Callable[[], object]) -> Iterator[None]:
+        """Meanwhile `taker` is called whenever there may be a slot to take; who came first is asked first."""
+        takers = self.outermost.takers
+        takers.append(taker)
+        try:
+            yield
+        finally:
+            takers.remove(taker)
 
     @property
     def wanted(self) -> bool:
-        """Whether a worker should give its slot up: somebody waits for it, or the limit has shrunk."""
-        return bool(self._waiting) or self.taken > self.limit
+        """Whether a worker should give its slot up: somebody waits for it, or a limit has shrunk."""
+        if self.waiting:
+            return True
+        slots: Slots | None = self
+        while slots is not None:
+            if slots.taken > slots.limit:
+                return True
+            slots = slots.within
+        outermost = self.outermost
+        return bool(outermost.line) and outermost.taken >= outermost.limit
+
+    def count(self, change: int) -> None:
+        slots: Slots | None = self
+        while slots is not None:
+            slots.taken += change
+            slots = slots.within
+
+    def serve(self) -> None:
+        """Of the outermost: let in who waits, as long as there is room; what is left is offered."""
+        for slots in list(self.line):
+            while slots.waiting and slots.free:
+                slots.count(1)
+                slots.waiting.popleft().set()
+            if not slots.waiting:
+                self.line.remove(slots)
+        for taker in list(self.takers):
+            if self.taken >= self.limit:
+                return
+            taker()

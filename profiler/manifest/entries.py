@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from profiler.manifest.source import Document
 
 
+TOP_KEYS = frozenset({"defaults", "experiments", "max_cost_usd"})
+
+
 class Defaults(msgspec.Struct, kw_only=True):
     """What `defaults` gives to every experiment."""
 
@@ -38,6 +41,7 @@ class Forms:
         self.document = document
         self.folder = folder
         self.problems: list[Problem] = list(document.problems)
+        self.max_cost_usd: float | None = None  # beside `experiments`: of all of them together
 
     def drafts(self, environ: Mapping[str, str]) -> list[Draft]:
         # Relative paths in variables start at the working directory, those in the manifest at the manifest.
@@ -54,6 +58,7 @@ class Forms:
 
     def _several(self, top: dict[str, Any], overrides: list[Layer]) -> list[Draft]:
         self._check_top(top)
+        self._read_cap(top)
         defaults = self._defaults(top.get("defaults"))
         entries = top.get("experiments")
         if not isinstance(entries, list) or not entries:
@@ -68,11 +73,20 @@ class Forms:
         return drafts
 
     def _check_top(self, top: dict[str, Any]) -> None:
-        for key in top.keys() - {"defaults", "experiments"}:
-            hint = did_you_mean(key, ["defaults", "experiments"])
+        for key in top.keys() - TOP_KEYS:
+            hint = did_you_mean(key, sorted(TOP_KEYS))
             if key in annotations_of(Experiment):
                 hint = "put it under defaults, or into each experiment"
             self._complain((key,), f"found the unknown key {key!r} beside 'experiments'", hint=hint, at_key=True)
+
+    def _read_cap(self, top: dict[str, Any]) -> None:
+        """The cap of the whole is checked as one of an experiment is."""
+        if top.get("max_cost_usd") is not None:
+            layer, problems = check_layer(
+                {"max_cost_usd": top["max_cost_usd"]}, source=self.document, at=(), folder=self.folder
+            )
+            self.problems += problems
+            self.max_cost_usd = layer.values.get("max_cost_usd")
 
     def _defaults(self, written: Any) -> Defaults:
         if written is None:

@@ -51,6 +51,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     sha256: str
     experiments: tuple[Experiment, ...]
+    ids: tuple[str, ...] = ()  # of all experiments of the file, selected or not
+    max_cost_usd: float | None = None  # of all of them together
     warnings: tuple[Problem, ...] = ()
 
 
@@ -75,6 +77,8 @@ def load_manifest(
         path=path.absolute(),
         sha256=hashlib.sha256(data).hexdigest(),
         experiments=tuple(draft.experiment() for draft in chosen),
+        ids=tuple(draft.name for draft in drafts if draft.name is not None),
+        max_cost_usd=forms.max_cost_usd,
         warnings=tuple(dict.fromkeys(problem for draft in chosen for problem in _doubtful(draft))),
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from profiler.core.errors import Problem
 
-MAX_EXPERIMENTS = 1_000
+MAX_EXPERIMENTS = 100_000
 MAX_LABEL = 48
 
 

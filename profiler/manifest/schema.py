@@ -94,7 +94,7 @@ def _single() -> dict[str, Any]:
 
 def _several() -> dict[str, Any]:
     experiments = {
-        "description": "The experiments, in the order in which they run.",
+        "description": "The experiments, in the order in which they begin.",
         "type": "array",
         "minItems": 1,
         "items": {"$ref": "#/$defs/Entry"},
@@ -103,4 +103,7 @@ def _several() -> dict[str, Any]:
         "description": "Settings of every experiment that does not set them itself.",
         "$ref": "#/$defs/Defaults",
     }
-    return _object({"defaults": _nullable(defaults), "experiments": experiments}) | {"required": ["experiments"]}
+    cap = {"description": "The cap of all experiments together.", "type": "number", "exclusiveMinimum": 0}
+    return _object({"defaults": _nullable(defaults), "experiments": experiments, "max_cost_usd": _nullable(cap)}) | {
+        "required": ["experiments"]
+    }

@@ -25,11 +25,44 @@ if TYPE_CHECKING:
 GATEWAYS = frozenset({408, 502, 504, *range(520, 525)})
 
 
-class Budget:
-    """The money of one run. Without a cap it only counts."""
+class Cap:
+    """A cap over the budgets of several experiments: what all of them have spent, or may have, and have set aside."""
 
-    def __init__(self, card: RateCard, *, cap_usd: float | None = None, spent: int = 0, maybe: int = 0) -> None:
+    def __init__(self, cap_usd: float, *, gone: int = 0) -> None:
+        self.cap = pico(cap_usd)
+        self.gone = gone
+        self.reserved = 0
+        self._freed: anyio.Event | None = None
+
+    def has_room(self, hold: int) -> bool:
+        return self.gone + self.reserved + hold <= self.cap
+
+    def changed(self) -> None:
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
+
+    async def freed(self) -> None:
+        """Until something that was set aside is settled."""
+        if self._freed is None:
+            self._freed = anyio.Event()
+        await self._freed.wait()
+
+
+class Budget:
+    """The money of one experiment, perhaps within a cap for all of them. Without a cap it only counts."""
+
+    def __init__(
+        self,
+        card: RateCard,
+        *,
+        cap_usd: float | None = None,
+        spent: int = 0,
+        maybe: int = 0,
+        within: Cap | None = None,
+    ) -> None:
         self.card = card
+        self.within = within
         self.cap = None if cap_usd is None else pico(cap_usd)
         self.spent = spent
         self.maybe = maybe
@@ -50,10 +83,14 @@ class Budget:
         return None if self.cap is None else self.cap - self.committed
 
     def reserve(self, request: Request) -> int | None:
-        """Set aside the worst case of a call and return it; None when the cap leaves no room for it now."""
-        hold = worst_case(self._ceiling, request, window=self.card.context_window)
+        """Set aside the worst case of a call and return it; None when a cap leaves no room for it now."""
+        hold, within = worst_case(self._ceiling, request, window=self.card.context_window), self.within
         if self.cap is not None and self.committed + hold > self.cap:
             return None
+        if within is not None:
+            if not within.has_room(hold):
+                return None
+            within.reserved += hold
         self.reserved += hold
         return hold
 
@@ -66,14 +103,18 @@ class Budget:
         if real is None:
             self.keep(hold)
         else:
-            self.release(hold)
             self.spent += real
+            if self.within is not None:
+                self.within.gone += real
+            self.release(hold)
         return real
 
     def keep(self, hold: int) -> None:
         """Nobody knows whether this call was billed, so its worst case counts as if it had been."""
-        self.release(hold)
         self.maybe += hold
+        if self.within is not None:
+            self.within.gone += hold
+        self.release(hold)
 
     def doubt(self, paid: int) -> None:
         """Count what was paid among what may have been billed: it is part of a sum that is not known."""
@@ -83,6 +124,9 @@ class Budget:
     def release(self, hold: int) -> None:
         """This call was never made, or is known not to be billed."""
         self.reserved -= hold
+        if self.within is not None:
+            self.within.reserved -= hold
+            self.within.changed()
         if self._freed is not None:
             self._freed.set()
             self._freed = None
@@ -92,10 +136,16 @@ class Budget:
 
         Raises `BudgetReached` when no call is under way.
         """
-        if not self.reserved:
+        within = self.within
+        whole_blocks = within is not None and not within.has_room(self.worst(request))
+        under_way = within.reserved if within is not None and whole_blocks else self.reserved
+        if not under_way:
             raise self.reached(request)
         self.waiting += 1
         try:
+            if within is not None and whole_blocks:
+                await within.freed()
+                return
             if self._freed is None:
                 self._freed = anyio.Event()
             await self._freed.wait()
@@ -108,6 +158,11 @@ class Budget:
     def reached(self, request: Request) -> BudgetReached:
         """The error that says why nothing more is asked."""
         self.wanted = self.committed + self.worst(request)
+        if self.within is not None and not self.within.has_room(self.worst(request)):
+            return BudgetReached(
+                f"the cap of {usd(self.within.cap)} for all experiments could be passed: {usd(self.within.gone)} spent or "
+                f"maybe billed, and the next call may cost up to {usd(self.worst(request))}"
+            )
         return BudgetReached(
             f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
             f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"

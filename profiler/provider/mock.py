@@ -14,8 +14,9 @@ from zlib import crc32
 
 import msgspec
 
-from profiler.core.errors import CallError, ManifestError, Problem
+from profiler.core.errors import CallError, DatasetError, ManifestError, Problem
 from profiler.core.nouns import Reply
+from profiler.dataset.unchanged import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,18 @@ class PreparedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     metadata: dict[str, Any] = {}
 
 
+_answers_of: Remembered[dict[str, PreparedAnswer]] = Remembered(most=4)
+
+
 def load_answers(path: Path) -> dict[str, PreparedAnswer]:
+    """The prepared answers of a file, by dialogue_id; nobody may change them, as many experiments share them."""
+    try:
+        return _answers_of.of(path, lambda: _decoded(path))
+    except DatasetError:  # it cannot be looked at, and reading says why
+        return _decoded(path)
+
+
+def _decoded(path: Path) -> dict[str, PreparedAnswer]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, PreparedAnswer])
     except OSError as error:

@@ -45,6 +45,15 @@ def kept_answers(experiment: Experiment, *, folder: Path, limit: int | None, ret
     return look(folder, before, retry_failed=retry_failed)
 
 
+def money_of(folder: Path) -> int | None:
+    """What the run in a folder has spent so far, and may have, in pico-dollars; None where there is no run."""
+    before = run_directory.earlier(folder)
+    if before is None:
+        return None
+    look = _complete if before.complete else _unfinished
+    return pico(look(folder, before, retry_failed=False).billed_usd)
+
+
 def _complete(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
     facts = (before.summary or {})["run"]
     done = bytearray(b"\1" * before.count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from profiler.core.errors import LogError, Problem
-from profiler.core.nouns import Expected, Failure, Outcome, RecordType
+from profiler.core.nouns import Expected, Failure, Outcome, Record, RecordType
 from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class Got(msgspec.Struct, gc=False):
     error: Failure | None = None
 
 
+_LEFT_OUT = dict.fromkeys(name for name in Record.__struct_fields__ if name not in ("replies", "maybe_usd")) | {
+    "attempts": 1
+}
+
+
 def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
     """The outcomes in dataset order.
 
@@ -81,6 +86,13 @@ def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
         if got.index != index and got.index is not None:
             raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
         yield outcome_of(asked, got)
+
+
+def read_records(log_dir: Path) -> Iterator[Record]:
+    """The lines of a complete responses.jsonl as they were recorded. What `output_fields` has left out is None."""
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for index, line in enumerate(lines_of(log_dir / RESPONSES, decode, complete=True)):
+        yield msgspec.convert({**_LEFT_OUT, **line, "index": index}, Record)
 
 
 def outcome_of(asked: Asked, got: Got) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -145,20 +145,21 @@ class RunDirectory:
         if self.earlier is not None:
             refuse_another(self.folder, self.earlier.identity, identity)
 
-    @contextmanager
-    def opened(self, header: Header, *, retry_failed: bool = False, sync: bool = True) -> Iterator[OpenRun]:
+    def open(self, header: Header, *, retry_failed: bool = False, sync: bool = True) -> OpenRun:
         """Begin a run or resume it. A complete run is opened once more for the dialogues that failed."""
         self.refuse_another_run(header.identity)
         if self.earlier is None:
             self._refuse_strays()
-            run = resume.begin(self.folder, header, sync=sync)
-        else:
-            if self.earlier.summary is not None:
-                self._reopen(header, self.earlier.summary)
-            known = journal.read_header(self.folder / JOURNAL) or header
-            run = resume.take_up(self.folder, known, retry_failed=retry_failed)
-        with closing(run):
-            yield run
+            return resume.begin(self.folder, header, sync=sync)
+        if self.earlier.summary is not None:
+            self._reopen(header, self.earlier.summary)
+        known = journal.read_header(self.folder / JOURNAL) or header
+        return resume.take_up(self.folder, known, retry_failed=retry_failed)
+
+    def complete(self, summary: Mapping[str, Any], *, sync: bool = True) -> None:
+        """The run is complete once its summary is written; then only what belongs to a complete run stays."""
+        self.write_summary(summary)
+        self.finish(sync=sync)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         summary_file.write(summary_path(self.folder), summary)

@@ -127,4 +127,4 @@ def test_many_looks_do_not_pile_up(clock: Clock) -> None:
     for _ in range(1000):
         clock.now += 0.05
         view.look()
-    assert len(view._looks) <= progress.RATE_OVER_S / progress.LEAST_BETWEEN_S + 2
+    assert len(view._rate._looks) <= progress.RATE_OVER_S / progress.LEAST_BETWEEN_S + 2

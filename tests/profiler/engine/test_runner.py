@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from profiler.engine.progress import View
+    from profiler.engine.progress import Overview
     from profiler.provider.client import Client
 
 COUNT = 30
@@ -397,7 +397,7 @@ def test_a_client_that_fails_at_all_of_its_first_calls_stops_the_run(experiment:
 def test_of_several_errors_the_bug_comes_out(tmp_path: Path, *, bug_first: bool) -> None:
     bug, full = ZeroDivisionError("a bug"), StorageError(tmp_path, OSError(28, "No space left on device"))
     inner = ExceptionGroup("inner", [bug] if bug_first else [full])
-    with pytest.raises(ZeroDivisionError, match="a bug") as caught, session._one_error(enough=lambda: None):
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught, session.one_error():
         raise ExceptionGroup("outer", [inner, full if bug_first else bug])
     assert isinstance(caught.value.__cause__, ExceptionGroup)
 
@@ -438,7 +438,7 @@ def test_one_signal_lets_the_calls_in_flight_end(experiment: Experiment, tmp_pat
             signal.raise_signal(signal.SIGTERM)
         return release.wait()
 
-    async def watch(_: View) -> None:
+    async def watch(_: Overview) -> None:
         await anyio.wait_all_tasks_blocked()
         release.set()
 
@@ -480,7 +480,7 @@ async def test_an_onlooker_that_fails_ends_the_run_but_not_the_calls_in_flight(
 ) -> None:
     release = anyio.Event()
 
-    async def watch(_: View) -> None:
+    async def watch(_: Overview) -> None:
         await anyio.wait_all_tasks_blocked()
         release.set()
         raise error
@@ -497,7 +497,7 @@ def test_a_signal_that_cannot_be_told_of_is_obeyed_and_so_is_the_next(experiment
         if "SIG" in words:
             raise BrokenPipeError
 
-    async def watch(view: View) -> None:
+    async def watch(view: Overview) -> None:
         while not view.look().stopping:
             await anyio.lowlevel.checkpoint()
         signal.raise_signal(signal.SIGTERM)
@@ -543,7 +543,7 @@ async def test_an_onlooker_sees_the_run_and_ends_with_it(experiment: Experiment,
     seen: list[int] = []
     ended: list[bool] = []
 
-    async def watch(view: View) -> None:
+    async def watch(view: Overview) -> None:
         try:
             while True:
                 seen.append(view.look().done)

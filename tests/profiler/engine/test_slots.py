@@ -172,3 +172,90 @@ async def test_no_schedule_of_takes_and_cancellations_leaks_or_doubles_a_slot(se
     assert len(scopes) == 2_500
     assert watched.most == limit
     assert (watched.inside, slots.taken, slots.wanted) == (0, 0, False)
+
+
+# Slots within others
+
+
+def test_what_lies_within_holds_to_both_limits() -> None:
+    whole = Slots(3)
+    one, other = Slots(2, within=whole), Slots(2, within=whole)
+
+    assert [one.take_nowait() for _ in range(3)] == [True, True, False]
+    assert [other.take_nowait() for _ in range(2)] == [True, False]
+    assert (one.taken, other.taken, whole.taken) == (2, 1, 3)
+    one.give()
+    assert other.take_nowait()
+    assert (one.free, other.free) == (False, False)
+
+
+async def test_a_slot_that_comes_back_goes_to_who_waits_elsewhere_and_fits() -> None:
+    whole = Slots(2)
+    full, roomy = Slots(1, within=whole), Slots(2, within=whole)
+    served: list[str] = []
+
+    async def wait(slots: Slots, name: str) -> None:
+        await slots.take()
+        served.append(name)
+
+    assert full.take_nowait()
+    assert roomy.take_nowait()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, full, "full")
+        await turns(2)
+        tasks.start_soon(wait, roomy, "roomy")
+        await turns(2)
+        assert (full.wanted, roomy.wanted) == (True, True)
+        roomy.give()  # the first in line has no room in its own
+        await turns(2)
+        assert served == ["roomy"]
+        full.give()
+    assert served == ["roomy", "full"]
+    assert whole.taken == 2
+
+
+async def test_slots_that_nobody_waits_for_are_offered_in_the_order_of_coming_until_they_are_taken() -> None:
+    whole = Slots(1)
+    one, other = Slots(1, within=whole), Slots(1, within=whole)
+    asked: list[str] = []
+
+    def taker(slots: Slots, name: str) -> bool:
+        asked.append(name)
+        return slots.take_nowait()
+
+    assert one.take_nowait()
+    with one.offered_to(lambda: taker(one, "one")), other.offered_to(lambda: taker(other, "other")):
+        one.give()
+        assert (asked, one.taken) == (["one"], 1)
+        whole.resize(2)
+        assert (asked, other.taken) == (["one", "one", "other"], 1)
+    one.give()
+    assert (asked, whole.taken) == (["one", "one", "other"], 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_schedule_over_nested_slots_leaks_or_passes_a_limit(seed: int) -> None:
+    chance = random.Random(seed)
+    whole = Slots(chance.randrange(2, 7))
+    groups = [Slots(chance.randrange(1, 5), within=whole) for _ in range(2)]
+    leaves = [Slots(chance.randrange(1, 4), within=group) for group in groups for _ in range(3)]
+    everyone = [whole, *groups, *leaves]
+    visits = 0
+
+    async def visitors(slots: Slots) -> None:
+        nonlocal visits
+        for _ in range(120):
+            with anyio.move_on_after(0 if chance.random() < 0.2 else 60):
+                await slots.take()
+                try:
+                    assert all(each.taken <= each.limit for each in everyone)
+                    await turns(chance.randrange(3))
+                finally:
+                    slots.give()
+            visits += 1
+
+    async with anyio.create_task_group() as tasks:
+        for slots in leaves * 2:
+            tasks.start_soon(visitors, slots)
+    assert visits == 120 * len(leaves) * 2
+    assert [(each.taken, each.wanted) for each in everyone] == [(0, False)] * len(everyone)

@@ -173,10 +173,18 @@ def test_an_experiments_own_value_wins_over_an_inherited_axis() -> None:
     assert ids(text) == ["a-x", "a-y", "b"]
 
 
-def test_a_matrix_of_more_than_a_thousand_is_refused() -> None:
-    values = list(range(1, 102))
+def test_a_matrix_of_more_than_a_hundred_thousand_is_refused() -> None:
+    values = list(range(1, 400))
     found = problem(BASE + f"matrix: {{top_k: {values}, concurrency: {values}}}\n")
-    assert "more than 1,000 experiments" in found.message
+    assert "more than 100,000 experiments" in found.message
+
+
+def test_a_cap_beside_the_experiments_is_that_of_all_of_them() -> None:
+    text = DEFAULTS + "max_cost_usd: 2.5\nexperiments: [{experiment_id: a}, {experiment_id: b, max_cost_usd: 1}]\n"
+    found = load(text)
+    assert found.max_cost_usd == 2.5
+    assert [each.max_cost_usd for each in found.experiments] == [None, 1.0]
+    assert problem(text.replace("2.5", "-1")).line == 2
 
 
 @pytest.mark.parametrize(

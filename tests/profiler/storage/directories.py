@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,10 @@ def answer(index: int) -> Record:
 
 @contextmanager
 def opened(folder: Path, wanted: Header | None = None, *, retry_failed: bool = False) -> Iterator[OpenRun]:
-    with hold(folder, tell=print) as directory, directory.opened(wanted or header(), retry_failed=retry_failed) as run:
+    with (
+        hold(folder, tell=print) as directory,
+        closing(directory.open(wanted or header(), retry_failed=retry_failed)) as run,
+    ):
         yield run
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.core.nouns import Request
-    from profiler.engine.progress import View
+    from profiler.engine.progress import Overview
 
 ROOT = Path(__file__).resolve().parents[3]
 CARD = look_up("claude-haiku-4-5", at=datetime.now(UTC))
@@ -333,9 +333,9 @@ async def test_a_turn_that_was_paid_counts_though_its_dialogue_failed_later(tmp_
 
 
 async def test_the_onlooker_sees_what_was_spent_and_what_it_will_come_to(tmp_path: Path) -> None:
-    seen: list[View] = []
+    seen: list[Overview] = []
 
-    async def watch(view: View) -> None:
+    async def watch(view: Overview) -> None:
         seen.append(view)
         await anyio.sleep_forever()
 

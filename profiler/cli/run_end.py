@@ -1,0 +1,226 @@
+"""What `profiler run` says when every experiment has ended: its results, what went wrong in which, and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from profiler.cli import summary_table
+from profiler.cli.after_run import warnings
+from profiler.cli.output import remark
+from profiler.cli.progress import duration
+from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
+from profiler.core.json import dump_pretty
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator
+
+    from profiler.engine.result import Ended, Result
+
+OK, THRESHOLD_MISSED, BUG = 0, 1, 70
+WORST_FIRST = (70, 130, 143, 2, 3, 4, 1, 0)
+NAMED = 20  # experiments that were not begun; --json has all
+
+
+def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float, tell: Callable[[str], None]) -> int:
+    """Show what is complete, tell the rest, and return the exit code of the worst. Raises what stopped a single one."""
+    results = [each.result for each in ended if each.result is not None]
+    _tell_how_fast(results, elapsed_s=elapsed_s, tell=tell)
+    if args.json and (results or len(ended) > 1):
+        _print_json(results, [each for each in ended if each.result is None])
+    elif results:
+        _print_table(results)
+    code = _judge(args, results)
+    failed = [each for each in ended if each.error is not None]
+    if not failed:
+        return code
+    if len(ended) == 1 and failed[0].error is not None:
+        raise with_the_way_on(failed[0].error, args)
+    _tell_failures(args, ended, failed)
+    codes = {code, *(_exit_code(each.error) for each in failed)}
+    return next(worst for worst in WORST_FIRST if worst in codes)
+
+
+def with_the_way_on(error: Exception, args: Namespace) -> Exception:
+    """The error, with the command that resumes what it stopped."""
+    if isinstance(error, ProfilerError) and (isinstance(error, Interrupted) or error.exit_code in (3, 4)):
+        again = f"resume with: {_resume_command(args, [error])}"
+        error.hint = "; ".join(filter(None, [error.hint, again]))
+    return error
+
+
+def _tell_how_fast(results: Sequence[Result], *, elapsed_s: float, tell: Callable[[str], None]) -> None:
+    answered = sum(result.answered_now for result in results)
+    if not results:
+        return
+    if len(results) > 1:
+        was = sum(not result.answered_now for result in results)
+        before = f"; of {was:,} nothing had to be asked" if was else ""
+        tell(f"{len(results):,} experiments: {_pace(answered, elapsed_s)}{before}")
+    elif not answered:
+        tell(f"{results[0].folder.name}: already complete, nothing was asked")
+    else:
+        bound = results[0].summary["run"].get("bound_by")
+        told = f", bound by {bound['most']}" if bound else ""
+        tell(f"{results[0].folder.name}: {_pace(answered, results[0].elapsed_s)}{told}")
+
+
+def _pace(answered: int, elapsed_s: float) -> str:
+    return f"{answered:,} dialogues in {duration(elapsed_s)} ({answered / elapsed_s:,.0f}/s)"
+
+
+def _print_table(results: Sequence[Result]) -> None:
+    """A table, and the two lines of each run that scripts look for."""
+    summary_table.render(_Summaries(results), file=sys.stdout)
+    for result in results:
+        print(f"Completed experiment {result.folder.name}")
+        print(f"Metrics written to {result.summary_path}")
+    sys.stdout.flush()
+
+
+def _print_json(results: Sequence[Result], unfinished: Sequence[Ended]) -> None:
+    """One document, written as it goes: all summaries of a large manifest at once would fill the memory."""
+    parts: list[tuple[str, Iterator[Any]]] = [("experiments", map(_as_json, results))]
+    if unfinished:
+        parts.append(("unfinished", map(_unfinished, unfinished)))
+    opening = "{\n"
+    for name, values in parts:
+        sys.stdout.write(f'{opening}  "{name}": [')
+        for place, value in enumerate(values):
+            sys.stdout.write(",\n" if place else "\n")
+            sys.stdout.write(textwrap.indent(dump_pretty(value).decode().rstrip("\n"), "    "))
+        sys.stdout.write("\n  ]")
+        opening = ",\n"
+    sys.stdout.write("\n}\n")
+
+
+class _Summaries(Sequence[dict[str, Any]]):
+    """The summaries of results, each unpacked when it is looked at."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self._results = results
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[dict[str, Any]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | Sequence[dict[str, Any]]:
+        if isinstance(place, slice):
+            return _Summaries(self._results[place])
+        return self._results[place].summary
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    rate = result.answered_now / result.elapsed_s if result.elapsed_s else None
+    return {
+        "log_dir": str(result.folder),
+        "answered_now": result.answered_now,
+        "kept": result.kept,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "dialogues_per_s": rate and round(rate, 1),
+        "missed": result.missed,
+        "summary": result.summary,
+    }
+
+
+def _unfinished(ended: Ended) -> dict[str, Any]:
+    return {
+        "experiment_id": ended.experiment_id,
+        "state": "stopped" if ended.begun else "not begun",
+        "error": str(ended.error),
+        "exit_code": _exit_code(ended.error),
+    }
+
+
+def _exit_code(error: Exception | None) -> int:
+    return error.exit_code if isinstance(error, ProfilerError) else BUG
+
+
+def _judge(args: Namespace, results: Sequence[Result]) -> int:
+    """What is wrong with the results on stderr, what to do next, and the exit code that says it."""
+    code, failed_metrics, tagged = OK, False, False
+    retry = shlex.join(["profiler", *_with_flag(args.given, "--retry-failed")])
+    for result in results:
+        found, name = result.summary, result.folder.name
+        counts = found["counts"]
+        if not args.quiet or counts["error"]:
+            for line in warnings(found, result.folder, retry=retry):
+                remark(f"{name}: {line}" if not line.startswith(" ") else line)
+        for sentence in result.missed:
+            remark(f"threshold missed in {name}: {sentence}")
+        failed = counts["error"] / counts["total"] if counts["total"] else 0.0
+        if failed > args.fail_on_errors:
+            remark(f"{name}: {failed:.1%} of the dialogues failed, above --fail-on-errors {args.fail_on_errors:g}")
+        if result.missed or failed > args.fail_on_errors:
+            code = THRESHOLD_MISSED
+        failed_metrics = failed_metrics or any("error" in metric for metric in found["metrics"].values())
+        tagged = tagged or bool(found["by_tag"])
+    if failed_metrics:
+        return BUG
+    if not args.quiet and results:
+        folder = results[0].folder if len(results) == 1 else Path(args.output_dir)
+        words = ["profiler", "summarize", "--log-dir", str(folder), *(["--by-tag"] if tagged else [])]
+        remark(f"next: {shlex.join(words)}")
+    return code
+
+
+def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[Ended]) -> None:
+    """What each experiment that did not end well says, the state of all, and how to go on."""
+    told: set[int] = set()
+    for each in failed:
+        error = each.error
+        if error is None or id(error) in told:  # what stopped several is said once
+            continue
+        told.add(id(error))
+        whose = [other.experiment_id for other in failed if other.error is error and other.begun]
+        remark(f"error: {_few(whose)}: {error}" if whose else f"error: {error}")
+        if not isinstance(error, ProfilerError):
+            remark("".join(traceback.format_exception(error)))
+        elif error.hint:
+            remark(f"hint: {error.hint}")
+    waiting = [each.experiment_id for each in failed if not each.begun]
+    if waiting:
+        remark(f"not begun: {_few(waiting)}")
+    stopped = len(failed) - len(waiting)
+    remark(
+        f"{len(ended):,} experiments: {len(ended) - len(failed):,} complete, {stopped:,} stopped, "
+        f"{len(waiting):,} not begun"
+    )
+    remark(f"what is answered is kept; go on with: {_resume_command(args, [each.error for each in failed])}")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _with_flag(words: list[str], flag: str) -> list[str]:
+    return words if flag in words else [*words, flag]
+
+
+def _resume_command(args: Namespace, errors: Sequence[Exception | None]) -> str:
+    """The same command, with a cap that would do where one was reached."""
+    words: list[str] = args.given
+    enough = [each.enough_usd for each in errors if isinstance(each, BudgetReached) and each.of_all]
+    if any(enough):
+        words = [*_without_cap(words), "--max-cost", f"{max(filter(None, enough)):g}"]
+    return shlex.join(["profiler", *words])
+
+
+def _without_cap(words: list[str]) -> Iterator[str]:
+    """Both spellings: `--max-cost 5` and `--max-cost=5`."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--max-cost":
+            next(rest, None)
+        elif not word.startswith("--max-cost="):
+            yield word

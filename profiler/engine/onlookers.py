@@ -1,0 +1,53 @@
+"""Who looks at a run from outside while it goes on: the panel that shows it, and the signals that stop it."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from profiler.core.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from profiler.engine.options import Options, Watch
+    from profiler.engine.shared import Shared
+
+
+@asynccontextmanager
+async def onlooking(
+    shared: Shared, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
+) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as around:
+        if watch is not None:
+            around.start_soon(_beside, shared, partial(watch, shared.overview))
+        if options.signals:
+            around.start_soon(_beside, shared, partial(_obey_signals, shared, tell))
+        yield
+        around.cancel_scope.cancel()
+
+
+async def _beside(shared: Shared, task: Callable[[], Awaitable[None]]) -> None:
+    """Run a task beside the experiments. When it fails (stderr was closed, say), the run ends, but the calls in flight
+    are paid for and end first."""
+    try:
+        await task()
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is raised when the last call has ended)
+        shared.drain(error)
+
+
+async def _obey_signals(shared: Shared, tell: Callable[[str], None]) -> None:
+    """The first signal lets the calls in flight end, the second does not wait for them."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for signum in signals:
+            if shared.stopped is not None:
+                shared.abandon()
+                continue
+            name = signal.Signals(signum).name
+            shared.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
+            with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
+                tell(f"{name}: waiting for {shared.in_flight} calls in flight; once more ends them at once")

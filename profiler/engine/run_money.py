@@ -1,0 +1,103 @@
+"""The money of a run: the prices it reckons with, the cap of the whole, and a budget for each experiment that begins where
+its earlier sessions ended."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.errors import StorageError, UsageError
+from profiler.money.budget import Budget, Cap, usd
+from profiler.money.price_list import card_of
+from profiler.money.prices import dollars, pico
+from profiler.storage.whole_money import whole_money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from profiler.core.nouns import Mode
+    from profiler.engine.options import Options
+    from profiler.manifest.load import Manifest
+    from profiler.manifest.settings import Experiment
+    from profiler.money.prices import RateCard
+    from profiler.storage.resume import OpenRun
+    from profiler.storage.whole_money import WholeMoney
+
+
+class RunMoney:
+    """`cap` holds for all experiments together. One that is alone has none: what the options say stands for its own then."""
+
+    def __init__(self, options: Options, *, cap: Cap | None = None, kept: WholeMoney | None = None) -> None:
+        self.cap = cap
+        self._options = options
+        self._kept = kept
+
+    @contextmanager
+    def of(self, experiment: Experiment, run: OpenRun, *, card: RateCard | None) -> Iterator[Budget | None]:
+        """The budget of a session: what those before have spent, or may have, counts against the caps."""
+        if card is None:
+            yield None
+            return
+        own, said = experiment.max_cost_usd, self._options.max_cost_usd
+        if self.cap is None and said is not None:
+            own = said
+        budget = Budget(card, cap_usd=own, spent=run.spent, maybe=run.maybe, within=self.cap)
+        try:
+            yield budget
+        finally:
+            if self._kept is not None:
+                with suppress(StorageError):  # the folder tells it too
+                    self._kept.note(experiment.experiment_id, budget.spent + budget.maybe)
+
+
+@contextmanager
+def money_of_all(
+    experiments: Sequence[Experiment], manifest: Manifest | None, *, options: Options
+) -> Iterator[RunMoney]:
+    """What earlier commands have spent for this manifest counts against the cap of the whole."""
+    if options.resolved_mode != "live":
+        yield RunMoney(options)
+        return
+    now = [each.experiment_id for each in experiments]
+    every = now if manifest is None else list(manifest.ids)
+    path = manifest.path if manifest is not None and len(every) > 1 else None
+    with whole_money(options.folder, manifest=path, capped=options.max_cost_usd is not None) as kept:
+        if options.fresh:
+            kept.begin_anew(now)
+        kept.begin(now)
+        cap = None
+        if options.max_cost_usd is not None and len(every) > 1:
+            cap = Cap(options.max_cost_usd, gone=kept.gone(every, but=now if options.fresh else ()))
+        yield RunMoney(options, cap=cap, kept=kept)
+
+
+def least_cap(experiment: Experiment, options: Options) -> float | None:
+    """The cap that decides, if there is one: the experiment's own, or that of the whole."""
+    return min((cap for cap in (experiment.max_cost_usd, options.max_cost_usd) if cap is not None), default=None)
+
+
+def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) -> RateCard | None:
+    """The prices of a live run. The mock costs nothing, and a made-up price would look like a real one."""
+    if mode != "live":
+        return None
+    card = card_of(experiment, at=datetime.now(UTC))
+    if card is None and cap_usd is not None:
+        raise UsageError(
+            f"{experiment.experiment_id}: found a cap of {usd(pico(cap_usd))}, but nobody knows what "
+            f"{experiment.model!r} costs, so it could not be held",
+            hint="say it in the manifest: prices: {input_per_million: …, output_per_million: …}",
+        )
+    return card
+
+
+def money_facts(budget: Budget | None) -> dict[str, Any]:
+    """The money in the `run` part of the summary; nothing is known without a price."""
+    if budget is None:
+        return {"rate_card": None, "max_cost_usd": None, "spent_usd": None, "maybe_billed_usd": None}
+    return {
+        "rate_card": budget.card.as_json(),
+        "max_cost_usd": None if budget.cap is None else dollars(budget.cap),
+        "spent_usd": dollars(budget.spent),
+        "maybe_billed_usd": dollars(budget.maybe),
+    }

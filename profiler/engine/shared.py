@@ -1,0 +1,253 @@
+"""What the experiments of one run share: the places for calls in flight, the limits of each provider, the cap of the whole.
+
+Each of these has one owner, and it is here. Experiments are begun in the order of the manifest, a little before there is
+a place for their calls: so the tail of one is filled by the next, and no more folders are open than that needs.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import anyio
+
+from profiler.engine import descriptors
+from profiler.engine.limits.provider_limits import ProviderLimits
+from profiler.engine.limits.rate_gate import RateGate
+from profiler.engine.progress import Overview, round_figures
+from profiler.engine.slots import Slots
+from profiler.engine.threads import in_thread
+from profiler.manifest.settings import RateLimits
+from profiler.money.prices import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    from profiler.core.errors import BudgetReached
+    from profiler.engine.agenda import Agenda, Turn
+    from profiler.engine.options import Options
+    from profiler.engine.pool import Pool
+    from profiler.engine.progress import View
+    from profiler.engine.run_money import RunMoney
+    from profiler.manifest.settings import Experiment
+
+
+class Provider(NamedTuple):
+    """One model at one address: how many calls may run at once, and what lets them leave."""
+
+    slots: Slots
+    limits: ProviderLimits | None
+
+
+class UnderWay:
+    """An experiment that has begun and not ended."""
+
+    def __init__(self, slots: Slots, *, wants: int) -> None:
+        self.slots = slots  # those of its provider
+        self.pool: Pool | None = None  # while it asks
+        self._expected = wants
+
+    @property
+    def wants(self) -> float:
+        """How many places it has use for now, or will have when its folder is open."""
+        return self._expected if self.pool is None else self.pool.wants
+
+    def has_asked(self) -> None:
+        """Only its results are to be written now."""
+        self.pool = None
+        self._expected = 0
+
+
+class Shared:
+    """One for each run."""
+
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        *,
+        options: Options,
+        tell: Callable[[str], None],
+        money: RunMoney,
+        dialogues: Mapping[str, int],
+    ) -> None:
+        self.alone = len(experiments) == 1
+        self.money = money
+        self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)
+        self.stopped: Exception | None = None
+        self._dialogues = dialogues
+        self._live = options.resolved_mode == "live"
+        places = options.concurrency or max(experiment.concurrency for experiment in experiments)
+        if self._live:
+            places = _room_for_calls(places, tell=tell)
+        self.slots = Slots(places)
+        self._most_open = 1
+        if not self.alone and not options.in_turn:
+            self._most_open = descriptors.room_for_runs(
+                min(len(experiments), 2 * places), calls=places if self._live else 0
+            )
+        self._rate_limits = _tightest_of_each(experiments)
+        self._longest_pause_s = max(each.retry.deadline_s for each in experiments)
+        self._concurrency = options.concurrency
+        self._providers: dict[Hashable, Provider] = {}
+        self._under_way: dict[str, UnderWay] = {}
+        self._counting = anyio.CapacityLimiter(1)
+        self._changed = anyio.Event()
+
+    def group_of(self, experiment: Experiment) -> Hashable:
+        """Who asks the same model at the same address: the key is that of the environment. The mock has room for all."""
+        return _source(experiment) if self._live else None
+
+    def provider_of(self, experiment: Experiment) -> Provider:
+        """What all of one group share."""
+        group = self.group_of(experiment)
+        if group not in self._providers:
+            if not self._live:
+                self._providers[group] = Provider(self.slots, None)
+            else:
+                slots = Slots(self.slots.limit, within=self.slots)
+                limits = ProviderLimits(
+                    RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s
+                )
+                self._providers[group] = Provider(slots, limits)
+        return self._providers[group]
+
+    async def next_of(self, agenda: Agenda) -> Turn | None:
+        """The next experiment for which there will soon be a place. None when the run stops, or all have begun."""
+        with self.slots.offered_to(self.look_again):
+            while self.stopped is None and not agenda.empty:
+                if (turn := self._next_of(agenda)) is not None:
+                    self._under_way[turn.experiment.experiment_id] = self._begun(turn)
+                    return turn
+                self._changed = anyio.Event()
+                await self._changed.wait()
+        return None
+
+    def _next_of(self, agenda: Agenda) -> Turn | None:
+        if len(self._under_way) >= self._most_open:
+            return None
+        wanted: dict[Slots, float] = {}
+        for each in self._under_way.values():
+            wanted[each.slots] = wanted.get(each.slots, 0) + each.wants
+        if not _has_use_for_more(self.slots, sum(wanted.values())):
+            return None
+
+        def has_room(experiment: Experiment) -> bool:
+            slots = self.provider_of(experiment).slots
+            return _has_use_for_more(slots, wanted.get(slots, 0))
+
+        return agenda.take(has_room)
+
+    def _begun(self, turn: Turn) -> UnderWay:
+        experiment = turn.experiment
+        wants = self._concurrency or experiment.concurrency
+        if turn.answers_of is not None:
+            wants = 0
+        return UnderWay(
+            self.provider_of(experiment).slots, wants=min(wants, self._dialogues.get(experiment.experiment_id, wants))
+        )
+
+    def look_again(self) -> None:
+        self._changed.set()
+
+    @contextmanager
+    def under_way(self, turn: Turn) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            del self._under_way[turn.experiment.experiment_id]
+            self.look_again()
+
+    @contextmanager
+    def asking(self, pool: Pool, view: View) -> Iterator[None]:
+        """An experiment that calls: it is seen, and stopped with the others."""
+        under_way = self._under_way[view.experiment_id]
+        under_way.pool = pool
+        self.overview.add(view)
+        if self.stopped is not None:
+            pool.drain(self.stopped)
+        try:
+            yield
+        finally:
+            under_way.has_asked()
+            self.overview.asked(view)
+            self.look_again()
+
+    async def counted(
+        self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Reduce logs in a thread, those of one experiment at a time: a metric of the user's own need not bear threads."""
+        told: list[str] = []
+        async with self._counting:
+            found = await in_thread(count, *words, tell=told.append)
+        for line in told:
+            tell(line)
+        return found
+
+    def drain(self, reason: Exception) -> None:
+        """Start nothing new anywhere, and let calls in flight end."""
+        self.stopped = self.stopped or reason
+        for pool in self._pools():
+            pool.drain(reason)
+        self.look_again()
+
+    def abandon(self) -> None:
+        """End the calls in flight too."""
+        for pool in self._pools():
+            pool.abandon()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(pool.status().in_flight for pool in self._pools())
+
+    def advise(self, reached: BudgetReached, experiment: Experiment, view: View) -> None:
+        """Say with which cap the run would probably end, where the one that it has does not do, and where it is set."""
+        cap = self.money.cap
+        if cap is None or cap.has_room(view.next_call):
+            reached.enough_usd = view.enough_usd()
+            reached.of_all = cap is None  # then --max-cost says it for the only one
+        else:
+            projected = self.overview.look().projected_usd or 0.0
+            gone, least = dollars(cap.gone + view.next_call), dollars(cap.cap)
+            reached.enough_usd = round_figures(max(projected * 1.1, gone * 1.1, least * 1.5))
+        if not reached.of_all and reached.enough_usd is not None:
+            reached.hint = (
+                f"raise max_cost_usd of {experiment.experiment_id} in the manifest, to {reached.enough_usd:g} or so"
+            )
+
+    def _pools(self) -> list[Pool]:
+        return [each.pool for each in self._under_way.values() if each.pool is not None]
+
+
+def _room_for_calls(places: int, *, tell: Callable[[str], None]) -> int:
+    room = descriptors.make_room(places)
+    if room.warning is not None:
+        tell(f"warning: {room.warning}")
+    return room.concurrency
+
+
+def _has_use_for_more(slots: Slots, wanted: float) -> bool:
+    """Half as many calls again as there are places may have their folders open: to open one takes as long as a call."""
+    return wanted < slots.limit + slots.limit // 2
+
+
+def _source(experiment: Experiment) -> Hashable:
+    return experiment.client, experiment.provider, experiment.base_url, experiment.model
+
+
+def _tightest_of_each(experiments: Sequence[Experiment]) -> dict[Hashable, RateLimits | None]:
+    """Where experiments that share a provider differ, the smallest limit holds for all."""
+    found: dict[Hashable, RateLimits | None] = {}
+    for experiment in experiments:
+        source, limits = _source(experiment), experiment.rate_limits
+        found[source] = _smaller(found.get(source), limits)
+    return found
+
+
+def _smaller(one: RateLimits | None, other: RateLimits | None) -> RateLimits | None:
+    if one is None or other is None:
+        return one or other
+    least: dict[str, int | None] = {}
+    for name in RateLimits.__struct_fields__:
+        given = [limit for limit in (getattr(one, name), getattr(other, name)) if limit is not None]
+        least[name] = min(given, default=None)
+    return RateLimits(**least)

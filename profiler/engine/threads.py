@@ -1,0 +1,20 @@
+"""What holds up everyone while it lasts (a disk that syncs, logs that are counted) is done in a thread: the calls of all
+experiments share one event loop."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import anyio.to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Words = ParamSpec("Words")
+Value = TypeVar("Value")
+
+
+async def in_thread(work: Callable[Words, Value], *args: Words.args, **words: Words.kwargs) -> Value:
+    """Its result. Whoever is cancelled meanwhile waits for its end: what it writes belongs to a folder that is held."""
+    return await anyio.to_thread.run_sync(partial(work, *args, **words))
