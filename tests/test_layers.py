@@ -181,7 +181,7 @@ ORDERS = {
         *("foreign_logs", "replies", "truth"),
     ),
     "grader.experiment_profiler.boxes": (
-        *("__init__", "stand_in", "driver", "submission", "box", "plan", "steps", "layout", "room"),
+        *("__init__", "stand_in", "driver", "submission", "box", "wire", "plan", "steps", "layout", "room"),
     ),
     "grader.experiment_profiler.judging": (
         *("__init__", "reasons", "strict", "verdict", "sheet", "artifacts", "checks", "partial"),

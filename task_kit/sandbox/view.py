@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 
 from task_kit.sandbox import copying, kernel
 from task_kit.sandbox.confine import DEVICES, PRIVATE_FOLDERS, most_files
@@ -105,7 +106,7 @@ def show(path: str) -> None:
         except OSError:
             return bind(OLD + path, path)
     folder, name = posixpath.split(path)
-    if folder in {"", "/"} or os.path.isdir(OLD + path):
+    if folder in {"", "/"} or os.path.isdir(OLD + path) or is_socket(OLD + path):
         return bind(OLD + path, path)
     os.makedirs(ASIDE, mode=0o755, exist_ok=True)
     try:
@@ -115,6 +116,11 @@ def show(path: str) -> None:
     bind(f"{ASIDE}/{name}", path)
     kernel.unmount(ASIDE)
     return None
+
+
+def is_socket(path: str) -> bool:
+    """What an overlay shows of one is another inode, at which nobody listens."""
+    return stat.S_ISSOCK(os.lstat(path).st_mode)
 
 
 def overlay(source: str, target: str) -> None:

@@ -51,6 +51,7 @@ class Secrets:
 
     marks: str
     handed: str
+    live: str
     key: str
     address: str
 
@@ -93,7 +94,7 @@ class Run:
                 return replies.handed(self.world, self.templates, self.secrets.handed)
             case Source.LIVE:
                 key, address = self.secrets.key, self.secrets.address
-                return replies.live(self.world, self.secrets.marks, key=key, base_url=address)
+                return replies.live(self.world, self.secrets.live, key=key, base_url=address)
 
     @cached_property
     def all_metrics(self) -> truth.Metrics:
@@ -164,6 +165,16 @@ class Box:
         return self.folder / self.names["work"]
 
     @property
+    def wire(self) -> Path:
+        """The socket through which live requests leave the box, where that is possible."""
+        return self.folder / self.names["wire"]
+
+    @property
+    def asks_live(self) -> bool:
+        """Whether anything in it has a key."""
+        return self.kind is Kind.API or any(run.source is Source.LIVE for run in self.runs)
+
+    @property
     def claims(self) -> str:
         return self.names["claims"]
 
@@ -176,7 +187,8 @@ class Box:
     def logs_dir(self, logs: Logs) -> str:
         return f"{self.names['logs']}/{logs.folder}"
 
-    def spec(self, limits: sandbox.Limits, *, room: Path | None = None) -> sandbox.Spec:
+    def spec(self, limits: sandbox.Limits, *, room: Path | None = None, wired: bool = False) -> sandbox.Spec:
+        """`wired`: its live requests leave through a socket."""
         packages = sandbox.packages(INSTALLED)  # the SDK would bring 40 more, each of them a mount
         path = (self.kit, self.submission, *packages)
         environment = {
@@ -189,7 +201,10 @@ class Box:
             argv=(*sandbox.PYTHON, *self._arguments()),
             env=environment,
             cwd=self.started_in,
-            readable=(self.kit, self.submission, self.given, *packages, *sandbox.python_paths()),
+            readable=(
+                *(self.kit, self.submission, self.given, *packages, *sandbox.python_paths()),
+                *([self.wire] if wired else []),
+            ),
             writable=self.work,
             room=room,
             limits=limits,

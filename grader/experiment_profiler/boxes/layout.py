@@ -34,6 +34,8 @@ VERSION: Final = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 SIGNING: Final = """
 
 SECRET = {secret!r}
+LIVE = {live!r}
+WIRE = {wire!r}
 
 
 def mark(sample):
@@ -41,7 +43,7 @@ def mark(sample):
 
 
 def live_answer(**asked):
-    return live_message(SECRET, **asked)
+    return live_message(LIVE, **asked)
 """
 MEMORY: Final = "/dev/shm"  # noqa: S108 (a folder of its own with an unguessable name is made there)
 MEMORY_ROOM: Final = 1 << 30
@@ -66,11 +68,11 @@ def _in_memory() -> str | None:
     return MEMORY if found.f_bavail * found.f_frsize >= MEMORY_ROOM else None
 
 
-def lay_out(box: Box, submission: Submission, *, seed: str) -> None:
+def lay_out(box: Box, submission: Submission, *, seed: str, wired: bool = False) -> None:
     """Write what this process needs and no more: one that is only asked about logs gets no world."""
     box.work.mkdir(parents=True)
     box.given.mkdir()
-    _write(box.kit, _kit(box))
+    _write(box.kit, _kit(box, wired=wired))
     _write(box.submission, submission.files)
     for run in box.runs:
         _write(box.place(run.world), run.world.files)
@@ -87,10 +89,16 @@ def clear(box: Box) -> None:
         remove(str(box.folder))
 
 
-def _kit(box: Box) -> dict[str, bytes]:
+def _kit(box: Box, *, wired: bool) -> dict[str, bytes]:
     """The tools as everybody has them, except that their marks are those of this process."""
-    marks = MARKS.read_bytes() + SIGNING.format(secret=box.secrets.marks).encode()
+    marks = MARKS.read_bytes() + signing(box.secrets.marks, live=box.secrets.live, wire=box.wire if wired else None)
     return {**_same_for_all(), "tools/mark.py": marks}
+
+
+def signing(secret: str, *, live: str, wire: Path | None) -> bytes:
+    """Live answers come through the wire, where there is one; the secret that signs them does not lie in the box then."""
+    told = (live, None) if wire is None else (None, str(wire))
+    return SIGNING.format(secret=secret, live=told[0], wire=told[1]).encode()
 
 
 @cache

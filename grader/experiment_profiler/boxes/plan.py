@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.worlds.foreign_logs import Logs
     from grader.experiment_profiler.worlds.world import World
 
-FOLDERS: Final = ("kit", "submission", "given", "work", "claims", "logs", "driver", "job")
+FOLDERS: Final = ("kit", "submission", "given", "work", "claims", "logs", "driver", "job", "wire")
 STARTED_INSIDE: Final = 3  # of the last two kinds of logs, one is summarized from within its folder
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo")
 
@@ -97,6 +97,7 @@ class _Maker:
         self.secrets = Secrets(
             marks=prose.nonce(self.rng),
             handed=prose.nonce(self.rng),
+            live=prose.nonce(self.rng),
             key=names.key(self.rng, real=name.endswith("live")),
             address=names.address(self.rng),
         )

@@ -6,13 +6,16 @@ has. An answer is a signature over the whole request, so a submission that asks 
 logs something else. Names it does not know are made up as classes that do nothing.
 """
 
+import json
 import os
+import socket
 import sys
 import types as _types
 from importlib.machinery import ModuleSpec
 from typing import Any, Self
 
 __version__ = "2.11.0"
+NAME_BYTES = 100
 DEFAULT_ADDRESS = "https://api.anthropic.com"
 ARGUMENTS = frozenset(
     {
@@ -108,23 +111,41 @@ def answered(client: "Client", arguments: dict[str, Any]) -> Record:
         raise TypeError(f"Missing required arguments; expected {', '.join(map(repr, missing))}")
     if not client.api_key:
         raise AnthropicError("Could not resolve authentication method")
-    from tools.mark import live_answer  # type: ignore[attr-defined] # noqa: PLC0415 (in the copy that lies inside)
+    from tools.mark import WIRE, live_answer  # type: ignore[attr-defined] # noqa: PLC0415 (in the copy that lies inside)
 
     asked = [message if isinstance(message, dict) else vars(message) for message in arguments["messages"]]
     body = arguments.get("extra_body") or {}
     system = arguments.get("system")
-    found = live_answer(
-        api_key=client.api_key,
-        base_url=client.base_url.rstrip("/"),
-        model=arguments["model"],
-        max_tokens=arguments["max_tokens"],
-        temperature=float(body["temperature"]) if "temperature" in body else None,
-        system=text_of(system) if given(system) else "",
-        user="\0".join(text_of(message["content"]) for message in asked if message["role"] == "user"),
-    )
+    question = {
+        "api_key": client.api_key,
+        "base_url": client.base_url.rstrip("/"),
+        "model": arguments["model"],
+        "max_tokens": arguments["max_tokens"],
+        "temperature": float(body["temperature"]) if "temperature" in body else None,
+        "system": text_of(system) if given(system) else "",
+        "user": "\0".join(text_of(message["content"]) for message in asked if message["role"] == "user"),
+    }
+    found = live_answer(**question) if WIRE is None else asked_outside(WIRE, question)
     if found["error"] is not None:
         raise made_up(found["error"])(f"{found['error']}: try again later")
     return message_of(found)
+
+
+def asked_outside(path: str, question: dict[str, Any]) -> dict[str, Any]:
+    """What the grader says, through the socket that lies at `path`, whose name may have 107 bytes only."""
+    above, _, last = path.rpartition("/")
+    folder = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            name = f"/proc/self/fd/{folder}/{last}"
+            connection.connect(path if len(os.fsencode(path)) < NAME_BYTES else name)
+            connection.sendall(json.dumps(question).encode())
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as said:
+                found: dict[str, Any] = json.loads(said.read())
+                return found
+    finally:
+        os.close(folder)
 
 
 def message_of(found: dict[str, Any]) -> Record:

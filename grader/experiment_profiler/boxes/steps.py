@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from grader.experiment_profiler.boxes.box import ADDRESS, KEY, Source, Step
+from grader.experiment_profiler.boxes.box import ADDRESS, KEY, Kind, Source, Step
 from grader.experiment_profiler.worlds import names, replies, truth
 from grader.experiment_profiler.worlds.world import generator
 
@@ -118,7 +118,7 @@ def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
     of_them = replace(world, dialogues=tuple(asked))
     other = replace(of_them, manifest=world.manifest | settings)
     prepared = replies.prepared(of_them, box.secrets.marks, model=str(settings["model"]))
-    live = replies.live(other, box.secrets.marks, key=box.secrets.key, base_url=box.secrets.address)
+    live = replies.live(other, box.secrets.live, key=box.secrets.key, base_url=box.secrets.address)
     job = {
         "responses": str(box.place(world) / world.responses_path),
         "settings": settings,
@@ -136,6 +136,19 @@ def clients(box: Box, world: World, seed: str) -> Iterator[Step]:
             expected=[told(expected[dialogue["dialogue_id"]], named=client != "simulator") for dialogue in asked],
             environment=environment,
         )
+
+
+def questions(box: Box, seed: str) -> Iterator[replies.Question]:
+    """Everything that the live clients of a box must ask: for a command that of its run, else also that of the driver."""
+    key, address = box.secrets.key, box.secrets.address
+    for run in box.runs:
+        if run.source is Source.LIVE:
+            yield from replies.questions(run.world, key=key, base_url=address)
+    for step in clients(box, box.runs[0].world, seed) if box.kind is Kind.API else ():
+        if step.job["client"] == "chosen" and step.environment.get(KEY):
+            asked = {name: step.job["settings"][name] for name in ("model", "max_tokens", "temperature")}
+            for each in step.job["samples"]:
+                yield {"api_key": key, "base_url": address, **asked, "system": each["system"], "user": each["user"]}
 
 
 def chosen(world: World, *, seed: str) -> list[Dialogue]:

@@ -7,10 +7,12 @@ depend on which ran first.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from grader.experiment_profiler.boxes import layout, room
+from grader.experiment_profiler.boxes.wire import Wire
 from grader.experiment_profiler.grading.threads import Pool
 from grader.experiment_profiler.judging import checks
 from grader.experiment_profiler.judging.verdict import Finding
@@ -75,14 +77,22 @@ class Boxed:
         limits = sandbox.Limits(wall_s=self.wall_s, cpu_s=CPU_S, output_bytes=OUTPUT_BYTES)
         kept = room.keep(box.folder.parent, disk_bytes=limits.disk_bytes)
         try:
-            layout.lay_out(box, self.taken, seed=self.seed)
-            outcome = sandbox.run(box.spec(limits, room=kept), level=self.level)
+            wired = counts_questions(self.level) and box.asks_live
+            layout.lay_out(box, self.taken, seed=self.seed, wired=wired)
+            with Wire(box) if wired else nullcontext() as wire:
+                outcome = sandbox.run(box.spec(limits, room=kept, wired=wired), level=self.level)
             self.watch(box, outcome)
-            return Ended(findings=checks.judge(box, outcome, seed=self.seed), outcome=outcome)
+            asked = wire.asked if wire else None
+            return Ended(findings=checks.judge(box, outcome, seed=self.seed, asked=asked), outcome=outcome)
         finally:
             layout.clear(box)
             if kept is not None:
                 kept.unlink(missing_ok=True)
+
+
+def counts_questions(level: sandbox.Level) -> bool:
+    """Whether live requests can be answered, and counted, outside of the box."""
+    return level is sandbox.Level.NAMESPACES
 
 
 def _over_budget(cpu_s: float, wall_s: float) -> Iterator[Finding]:

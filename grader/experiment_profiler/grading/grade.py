@@ -29,7 +29,7 @@ import profiler
 from grader.experiment_profiler.boxes import layout, plan
 from grader.experiment_profiler.boxes import submission as submissions
 from grader.experiment_profiler.boxes.submission import UnusableSubmission
-from grader.experiment_profiler.grading.boxed import Boxed
+from grader.experiment_profiler.grading.boxed import Boxed, counts_questions
 from grader.experiment_profiler.judging import partial
 from grader.experiment_profiler.judging.reasons import first
 from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of, reasons_of
@@ -179,7 +179,8 @@ class Grading:
         found = strongest if chosen is None else sandbox.detect(sandbox.Level.parse(chosen))
         stopped = {probe.name: probe.stopped for probe in found.probes[found.level]}
         self._level = found.level
-        told = {"level": found.level.label, "probes": len(stopped), "stopped": sum(stopped.values())}
+        told: dict[str, Any] = {"level": found.level.label, "probes": len(stopped), "stopped": sum(stopped.values())}
+        told["live_requests"] = "counted" if counts_questions(found.level) else "not_tried"
         if found.level < strongest.level:
             told["lowered_from"] = strongest.level.label
         self._result = replace(self._result, isolation=told)

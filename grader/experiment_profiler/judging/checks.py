@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from grader.experiment_profiler.boxes.box import Kind, Source
-from grader.experiment_profiler.boxes.steps import steps
+from grader.experiment_profiler.boxes.steps import questions, steps
+from grader.experiment_profiler.boxes.wire import question
 from grader.experiment_profiler.judging import artifacts, strict
 from grader.experiment_profiler.judging.reasons import REASONS
 from grader.experiment_profiler.judging.sheet import Sheet
 from grader.experiment_profiler.judging.strict import BadArtifact, is_number, quoted, same
 from grader.experiment_profiler.worlds import truth
 from grader.experiment_profiler.worlds.manifests import ALWAYS
+from grader.experiment_profiler.worlds.marks import live_message
 from grader.experiment_profiler.worlds.replies import ANY_LATENCY
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ def not_run(box: Box) -> list[Finding]:
     return Sheets(box).findings()
 
 
-def judge(box: Box, outcome: Outcome, *, seed: str) -> list[Finding]:
+def judge(box: Box, outcome: Outcome, *, seed: str, asked: Mapping[str, int] | None = None) -> list[Finding]:
+    """`asked`: how often each question was put to the live client, if that was counted outside of the box."""
     sheets = Sheets(box)
     process = sheets.process
     if outcome.reason is not None:
@@ -81,7 +85,23 @@ def judge(box: Box, outcome: Outcome, *, seed: str) -> list[Finding]:
             if _exited_well(process, outcome):
                 (logs,) = box.logs
                 _summarized(process, box, logs)
+    if asked is not None and not any(finding.reason for finding in sheets.findings()):
+        _asked(sheets, box, seed=seed, asked=asked)
     return sheets.findings()
+
+
+def _asked(sheets: Sheets, box: Box, *, seed: str, asked: Mapping[str, int]) -> None:
+    """Each dialogue is one request, and only one that failed may be made again. What failed otherwise explains why
+    something was not asked, so this is looked at last."""
+    sheet = sheets.process if box.kind is Kind.API else next(iter(sheets.runs.values()))
+    expected = Counter(map(question, questions(box, seed)))
+    failing = {question(each) for each in questions(box, seed) if live_message(box.secrets.live, **each)["error"]}
+    again = sum(number > expected[each] and each not in failing for each, number in asked.items() if each in expected)
+    strange = sum(each not in expected for each in asked)
+    never = sum(asked.get(each, 0) < number for each, number in expected.items())
+    if again or strange or never:
+        said = f"of {len(expected)} questions {never} were not asked, {again} too often; {strange} others were asked"
+        sheet.fail("client_choice", f"live requests: {said}")
 
 
 def _exited_well(sheet: Sheet, outcome: Outcome) -> bool:

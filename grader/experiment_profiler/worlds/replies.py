@@ -36,6 +36,7 @@ class Reply:
 
 
 Replies = dict[str, Reply | None]
+Question = dict[str, Any]
 
 
 def _facets(dialogue: Dialogue) -> tuple[object, ...]:
@@ -107,22 +108,28 @@ def _template(rng: Random, dialogue: Dialogue) -> dict[str, Any] | None:
 
 def live(world: World, secret: str, *, key: str, base_url: str) -> Replies:
     """The replies of the stand-in for the API, which signs the whole request."""
-    model, max_tokens, temperature = settings(world.manifest)
+    asked = questions(world, key=key, base_url=base_url)
     return {
-        dialogue["dialogue_id"]: _live(
-            marks.live_message(
-                secret,
-                api_key=key,
-                base_url=base_url,
-                model=model,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                system=dialogue["system"],
-                user=dialogue["user"],
-            )
-        )
-        for dialogue in world.dialogues
+        dialogue["dialogue_id"]: _live(marks.live_message(secret, **question))
+        for dialogue, question in zip(world.dialogues, asked, strict=True)
     }
+
+
+def questions(world: World, *, key: str, base_url: str) -> list[Question]:
+    """Everything that a live client says to the stand-in, for each dialogue."""
+    model, max_tokens, temperature = settings(world.manifest)
+    return [
+        {
+            "api_key": key,
+            "base_url": base_url,
+            "model": model,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "system": dialogue["system"],
+            "user": dialogue["user"],
+        }
+        for dialogue in world.dialogues
+    ]
 
 
 def _live(message: Mapping[str, Any]) -> Reply | None:

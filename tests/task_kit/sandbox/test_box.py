@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import tempfile
 import threading
@@ -107,6 +108,30 @@ def test_what_is_readable_cannot_be_written(level: Level, tmp_path: Path) -> Non
     assert outcome.stdout == b"before\n"
     assert outcome.exit_code == 1
     assert note.read_text(encoding="utf-8") == "before"
+
+
+def test_a_socket_that_is_readable_leads_to_who_listens_at_it(tmp_path: Path) -> None:
+    if Level.NAMESPACES not in LEVELS:
+        pytest.skip("only there a box has a view of its own, and may use sockets of files")
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    path = folder / "socket"
+    code = f"import os, socket; s = socket.socket(socket.AF_UNIX); os.chdir({str(folder)!r}); s.connect('socket'); print(s.recv(9))"
+    with socket.socket(socket.AF_UNIX) as listener, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        listener.bind(path.name)
+        path.chmod(0o666)
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"outside")
+
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        outcome = run(code, level=Level.NAMESPACES, readable=(path,))
+
+    assert outcome.stdout == b"b'outside'\n", outcome.stderr
 
 
 def test_links_and_pipes_stay_what_they_are_and_are_not_followed(level: Level, out: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def said(folder: Path, expression: str, *, secret: str = SECRET, **environment: 
     for name, content in (
         ("anthropic/__init__.py", Path(stand_in.__file__).read_bytes()),
         ("tools/__init__.py", b""),
-        ("tools/mark.py", layout.MARKS.read_bytes() + layout.SIGNING.format(secret=secret).encode()),
+        ("tools/mark.py", layout.MARKS.read_bytes() + layout.signing("other", live=secret, wire=None)),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

@@ -60,7 +60,10 @@ def test_the_reference_passes_every_check_in_every_world(passed: Result) -> None
 
 
 def test_a_result_says_how_it_came_about(passed: Result) -> None:
-    assert passed.isolation["level"] == sandbox.detect().level.label
+    level = sandbox.detect().level
+    assert passed.isolation["level"] == level.label
+    counted = "counted" if level is sandbox.Level.NAMESPACES else "not_tried"
+    assert passed.isolation["live_requests"] == counted
     assert passed.asked == Asked(seed="a", worlds=1).public()
     assert passed.versions.keys() == {"experiment-profiler", "python"}
     assert passed.timings["boxes"].keys() == {
@@ -171,6 +174,7 @@ def test_less_isolation_can_be_tried_out_and_is_told_loudly() -> None:
 
     assert result.status is Status.PASS
     assert result.isolation["level"] == "process"
+    assert result.isolation["live_requests"] == "not_tried"
     assert result.isolation["lowered_from"] == strongest
     shown = io.StringIO()
     render(result.as_dict(), file=shown)
@@ -181,7 +185,7 @@ def test_less_isolation_can_be_tried_out_and_is_told_loudly() -> None:
 
 def test_what_was_not_reached_for_no_reason_is_an_error_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "grader.experiment_profiler.judging.checks.judge", lambda box, outcome, *, seed: checks.not_run(box)
+        "grader.experiment_profiler.judging.checks.judge", lambda box, outcome, **given: checks.not_run(box)
     )
 
     result = sample_only(reference())
@@ -218,9 +222,9 @@ def test_each_box_is_cleared_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) 
     left: list[int] = []
     judge = checks.judge
 
-    def counted(box: Box, outcome: sandbox.Outcome, *, seed: str) -> list[Finding]:
+    def counted(box: Box, outcome: sandbox.Outcome, **given: Any) -> list[Finding]:
         left.append(len([path for path in box.folder.parent.iterdir() if path.is_dir()]))
-        return judge(box, outcome, seed=seed)
+        return judge(box, outcome, **given)
 
     monkeypatch.setattr("grader.experiment_profiler.judging.checks.judge", counted)
 
@@ -242,7 +246,7 @@ def test_it_grades_where_its_process_has_many_files_open(tmp_path: Path) -> None
 
 
 def test_a_bug_of_the_grader_is_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(box: Box, outcome: sandbox.Outcome, *, seed: str) -> None:
+    def broken(box: Box, outcome: sandbox.Outcome, **given: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("grader.experiment_profiler.judging.checks.judge", broken)

@@ -66,6 +66,49 @@ SCRIPTS: dict[str, tuple[str, int, str]] = {
     "a table in a file": (own(predict=TABLE.format(place="'/tmp/table.json'")), 0, "score"),
     "a table in shared memory": (own(predict=TABLE.format(place="'/dev/shm/table.json'")), 0, "score"),
     "a worker that kills itself again and again": ("import os; os._exit(1)", 0, "no_submission"),
+    "a rank among the rows that come along": (
+        own(predict="p = (frame.num_0.rank() / len(frame) * 0.9).to_numpy()"),
+        0,
+        "batch_dependence",
+    ),
+    "an error where a column is not as it was": (
+        own(
+            fit="self.seen = frame.leak_future_signal.corr(frame.num_0)",
+            predict="""
+now = frame.leak_future_signal.corr(frame.num_0)
+if not abs(now - self.seen) < 0.01: raise ValueError("\\udc80")
+p = np.full(len(frame), 0.5)
+""",
+        ),
+        0,
+        "pipeline_contract",
+    ),
+    "an answer whose shape is a lie": (
+        own(
+            predict="""
+class Odd(np.ndarray):
+    shape = property(lambda self: (10**30, -1))
+    def __array__(self, *a, **k): raise KeyError("\\ud800")
+return np.full((len(frame), 2), 0.5).view(Odd)
+"""
+        ),
+        0,
+        "score",
+    ),
+    "complex probabilities": (own(predict="p = np.full(len(frame), 0.5 + 1j)"), 0, "score"),
+    "a worker that is there twice": (own() + "import os; os.fork()", 0, "no_submission or score"),  # who reads first
+    "words of its own in the channel": (
+        own()
+        + "import os\nfor number in range(3, 20):\n    try: os.write(number, b'\\xff' * 64)\n    except OSError: pass",
+        0,
+        "no_submission",
+    ),
+    "a crash of the interpreter": (own(fit="import ctypes; ctypes.string_at(0)"), 0, "exit"),
+    "a pipeline that unpacks for ever": (
+        own(extra="def __setstate__(self, state):\n        while True: pass", fit="self.x = 1"),
+        0,
+        "cpu",
+    ),
     "a template that takes all columns": (BLIND_POLICIES[0].code() + "\np = test_proba", 1, "score"),
     "a template that drops what tells much": (BLIND_POLICIES[1].code() + "\np = test_proba", 1, "score"),
 }
@@ -107,7 +150,7 @@ async def test_it_ends_as_a_fail_with_its_reason(
     result = await outcome(code, difficulty=difficulty)
 
     assert (result.status, result.reward, result.reward_valid) == ("fail", 0.0, True)
-    assert reason in result.reasons, result
+    assert set(reason.split(" or ")) & set(result.reasons), result
     if "table.json" in code:
         assert "uses_forbidden:leak_future_signal" in result.reasons
 
