@@ -14,6 +14,7 @@ from grader.experiment_profiler.audit.corpus.entries import Corpus, Entry, load,
 from grader.experiment_profiler.audit.corpus.overlay import lay_out
 from grader.experiment_profiler.grading.grade import Asked, grade, reference
 from grader.experiment_profiler.grading.many import grade_many
+from task_kit.sandbox import Level, detect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,32 @@ def test_nothing_that_fills_a_small_disk_gives_an_error_alone_or_beside_others(
         left = list((tmp_path / "small").iterdir())
 
     assert counts == {"fail": len(filling), "pass": 2}
+    assert left == []
+
+
+EVERYTHING: dict[str, list[Entry]] = {}  # by corpus and file
+for each in load_all():
+    EVERYTHING.setdefault(f"{each.corpus}/{each.name.partition('/')[0]}", []).append(each)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [1, 3], ids=["alone", "beside others"])
+@pytest.mark.parametrize("file", EVERYTHING)
+def test_no_submission_of_the_corpora_gives_an_error_on_a_small_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, jobs: int
+) -> None:
+    """Honest or not: those that wait for room do not mind, and those that take it are judged."""
+    level = detect().level
+    entries = [entry for entry in EVERYTHING[file] if Level.parse(entry.stopped_from) <= level]
+    folders = laid_out(entries, tmp_path / "submissions")
+    with small_disk(tmp_path / "small"):
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "small"))
+        asked = Asked(seed="", worlds=1, timeout_s=2.0, fail_fast=True)
+        counts = grade_many(folders, asked, output=tmp_path / "out", jobs=jobs)
+        left = list((tmp_path / "small").iterdir())
+
+    assert sum(counts.values()) == len(entries)
+    assert counts["error"] == 0, (tmp_path / "out").read_text(encoding="utf-8")
     assert left == []
 
 
