@@ -113,7 +113,9 @@ def test_every_request_of_wrk_is_answered_and_counted(server: MockServer, tmp_pa
     script = tmp_path / "post.lua"
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in HEADERS.items())
     script.write_text(f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(ASKED)}]==]\n{headers}\n")
-    report = said("wrk", "-t", "1", "-c", "8", "-d", "1s", "-s", str(script), f"{server.base_url}/v1/messages")
+    report = said(
+        "wrk", "-t", "1", "-c", "8", "-d", "1s", "--timeout", "60s", "-s", str(script), f"{server.base_url}/v1/messages"
+    )
     counted = re.search(r"(\d+) requests in", report)
 
     assert counted is not None, report
