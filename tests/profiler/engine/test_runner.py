@@ -147,6 +147,28 @@ def test_a_run_that_stops_tells_of_a_dataset_that_changed(experiment: Experiment
     assert ["the file changed during the run" in line for line in told].count(True) == 1
 
 
+def test_a_dataset_that_was_changed_during_the_run_and_put_back_is_noticed_by_what_was_asked(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    path, asked = experiment.dataset_path, options(tmp_path / "runs")
+    rows = [{"dialogue_id": f"d{number}", "user": f"old {number} " + "x" * 300_000} for number in range(COUNT)]
+    before = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    path.write_bytes(before)
+
+    def change_and_stop(request: Request) -> None:
+        if request.index == 1:
+            path.write_bytes(before.replace(b"old", b"new"))
+        if request.index == COUNT - 1:
+            raise CallError("authentication", "no more", fatal=True)
+
+    with pytest.raises(ProviderFailed):
+        run_sync(experiment, options=asked, client=Counting(first=change_and_stop))
+    path.write_bytes(before)
+
+    with pytest.raises(RunDirectoryError, match="was asked in other words than the dataset has now"):
+        run_sync(experiment, options=asked)
+
+
 def test_a_dataset_that_is_only_touched_during_the_run_is_the_same(experiment: Experiment, tmp_path: Path) -> None:
     path = experiment.dataset_path
 
