@@ -43,16 +43,12 @@ class Malformed(Exception):
 
 
 class Head(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """All of a request but its body. Header names are in lower case.
-
-    A client that sends the same head again has the same object here (see `parse_head`), so what it says need only be
-    looked at once: heads are compared by identity, and results are cached by them.
-    """
+    """All of a request but its body. Equal heads are one object (see `parse_head`), so results can be cached by it."""
 
     method: str
     path: str
     query: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
     length: int | None  # None: the body comes in chunks
     http_1_0: bool
     keep_alive: bool
