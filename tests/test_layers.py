@@ -39,6 +39,7 @@ ORDERS = {
             "formats",
             "parquet",
             "unchanged",
+            "selection",
             "file",
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
@@ -24,8 +26,29 @@ def refuse_useless_to_run(args: Namespace) -> None:
         raise UsageError(
             "--retry-failed goes on with the earlier run that --fresh moves aside", hint="give one of the two"
         )
+    if args.sample is None and (args.seed is not None or args.by is not None):
+        flag = "--by" if args.seed is None else "--seed"
+        raise UsageError(f"{flag} says how a sample is drawn, and none is asked for", hint="add --sample N")
     if args.dry_run and args.fail_on_errors != 1.0:
         raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
+
+
+def wanted_ids(args: Namespace) -> tuple[str, ...]:
+    """The ids of --ids and --ids-from, each once, in the order in which they are told."""
+    ids = [name.strip() for name in args.ids.split(",")] if args.ids is not None else []
+    if args.ids_from is not None:
+        ids += [line.strip() for line in _text_of(args.ids_from).splitlines()]
+    told = tuple(dict.fromkeys(filter(None, ids)))
+    if not told and (args.ids is not None or args.ids_from is not None):
+        raise UsageError(f"{'--ids' if args.ids_from is None else args.ids_from}: found no id")
+    return told
+
+
+def _text_of(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def refuse_useless_to_summarize(args: Namespace) -> None:

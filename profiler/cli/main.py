@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import mock_server_options
-from profiler.cli.parser import Parser, at_least_one, concurrency, positive, share
+from profiler.cli.parser import Parser, at_least_one, concurrency, positive, share, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,17 @@ def _add_run(commands: Commands) -> None:
         "--output-dir", default="runs", metavar="DIR", help="where run directories are made (default: runs)"
     )
     _add_select(parser)
-    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N dialogues")
+    parser.add_argument("--ids", metavar="A,B", help="only the dialogues with these ids")
+    parser.add_argument("--ids-from", metavar="FILE", help="the same from a file, an id a line; - is stdin")
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="T", help="of these, only those with this tag; repeatable"
+    )
+    parser.add_argument(
+        "--sample", type=at_least_one, metavar="N", help="of these, N by chance; a sample lies inside every larger one"
+    )
+    parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: another one (default: 0)")
+    parser.add_argument("--by", choices=("tag",), help="with --sample: every first tag gets its share")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N")
     parser.add_argument(
         "--mode",
         choices=("auto", "mock", "live"),

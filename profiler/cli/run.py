@@ -14,7 +14,7 @@ import msgspec
 from profiler.cli import table
 from profiler.cli.banner import banner, hints
 from profiler.cli.dry_run_table import as_table
-from profiler.cli.flags import refuse_useless_to_run, without_effect
+from profiler.cli.flags import refuse_useless_to_run, wanted_ids, without_effect
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import lines_to, panel_on
 from profiler.cli.run_end import conclude
@@ -69,6 +69,11 @@ def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
         manifest_sha256=manifest.sha256,
         search_path=manifest.path.parent,
         limit=args.limit,
+        ids=wanted_ids(args),
+        tags=tuple(args.tag),
+        sample=args.sample,
+        seed=args.seed or 0,
+        by_tag=args.by is not None,
         concurrency=args.concurrency,
         max_cost_usd=args.max_cost,
         fresh=args.fresh,
@@ -87,8 +92,8 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
         estimate(
             experiment,
             card=card_of(experiment, at=now),
-            kept=None if args.fresh else _kept(experiment, args),
-            limit=args.limit,
+            kept=None if args.fresh else _kept(experiment, args, options),
+            selection=options.selection,
             max_cost_usd=least_cap(experiment, options) if args.max_cost is None or several else args.max_cost,
             concurrency=args.concurrency,
             latency_s=args.assume_latency,
@@ -106,10 +111,10 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
     return 0
 
 
-def _kept(experiment: Experiment, args: Namespace) -> Kept | None:
+def _kept(experiment: Experiment, args: Namespace, options: Options) -> Kept | None:
     """What an earlier run in the same place has answered, so that this one would not ask it again."""
     folder = Path(args.output_dir) / experiment.experiment_id
-    return kept_answers(experiment, folder=folder, limit=args.limit, retry_failed=args.retry_failed)
+    return kept_answers(experiment, folder=folder, selection=options.selection, retry_failed=args.retry_failed)
 
 
 def _watch() -> Watch:

@@ -22,6 +22,7 @@ from profiler.dataset.duplicates import Duplicates, Suspects
 from profiler.dataset.fields import renaming
 from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, tsv_rows
 from profiler.dataset.parquet import parquet_rows
+from profiler.dataset.selection import ALL, Selection, chosen, drawn, expect_ids
 from profiler.dataset.unchanged import Remembered, reading_file, refuse
 
 if TYPE_CHECKING:
@@ -63,13 +64,21 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def reading(
-    path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None
+    path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None, selection: Selection = ALL
 ) -> Iterator[Iterator[Dialogue]]:
     """Like `read`, for callers who may stop early: the file is closed at the end of the block."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    with closing(_stream(Path(path), start=start, report=refuse, fields=fields)) as items:
-        yield _dialogues(items)
+    path = Path(path)
+    if selection.is_all:
+        with closing(_stream(path, start=start, report=refuse, fields=fields)) as items:
+            yield _dialogues(items)
+        return
+    belongs = _draws.of(
+        path, lambda: drawn(read(path, fields=fields), selection), asked=(selection, repr(fields or None))
+    )
+    with closing(_stream(path, report=refuse, fields=fields)) as items:
+        yield itertools.islice(chosen(_dialogues(items), selection, belongs=belongs), start, None)
 
 
 def read(path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None) -> Iterator[Dialogue]:
@@ -88,15 +97,39 @@ def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:
 
 
 _surveys: Remembered[Survey] = Remembered()
+_draws: Remembered[Callable[[Dialogue], bool]] = Remembered()
 
 
-def survey(path: str | PathLike[str], *, limit: int | None = None, fields: FieldNames | None = None) -> Survey:
-    """Read the file once: check every dialogue (or the first `limit`) and find every duplicate id.
+def survey(path: str | PathLike[str], *, fields: FieldNames | None = None, selection: Selection = ALL) -> Survey:
+    """Read the file once: check every dialogue (or the first so many) and find every duplicate id.
+
+    Where only some are selected, all are checked, and those are counted that will be asked.
 
     The result is remembered while the file stays as it is, because the experiments of a manifest often share a dataset.
     """
     path = Path(path)
-    return _surveys.of(path, lambda: _survey(path, limit=limit, fields=fields), asked=(limit, repr(fields or None)))
+    about = repr(fields or None)
+    if selection.is_all:
+        limit = selection.limit
+        return _surveys.of(path, lambda: _survey(path, limit=limit, fields=fields), asked=(limit, about))
+    return _surveys.of(path, lambda: _survey_of(path, selection, fields=fields), asked=(selection, about))
+
+
+def _survey_of(path: Path, selection: Selection, *, fields: FieldNames | None) -> Survey:
+    whole = survey(path, fields=fields)
+    if selection.ids:
+        expect_ids(read(path, fields=fields), selection)
+    judged, count = _Judged(), 0
+    with reading(path, fields=fields, selection=selection) as dialogues:
+        for dialogue in dialogues:
+            count += 1
+            judged.look(dialogue)
+    if not count:
+        hint = f"the tags must all be there, found {' and '.join(selection.tags)}" if selection.tags else None
+        raise UsageError(f"{path}: none of its {whole.count:,} dialogues is selected", hint=hint)
+    return msgspec.structs.replace(
+        whole, count=count, absent=tuple(judged.absent()), own_keys=tuple(sorted(judged.own_keys))
+    )
 
 
 def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Survey:

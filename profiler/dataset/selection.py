@@ -7,9 +7,9 @@ inside the sample of 2,000, and of a dataset that grows most of what was drawn s
 from __future__ import annotations
 
 import heapq
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -41,19 +41,34 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_all(self) -> bool:
-        return not (self.ids or self.tags) and self.sample is None and self.limit is None
+        """Whether every dialogue is asked, up to the limit."""
+        return not (self.ids or self.tags) and self.sample is None
+
+    def told(self) -> dict[str, Any]:
+        """What it says, the limit aside, as plain values for whoever compares two runs."""
+        told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, limit=None))
+        if self.ids:
+            told["ids"] = f"{len(self.ids):,} ids, sha256 {sha256(repr(self.ids).encode()).hexdigest()}"
+        return told
 
 
 ALL = Selection()
 
 
-def chosen(dialogues: Callable[[], Iterable[Dialogue]], selection: Selection) -> Iterator[Dialogue]:
-    """The dialogues that are asked. A sample needs a look at all of them first, so they are had twice."""
-    admits = _admitting(selection)
-    found: Iterator[Dialogue] = filter(admits, dialogues()) if selection.ids or selection.tags else iter(dialogues())
-    if selection.sample is not None:
-        found = filter(_drawn(filter(admits, dialogues()), selection), found)
-    return islice(found, selection.limit)
+def chosen(dialogues: Iterable[Dialogue], selection: Selection, *, belongs: Chooses) -> Iterator[Dialogue]:
+    """The dialogues that are asked. `belongs` is what `drawn` gives."""
+    return islice(filter(belongs, filter(_admitting(selection), dialogues)), selection.limit)
+
+
+def drawn(dialogues: Iterable[Dialogue], selection: Selection) -> Chooses:
+    """Whether a dialogue belongs to the sample: known after one look at all of them."""
+    if selection.sample is None:
+        return _all_belong
+    return _drawn(filter(_admitting(selection), dialogues), selection)
+
+
+def _all_belong(_: Dialogue) -> bool:
+    return True
 
 
 def expect_ids(dialogues: Iterable[Dialogue], selection: Selection) -> None:
@@ -137,7 +152,7 @@ def apportioned(size: int, members: Mapping[str, int]) -> dict[str, int]:
     one. A stratum of which all are taken gets no more.
     """
     seats = dict.fromkeys(members, 0)
-    claims = [(-count, name) for name, count in members.items() if count]
+    claims: list[tuple[float, str]] = [(-count, name) for name, count in members.items() if count]
     heapq.heapify(claims)
     for _ in range(min(size, sum(members.values()))):
         _, name = heapq.heappop(claims)

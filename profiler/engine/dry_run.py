@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.dataset import file
+from profiler.dataset.selection import ALL, Selection
 from profiler.metrics.builtin import refuse_unexpected, unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
@@ -90,13 +91,13 @@ def estimate(
     *,
     card: RateCard | None,
     kept: Kept | None = None,
-    limit: int | None = None,
+    selection: Selection = ALL,
     max_cost_usd: float | None = None,
     concurrency: int | None = None,
     latency_s: float | None = None,
 ) -> DryRun:
     """Read the dataset twice: once to check it, as a run would, and once to add it up."""
-    survey = file.survey(experiment.dataset_path, limit=limit, fields=experiment.dataset_fields)
+    survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
     refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
     count = survey.count
     planner = Planner(params_of(experiment), system=experiment.system)
@@ -104,13 +105,12 @@ def estimate(
     replies = _replies(experiment)
     sums = Sums()
     done = None if kept is None or kept.differs else kept.done
-    for request in planner.plan(
-        itertools.islice(file.read(experiment.dataset_path, fields=experiment.dataset_fields), count)
-    ):
-        if done is not None and done[request.index]:
-            sums.kept += 1
-            continue
-        _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
+    with file.reading(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection) as dialogues:
+        for request in planner.plan(itertools.islice(dialogues, count)):
+            if done is not None and done[request.index]:
+                sums.kept += 1
+                continue
+            _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
     eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
     cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
     return DryRun(

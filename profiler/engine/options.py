@@ -13,6 +13,7 @@ import msgspec
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Mode
 from profiler.core.wording import expected, found
+from profiler.dataset.selection import Selection
 from profiler.engine.progress import Overview
 from profiler.manifest.settings import Concurrency
 from profiler.provider.open import Lane
@@ -27,7 +28,7 @@ Watch = Callable[[Overview], Coroutine[Any, Any, None]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to run, as opposed to what to run: nothing here changes what is asked."""
+    """How to run, as opposed to what to run: of what is asked it only says which dialogues."""
 
     output_dir: str | PathLike[str] = "runs"
     mode: Mode | Literal["auto"] = "auto"
@@ -35,6 +36,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     manifest_sha256: str | None = None
     search_path: str | PathLike[str] | None = None
     limit: int | None = None
+    ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    sample: int | None = None
+    seed: int = 0
+    by_tag: bool = False
     concurrency: int | None = None
     max_cost_usd: float | None = None
     fresh: bool = False
@@ -50,6 +56,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(
                 f"concurrency: found {found(self.concurrency)}, expected {expected(Concurrency)}"
             ) from None
+
+    @property
+    def selection(self) -> Selection:
+        """Which dialogues of each dataset are asked."""
+        return Selection(
+            ids=tuple(self.ids),
+            tags=tuple(self.tags),
+            sample=self.sample,
+            seed=self.seed,
+            by_tag=self.by_tag,
+            limit=self.limit,
+        )
 
     @property
     def folder(self) -> Path:

@@ -110,7 +110,7 @@ class _Check:
         before = None if options.fresh else run_directory.earlier(folder)
         if before is not None:
             source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=self._given)
-            header, _ = examine(experiment, source=source, limit=options.limit, before=before)
+            header, _ = examine(experiment, source=source, selection=options.selection, before=before)
             run_directory.refuse_another(folder, before.identity, header.identity)
 
     def count_of(self, experiment: Experiment) -> int:
@@ -123,7 +123,7 @@ class _Check:
         path, fields = experiment.dataset_path, experiment.dataset_fields
         about = (path, repr(fields))
         if about not in self._surveys:
-            self._surveys[about] = file.survey(path, limit=self._options.limit, fields=fields)
+            self._surveys[about] = file.survey(path, fields=fields, selection=self._options.selection)
         return self._surveys[about]
 
 

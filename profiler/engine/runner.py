@@ -130,7 +130,7 @@ async def _run_one(
     with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
         header, survey = await in_thread(
-            examine, experiment, source=source, limit=options.limit, before=directory.earlier, stamp=stamp
+            examine, experiment, source=source, selection=options.selection, before=directory.earlier, stamp=stamp
         )
         directory.refuse_another_run(header.identity)
         if survey is not None:
@@ -142,7 +142,7 @@ async def _run_one(
             opened = await in_thread(directory.open, header, retry_failed=options.retry_failed, sync=sync)
             with (
                 closing(opened),
-                _same_dataset(experiment, opened, stamp=stamp, tell=tell),
+                _same_dataset(experiment, opened, options=options, stamp=stamp, tell=tell),
                 shared.money.of(experiment, opened, card=card) as budget,
             ):
                 _tell_begin(turn, opened, survey, tell=tell)
@@ -219,7 +219,7 @@ def _loop_is_running() -> bool:
 
 @contextmanager
 def _same_dataset(
-    experiment: Experiment, opened: OpenRun, *, stamp: unchanged.Stamp, tell: Callable[[str], None]
+    experiment: Experiment, opened: OpenRun, *, options: Options, stamp: unchanged.Stamp, tell: Callable[[str], None]
 ) -> Iterator[None]:
     """Make sure that all of a run, in all its sessions, was asked from one version of the dataset.
 
@@ -229,7 +229,7 @@ def _same_dataset(
     unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
     if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
         planner = Planner(params_of(experiment), system=experiment.system)
-        with file.reading(path, fields=experiment.dataset_fields) as dialogues:
+        with file.reading(path, fields=experiment.dataset_fields, selection=options.selection) as dialogues:
             expect_same_questions(opened, planner.plan(dialogues))
     try:
         yield

@@ -22,9 +22,10 @@ from profiler.storage.read_logs import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from profiler.core.nouns import Request
+    from profiler.core.nouns import Dialogue, Request
     from profiler.engine.options import Options
     from profiler.engine.shared import Shared
     from profiler.manifest.settings import Experiment
@@ -76,7 +77,7 @@ async def answer_all(
     )
     with (
         _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
-        file.reading(experiment.dataset_path, start=run.first, fields=experiment.dataset_fields) as dialogues,
+        _reading(experiment, run, options) as dialogues,
         one_error(capped=lambda reached: shared.advise(reached, experiment, view)),
     ):
         requests = planner.plan(dialogues, first=run.first)
@@ -95,8 +96,7 @@ async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, a
     """Answer all that is owed with what another experiment got that has asked the same, and pay nothing for it."""
     planner = Planner(params_of(experiment), system=experiment.system)
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
-    reading = file.reading(experiment.dataset_path, start=run.first, fields=experiment.dataset_fields)
-    with reading as dialogues, one_error():
+    with _reading(experiment, run, options) as dialogues, one_error():
         requests = planner.plan(dialogues, first=run.first)
         records = read_records(answers_of)
         async with writer.running():
@@ -105,6 +105,16 @@ async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, a
                 writer.put(msgspec.structs.replace(record, maybe_usd=msgspec.UNSET, cost_usd=record.cost_usd and 0.0))
                 if writer.full:
                     await writer.make_room()
+
+
+def _reading(experiment: Experiment, run: OpenRun, options: Options) -> AbstractContextManager[Iterator[Dialogue]]:
+    """The dialogues from the first on that has no answer yet."""
+    return file.reading(
+        experiment.dataset_path,
+        start=run.first,
+        fields=experiment.dataset_fields,
+        selection=options.selection,
+    )
 
 
 @contextmanager

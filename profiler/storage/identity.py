@@ -12,6 +12,7 @@ import msgspec
 
 from profiler.core import json as codec
 from profiler.dataset import file
+from profiler.dataset.selection import ALL, Selection
 from profiler.dataset.unchanged import fingerprint
 from profiler.storage import journal
 from profiler.storage.journal import Header
@@ -51,7 +52,12 @@ class Examined(NamedTuple):
 
 
 def examine(
-    experiment: Experiment, *, source: Source, limit: int | None, before: Earlier | None, stamp: Stamp | None = None
+    experiment: Experiment,
+    *,
+    source: Source,
+    selection: Selection = ALL,
+    before: Earlier | None,
+    stamp: Stamp | None = None,
 ) -> Examined:
     """Make the header for a run of this experiment. A dataset that an earlier run has checked is only hashed again."""
     survey = None
@@ -59,14 +65,15 @@ def examine(
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
         count = before.count
     else:
-        survey = file.survey(experiment.dataset_path, limit=limit, fields=experiment.dataset_fields)
+        survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
         count, sha256 = survey.count, survey.sha256
     answers = experiment.mock.responses_path
     mocked = source.mode == "mock"
     identity = {
         **snapshot(experiment),
         **msgspec.structs.asdict(source),
-        "limit": limit,
+        "limit": selection.limit,
+        **({} if selection.is_all else {"selection": selection.told()}),
         "dataset_sha256": sha256,
         "mock_responses_sha256": fingerprint(answers) if answers and mocked else None,
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.dataset.selection import ALL, Selection
 from profiler.money.prices import dollars, pico
 from profiler.provider.source import source_of
 from profiler.storage import journal, ledger, run_directory
@@ -32,13 +33,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     differs: tuple[str, ...] = ()
 
 
-def kept_answers(experiment: Experiment, *, folder: Path, limit: int | None, retry_failed: bool) -> Kept | None:
+def kept_answers(
+    experiment: Experiment, *, folder: Path, selection: Selection = ALL, retry_failed: bool
+) -> Kept | None:
     """What a live run in this folder would not ask again; None when nothing was run there."""
     before = run_directory.earlier(folder)
     if before is None:
         return None
     source = source_of(experiment, mode="live", environ=os.environ)
-    header = examine(experiment, source=source, limit=limit, before=before).header
+    header = examine(experiment, source=source, selection=selection, before=before).header
     if lines := run_directory.differences(before.identity, header.identity):
         return Kept(differs=tuple(lines))
     look = _complete if before.complete else _unfinished

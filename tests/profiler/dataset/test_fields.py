@@ -9,6 +9,7 @@ import pytest
 
 from profiler.core.errors import DatasetError
 from profiler.dataset import file
+from profiler.dataset.selection import Selection
 from profiler.manifest.settings import LineNumber
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def test_a_key_that_some_rows_lack_is_none(tmp_path: Path) -> None:
     rows: Rows = [{"question": "x", "answer": None}, {"question": "x", "answer": "y"}, {"question": "x"}]
     found = [each.expected for each in file.read(json_lines(tmp_path, rows), fields=FIELDS)]
     assert found == [None, "y", None]
-    assert file.survey(json_lines(tmp_path, rows), limit=1, fields=FIELDS).count == 1
+    assert file.survey(json_lines(tmp_path, rows), selection=Selection(limit=1), fields=FIELDS).count == 1
 
 
 def test_lists_of_a_table_are_read_by_what_they_become(tmp_path: Path) -> None:

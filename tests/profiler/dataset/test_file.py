@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from profiler.core.errors import DatasetError, Problem, ProfilerError, UsageError
 from profiler.core.nouns import Dialogue, Message
 from profiler.dataset import file as dataset
+from profiler.dataset.selection import Selection
 from profiler.dataset.unchanged import fingerprint
 
 if TYPE_CHECKING:
@@ -478,7 +479,7 @@ def test_a_file_that_stays_as_it_is_is_surveyed_once(tmp_path: Path, monkeypatch
         os.utime(path, (year, year))
         assert dataset.survey(path) is dataset.survey(path)
     assert len(looks) == 4
-    assert dataset.survey(path, limit=1) is not dataset.survey(path)
+    assert dataset.survey(path, selection=Selection(limit=1)) is not dataset.survey(path)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 2])
@@ -486,7 +487,7 @@ def test_a_file_that_stays_as_it_is_is_surveyed_once(tmp_path: Path, monkeypatch
 def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | None) -> None:
     rows = [{"dialogue_id": str(number), "user": "x"} for number in range(100_000)]
     path = write(tmp_path / name, ENCODE[name.partition(".")[2]](rows))
-    survey = dataset.survey(path, limit=limit)
+    survey = dataset.survey(path, selection=Selection(limit=limit))
     assert survey == dataset.Survey(
         count=limit or len(rows),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -498,13 +499,13 @@ def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | N
 
 def test_a_limit_leaves_what_follows_unchecked(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", b'{"dialogue_id": "a", "user": "x"}\nx\n')
-    assert dataset.survey(path, limit=1).count == 1
+    assert dataset.survey(path, selection=Selection(limit=1)).count == 1
 
 
 def test_wrong_dialogues_count_for_the_limit(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", b"x\ny\n")
     with pytest.raises(DatasetError) as caught:
-        dataset.survey(path, limit=1)
+        dataset.survey(path, selection=Selection(limit=1))
     assert [problem.line for problem in caught.value.problems] == [1]
 
 
@@ -667,3 +668,22 @@ def test_a_line_without_end_costs_bounded_memory_and_is_named(tmp_path: Path, mo
 
 def test_every_error_is_one_a_command_can_answer() -> None:
     assert issubclass(DatasetError, ProfilerError)
+
+
+@pytest.mark.parametrize(
+    "selection", [Selection(sample=7), Selection(sample=9, limit=4), Selection(tags=("t",)), Selection()]
+)
+def test_what_is_selected_is_read_on_from_any_place(tmp_path: Path, selection: Selection) -> None:
+    rows: list[Row] = [{"dialogue_id": f"d{n}", "user": "x", "tags": ["t"] if n % 3 else []} for n in range(30)]
+    path = write(tmp_path / "d.jsonl", as_lines(rows))
+
+    def ids(start: int) -> list[str]:
+        with dataset.reading(path, start=start, selection=selection) as dialogues:
+            return [each.dialogue_id for each in dialogues]
+
+    whole = ids(0)
+    assert 3 < len(whole) <= 30
+    if not selection.is_all:
+        assert dataset.survey(path, selection=selection).count == len(whole)
+    for start in range(len(whole) + 1):
+        assert ids(start) == whole[start:]

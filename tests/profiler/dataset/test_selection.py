@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Dialogue
-from profiler.dataset.selection import ALL, Selection, apportioned, chosen, expect_ids
+from profiler.dataset.selection import ALL, Selection, apportioned, chosen, drawn, expect_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,15 @@ FILE = dataset(3_000)
 
 
 def ids(dialogues: Sequence[Dialogue] = FILE, **selection: Any) -> list[str]:
-    return [each.dialogue_id for each in chosen(lambda: dialogues, Selection(**selection))]
+    wanted = Selection(**selection)
+    return [each.dialogue_id for each in chosen(dialogues, wanted, belongs=drawn(dialogues, wanted))]
 
 
 def test_without_a_choice_the_whole_file_is_asked() -> None:
-    assert list(chosen(lambda: FILE, ALL)) == FILE
+    assert list(chosen(FILE, ALL, belongs=drawn(FILE, ALL))) == FILE
     assert ALL.is_all
-    assert not Selection(limit=3).is_all
+    assert Selection(limit=3).is_all
+    assert not Selection(sample=3).is_all
 
 
 def test_ids_tags_sample_and_limit_hold_together_in_the_order_of_the_file() -> None:

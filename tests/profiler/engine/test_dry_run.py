@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 from profiler.cli.dry_run_table import as_table
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
+from profiler.dataset.selection import Selection
 from profiler.engine.dry_run import DryRun, estimate, unsupported
 from profiler.engine.options import Options
 from profiler.engine.runner import run
@@ -138,7 +139,7 @@ def test_the_cap_is_compared_with_what_the_run_would_cost(tmp_path: Path, share:
 
 
 def test_only_the_first_dialogues_are_reckoned_with_a_limit(tmp_path: Path) -> None:
-    assert estimated(tmp_path, *[{"user": "hello"}] * 9, reckoning={"limit": 4}).dialogues == 4
+    assert estimated(tmp_path, *[{"user": "hello"}] * 9, reckoning={"selection": Selection(limit=4)}).dialogues == 4
 
 
 def test_images_are_told(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **o
     """What a killed live run of `m.yaml` left: a journal with these answers, each for a cent, and an open ledger."""
     [asked] = load_manifest(folder / "m.yaml", environ={}).experiments
     source = source_of(asked, mode=others.pop("mode", "live"), environ={})
-    header = examine(asked, **{"source": source, "limit": None, "before": None, **others}).header
+    header = examine(asked, **{"source": source, "before": None, **others}).header
     run = folder / "runs" / "e"
     run.mkdir(parents=True)
     records = [
@@ -286,7 +287,9 @@ def test_failed_dialogues_are_reckoned_again_when_they_will_be_asked_again(four:
     assert reckoned(four, "--fresh")["dialogues"] == 4
 
 
-@pytest.mark.parametrize("other", [{"mode": "mock"}, {"limit": 3}])
+@pytest.mark.parametrize(
+    "other", [{"mode": "mock"}, {"selection": Selection(limit=3)}, {"selection": Selection(sample=4)}]
+)
 def test_answers_of_another_run_are_not_taken_for_this_one(four: Path, other: dict[str, Any]) -> None:
     begun(four, 0, 1, **other)
     found = reckoned(four)

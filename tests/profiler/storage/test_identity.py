@@ -61,7 +61,7 @@ def live(environ: dict[str, str] | None = None, **settings: Any) -> dict[str, An
     Path("data.json").write_text('[{"dialogue_id": "a", "user": "q"}]')
     asked = msgspec.structs.replace(one(BASE), dataset_path=Path("data.json"), **settings)
     source = source_of(asked, mode="live", environ=environ or {})
-    return examine(asked, source=source, limit=None, before=None).header.identity
+    return examine(asked, source=source, before=None).header.identity
 
 
 def test_the_answers_of_two_addresses_never_mix() -> None:
