@@ -97,7 +97,7 @@ ORDERS = {
         "summary",
     ),
     "profiler.storage": (
-        *("__init__", "names", "whole_file", "line_file", "read_logs", "reorder", "journal", "ledger"),
+        *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
         *("score_log", "unfinished", "item", "saved_run", "kept_answers", "whole_money"),
     ),
@@ -149,6 +149,7 @@ ORDERS = {
             "look",
             "after_run",
             "progress",
+            "watch",
             "dry_run_table",
             "run_end",
             "run",

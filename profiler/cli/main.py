@@ -36,6 +36,7 @@ HOMES = {
     "mock-server": "mock_server",
     "list": "look",
     "show": "look",
+    "watch": "watch",
     "export": "export",
 }  # the modules of these commands; the others are in `commands`
 
@@ -121,7 +122,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for add in (
-        *(_add_run, _add_summarize, _add_list, _add_show, _add_export),
+        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_export),
         *(_add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor),
     ):
         add(commands)
@@ -266,6 +267,16 @@ def _add_show(commands: Commands) -> None:
     parser.add_argument("--limit", type=at_least_one, metavar="N", help="no more than N")
     parser.add_argument("--no-pager", action="store_true", help="print at once, on a terminal too")
     parser.add_argument("--json", action="store_true", help="one object a line, with all that is known")
+
+
+def _add_watch(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "watch",
+        "follow a run of another terminal or machine until it ends",
+        "It only reads. Ctrl-C ends the watching, not the run.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run directory")
 
 
 def _add_export(commands: Commands) -> None:

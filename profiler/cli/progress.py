@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+import os
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import anyio
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from profiler.engine.progress import Overview, Snapshot
+    from profiler.engine.progress import Snapshot
+
+    Draws = Callable[["Looks"], Coroutine[Any, Any, None]]
 
 PANEL_EVERY_S = 0.25
 ECHO = 3  # columns left free beside the panel, for the ^C that a terminal echoes
@@ -20,10 +23,27 @@ LINE_EVERY_S = 5.0
 SHOWN = 8  # experiments with a line of their own
 
 
-def lines_to(file: TextIO) -> Callable[[Overview], Coroutine[Any, Any, None]]:
+class Looks(Protocol):
+    """Whatever tells how far a run is: the run itself, or what it says of itself to others."""
+
+    def look(self) -> Snapshot: ...
+
+
+def drawn_on(file: TextIO) -> Draws:
+    """The panel where it can be drawn, else lines."""
+    if file.isatty() and os.environ.get("TERM") != "dumb" and (file.encoding or "").lower() == "utf-8":
+        try:
+            from rich.console import Console  # noqa: PLC0415 (rich is loaded only when it draws)
+        except ImportError:
+            return lines_to(file)
+        return panel_on(Console(file=file))
+    return lines_to(file)
+
+
+def lines_to(file: TextIO) -> Draws:
     """Print a plain line every few seconds, for logs and pipes."""
 
-    async def watch(overview: Overview) -> None:
+    async def watch(overview: Looks) -> None:
         while True:
             await anyio.sleep(LINE_EVERY_S)
             print(as_line(overview.look()), file=file, flush=True)
@@ -31,11 +51,11 @@ def lines_to(file: TextIO) -> Callable[[Overview], Coroutine[Any, Any, None]]:
     return watch
 
 
-def panel_on(console: Console) -> Callable[[Overview], Coroutine[Any, Any, None]]:
+def panel_on(console: Console) -> Draws:
     """Redraw one panel in place."""
     from rich.live import Live  # noqa: PLC0415 (rich is loaded only when it draws)
 
-    async def watch(overview: Overview) -> None:
+    async def watch(overview: Looks) -> None:
         drawn = max(LEAST_WIDTH, console.width - ECHO)
         panel = _panel(overview.look(), width=drawn)
         with Live(

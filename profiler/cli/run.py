@@ -16,7 +16,7 @@ from profiler.cli.banner import banner, hints
 from profiler.cli.dry_run_table import as_table
 from profiler.cli.flags import refuse_useless_to_run, wanted_ids, without_effect
 from profiler.cli.output import print_json, remark
-from profiler.cli.progress import lines_to, panel_on
+from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import conclude
 from profiler.engine.dry_run import estimate
 from profiler.engine.options import Options, options_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from profiler.core.nouns import Mode
-    from profiler.engine.options import Watch
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
     from profiler.storage.kept_answers import Kept
@@ -56,7 +55,7 @@ def run_experiments(args: Namespace) -> int:
         tell(idle)
     begun = time.monotonic()
     ended = run_all_sync(
-        manifest, options=_options(args, manifest, mode), watch=None if args.quiet else _watch(), note=tell
+        manifest, options=_options(args, manifest, mode), watch=None if args.quiet else drawn_on(sys.stderr), note=tell
     )
     return conclude(args, ended, elapsed_s=time.monotonic() - begun, tell=tell)
 
@@ -115,17 +114,6 @@ def _kept(experiment: Experiment, args: Namespace, options: Options) -> Kept | N
     """What an earlier run in the same place has answered, so that this one would not ask it again."""
     folder = Path(args.output_dir) / experiment.experiment_id
     return kept_answers(experiment, folder=folder, selection=options.selection, retry_failed=args.retry_failed)
-
-
-def _watch() -> Watch:
-    """The panel where it can be drawn, else lines."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and (sys.stderr.encoding or "").lower() == "utf-8":
-        try:
-            from rich.console import Console  # noqa: PLC0415 (rich is loaded only when it draws)
-        except ImportError:
-            return lines_to(sys.stderr)
-        return panel_on(Console(stderr=True))
-    return lines_to(sys.stderr)
 
 
 def _silent(_: str) -> None:

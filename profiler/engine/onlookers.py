@@ -1,4 +1,5 @@
-"""Who looks at a run from outside while it goes on: the panel that shows it, and the signals that stop it."""
+"""Who looks at a run from outside while it goes on: the panel that shows it, the status that others can watch, and the
+signals that stop it."""
 
 from __future__ import annotations
 
@@ -10,12 +11,18 @@ from typing import TYPE_CHECKING
 import anyio
 
 from profiler.core.errors import Interrupted
+from profiler.engine.threads import in_thread
+from profiler.storage import status_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from profiler.engine.options import Options, Watch
+    from profiler.engine.progress import Snapshot
     from profiler.engine.shared import Shared
+
+STATUS_EVERY_S = 1.0
 
 
 @asynccontextmanager
@@ -25,6 +32,7 @@ async def onlooking(
     async with anyio.create_task_group() as around:
         if watch is not None:
             around.start_soon(_beside, shared, partial(watch, shared.overview))
+        around.start_soon(_tell_status, shared, options)
         if options.signals:
             around.start_soon(_beside, shared, partial(_obey_signals, shared, tell))
         yield
@@ -38,6 +46,27 @@ async def _beside(shared: Shared, task: Callable[[], Awaitable[None]]) -> None:
         await task()
     except Exception as error:  # noqa: BLE001 (whatever it is, it is raised when the last call has ended)
         shared.drain(error)
+
+
+async def _tell_status(shared: Shared, options: Options) -> None:
+    """Say each second, in the folder of each experiment that asks, how far it is."""
+    told: set[Path] = set()
+    try:
+        while True:
+            await anyio.sleep(STATUS_EVERY_S)
+            looks = {options.folder / view.experiment_id: view.look() for view in shared.overview.views}
+            await in_thread(_write_all, looks, told - looks.keys())
+            told = set(looks)
+    finally:
+        for folder in told:
+            status_file.remove(folder)
+
+
+def _write_all(looks: dict[Path, Snapshot], ended: set[Path]) -> None:
+    for folder, look in looks.items():
+        status_file.write(folder, look)
+    for folder in ended:
+        status_file.remove(folder)
 
 
 async def _obey_signals(shared: Shared, tell: Callable[[str], None]) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.core.nouns import Mode
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from profiler.core.nouns import Mode
     from profiler.engine.pool import Pool
     from profiler.money.budget import Budget
     from profiler.storage.writer import Writer
@@ -191,6 +191,11 @@ class Overview:
 
     def add(self, view: View) -> None:
         self._views.append(view)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Those of the experiments that ask now."""
+        return tuple(self._views)
 
     def asked(self, view: View) -> None:
         """It asks no more. Of a single one the last look is still wanted."""

@@ -9,6 +9,7 @@ REQUESTS: Final = "requests.jsonl"
 RESPONSES: Final = "responses.jsonl"
 SUMMARY: Final = "summary.json"
 SCORES: Final = "scores.jsonl"
+STATUS: Final = "status.json"  # only there while the run goes on
 JOURNAL: Final = "journal.jsonl"  # like the ledger, only there while the run is unfinished
 LEDGER: Final = "ledger.dat"
 ASIDE: Final = ".old-"  # stands between the name of a run that `--fresh` moved aside and the time of that

@@ -17,7 +17,7 @@ import msgspec
 from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageError
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.money.prices import pico
-from profiler.storage import journal, ledger, resume, summary_file
+from profiler.storage import journal, ledger, resume, status_file, summary_file
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
@@ -178,6 +178,7 @@ class RunDirectory:
         if sync:
             sync_folder(self.folder)
         remove(self.folder / LEDGER)
+        status_file.remove(self.folder)
 
     def _refuse_strays(self) -> None:
         """Refuse logs without a journal: they are somebody's data, not ours to overwrite."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from profiler.cli import main, run
+from profiler.cli import main
 from profiler.cli.banner import hints
+from profiler.cli.progress import drawn_on
 from profiler.manifest.schema import manifest_schema
 from profiler.manifest.settings import Experiment
 from profiler.provider.source import choose_mode
@@ -597,14 +598,14 @@ def test_the_panel_is_drawn_where_it_can_be(
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setattr(terminal, "encoding", encoding, raising=False)
     monkeypatch.setenv("TERM", term)
-    assert run._watch().__qualname__.startswith(drawn)
+    assert drawn_on(sys.stderr).__qualname__.startswith(drawn)
 
 
 def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert run._watch().__qualname__.startswith("lines_to")
+    assert drawn_on(sys.stderr).__qualname__.startswith("lines_to")
 
 
 def test_runs_that_were_moved_aside_are_not_summed_up_with_the_others(shell: Shell) -> None:
