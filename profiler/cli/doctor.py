@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 100 << 20
 NEEDED = (
-    *("anyio", "anthropic", "aiofiles", "genai-prices", "httptools", "httpx2"),
-    *("msgspec", "orjson", "pyyaml", "rich"),
+    *("anyio", "anthropic", "aiofiles", "genai-prices", "google-re2", "httptools", "httpx2", "jsonschema"),
+    *("msgspec", "orjson", "pyyaml", "referencing", "rich"),
 )
 OPTIONAL = ("uvloop", "pyarrow")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")

@@ -155,17 +155,7 @@ def _add_run(commands: Commands) -> None:
         "--output-dir", default="runs", metavar="DIR", help="where run directories are made (default: runs)"
     )
     _add_select(parser)
-    parser.add_argument("--ids", metavar="A,B", help="only the dialogues with these ids")
-    parser.add_argument("--ids-from", metavar="FILE", help="the same from a file, an id a line; - is stdin")
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="T", help="of these, only those with this tag; repeatable"
-    )
-    parser.add_argument(
-        "--sample", type=at_least_one, metavar="N", help="of these, N by chance; a sample lies inside every larger one"
-    )
-    parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: another one (default: 0)")
-    parser.add_argument("--by", choices=("tag",), help="with --sample: every first tag gets its share")
-    parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N")
+    _add_selection(parser)
     parser.add_argument(
         "--mode",
         choices=("auto", "mock", "live"),
@@ -197,6 +187,27 @@ def _add_run(commands: Commands) -> None:
         metavar="SECONDS",
         help="with --dry-run: how long a call takes, to estimate the time of the run",
     )
+    _add_ways(parser)
+    _add_output(parser)
+
+
+def _add_selection(parser: Parser) -> None:
+    """Which dialogues are asked."""
+    parser.add_argument("--ids", metavar="A,B", help="only the dialogues with these ids")
+    parser.add_argument("--ids-from", metavar="FILE", help="the same from a file, an id a line; - is stdin")
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="T", help="of these, only those with this tag; repeatable"
+    )
+    parser.add_argument(
+        "--sample", type=at_least_one, metavar="N", help="of these, N by chance; a sample lies inside every larger one"
+    )
+    parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: another one (default: 0)")
+    parser.add_argument("--by", choices=("tag",), help="with --sample: every first tag gets its share")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N")
+
+
+def _add_ways(parser: Parser) -> None:
+    """How a run goes on from an earlier one, and what it may lose."""
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
@@ -215,7 +226,6 @@ def _add_run(commands: Commands) -> None:
         default="interval",
         help="what a power cut may lose: the last second, nothing, or what the system has not written yet (default: interval)",
     )
-    _add_output(parser)
 
 
 def _add_summarize(commands: Commands) -> None:
