@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from grader.cli.main import main
 from task_kit.leakage_modeling.worlds.settings import load_settings
 from tests.nurseries import shared_nursery
+from tests.once import made_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +34,19 @@ def borrowed(*, level: object = None) -> Borrowed:
     return Borrowed()
 
 
-@pytest.fixture(scope="module")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of one policy in four small worlds."""
-    folder = tmp_path_factory.mktemp("calibration")
+@pytest.fixture(scope="session")
+def made_calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return made_once(tmp_path_factory, "calibration", calibrated, worker=worker) / "out"
+
+
+@pytest.fixture
+def calibration(made_calibration: Path, tmp_path: Path) -> Path:
+    """Of one policy in four small worlds; a copy, for one test reckons it again."""
+    return shutil.copytree(made_calibration, tmp_path / "out")
+
+
+def calibrated(folder: Path) -> None:
     config = folder / "quick.yaml"
     config.write_text("{train_rows: 300, hidden_rows: 1000, max_regret: 0.9, max_miscalibration: 1.0}")
     with pytest.MonkeyPatch.context() as patch:
@@ -43,7 +55,6 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [*WORDS, "--policy", "hurried", "--runs", "4", "--config", str(config), "--output", str(folder / "out")]
         )
     assert code == 1  # so few episodes cannot certify anything
-    return folder / "out"
 
 
 def found_in(folder: Path) -> dict[str, Any]:
