@@ -25,7 +25,7 @@ for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; d
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run test test-long test-clients clients check format pins bench bench-peers docs shapes clean
+.PHONY: help setup setup-run run test test-long test-clients clients browser check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 	fi
 	@echo "requirements.txt and requirements-run.txt are written; the next make installs it. \`make bench-peers\` installs those of the peers."
 
+browser: setup ## install what the tests of reports need: Chromium where you are root and have none, and axe-core
+	$(VENV_PYTHON) -m tests.browser.prepare
+
 bench: setup ## measure throughput, memory and start-up
 	$(VENV_PYTHON) -m benchmarks $(ARGS)
 
@@ -113,5 +116,5 @@ shapes: setup ## write the table of requests that the mock server takes anew, fr
 	$(VENV_PYTHON) -m tests.profiler.provider.mock_server.reading.sdk_walk
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
-	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .venv-browser .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
 	find profiler task_kit grader benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

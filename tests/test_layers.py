@@ -101,7 +101,11 @@ ORDERS = {
         *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
         *("score_log", "unfinished", "item", "saved_run", "kept_answers", "whole_money"),
     ),
-    "profiler.results": ("__init__", "values", "condition", "chosen", "listing", "rows", "export"),
+    "profiler.results": ("__init__", "values", "condition", "chosen", "listing", "rows", "export", "report"),
+    "profiler.results.report": (
+        *("__init__", "verdict", "spread", "timeline", "groups", "privacy", "rows", "selection", "survey", "columns"),
+        *("packing", "page", "write"),
+    ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "descriptors", "results", "pool"),
         *(
@@ -154,7 +158,7 @@ ORDERS = {
             "run_end",
             "run",
         ),
-        *("commands", "mock_server", "mock_server_options", "main"),
+        *("commands", "report", "mock_server", "mock_server_options", "main"),
     ),
     "task_kit": ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__"),
     "task_kit.leakage_modeling": ("__init__", "worlds", "worker", "agents"),

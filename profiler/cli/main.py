@@ -38,6 +38,7 @@ HOMES = {
     "show": "look",
     "watch": "watch",
     "export": "export",
+    "report": "report",
 }  # the modules of these commands; the others are in `commands`
 
 
@@ -122,7 +123,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for add in (
-        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_export),
+        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_export, _add_report),
         *(_add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor),
     ):
         add(commands)
@@ -313,6 +314,30 @@ def _add_export(commands: Commands) -> None:
     )
     parser.add_argument("--no-texts", action="store_true", help="leave out what was asked and answered")
     parser.add_argument("--drop", action="append", default=[], metavar="FIELD", help="leave out a column; repeatable")
+
+
+def _add_report(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "report",
+        "write runs as one HTML file to look at and to send",
+        "The file needs no network and no server. Of several runs over the same dialogues the answers stand side by side.",
+    )
+    parser.add_argument("run", nargs="+", metavar="RUN", help="a run directory, finished or not")
+    parser.add_argument(
+        "-o", "--output", default="report.html", metavar="FILE", help="where to write it (default: report.html)"
+    )
+    parser.add_argument(
+        "--no-texts", action="store_true", help="leave out questions, answers, facts and metadata, for other eyes"
+    )
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="leave out a field of the run's files, such as tags, prompt.system or metadata.customer; repeatable",
+    )
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
 
 
 def _add_validate(commands: Commands) -> None:

@@ -1,0 +1,37 @@
+"""The command `report`: one or several runs as one HTML file."""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from profiler.cli.output import remark
+from profiler.core.errors import UsageError
+from profiler.results.report.privacy import Privacy
+from profiler.results.report.write import write_report
+from profiler.storage.saved_run import SavedRun
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+OK = 0
+
+
+def report(args: Namespace) -> int:
+    path = Path(args.output)
+    if path.is_dir():
+        raise UsageError(f"{path}: found a folder, expected the name of a file", hint=f"-o {path / 'report.html'}")
+    privacy = Privacy(texts=not args.no_texts, drop=args.drop, environ=os.environ)
+    runs = [SavedRun(each) for each in args.run]
+    written = write_report(runs, path, privacy=privacy, search_path=Path.cwd())
+    texts = "their texts are inside" if written.texts else "without any text of theirs"
+    remark(f"{written.shown:,} of {written.rows:,} dialogues are in the file, {texts}")
+    print(f"Report written to {path}")
+    if args.open:
+        webbrowser.open(path.resolve().as_uri())
+    return OK
+
+
+COMMANDS = {"report": report}

@@ -1,0 +1,89 @@
+"""The first reading of the runs: everything that is counted over all items, and which of them are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.errors import ProfilerError
+from profiler.manifest.settings import USUAL_METRICS
+from profiler.metrics.builtin import resolve
+from profiler.results.report.groups import Groups
+from profiler.results.report.rows import rows_of
+from profiler.results.report.selection import Selection
+from profiler.results.report.spread import Spread
+from profiler.results.report.timeline import Timeline
+from profiler.results.report.verdict import MEASURES, measures_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from profiler.metrics.metric import Better
+    from profiler.results.report.privacy import Privacy
+    from profiler.storage.item import Item
+    from profiler.storage.saved_run import SavedRun
+
+
+class Counted:
+    """What is counted over all items of one run."""
+
+    def __init__(self) -> None:
+        self.spreads = {name: Spread() for name in MEASURES}
+        self.timeline = Timeline()
+        self.groups = Groups()
+        self.scores: dict[str, None] = {}  # names, in the order of the run
+
+    def add(self, item: Item, measures: Mapping[str, float | None]) -> None:
+        """After it was cut, for what is left out is not counted either."""
+        self.timeline.add(item.record)
+        self.scores.update(dict.fromkeys(item.scores))
+        for name, value in measures.items():
+            if value is not None:
+                self.spreads[name].add(value)
+
+    def told(self, *, errors: bool) -> dict[str, Any]:
+        return {
+            "spreads": {name: spread.told() for name, spread in self.spreads.items() if spread.told()["n"]},
+            "timeline": self.timeline.told(),
+            "errors": self.groups.errors() if errors else [],
+            "refusals": self.groups.refusals(),
+        }
+
+
+class Survey:
+    """All that the second reading, which writes the dialogues, needs to know."""
+
+    def __init__(self, runs: Sequence[SavedRun], privacy: Privacy, *, search_path: Path | None, room: int) -> None:
+        self.runs = runs
+        self.summaries = [run.summary for run in runs]
+        self.better = directions([summary["run"] for summary in self.summaries], search_path=search_path)
+        self.counted = [Counted() for _ in runs]
+        expected = max(summary["counts"]["total"] for summary in self.summaries)
+        self.selection = Selection(expected=expected, better=self.better, room=room)
+        for row in rows_of(runs, search_path=search_path):
+            measures = []
+            for item, counted in zip(row, self.counted, strict=True):
+                if item is None:
+                    continue
+                if item.type == "error":
+                    counted.groups.error(item)
+                elif item.type == "refusal":
+                    counted.groups.refusal(item)
+                privacy.cut(item)
+                measures.append(measures_of(item))
+                counted.add(item, measures[-1])
+            self.selection.add(row, measures)
+        privacy.refuse_unmet()
+
+
+def directions(facts: Sequence[Mapping[str, Any]], *, search_path: Path | None) -> dict[str, Better]:
+    """Which way each metric is better, of those that say it and can be found here."""
+    found: dict[str, Better] = {}
+    for entry in [entry for each in facts for entry in each.get("metrics") or USUAL_METRICS]:
+        try:
+            (metric,) = resolve([entry], search_path=search_path)
+        except ProfilerError:
+            continue  # a metric of one's own, whose module is not here
+        if metric.better is not None:
+            found[metric.name] = metric.better
+    return found

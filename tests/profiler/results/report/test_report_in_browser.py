@@ -1,0 +1,208 @@
+"""The report in a real browser, opened from the disk."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from profiler.results.report.privacy import Privacy
+from profiler.results.report.write import write_report
+from profiler.storage.saved_run import SavedRun
+from tests.browser.pages import Opened, started
+from tests.browser.prepare import AXE, REQUIRED
+from tests.profiler.results.report.making import failure, item, make_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = '</script><script>hacked=1</script><img src=x onerror="hacked=1"><svg onload=hacked=1>"\'&{{script}}'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    made: list[Opened] = []
+
+    def make(**settings: Any) -> Opened:
+        made.append(Opened(browser, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`one.html` of a run of 300 dialogues, `two.html` of it and another, `hostile.html`, and `dense.html`."""
+    folder = tmp_path_factory.mktemp("reports")
+    base = make_run(folder / "base", [_item(i) for i in range(300)])
+    new = make_run(folder / "new", [_item(i, better=i % 3 == 0) for i in range(300)], mode="live", client="the API")
+    hostile = make_run(
+        folder / "hostile",
+        [
+            item(0, HOSTILE, dialogue_id=HOSTILE, asked_prompt={"user": HOSTILE}, asked_required_facts=[HOSTILE]),
+            failure(1, HOSTILE, kind=HOSTILE, asked_tags=[HOSTILE]),
+        ],
+        identity={"model": HOSTILE, "system": HOSTILE},
+        client=f"own client {HOSTILE}",
+    )
+    _write(folder / "one.html", base)
+    _write(folder / "two.html", base, new)
+    _write(folder / "hostile.html", hostile)
+    return folder
+
+
+def _item(i: int, *, better: bool = False) -> Any:
+    tags = [["science"], ["cooking", "long"], ["safety"]][i % 3]
+    if i % 50 == 7:
+        return failure(i, f"request {i} was refused", asked_tags=tags)
+    if i % 3 == 2:
+        return item(i, "I cannot", type="refusal", asked_expect_refusal=True, asked_tags=tags, at_s=i / 10)
+    answer = f"The Moon and number {i}" if better or i % 4 else "Never heard of it"
+    return item(i, answer, asked_required_facts=["moon"], asked_expected=answer, asked_tags=tags, at_s=i / 10)
+
+
+def _write(path: Path, *runs: Path) -> None:
+    write_report([SavedRun(run) for run in runs], path, privacy=Privacy(environ={}))
+
+
+def rows(page: Page) -> list[str]:
+    found: list[str] = page.evaluate("Array.from(view, (row) => C.ids[row])")
+    return found
+
+
+def test_it_opens_from_the_disk_without_a_request_or_a_complaint(reports: Path, opened: Callable[..., Opened]) -> None:
+    found = opened()
+
+    page = found.at(reports / "one.html")
+
+    assert found.requests == [(reports / "one.html").as_uri()]
+    assert found.complaints == []
+    assert page.locator(".mode.mock").inner_text().startswith("MOCK")
+    assert page.locator("#metrics tbody tr").first.inner_text().split()[0] == "fact_coverage"
+    assert page.locator("#spread svg").count() >= 3
+    assert page.locator("#timeline svg").count() >= 2
+    assert page.locator("#found").inner_text() == "300 of 300 dialogues"
+    assert 10 < page.locator("#table tr").count() <= 60
+
+
+def test_hostile_texts_are_shown_and_do_nothing(reports: Path, opened: Callable[..., Opened]) -> None:
+    found = opened()
+    page = found.at(reports / "hostile.html")
+
+    page.keyboard.press("j")
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert HOSTILE in page.locator("#dialogue").inner_text()
+    assert page.locator("#dialogue mark").first.inner_text() == HOSTILE
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert page.locator("img").count() == 0
+    assert (found.requests, found.complaints) == ([(reports / "hostile.html").as_uri()], [])
+
+
+def test_search_and_filters_narrow_the_table(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "one.html")
+
+    page.fill("#search", "NUMBER 17")
+    expected = [f"d{i}" for i in range(300) if str(i).startswith("17") and i % 4 and i % 3 != 2 and i % 50 != 7]
+    assert rows(page) == expected
+
+    page.fill("#search", "")
+    page.select_option("#filter-column", label="type")
+    page.select_option("#filter-choice", "error")
+    page.click("#filter-add")
+    assert rows(page) == [f"d{i}" for i in range(300) if i % 50 == 7]
+    page.click("#filters button")
+    page.select_option("#filter-column", label="fact_coverage")
+    page.select_option("#filter-operator", "≤")
+    page.fill("#filter-value", "0.5")
+    page.click("#filter-add")
+    assert rows(page) == [f"d{i}" for i in range(300) if i % 4 == 0 and i % 3 != 2 and i % 50 != 7]
+
+
+def test_a_column_sorts_both_ways(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "one.html")
+    header = page.get_by_role("columnheader", name="output_tokens")
+
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert rows(page)[0] == "d89"
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert rows(page)[0] == "d0"
+
+
+def test_a_permalink_opens_its_dialogue(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "one.html", part="#d=d133")
+
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert page.locator("#dialogue h3").first.inner_text() == "d133"
+    assert page.locator("#dialogue mark").inner_text() == "Moon"
+    assert "✓ found: moon" in page.locator("#dialogue").inner_text()
+    assert page.locator('#table tr[aria-selected="true"]').inner_text().split()[0] == "d133"
+
+
+def test_the_keyboard_is_enough(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "one.html")
+
+    page.focus("#table")
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("#dialogue:not([hidden])")
+    assert page.url.endswith("#d=d2")
+    page.keyboard.press("n")
+    page.wait_for_function("location.hash === '#d=d4'")
+    page.keyboard.press("n")
+    page.wait_for_function("location.hash === '#d=d7'")
+    page.keyboard.press("p")
+    page.wait_for_function("location.hash === '#d=d4'")
+    page.keyboard.press("Escape")
+    assert page.locator("#dialogue").is_hidden()
+    page.focus("#table")
+    page.keyboard.press("End")
+    page.wait_for_selector('#row-299[aria-selected="true"]')
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "two.html")
+
+    first = rows(page)[0]
+    page.keyboard.press("j")
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert [each.inner_text()[:5] for each in page.locator(".mode").all()] == ["AMOCK", "BLIVE"]
+    assert page.locator("#table tbody tr:not(.space)").first.inner_text().split("\t")[1] != ""
+    assert page.locator("#dialogue h3").first.inner_text() == first
+    assert page.locator("#dialogue ins").count() > 0
+    assert page.locator("#dialogue del").count() > 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light"), (3840, "dark")])
+def test_it_fits_every_width_and_is_open_to_everybody(
+    reports: Path, opened: Callable[..., Opened], width: int, scheme: str
+) -> None:
+    page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme).at(reports / "two.html")
+    page.keyboard.press("j")
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#table tr").count() <= 60
+    if not AXE.is_file() and os.environ.get(REQUIRED) != "required":
+        pytest.skip("axe-core is not here; `make browser` installs it")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((found) => found.violations)")
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []

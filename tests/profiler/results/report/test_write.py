@@ -1,0 +1,256 @@
+"""The file that `profiler report` writes, as far as it can be judged without a browser."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from profiler.core.errors import UsageError
+from profiler.core.json import loads
+from profiler.results.report.privacy import Privacy
+from profiler.results.report.write import Written, write_report
+from profiler.storage.saved_run import SavedRun
+from tests.profiler.results.report.making import failure, item, make_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+BLOCK = re.compile(r'<script type="text/plain" class="(\w+)-block" data-bytes="\d+">(.*?)</script>', re.DOTALL)
+
+
+def write(path: Path, *runs: Path, room: int = 1000, environ: Mapping[str, str] | None = None, **wish: Any) -> Written:
+    privacy = Privacy(environ=environ or {}, **wish)
+    return write_report([SavedRun(run) for run in runs], path, privacy=privacy, room=room)
+
+
+def blocks(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"texts": []}
+    for name, packed in BLOCK.findall(path.read_text(encoding="utf-8")):
+        value = loads(zlib.decompress(base64.b64decode(packed)))
+        if name == "texts":
+            found["texts"].append(value)
+        else:
+            found[name] = value
+    return found
+
+
+def everything(path: Path) -> str:
+    """All that somebody who has the file can read in it."""
+    text = path.read_text(encoding="utf-8")
+    return text + "".join(zlib.decompress(base64.b64decode(packed)).decode() for _, packed in BLOCK.findall(text))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    lines = [item(0), item(1, "I cannot", type="refusal", stop_reason="refusal"), failure(2, "overloaded 17")]
+    return make_run(tmp_path / "mine", lines)
+
+
+def test_all_dialogues_are_in_the_file_and_it_says_so(run: Path, tmp_path: Path) -> None:
+    written = write(tmp_path / "r.html", run)
+
+    assert written == Written(rows=3, shown=3, texts=True)
+    found = blocks(tmp_path / "r.html")
+    assert found["columns"]["ids"] == ["d0", "d1", "d2"]
+    assert [found["columns"]["types"][each] for each in found["columns"]["runs"][0]["type"]] == [
+        "answer",
+        "refusal",
+        "error",
+    ]
+    assert found["texts"][0][0]["got"]["each"]["completion"] == ["an answer", "I cannot", None]
+
+
+def test_aggregates_are_of_all_dialogues_even_where_few_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "mine", [failure(i, f"no {i}") if i % 4 == 0 else item(i) for i in range(400)])
+
+    written = write(tmp_path / "r.html", run, room=50)
+
+    facts = blocks(tmp_path / "r.html")["facts"]
+    assert (written.rows, written.shown) == (400, 50)
+    assert facts["runs"][0]["spreads"]["latency_s"]["n"] == 300
+    assert [(each["message"], each["count"]) for each in facts["runs"][0]["errors"]] == [("no …", 100)]
+    [errors] = [each for each in facts["kinds"] if each["kind"] == "errors"]
+    assert errors["total"] == 100
+    assert 0 < errors["shown"] < 50
+
+
+def test_equal_runs_give_equal_bytes(run: Path, tmp_path: Path) -> None:
+    write(tmp_path / "a.html", run)
+    write(tmp_path / "b.html", run)
+
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_without_texts_none_is_in_the_file(tmp_path: Path) -> None:
+    private: dict[str, Any] = {
+        "asked_prompt": {"system": "PRIVATE_7", "user": "PRIVATE_7?"},
+        "asked_metadata": {"customer": "PRIVATE_7"},
+        "asked_required_facts": ["PRIVATE_7"],
+        "asked_expected": "PRIVATE_7",
+    }
+    lines = [
+        item(0, "PRIVATE_7", replies=["PRIVATE_7", "PRIVATE_7"], **private),
+        failure(1, "'PRIVATE_7' is too long", **private),
+    ]
+    run = make_run(tmp_path / "mine", lines, identity={"model": "m", "system": "PRIVATE_7"})
+
+    written = write(tmp_path / "r.html", run, texts=False)
+
+    assert not written.texts
+    assert "PRIVATE_7" not in everything(tmp_path / "r.html")
+    assert blocks(tmp_path / "r.html")["facts"]["texts"] is False
+
+
+def test_a_dropped_field_is_nowhere_in_the_file(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "mine",
+        [item(0, asked_tags=["PRIVATE_7"], asked_metadata={"customer": "PERSON_7", "kept": "yes"})],
+        identity={"model": "m"},
+    )
+
+    write(tmp_path / "r.html", run, drop=["tags", "metadata.customer", "cost_usd"])
+
+    whole = everything(tmp_path / "r.html")
+    assert "PRIVATE_7" not in whole
+    assert "PERSON_7" not in whole
+    assert '"kept":"yes"' in whole
+    found = blocks(tmp_path / "r.html")
+    assert "cost_usd" not in found["columns"]["runs"][0]["measures"]
+    assert found["facts"]["dropped"] == ["tags", "metadata.customer", "cost_usd"]
+
+
+def test_a_field_that_no_line_has_is_refused_and_nothing_is_written(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--drop metadata\.custmer: no line"):
+        write(tmp_path / "r.html", run, drop=["metadata.custmer"])
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_a_report_needs_cannot_be_dropped() -> None:
+    with pytest.raises(UsageError, match="--drop type"):
+        Privacy(drop=["type"], environ={})
+
+
+def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
+    secret = "a-very-secret-word"
+    lines = [
+        item(0, f"the key is {secret} or sk-ant-api03-abcdefgh"),
+        failure(1, "Bearer abcdefghijkl was refused"),
+    ]
+    identity = {"model": "m", "request": {"api_key": "hunter2hunter2"}, "system": "sk-ant-xyz-123"}
+    run = make_run(tmp_path / "mine", lines, identity=identity)
+
+    write(tmp_path / "r.html", run, environ={"MY_API_KEY": secret})
+
+    whole = everything(tmp_path / "r.html")
+    for word in (secret, "sk-ant-api03", "abcdefghijkl", "hunter2", "sk-ant-xyz"):
+        assert word not in whole
+    assert "[redacted]" in whole
+
+
+def test_an_unfinished_run_says_that_it_is(tmp_path: Path, run: Path) -> None:
+    (run / "summary.json").unlink()
+    (run / "scores.jsonl").unlink()
+
+    write(tmp_path / "r.html", run)
+
+    assert blocks(tmp_path / "r.html")["facts"]["runs"][0]["complete"] is False
+
+
+def test_runs_in_another_order_are_joined_by_dialogue(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", [item(i, f"first {i}", dialogue_id=f"x{i}") for i in range(5)])
+    wanted = [3, 0, 9, 4, 1]
+    second = make_run(
+        tmp_path / "b", [item(place, f"second {i}", dialogue_id=f"x{i}") for place, i in enumerate(wanted)]
+    )
+
+    write(tmp_path / "r.html", first, second)
+
+    found = blocks(tmp_path / "r.html")
+    assert found["columns"]["ids"] == ["x0", "x1", "x2", "x3", "x4", "x9"]
+    one, two = found["texts"][0]
+    assert (one["absent"], two["absent"]) == ([5], [2])
+    assert two["got"]["each"]["completion"] == ["second 0", "second 1", None, "second 3", "second 4", "second 9"]
+
+
+def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
+    lines = [item(i, f"answer {i}", dialogue_id=f"x{i // 2}", repeat=i % 2) for i in range(4)]
+    run = make_run(tmp_path / "mine", lines)
+
+    write(tmp_path / "r.html", run)
+
+    columns = blocks(tmp_path / "r.html")["columns"]
+    assert columns["ids"] == ["x0", "x0", "x1", "x1"]
+    assert columns["repeats"] == [0, 1, 0, 1]
+
+
+def test_what_changed_between_two_runs_is_told(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"asked_expected": "yes"}
+    before = [item(0, "yes", **asked), item(1, "no", **asked), item(2, "yes", **asked), item(3, "yes", **asked)]
+    after = [item(0, "no", **asked), item(1, "yes", **asked), failure(2, "no", **asked), item(3, "yes", **asked)]
+
+    write(tmp_path / "r.html", make_run(tmp_path / "a", before), make_run(tmp_path / "b", after))
+
+    columns = blocks(tmp_path / "r.html")["columns"]
+    assert [columns["changes"][each] for each in columns["change"][0]] == [
+        "right → wrong",
+        "wrong → right",
+        "became an error",
+        "",
+    ]
+
+
+def test_failures_are_marked(tmp_path: Path) -> None:
+    lines = [
+        item(0),
+        failure(1, "no"),
+        item(2, "cut", type="truncated"),
+        item(3, "I cannot", type="refusal"),
+        item(4, "I cannot", type="refusal", asked_expect_refusal=True),
+        item(5, "gladly", asked_expect_refusal=True),
+        item(6, "the moon", asked_required_facts=["moon", "sun"]),
+        item(7, "no", asked_expected="yes"),
+    ]
+    run = make_run(tmp_path / "mine", lines)
+
+    write(tmp_path / "r.html", run)
+
+    assert blocks(tmp_path / "r.html")["columns"]["runs"][0]["failed"] == [0, 1, 1, 1, 0, 1, 1, 1]
+
+
+def test_the_time_line_counts_what_was_in_flight(tmp_path: Path) -> None:
+    lines = [item(i, latency_s=1.0, at_s=2.0 + i / 8, attempts=2) for i in range(8)]
+    run = make_run(tmp_path / "mine", lines)
+
+    write(tmp_path / "r.html", run)
+
+    timeline = blocks(tmp_path / "r.html")["facts"]["runs"][0]["timeline"]
+    assert sum(timeline["per_s"]) * timeline["width_s"] == pytest.approx(8)
+    assert max(timeline["in_flight"]) == 8
+    assert sum(timeline["retries"]) == 8
+
+
+def test_no_text_of_a_run_stands_in_the_html_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "<b>bold&", [item(0, "</script><script>alert(1)</script>")])
+
+    write(tmp_path / "r.html", run)
+
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "alert(1)" not in text
+    assert "<b>bold" not in text
+    assert "&lt;b&gt;bold&amp;" in text
+
+
+def test_the_file_allows_itself_nothing_from_outside(run: Path, tmp_path: Path) -> None:
+    write(tmp_path / "r.html", run)
+
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    [policy] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert set(re.findall(r"https?://[^\s\"'<]*", text)) == {"http://www.w3.org/2000/svg"}
