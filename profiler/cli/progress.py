@@ -98,7 +98,7 @@ def as_line(look: Snapshot) -> str:
         f"{look.in_flight} in flight",
     ]
     if look.experiments is not None:
-        parts.insert(1, "{:,} of {:,} experiments complete".format(*look.experiments))
+        parts.insert(1, "{:,} of {:,} experiments have ended".format(*look.experiments))
     if look.money:
         parts.append(look.money)
     if look.failures:

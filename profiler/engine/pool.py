@@ -89,17 +89,13 @@ class Pool:
             self._requests, self._unbegun = requests, count
             if not count:  # all is answered, and what lies behind the last is still looked at
                 self._expect_the_end(requests)
-        try:
-            async with anyio.create_task_group() as watch:
-                watch.start_soon(self._deadlines.end_late_calls)
-                with self.slots.offered_to(self._hire):
-                    async with anyio.create_task_group() as self._workers:
-                        self._hire()
-                        await self._all_begun.wait()  # there may be no slot for the first of them yet
-                watch.cancel_scope.cancel()
-        finally:
-            while self.slots.taken:  # of workers that were cancelled before their first step
-                self.slots.give()
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._deadlines.end_late_calls)
+            with self.slots.offered_to(self._hire):
+                async with anyio.create_task_group() as self._workers:
+                    self._hire()
+                    await self._all_begun.wait()  # there may be no slot for the first of them yet
+            watch.cancel_scope.cancel()
         if self.stopped is not None:
             raise self.stopped
         self._end_held()

@@ -27,7 +27,6 @@ from profiler.engine.result import Ended, Result, forget_frames, result_of, summ
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
-from profiler.engine.threads import in_thread
 from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
 from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
@@ -129,7 +128,7 @@ async def _run_one(
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder)
     with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
-        header, survey = await in_thread(
+        header, survey = await shared.aside(
             examine, experiment, source=source, selection=options.selection, before=directory.earlier, stamp=stamp
         )
         directory.refuse_another_run(header.identity)
@@ -139,7 +138,7 @@ async def _run_one(
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)
         async with client_of_run(experiment, client, options=options, tell=tell) as asked:
-            opened = await in_thread(directory.open, header, retry_failed=options.retry_failed, sync=sync)
+            opened = await shared.aside(directory.open, header, retry_failed=options.retry_failed, sync=sync)
             with (
                 closing(opened),
                 _same_dataset(experiment, opened, options=options, stamp=stamp, tell=tell),
@@ -155,7 +154,7 @@ async def _run_one(
                     )
         facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
         result = await shared.counted(summarized, directory.folder, experiment, metrics, facts, tell=tell)
-        await in_thread(directory.complete, result, sync=sync)
+        await shared.aside(directory.complete, result, sync=sync)
     kept = opened.kept if turn.answers_of is None else header.count
     return result_of(directory, result, kept=kept, elapsed_s=time.perf_counter() - begun)
 

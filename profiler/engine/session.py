@@ -13,8 +13,6 @@ from profiler.dataset import file
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
-from profiler.engine.slots import Slots
-from profiler.engine.threads import in_thread
 from profiler.money.prices import dollars
 from profiler.provider.requests import Planner, params_of
 from profiler.storage.identity import now
@@ -50,7 +48,6 @@ async def answer_all(
     live = source.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
     provider = shared.provider_of(experiment)
-    slots = Slots(options.concurrency or experiment.concurrency, within=provider.slots)
     if provider.limits is not None and run.answered:
         provider.limits.answered_before()
     machine = AttemptMachine(
@@ -59,12 +56,12 @@ async def answer_all(
         planner=planner,
         limits=provider.limits,
         budget=budget,
-        ledger=await in_thread(run.open_ledger) if live else None,
+        ledger=await shared.aside(run.open_ledger) if live else None,
         timed=live,
         real_replies=source.own,
     )
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
-    pool = Pool(client=client, writer=writer, slots=slots, machine=machine)
+    pool = Pool(client=client, writer=writer, slots=shared.slots_of(experiment), machine=machine)
     view = View(
         experiment_id=experiment.experiment_id,
         mode=source.mode,

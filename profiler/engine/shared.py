@@ -7,7 +7,7 @@ a place for their calls: so the tail of one is filled by the next, and no more f
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import anyio
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
     from profiler.manifest.settings import Experiment
+
+
+Words = ParamSpec("Words")
+Value = TypeVar("Value")
 
 
 class Provider(NamedTuple):
@@ -104,12 +108,21 @@ class Shared:
             if not self._live:
                 self._providers[group] = Provider(self.slots, None)
             else:
-                slots = Slots(self.slots.limit, within=self.slots)
+                slots = self.slots if self.alone else Slots(self.slots.limit, within=self.slots)
                 limits = ProviderLimits(
                     RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s
                 )
                 self._providers[group] = Provider(slots, limits)
         return self._providers[group]
+
+    def slots_of(self, experiment: Experiment) -> Slots:
+        """Its own, within those of its provider. Who is alone has all of them."""
+        slots = self.provider_of(experiment).slots
+        return slots if self.alone else Slots(self._concurrency or experiment.concurrency, within=slots)
+
+    async def aside(self, work: Callable[Words, Value], *args: Words.args, **words: Words.kwargs) -> Value:
+        """In a thread, as long as there are others that it would hold up."""
+        return work(*args, **words) if self.alone else await in_thread(work, *args, **words)
 
     async def next_of(self, agenda: Agenda) -> Turn | None:
         """The next experiment for which there will soon be a place. None when the run stops, or all have begun."""

@@ -88,9 +88,11 @@ class Slots:
     @property
     def wanted(self) -> bool:
         """Whether a worker should give its slot up: somebody waits for it, or a limit has shrunk."""
-        if self.waiting:
+        if self.waiting or self.taken > self.limit:
             return True
-        slots: Slots | None = self
+        slots = self.within
+        if slots is None:  # looked at after every call
+            return False
         while slots is not None:
             if slots.taken > slots.limit:
                 return True

@@ -51,6 +51,20 @@ def test_a_line_says_all_at_a_glance() -> None:
     )
 
 
+def test_a_line_and_a_panel_say_how_many_experiments_have_ended() -> None:
+    under_way = tuple(snapshot(experiment_id=f"e{at}", done=at, total=20) for at in range(10))
+    look = {"experiment_id": "40 experiments", "experiments": (12, 40), "under_way": under_way}
+    assert "40 experiments [MOCK] 500/2,000 (25%) | 12 of 40 experiments have ended | " in as_line(snapshot(**look))
+
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console.print(progress._panel(snapshot(**look), width=100))
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "12 of 40 experiments have ended, 10 are under way" in drawn
+    assert "e7  7/20 (35%)  4 in flight" in drawn
+    assert "e8" not in drawn
+    assert "and 2 more" in drawn
+
+
 def test_a_line_tells_failures_and_retries_when_there_are_any() -> None:
     line = as_line(snapshot(failures={"timeout": 2, "overloaded": 1}, retried=5, eta_s=None, mode="live"))
     assert "| errors overloaded 1, timeout 2 | 5 retries |" in line

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from tests.profiler.building import PARAMS, dialogue
 from tests.profiler.engine.test_call_cost import HAIKU
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from profiler.core.nouns import Dialogue
     from profiler.engine.limits.rate_gate import RateGate
@@ -778,3 +779,45 @@ async def test_a_provider_that_refuses_to_go_on_stops_the_run_but_not_what_is_in
     assert bench.client.asked == ["d0", "d1"]
     assert list(bench.kept.by_id) == ["d0"]
     bench.assert_nothing_leaked()
+
+
+# --- slots that others share --------------------------------------------------------------------------------------
+
+
+async def test_a_dialogue_that_is_cut_off_while_it_backs_off_gives_its_slot_back_once() -> None:
+    shared = Slots(2)
+
+    async def refused(_: Request) -> Reply:
+        raise asked_to_wait(500)
+
+    bench = Bench(refused)
+    bench.pool.slots = Slots(2, within=shared)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.run, 1)
+        await anyio.wait_all_tasks_blocked()
+        assert (bench.status.backing_off, shared.taken) == (1, 0)
+        tasks.cancel_scope.cancel()
+    assert shared.taken == 0
+
+
+@pytest.mark.parametrize("count", [3, 5, math.inf])
+async def test_all_are_answered_whoever_has_counted_them(count: float) -> None:
+    bench = Bench(at_once, concurrency=4)
+    requests = bench.planner.plan(dialogue(index) for index in range(5))
+    with anyio.fail_after(20):
+        await bench.pool.run(iter(requests), count=count)
+    assert len(bench.kept.records) == 5
+    assert bench.slots.taken == 0
+
+
+async def test_a_run_that_owes_nothing_still_looks_behind_its_last_dialogue() -> None:
+    bench = Bench(at_once)
+    looked: list[str] = []
+
+    def nothing() -> Iterator[Request]:
+        looked.append("yes")
+        yield from ()
+
+    with anyio.fail_after(20):
+        await bench.pool.run(nothing(), count=0)
+    assert looked == ["yes"]

@@ -1,0 +1,82 @@
+"""What experiments share, and who begins when there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from profiler.engine.agenda import Agenda
+from profiler.engine.options import Options
+from profiler.engine.run_money import RunMoney
+from profiler.engine.shared import Shared
+from profiler.manifest.settings import Experiment, RateLimits
+
+
+def experiment(name: str, **settings: Any) -> Experiment:
+    usual = {"model": "m", "max_tokens": 1, "dataset_path": Path(name), "concurrency": 8}
+    return Experiment(experiment_id=name, **{**usual, **settings})
+
+
+def shared(*experiments: Experiment, dialogues: int = 10, **how: Any) -> tuple[Shared, Agenda]:
+    options = Options(output_dir="/nowhere", **{"mode": "live", **how})
+    counts = {each.experiment_id: dialogues for each in experiments}
+    found = Shared(experiments, options=options, tell=print, money=RunMoney(options), dialogues=counts)
+    return found, Agenda(experiments, options=options, group_of=found.group_of)
+
+
+async def begun(found: Shared, agenda: Agenda, most: int = 100) -> list[str]:
+    """Those that begin before one of them has called."""
+    names: list[str] = []
+    while len(names) < most and (turn := found._next_of(agenda)) is not None:
+        found._under_way[turn.experiment.experiment_id] = found._begun(turn)
+        names.append(turn.experiment.experiment_id)
+    return names
+
+
+async def test_without_a_number_the_largest_concurrency_holds_for_all() -> None:
+    found, _ = shared(experiment("a", concurrency=3), experiment("b", concurrency=5))
+    assert found.slots.limit == 5
+    found, _ = shared(experiment("a", concurrency=3), experiment("b"), concurrency=2)
+    assert found.slots.limit == 2
+
+
+async def test_as_many_begin_as_places_need_and_half_as_many_again() -> None:
+    found, agenda = shared(*(experiment(f"e{at}") for at in range(20)), dialogues=2, concurrency=8, mode="mock")
+    assert await begun(found, agenda) == [f"e{at}" for at in range(6)]
+    found, agenda = shared(*(experiment(f"e{at}") for at in range(20)), dialogues=100, concurrency=8, mode="mock")
+    assert await begun(found, agenda) == ["e0", "e1"]
+
+
+async def test_in_turn_means_one_at_a_time() -> None:
+    found, agenda = shared(*(experiment(f"e{at}") for at in range(3)), dialogues=1, in_turn=True)
+    assert await begun(found, agenda) == ["e0"]
+
+
+async def test_a_provider_without_room_keeps_no_other_waiting() -> None:
+    many = [experiment(f"x{at}", model="x") for at in range(4)]
+    found, agenda = shared(*many, experiment("y", model="y"), dialogues=8, concurrency=8)
+    found.provider_of(many[0]).slots.limit = 0
+    assert await begun(found, agenda) == ["y"]
+
+
+async def test_address_provider_client_and_model_make_a_group() -> None:
+    first = experiment("a", rate_limits=RateLimits(requests_per_minute=100, output_tokens_per_minute=7))
+    second = experiment("b", rate_limits=RateLimits(requests_per_minute=50, input_tokens_per_minute=9))
+    others = [
+        experiment("c", base_url="http://elsewhere"),
+        experiment("d", model="other"),
+        experiment("e", client="my:client"),
+    ]
+    found, _ = shared(first, second, *others)
+    assert found.provider_of(first) is found.provider_of(second)
+    assert len({id(found.provider_of(each)) for each in (first, *others)}) == 4
+    assert found._rate_limits[found.group_of(first)] == RateLimits(
+        requests_per_minute=50, input_tokens_per_minute=9, output_tokens_per_minute=7
+    )
+    assert found._rate_limits[found.group_of(others[0])] is None
+
+
+async def test_the_mock_has_room_for_all() -> None:
+    found, _ = shared(experiment("a"), experiment("b", model="other"), mode="mock")
+    assert found.provider_of(experiment("a")).slots is found.slots
+    assert found.provider_of(experiment("b", model="other")).limits is None
