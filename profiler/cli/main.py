@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from profiler import __version__
-from profiler.cli import mock_server_options
+from profiler.cli import compare_options, mock_server_options
 from profiler.cli.parser import Parser, at_least_one, concurrency, positive, share, whole
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ EXIT_CODES = """\
 exit codes:
   0  done                               3    the provider failed (resumable)
   1  a threshold was missed, or more    4    stopped at a budget (resumable)
-     failed than --fail-on-errors       70   a bug in the profiler, or in a metric
-  2  usage, manifest, dataset or disk        of your own
+     failed than --fail-on-errors       5    undecided (compare --strict)
+  2  usage, manifest, dataset or disk   70   a bug in the profiler, or in a metric
+                                             of your own
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
 DISK, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
@@ -37,6 +38,7 @@ HOMES = {
     "list": "look",
     "show": "look",
     "watch": "watch",
+    "compare": "compare",
     "export": "export",
     "report": "report",
 }  # the modules of these commands; the others are in `commands`
@@ -123,7 +125,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for add in (
-        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_export, _add_report),
+        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_compare, _add_export, _add_report),
         *(_add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor),
     ):
         add(commands)
@@ -361,6 +363,17 @@ def _add_schema(commands: Commands) -> None:
 def _add_init(commands: Commands) -> None:
     parser = _command(commands, "init", "write a sample manifest with its data, ready to run")
     parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (default: here)")
+
+
+def _add_compare(commands: Commands) -> None:
+    compare_options.add_to(
+        _command(
+            commands,
+            "compare",
+            "say which of two or more runs is better, by how much, and whether that is more than chance",
+            "Answers to the same dialogue are paired; each NEW is compared with BASE.",
+        )
+    )
 
 
 def _add_mock_server(commands: Commands) -> None:

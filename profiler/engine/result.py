@@ -13,6 +13,7 @@ from profiler.core.errors import ProfilerError
 from profiler.core.json import dumps, loads
 from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
+from profiler.metrics.builtin import BUILTIN
 from profiler.storage import run_directory
 from profiler.storage.saved_run import reduce_and_score
 
@@ -91,7 +92,14 @@ def summarized(
     reduction = reduce_and_score(folder, metrics, tell=tell)
     for fault in reduction.faults:
         tell(str(fault))
-    return _judged(summary.build(reduction, facts), experiment, metrics)
+    return _judged(summary.build(reduction, _with_directions(facts, metrics)), experiment, metrics)
+
+
+def _with_directions(facts: Mapping[str, Any], metrics: Sequence[Metric[Any]]) -> dict[str, Any]:
+    """Which way metrics of the user's own are better: whoever compares runs later may not have their code."""
+    own = {each.name: each.better for each in metrics if each.better is not None and each.name not in BUILTIN}
+    known = {name: fact for name, fact in facts.items() if name != "better"}
+    return {**known, "better": own} if own else known
 
 
 def summarized_again(

@@ -253,6 +253,17 @@ def test_a_finished_run_is_not_asked_again(experiment: Experiment, tmp_path: Pat
     assert files(first.folder) == before
 
 
+def test_the_summary_keeps_which_way_own_metrics_are_better(experiment: Experiment, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import profiler\nlong = profiler.rate('long', lambda o: True, better='lower')\n")
+    own = changed(experiment, metrics=["completion_rate", "mine:long"])
+
+    found = run_sync(own, options=options(tmp_path, search_path=tmp_path))
+
+    assert found.summary["run"]["better"] == {"long": "lower"}
+    again = run_sync(experiment, options=options(tmp_path)).summary["run"]
+    assert "better" not in again
+
+
 def test_other_metrics_are_counted_from_the_answers_that_are_there(experiment: Experiment, tmp_path: Path) -> None:
     run_sync(changed(experiment, metrics=("refusal_rate",)), options=options(tmp_path))
     client, notes = Counting(), list[str]()

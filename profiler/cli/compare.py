@@ -1,0 +1,63 @@
+"""The command `compare`: which of two or more runs is better, by how much, and whether that is more than chance."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from profiler.cli import table
+from profiler.cli.compare_junit import junit
+from profiler.cli.compare_markdown import markdown
+from profiler.cli.compare_table import tables
+from profiler.cli.output import print_json
+from profiler.core.errors import UsageError
+from profiler.results.comparing.compare import compare
+from profiler.results.comparing.report import Question
+from profiler.storage.saved_run import SavedRun
+from profiler.storage.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from profiler.metrics.metric import Better
+
+CODES: Final = {"ok": 0, "worse": 1, "undecided": 0}
+UNDECIDED: Final = 5
+
+
+def compare_runs(args: Namespace) -> int:
+    if args.strict and not args.fail_if_worse:
+        raise UsageError("--strict is about what --fail-if-worse leaves undecided", hint="add --fail-if-worse METRIC")
+    report = compare(SavedRun(args.base), [SavedRun(each) for each in args.new], _question(args))
+    if args.json:
+        print_json(msgspec.to_builtins(report))
+    elif args.markdown:
+        sys.stdout.write(markdown(report, by_tag=args.by_tag))
+    else:
+        table.draw(list(tables(report, by_tag=args.by_tag)), file=sys.stdout)
+    if args.junit:
+        write_whole(Path(args.junit), junit(report, strict=args.strict))
+    return UNDECIDED if args.strict and report.state == "undecided" else CODES[report.state]
+
+
+def _question(args: Namespace) -> Question:
+    better: dict[str, Better] = {
+        **dict.fromkeys(args.higher_is_better, "higher"),
+        **dict.fromkeys(args.lower_is_better, "lower"),
+    }
+    if both := sorted({*args.higher_is_better} & {*args.lower_is_better}):
+        raise UsageError(f"{both[0]} cannot be better both higher and lower", hint="give one of the two")
+    return Question(
+        margins=dict(args.margin),
+        fail_if_worse=dict(args.fail_if_worse),
+        better=better,
+        cluster_by=args.cluster_by,
+        allow_different_prompts=args.allow_different_prompts,
+        search_path=Path.cwd(),
+    )
+
+
+COMMANDS: Final = {"compare": compare_runs}

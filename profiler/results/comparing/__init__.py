@@ -1,0 +1,1 @@
+"""Two or more runs over the same dialogues: which is better, by how much, and whether that is more than chance."""
