@@ -17,7 +17,7 @@ from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
 from profiler.engine.slots import Slots
 from profiler.engine.threads import in_thread
-from profiler.manifest.settings import RateLimits
+from profiler.manifest.settings import USUAL_CONCURRENCY, RateLimits
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
@@ -118,7 +118,12 @@ class Shared:
     def slots_of(self, experiment: Experiment) -> Slots:
         """Its own, within those of its provider. Who is alone has all of them."""
         slots = self.provider_of(experiment).slots
-        return slots if self.alone else Slots(self._concurrency or experiment.concurrency, within=slots)
+        return slots if self.alone else Slots(self._bound_of(experiment), within=slots)
+
+    def _bound_of(self, experiment: Experiment) -> int:
+        """What the manifest says of one holds within what the options say of all; the usual value says nothing."""
+        places, own = self._concurrency, experiment.concurrency
+        return own if places is None else places if own == USUAL_CONCURRENCY else min(places, own)
 
     async def aside(self, work: Callable[Words, Value], *args: Words.args, **words: Words.kwargs) -> Value:
         """In a thread, as long as there are others that it would hold up."""
@@ -152,7 +157,7 @@ class Shared:
 
     def _begun(self, turn: Turn) -> UnderWay:
         experiment = turn.experiment
-        wants = self._concurrency or experiment.concurrency
+        wants = self._bound_of(experiment)
         if turn.answers_of is not None:
             wants = 0
         return UnderWay(

@@ -93,6 +93,7 @@ DialogueKey = Literal[
 FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
 
 LARGEST_CONCURRENCY = 100_000  # of the manifest, of --concurrency and of the Python API
+USUAL_CONCURRENCY = 32
 Concurrency = Annotated[int, Meta(ge=1, le=LARGEST_CONCURRENCY)]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -235,7 +236,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "code 1: a number alone is a minimum."
         ),
     ] = {}
-    concurrency: Annotated[Concurrency, Meta(description="Dialogues in flight.")] = 32
+    concurrency: Annotated[Concurrency, Meta(description="Dialogues in flight.")] = USUAL_CONCURRENCY
     rate_limits: Annotated[RateLimits | None, Meta(description="What the provider allows a minute.")] = None
     retry: Annotated[Retry, Meta(description="How often a failed call is made again.")] = Retry()
     timeout_s: Annotated[PositiveNumber, Meta(description="Seconds one call may take.")] = 120.0

@@ -9,7 +9,7 @@ from profiler.engine.agenda import Agenda
 from profiler.engine.options import Options
 from profiler.engine.run_money import RunMoney
 from profiler.engine.shared import Shared
-from profiler.manifest.settings import Experiment, RateLimits
+from profiler.manifest.settings import USUAL_CONCURRENCY, Experiment, RateLimits
 
 
 def experiment(name: str, **settings: Any) -> Experiment:
@@ -38,6 +38,16 @@ async def test_without_a_number_the_largest_concurrency_holds_for_all() -> None:
     assert found.slots.limit == 5
     found, _ = shared(experiment("a", concurrency=3), experiment("b"), concurrency=2)
     assert found.slots.limit == 2
+
+
+async def test_an_experiments_own_number_bounds_it_whatever_holds_for_all() -> None:
+    two, usual = experiment("a", concurrency=2), experiment("b", concurrency=USUAL_CONCURRENCY)
+    found, _ = shared(two, usual, concurrency=64)
+    assert (found.slots_of(two).limit, found.slots_of(usual).limit) == (2, 64)
+    found, _ = shared(two, usual, concurrency=1)
+    assert found.slots_of(two).limit == 1
+    alone, _ = shared(two, concurrency=64, mode="mock")
+    assert alone.slots_of(two).limit == 64  # the option stands for the number of the only one
 
 
 async def test_as_many_begin_as_places_need_and_half_as_many_again() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -226,3 +227,12 @@ def test_hostile_bytes_are_refused_or_can_be_written_again(content: bytes) -> No
         except ManifestError:
             return
         encode(found)
+
+
+def test_answers_that_experiments_share_are_loaded_once(tmp_path: Path) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text('{"d0": {"completion": "yes"}}')
+    os.utime(path, (10**9, 10**9))  # just written, it might be written to again
+    assert load_answers(path) is load_answers(path)
+    path.write_text('{"d0": {"completion": "no"}}')
+    assert load_answers(path)["d0"].completion == "no"
