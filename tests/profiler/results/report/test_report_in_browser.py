@@ -44,7 +44,8 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`one.html` of a run of 300 dialogues, `two.html` of it and another, `hostile.html`, and `dense.html`."""
+    """`one.html` of a run of 300 dialogues, `two.html` of it and another, `dense.html` packed as large ones are,
+    `without.html` without texts, and `hostile.html`."""
     folder = tmp_path_factory.mktemp("reports")
     base = make_run(folder / "base", [_item(i) for i in range(300)])
     new = make_run(folder / "new", [_item(i, better=i % 3 == 0) for i in range(300)], mode="live", client="the API")
@@ -60,6 +61,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder / "one.html", base)
     _write(folder / "two.html", base, new)
     _write(folder / "hostile.html", hostile)
+    _write(folder / "without.html", base, texts=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("profiler.results.report.write.MOST_IN_UTF_8", 100)
+        _write(folder / "dense.html", base)
     return folder
 
 
@@ -73,8 +78,8 @@ def _item(i: int, *, better: bool = False) -> Any:
     return item(i, answer, asked_required_facts=["moon"], asked_expected=answer, asked_tags=tags, at_s=i / 10)
 
 
-def _write(path: Path, *runs: Path) -> None:
-    write_report([SavedRun(run) for run in runs], path, privacy=Privacy(environ={}))
+def _write(path: Path, *runs: Path, texts: bool = True) -> None:
+    write_report([SavedRun(run) for run in runs], path, privacy=Privacy(texts=texts, environ={}))
 
 
 def rows(page: Page) -> list[str]:
@@ -175,6 +180,37 @@ def test_the_keyboard_is_enough(reports: Path, opened: Callable[..., Opened]) ->
     page.wait_for_selector('#row-299[aria-selected="true"]')
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_a_large_file_says_the_same_as_a_small_one(reports: Path, opened: Callable[..., Opened]) -> None:
+    found = opened()
+    page = found.at(reports / "dense.html", part="#d=d133")
+
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert page.evaluate("document.characterSet") == "UTF-16LE"
+    assert page.locator("#dialogue mark").inner_text() == "Moon"
+    assert found.complaints == []
+
+
+def test_a_file_without_texts_says_so_and_can_be_read(reports: Path, opened: Callable[..., Opened]) -> None:
+    found = opened()
+    page = found.at(reports / "without.html", part="#d=d133")
+
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert "Texts are not in this file" in page.locator("#left-out").inner_text()
+    assert "fact_coverage" in page.locator("#dialogue").inner_text()
+    assert found.complaints == []
+
+
+def test_on_paper_there_is_nothing_to_press(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "one.html")
+
+    page.emulate_media(media="print")
+
+    assert page.locator("#controls").is_hidden()
+    assert page.locator("#metrics table").first.is_visible()
 
 
 def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable[..., Opened]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 import zlib
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from profiler.core.errors import UsageError
 from profiler.core.json import loads
+from profiler.results.report.page import SCRIPT
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import Written, write_report
 from profiler.storage.saved_run import SavedRun
@@ -254,3 +257,31 @@ def test_the_file_allows_itself_nothing_from_outside(run: Path, tmp_path: Path) 
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
     assert set(re.findall(r"https?://[^\s\"'<]*", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_the_script_never_makes_markup_of_a_text_and_asks_nobody() -> None:
+    scripts = [
+        each for each in files("profiler.results.report").joinpath("script").iterdir() if each.name.endswith(".js")
+    ]
+
+    assert {each.name.removesuffix(".js") for each in scripts} == set(SCRIPT)
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        assert not re.findall(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(|fetch\(|XMLHttp|import\(", text
+        )
+        assert len(text.splitlines()) <= 300
+
+
+def test_many_dialogues_are_packed_two_bytes_a_character(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("profiler.results.report.write.MOST_IN_UTF_8", 2)
+
+    write(tmp_path / "r.html", run)
+
+    content = (tmp_path / "r.html").read_bytes()
+    assert content.startswith(codecs.BOM_UTF16_LE)
+    text = content.decode("utf-16")
+    assert text.startswith("<!doctype html>")
+    assert len(BLOCK.findall(text)) == 3
