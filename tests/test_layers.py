@@ -119,7 +119,7 @@ ORDERS = {
     ),
     "profiler.results.report": (
         *("__init__", "verdict", "spread", "timeline", "groups", "privacy", "rows", "selection", "survey", "columns"),
-        *("packing", "page", "write"),
+        *("compared", "packing", "page", "write"),
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "descriptors", "results", "pool"),

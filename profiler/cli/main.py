@@ -339,6 +339,17 @@ def _add_report(commands: Commands) -> None:
         metavar="FIELD",
         help="leave out a field of the run's files, such as tags, prompt.system or metadata.customer; repeatable",
     )
+    parser.add_argument(
+        "--margin",
+        type=compare_options.margin,
+        action="append",
+        default=[],
+        metavar="METRIC=X",
+        help="of several runs: call a difference within ± X equivalent, as compare does; repeatable",
+    )
+    parser.add_argument(
+        "--allow-different-prompts", action="store_true", help="of several runs: compare by id alone, as compare does"
+    )
     parser.add_argument("--open", action="store_true", help="show it in the browser")
 
 

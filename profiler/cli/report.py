@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.output import remark
 from profiler.core.errors import UsageError
+from profiler.results.comparing.report import Question
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
 from profiler.storage.saved_run import SavedRun
@@ -25,7 +26,12 @@ def report(args: Namespace) -> int:
         raise UsageError(f"{path}: found a folder, expected the name of a file", hint=f"-o {path / 'report.html'}")
     privacy = Privacy(texts=not args.no_texts, drop=args.drop, environ=os.environ)
     runs = [SavedRun(each) for each in args.run]
-    written = write_report(runs, path, privacy=privacy, search_path=Path.cwd())
+    question = Question(
+        margins=dict(args.margin),
+        allow_different_prompts=args.allow_different_prompts,
+        search_path=Path.cwd(),
+    )
+    written = write_report(runs, path, privacy=privacy, question=question)
     texts = "their texts are inside" if written.texts else "without any text of theirs"
     remark(f"{written.shown:,} of {written.rows:,} dialogues are in the file, {texts}")
     print(f"Report written to {path}")

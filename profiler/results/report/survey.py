@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from profiler.core.errors import ProfilerError
-from profiler.manifest.settings import USUAL_METRICS
-from profiler.metrics.builtin import resolve
+from profiler.results.comparing.metrics_compared import directions
+from profiler.results.comparing.report import Question
 from profiler.results.report.groups import Groups
 from profiler.results.report.rows import rows_of
 from profiler.results.report.selection import Selection
@@ -56,7 +55,7 @@ class Survey:
     def __init__(self, runs: Sequence[SavedRun], privacy: Privacy, *, search_path: Path | None, room: int) -> None:
         self.runs = runs
         self.summaries = [run.summary for run in runs]
-        self.better = directions([summary["run"] for summary in self.summaries], search_path=search_path)
+        self.better = self._directions(search_path)
         self.counted = [Counted() for _ in runs]
         expected = max(summary["counts"]["total"] for summary in self.summaries)
         self.selection = Selection(expected=expected, better=self.better, room=room)
@@ -75,15 +74,9 @@ class Survey:
             self.selection.add(row, measures)
         privacy.refuse_unmet()
 
-
-def directions(facts: Sequence[Mapping[str, Any]], *, search_path: Path | None) -> dict[str, Better]:
-    """Which way each metric is better, of those that say it and can be found here."""
-    found: dict[str, Better] = {}
-    for entry in [entry for each in facts for entry in each.get("metrics") or USUAL_METRICS]:
-        try:
-            (metric,) = resolve([entry], search_path=search_path)
-        except ProfilerError:
-            continue  # a metric of one's own, whose module is not here
-        if metric.better is not None:
-            found[metric.name] = metric.better
-    return found
+    def _directions(self, search_path: Path | None) -> dict[str, Better]:
+        """Which way each metric of the runs is better, of those that say it."""
+        facts = [summary["run"] for summary in self.summaries]
+        found, _ = directions(facts, Question(search_path=search_path))
+        measured = {name for summary in self.summaries for name in summary["metrics"]}
+        return {name: way for name, way in found.items() if name in measured}

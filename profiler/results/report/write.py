@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler import __version__
+from profiler.results.comparing.report import Question
 from profiler.results.report.columns import ABSENT, Columns
+from profiler.results.report.compared import compared
 from profiler.results.report.packing import columns_of
 from profiler.results.report.page import Page, json_of
 from profiler.results.report.rows import rows_of
@@ -39,10 +41,12 @@ def write_report(
     path: Path,
     *,
     privacy: Privacy,
-    search_path: Path | None = None,
+    question: Question | None = None,
     room: int = MOST_SHOWN,
 ) -> Written:
     """The runs are read twice: once to count everything and to choose what is shown, once to write that."""
+    question = question or Question()
+    search_path = question.search_path
     survey = Survey(runs, privacy, search_path=search_path, room=room)
     columns = Columns([list(counted.scores) for counted in survey.counted], survey.better)
     names = names_of(runs)
@@ -64,7 +68,8 @@ def write_report(
         if block:
             page.packed("texts", _packed(columns_of(block), privacy))
         page.packed("columns", _packed(columns.told(), privacy))
-        page.packed("facts", _packed(_facts(survey, names, privacy, kept, shown=len(columns.ids)), privacy))
+        facts = _facts(survey, names, privacy, kept, shown=len(columns.ids))
+        page.packed("facts", _packed({**facts, **compared(runs, question, privacy)}, privacy))
     return Written(survey.selection.rows, len(columns.ids), privacy.texts)
 
 

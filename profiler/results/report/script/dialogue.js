@@ -1,5 +1,7 @@
 // One dialogue: the conversation in each run, and how two answers differ.
 
+const SIDE_BY_SIDE = 1200; // as the style has it
+
 async function open(row) {
   current = row;
   const place = placeOf(row);
@@ -12,6 +14,7 @@ async function open(row) {
   panel.replaceChildren(...dialogue(row, pairs, address));
   panel.hidden = false;
   byId("both").classList.add("open");
+  if (innerWidth < SIDE_BY_SIDE) panel.scrollIntoView({ block: "start" }); // below the table, else out of sight
   render();
 }
 

@@ -9,10 +9,13 @@ import zlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from profiler.core.errors import UsageError
 from profiler.core.json import loads
+from profiler.results.comparing.compare import compare
+from profiler.results.comparing.report import Question
 from profiler.results.report.page import SCRIPT
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import Written, write_report
@@ -206,6 +209,35 @@ def test_what_changed_between_two_runs_is_told(tmp_path: Path) -> None:
         "became an error",
         "",
     ]
+
+
+def test_several_runs_are_compared_as_compare_does(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"asked_expected": "yes", "asked_tags": ["TAG_7"]}
+    base = make_run(tmp_path / "a", [item(i, "yes" if i % 2 else "no", **asked) for i in range(60)])
+    new = make_run(tmp_path / "b", [item(i, "yes", **asked) for i in range(60)])
+
+    write(tmp_path / "r.html", base, new)
+    write(tmp_path / "less.html", base, new, drop=["tags", "exact_match"])
+
+    told = blocks(tmp_path / "r.html")["facts"]["comparison"]
+    same = msgspec.to_builtins(compare(SavedRun(base), [SavedRun(new)], Question()))
+    [shown], [expected] = told["against"], same["against"]
+    assert [each["verdict"] for each in shown["comparisons"]] == [each["verdict"] for each in expected["comparisons"]]
+    assert {each["metric"]: each["verdict"] for each in shown["comparisons"]}["exact_match"] == "better"
+    assert {each["tag"] for each in shown["slices"]} == {"TAG_7"}
+    assert str(tmp_path) not in everything(tmp_path / "r.html")
+    assert "TAG_7" not in everything(tmp_path / "less.html")
+    [less] = blocks(tmp_path / "less.html")["facts"]["comparison"]["against"]
+    assert "exact_match" not in {each["metric"] for each in less["comparisons"]}
+
+
+def test_runs_that_cannot_be_compared_are_shown_with_the_reason(tmp_path: Path) -> None:
+    base = make_run(tmp_path / "a", [item(0, asked_prompt={"user": "one"})])
+    new = make_run(tmp_path / "b", [item(0, asked_prompt={"user": "another"})])
+
+    write(tmp_path / "r.html", base, new)
+
+    assert "asked different questions" in blocks(tmp_path / "r.html")["facts"]["not_compared"]
 
 
 def test_failures_are_marked(tmp_path: Path) -> None:
