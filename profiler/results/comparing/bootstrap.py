@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from profiler.results.comparing.paired_tests import compare_means, spread_of
+from profiler.results.comparing.paired_tests import MeanDifference, compare_means, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from profiler.metrics.intervals import Interval
-    from profiler.results.comparing.paired_tests import Constant, MeanDifference
+    from profiler.results.comparing.paired_tests import Constant
 
 SEED: Final = 20_260_101
 FEWEST: Final = 10  # of fewer pairs a resample says less than t
@@ -72,17 +72,54 @@ class Bootstrap(msgspec.Struct, frozen=True):
         return low + (place - below) * (high - low)
 
 
-def compare_values(differences: Sequence[float]) -> tuple[Bootstrap | MeanDifference | Constant | None, str | None]:
+class Cautious(msgspec.Struct, frozen=True):
+    """The bootstrap and t, and in each question the one that says less: a tail on both sides misleads the first, one on
+    one side the second, and a sample does not tell which it has."""
+
+    bootstrap: Bootstrap
+    t: MeanDifference
+    method: str = "bootstrap and t, the more cautious"
+
+    @property
+    def n(self) -> int:
+        return self.t.n
+
+    @property
+    def difference(self) -> float:
+        return self.t.difference
+
+    @property
+    def standard_error(self) -> float:
+        return self.t.standard_error
+
+    @property
+    def p(self) -> float:
+        return max(self.bootstrap.p, self.t.p)
+
+    @property
+    def interval(self) -> Interval:
+        low, high = zip(self.bootstrap.interval, self.t.interval, strict=True)
+        return min(low), max(high)
+
+    def p_at_most(self, bound: float) -> float:
+        return max(self.bootstrap.p_at_most(bound), self.t.p_at_most(bound))
+
+    def p_at_least(self, bound: float) -> float:
+        return max(self.bootstrap.p_at_least(bound), self.t.p_at_least(bound))
+
+
+def compare_values(differences: Sequence[float]) -> tuple[Cautious | MeanDifference | Constant | None, str | None]:
     """The test that suits these differences, and a warning where none suits well."""
     plain = compare_means(differences)
     n = len(differences)
-    if plain is None or plain.standard_error == 0 or n < FEWEST or n > MOST_LOOKED_AT:
+    if not isinstance(plain, MeanDifference) or n < FEWEST or n > MOST_LOOKED_AT:
         return plain, None
     if n >= FEW and not heavy_tailed(differences):
         return plain, None
     if n > MANY:
         return plain, "a few pairs differ by far more than the rest, so the interval may be too narrow"
-    return resampled(differences) or plain, None
+    bootstrap = resampled(differences)
+    return (plain if bootstrap is None else Cautious(bootstrap, plain)), None
 
 
 def heavy_tailed(values: Sequence[float]) -> bool:

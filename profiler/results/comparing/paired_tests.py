@@ -120,18 +120,18 @@ class MeanDifference(msgspec.Struct, frozen=True):
     method: str = "paired t"
 
     @property
-    def p(self) -> float | None:
+    def p(self) -> float:
         return 2 * t_above(abs(self.difference) / self.standard_error, self.df)
 
     @property
-    def interval(self) -> Interval | None:
+    def interval(self) -> Interval:
         reach = t_quantile(0.975, self.df) * self.standard_error
         return self.difference - reach, self.difference + reach
 
-    def p_at_most(self, bound: float) -> float | None:
+    def p_at_most(self, bound: float) -> float:
         return t_above((self.difference - bound) / self.standard_error, self.df)
 
-    def p_at_least(self, bound: float) -> float | None:
+    def p_at_least(self, bound: float) -> float:
         return t_above((bound - self.difference) / self.standard_error, self.df)
 
 

@@ -116,7 +116,8 @@ def numbers(n: int, shape: str, *, draws: int) -> Cell:
         heavy = n < COCHRAN * n * float((around**3).sum()) ** 2 / squares**3
         if n >= FEWEST and (n < FEW or heavy):
             bootstrapped += 1
-            low, high, p = resampled(values, source, resamples=LEAST_RESAMPLES)
+            both = (resampled(values, source, resamples=LEAST_RESAMPLES), by_t(values))
+            low, high, p = min(each[0] for each in both), max(each[1] for each in both), max(each[2] for each in both)
         else:
             low, high, p = by_t(values)
         covered += low <= 0 <= high

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from profiler.results.comparing.bootstrap import Bootstrap, compare_values, heavy_tailed, resampled
-from profiler.results.comparing.paired_tests import MeanDifference
+from profiler.results.comparing.bootstrap import Cautious, compare_values, heavy_tailed, resampled
+from profiler.results.comparing.paired_tests import MeanDifference, compare_means
 from tests.profiler.results.comparing import simulation
 
 SOURCE = random.Random(2)
@@ -49,10 +49,21 @@ def test_interval_and_p_agree() -> None:
 
 
 def test_it_is_taken_where_pairs_are_few_or_the_tail_is_heavy() -> None:
-    assert isinstance(compare_values(SKEWED)[0], Bootstrap)
-    assert isinstance(compare_values(NORMAL[:20])[0], Bootstrap)
+    assert isinstance(compare_values(SKEWED)[0], Cautious)
+    assert isinstance(compare_values(NORMAL[:20])[0], Cautious)
     assert isinstance(compare_values(NORMAL)[0], MeanDifference)
     assert isinstance(compare_values(NORMAL[:5])[0], MeanDifference)
+
+
+def test_of_bootstrap_and_t_the_more_cautious_answers() -> None:
+    found, alone, t = compare_values(SKEWED)[0], resampled(SKEWED), compare_means(SKEWED)
+
+    assert isinstance(found, Cautious)
+    assert alone is not None
+    assert isinstance(t, MeanDifference)
+    assert found.p == max(alone.p, t.p)
+    assert found.interval == (min(alone.interval[0], t.interval[0]), max(alone.interval[1], t.interval[1]))
+    assert found.p_at_most(found.interval[0]) == pytest.approx(0.025, abs=0.001)
 
 
 def test_a_heavy_tail_of_too_many_pairs_to_resample_is_told() -> None:
