@@ -122,7 +122,19 @@ ORDERS = {
         *("compared", "packing", "page", "write"),
     ),
     "profiler.engine": (
-        *("__init__", "slots", "limits", "call_cost", "job", "attempt", "deadlines", "descriptors", "results", "pool"),
+        *(
+            "__init__",
+            "slots",
+            "limits",
+            "call_cost",
+            "job",
+            "attempt",
+            "deadlines",
+            "descriptors",
+            "results",
+            "unbegun",
+            "pool",
+        ),
         *(
             "asker",
             "threads",

@@ -7,8 +7,6 @@ dialogue has a task or a timer of its own.
 from __future__ import annotations
 
 import math
-import time
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +16,7 @@ from profiler.core.errors import BudgetReached, CallError
 from profiler.engine.attempt import GiveUp, StopRun
 from profiler.engine.deadlines import Deadlines, Worker
 from profiler.engine.results import Results
+from profiler.engine.unbegun import Unbegun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,20 +45,6 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     held_up_by: str | None  # what calls are waiting for
 
 
-class Tail:
-    """When the last dialogue began, and how long after that each worker was still busy."""
-
-    def __init__(self) -> None:
-        self._all_begun = math.inf
-        self.ended: list[float] = []
-
-    def all_begun(self) -> None:
-        self._all_begun = time.monotonic()
-
-    def worker_ended(self) -> None:
-        self.ended.append(max(0.0, time.monotonic() - self._all_begun))
-
-
 class Pool:
     """Calls the client for every request, as many at once as there are slots."""
 
@@ -73,12 +58,9 @@ class Pool:
         self._deadlines = Deadlines(timeout_s=machine.timeout_s)
         self._backing_off = 0
         self._draining = anyio.Event()
-        self._all_begun = anyio.Event()
-        self._requests: Iterator[Request] | None = None
+        self._unbegun = Unbegun()
         self._workers: TaskGroup | None = None
-        self._unbegun: float = math.inf
         self._coming = 0  # workers that have not looked for their first job yet
-        self._tail = Tail()
 
     async def run(self, requests: Iterator[Request], *, count: float = math.inf) -> None:
         """Answer every request; there are `count` of them, where somebody knows.
@@ -86,15 +68,13 @@ class Pool:
         Returns when all are done; after `drain`, raises its reason when the calls in flight have ended.
         """
         if self.stopped is None:
-            self._requests, self._unbegun = requests, count
-            if not count:  # all is answered, and what lies behind the last is still looked at
-                self._expect_the_end(requests)
+            self._unbegun.open(requests, count=count)
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._deadlines.end_late_calls)
             with self.slots.offered_to(self._hire):
                 async with anyio.create_task_group() as self._workers:
                     self._hire()
-                    await self._all_begun.wait()  # there may be no slot for the first of them yet
+                    await self._unbegun.over.wait()  # there may be no slot for the first of them yet
             watch.cancel_scope.cancel()
         if self.stopped is not None:
             raise self.stopped
@@ -106,12 +86,12 @@ class Pool:
         A dialogue that has turns or tries left is dropped without a record, so it is still owed.
         """
         self.stopped = self.stopped or reason
-        self._begin_no_more()
+        self._unbegun.close()
         self._draining.set()
 
     def abandon(self) -> None:
         """End the calls in flight too; their dialogues are still owed."""
-        self._begin_no_more()
+        self._unbegun.close()
         if self._workers is not None:
             self._workers.cancel_scope.cancel()
 
@@ -130,14 +110,14 @@ class Pool:
     def bound_by(self) -> dict[str, Any] | None:
         """What kept a live run from going faster."""
         limits = self._machine.limits
-        return None if limits is None else limits.bound_by(ended=self._tail.ended)
+        return None if limits is None else limits.bound_by(ended=self._unbegun.tail)
 
     @property
     def wants(self) -> float:
         """How many slots it has use for, those that it holds included."""
-        if self._requests is None:
+        if self._unbegun.empty:
             return self.slots.taken
-        return min(self.slots.limit, self.slots.taken - self._coming + self._unbegun)
+        return min(self.slots.limit, self.slots.taken - self._coming + self._unbegun.count)
 
     def _hire(self) -> None:
         """Start up to two workers for free slots. Each that finds a job starts the next two.
@@ -145,7 +125,7 @@ class Pool:
         So there are never many more workers than dialogues, and requests are taken in the order in which calls leave.
         """
         for _ in range(2):
-            if self._workers is None or self._requests is None or self._coming >= self._unbegun:
+            if self._workers is None or self._unbegun.empty or self._coming >= self._unbegun.count:
                 return
             if not self.slots.take_nowait():
                 return
@@ -175,15 +155,14 @@ class Pool:
         except Exception as error:  # noqa: BLE001 (a bug: it comes out when the calls of others, which are paid for, have ended)
             self.drain(error)
         except BaseException:
-            self._begin_no_more()  # the run is torn down: nobody is hired for the slot that comes free
+            self._unbegun.close()  # the run is torn down: nobody is hired for the slot that comes free
             raise
         finally:
             if worker.call_ends != math.inf and worker.job is not None:  # cancelled in the middle of its call
                 self._machine.cut_off(worker.job)
             self._deadlines.workers.discard(worker)
             self.slots.give()
-            if self._requests is None:
-                self._tail.worker_ended()
+            self._unbegun.worker_ended()
 
     async def _serve(self, worker: Worker) -> None:
         """The loop of a worker: take a job, make its call, do what follows from it."""
@@ -237,35 +216,12 @@ class Pool:
         return False
 
     def _next_job(self) -> Job | None:
-        if self._requests is None:
-            return None
         try:
-            request = next(self._requests, None)
-            self._unbegun -= 1
-            if self._unbegun <= 0 and request is not None:  # the last: what lies behind it is looked at right away
-                self._expect_the_end(self._requests)
+            request = self._unbegun.next()
         except Exception as error:  # noqa: BLE001 (whatever is wrong with the dataset: calls in flight are paid for)
             self.drain(error)
             return None
-        if request is None:
-            self._all_are_begun()
-            return None
-        return self._machine.begin(request)
-
-    def _expect_the_end(self, requests: Iterator[Request]) -> None:
-        more = next(requests, None)
-        if more is None:
-            self._all_are_begun()
-        else:
-            self._requests, self._unbegun = chain([more], requests), math.inf
-
-    def _all_are_begun(self) -> None:
-        self._begin_no_more()
-        self._tail.all_begun()
-
-    def _begin_no_more(self) -> None:
-        self._requests = None
-        self._all_begun.set()
+        return None if request is None else self._machine.begin(request)
 
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply, or return the job when its dialogue has turns left."""

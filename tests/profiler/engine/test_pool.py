@@ -10,7 +10,7 @@ import pytest
 
 from profiler.core.errors import CallError, DatasetError, Interrupted, Problem, ProfilerError, ProviderFailed
 from profiler.core.nouns import Record, Reply, Request
-from profiler.engine import attempt, deadlines, results
+from profiler.engine import attempt, deadlines, results, unbegun
 from profiler.engine import pool as pool_module
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.limits.provider_limits import ProviderLimits
@@ -165,7 +165,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (attempt, pool_module, deadlines, results):
+    for module in (attempt, unbegun, deadlines, results):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
