@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,15 +27,16 @@ def started() -> Iterator[Browser]:
     found = program()
     if found is None and not required:
         pytest.skip("no Chromium is here; `make browser` installs one")
-    with sync_playwright() as playwright:
+    with ExitStack() as opened:
         try:
+            playwright = opened.enter_context(sync_playwright())
             browser = playwright.chromium.launch(executable_path=found, args=FLAGS, timeout=PATIENCE_MS)
-        except Error as error:
+        except (Error, OSError) as error:
             if required:
                 raise
             pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
+        opened.callback(browser.close)
         yield browser
-        browser.close()
 
 
 class Opened:

@@ -37,7 +37,7 @@ class Selection:
         self._draw = random.Random(SEED).random  # noqa: S311 (a sample, no secret)
         self._sample = _Best(room)
         # errors, refusals, flips, the measures and the scores, and as much again for the sample
-        self._share = room // (3 + len(MEASURES) + max(1, len(better)) + 1)
+        self._share = room // (3 + len(MEASURES) + len(better) + 1)
 
     def add(self, row: Row, measures: Sequence[Mapping[str, float | None]]) -> None:
         number, lot = self.rows, self._draw()
@@ -74,7 +74,7 @@ class Selection:
             if len(numbers) >= self._room:
                 break
             numbers.add(number)
-        return sorted(numbers)[: self._room]
+        return sorted(numbers)
 
     def told(self) -> list[dict[str, Any]]:
         """Of each kind, how many there are; those that are the worst of a measure, how many of them are kept."""

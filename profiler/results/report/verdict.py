@@ -16,7 +16,6 @@ Change = Literal[
 
 CHANGES: Final[tuple[Change, ...]] = get_args(Change)
 FLIPS: Final = frozenset({"right → wrong", "wrong → right"})
-COMPLETED: Final = "completion_rate"  # whether there is an answer at all, which is no flip of what it says
 SHARE: Final = "fact_coverage"  # the built-in score that is a share: less than all of it is a failure
 
 
@@ -64,7 +63,7 @@ def change(base: Item | None, new: Item | None, better: Mapping[str, Better]) ->
         return ""
     if (base.type == "error") != (new.type == "error"):
         return "became an error" if new.type == "error" else "was an error"
-    shared = [name for name in base.scores if name in new.scores and name in better and name != COMPLETED]
+    shared = [name for name in base.scores if name in new.scores and name in better]
     gaps = [_gap(base.scores[name], new.scores[name], better[name]) for name in shared]
     flips = [gap for gap, flip in gaps if flip]
     others = [gap for gap, _ in gaps if gap]

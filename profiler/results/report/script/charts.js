@@ -138,7 +138,8 @@ function drawTimelines() {
       : [],
   );
   const bound = F.runs.flatMap((run, at) => boundBy(run).map((line) => el("p", {}, F.runs.length > 1 ? marked(at) : null, line)));
-  if (figures.length || bound.length) show("timeline", ...figures, ...bound);
+  const changed = F.runs.map(limitChanges);
+  if (figures.length || bound.length) show("timeline", ...figures, ...bound, ...changed);
 }
 
 function timelineFigure(run, at, name, words) {
@@ -165,13 +166,47 @@ function timelineFigure(run, at, name, words) {
   return el("figure", {}, el("figcaption", {}, F.runs.length > 1 ? marked(at) : null, words), drawn);
 }
 
+/** For each session what kept it from going faster, how long calls waited for what, and how often it was pushed back. */
 function boundBy(run) {
-  const sessions = run.summary.run.sessions ?? [];
-  const lines = sessions
-    .filter((session) => session.bound_by)
-    .map((session, at) => `Session ${at + 1} of ${sessions.length} was bound by ${said(session.bound_by)}.`);
-  if (lines.length) return lines;
-  return run.summary.run.bound_by ? [`Bound by ${said(run.summary.run.bound_by)}.`] : [];
+  const { sessions, bound_by: bound } = run.summary.run;
+  if (!sessions?.length) return bound ? [`Bound by ${boundWords(bound)}.`] : [];
+  return sessions.flatMap((session, at) =>
+    session.bound_by ? [`Session ${at + 1} of ${sessions.length} was bound by ${boundWords(session.bound_by)}.`] : [],
+  );
+}
+
+function boundWords(bound) {
+  if (typeof bound === "string") return bound;
+  const words = (name) => name.replaceAll("_", " ");
+  const waited = Object.entries(bound.waited_s ?? {}).filter(([, seconds]) => seconds > 0);
+  const pushed = Object.entries(bound.push_backs ?? {});
+  const parts = [bound.most ?? "nothing that is known"];
+  if (waited.length)
+    parts.push(`all calls together waited ${waited.map(([name, seconds]) => `${shown(seconds)} s for ${words(name)}`).join(", ")}`);
+  if (pushed.length) parts.push(`pushed back: ${pushed.map(([name, times]) => `${words(name)} × ${said(times)}`).join(", ")}`);
+  return parts.join("; ");
+}
+
+/** When a limit became known, and when the number of calls at once was changed. */
+function limitChanges(run, at) {
+  const rows = (run.summary.run.sessions ?? [{ bound_by: run.summary.run.bound_by }]).flatMap((session, number) => {
+    const changes = [
+      ...(session.bound_by?.limits ?? []).map((each) => [
+        each.at_s,
+        `${each.limit.replaceAll("_", " ")} a minute`,
+        each.per_minute,
+        each.told_by,
+      ]),
+      ...(session.bound_by?.concurrency ?? []).map((each) => [each.at_s, "calls at once", each.limit, each.reason]),
+    ];
+    return changes
+      .sort(([a], [b]) => a - b)
+      .map(([second, what, limit, why]) => [{ number: shown(number + 1) }, { number: shown(second) }, what, { number: shown(limit) }, why]);
+  });
+  if (!rows.length) return null;
+  const head = [{ number: "session" }, { number: "second" }, "limit", { number: "to" }, "because of"];
+  const title = el("summary", {}, F.runs.length > 1 ? marked(at) : null, "Limits that changed");
+  return el("details", {}, title, table(head, rows));
 }
 
 const said = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));

@@ -7,9 +7,19 @@ function drawComparison() {
   show(
     "comparison",
     ...against.flatMap((each, at) => againstBase(each, base, at + 1)),
-    el("p", { class: "soft" }, `p is corrected for ${grouped.format(family)} comparisons (Holm), and the verdict follows it; the intervals are not corrected.`),
+    el(
+      "p",
+      { class: "soft" },
+      `p is corrected for ${grouped.format(family)} comparisons (Holm), and the verdict follows it; the intervals are not corrected.`,
+    ),
     ...cheapest.map(cheapestOf),
-    ...dominated.map((each) => el("p", {}, `${each.run} need not be taken: ${each.by} is shown better in one of quality, cost and latency, and not worse in the mean of any.`)),
+    ...dominated.map((each) =>
+      el(
+        "p",
+        {},
+        `${each.run} need not be taken: ${each.by} is shown better in one of quality, cost and latency, and not worse in the mean of any.`,
+      ),
+    ),
     ...notCompared.map((line) => el("p", { class: "soft" }, `Not compared: ${line}.`)),
   );
 }
@@ -40,7 +50,16 @@ function comparisonRow(one) {
   const numbers = [one.base, one.new, one.difference].map((value) => ({ number: shown(value, one.metric) }));
   const verdict = el("strong", { class: one.verdict === "better" ? "good" : one.verdict === "worse" ? "bad" : undefined }, one.verdict);
   const seen = one.verdict === "no difference shown" ? shown(one.smallest_seen, one.metric) : "";
-  return [one.metric, ...numbers, interval(one.ci95), verdict, { number: pValue(one.p_corrected) }, { number: shown(one.n) }, flipWords(one), { number: seen || " " }];
+  return [
+    one.metric,
+    ...numbers,
+    interval(one.ci95),
+    verdict,
+    { number: pValue(one.p_corrected) },
+    { number: shown(one.n) },
+    flipWords(one),
+    { number: seen || " " },
+  ];
 }
 
 function flipWords({ flips, better }) {
@@ -52,7 +71,10 @@ function flipWords({ flips, better }) {
 function remarksOn(one) {
   const lines = [];
   if (one.bounds) lines.push(`${one.metric}: ${interval(one.bounds)} if every error were wrong in one run and right in the other.`);
-  if (one.equivalence && one.verdict !== "equivalent") lines.push(`${one.metric}: equivalent within ± ${shown(one.equivalence.margin)} is not shown (p ${pValue(one.equivalence.p_corrected)}).`);
+  if (one.equivalence && one.verdict !== "equivalent")
+    lines.push(
+      `${one.metric}: equivalent within ± ${shown(one.equivalence.margin)} is not shown (p ${pValue(one.equivalence.p_corrected)}).`,
+    );
   if (one.note) lines.push(`${one.metric}: ${one.note}.`);
   return lines.map((line) => el("p", { class: "soft" }, line));
 }
@@ -75,6 +97,13 @@ function slicesOf(slices) {
 function cheapestOf({ metric, margin, best, cheapest, candidates }) {
   const words = `The cheapest that is not worse in ${metric} than the best (${best}) by more than ${shown(margin)}: ${cheapest ?? "none is shown to be"}.`;
   const head = ["run", { number: metric }, { number: "cost" }, { number: "difference from the best" }, "95 % interval", "not worse"];
-  const rows = candidates.map((each) => [each.run, { number: shown(each.quality) }, { number: shown(each.cost_usd, "usd") }, { number: shown(each.difference) }, interval(each.ci95), each.run === best ? "the best" : each.not_worse ? "shown" : "not shown"]);
+  const rows = candidates.map((each) => [
+    each.run,
+    { number: shown(each.quality) },
+    { number: shown(each.cost_usd, "usd") },
+    { number: shown(each.difference) },
+    interval(each.ci95),
+    each.run === best ? "the best" : each.not_worse ? "shown" : "not shown",
+  ]);
   return el("div", {}, el("p", {}, words), table(head, rows));
 }

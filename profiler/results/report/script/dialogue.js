@@ -7,7 +7,7 @@ async function open(row) {
   const place = placeOf(row);
   if (place >= 0) reveal(place);
   const address = `#d=${encodeURIComponent(C.ids[row])}${C.repeats?.[row] ? `&r=${C.repeats[row]}` : ""}`;
-  if (location.hash !== address) history.replaceState(null, "", address);
+  rewriteAddress(address);
   const pairs = await pairsOf(row);
   if (current !== row) return;
   const panel = byId("dialogue");
@@ -18,10 +18,19 @@ async function open(row) {
   render();
 }
 
+function rewriteAddress(address) {
+  if (location.hash === address) return;
+  try {
+    history.replaceState(null, "", address);
+  } catch {
+    // some browsers refuse after a hundred in half a minute; the permalink in the panel is right all the same
+  }
+}
+
 function close() {
   byId("dialogue").hidden = true;
   byId("both").classList.remove("open");
-  history.replaceState(null, "", "#dialogues");
+  rewriteAddress("#dialogues");
   byId("table").focus();
   render();
 }

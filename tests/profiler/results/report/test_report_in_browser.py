@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 HOSTILE = '</script><script>hacked=1</script><img src=x onerror="hacked=1"><svg onload=hacked=1>"\'&{{script}}'
 
+BOUND = {
+    "most": "output tokens 92 %",
+    "waited_s": {"output_tokens": 12.5, "retry_after": 3.0},
+    "push_backs": {"429": 4},
+    "limits": [{"at_s": 1.5, "limit": "requests", "per_minute": 50.0, "told_by": "headers"}],
+    "concurrency": [{"at_s": 2.0, "limit": 8, "reason": "overloaded"}],
+}
+SESSIONS = [{"started": "2026-11-25T20:00:00Z", "bound_by": None}, {"started": None, "bound_by": BOUND}]
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -44,10 +53,10 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`one.html` of a run of 300 dialogues, `two.html` of it and another, `dense.html` packed as large ones are,
+    """`one.html` of a run of 300 dialogues, `two.html` of it and another, `repeated.html`, `dense.html` packed as large ones are,
     `without.html` without texts, and `hostile.html`."""
     folder = tmp_path_factory.mktemp("reports")
-    base = make_run(folder / "base", [_item(i) for i in range(300)])
+    base = make_run(folder / "base", [_item(i) for i in range(300)], sessions=SESSIONS)
     new = make_run(folder / "new", [_item(i, better=i % 3 == 0) for i in range(300)], mode="live", client="the API")
     hostile = make_run(
         folder / "hostile",
@@ -61,6 +70,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder / "one.html", base)
     _write(folder / "two.html", base, new)
     _write(folder / "hostile.html", hostile)
+    repeated = [item(i, f"answer {i}", dialogue_id=f"x{i // 2}", repeat=i % 2) for i in range(6)]
+    _write(folder / "repeated.html", make_run(folder / "repeated", repeated))
     _write(folder / "without.html", base, texts=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("profiler.results.report.write.MOST_IN_UTF_8", 100)
@@ -98,6 +109,11 @@ def test_it_opens_from_the_disk_without_a_request_or_a_complaint(reports: Path, 
     assert page.locator("#metrics tbody tr").first.inner_text().split()[0] == "fact_coverage"
     assert page.locator("#spread svg").count() >= 3
     assert page.locator("#timeline svg").count() >= 2
+    assert page.locator("#timeline p").inner_text() == (
+        "Session 2 of 2 was bound by output tokens 92 %; all calls together waited 12.5 s for output tokens, "
+        "3 s for retry after; pushed back: 429 × 4."
+    )
+    assert page.locator("#timeline details tbody tr").count() == 2
     assert page.locator("#found").inner_text() == "300 of 300 dialogues"
     assert 10 < page.locator("#table tr").count() <= 60
 
@@ -157,6 +173,15 @@ def test_a_permalink_opens_its_dialogue(reports: Path, opened: Callable[..., Ope
     assert page.locator("#dialogue mark").inner_text() == "Moon"
     assert "✓ found: moon" in page.locator("#dialogue").inner_text()
     assert page.locator('#table tr[aria-selected="true"]').inner_text().split()[0] == "d133"
+
+
+def test_each_of_several_answers_has_its_permalink(reports: Path, opened: Callable[..., Opened]) -> None:
+    page = opened().at(reports / "repeated.html", part="#d=x1&r=1")
+
+    page.wait_for_selector("#dialogue:not([hidden])")
+
+    assert page.locator("#dialogue h3").first.inner_text() == "x1, repeat 1"
+    assert "answer 3" in page.locator("#dialogue").inner_text()
 
 
 def test_the_keyboard_is_enough(reports: Path, opened: Callable[..., Opened]) -> None:
@@ -230,11 +255,13 @@ def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable
     assert page.locator("#dialogue del").count() > 0
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light"), (3840, "dark")])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(320, 640, "dark"), (1280, 900, "light"), (3840, 2160, "dark")]
+)
 def test_it_fits_every_width_and_is_open_to_everybody(
-    reports: Path, opened: Callable[..., Opened], width: int, scheme: str
+    reports: Path, opened: Callable[..., Opened], width: int, height: int, scheme: str
 ) -> None:
-    page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme).at(reports / "two.html")
+    page = opened(viewport={"width": width, "height": height}, color_scheme=scheme).at(reports / "two.html")
     page.keyboard.press("j")
     page.wait_for_selector("#dialogue:not([hidden])")
 

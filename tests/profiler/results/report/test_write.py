@@ -85,6 +85,22 @@ def test_aggregates_are_of_all_dialogues_even_where_few_are_shown(tmp_path: Path
     assert 0 < errors["shown"] < 50
 
 
+def test_the_worst_of_each_measure_are_shown_where_not_all_are(tmp_path: Path) -> None:
+    slow, wrong = {13, 77, 301}, {100, 205}
+    lines = [
+        item(i, "no" if i in wrong else "yes", asked_expected="yes", latency_s=90.0 + i if i in slow else 1.0)
+        for i in range(400)
+    ]
+    run = make_run(tmp_path / "mine", lines, metrics=["exact_match"])
+
+    written = write(tmp_path / "r.html", run, room=60)
+
+    ids = blocks(tmp_path / "r.html")["columns"]["ids"]
+    assert {f"d{i}" for i in slow | wrong} <= set(ids)
+    assert len(ids) == written.shown == 60
+    assert ids == sorted(ids, key=lambda name: int(name[1:]))
+
+
 def test_equal_runs_give_equal_bytes(run: Path, tmp_path: Path) -> None:
     write(tmp_path / "a.html", run)
     write(tmp_path / "b.html", run)
