@@ -16,6 +16,7 @@ from profiler.cli.output import remark
 from profiler.cli.progress import duration
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.core.json import dump_pretty
+from profiler.storage.saved_run import run_before
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 WORST_FIRST = (70, 130, 143, 2, 3, 4, 1, 0)
+COMPARED = 4  # experiments that have room side by side
 NAMED = 20  # experiments that were not begun; --json has all
 
 
@@ -167,10 +169,22 @@ def _judge(args: Namespace, results: Sequence[Result]) -> int:
     if failed_metrics:
         return BUG
     if not args.quiet and results:
-        folder = results[0].folder if len(results) == 1 else Path(args.output_dir)
-        words = ["profiler", "summarize", "--log-dir", str(folder), *(["--by-tag"] if tagged else [])]
-        remark(f"next: {shlex.join(words)}")
+        for words in _useful(args, results, tagged=tagged):
+            remark(f"next: {shlex.join(['profiler', *words])}")
     return code
+
+
+def _useful(args: Namespace, results: Sequence[Result], *, tagged: bool) -> Iterator[list[str]]:
+    """The commands that most people want now: the numbers by tag, what they are compared with, and something to look at."""
+    folders = [str(result.folder) for result in results]
+    folder = folders[0] if len(folders) == 1 else str(Path(args.output_dir))
+    yield ["summarize", "--log-dir", folder, *(["--by-tag"] if tagged else [])]
+    if len(folders) == 1 and (before := run_before(results[0].folder)) is not None:
+        yield ["compare", str(before), folder]
+    elif 1 < len(folders) <= COMPARED:
+        yield ["compare", *folders]
+    if len(folders) <= COMPARED:
+        yield ["report", *folders, "-o", f"{results[0].folder.name if len(folders) == 1 else 'report'}.html"]
 
 
 def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[Ended]) -> None:

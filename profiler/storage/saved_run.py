@@ -5,6 +5,7 @@ It takes no lock and may look while the run goes on; it changes nothing unless i
 
 from __future__ import annotations
 
+import glob
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
 from profiler.storage.item import Item
-from profiler.storage.names import JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
+from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.score_log import ScoreLog, worked_out
 from profiler.storage.unfinished import unfinished
@@ -161,6 +162,12 @@ def read_run(log_dir: str | PathLike[str]) -> SavedRun:
 def moved_aside(folder: Path) -> bool:
     """Whether `--fresh` has moved this run out of the way of a later one."""
     return MOVED_ASIDE.search(folder.name) is not None
+
+
+def run_before(folder: Path) -> Path | None:
+    """The complete run that `--fresh` moved aside last for the one in this folder."""
+    aside = [path for path in folder.parent.glob(f"{glob.escape(folder.name)}{ASIDE}*") if moved_aside(path)]
+    return max((path for path in aside if (path / SUMMARY).exists()), default=None)
 
 
 def runs_below(folder: Path) -> Iterator[SavedRun]:

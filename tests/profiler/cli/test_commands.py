@@ -204,7 +204,10 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
         f"  ask them again: profiler run --config {path} --output-dir {shell.runs} --mode mock --retry-failed",
     ]
     assert "one: 1 of 70 answers were cut off at max_tokens; raise it in the manifest" in lines
-    assert lines[-1] == f"next: profiler summarize --log-dir {shell.runs}/one"
+    assert lines[-2:] == [
+        f"next: profiler summarize --log-dir {shell.runs}/one",
+        f"next: profiler report {shell.runs}/one -o one.html",
+    ]
     loud = shell.run(path, "--quiet", "--fail-on-errors", "0.29")
     assert (loud.code, loud.err.splitlines()[-1]) == (
         1,
@@ -919,3 +922,19 @@ def test_a_choice_of_nothing_is_a_mistake(shell: Shell, tmp_path: Path, words: t
     assert found.code == 2
     assert said in found.err
     assert not (shell.runs / "e" / "journal.jsonl").exists()
+
+
+def test_after_a_run_the_commands_that_one_wants_next_are_named_and_work(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    first, second, third = (str(shell.runs / name) for name in ("a1", "a2", "b1"))
+    lines = shell.run(path).err.splitlines()
+    assert f"next: profiler compare {first} {second} {third}" in lines
+    assert f"next: profiler report {first} {second} {third} -o report.html" in lines
+
+    assert not [line for line in shell.run(manifest(tmp_path)).err.splitlines() if "profiler compare" in line]
+    again = shell.run(manifest(tmp_path), "--fresh").err.splitlines()
+    (compare,) = [line for line in again if line.startswith("next: profiler compare")]
+    assert compare.endswith(f" {shell.runs / 'one'}")
+    words = compare.removeprefix("next: profiler ").split()
+    assert "one (new)" in shell(*words).out
+    assert shell.run(manifest(tmp_path), "--quiet").err == ""
