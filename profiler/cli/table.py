@@ -120,7 +120,7 @@ def _draw_plain(table: Table, *, file: TextIO) -> None:
     widths = [max(map(_widest, column)) for column in zip(*lines, strict=True)]
     rule = tuple("-" * width for width in widths)
     body = [line for row in (lines[0], rule, *lines[1:]) for line in _aligned(row, widths)]
-    head = [shown(table.title), shown(table.caption), ""] if table.title else []
+    head = [*map(shown, filter(None, (table.title, table.caption))), ""] if table.title else []
     notes = ["", *map(shown, table.notes)] if table.notes else []
     file.write("\n".join([*head, *body, *notes]) + "\n\n")
 
