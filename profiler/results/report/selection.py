@@ -7,7 +7,8 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-from profiler.results.report.verdict import FLIPS, MEASURES, change
+from profiler.results.comparing.measured_run import COMPLETION
+from profiler.results.report.verdict import FLIPS, MEASURES, change, perfect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +60,12 @@ class Selection:
             if item is None:
                 continue
             for name, score in item.scores.items():
-                if score is not None and name in self._better:
+                if (
+                    score is not None
+                    and name in self._better
+                    and name != COMPLETION
+                    and not perfect(name, score, self._better)
+                ):
                     found.append((f"worst {name}", -score if self._better[name] == "higher" else score))
         return found
 

@@ -52,9 +52,15 @@ def failed(item: Item, better: Mapping[str, Better]) -> bool:
 
 
 def _wrong(name: str, score: Any, better: Mapping[str, Better]) -> bool:
+    judged = isinstance(score, bool) or (name == SHARE and score is not None)
+    return judged and name in better and not perfect(name, score, better)
+
+
+def perfect(name: str, score: Any, better: Mapping[str, Better]) -> bool:
+    """Whether nothing can be better than this score; of most numbers nobody knows."""
     if name == SHARE:
-        return score is not None and score < 1
-    return isinstance(score, bool) and name in better and score != (better[name] == "higher")
+        return bool(score >= 1)
+    return isinstance(score, bool) and score == (better[name] == "higher")
 
 
 def change(base: Item | None, new: Item | None, better: Mapping[str, Better]) -> Change:

@@ -32,17 +32,29 @@ function passes(filter) {
   return (row) => test(field.of(row), value);
 }
 
+const RAREST_FIRST = "zqjxkvbywgpfmucdlhrsnioate ";
+const rarity = (letter) => (RAREST_FIRST.includes(letter) ? RAREST_FIRST.indexOf(letter) : 5);
+
 /** Which rows have the query in their id, questions or answers, as far as these are unpacked. */
 function search(wanted) {
   const hits = new Uint8Array(C.ids.length);
+  // Browsers look for the first letter and then compare, so the part from the rarest letter on is looked for.
+  let skipped = 0;
+  for (let at = 1; at < wanted.length - 1; at++) if (rarity(wanted[at]) < rarity(wanted[skipped])) skipped = at;
+  const part = wanted.slice(skipped);
   for (const { text, starts, rows } of [...folded.flat(), ...idsFolded()]) {
     let place = 0;
-    let at = text.indexOf(wanted);
+    let at = text.indexOf(part);
     while (at >= 0) {
-      while (place + 1 < starts.length && starts[place + 1] <= at) place++;
+      const begin = at - skipped;
+      if (!text.startsWith(wanted, begin)) {
+        at = text.indexOf(part, at + 1);
+        continue;
+      }
+      while (place + 1 < starts.length && starts[place + 1] <= begin) place++;
       hits[rows[place]] = 1;
       if (++place >= starts.length) break;
-      at = text.indexOf(wanted, starts[place]);
+      at = text.indexOf(part, starts[place] + skipped);
     }
   }
   return hits;

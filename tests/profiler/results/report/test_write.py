@@ -98,6 +98,8 @@ def test_the_worst_of_each_measure_are_shown_where_not_all_are(tmp_path: Path) -
     ids = blocks(tmp_path / "r.html")["columns"]["ids"]
     assert {f"d{i}" for i in slow | wrong} <= set(ids)
     assert len(ids) == written.shown == 60
+    kinds = {each["kind"]: each["shown"] for each in blocks(tmp_path / "r.html")["facts"]["kinds"]}
+    assert kinds["worst exact_match"] == 2
     assert ids == sorted(ids, key=lambda name: int(name[1:]))
 
 
