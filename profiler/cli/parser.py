@@ -32,7 +32,9 @@ class Parser(argparse.ArgumentParser):
         if choices:
             guess = _guess(message.partition("invalid choice:")[2], choices)
         else:
-            guess = self._bare() or _guess(message, known) or _guess(" ".join(self._given), known)
+            # the names of what is missing are no words that somebody typed
+            typed = "" if message.startswith("the following arguments are required") else message
+            guess = self._bare() or _guess(typed, known) or _guess(" ".join(self._given), known)
         if ": found " in message:  # the option was understood and its value is wrong: a guess would only mislead
             guess = ""
         self.print_usage(sys.stderr)
