@@ -20,7 +20,7 @@ CAP_USD = 0.01
 TROUBLES: dict[str, dict[str, float]] = {
     "none": {},
     "broken replies": {"half-body": 0.1, "reset": 0.1, "html": 0.05},
-    "refusals": {"500": 0.1, "429-zero": 0.1, "400": 0.05},
+    "refusals": {"500": 0.1, "429-zero": 0.02, "400": 0.05},
 }
 
 

@@ -103,6 +103,7 @@ def test_an_earlier_calibration_is_reckoned_again_without_playing(
     assert "no outcome of fewer than 44 independent episodes can certify the band" in told
 
 
+@pytest.mark.long
 def test_a_calibration_is_gone_on_with_and_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
     folder = tmp_path / "o"
@@ -128,6 +129,7 @@ def test_to_go_on_needs_a_calibration_to_go_on_with(capsys: pytest.CaptureFixtur
     assert "--more goes on with a calibration" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_repeats_in_a_world_are_clustered_by_its_seed(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)

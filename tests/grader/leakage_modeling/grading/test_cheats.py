@@ -140,7 +140,16 @@ async def outcome(code: str, *, difficulty: int) -> Result:
         return await task.play(policy, seed="cheats")
 
 
-@pytest.mark.parametrize(("code", "difficulty", "reason"), SCRIPTS.values(), ids=SCRIPTS)
+LONG = {"a pipeline that unpacks for ever"}  # it ends when it has had a minute of computing time
+
+
+@pytest.mark.parametrize(
+    ("code", "difficulty", "reason"),
+    [
+        pytest.param(*script, id=name, marks=[pytest.mark.long] if name in LONG else [])
+        for name, script in SCRIPTS.items()
+    ],
+)
 async def test_it_ends_as_a_fail_with_its_reason(
     code: str, difficulty: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
