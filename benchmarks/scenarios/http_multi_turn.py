@@ -7,7 +7,7 @@ with the past of another conversation would be noticed.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -26,6 +26,7 @@ TURNS = 3
 IN_FLIGHT = 64
 SIZES = {field.FAST: 2_000, field.SDK_LOOP: 300}
 QUICK = 20
+SPARE = 10  # conversations to choose from, beside a tenth more
 
 
 def measure(scale: Scale) -> list[Figure]:
@@ -48,10 +49,14 @@ def measure(scale: Scale) -> list[Figure]:
 
 
 def _conversations(scale: Scale, count: int) -> Path:
+    """As many that have all their turns: ours ends one that is refused, and a loop would go on."""
     path = scale.folder / f"conversations-{count}.jsonl"
     if not path.exists():
-        with path.open("wb") as file:
-            file.writelines(map(_conversation, range(count)))
+        candidates = scale.folder / f"candidates-{count}.jsonl"
+        lines = [_conversation(number) for number in range(count + count // 10 + SPARE)]
+        candidates.write_bytes(b"".join(lines))
+        whole = [line for line, row in zip(lines, _mock_run(candidates), strict=True) if row["type"] == "answer"]
+        path.write_bytes(b"".join(whole[:count]))
     return path
 
 
@@ -63,9 +68,12 @@ def _conversation(number: int) -> bytes:
 
 
 def _answers_of_the_mock(dataset: Path) -> dict[str, str]:
+    return {row["dialogue_id"]: row["completion"] for row in _mock_run(dataset)}
+
+
+def _mock_run(dataset: Path) -> list[dict[str, Any]]:
     folder = dataset.with_suffix(".mock")
     if not folder.exists():
         fresh(workload.finished_run, dataset=dataset, output_dir=folder)
     responses = folder / workload.EXPERIMENT_ID / "responses.jsonl"
-    rows = map(orjson.loads, responses.read_bytes().splitlines())
-    return {row["dialogue_id"]: row["completion"] for row in rows}
+    return [orjson.loads(line) for line in responses.read_bytes().splitlines()]
