@@ -7,31 +7,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from profiler.core import json as codec
 from profiler.core.wording import found
+from profiler.manifest.settings import DialogueKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 MAX_ID_LENGTH = 512
-KNOWN = frozenset(
-    {
-        "dialogue_id",
-        "user",
-        "messages",
-        "turns",
-        "system",
-        "required_facts",
-        "expect_refusal",
-        "tags",
-        "metadata",
-        "expected",
-    }
-)
+KNOWN = frozenset(get_args(DialogueKey))
 ASKS = ("user", "messages", "turns")
 # Names that other tools use for the same things, and that are too different to be found by spelling.
 _OTHER_NAMES = {

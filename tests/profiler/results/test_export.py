@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -185,3 +186,17 @@ def test_mixed_values_of_a_column_become_text_and_whole_numbers_stay(run: SavedR
     assert schema.field("metadata.level").type == arrow.int64()
     assert schema.field("tags").type == arrow.list_(arrow.string())
     assert schema.field("latency_s").type == arrow.float64()
+
+
+def test_an_export_is_on_the_device_before_it_gets_its_name(
+    run: SavedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(fd: int) -> None:
+        found = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 (Path is not imported at run time)
+        synced.append(found.rpartition("/")[2] + (" with its name" if (tmp_path / "x.csv").exists() else ""))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    export(run, str(tmp_path / "x.csv"), to="csv")
+    assert synced == [".x.csv.tmp", f"{tmp_path.name} with its name"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,9 +14,6 @@ from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.saved_run import SavedRun, reduce_and_score, reduce_logs
 from tests.profiler.building import files_end_at
 from tests.profiler.storage import directories
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALL = tuple(BUILTIN.values())
 NAMES = ["fact_coverage", "refusal_rate", "completion_rate", "refusal_as_expected"]
@@ -131,3 +130,28 @@ def test_a_score_that_raises_is_told_once_and_the_metric_keeps_its_value(tmp_pat
     raising = metrics.rate("own", lambda _: bool(1 // 0))
     assert reduce_and_score(tmp_path, [raising], tell=told.append).faults
     assert told == []  # the fault of the metric itself says it
+
+
+def test_the_scores_are_on_the_device_before_they_get_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the rename must not leave an empty file under the final name."""
+    complete(tmp_path)
+    events: list[str] = []
+    really_rename = Path.replace
+
+    def fsync(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        events.append(f"sync {path.name} of {path.stat().st_size}" if path.is_file() else "sync the folder")
+
+    def rename(draft: Path, path: Path) -> Path:
+        events.append(f"rename {draft.name} of {draft.stat().st_size}")
+        return really_rename(draft, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", rename)
+    reduce_and_score(tmp_path, ALL, tell=lambda _: None)
+
+    size = (tmp_path / SCORES).stat().st_size
+    assert size > 0
+    assert events == [f"sync .{SCORES}.tmp of {size}", f"rename .{SCORES}.tmp of {size}", "sync the folder"]
