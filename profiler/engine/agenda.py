@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,6 +28,15 @@ class Turn(NamedTuple):
 
     experiment: Experiment
     answers_of: Path | None = None
+
+
+class Turns(Protocol):
+    """Whoever says what begins next."""
+
+    @property
+    def empty(self) -> bool: ...
+
+    def take(self, has_room: Callable[[Experiment], bool]) -> Turn | None: ...
 
 
 class Agenda:

@@ -89,6 +89,10 @@ class Pool:
         self._unbegun.close()
         self._draining.set()
 
+    def leave_out(self, count: int) -> None:
+        """So many of the last requests are somebody else's now: the iterator ends before them."""
+        self._unbegun.drop(count)
+
     def abandon(self) -> None:
         """End the calls in flight too; their dialogues are still owed."""
         self._unbegun.close()

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from profiler.storage.resume import OpenRun
     from profiler.storage.writer import Writer
 
+    Read = Callable[[int], AbstractContextManager[Iterator[Dialogue]]]
+
 
 async def answer_all(
     experiment: Experiment,
@@ -43,8 +45,12 @@ async def answer_all(
     client: Client,
     budget: Budget | None,
     shared: Shared,
+    read: Read | None = None,
 ) -> dict[str, Any] | None:
-    """Ask everything that is owed. Returns what kept a live run from going faster."""
+    """Ask everything that is owed. Returns what kept a live run from going faster.
+
+    `read` gives the dialogues from an index on, where they do not come from the beginning of the dataset's file.
+    """
     live = source.mode == "live"
     planner = Planner(params_of(experiment), system=experiment.system)
     provider = shared.provider_of(experiment)
@@ -74,7 +80,7 @@ async def answer_all(
     )
     with (
         _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
-        _reading(experiment, run, options) as dialogues,
+        _reading(experiment, run, options) if read is None else read(run.first) as dialogues,
         one_error(capped=lambda reached: shared.advise(reached, experiment, view)),
     ):
         requests = planner.plan(dialogues, first=run.first)
@@ -133,15 +139,18 @@ def _told_session(run: OpenRun, pool: Pool, writer: Writer, *, budget: Budget | 
 
 def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_path: Path) -> Iterator[Request]:
     """The requests still to be asked; each one new to the log leaves its line in requests.jsonl."""
-    first, count = run.first, run.header.count
-    index = first - 1
-    for index, request in enumerate(islice(requests, count - first), first):
-        if index >= run.asked:
+    first, begin = run.first, run.header.first
+    asked, index = begin + run.asked, first - 1
+    for index, request in enumerate(islice(requests, run.end - first), first):
+        if index >= run.end:  # another process has taken over the rest meanwhile
+            return
+        run.begun = index + 1
+        if index >= asked:
             writer.put_request(request.line)
-        if not run.done[index]:
+        if not run.done[index - begin]:
             yield request
-    if index + 1 < count:
-        message = f"found {index + 1} dialogues, expected {count}: the file changed during the run"
+    if index + 1 < run.end:
+        message = f"found {index + 1} dialogues, expected {run.end}: the file changed during the run"
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from profiler.core.errors import BudgetReached
-    from profiler.engine.agenda import Agenda, Turn
+    from profiler.engine.agenda import Turn, Turns
     from profiler.engine.options import Options
     from profiler.engine.pool import Pool
     from profiler.engine.progress import View
@@ -73,8 +73,10 @@ class Shared:
         tell: Callable[[str], None],
         money: RunMoney,
         dialogues: Mapping[str, int],
+        in_parts: bool = False,
     ) -> None:
-        self.alone = len(experiments) == 1
+        """`in_parts`: the experiments are asked in parts, several of which may be open at once."""
+        self.alone = len(experiments) == 1 and not in_parts
         self.money = money
         self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)
         self.stopped: Exception | None = None
@@ -87,7 +89,7 @@ class Shared:
         self._most_open = 1
         if not self.alone and not options.in_turn:
             self._most_open = descriptors.room_for_runs(
-                min(len(experiments), 2 * places), calls=places if self._live else 0
+                2 * places if in_parts else min(len(experiments), 2 * places), calls=places if self._live else 0
             )
         self._rate_limits = _tightest_of_each(experiments)
         self._longest_pause_s = max(each.retry.deadline_s for each in experiments)
@@ -129,7 +131,7 @@ class Shared:
         """In a thread, as long as there are others that it would hold up."""
         return work(*args, **words) if self.alone else await in_thread(work, *args, **words)
 
-    async def next_of(self, agenda: Agenda) -> Turn | None:
+    async def next_of(self, agenda: Turns) -> Turn | None:
         """The next experiment for which there will soon be a place. None when the run stops, or all have begun."""
         with self.slots.offered_to(self.look_again):
             while self.stopped is None and not agenda.empty:
@@ -140,7 +142,7 @@ class Shared:
                 await self._changed.wait()
         return None
 
-    def _next_of(self, agenda: Agenda) -> Turn | None:
+    def _next_of(self, agenda: Turns) -> Turn | None:
         if len(self._under_way) >= self._most_open:
             return None
         wanted: dict[Slots, float] = {}
@@ -231,6 +233,11 @@ class Shared:
             reached.hint = (
                 f"raise max_cost_usd of {experiment.experiment_id} in the manifest, to {reached.enough_usd:g} or so"
             )
+
+    def pool_of(self, name: str) -> Pool | None:
+        """That of an experiment, or of a part of one, while it asks."""
+        under_way = self._under_way.get(name)
+        return None if under_way is None else under_way.pool
 
     def _pools(self) -> list[Pool]:
         return [each.pool for each in self._under_way.values() if each.pool is not None]

@@ -38,6 +38,12 @@ class Unbegun:
         self._requests = None
         self.over.set()
 
+    def drop(self, count: int) -> None:
+        """So many of the last are no longer to be begun."""
+        self.count -= count
+        if self._requests is not None and self.count <= 0:
+            self._expect_the_end(self._requests)
+
     def next(self) -> Request | None:
         if self._requests is None:
             return None

@@ -27,6 +27,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which run a journal belongs to; runs with the same `identity` ask the same and may share answers.
 
     `dataset_stamp` is not part of the identity: as long as the file keeps it, nobody has written to the dataset.
+    `first` is the index of the first dialogue; only the parts of a run that several processes share begin elsewhere
+    than at 0.
     """
 
     journal: int
@@ -34,6 +36,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity: dict[str, Any]
     started: str | None
     dataset_stamp: tuple[int, ...] | None = None
+    first: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,11 +110,12 @@ class Replay:
     line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends.
     """
 
-    def __init__(self, path: Path, *, count: int) -> None:
+    def __init__(self, path: Path, *, count: int, first: int = 0) -> None:
         self.sessions: list[dict[str, Any]] = []
         self.end = header_size(path)
         self._path = path
         self._count = count
+        self._first = first
 
     def __iter__(self) -> Iterator[RecordPlace]:
         decode = msgspec.json.Decoder(Entry).decode
@@ -135,7 +139,7 @@ class Replay:
                         return
                     self.end = offset + size
                     if entry is not None:
-                        if not 0 <= entry.index < self._count:
+                        if not 0 <= entry.index - self._first < self._count:
                             raise _damaged(self._path, number, f"index {entry.index} of {self._count} dialogues")
                         yield RecordPlace(entry, offset, size)
                 offset += size

@@ -60,31 +60,32 @@ _LEFT_OUT = dict.fromkeys(name for name in Record.__struct_fields__ if name not 
 }
 
 
-def read_outcomes(log_dir: Path, *, complete: bool = True) -> Iterator[Outcome]:
+def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> Iterator[Outcome]:
     """The outcomes in dataset order.
 
     With `complete=False` the run may still go on: there may be fewer responses than requests, and a torn last line
-    counts as not written yet.
+    counts as not written yet. `first` is the index of the first line.
     """
     requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
     pairs = zip_longest(
         lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=complete),
         lines_of(responses, msgspec.json.Decoder(Got).decode, complete=complete),
     )
-    for index, (asked, got) in enumerate(pairs):
+    for index, (asked, got) in enumerate(pairs, first):
         if got is None:
             if complete:
-                raise damaged(responses, f"ends after {index} lines, {REQUESTS} goes on: the run is unfinished")
+                raise damaged(responses, f"ends after {index - first} lines, {REQUESTS} goes on: the run is unfinished")
             return
         if asked is None:
-            raise damaged(requests, f"ends after {index} lines, {RESPONSES} goes on")
+            raise damaged(requests, f"ends after {index - first} lines, {RESPONSES} goes on")
         if asked.dialogue_id != got.dialogue_id:
-            found = f"is dialogue {got.dialogue_id!r}, but line {index + 1} of {REQUESTS} is {asked.dialogue_id!r}"
-            raise damaged(responses, found, line=index + 1)
+            line = index - first + 1
+            found = f"is dialogue {got.dialogue_id!r}, but line {line} of {REQUESTS} is {asked.dialogue_id!r}"
+            raise damaged(responses, found, line=line)
         if asked.index != index and asked.index is not None:
-            raise damaged(requests, f"has index {asked.index}, {index} is expected", line=index + 1)
+            raise damaged(requests, f"has index {asked.index}, {index} is expected", line=index - first + 1)
         if got.index != index and got.index is not None:
-            raise damaged(responses, f"has index {got.index}, {index} is expected", line=index + 1)
+            raise damaged(responses, f"has index {got.index}, {index} is expected", line=index - first + 1)
         yield outcome_of(asked, got)
 
 

@@ -33,12 +33,15 @@ class OpenRun(msgspec.Struct, kw_only=True):
     """The files of a run under way, ready to be appended to, and what they held when they were opened.
 
     `done` has a 1 for each dialogue that is not asked again; `kept` is their number, `answered` the number of those
-    that are no errors. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all earlier
+    that are no errors. `end` is the index behind the last dialogue, and `begun` that behind the last one which was
+    looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all earlier
     sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were under way
     when the last session ended.
     """
 
     header: Header
+    end: int
+    begun: int = 0
     requests: LineFile
     journal: LineFile
     order: Order
@@ -60,11 +63,11 @@ class OpenRun(msgspec.Struct, kw_only=True):
     def first(self) -> int:
         """The first dialogue that has to be looked at, because its line in requests.jsonl or its answer is missing."""
         missing = self.done.find(0)
-        return min(self.asked, missing if missing >= 0 else len(self.done))
+        return self.header.first + min(self.asked, missing if missing >= 0 else len(self.done))
 
     @property
     def owed(self) -> int:
-        return self.header.count - self.kept
+        return self.end - self.header.first - self.kept
 
     def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:
         """The writer that appends to this run. `fields` are those that responses.jsonl keeps; None keeps all."""
@@ -105,9 +108,10 @@ def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
             sync_folder(folder)
         run = OpenRun(
             header=header,
+            end=header.first + header.count,
             requests=opened.enter_context(LineFile(folder / REQUESTS)),
             journal=journal_file,
-            order=Order(journal_file.fd, folder=folder),
+            order=Order(journal_file.fd, folder=folder, first=header.first),
             responses_size=0,
             asked=0,
             done=bytearray(header.count),
@@ -123,10 +127,10 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
     notes: list[str] = []
     left = ledger.read(folder)
     with ExitStack() as opened:
-        requests, asked = _cut_requests(folder / REQUESTS, most=header.count, notes=notes, opened=opened)
+        requests, asked = _cut_requests(folder / REQUESTS, header, notes=notes, opened=opened)
         file = opened.enter_context(LineFile(folder / JOURNAL))
         with ExitStack() as meanwhile:
-            responses, laid_out = _cut_responses(folder / RESPONSES, most=header.count, notes=notes, opened=meanwhile)
+            responses, laid_out = _cut_responses(folder / RESPONSES, header, notes=notes, opened=meanwhile)
             replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed, left=left)
             if replayed.end < file.size:
                 notes.append(f"{JOURNAL}: cut {file.size - replayed.end} bytes of a torn last line")
@@ -144,6 +148,7 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
         carried = replayed.carried
         run = OpenRun(
             header=header,
+            end=header.first + header.count,
             requests=requests,
             journal=file,
             order=replayed.order,
@@ -170,19 +175,20 @@ class _RequestLine(Asked, gc=False, kw_only=True):
     request_hash: str
 
 
-def _cut_requests(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
+def _cut_requests(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open requests.jsonl, without what is torn or damaged: those lines are made again from the dataset."""
     file = opened.enter_context(LineFile(path))
     decode = msgspec.json.Decoder(_RequestLine).decode
-    standing = _standing(path, lambda line, number: decode(line).index == number, most=most)
+    standing = _standing(path, lambda line, number: decode(line).index == header.first + number, most=header.count)
     return file, _cut(file, standing, anew="written anew from the dataset", notes=notes)
 
 
-def _cut_responses(path: Path, *, most: int, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
+def _cut_responses(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open responses.jsonl, without what is torn or damaged: the journal holds those lines too."""
     file = opened.enter_context(LineFile(path))
     decode = msgspec.json.Decoder(Got).decode
-    standing = _standing(path, lambda line, number: decode(line).index in (number, None), most=most)
+    first, most = header.first, header.count
+    standing = _standing(path, lambda line, number: decode(line).index in (first + number, None), most=most)
     return file, _cut(file, standing, anew=f"laid out anew from {JOURNAL}", notes=notes)
 
 
@@ -242,8 +248,8 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
     since = left.journal_size if left is not None else 0
     late: set[int] = set()  # answers that reached the journal after all
     with ExitStack() as opened:
-        order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=first))
-        records = journal.Replay(file.path, count=header.count)
+        order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=header.first + first))
+        records = journal.Replay(file.path, count=header.count, first=header.first)
         replayed = _Replayed(done=bytearray(header.count), order=order)
         for place in records:
             entry = place.entry
@@ -259,8 +265,8 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
             # A later record of the same dialogue replaces the failed one.
             failed.discard(entry.index)
             replayed.answered += entry.type != "error"
-            replayed.done[entry.index] = 1
-            if entry.index >= first:
+            replayed.done[entry.index - header.first] = 1
+            if entry.index >= order.next:
                 order.note(entry.index, offset=place.offset, size=place.size)
         opened.pop_all()
     replayed.failed, replayed.end, replayed.sessions = len(failed), records.end, records.sessions

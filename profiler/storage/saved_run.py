@@ -203,11 +203,13 @@ def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool
     return _reduced(read_outcomes(log_dir, complete=complete), metrics, log=log_dir / RESPONSES)
 
 
-def reduce_and_score(log_dir: Path, metrics: Sequence[Metric[Any]], *, tell: Callable[[str], None]) -> Reduction:
+def reduce_and_score(
+    log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
+) -> Reduction:
     """The same of complete logs, and scores.jsonl written from them. Whoever calls it holds the folder."""
-    scores = ScoreLog(log_dir, metrics)
+    scores = ScoreLog(log_dir, metrics, first=first)
     try:
-        outcomes = scores.passing(read_outcomes(log_dir))
+        outcomes = scores.passing(read_outcomes(log_dir, first=first))
         reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES)
         scores.finish()
     finally:

@@ -33,16 +33,17 @@ WRITE_BUFFER: Final = 1 << 20
 class ScoreLog:
     """The scores of one run in the making. `faults` tells, a sentence a metric, where no score could be had."""
 
-    def __init__(self, folder: Path, metrics: Sequence[Metric[Any]]) -> None:
+    def __init__(self, folder: Path, metrics: Sequence[Metric[Any]], *, first: int = 0) -> None:
         self.path = folder / SCORES
         self._draft = draft_of(self.path)
         self._scorer = Scorer(metrics)
+        self._first = first
         self._file: IO[bytes] | None = None
 
     def passing(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """The same outcomes; each is scored on its way."""
         self._file = self._open()
-        for lines, batch in _scored(outcomes, self._scorer):
+        for lines, batch in _scored(outcomes, self._scorer, first=self._first):
             try:
                 self._file.write(encode_lines(lines))
             except OSError as error:
@@ -91,12 +92,14 @@ class _Line(msgspec.Struct, gc=False):
     scores: msgspec.Struct
 
 
-def _scored(outcomes: Iterable[Outcome], scorer: Scorer) -> Iterator[tuple[list[_Line], list[Outcome]]]:
+def _scored(
+    outcomes: Iterable[Outcome], scorer: Scorer, *, first: int = 0
+) -> Iterator[tuple[list[_Line], list[Outcome]]]:
     """Structs are made and encoded in a third of the time that dictionaries take; names of metrics need not be names of
     Python's, so the fields are numbered and renamed."""
     fields = [f"score_{number}" for number in range(len(scorer.names))]
     scores_of = msgspec.defstruct("Scores", fields, rename=dict(zip(fields, scorer.names, strict=True)), gc=False)
-    remaining, index = iter(outcomes), count()
+    remaining, index = iter(outcomes), count(first)
     while batch := list(islice(remaining, BATCH)):
         columns = scorer.columns(batch)
         scores = map(scores_of, *columns) if columns else repeat(scores_of())

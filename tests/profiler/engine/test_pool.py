@@ -717,6 +717,30 @@ async def test_a_dataset_that_breaks_off_does_not_cut_off_the_calls_in_flight(er
     bench.assert_nothing_leaked()
 
 
+async def test_requests_that_are_left_out_meanwhile_are_never_asked() -> None:
+    """Another process has taken over the rest: the iterator ends early, and so does the pool."""
+    ends = [20]
+
+    async def answer(request: Request) -> Reply:
+        if request.index == 4:
+            ends[0] = 8
+            bench.pool.leave_out(12)
+        return reply()
+
+    bench = Bench(answer)
+
+    def owed() -> Iterator[Request]:
+        for request in bench.planner.plan([dialogue(index) for index in range(20)]):
+            if request.index >= ends[0]:
+                return
+            yield request
+
+    with anyio.fail_after(20):
+        await bench.pool.run(owed(), count=20)
+    assert bench.client.asked == [f"d{index}" for index in range(8)]
+    bench.assert_nothing_leaked()
+
+
 async def test_draining_waits_for_no_retry() -> None:
     async def answer(_: Request) -> Reply:
         raise asked_to_wait(500)

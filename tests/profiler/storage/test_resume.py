@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from profiler.money.prices import pico
 from profiler.storage import journal, ledger
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
+from profiler.storage.read_logs import read_outcomes
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import (
     COUNT,
@@ -250,3 +252,24 @@ def test_what_the_journal_cost_is_summed_up_also_of_what_is_asked_again(tmp_path
             file.write(line_of(record(index, type=kind, cost_usd=cost)))
     standing = looked_at(tmp_path, retry_failed=True)
     assert (standing.spent, standing.kept, standing.failed) == (pico(0.75), 2, 1)
+
+
+def test_a_part_of_a_run_begins_and_resumes_at_its_own_first_index(tmp_path: Path) -> None:
+    part = msgspec.structs.replace(header(), first=100)
+    with opened(tmp_path, part) as begun:
+        assert (begun.first, begun.end, begun.owed) == (100, 100 + COUNT, COUNT)
+        anyio.run(write, begun, range(100, 104), [103, 100, 101])
+    standing = looked_at(tmp_path, part)
+    assert (standing.first, standing.asked, standing.kept, standing.owed) == (102, 4, 3, COUNT - 3)
+    assert bytes(standing.done) == b"\1\1\0\1" + bytes(COUNT - 4)
+    with opened(tmp_path, part) as resumed:
+        anyio.run(write, resumed, range(104, 100 + COUNT), [102, *range(104, 100 + COUNT)])
+    assert [outcome.dialogue_id for outcome in read_outcomes(tmp_path, first=100)] == [
+        f"d{index}" for index in range(100, 100 + COUNT)
+    ]
+    with pytest.raises(LogError, match="has index 100, 0 is expected"):
+        list(read_outcomes(tmp_path))
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(line_of(answer(0)))
+    with pytest.raises(LogError, match="index 0 of 8"):
+        looked_at(tmp_path, part)
