@@ -57,9 +57,9 @@ ORDERS = {
             "source",
             "failures",
         ),
-        *("mock_server", "validate", "endpoint", "sdk", "cloud", "fast", "open"),
+        *("mock_server", "validate", "endpoint", "streamed_message", "sdk", "cloud", "fast", "stream", "open"),
     ),
-    "profiler.provider.http": ("__init__", "connection", "proxy", "connections"),
+    "profiler.provider.http": ("__init__", "connection", "stream_connection", "events", "proxy", "connections"),
     "profiler.provider.mock_server": (
         *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
         *("messages", "plain_chat", "admission", "delivery", "stored", "message_endpoint", "control", "app", "server"),

@@ -167,8 +167,9 @@ def _add_run(commands: Commands) -> None:
     )
     parser.add_argument(
         "--client",
-        choices=("fast", "sdk", "stream"),
-        help="what sends live calls: the profiler's own HTTP client (the default), the SDK, or the SDK with streaming",
+        choices=("fast", "stream", "sdk", "sdk-stream"),
+        help="what sends live calls: the profiler's own HTTP client (the default), the same with streams, which are timed, "
+        "or the SDK, plain or with streams",
     )
     parser.add_argument(
         "--concurrency", type=concurrency, metavar="N", help="calls in flight at once, of all experiments together"

@@ -130,6 +130,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     An empty `usage` means that nobody knows what was used. `latency_s` is set only by clients that simulate time.
     `content` is set only when the model calls tools, because then the blocks must be sent back as they came.
+    `ttft_s` and `gaps_s` are set by clients that stream: the seconds to the first part, and between each and the next.
     """
 
     completion: str
@@ -141,6 +142,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metadata: dict[str, Any] = {}
     limits: RateHeaders | None = None
     content: list[dict[str, Any]] | None = None
+    ttft_s: float | None = None
+    gaps_s: tuple[float, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

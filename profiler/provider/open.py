@@ -19,11 +19,14 @@ from profiler.provider.endpoint import (
     shown_place,
 )
 from profiler.provider.fast import FastClient
+from profiler.provider.http.connection import Connection
 from profiler.provider.http.connections import Http
 from profiler.provider.http.proxy import proxy_for
+from profiler.provider.http.stream_connection import StreamConnection
 from profiler.provider.mock import MockClient
 from profiler.provider.redact import Redactor
 from profiler.provider.sdk import SdkClient
+from profiler.provider.stream import StreamClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -32,14 +35,15 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.provider.client import Client
 
-Lane = Literal["fast", "sdk", "stream"]
+Lane = Literal["fast", "sdk", "stream", "sdk-stream"]
 
 
 @asynccontextmanager
 async def open_client(
     experiment: Experiment, *, mode: Mode, lane: Lane | None = None, environ: Mapping[str, str]
 ) -> AsyncIterator[Client]:
-    """The client for one run. Without a `lane` it is the fast one, or the SDK's where only the SDK gets there."""
+    """The client for one run. Without a `lane` it is the profiler's own, or the SDK's where only the SDK gets there."""
+    stream = lane in {"stream", "sdk-stream"}
     if mode == "mock":
         yield MockClient(experiment.mock)
     elif experiment.provider != "anthropic":
@@ -47,22 +51,22 @@ async def open_client(
             raise UsageError(
                 f"provider: {experiment.provider} is reached through the SDK only", hint="use --client sdk or stream"
             )
-        async with _platform(experiment, environ, stream=lane == "stream") as client:
+        async with _platform(experiment, environ, stream=stream) as client:
             yield client
-    elif lane in (None, "fast"):
-        async with _fast(experiment, environ) as client:
+    elif lane in ("sdk", "sdk-stream"):
+        async with _sdk(experiment, environ, stream=stream) as client:
             yield client
     else:
-        async with _sdk(experiment, environ, stream=lane == "stream") as client:
+        async with _own(experiment, environ, stream=stream) as client:
             yield client
 
 
 @asynccontextmanager
-async def _fast(experiment: Experiment, environ: Mapping[str, str]) -> AsyncIterator[Client]:
+async def _own(experiment: Experiment, environ: Mapping[str, str], *, stream: bool) -> AsyncIterator[Client]:
     endpoint = endpoint_of(experiment, environ)
-    http = Http(endpoint.url, proxy=endpoint.proxy)
+    http = Http(endpoint.url, proxy=endpoint.proxy, kind=StreamConnection if stream else Connection)
     try:
-        yield FastClient(endpoint, http)
+        yield StreamClient(endpoint, http) if stream else FastClient(endpoint, http)
     finally:
         await http.aclose()
 

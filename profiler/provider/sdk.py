@@ -1,7 +1,6 @@
 """A client over the official SDK, whole or streamed, for any provider that the SDK knows.
 
-It gives the same reply, or the same `CallError`, as the fast lane for the same response. A streamed reply also says in
-`metadata["ttft_s"]` when its first token came.
+It gives the same reply, or the same `CallError`, as the profiler's own lanes for the same response.
 """
 
 from __future__ import annotations
@@ -9,13 +8,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from profiler.core.errors import CallError
-from profiler.core.json import dump_leniently, dumps, loads
+from profiler.core.json import dumps, loads
 from profiler.core.wording import shortened
 from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
 from profiler.provider.http.connection import inflated, lost
 from profiler.provider.messages import NotAMessage, reply_of
 from profiler.provider.requests import SAMPLING
+from profiler.provider.streamed_message import NO_EVENT, StreamedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Reply, Request
     from profiler.provider.redact import Redactor
-
-# What the SDK lets through when a line of a stream is not an event.
-NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def nothing(_: Exception) -> None:
@@ -58,6 +57,7 @@ class SdkClient:
         self._status_error = anthropic.APIStatusError
         self._timeout_error = anthropic.APITimeoutError
         self._connection_error = anthropic.APIConnectionError
+        self._broken = httpx2.RequestError
         self._never_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
     async def complete(self, request: Request) -> Reply:
@@ -74,6 +74,8 @@ class SdkClient:
             raise lost(shortened(self._redact(_cause(error))), sent=self._was_sent(error)) from error
         except self._status_error as error:
             raise await self._failure(error) from error
+        except self._broken as error:  # in the middle of a stream the SDK lets exceptions of its HTTP client through
+            raise lost(shortened(self._redact(f"{type(error).__name__}: {error}"))) from error
         except Exception as error:
             if isinstance(error, CallError) or (failure := self._meant(error)) is None:
                 raise
@@ -99,76 +101,27 @@ class SdkClient:
         begun = time.perf_counter()
         raw = await self._create(**_arguments(request), stream=True)
         headers = _lower(raw.http_response.headers)
-        gathered = Gathered()
-        ttft_s: float | None = None
+        message = StreamedMessage(begun=begun)
         try:
             async with await raw.parse() as events:
                 async for event in events:
-                    if ttft_s is None and event.type == "content_block_delta":
-                        ttft_s = time.perf_counter() - begun
-                    gathered.take(event.to_dict(exclude_unset=True, warnings=False))
-        except NO_EVENT as error:
-            if not gathered.ended:
+                    message.take(event.to_dict(exclude_unset=True, warnings=False), at=time.perf_counter())
+        except NO_EVENT as error:  # the SDK lets them through when a line of a stream is not an event
+            if not message.ended:
                 raise self._no_event(error, headers) from error
         except Exception:
-            if not gathered.ended:  # a fault after the whole reply takes nothing away from it
+            if not message.ended:  # a fault after the whole reply takes nothing away from it
                 raise
         try:
-            reply = gathered.reply(headers)
+            reply = message.reply(headers)
         except NotAMessage as problem:
             raise bad_reply(problem, headers, b"", redact=self._redact) from problem
-        if ttft_s is not None:
-            reply.metadata["ttft_s"] = round(ttft_s, 6)
-        return reply
+        return msgspec.structs.replace(reply, ttft_s=message.ttft_s, gaps_s=message.gaps_s)
 
     def _no_event(self, error: Exception, headers: Mapping[str, str]) -> CallError:
         """Bytes that are no event: the SDK lets exceptions of the standard library through."""
         problem = NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
         return bad_reply(problem, headers, b"", redact=self._redact)
-
-
-class Gathered:
-    """Puts the events of one stream together to the message that they stand for."""
-
-    def __init__(self) -> None:
-        self._message: dict[str, Any] | None = None
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self.ended = False
-
-    def take(self, event: dict[str, Any]) -> None:
-        if self.ended:  # a second reply must not replace the first
-            return
-        match event["type"]:
-            case "message_start":
-                self._message = event["message"]
-            case "content_block_start":
-                self._blocks[event["index"]] = dict(event["content_block"])
-            case "content_block_delta" if event["delta"]["type"] == "text_delta":
-                block = self._blocks.setdefault(event["index"], {"type": "text", "text": ""})
-                block["text"] = block.get("text", "") + event["delta"]["text"]
-            case "message_delta" if self._message is not None:
-                self._message |= event["delta"]
-                self._message["usage"] = _newest(self._message.get("usage"), event.get("usage"))
-            case "message_stop":
-                self.ended = True
-            case _:  # pings, thinking, and whatever is new
-                pass
-
-    def reply(self, headers: Mapping[str, str]) -> Reply:
-        if self._message is None:
-            raise NotAMessage("the stream held no message", legible=self.ended)
-        if not self.ended:
-            raise lost("the connection was closed in the middle of the reply")
-        content = [self._blocks[index] for index in sorted(self._blocks)]
-        return reply_of(dump_leniently({**self._message, "content": content}), headers)
-
-
-def _newest(before: object, now: object) -> object:
-    """The usage so far. Counts are cumulative, so newer ones replace older ones.
-
-    What is not an object is passed on as it is: `validate` judges it.
-    """
-    return {**before, **now} if isinstance(before, dict) and isinstance(now, dict) else now or before
 
 
 def _arguments(request: Request) -> dict[str, Any]:

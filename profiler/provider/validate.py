@@ -32,6 +32,7 @@ FAULTS_BEFORE_GIVING_UP = 5  # only while nothing has been answered yet
 # Objects within a usage that hold counts. A field is a count when its name ends like one.
 NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
 COUNTS = ("_tokens", "_requests")
+TIMES = frozenset({"latency_s", "ttft_s", "gaps_s"})
 
 
 def _silent(_: str) -> None:
@@ -78,7 +79,8 @@ class Checked:
             self._tell_once("usage", request, f"{reason}; the usage of such a reply is null and its cost unknown")
         for name in _impossible_fields(reply):
             value = getattr(reply, name)
-            changes[name] = {"completion": whole_characters(reply.completion), "metadata": {}}.get(name)
+            mended = {"completion": whole_characters(reply.completion), "metadata": {}, "gaps_s": ()}
+            changes[name] = mended.get(name)
             self._tell_once(name, request, f"{name}: found {found(value)}, which cannot be written down as it is")
         return msgspec.structs.replace(reply, **changes) if changes else reply
 
@@ -154,13 +156,13 @@ def uncounted(usage: object) -> str | None:
 
 def _impossible_fields(reply: Reply) -> Iterator[str]:
     """Names of fields whose values do not fit their types, or that no file can hold."""
-    if _is_sound(reply, Reply) and _is_time(reply.latency_s):
+    if _is_sound(reply, Reply) and all(map(_is_time, (reply.latency_s, reply.ttft_s, *reply.gaps_s))):
         return
     for field in msgspec.structs.fields(Reply):
         value = getattr(reply, field.name)
         if field.name == "usage":  # has its own check
             continue
-        if not _is_sound(value, field.type) or (field.name == "latency_s" and not _is_time(value)):
+        if not _is_sound(value, field.type) or (field.name in TIMES and not all(map(_is_time, _listed(value)))):
             yield field.name
 
 
@@ -179,6 +181,10 @@ def _is_sound(value: object, annotation: Any) -> bool:
 
 def _is_time(seconds: float | None) -> bool:
     return seconds is None or 0.0 <= seconds < math.inf
+
+
+def _listed(value: Any) -> tuple[float | None, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._owner = owner
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[HttpAnswer] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
         self._parser: HttpResponseParser | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._headed = False
         self._complete = False
 
-    def ask(self, head: bytes, body: bytes) -> asyncio.Future[HttpAnswer]:
+    def ask(self, head: bytes, body: bytes) -> asyncio.Future[Any]:
         """Write a request; `head` ends with `content-length: `. The future gets the answer, or a `CallError`."""
         transport = self._transport
         if transport is None or transport.is_closing():

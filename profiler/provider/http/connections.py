@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from profiler.provider.http.connection import Connection, HttpAnswer, lost
+from profiler.provider.http.connection import Connection, lost
 
 if TYPE_CHECKING:
     from profiler.provider.http.proxy import Proxy
@@ -55,18 +55,20 @@ class Tunnel(asyncio.Protocol):
 class Http:
     """Connections to one address, as many as there are calls in flight. The one used last is used first."""
 
-    def __init__(self, url: str, *, proxy: Proxy | None = None) -> None:
+    def __init__(self, url: str, *, proxy: Proxy | None = None, kind: type[Connection] = Connection) -> None:
+        """`kind` makes the connections, and says what `post` returns: an `HttpAnswer` if it is the plain one."""
         parts = urlsplit(url)
         self.loop = asyncio.get_running_loop()
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._proxy = proxy
+        self._kind = kind
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._all_closed = anyio.Event()
 
-    async def post(self, head: bytes, body: bytes) -> HttpAnswer:
+    async def post(self, head: bytes, body: bytes) -> Any:
         """Send one request; `head` ends with `content-length: `. A connection that failed is not used again."""
         connection = self._take_idle() or await self._connect()
         try:
@@ -111,7 +113,7 @@ class Http:
             if self._proxy is not None:
                 return await self._connect_through(self._proxy)
             _, connection = await self.loop.create_connection(
-                lambda: Connection(self), self._host, self._port, ssl=self._tls
+                lambda: self._kind(self), self._host, self._port, ssl=self._tls
             )
         except (OSError, UnicodeError) as error:  # a host name that cannot be encoded is a UnicodeError
             raise lost(f"cannot connect to {self._host}:{self._port}: {_reason(error)}", sent=False) from error
@@ -124,12 +126,12 @@ class Http:
         Plain HTTP needs no tunnel: its requests name the whole address (see `Endpoint.head`).
         """
         if self._tls is None:
-            return (await self.loop.create_connection(lambda: Connection(self), proxy.host, proxy.port))[1]
+            return (await self.loop.create_connection(lambda: self._kind(self), proxy.host, proxy.port))[1]
         transport, tunnel = await self.loop.create_connection(lambda: Tunnel(self.loop), proxy.host, proxy.port)
         try:
             transport.write(_connect_request(self._host, self._port, proxy))
             await tunnel.through
-            connection = Connection(self)
+            connection = self._kind(self)
             secured = await self.loop.start_tls(transport, connection, self._tls, server_hostname=self._host)
         except BaseException:
             transport.abort()

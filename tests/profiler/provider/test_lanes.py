@@ -1,4 +1,4 @@
-"""What the live clients make of a provider: all three lanes must see the same in the same bytes."""
+"""What the live clients make of a provider: all lanes must see the same in the same bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tests.profiler.provider.loopback import Asked, Server
 
 LANES: tuple[Lane, ...] = ("fast", "sdk")
-ALL_LANES: tuple[Lane, ...] = (*LANES, "stream")
+STREAMS: tuple[Lane, ...] = ("stream", "sdk-stream")
+ALL_LANES: tuple[Lane, ...] = (*LANES, *STREAMS)
 
 
 def experiment(url: str, **settings: Any) -> Experiment:
@@ -88,7 +89,7 @@ def as_asked(lane: Lane, **more: Any) -> Say:
     """The same message in the form that a lane reads."""
     message = {**MESSAGE, "usage": {"input_tokens": 12, "output_tokens": 3}} | more
     stop = {name: more[name] for name in ("stop_reason", "stop_details", "stop_sequence") if name in more}
-    return events(*message["content"], **stop) if lane == "stream" else http(200, message)
+    return events(*message["content"], **stop) if lane in STREAMS else http(200, message)
 
 
 @pytest.mark.parametrize("lane", ALL_LANES)
@@ -136,9 +137,14 @@ async def test_usage_is_kept_as_it_was_said(lane: Lane) -> None:
         assert (await answered(lane, server)).usage == usage
 
 
-async def test_a_streamed_reply_says_when_its_first_token_came() -> None:
+@pytest.mark.parametrize("lane", STREAMS)
+async def test_a_streamed_reply_says_when_its_parts_came(lane: Lane) -> None:
     async with serving(lambda _: events(MESSAGE["content"][0])) as server:
-        assert (await answered("stream", server)).metadata["ttft_s"] > 0
+        reply = await answered(lane, server)
+
+    assert reply.ttft_s is not None
+    assert reply.ttft_s > 0
+    assert [gap >= 0 for gap in reply.gaps_s] == [True]
 
 
 STATUSES = {
@@ -242,17 +248,19 @@ async def test_the_body_decides_not_its_content_type(lane: Lane) -> None:
         assert (await answered(lane, server)).completion == "Paris."
 
 
-async def test_an_error_within_a_stream_is_that_error() -> None:
+@pytest.mark.parametrize("lane", STREAMS)
+async def test_an_error_within_a_stream_is_that_error(lane: Lane) -> None:
     said = stream_of({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
     async with serving(lambda _: said) as server:
-        found = await failed("stream", server)
+        found = await failed(lane, server)
 
     assert (found.kind, found.retryable, found.message) == ("overloaded", True, "busy")
 
 
-async def test_a_stream_that_ends_early_is_a_broken_connection() -> None:
+@pytest.mark.parametrize("lane", STREAMS)
+async def test_a_stream_that_ends_early_is_a_broken_connection(lane: Lane) -> None:
     async with serving(lambda _: events(MESSAGE["content"][0], cut=True)) as server:
-        assert (await failed("stream", server)).kind == "connection"
+        assert (await failed(lane, server)).kind == "connection"
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -25,7 +25,7 @@ from profiler.manifest.settings import Retry
 from profiler.provider.open import open_client
 from profiler.provider.requests import Planner, params_of
 from tests.profiler.provider.loopback import KEY, error, serving
-from tests.profiler.provider.test_lanes import ALL_LANES, asking, experiment, request_for
+from tests.profiler.provider.test_lanes import ALL_LANES, STREAMS, asking, experiment, request_for
 from tests.servers import Server, mock_server
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def test_every_lane_writes_the_same_records(server: Server, dialogues: Pat
 
     assert [record["type"] for record in written["fast"]] == ["answer"] * 21
     assert written["sdk"] == written["fast"]
-    assert written["stream"] == written["fast"]
+    assert written["stream"] == written["sdk-stream"] == written["fast"]
 
 
 @pytest.mark.usefixtures("key")
@@ -90,15 +90,18 @@ async def test_a_marked_system_prompt_is_written_to_the_cache_once_and_read_by_a
 
 
 @pytest.mark.usefixtures("key")
-async def test_a_stream_is_timed_as_its_server_takes_its_time() -> None:
+@pytest.mark.parametrize("lane", STREAMS)
+async def test_a_stream_is_timed_as_its_server_takes_its_time(lane: Lane) -> None:
     with mock_server("--ttft", "0.3", "--tokens-per-second", "100", "--output-tokens", "60") as slow:
-        async with asking("stream", slow.base_url) as (client, request):
+        async with asking(lane, slow.base_url) as (client, request):
             begun = time.perf_counter()
             reply = await client.complete(request)
             took_s = time.perf_counter() - begun
 
-    assert reply.metadata["ttft_s"] >= 0.3
-    assert took_s >= 0.3 + reply.usage["output_tokens"] / 100 - 0.02
+    assert reply.ttft_s is not None
+    assert reply.ttft_s >= 0.3
+    assert reply.ttft_s + sum(reply.gaps_s) >= 0.3 + reply.usage["output_tokens"] / 100 - 0.02
+    assert took_s >= reply.ttft_s + sum(reply.gaps_s)
 
 
 @pytest.mark.usefixtures("key")
@@ -122,7 +125,7 @@ async def test_thoughts_and_calls_of_an_answer_make_the_same_records_over_every_
 
     kinds = {(record["completion"], record["type"], record["stop_reason"]) for record in written["fast"]}
     assert kinds == {("Let me look.", "answer", "tool_use")}
-    assert written["sdk"] == written["stream"] == written["fast"]
+    assert written["sdk"] == written["stream"] == written["sdk-stream"] == written["fast"]
 
 
 @pytest.mark.usefixtures("key")

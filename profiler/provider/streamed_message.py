@@ -1,0 +1,136 @@
+"""Puts the events of one stream together: to the message that they stand for, and to when its parts came.
+
+Both lanes that stream use it, so the same events give the same reply.
+"""
+
+from __future__ import annotations
+
+from operator import sub
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.json import dump_leniently, dumps, load_leniently, loads
+from profiler.provider.http.connection import lost
+from profiler.provider.messages import NotAMessage, reply_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from profiler.core.nouns import Reply
+
+# What `take` may raise for an event of another shape than the API's.
+NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
+# Kinds of deltas that add a text to their block: the field of the delta, which is also the one of the block.
+GROWING = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+
+
+class StreamedMessage:
+    """A message as far as its events have come. `begun` is when its request was sent, by `time.perf_counter`."""
+
+    def __init__(self, *, begun: float) -> None:
+        self._begun = begun
+        self._message: dict[str, Any] | None = None
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._written: dict[tuple[int, str], list[str]] = {}  # texts by block and field
+        self._times: list[float] = []  # of each part that the model wrote
+        self.ended = False
+
+    def add_text(self, index: int, text: str, *, at: float) -> None:
+        """A text delta, of which most of a stream consists."""
+        if text and not self.ended:
+            self._times.append(at)
+            self._written.setdefault((index, "text"), []).append(text)
+
+    def take(self, event: dict[str, Any], *, at: float) -> None:
+        """Any event. It raises one of `NO_EVENT` for one that has another shape."""
+        if self.ended:  # a second reply must not replace the first
+            return
+        match event.get("type"):
+            case "message_start":
+                self._message = dict(event["message"])
+            case "content_block_start":
+                self._blocks[_index_of(event)] = dict(event["content_block"])
+            case "content_block_delta":
+                self._grow(_index_of(event), event["delta"], at=at)
+            case "message_delta" if self._message is not None:
+                self._message |= event["delta"]
+                self._message["usage"] = _newest(self._message.get("usage"), event.get("usage"))
+            case "message_stop":
+                self.ended = True
+            case _:  # pings, ends of blocks, and whatever is new
+                pass
+
+    def _grow(self, index: int, delta: dict[str, Any], *, at: float) -> None:
+        kind = delta["type"]
+        if (field := GROWING.get(kind)) is not None:
+            if not isinstance(text := delta[field], str):
+                raise TypeError(f"{field}: found {text!r:.40}, expected a text")
+            if text:
+                self._times.append(at)
+                self._written.setdefault((index, field), []).append(text)
+        elif kind == "signature_delta":
+            self._blocks[index]["signature"] = delta["signature"]
+        elif kind == "citations_delta":
+            block = self._blocks[index]
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+
+    def reply(self, headers: Mapping[str, str]) -> Reply:
+        """Raises `NotAMessage`, or the `CallError` of a stream that was cut off."""
+        if self._message is None:
+            raise NotAMessage("the stream held no message", legible=self.ended)
+        if not self.ended:
+            raise lost("the connection was closed in the middle of the reply")
+        for (index, field), texts in self._written.items():
+            _fill(self._blocks.setdefault(index, {"type": "text", "text": ""}), field, "".join(texts))
+        content = [self._blocks[index] for index in sorted(self._blocks)]
+        return reply_of(_encoded({**self._message, "content": content}), headers)
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds to the first part that the model wrote; None where it wrote nothing."""
+        return self._times[0] - self._begun if self._times else None
+
+    @property
+    def gaps_s(self) -> tuple[float, ...]:
+        """Seconds between each part and the next."""
+        return tuple(map(sub, self._times[1:], self._times))
+
+
+def _index_of(event: dict[str, Any]) -> int:
+    index = event["index"]
+    if type(index) is not int:
+        raise TypeError(f"index: found {index!r:.40}, expected a whole number")
+    return index
+
+
+def _fill(block: dict[str, Any], field: str, text: str) -> None:
+    if field == "partial_json":
+        block["input"] = _input_of(text)
+    else:
+        block[field] = block.get(field, "") + text
+
+
+def _input_of(written: str) -> Any:
+    """The input of a tool call. One that was cut off in the middle stays as it was written."""
+    try:
+        return loads(written)
+    except ValueError:
+        pass
+    try:
+        return load_leniently(written.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return {"partial_json": written}
+
+
+def _encoded(message: dict[str, Any]) -> bytes:
+    try:
+        return dumps(message)
+    except TypeError:  # half a character, or a number that JSON does not have
+        return dump_leniently(message)
+
+
+def _newest(before: object, now: object) -> object:
+    """The usage so far. Counts are cumulative, so newer ones replace older ones.
+
+    What is not an object is passed on as it is: `validate` judges it.
+    """
+    return {**before, **now} if isinstance(before, dict) and isinstance(now, dict) else now or before
