@@ -100,6 +100,7 @@ def validate(args: Namespace) -> int:
             "model": experiment.model,
             "dataset": str(experiment.dataset_path),
             "dialogues": counts[experiment.experiment_id],
+            **({"repeats": experiment.repeats} if experiment.repeats > 1 else {}),
         }
         for experiment in manifest.experiments
     ]
@@ -114,7 +115,8 @@ def validate(args: Namespace) -> int:
     for warning in dict.fromkeys(warnings):
         remark(warning)
     for row in rows:
-        print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}")
+        times = f", each {row['repeats']} times" if "repeats" in row else ""
+        print(f"{row['experiment_id']}: {row['dialogues']:,} dialogues of {row['dataset']} to {row['model']}{times}")
         for question in asked.get(str(row["experiment_id"]), ()):
             print(question_in_words(question))
     print(f"{args.config} is valid")

@@ -33,7 +33,7 @@ def _row(each: DryRun) -> tuple[str, ...]:
     return (
         each.experiment_id,
         each.model,
-        f"{each.dialogues:,}",
+        f"{each.dialogues:,}" + (f" x {each.repeats}" if each.repeats else ""),
         f"{each.requests:,}",
         f"{each.input_tokens.low:,.0f} .. {each.input_tokens.expected:,.0f} .. {each.input_tokens.most:,.0f}",
         f"{each.output_tokens.low:,.0f} .. {each.output_tokens.expected:,.0f} .. {each.output_tokens.most:,.0f}",

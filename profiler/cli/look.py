@@ -75,7 +75,7 @@ def _table(folder: Path, found: list[Row]) -> Table:
 def _state(row: Row) -> str:
     if row.state == "complete" or row.kept is None or row.dialogues is None:
         return row.state if row.kept is None else f"{row.state} {row.kept:,}"
-    return f"{row.state} {row.kept:,}/{row.dialogues:,}"
+    return f"{row.state} {row.kept:,}/{row.items or row.dialogues:,}"
 
 
 def _mode(row: Row) -> str:

@@ -207,7 +207,7 @@ def _add_selection(parser: Parser) -> None:
     )
     parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: another one (default: 0)")
     parser.add_argument("--by", choices=("tag",), help="with --sample: every first tag gets its share")
-    parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N dialogues")
 
 
 def _add_ways(parser: Parser) -> None:

@@ -64,17 +64,19 @@ def _tell_how_fast(results: Sequence[Result], *, elapsed_s: float, tell: Callabl
     if len(results) > 1:
         was = sum(not result.answered_now for result in results)
         before = f"; of {was:,} nothing had to be asked" if was else ""
-        tell(f"{len(results):,} experiments: {_pace(answered, elapsed_s)}{before}")
+        tell(f"{len(results):,} experiments: {_pace(results, elapsed_s)}{before}")
     elif not answered:
         tell(f"{results[0].folder.name}: already complete, nothing was asked")
     else:
         bound = results[0].summary["run"].get("bound_by")
         told = f", bound by {bound['most']}" if bound else ""
-        tell(f"{results[0].folder.name}: {_pace(answered, results[0].elapsed_s)}{told}")
+        tell(f"{results[0].folder.name}: {_pace(results, results[0].elapsed_s)}{told}")
 
 
-def _pace(answered: int, elapsed_s: float) -> str:
-    return f"{answered:,} dialogues in {duration(elapsed_s)} ({answered / elapsed_s:,.0f}/s)"
+def _pace(results: Sequence[Result], elapsed_s: float) -> str:
+    answered = sum(result.answered_now for result in results)
+    noun = "answers" if any(result.repeats > 1 for result in results) else "dialogues"
+    return f"{answered:,} {noun} in {duration(elapsed_s)} ({answered / elapsed_s:,.0f}/s)"
 
 
 def _print_table(results: Sequence[Result]) -> None:

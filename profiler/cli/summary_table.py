@@ -65,7 +65,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
             for name, found in _part(summary, "metrics").items()
             if isinstance(found, dict) and "error" in found
         ],
-        f"dialogues {_whole(counts.get('total'))}: {kinds}" + (f" ({errors})" if errors else ""),
+        f"{_asked(summary)}: {kinds}" + (f" ({errors})" if errors else ""),
         *[
             f"{name} {_times(_part(summary, name))}"
             for name in ("latency_s", "queue_s")
@@ -86,9 +86,22 @@ def _unfinished(summary: Mapping[str, Any]) -> Iterator[str]:
     run = _part(summary, "run")
     if run.get("state") in ("running", "unfinished"):
         yield (
-            f"{str(run['state']).upper()}: {_whole(run.get('kept'))} of {_whole(run.get('dialogues'))} dialogues are kept"
+            f"{str(run['state']).upper()}: {kept_in_words(run)}"
             + ("" if run["state"] == "running" else "; the same `profiler run` command goes on")
         )
+
+
+def _asked(summary: Mapping[str, Any]) -> str:
+    run, total = _part(summary, "run"), _whole(_part(summary, "counts").get("total"))
+    if "items" not in run:
+        return f"dialogues {total}"
+    return f"dialogues {_whole(run.get('dialogues'))}, each asked {_whole(run.get('repeats'))} times, answers {total}"
+
+
+def kept_in_words(run: Mapping[str, Any]) -> str:
+    """How much of an unfinished run there is; `run` is that part of its summary."""
+    owed, noun = (run["items"], "answers") if "items" in run else (run.get("dialogues"), "dialogues")
+    return f"{_whole(run.get('kept'))} of {_whole(owed)} {noun} are kept"
 
 
 def _several(summaries: Sequence[Mapping[str, Any]]) -> Table:
@@ -128,7 +141,7 @@ def _footnotes(summary: Mapping[str, Any]) -> Iterator[str]:
 def _dialogues(summary: Mapping[str, Any]) -> str:
     run = _part(summary, "run")
     if run.get("state") in ("running", "unfinished"):
-        return f"{_whole(run.get('kept'))} of {_whole(run.get('dialogues'))}"
+        return f"{_whole(run.get('kept'))} of {_whole(run.get('items', run.get('dialogues')))}"
     return _whole(_part(summary, "counts").get("total"))
 
 

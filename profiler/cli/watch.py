@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from profiler.cli.progress import drawn_on
+from profiler.cli.summary_table import kept_in_words
 from profiler.core.errors import UsageError
 from profiler.engine.progress import Snapshot
 from profiler.storage import status_file
@@ -69,7 +70,7 @@ async def _follow(run: SavedRun) -> None:
         if followed.silent_s > STALE_S:
             kept = run.summary["run"]
             raise UsageError(
-                f"{run.folder}: nobody works on this run: {kept['kept']:,} of {kept['dialogues']:,} dialogues are kept",
+                f"{run.folder}: nobody works on this run: {kept_in_words(kept)}",
                 hint="the command that began it goes on with it",
             )
         await anyio.sleep(LOOK_EVERY_S)
@@ -91,7 +92,7 @@ def _conclude(run: SavedRun) -> int:
         print(f"{run.folder}: complete")
         print(f"see it with: profiler summarize --log-dir {run.folder}", file=sys.stderr)
     else:
-        print(f"{run.folder}: {facts['state']}, {facts['kept']:,} of {facts['dialogues']:,} dialogues are kept")
+        print(f"{run.folder}: {facts['state']}, {kept_in_words(facts)}")
     return 0
 
 

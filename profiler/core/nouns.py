@@ -90,16 +90,22 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     metadata: dict[str, Any] = {}
     api_version: str | None = None
     expected: Expected | None = None
+    repeat: int | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One call to make; a dialogue with several turns makes several. `body` has the bytes that a live client sends."""
+    """One call to make; a dialogue with several turns makes several. `body` has the bytes that a live client sends.
+
+    `repeat` counts from 0 where the experiment asks each dialogue several times, and is None where it asks once. `index`
+    counts all that is asked: dialogues, or dialogues times repeats.
+    """
 
     index: int
     dialogue: Dialogue
     params: Params
     body: bytes
     line: RequestLine
+    repeat: int | None = None
     turn: int = 0
     attempt: int = 1
 
@@ -177,13 +183,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     error: Failure | None
     replies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     maybe_usd: float | msgspec.UnsetType = msgspec.UNSET
+    repeat: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """One dialogue as metrics see it: what was expected, and what came back.
+    """One answer as metrics see it: what was expected, and what came back.
 
-    `dialogue_id, required_facts, expect_refusal, tags, metadata, expected` come from requests.jsonl, the rest
-    from responses.jsonl. A field that the log does not hold is None, and no metric may make it up.
+    `dialogue_id, required_facts, expect_refusal, tags, metadata, expected, repeat` come from requests.jsonl, the rest
+    from responses.jsonl. `repeat` is None where every dialogue was asked once. A field that the log does not hold is None, and no metric may make it up.
     """
 
     dialogue_id: str
@@ -202,3 +209,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     expected: Expected | None = None
+    repeat: int | None = None

@@ -60,6 +60,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     experiment_id: str
     model: str
     dialogues: int
+    repeats: int | msgspec.UnsetType = msgspec.UNSET
     kept: int
     requests: int
     input_tokens: Span
@@ -75,9 +76,11 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(msgspec.Struct, kw_only=True):
-    """Running totals; lists hold low, expected and most."""
+    """Running totals of what is still to be asked; lists hold low, expected and most. `answers` and `kept` count the
+    repeats of a dialogue one by one."""
 
     dialogues: int = 0
+    answers: int = 0
     kept: int = 0
     requests: int = 0
     media: int = 0
@@ -99,24 +102,26 @@ def estimate(
     """Read the dataset twice: once to check it, as a run would, and once to add it up."""
     survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
     refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
-    count = survey.count
+    repeats = experiment.repeats
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)
     replies = _replies(experiment)
     sums = Sums()
     done = None if kept is None or kept.differs else kept.done
     with file.reading(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection) as dialogues:
-        for request in planner.plan(itertools.islice(dialogues, count)):
-            if done is not None and done[request.index]:
-                sums.kept += 1
-                continue
-            _add(sums, request, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
+        for request in planner.plan(itertools.islice(dialogues, survey.count)):
+            first = request.index * repeats
+            kept_of_it = 0 if done is None else done.count(1, first, first + repeats)
+            sums.kept += kept_of_it
+            if times := repeats - kept_of_it:
+                _add(sums, request, times=times, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
     eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
     cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
     return DryRun(
         experiment_id=experiment.experiment_id,
         model=experiment.model,
         dialogues=sums.dialogues,
+        repeats=repeats if repeats > 1 else msgspec.UNSET,
         kept=sums.kept,
         requests=sums.requests,
         input_tokens=_span([round(part) for part in sums.tokens_in]),
@@ -150,31 +155,33 @@ def _add(
     sums: Sums,
     request: Request,
     *,
+    times: int,
     system: str | None,
     replies: tuple[int, int, int],
     card: RateCard | None,
     ceiling: Ceiling | None,
 ) -> None:
-    """Add one dialogue: each of its turns is sent with all that was said before."""
+    """Add one dialogue that is asked so many times: each of its turns is sent with all that was said before."""
     dialogue = request.dialogue
     sums.dialogues += 1
-    sums.media += _media(dialogue)
+    sums.answers += times
+    sums.media += _media(dialogue) * times
     prompts = [0.0, 0.0]
     bound = len(request.body)
     for turn, texts in enumerate(_turns(dialogue, system or "")):
-        sums.requests += 1
+        sums.requests += times
         for which, weights in enumerate((LOW, EXPECTED)):
             prompts[which] += _tokens(texts, weights) + (replies[which] if turn else 0)
-            sums.tokens_in[which] += prompts[which]
+            sums.tokens_in[which] += prompts[which] * times
             if card is not None:
                 usage = {"input_tokens": round(prompts[which]), "output_tokens": replies[which]}
-                sums.cost[which] += cost(card, usage) or 0
+                sums.cost[which] += (cost(card, usage) or 0) * times
         bound += (len(texts[-1].encode()) + replies[2]) if turn else 0
-        sums.tokens_in[2] += bound
+        sums.tokens_in[2] += bound * times
         for which, tokens in enumerate(replies):
-            sums.tokens_out[which] += tokens
+            sums.tokens_out[which] += tokens * times
     if card is not None and ceiling is not None:
-        sums.cost[2] += dialogue_most(ceiling, request, window=card.context_window)
+        sums.cost[2] += dialogue_most(ceiling, request, window=card.context_window) * times
 
 
 def _turns(dialogue: Dialogue, system: str) -> Iterator[list[str]]:
@@ -228,7 +235,7 @@ def _time(
             if allowed is not None
         ]
     if latency_s is not None:
-        bounds.append((sums.requests * latency_s / min(concurrency, max(sums.dialogues, 1)), "concurrency"))
+        bounds.append((sums.requests * latency_s / min(concurrency, max(sums.answers, 1)), "concurrency"))
     return max(bounds, default=(None, None))
 
 
@@ -239,7 +246,7 @@ def _warnings(
     if kept is not None and kept.differs:
         yield f"its folder holds another run, so a live one is refused there without --fresh: {kept.differs[0]}"
     if sums.kept:
-        yield f"{sums.kept:,} of {sums.kept + sums.dialogues:,} answers are kept and not asked again"
+        yield f"{sums.kept:,} of {sums.kept + sums.answers:,} answers are kept and not asked again"
     before = 0.0 if kept is None else kept.billed_usd
     if sums.media:
         yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"

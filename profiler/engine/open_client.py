@@ -76,7 +76,8 @@ def check_client(experiment: Experiment, *, search_path: Path | None) -> list[st
         return []
     odd = [
         f"{path}: {name!r}: {reason}"
-        for name, answer in load_answers(path).items()
+        for name, prepared in load_answers(path).items()
+        for answer in (prepared if isinstance(prepared, list) else [prepared])
         if answer.usage is not None and (reason := uncounted(answer.usage)) is not None
     ]
     more = f", and {len(odd) - 1} more like it" if len(odd) > 1 else ""

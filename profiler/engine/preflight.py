@@ -36,8 +36,8 @@ OF_A_CLIENT = ("client", "provider", "base_url", "api_version")
 async def check_all(
     experiments: Sequence[Experiment], *, options: Options, given: Client | None = None
 ) -> dict[str, int]:
-    """All that is wrong, at once; what several experiments share is looked at and said once. Returns how many dialogues
-    each has. Of a single one the run itself tells, before its first call."""
+    """All that is wrong, at once; what several experiments share is looked at and said once. Returns how many answers
+    each wants. Of a single one the run itself tells, before its first call."""
     if len(experiments) == 1:
         return {}
     found: dict[str, list[str]] = {}
@@ -114,7 +114,7 @@ class _Check:
             run_directory.refuse_another(folder, before.identity, header.identity)
 
     def count_of(self, experiment: Experiment) -> int:
-        return self._surveyed(experiment).count
+        return self._surveyed(experiment).count * experiment.repeats
 
     def _dataset(self, experiment: Experiment) -> None:
         refuse_unexpected(experiment.metrics, self._surveyed(experiment), experiment.dataset_path)

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete run. `missed` has a sentence for each threshold that it missed."""
+    """A complete run. `missed` has a sentence for each threshold that it missed. `answered_now` and `kept` count answers,
+    of which there are `repeats` for each dialogue."""
 
     folder: Path
+    repeats: int = 1
     answered_now: int
     kept: int
     elapsed_s: float
@@ -49,6 +51,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def result_of(directory: RunDirectory, found: dict[str, Any], *, kept: int, elapsed_s: float) -> Result:
     return Result(
         folder=directory.folder,
+        repeats=found["run"].get("repeats", 1),
         answered_now=found["counts"]["total"] - kept,
         kept=kept,
         elapsed_s=elapsed_s,

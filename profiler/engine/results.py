@@ -78,6 +78,7 @@ def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
         None,
         job.replies or msgspec.UNSET,
         msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
+        msgspec.UNSET if request.repeat is None else request.repeat,
     )
 
 
@@ -99,6 +100,7 @@ def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
         error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
         replies=job.replies or msgspec.UNSET,
         maybe_usd=msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
+        repeat=msgspec.UNSET if request.repeat is None else request.repeat,
     )
 
 

@@ -30,7 +30,7 @@ from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
 from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
-from profiler.provider.requests import Planner, params_of
+from profiler.provider.requests import planner_of
 from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
 from profiler.storage.identity import examine, now
@@ -227,9 +227,8 @@ def _same_dataset(
     path, sha256 = experiment.dataset_path, opened.header.identity["dataset_sha256"]
     unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
     if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
-        planner = Planner(params_of(experiment), system=experiment.system)
         with file.reading(path, fields=experiment.dataset_fields, selection=options.selection) as dialogues:
-            expect_same_questions(opened, planner.plan(dialogues))
+            expect_same_questions(opened, planner_of(experiment).plan(dialogues))
     try:
         yield
     except ProfilerError:
@@ -256,7 +255,7 @@ def _facts_of(
         "experiment_id": experiment.experiment_id,
         "mode": source.mode,
         **facts(source),
-        "dialogues": header.count,
+        **header.counts,
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},

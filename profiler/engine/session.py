@@ -14,7 +14,7 @@ from profiler.engine.attempt import AttemptMachine
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
 from profiler.money.prices import dollars
-from profiler.provider.requests import Planner, params_of
+from profiler.provider.requests import planner_of
 from profiler.storage.identity import now
 from profiler.storage.read_logs import read_records
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from profiler.core.nouns import Dialogue, Request
+    from profiler.core.nouns import Dialogue, Record, Request
     from profiler.engine.options import Options
     from profiler.engine.shared import Shared
     from profiler.manifest.settings import Experiment
@@ -49,10 +49,10 @@ async def answer_all(
 ) -> dict[str, Any] | None:
     """Ask everything that is owed. Returns what kept a live run from going faster.
 
-    `read` gives the dialogues from an index on, where they do not come from the beginning of the dataset's file.
+    `read` gives the dialogues from the one with a number on, where they do not come from the beginning of the dataset's file.
     """
     live = source.mode == "live"
-    planner = Planner(params_of(experiment), system=experiment.system)
+    planner = planner_of(experiment)
     provider = shared.provider_of(experiment)
     if provider.limits is not None and run.answered:
         provider.limits.answered_before()
@@ -80,7 +80,7 @@ async def answer_all(
     )
     with (
         _told_session(run, pool, writer, budget=budget) if live else nullcontext(),
-        _reading(experiment, run, options) if read is None else read(run.first) as dialogues,
+        _reading(experiment, run, options) if read is None else read(run.first // experiment.repeats) as dialogues,
         one_error(capped=lambda reached: shared.advise(reached, experiment, view)),
     ):
         requests = planner.plan(dialogues, first=run.first)
@@ -89,15 +89,13 @@ async def answer_all(
                 owed = _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path)
                 await pool.run(owed, count=run.owed)
     if missing := run.owed - writer.done:
-        raise RuntimeError(
-            f"{missing} dialogues were left without an answer; did the client cancel the task it ran in?"
-        )
+        raise RuntimeError(f"{missing} requests were left without an answer; did the client cancel the task it ran in?")
     return pool.bound_by()
 
 
 async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, answers_of: Path) -> None:
     """Answer all that is owed with what another experiment got that has asked the same, and pay nothing for it."""
-    planner = Planner(params_of(experiment), system=experiment.system)
+    planner = planner_of(experiment)
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     with _reading(experiment, run, options) as dialogues, one_error():
         requests = planner.plan(dialogues, first=run.first)
@@ -105,16 +103,24 @@ async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, a
         async with writer.running():
             for request in _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path):
                 record = next(each for each in records if each.index == request.index)
-                writer.put(msgspec.structs.replace(record, maybe_usd=msgspec.UNSET, cost_usd=record.cost_usd and 0.0))
+                writer.put(_taken_over(record, request))
                 if writer.full:
                     await writer.make_room()
 
 
+def _taken_over(record: Record, request: Request) -> Record:
+    """As the answer to this request, which cost nothing. A log that its manifest has shortened may not say which repeat
+    it was."""
+    repeat = msgspec.UNSET if request.repeat is None else request.repeat
+    free = record.cost_usd and 0.0
+    return msgspec.structs.replace(record, maybe_usd=msgspec.UNSET, cost_usd=free, repeat=repeat)
+
+
 def _reading(experiment: Experiment, run: OpenRun, options: Options) -> AbstractContextManager[Iterator[Dialogue]]:
-    """The dialogues from the first on that has no answer yet."""
+    """The dialogues from the first on that lacks an answer."""
     return file.reading(
         experiment.dataset_path,
-        start=run.first,
+        start=run.first // experiment.repeats,
         fields=experiment.dataset_fields,
         selection=options.selection,
     )
@@ -150,7 +156,9 @@ def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_
         if not run.done[index - begin]:
             yield request
     if index + 1 < run.end:
-        message = f"found {index + 1} dialogues, expected {run.end}: the file changed during the run"
+        repeats = run.header.repeats
+        found, expected = (index + 1) // repeats, run.end // repeats
+        message = f"found {found} dialogues, expected {expected}: the file changed during the run"
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
 
 

@@ -77,6 +77,7 @@ OutputField = Literal[
     "error",
     "replies",
     "maybe_usd",
+    "repeat",
 ]
 DialogueKey = Literal[
     "dialogue_id",
@@ -92,6 +93,7 @@ DialogueKey = Literal[
 ]
 FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
 
+MOST_REPEATS = 10_000
 LARGEST_CONCURRENCY = 100_000  # of the manifest, of --concurrency and of the Python API
 USUAL_CONCURRENCY = 32
 Concurrency = Annotated[int, Meta(ge=1, le=LARGEST_CONCURRENCY)]
@@ -146,7 +148,10 @@ class MockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     responses_path: Annotated[
         Path | None,
-        Meta(description="JSON file of prepared answers by dialogue_id, relative to this file; others are made up."),
+        Meta(
+            description="JSON file of prepared answers by dialogue_id, relative to this file; others are made up. A list "
+            "answers the repeats of a dialogue in turn."
+        ),
     ] = None
     seed: Annotated[int, Meta(description="Changes what is drawn: latencies, faults and made-up answers.")] = 0
     latency_s: Annotated[
@@ -208,6 +213,13 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             extra_json_schema={"propertyNames": {"enum": list(get_args(DialogueKey))}},  # msgspec leaves keys open
         ),
     ] = {}
+    repeats: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_REPEATS)],
+        Meta(
+            description="How often each dialogue is asked. Intervals are then clustered by dialogue, and limits, money and "
+            "errors count every answer by itself."
+        ),
+    ] = 1
     temperature: Annotated[
         Rate | None, Meta(description="Sampling temperature; sent only when set, newer models refuse it.")
     ] = None

@@ -1,6 +1,6 @@
 """The mock client: answers from a file of prepared responses, or makes answers up; needs no network and costs nothing.
 
-Everything it says depends only on seed, model, settings and dialogue, so two runs give the same bytes.
+Everything it says depends only on seed, model, settings, dialogue and repeat, so two runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import asyncio
 import math
 from hashlib import blake2b
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import msgspec
+from msgspec import Meta
 
 from profiler.core.errors import CallError, DatasetError, ManifestError, Problem
 from profiler.core.nouns import Reply
 from profiler.dataset.unchanged import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from profiler.core.nouns import Dialogue, Params, Request
@@ -53,27 +53,33 @@ class PreparedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     metadata: dict[str, Any] = {}
 
 
-_answers_of: Remembered[dict[str, PreparedAnswer]] = Remembered(most=4)
+Answers = dict[str, PreparedAnswer | Annotated[list[PreparedAnswer], Meta(min_length=1)]]
+
+_answers_of: Remembered[Answers] = Remembered(most=4)
 
 
-def load_answers(path: Path) -> dict[str, PreparedAnswer]:
-    """The prepared answers of a file, by dialogue_id; nobody may change them, as many experiments share them."""
+def load_answers(path: Path) -> Answers:
+    """The prepared answers of a file, by dialogue_id; nobody may change them, as many experiments share them.
+
+    A list has the answers to the repeats of its dialogue, and begins anew when there are more of these.
+    """
     try:
         return _answers_of.of(path, lambda: _decoded(path))
     except DatasetError:  # it cannot be looked at, and reading says why
         return _decoded(path)
 
 
-def _decoded(path: Path) -> dict[str, PreparedAnswer]:
+def _decoded(path: Path) -> Answers:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, PreparedAnswer])
+        return msgspec.json.decode(path.read_bytes(), type=Answers)
     except OSError as error:
         raise ManifestError([Problem(path=str(path), message=f"cannot read: {error.strerror}")]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = Problem(
             path=str(path),
             message=f"found a file that does not decode ({error}), expected {{dialogue_id: {{completion: …}}}}",
-            hint="an entry has completion, and optionally replies, stop_reason, usage, metadata",
+            hint="an entry has completion, and optionally replies, stop_reason, usage, metadata; a list of such "
+            "answers one repeat after the other",
         )
         raise ManifestError([problem]) from error
 
@@ -84,7 +90,7 @@ class MockClient:
     describes = "the deterministic mock"
 
     def __init__(self, settings: MockSettings) -> None:
-        self._answers: Mapping[str, PreparedAnswer] = {}
+        self._answers: Answers = {}
         if settings.responses_path is not None:
             self._answers = load_answers(settings.responses_path)
         self._seed = settings.seed
@@ -106,6 +112,8 @@ class MockClient:
     def reply(self, request: Request, *, latency_s: float | None = None) -> Reply:
         """The answer alone, without waiting and faults."""
         answer = self._answers.get(request.dialogue.dialogue_id)
+        if isinstance(answer, list):
+            answer = answer[(request.repeat or 0) % len(answer)]
         if answer is None:
             completion, stop_reason = self._invent(request)
             usage, metadata = None, {}
@@ -124,7 +132,9 @@ class MockClient:
     def _invent(self, request: Request) -> tuple[str, str]:
         """A made-up answer, cut at `max_tokens`."""
         params = request.params
-        found, stop_reason = made_up(request.dialogue, salt=self._salt(params), turn=request.turn)
+        found, stop_reason = made_up(
+            request.dialogue, salt=self._salt(params), turn=request.turn, repeat=request.repeat or 0
+        )
         if stop_reason == "refusal":
             return found or "", stop_reason
         completion = found if found is not None else echo(_asked(request))
@@ -139,8 +149,10 @@ class MockClient:
         return self._salted
 
     def _draw(self, request: Request, purpose: str) -> float:
-        """A number in (0, 1) that depends only on the seed, the dialogue, its turn and attempt, and the purpose."""
+        """A number in (0, 1) that depends only on the seed, the dialogue, its repeat, turn and attempt, and the purpose."""
         key = f"{purpose} {self._seed} {request.turn} {request.attempt} {request.dialogue.dialogue_id}"
+        if request.repeat:  # the first repeat is answered like a dialogue that is asked once
+            key += f" {request.repeat}"
         return (int.from_bytes(blake2b(key.encode(), digest_size=6).digest()) + 0.5) / 2**48
 
     def _latency_of(self, request: Request) -> float:
@@ -165,12 +177,14 @@ def salt_of(seed: int, *, model: str, temperature: float | None) -> int:
     return crc32(f"{seed} {model} {temperature}".encode())
 
 
-def made_up(dialogue: Dialogue, *, salt: int, turn: int) -> tuple[str | None, str]:
+def made_up(dialogue: Dialogue, *, salt: int, turn: int, repeat: int = 0) -> tuple[str | None, str]:
     """Text and stop reason: most of the facts, or a refusal.
 
     The text is None when no fact is to be repeated; then `echo` says something instead.
     """
     draw = crc32(dialogue.dialogue_id.encode(), salt + turn & 0xFFFFFFFF)
+    if repeat:  # the first one is answered like a dialogue that is asked once
+        draw = _another(draw, repeat)
     if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
         return "I can't help with that request.", "refusal"
     found = []
@@ -179,6 +193,15 @@ def made_up(dialogue: Dialogue, *, salt: int, turn: int) -> tuple[str | None, st
         if draw < FACT_FOUND * 2**32:
             found.append(fact)
     return f"Here is what I know: {'; '.join(found)}." if found else None, "end_turn"
+
+
+def _another(draw: int, repeat: int) -> int:
+    """A draw for a later repeat. Checksums of similar texts differ by the same bits, hence the mixing, which is that of
+    MurmurHash3."""
+    draw = draw + 0x9E3779B1 * repeat & 0xFFFFFFFF
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        draw = (draw ^ draw >> shift) * factor & 0xFFFFFFFF
+    return draw ^ draw >> 16
 
 
 def echo(asked: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,11 +54,19 @@ def api_version_of(experiment: Experiment) -> str | None:
     return API_VERSION if experiment.provider == "anthropic" else None
 
 
-class Planner:
-    """Plans the requests of one experiment; the same dialogue always gives the same request."""
+def planner_of(experiment: Experiment) -> Planner:
+    return Planner(params_of(experiment), system=experiment.system, repeats=experiment.repeats)
 
-    def __init__(self, params: Params, *, system: str | None = None) -> None:
+
+class Planner:
+    """Plans the requests of one experiment; the same dialogue always gives the same request.
+
+    With `repeats` every dialogue is asked that often, by requests side by side that differ in nothing but their number.
+    """
+
+    def __init__(self, params: Params, *, system: str | None = None, repeats: int = 1) -> None:
         self._params = params
+        self._repeats = repeats
         self._system = system
         self._settings = dumps(_wire_settings(params))[:-1]  # open at its end: the rest of the body follows
         # The line in requests.jsonl names the version only where it is not the usual one.
@@ -66,7 +74,19 @@ class Planner:
         self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
 
     def plan(self, dialogues: Iterable[Dialogue], *, first: int = 0) -> Iterator[Request]:
-        return map(self.request, count(first), dialogues)
+        """The requests from index `first` on; `dialogues` begin with the one that it belongs to."""
+        if self._repeats == 1:
+            return map(self.request, count(first), dialogues)
+        started = first % self._repeats  # how many repeats of the first dialogue come before
+        return islice(self._repeated(dialogues, first=first - started), started, None)
+
+    def _repeated(self, dialogues: Iterable[Dialogue], *, first: int) -> Iterator[Request]:
+        replace = msgspec.structs.replace
+        for index, dialogue in zip(count(first, self._repeats), dialogues):
+            asked = self.request(index, dialogue)
+            for repeat in range(self._repeats):
+                line = replace(asked.line, index=index + repeat, repeat=repeat)
+                yield replace(asked, index=index + repeat, line=line, repeat=repeat)
 
     def request(self, index: int, dialogue: Dialogue) -> Request:
         """The first request of a dialogue with its line, which also holds what the answer will be judged by."""

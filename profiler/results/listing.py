@@ -25,6 +25,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     kept: int | None = None
     dialogues: int | None = None
+    items: int | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # where each dialogue is asked several times: how many answers that makes
     mode: str | None = None
     client: str | None = None
     model: str | None = None
@@ -59,7 +62,8 @@ def _finished(name: str, run: SavedRun) -> Row:
         folder=name,
         state="aside" if moved_aside(run.folder) else "complete",
         kept=counts.get("total"),
-        dialogues=counts.get("total"),
+        dialogues=facts["dialogues"] if "items" in facts else counts.get("total"),
+        items=facts.get("items", msgspec.UNSET),
         mode=facts.get("mode"),
         client=facts.get("client"),
         model=_model(facts),
@@ -83,6 +87,7 @@ def _begun(name: str, run: SavedRun) -> Row:
         state="aside" if moved_aside(run.folder) else facts["state"],
         kept=begun.kept,
         dialogues=facts["dialogues"],
+        items=facts.get("items", msgspec.UNSET),
         mode=facts["mode"],
         client=_own_client(facts["identity"]),
         model=_model(facts),

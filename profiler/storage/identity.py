@@ -40,8 +40,8 @@ SETTINGS = (  # the settings of an experiment that change what is asked or answe
     "output_fields",
     "mock",
 )
-# The same, told only where they are set: runs of versions that did not know them stay what they are.
-ADDED_SETTINGS = ("dataset_fields",)
+# The same, told only where they differ from what is usual: runs of versions that did not know them stay what they are.
+ADDED_SETTINGS: dict[str, Any] = {"dataset_fields": {}, "repeats": 1}
 
 
 class Examined(NamedTuple):
@@ -66,7 +66,7 @@ def examine(
         count = before.count
     else:
         survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
-        count, sha256 = survey.count, survey.sha256
+        count, sha256 = survey.count * experiment.repeats, survey.sha256
     answers = experiment.mock.responses_path
     mocked = source.mode == "mock"
     identity = {
@@ -90,7 +90,7 @@ def snapshot(experiment: Experiment) -> dict[str, Any]:
     plain = codec.loads(codec.encode(experiment, enc_hook=str))
     plain["mock"].pop("responses_path")
     settings = {name: plain[name] for name in SETTINGS}
-    return settings | {name: plain[name] for name in ADDED_SETTINGS if plain[name]}
+    return settings | {name: plain[name] for name, usual in ADDED_SETTINGS.items() if plain[name] != usual}
 
 
 def now(mode: Mode) -> str | None:

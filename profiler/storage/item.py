@@ -29,7 +29,7 @@ class Item(msgspec.Struct, frozen=True):
     @property
     def repeat(self) -> int:
         """Which of several answers to the same dialogue this is, from 0."""
-        found: int = self.record.get("repeat", 0)
+        found: int = self.request.get("repeat", self.record.get("repeat", 0))
         return found
 
     @property

@@ -26,9 +26,9 @@ SESSION = b'{"session":'
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which run a journal belongs to; runs with the same `identity` ask the same and may share answers.
 
-    `dataset_stamp` is not part of the identity: as long as the file keeps it, nobody has written to the dataset.
-    `first` is the index of the first dialogue; only the parts of a run that several processes share begin elsewhere
-    than at 0.
+    `count` says how many answers it has when it is complete. `dataset_stamp` is not part of the identity: as long as the
+    file keeps it, nobody has written to the dataset. `first` is the index of the first item; only the parts of a run that
+    several processes share begin elsewhere than at 0.
     """
 
     journal: int
@@ -37,6 +37,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: str | None
     dataset_stamp: tuple[int, ...] | None = None
     first: int = 0
+
+    @property
+    def repeats(self) -> int:
+        """How often each dialogue is asked."""
+        found: int = self.identity.get("repeats", 1)
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many dialogues there are, and how many items where each is asked several times."""
+        repeated = {"repeats": self.repeats, "items": self.count} if self.repeats > 1 else {}
+        return {"dialogues": self.count // self.repeats, **repeated}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +152,7 @@ class Replay:
                     self.end = offset + size
                     if entry is not None:
                         if not 0 <= entry.index - self._first < self._count:
-                            raise _damaged(self._path, number, f"index {entry.index} of {self._count} dialogues")
+                            raise _damaged(self._path, number, f"index {entry.index} of {self._count} items")
                         yield RecordPlace(entry, offset, size)
                 offset += size
 

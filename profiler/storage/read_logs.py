@@ -33,6 +33,7 @@ class Asked(msgspec.Struct, gc=False):
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     expected: Expected | None = None
+    repeat: int | None = None
 
 
 class Got(msgspec.Struct, gc=False):
@@ -55,9 +56,9 @@ class Got(msgspec.Struct, gc=False):
     error: Failure | None = None
 
 
-_LEFT_OUT = dict.fromkeys(name for name in Record.__struct_fields__ if name not in ("replies", "maybe_usd")) | {
-    "attempts": 1
-}
+_LEFT_OUT = dict.fromkeys(
+    name for name in Record.__struct_fields__ if name not in ("replies", "maybe_usd", "repeat")
+) | {"attempts": 1}
 
 
 def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> Iterator[Outcome]:
@@ -114,6 +115,7 @@ def outcome_of(asked: Asked, got: Got) -> Outcome:
         asked.tags,
         asked.metadata,
         asked.expected,
+        asked.repeat,
     )
 
 

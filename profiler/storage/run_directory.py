@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from profiler.storage.journal import Header
     from profiler.storage.resume import OpenRun
 
+UNTOLD = {"repeats": 1}  # settings that an identity leaves out where they are as usual
 ELSEWHERE = "choose another place with --output-dir"
 
 
@@ -55,7 +56,8 @@ def earlier(folder: Path) -> Earlier | None:
     if not (folder / SUMMARY).exists():
         return None
     summary = summary_file.read(folder)
-    count, identity = summary["run"].get("dialogues"), summary["run"].get("identity")
+    facts = summary["run"]
+    count, identity = facts.get("items", facts.get("dialogues")), facts.get("identity")
     if type(count) is not int or not isinstance(identity, dict):
         raise RunDirectoryError(
             f"{folder}: holds the summary of a run that does not say what it asked",
@@ -92,7 +94,7 @@ def _as_far_as_told(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str,
 def _differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") -> list[str]:
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
-        before, now = old.get(name), new.get(name)
+        before, now = old.get(name, UNTOLD.get(name)), new.get(name, UNTOLD.get(name))
         if isinstance(before, dict) and isinstance(now, dict):
             lines += _differences(before, now, prefix=f"{prefix}{name}.")
         elif before != now:

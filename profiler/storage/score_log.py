@@ -86,10 +86,11 @@ def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> I
         yield from msgspec.to_builtins(lines)
 
 
-class _Line(msgspec.Struct, gc=False):
+class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     dialogue_id: str
     index: int
     scores: msgspec.Struct
+    repeat: int | None = None
 
 
 def _scored(
@@ -104,4 +105,6 @@ def _scored(
         columns = scorer.columns(batch)
         scores = map(scores_of, *columns) if columns else repeat(scores_of())
         ids = [outcome.dialogue_id for outcome in batch]
-        yield list(map(_Line, ids, index, scores)), batch
+        # Without repeats, which is usual, no column of them is made.
+        repeats = [] if batch[0].repeat is None else [[outcome.repeat for outcome in batch]]
+        yield list(map(_Line, ids, index, scores, *repeats)), batch

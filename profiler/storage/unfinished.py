@@ -29,7 +29,7 @@ Record = TypeVar("Record")
 
 
 class Unfinished(msgspec.Struct, kw_only=True):
-    """What the journal of a run says. `places` has the offset of each dialogue's record, 0 where there is none."""
+    """What the journal of a run says. `places` has the offset of each item's record, 0 where there is none."""
 
     folder: Path
     header: journal.Header
@@ -86,7 +86,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
             "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
             "state": "running" if is_locked(self.folder) else "unfinished",
             "mode": identity.get("mode", "unknown"),
-            "dialogues": self.header.count,
+            **self.header.counts,
             "kept": self.kept,
             "spent_usd": dollars(spent) if live else None,
             "maybe_billed_usd": dollars(maybe) if live else None,

@@ -26,6 +26,7 @@ from profiler.money.prices import RateCard
 from profiler.provider.source import source_of
 from profiler.storage import ledger
 from profiler.storage.identity import examine
+from profiler.storage.kept_answers import Kept
 from tests.profiler.building import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -140,6 +141,23 @@ def test_the_cap_is_compared_with_what_the_run_would_cost(tmp_path: Path, share:
 
 def test_only_the_first_dialogues_are_reckoned_with_a_limit(tmp_path: Path) -> None:
     assert estimated(tmp_path, *[{"user": "hello"}] * 9, reckoning={"selection": Selection(limit=4)}).dialogues == 4
+
+
+def test_repeats_are_reckoned_one_by_one(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"user": "hello"}, {"turns": ["a", "b", "c"]}]
+    once, thrice = estimated(tmp_path, *rows), estimated(tmp_path, *rows, repeats=3)
+
+    assert (thrice.dialogues, thrice.repeats, thrice.requests) == (2, 3, 3 * once.requests)
+    for name in ("input_tokens", "output_tokens", "cost_usd"):
+        one, three = (getattr(each, name) for each in (once, thrice))
+        assert [three.low, three.expected, three.most] == pytest.approx(
+            [3 * one.low, 3 * one.expected, 3 * one.most], rel=0.01
+        )
+    assert "2 x 3" in as_table([thrice]).rows[0]
+
+    kept = Kept(done=bytearray([1, 0, 1, 1, 1, 1]))
+    rest = estimated(tmp_path, *rows, repeats=3, reckoning={"kept": kept})
+    assert (rest.dialogues, rest.kept, rest.requests) == (1, 5, 1)
 
 
 def test_images_are_told(tmp_path: Path) -> None:

@@ -548,3 +548,14 @@ def test_reading_manifests_imports_nothing_slow() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("found", ["0", "-1", "1.5", "yes", "10001"])
+def test_a_dialogue_is_asked_a_whole_number_of_times(found: str) -> None:
+    only = problem(BASE + f"repeats: {found}\n")
+    assert (only.line, only.column) == (5, 10)
+    assert "expected a whole number" in only.message
+
+
+def test_a_matrix_may_vary_how_often_dialogues_are_asked() -> None:
+    assert ids(BASE + "matrix: {repeats: [1, 3]}\n") == ["one-1", "one-3"]

@@ -22,6 +22,7 @@ from profiler.provider.mock import (
     REFUSED_OTHERWISE,
     REFUSED_WHEN_EXPECTED,
     MockClient,
+    PreparedAnswer,
     load_answers,
 )
 from profiler.provider.requests import Planner
@@ -36,6 +37,11 @@ def request(item: Dialogue, *, params: Params = PARAMS, attempt: int = 1) -> Req
 
 async def asked(client: MockClient, item: Dialogue, **options: Any) -> Reply:
     return await client.complete(request(item, **options))
+
+
+def repeated(client: MockClient, item: Dialogue, times: int) -> list[str]:
+    planner = Planner(PARAMS, repeats=times)
+    return [client.reply(each).completion for each in planner.plan([item])]
 
 
 def answers(folder: Path, content: object) -> MockSettings:
@@ -235,4 +241,29 @@ def test_answers_that_experiments_share_are_loaded_once(tmp_path: Path) -> None:
     os.utime(path, (10**9, 10**9))  # just written, it might be written to again
     assert load_answers(path) is load_answers(path)
     path.write_text('{"d0": {"completion": "no"}}')
-    assert load_answers(path)["d0"].completion == "no"
+    assert load_answers(path) == {"d0": PreparedAnswer(completion="no")}
+
+
+def test_a_list_of_prepared_answers_is_given_one_repeat_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text('{"d0": [{"completion": "a"}, {"completion": "b"}], "d1": {"completion": "c"}}')
+    client = MockClient(MockSettings(responses_path=path))
+
+    assert repeated(client, dialogue(0), 5) == ["a", "b", "a", "b", "a"]
+    assert repeated(client, dialogue(1), 2) == ["c", "c"]
+    assert client.reply(request(dialogue(0))).completion == "a"  # asked once
+
+
+async def test_repeats_are_answered_and_delayed_each_by_a_draw_of_its_own() -> None:
+    """Whether a repeat finds the fact says nothing about whether another one does."""
+    client = MockClient(MockSettings(latency_s=Latency(median_s=1e-6, sigma=1.0)))
+    items = [dialogue(number, required_facts=("Paris",)) for number in range(4_000)]
+    found = [["Paris" in said for said in repeated(client, item, 3)] for item in items]
+
+    assert [each[0] for each in found] == ["Paris" in client.reply(request(item)).completion for item in items]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert statistics.mean(each[one] for each in found) == pytest.approx(FACT_FOUND, abs=0.02)
+        columns = [float(each[one]) for each in found], [float(each[other]) for each in found]
+        assert abs(statistics.correlation(*columns)) < 0.06  # 4 standard errors
+    waits = {(await client.complete(each)).latency_s for each in Planner(PARAMS, repeats=20).plan([dialogue(0)])}
+    assert len(waits) > 2

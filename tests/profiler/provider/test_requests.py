@@ -271,3 +271,28 @@ def test_caching_of_messages_leaves_the_mark_to_the_provider() -> None:
 
 def test_caching_does_not_change_what_the_log_says_of_the_prompt() -> None:
     assert line(planned(cache=CacheSettings()))["prompt"] == line(planned())["prompt"]
+
+
+@given(count=st.integers(0, 5), repeats=st.integers(1, 4), data=st.data())
+def test_what_is_planned_from_any_item_on_is_the_rest_of_the_whole_plan(
+    count: int, repeats: int, data: st.DataObject
+) -> None:
+    planner = Planner(PARAMS, repeats=repeats)
+    items = [dialogue(number) for number in range(count)]
+    whole = list(planner.plan(items))
+    first = data.draw(st.integers(0, len(whole)))
+
+    assert [each.index for each in whole] == list(range(count * repeats))
+    assert list(planner.plan(items[first // repeats :], first=first)) == whole[first:]
+
+
+def test_repeats_of_a_dialogue_are_one_question_with_a_number_each() -> None:
+    first, *others = Planner(PARAMS, repeats=3).plan([dialogue(0, turns=("a", "b"))])
+    following = Planner(PARAMS, repeats=3).next_turn(others[1], "reply")
+
+    assert [each.line.repeat for each in (first, *others)] == [0, 1, 2]
+    assert {each.line.request_hash for each in others} == {first.line.request_hash}
+    assert {each.body for each in others} == {first.body}
+    assert following is not None
+    assert following.repeat == 2
+    assert asked().line.repeat is None

@@ -2,7 +2,7 @@
 
 An entry is found by its name, which is that of a dialogue or the whole text that was asked, else by its patterns.
 Besides what the mock of a manifest reads, an entry may hold content blocks, or a sequence of answers: one for each
-time that it is asked.
+time that it is asked. A list is such a sequence too.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     metadata: dict[str, Any] = {}  # read by the mock of a manifest, which shares the file
 
 
+class Repeats(Entry, frozen=True, kw_only=True):
+    """A sequence that is written as a list alone: the answers to the repeats of a dialogue, which begin anew after the
+    last."""
+
+
 class Prepared:
     """The entries of a file, and how often each was used."""
 
@@ -69,7 +74,8 @@ class Prepared:
                 return None
             name, entry = found
         if entry.sequence is not None:
-            entry = entry.sequence[min(self._used.get(name, 0), len(entry.sequence) - 1)]
+            used, most = self._used.get(name, 0), len(entry.sequence)
+            entry = entry.sequence[used % most if isinstance(entry, Repeats) else min(used, most - 1)]
         return name, entry
 
     def use(self, name: str) -> None:
@@ -94,12 +100,15 @@ def _fits(patterns: Patterns | None, prompt: Prompt) -> bool:
 
 def _load(path: Path) -> dict[str, Entry]:
     try:
-        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+        written = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry | list[Entry]])
     except OSError as error:
         raise ManifestError([Problem(path=str(path), message=f"cannot read: {error.strerror}")]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"found a file that does not decode ({error}), expected prepared answers by name"
         raise ManifestError([Problem(path=str(path), message=message, hint=SHAPE)]) from error
+    entries = {
+        name: Repeats(sequence=tuple(entry)) if isinstance(entry, list) else entry for name, entry in written.items()
+    }
     problems = [
         Problem(path=str(path), message=f"{name}: {problem}", hint=SHAPE)
         for name, entry in entries.items()

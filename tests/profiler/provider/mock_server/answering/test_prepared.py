@@ -82,3 +82,15 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, entry: dict[str,
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"gone\.json"):
         Prepared(tmp_path / "gone.json")
+
+
+def test_a_list_answers_one_ask_after_the_other_and_begins_anew(tmp_path: Path) -> None:
+    """As the mock of a manifest answers the repeats of a dialogue."""
+    prepared, said = load(tmp_path, {"d": [{"completion": "a"}, {"completion": "b"}]}), []
+    for _ in range(5):
+        said.append(found(prepared, "x", dialogue_id="d"))
+        prepared.use("d")
+
+    assert said == ["a", "b", "a", "b", "a"]
+    with pytest.raises(ManifestError, match="empty list"):
+        load(tmp_path, {"d": []})
