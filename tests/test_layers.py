@@ -127,6 +127,8 @@ ORDERS = {
             "slots",
             "limits",
             "call_cost",
+            "stream_times",
+            "run_clock",
             "job",
             "attempt",
             "deadlines",

@@ -136,7 +136,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     An empty `usage` means that nobody knows what was used. `latency_s` is set only by clients that simulate time.
     `content` is set only when the model calls tools, because then the blocks must be sent back as they came.
-    `ttft_s` and `gaps_s` are set by clients that stream: the seconds to the first part, and between each and the next.
+    The last three are set by clients that stream: the seconds to the first part (a few tokens), those between each part
+    and the next, and those from the first part of the answer, thoughts aside, to its last.
     """
 
     completion: str
@@ -150,6 +151,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content: list[dict[str, Any]] | None = None
     ttft_s: float | None = None
     gaps_s: tuple[float, ...] = ()
+    writing_s: float | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +168,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     `cost_usd` is what was paid, null where that is not known. `maybe_usd` is what may have been billed besides: calls
     that failed without proof that they cost nothing, and replies without a known price, at their worst case.
+
+    The fields that may be unset are written only where they have a value. Of the time outside the client, `queue_s`,
+    `held_s` was spent waiting for limits or the cap and `between_s` between two tries; the rest was spent in line for a
+    slot. `at_s` counts from the first call of the run to the end of this dialogue.
     """
 
     dialogue_id: str
@@ -184,6 +190,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     replies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     maybe_usd: float | msgspec.UnsetType = msgspec.UNSET
     repeat: int | msgspec.UnsetType = msgspec.UNSET
+    at_s: float | msgspec.UnsetType = msgspec.UNSET
+    held_s: float | msgspec.UnsetType = msgspec.UNSET
+    between_s: float | msgspec.UnsetType = msgspec.UNSET
+    ttft_s: float | msgspec.UnsetType = msgspec.UNSET
+    gap_p50_s: float | msgspec.UnsetType = msgspec.UNSET
+    gap_p95_s: float | msgspec.UnsetType = msgspec.UNSET
+    tokens_per_s: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -210,3 +223,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     metadata: dict[str, Any] = {}
     expected: Expected | None = None
     repeat: int | None = None
+    held_s: float | None = None
+    between_s: float | None = None
+    ttft_s: float | None = None
+    gap_p50_s: float | None = None
+    gap_p95_s: float | None = None
+    tokens_per_s: float | None = None

@@ -17,6 +17,8 @@ from profiler.core.errors import CallError, ProviderFailed
 from profiler.engine.call_cost import CallCost
 from profiler.engine.job import Attempts, Job, sum_usage
 from profiler.engine.limits.health import unheard
+from profiler.engine.run_clock import RunClock
+from profiler.engine.stream_times import with_turn
 
 if TYPE_CHECKING:
     import anyio
@@ -101,8 +103,11 @@ class AttemptMachine:
         ledger: LedgerPlaces | None = None,
         timed: bool = True,
         real_replies: bool = False,
+        clock: RunClock | None = None,
     ) -> None:
         self.limits = limits
+        self.clock = clock or RunClock()
+        self._clock_stands = True
         self.budget = budget
         self.timed = timed
         self.timeout_s = timeout_s
@@ -179,6 +184,8 @@ class AttemptMachine:
         if not attempts.calls:
             # counted from here: time in the queue is not the dialogue's
             attempts.give_up_at = now + self._retry.deadline_s
+            if self._clock_stands:
+                self._clock_stands, self.clock.first_call = False, now
         attempts.called = now
         attempts.calls += 1
         if job.cost is not None:
@@ -212,6 +219,7 @@ class AttemptMachine:
         if following is None:
             return False
         job.request, job.attempts.tries, job.attempts.failed = following, 0, None
+        job.streamed = with_turn(job.streamed, reply)
         return True
 
     def failed(self, job: Job, error: CallError) -> TryAgain | GiveUp | StopRun:

@@ -15,6 +15,7 @@ from profiler.core.errors import CallError
 from profiler.core.nouns import Request
 from profiler.engine.call_cost import CallCost
 from profiler.engine.limits.draw import Draw
+from profiler.engine.stream_times import StreamTimes
 
 # null in any other field of a usage means that none were used
 NEVER_ABSENT = frozenset({"input_tokens", "output_tokens"})
@@ -29,6 +30,8 @@ class Attempts(msgspec.Struct):
     client_s: float = 0.0  # what all calls took together
     give_up_at: float = math.inf
     wait_s: float = 0.0  # before the next call
+    held_s: float = 0.0  # waited for limits or the cap, all calls together
+    between_s: float = 0.0  # waited between two tries
     failed: CallError | None = None  # how the last call of this request ended
 
 
@@ -42,6 +45,7 @@ class Job(msgspec.Struct):
     draw: Draw | None = None
     replies: tuple[str, ...] = ()
     usage: dict[str, Any] | None = None
+    streamed: StreamTimes | None = None  # of the turns before the last
 
 
 def sum_usage(total: dict[str, Any] | None, usage: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ dialogue has a task or a timer of its own.
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -54,7 +55,7 @@ class Pool:
         self._client = client
         self._writer = writer
         self._machine = machine
-        self._results = Results(writer, timed=machine.timed)
+        self._results = Results(writer, clock=machine.clock if machine.timed else None)
         self._deadlines = Deadlines(timeout_s=machine.timeout_s)
         self._backing_off = 0
         self._draining = anyio.Event()
@@ -208,16 +209,23 @@ class Pool:
         False when the run drains meanwhile, or when the time of the dialogue runs out, which ends it.
         """
         if job.attempts.wait_s:
-            await self._back_off(self._machine.take_wait(job))
+            await self._back_off(job, self._machine.take_wait(job))
         if self.stopped is not None:
             return False
         try:
-            return await self._machine.leave(job, give_up=self._draining)
+            return await self._leave(job)
         except BudgetReached as reached:
             self.drain(reached)
         except CallError as error:
             self._obey(job, self._machine.give_up(error))
         return False
+
+    async def _leave(self, job: Job) -> bool:
+        began = time.monotonic()
+        try:
+            return await self._machine.leave(job, give_up=self._draining)
+        finally:
+            job.attempts.held_s += time.monotonic() - began
 
     def _next_job(self) -> Job | None:
         try:
@@ -268,8 +276,9 @@ class Pool:
             raise failed
         self._results.release()
 
-    async def _back_off(self, wait_s: float) -> None:
+    async def _back_off(self, job: Job, wait_s: float) -> None:
         """Wait before a retry; the slot is free for others meanwhile, unless too many jobs wait already."""
+        began = time.monotonic()
         gives_way = self._backing_off < BACKING_OFF_PER_SLOT * self.slots.limit
         self._backing_off += 1
         try:
@@ -277,6 +286,7 @@ class Pool:
                 self.slots.give()
             with anyio.move_on_after(wait_s):
                 await self._draining.wait()
+            job.attempts.between_s += time.monotonic() - began
             if gives_way:
                 await self.slots.take()
         except BaseException:

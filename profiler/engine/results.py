@@ -7,38 +7,52 @@ another reply shows that the provider is up, or until the run ends.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from profiler.core.nouns import Failure, Record
+from profiler.engine.stream_times import with_turn
 from profiler.provider.reply_type import classify
 
 if TYPE_CHECKING:
     from profiler.core.errors import CallError
     from profiler.core.nouns import Reply
     from profiler.engine.job import Job
+    from profiler.engine.run_clock import RunClock
+    from profiler.engine.stream_times import StreamTimes
     from profiler.storage.writer import Writer
 
 
-class Results:
-    """The ends of a run's dialogues. When not `timed`, no times are recorded, so that equal runs give equal bytes."""
+class Ended(NamedTuple):
+    """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
 
-    def __init__(self, writer: Writer, *, timed: bool) -> None:
+    at_s: float | UnsetType
+    queue_s: float
+
+
+UNTIMED: Final = Ended(UNSET, 0.0)
+
+
+class Results:
+    """The ends of a run's dialogues. Without a `clock` no times are recorded, so that equal runs give equal bytes."""
+
+    def __init__(self, writer: Writer, *, clock: RunClock | None) -> None:
         self.failures: dict[str, int] = {}
         self._writer = writer
-        self._timed = timed
-        self._held: list[tuple[Job, CallError, float]] = []
+        self._clock = clock
+        self._held: list[tuple[Job, CallError, Ended]] = []
 
     def answered(self, job: Job, reply: Reply) -> None:
-        self._writer.put(record_reply(job, reply, queue_s=self._queue_s(job)))
+        self._writer.put(record_reply(job, reply, ended=self._ended(job)))
 
     def failed(self, job: Job, error: CallError) -> None:
-        self._failed(job, error, queue_s=self._queue_s(job))
+        self._failed(job, error, ended=self._ended(job))
 
     def hold(self, job: Job, error: CallError) -> None:
         """Hold an end back: how the others fare shows whether it is the dialogue's. Its waiting time is taken now."""
-        self._held.append((job, error, self._queue_s(job)))
+        self._held.append((job, error, self._ended(job)))
 
     @property
     def held(self) -> CallError | None:
@@ -48,21 +62,24 @@ class Results:
     def release(self) -> None:
         """The others fare better, so the failures held back are those of their dialogues: record them."""
         held, self._held = self._held, []
-        for job, error, queue_s in held:
-            self._failed(job, error, queue_s=queue_s)
+        for job, error, ended in held:
+            self._failed(job, error, ended=ended)
 
-    def _failed(self, job: Job, error: CallError, *, queue_s: float) -> None:
+    def _failed(self, job: Job, error: CallError, *, ended: Ended) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        self._writer.put(record_failure(job, error, queue_s=queue_s))
+        self._writer.put(record_failure(job, error, ended=ended))
 
-    def _queue_s(self, job: Job) -> float:
-        """How long the dialogue waited outside the client: for its slot and between its tries."""
-        return micro(max(0.0, time.monotonic() - job.started - job.attempts.client_s)) if self._timed else 0.0
+    def _ended(self, job: Job) -> Ended:
+        if self._clock is None:
+            return UNTIMED
+        now = time.monotonic()
+        return Ended(micro(self._clock.at(now)), micro(max(0.0, now - job.started - job.attempts.client_s)))
 
 
-def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
+def record_reply(job: Job, reply: Reply, *, ended: Ended) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    return Record(
+    at_s, queue_s = ended
+    record = Record(
         request.dialogue.dialogue_id,
         request.index,
         reply.completion,
@@ -76,15 +93,20 @@ def record_reply(job: Job, reply: Reply, *, queue_s: float) -> Record:
         reply.request_id,
         None if cost is None else cost.cost_usd,
         None,
-        job.replies or msgspec.UNSET,
-        msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
-        msgspec.UNSET if request.repeat is None else request.repeat,
+        job.replies or UNSET,
+        UNSET if cost is None or not cost.maybe else cost.maybe_usd,
+        UNSET if request.repeat is None else request.repeat,
+        at_s,
     )
+    streamed = reply.ttft_s is not None or job.streamed is not None
+    if streamed or (at_s is not UNSET and (attempts.held_s or attempts.between_s)):
+        return _with_times(record, job, with_turn(job.streamed, reply) if streamed else None)
+    return record
 
 
-def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
+def record_failure(job: Job, error: CallError, *, ended: Ended) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    return Record(
+    record = Record(
         dialogue_id=request.dialogue.dialogue_id,
         index=request.index,
         completion=None,
@@ -93,15 +115,26 @@ def record_failure(job: Job, error: CallError, *, queue_s: float) -> Record:
         model=None,
         usage=job.usage or None,
         latency_s=micro(attempts.client_s),
-        queue_s=queue_s,
+        queue_s=ended.queue_s,
         attempts=attempts.calls - request.turn,
         request_id=error.request_id,
         cost_usd=None if cost is None else cost.cost_usd,
         error=Failure(type=error.kind, message=error.message, status=error.status, request_id=error.request_id),
-        replies=job.replies or msgspec.UNSET,
-        maybe_usd=msgspec.UNSET if cost is None or not cost.maybe else cost.maybe_usd,
-        repeat=msgspec.UNSET if request.repeat is None else request.repeat,
+        replies=job.replies or UNSET,
+        maybe_usd=UNSET if cost is None or not cost.maybe else cost.maybe_usd,
+        repeat=UNSET if request.repeat is None else request.repeat,
+        at_s=ended.at_s,
     )
+    return record if ended.at_s is UNSET else _with_times(record, job, None)
+
+
+def _with_times(record: Record, job: Job, streamed: StreamTimes | None) -> Record:
+    """The record with the times that few dialogues have. Waits are measured only where times are recorded at all."""
+    more = {} if streamed is None else streamed.told(record.usage)
+    if record.at_s is not UNSET:
+        waits = {"held_s": micro(job.attempts.held_s), "between_s": micro(job.attempts.between_s)}
+        more |= {name: seconds for name, seconds in waits.items() if seconds}
+    return msgspec.structs.replace(record, **more)
 
 
 def micro(seconds: float) -> float:

@@ -13,6 +13,7 @@ from profiler.dataset import file
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.pool import Pool
 from profiler.engine.progress import View
+from profiler.engine.run_clock import RunClock, seconds_since
 from profiler.money.prices import dollars
 from profiler.provider.requests import planner_of
 from profiler.storage.identity import now
@@ -65,6 +66,7 @@ async def answer_all(
         ledger=await shared.aside(run.open_ledger) if live else None,
         timed=live,
         real_replies=source.own,
+        clock=RunClock(earlier_s=seconds_since(run.header.started) if run.sessions else 0.0),
     )
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     pool = Pool(client=client, writer=writer, slots=shared.slots_of(experiment), machine=machine)

@@ -78,6 +78,13 @@ OutputField = Literal[
     "replies",
     "maybe_usd",
     "repeat",
+    "at_s",
+    "held_s",
+    "between_s",
+    "ttft_s",
+    "gap_p50_s",
+    "gap_p95_s",
+    "tokens_per_s",
 ]
 DialogueKey = Literal[
     "dialogue_id",
@@ -259,6 +266,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mock: Annotated[MockSettings, Meta(description="How the deterministic mock answers.")] = MockSettings()
     base_url: Annotated[Url | None, Meta(description="Another address of the API.")] = None
     api_version: Annotated[ApiVersion | None, Meta(description="Value of the anthropic-version header.")] = None
+    stream: Annotated[
+        bool, Meta(description="Whether live answers are streamed, which times their first token and the rest.")
+    ] = False
     provider: Annotated[
         Literal["anthropic", "bedrock", "vertex", "foundry"],
         Meta(description="Who serves the model; all but anthropic go through the SDK and its own credentials."),

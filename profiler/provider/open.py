@@ -43,6 +43,7 @@ async def open_client(
     experiment: Experiment, *, mode: Mode, lane: Lane | None = None, environ: Mapping[str, str]
 ) -> AsyncIterator[Client]:
     """The client for one run. Without a `lane` it is the profiler's own, or the SDK's where only the SDK gets there."""
+    lane = lane or ("stream" if experiment.stream else None)
     stream = lane in {"stream", "sdk-stream"}
     if mode == "mock":
         yield MockClient(experiment.mock)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from profiler.core.errors import CallError
 from profiler.core.json import dumps, loads
 from profiler.core.wording import shortened
@@ -113,10 +111,9 @@ class SdkClient:
             if not message.ended:  # a fault after the whole reply takes nothing away from it
                 raise
         try:
-            reply = message.reply(headers)
+            return message.reply(headers)
         except NotAMessage as problem:
             raise bad_reply(problem, headers, b"", redact=self._redact) from problem
-        return msgspec.structs.replace(reply, ttft_s=message.ttft_s, gaps_s=message.gaps_s)
 
     def _no_event(self, error: Exception, headers: Mapping[str, str]) -> CallError:
         """Bytes that are no event: the SDK lets exceptions of the standard library through."""

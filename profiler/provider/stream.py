@@ -67,10 +67,9 @@ class StreamClient:
         if answer.broken is not None and not message.ended:
             raise self._redacted(answer.broken)
         try:
-            reply = message.reply(answer.headers)
+            return message.reply(answer.headers)
         except NotAMessage as problem:
             raise self._bad_reply(problem, answer) from problem
-        return msgspec.structs.replace(reply, ttft_s=message.ttft_s, gaps_s=message.gaps_s)
 
     def _message_in(self, answer: StreamAnswer, *, begun: float) -> StreamedMessage:
         message = StreamedMessage(begun=begun)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from operator import sub
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from profiler.core.json import dump_leniently, dumps, load_leniently, loads
 from profiler.provider.http.connection import lost
 from profiler.provider.messages import NotAMessage, reply_of
@@ -32,6 +34,7 @@ class StreamedMessage:
         self._blocks: dict[int, dict[str, Any]] = {}
         self._written: dict[tuple[int, str], list[str]] = {}  # texts by block and field
         self._times: list[float] = []  # of each part that the model wrote
+        self._thoughts = 0  # how many of these are thoughts that came before the answer
         self.ended = False
 
     def add_text(self, index: int, text: str, *, at: float) -> None:
@@ -65,6 +68,8 @@ class StreamedMessage:
             if not isinstance(text := delta[field], str):
                 raise TypeError(f"{field}: found {text!r:.40}, expected a text")
             if text:
+                if kind == "thinking_delta" and self._thoughts == len(self._times):
+                    self._thoughts += 1
                 self._times.append(at)
                 self._written.setdefault((index, field), []).append(text)
         elif kind == "signature_delta":
@@ -82,17 +87,16 @@ class StreamedMessage:
         for (index, field), texts in self._written.items():
             _fill(self._blocks.setdefault(index, {"type": "text", "text": ""}), field, "".join(texts))
         content = [self._blocks[index] for index in sorted(self._blocks)]
-        return reply_of(_encoded({**self._message, "content": content}), headers)
-
-    @property
-    def ttft_s(self) -> float | None:
-        """Seconds to the first part that the model wrote; None where it wrote nothing."""
-        return self._times[0] - self._begun if self._times else None
-
-    @property
-    def gaps_s(self) -> tuple[float, ...]:
-        """Seconds between each part and the next."""
-        return tuple(map(sub, self._times[1:], self._times))
+        reply = reply_of(_encoded({**self._message, "content": content}), headers)
+        if not (times := self._times):
+            return reply
+        answering = times[self._thoughts :]
+        return msgspec.structs.replace(
+            reply,
+            ttft_s=times[0] - self._begun,
+            gaps_s=tuple(map(sub, times[1:], times)),
+            writing_s=answering[-1] - answering[0] if answering else None,
+        )
 
 
 def _index_of(event: dict[str, Any]) -> int:

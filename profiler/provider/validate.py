@@ -32,7 +32,7 @@ FAULTS_BEFORE_GIVING_UP = 5  # only while nothing has been answered yet
 # Objects within a usage that hold counts. A field is a count when its name ends like one.
 NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
 COUNTS = ("_tokens", "_requests")
-TIMES = frozenset({"latency_s", "ttft_s", "gaps_s"})
+TIMES = frozenset({"latency_s", "ttft_s", "gaps_s", "writing_s"})
 
 
 def _silent(_: str) -> None:
@@ -156,7 +156,7 @@ def uncounted(usage: object) -> str | None:
 
 def _impossible_fields(reply: Reply) -> Iterator[str]:
     """Names of fields whose values do not fit their types, or that no file can hold."""
-    if _is_sound(reply, Reply) and all(map(_is_time, (reply.latency_s, reply.ttft_s, *reply.gaps_s))):
+    if _is_sound(reply, Reply) and all(map(_is_time, _times(reply))):
         return
     for field in msgspec.structs.fields(Reply):
         value = getattr(reply, field.name)
@@ -181,6 +181,10 @@ def _is_sound(value: object, annotation: Any) -> bool:
 
 def _is_time(seconds: float | None) -> bool:
     return seconds is None or 0.0 <= seconds < math.inf
+
+
+def _times(reply: Reply) -> tuple[float | None, ...]:
+    return reply.latency_s, reply.ttft_s, reply.writing_s, *reply.gaps_s
 
 
 def _listed(value: Any) -> tuple[float | None, ...]:

@@ -20,7 +20,8 @@ SCORES: Final = "scores."
 LISTS: Final = ("replies", "required_facts", "expected", "tags", "tool_calls")
 HOLDING_TEXTS: Final = (*TEXTS, "required_facts", "expected", "error.message", "tool_calls")
 SOMETIMES: Final = (  # columns that are there only where some item has a value
-    *("repeat", "ttft_s", "at_s", "tool_calls", "reused_from", "reused_cost_usd", "maybe_usd", "api_version"),
+    *("repeat", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s", "held_s", "between_s", "at_s"),
+    *("tool_calls", "reused_from", "reused_cost_usd", "maybe_usd", "api_version"),
     *("cache_creation_input_tokens", "cache_read_input_tokens", "thinking_tokens", "expected"),
 )
 MOST_METADATA: Final = 1_000

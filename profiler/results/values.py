@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 REQUEST: Final = ("required_facts", "expect_refusal", "expected", "tags", "temperature", "max_tokens", "api_version")
 RECORD: Final = (
     *("index", "repeat", "type", "stop_reason", "model", "latency_s", "queue_s", "attempts", "request_id"),
-    *("cost_usd", "maybe_usd", "ttft_s", "at_s", "tool_calls", "reused_from", "reused_cost_usd"),
+    *("cost_usd", "maybe_usd", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s", "held_s", "between_s", "at_s"),
+    *("tool_calls", "reused_from", "reused_cost_usd"),
 )
 TOKENS: Final = {
     "input_tokens": ("input_tokens",),

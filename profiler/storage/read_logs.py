@@ -54,11 +54,15 @@ class Got(msgspec.Struct, gc=False):
     attempts: int | None = None
     cost_usd: float | None = None
     error: Failure | None = None
+    held_s: float | None = None
+    between_s: float | None = None
+    ttft_s: float | None = None
+    gap_p50_s: float | None = None
+    gap_p95_s: float | None = None
+    tokens_per_s: float | None = None
 
 
-_LEFT_OUT = dict.fromkeys(
-    name for name in Record.__struct_fields__ if name not in ("replies", "maybe_usd", "repeat")
-) | {"attempts": 1}
+_LEFT_OUT = dict.fromkeys(field.name for field in msgspec.structs.fields(Record) if field.required) | {"attempts": 1}
 
 
 def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> Iterator[Outcome]:
@@ -116,6 +120,12 @@ def outcome_of(asked: Asked, got: Got) -> Outcome:
         asked.metadata,
         asked.expected,
         asked.repeat,
+        got.held_s,
+        got.between_s,
+        got.ttft_s,
+        got.gap_p50_s,
+        got.gap_p95_s,
+        got.tokens_per_s,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 import pytest
+from msgspec import UNSET
 
 from profiler.core.errors import CallError, DatasetError, Interrupted, Problem, ProfilerError, ProviderFailed
 from profiler.core.nouns import Record, Reply, Request
@@ -165,7 +166,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (attempt, unbegun, deadlines, results):
+    for module in (attempt, unbegun, deadlines, pool_module, results):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -318,6 +319,20 @@ async def test_client_time_and_queue_time_are_told_apart(clock: Clock) -> None:
     await bench.run(3)  # while the first waits for its retry, the others take two seconds each
     times = {name: (record.latency_s, record.queue_s) for name, record in bench.kept.by_id.items()}
     assert times == {"d0": (4.0, 4.0), "d1": (2.0, 0.0), "d2": (2.0, 0.0)}
+
+
+async def test_the_time_between_two_tries_is_told_apart_from_that_in_line(clock: Clock) -> None:
+    async def answer(request: Request) -> Reply:
+        clock.now += 2.0
+        if request.index == 0 and request.attempt == 1:
+            raise asked_to_wait(0.02)
+        return reply()
+
+    bench = Bench(answer, timed=True, concurrency=1)
+    await bench.run(2)  # the second is asked while the first waits for its retry, which the fake clock does not see
+    first, second = bench.kept.by_id["d0"], bench.kept.by_id["d1"]
+    assert (first.latency_s, first.queue_s, first.between_s, first.at_s) == (4.0, 2.0, 2.0, 6.0)
+    assert (second.between_s, second.held_s, second.at_s) == (UNSET, UNSET, 4.0)
 
 
 async def test_simulated_time_counts_instead_of_the_clock(clock: Clock) -> None:

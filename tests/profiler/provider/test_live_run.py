@@ -59,14 +59,18 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.usefixtures("key")
 async def test_every_lane_writes_the_same_records(server: Server, dialogues: Path, tmp_path: Path) -> None:
-    written = {}
+    written, fields = {}, {}
     for lane in ALL_LANES:
         asked = experiment(server.base_url, dataset_path=dialogues, system="short", temperature=0.0)
         await run(asked, options=Options(output_dir=tmp_path / lane, mode="live", lane=lane))
         lines = (tmp_path / lane / "e" / "responses.jsonl").read_text().splitlines()
         written[lane] = [said(json.loads(line)) for line in lines]
+        fields[lane] = {name for line in lines for name in json.loads(line)}
 
     assert [record["type"] for record in written["fast"]] == ["answer"] * 21
+    assert [("at_s" in fields[lane], "ttft_s" in fields[lane]) for lane in ALL_LANES] == [
+        (True, lane in STREAMS) for lane in ALL_LANES
+    ]
     assert written["sdk"] == written["fast"]
     assert written["stream"] == written["sdk-stream"] == written["fast"]
 
@@ -153,9 +157,13 @@ async def test_a_batch_of_the_requests_of_a_run_gets_the_answers_that_the_run_ha
     assert of_batch == of_run
 
 
+MEASURED = frozenset({"latency_s", "queue_s", "at_s", "held_s", "between_s"})
+STREAMED = frozenset({"ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s"})
+
+
 def said(record: dict[str, Any]) -> dict[str, Any]:
     """A record without what differs from call to call."""
-    return {name: value for name, value in record.items() if name not in {"latency_s", "queue_s", "request_id"}}
+    return {name: value for name, value in record.items() if name not in {*MEASURED, *STREAMED, "request_id"}}
 
 
 def live_command(url: str, folder: Path, dialogues: Path, *options: str) -> subprocess.CompletedProcess[str]:

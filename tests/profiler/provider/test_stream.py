@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from profiler.core.errors import CallError
 from profiler.provider.http import stream_connection
-from tests.profiler.provider.loopback import MESSAGE, Say, http, serving
-from tests.profiler.provider.test_lanes import STREAMS, answered, asking, failed, stream_of
+from profiler.provider.open import open_client
+from tests.profiler.provider.loopback import KEY, MESSAGE, Say, http, serving
+from tests.profiler.provider.test_lanes import STREAMS, answered, asking, experiment, failed, request_for, stream_of
 
 if TYPE_CHECKING:
-    from profiler.core.errors import CallError
     from profiler.core.nouns import Reply
     from profiler.provider.open import Lane
 
@@ -195,6 +197,17 @@ async def test_a_stream_is_not_waited_for_when_it_has_nothing_more_to_say(
         else:
             assert (await failed("stream", server)).kind == kind
         await server.until(lambda: server.open == 0)
+
+
+async def test_a_manifest_may_ask_for_streams_and_the_command_line_for_another_lane() -> None:
+    async with serving(lambda _: ANSWERED["in chunks"]) as server:
+        for lane in (None, "sdk"):
+            asked = experiment(server.url, stream=True)
+            async with open_client(asked, mode="live", lane=lane, environ={"ANTHROPIC_API_KEY": KEY}) as client:
+                with suppress(CallError):  # a stream is no message to the lane that does not stream
+                    await client.complete(request_for(asked))
+
+        assert [json.loads(each.body).get("stream") for each in server.asked] == [True, None]
 
 
 async def test_the_connection_of_a_whole_stream_is_used_again() -> None:

@@ -1,0 +1,24 @@
+"""When the first call of a run left: the times of its records count from there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class RunClock(msgspec.Struct):
+    """`earlier_s`: how long ago the run had begun when its present session did."""
+
+    earlier_s: float = 0.0
+    first_call: float | None = None  # of this session, by `time.monotonic`
+
+    def at(self, now: float) -> float:
+        return self.earlier_s + max(0.0, now - (now if self.first_call is None else self.first_call))
+
+
+def seconds_since(started: str | None) -> float:
+    """Of a run that began at this moment, in words of its header; 0 where nobody wrote it down."""
+    if started is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds())

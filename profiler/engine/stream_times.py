@@ -1,0 +1,59 @@
+"""What is kept of the times of a streamed dialogue: few numbers, however many parts it came in."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from profiler.core.nouns import Reply
+
+
+class StreamTimes(msgspec.Struct, frozen=True):
+    """The times of all turns so far: the slowest first token, every gap, and the seconds in which answers were written."""
+
+    turns: int
+    ttft_s: float
+    gaps_s: tuple[float, ...]
+    writing_s: float
+
+    def told(self, usage: dict[str, Any] | None) -> dict[str, float]:
+        """The fields of a record; each only where it has a value."""
+        found = {"ttft_s": self.ttft_s}
+        if self.gaps_s:
+            ordered = sorted(self.gaps_s)
+            found |= {"gap_p50_s": _at_rank(ordered, 0.5), "gap_p95_s": _at_rank(ordered, 0.95)}
+        if self.writing_s and (tokens := _answer_tokens(usage)) is not None and tokens > self.turns:
+            found["tokens_per_s"] = (tokens - self.turns) / self.writing_s
+        return {name: round(value, 6) for name, value in found.items()}
+
+
+def with_turn(before: StreamTimes | None, reply: Reply) -> StreamTimes | None:
+    """The times of a dialogue after one more reply."""
+    if reply.ttft_s is None:
+        return before
+    if before is None:
+        return StreamTimes(1, reply.ttft_s, reply.gaps_s, reply.writing_s or 0.0)
+    return StreamTimes(
+        before.turns + 1,
+        max(before.ttft_s, reply.ttft_s),
+        before.gaps_s + reply.gaps_s,
+        before.writing_s + (reply.writing_s or 0.0),
+    )
+
+
+def _at_rank(ordered: Sequence[float], q: float) -> float:
+    """The value of rank ⌈q·n⌉, as everywhere."""
+    return ordered[max(0, math.ceil(q * len(ordered) - 1e-9) - 1)]
+
+
+def _answer_tokens(usage: dict[str, Any] | None) -> int | None:
+    """The output tokens without those of thoughts, which may be hidden, or shown as a summary of another length."""
+    if not usage or (tokens := usage.get("output_tokens")) is None:
+        return None
+    details = usage.get("output_tokens_details") or {}
+    return int(tokens - (details.get("thinking_tokens") or 0))
