@@ -44,7 +44,11 @@ def add(commands: Commands) -> None:
         "--rounds", type=_positive, default=1, metavar="N", help="grade each N times, with another seed each"
     )
     parser.add_argument(
-        "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="gradings at once (default: the cores)"
+        "--jobs",
+        type=_positive,
+        default=2 * (os.cpu_count() or 1),  # many a cheat sleeps until its time is up
+        metavar="N",
+        help="gradings at once (default: two for each core)",
     )
     parser.add_argument(
         "--isolation",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from grader.experiment_profiler.worlds.foreign_logs import Logs
+    from grader.experiment_profiler.worlds.foreign_logs import Logs, LogsKey
     from grader.experiment_profiler.worlds.replies import Replies
     from grader.experiment_profiler.worlds.world import World
 
@@ -141,9 +141,14 @@ class Box:
     environment: Mapping[str, str]
     secrets: Secrets
     runs: tuple[Run, ...] = ()
-    logs: tuple[Logs, ...] = ()
+    asked_about: tuple[LogsKey, ...] = ()
     absolute: bool = True  # whether a command is given absolute paths
     inside: bool = False  # whether `summarize` starts in the folder of the logs, which then is "."
+
+    @property
+    def logs(self) -> tuple[Logs, ...]:
+        """The logs that it is asked about. They are drawn when the box is laid out, for many a grading ends before."""
+        return tuple(foreign_logs.logs(*key) for key in self.asked_about)
 
     @property
     def kit(self) -> Path:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from grader.experiment_profiler.worlds.foreign_logs import Logs
+    from grader.experiment_profiler.worlds.foreign_logs import LogsKey
     from grader.experiment_profiler.worlds.world import World
 
 FOLDERS: Final = ("kit", "submission", "given", "work", "claims", "logs", "driver", "job", "wire")
@@ -69,14 +69,14 @@ def _boxes(drawn: Drawn, *, seed: str, root: Path) -> Iterator[Box]:
         yield _Maker(seed, f"{live.name} live", root=root).run(live, Source.LIVE)
     for number, kind in enumerate(foreign_logs.KINDS if fresh else foreign_logs.KINDS[:1]):
         maker = _Maker(seed, f"{kind} summarize", root=root, absolute=absolute is (number % 2 == 0))
-        yield maker.summarize(foreign_logs.logs(seed, "command", kind), inside=number >= STARTED_INSIDE)
+        yield maker.summarize((seed, "command", kind), inside=number >= STARTED_INSIDE)
 
 
-def _logs(seed: str, number: int, *, count: int) -> tuple[Logs, ...]:
+def _logs(seed: str, number: int, *, count: int) -> tuple[LogsKey, ...]:
     """The logs that a box is asked about: every box gets mixed ones, and the other kinds are dealt out."""
     dealt = (*foreign_logs.KINDS[1:], *foreign_logs.ODD_KINDS)
     others = [kind for place, kind in enumerate(dealt) if place % count == number]
-    return tuple(foreign_logs.logs(seed, f"interface/{number}", kind) for kind in ("mixed", *others))
+    return tuple((seed, f"interface/{number}", kind) for kind in ("mixed", *others))
 
 
 def _pairs(world: World, small: Sequence[World], sources: Sequence[Source]) -> Iterator[tuple[World, Source]]:
@@ -102,7 +102,7 @@ class _Maker:
             address=names.address(self.rng),
         )
 
-    def api(self, world: World, small: Sequence[World], *, logs: tuple[Logs, ...], live: bool) -> Box:
+    def api(self, world: World, small: Sequence[World], *, logs: tuple[LogsKey, ...], live: bool) -> Box:
         sources = (Source.PREPARED, Source.HANDED, *([Source.LIVE] if live else []))
         runs = [self._run(each, source) for each, source in _pairs(world, small, sources)]
         return self._box(Kind.API, runs=runs, logs=logs)
@@ -112,7 +112,7 @@ class _Maker:
         run = self._run(world, source, earlier=earlier)
         return self._box(Kind.RUN, runs=[run], more=live or ({KEY: ""} if empty_key else {}))
 
-    def summarize(self, logs: Logs, *, inside: bool) -> Box:
+    def summarize(self, logs: LogsKey, *, inside: bool) -> Box:
         return self._box(Kind.SUMMARIZE, logs=(logs,), inside=inside and not self.absolute)
 
     def _box(
@@ -120,7 +120,7 @@ class _Maker:
         kind: Kind,
         *,
         runs: Sequence[Run] = (),
-        logs: tuple[Logs, ...] = (),
+        logs: tuple[LogsKey, ...] = (),
         more: dict[str, str] | None = None,
         inside: bool = False,
     ) -> Box:
@@ -136,7 +136,7 @@ class _Maker:
             environment=self._environment() | (more or {}),
             secrets=self.secrets,
             runs=tuple(runs),
-            logs=logs,
+            asked_about=logs,
             absolute=self.absolute,
             inside=inside,
         )

@@ -42,6 +42,10 @@ class Ended:
     def failed(self) -> bool:
         return any(finding.reason is not None for finding in self.findings)
 
+    def decides(self, *, fail_fast: bool) -> bool:
+        """Whether the verdict is known, so that no further box needs to be run."""
+        return self.outcome.reason is not None or (fail_fast and self.failed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boxed:
@@ -59,18 +63,28 @@ class Boxed:
         found: list[Finding] = []
         cpu_s = wall_s = 0.0
         enough = False
+        decided_at: list[int] = []  # places in the plan; no box after the first of them counts
+
+        def unless_decided(place: int, box: Box) -> Ended | None:
+            if decided_at and min(decided_at) < place:
+                return None
+            ended = self._ended(box)
+            if ended.decides(fail_fast=self.fail_fast):
+                decided_at.append(place)
+            return ended
+
         with Pool(self.at_once) as pool:
-            waiting = [pool.submit(self._ended, box) for box in plan]
+            waiting = [pool.submit(unless_decided, place, box) for place, box in enumerate(plan)]
             for box, future in zip(plan, waiting, strict=True):
-                if enough:
+                ended: Ended | None = None if enough else future.result()
+                if ended is None:
                     future.cancel()
                     found += checks.not_run(box)
                     continue
-                ended: Ended = future.result()
                 cpu_s, wall_s = cpu_s + ended.outcome.cpu_s, wall_s + ended.outcome.own_s
                 over = list(_over_budget(cpu_s, wall_s)) if ended.outcome.reason is None else []
                 found += [*ended.findings, *over]
-                enough = bool(ended.outcome.reason or over or (self.fail_fast and ended.failed))
+                enough = bool(over) or ended.decides(fail_fast=self.fail_fast)
         return found
 
     def _ended(self, box: Box) -> Ended:

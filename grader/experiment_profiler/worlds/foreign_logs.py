@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from grader.experiment_profiler.worlds import names, prose
@@ -26,6 +27,8 @@ TYPES: Final = ("answer", "refusal", "truncated", "error")
 STOPS: Final = ("end_turn", "refusal", "max_tokens", "stop_sequence", None)
 ODD_KINDS: Final = ("facts-unanswered", "nothing-held", "all-refused")  # asked about through Python only
 STALE: Final = ("mixed", "empty")  # the others lack a summary.json
+
+LogsKey = tuple[str, str, str]  # what logs are drawn from: the seed, what they are for, and their kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Logs:
         return b"".join(text.encode() + b"\n" for text in texts)
 
 
+@lru_cache(maxsize=16)  # a box is laid out, asked and judged by the same ones
 def logs(seed: str, purpose: str, kind: str = "mixed") -> Logs:
     rng = generator(seed, f"logs/{purpose}/{kind}")
     types = _types(rng, kind)
