@@ -98,6 +98,15 @@ def test_who_stops_at_the_first_failure_looks_first_where_most_is_seen(tmp_path:
     assert sorted(first) == sorted(order_of("a", tmp_path))
 
 
+def test_nothing_is_run_after_the_box_that_decides() -> None:
+    ran: list[str] = []
+    asked = Asked(seed="a", worlds=1, fail_fast=True)
+    result = Grading(asked, at_once=1, watch=lambda box, _: ran.append(box.name)).run(STARTER)
+
+    assert result.status is Status.FAIL
+    assert ran == ["world-1 api"]
+
+
 def test_a_stored_result_is_had_again(passed: Result) -> None:
     stored = json.loads(json.dumps(passed.as_dict()))
 
