@@ -112,8 +112,8 @@ bench-peers: setup ## make .venv-peers: the programs that `make bench` compares 
 docs: setup ## write docs/cli.md anew from --help
 	$(VENV_PYTHON) tests/regenerate.py
 
-shapes: setup ## write the table of requests that the mock server takes anew, from the installed SDK
-	$(VENV_PYTHON) -m tests.profiler.provider.mock_server.reading.sdk_walk
+shapes: setup ## write the table of requests that the provider takes anew, from the installed SDK
+	$(VENV_PYTHON) -m tests.profiler.core.sdk_walk
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
 	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .venv-browser .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

@@ -22,6 +22,7 @@ ORDERS = {
     ),
     "profiler.core": (
         *("__init__", "json", "nouns", "wording", "own_code", "errors", "plugins", "patterns", "json_schema"),
+        *("shapes", "mismatch_words", "image_size", "content_blocks", "sent_parameters"),
     ),
     "profiler.manifest": (
         *("__init__", "scalars", "metrics", "settings", "source", "checker", "yaml_reader", "draft", "rules", "schema"),
@@ -41,6 +42,7 @@ ORDERS = {
             "unchanged",
             "selection",
             "file",
+            "sendable",
         ),
     ),
     "profiler.provider": (
@@ -75,7 +77,7 @@ ORDERS = {
     "profiler.provider.mock_server.delivery": ("__init__", "pace", "events", "message_delivery", "reply_delivery"),
     "profiler.provider.mock_server.stored": ("__init__", "batch", "batches", "files"),
     "profiler.provider.mock_server.reading": (
-        *("__init__", "shapes", "models", "prompts", "token_counts", "schema_subset", "turns", "rules", "requests"),
+        *("__init__", "models", "prompts", "token_counts", "schema_subset", "turns", "rules", "requests"),
     ),
     "profiler.provider.mock_server.answering": (
         *("__init__", "patterns", "schema_values", "dialogues", "prepared", "tool_calls", "fitting", "lengths"),

@@ -18,6 +18,7 @@ from profiler.cli.output import print_json, remark
 from profiler.cli.questions import first_questions, question_in_words
 from profiler.core.errors import ProfilerError, RunDirectoryError, StorageError, UsageError
 from profiler.dataset import file
+from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
@@ -91,6 +92,7 @@ def validate(args: Namespace) -> int:
         resolve(experiment.metrics, search_path=manifest.path.parent)
         survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
         refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unsendable(experiment, survey)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
         warnings += survey.remarks

@@ -38,6 +38,7 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unkno
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     expected: Expected | None = None
+    request: dict[str, Any] | None = None  # sent as it stands; its keys win over those of the manifest
 
 
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +69,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     effort: str | None = None
     cache: CacheSettings | None = None
     api_version: str | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None
+    request: dict[str, Any] = {}
 
 
 class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -90,6 +95,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     metadata: dict[str, Any] = {}
     api_version: str | None = None
     expected: Expected | None = None
+    request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # all that was sent besides, as it stands in the body
     repeat: int | None = None
 
 
@@ -197,6 +203,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     gap_p50_s: float | msgspec.UnsetType = msgspec.UNSET
     gap_p95_s: float | msgspec.UnsetType = msgspec.UNSET
     tokens_per_s: float | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    stop_details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

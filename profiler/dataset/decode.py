@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from profiler.core.content_blocks import block_faults
 from profiler.core.nouns import Dialogue, Expected, Message, Role
+from profiler.core.sent_parameters import dialogue_faults
 from profiler.dataset.chat import is_chat, unfolded
 from profiler.dataset.explain import (
     KNOWN,
@@ -51,6 +53,7 @@ class _Row(msgspec.Struct):
     tags: tuple[str, ...] | None = None
     metadata: dict[str, Any] | None = None
     expected: Expected | None = None
+    request: dict[str, Any] | None = None
 
 
 _decode = msgspec.json.Decoder(Dialogue).decode
@@ -133,7 +136,12 @@ def _sound(dialogue: Dialogue) -> bool:
         and "" not in dialogue.required_facts
         and (not dialogue.metadata or loggable(dialogue.metadata))
         and (dialogue.expected is None or _comparable(dialogue.expected))
+        and (dialogue.request is None or _settable(dialogue.request))
     )
+
+
+def _settable(request: dict[str, Any]) -> bool:
+    return loggable(request) and not any(dialogue_faults(request))
 
 
 def _comparable(expected: Expected) -> bool:
@@ -149,6 +157,7 @@ def _asks_once(dialogue: Dialogue) -> bool:
             and bool(said)
             and said[-1].role == "user"
             and all(map(_sendable, said))
+            and _known_blocks(said)
         )
     if dialogue.turns is not None:
         return dialogue.user is None and bool(dialogue.turns) and "" not in dialogue.turns
@@ -167,15 +176,18 @@ def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
         metadata = {**own, **metadata}
     elif own:
         metadata = own
-    if metadata and not loggable(metadata):
-        return None
-    if row.expected is not None and not _comparable(row.expected):
+    if (
+        (metadata and not loggable(metadata))
+        or (row.expected is not None and not _comparable(row.expected))
+        or (row.request is not None and not _settable(row.request))
+    ):
         return None
     messages = None
     if row.messages is not None:
-        if row.messages[-1].role != "user" or not all(map(_sendable, row.messages)):
+        said = row.messages
+        if said[-1].role != "user" or not all(map(_sendable, said)) or not _known_blocks(said):
             return None
-        messages = tuple([Message(role=said.role, content=said.content) for said in row.messages])
+        messages = tuple([Message(role=each.role, content=each.content) for each in said])
     return Dialogue(
         dialogue_id=row.dialogue_id,
         user=row.user,
@@ -187,7 +199,16 @@ def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:
         tags=row.tags or (),
         metadata=metadata,
         expected=row.expected,
+        request=row.request,
     )
+
+
+def _known_blocks(said: tuple[_Said, ...] | tuple[Message, ...]) -> bool:
+    """Whether the API takes all blocks; most conversations have none."""
+    for each in said:
+        if type(each.content) is not str:
+            return not any(block_faults([(one.role, one.content) for one in said]))
+    return True
 
 
 def _sendable(said: _Said | Message) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from profiler.core import json as codec
+from profiler.core.content_blocks import block_faults
+from profiler.core.sent_parameters import dialogue_faults
 from profiler.core.wording import found
 from profiler.manifest.settings import DialogueKey
 
@@ -184,10 +186,15 @@ def _mapping(key: str, value: object) -> Iterator[str]:
         yield f"{key}: expected an object, found {found(value)}"
 
 
-def _block(key: str, value: object) -> Iterator[str]:
-    yield from _mapping(key, value)
-    if isinstance(value, dict) and not loggable(value):
+def _request(key: str, value: object) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield from _mapping(key, value)
+    elif not loggable(value):
         yield f"{key}: {_NOT_LOGGABLE}"
+    else:
+        for fault in dialogue_faults(value):
+            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.path)
+            yield f"{key}{where}: {fault.message}" + (f"; {fault.hint}" if fault.hint else "")
 
 
 def _expected(key: str, value: object) -> Iterator[str]:
@@ -214,6 +221,10 @@ def _turns(key: str, value: object) -> Iterator[str]:
 
 def _messages(key: str, value: object) -> Iterator[str]:
     yield from _each(key, value, _message, of="messages", least=1)
+    if isinstance(value, list):
+        said = [(str(each.get("role")), each.get("content")) for each in value if isinstance(each, dict)]
+        for fault in block_faults(said):
+            yield f"{fault.place}: {fault.message}" + (f"; {fault.hint}" if fault.hint else "")
     if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
         yield f"{key}: the last one before the expected answer must come from the user, found role 'assistant'"
 
@@ -227,7 +238,9 @@ def _message(key: str, value: object) -> Iterator[str]:
     if (content := value.get("content")) in ("", [], None) or not isinstance(content, str | list):
         yield f"{key}.content: expected a non-empty string or a list of blocks, found {found(content)}"
     elif isinstance(content, list):
-        yield from _each(f"{key}.content", content, _block, of="blocks")
+        yield from (
+            f"{key}.content[{number}]: {_NOT_LOGGABLE}" for number, each in enumerate(content) if not loggable(each)
+        )
     for extra in sorted(value.keys() - {"role", "content"}):
         yield f"{key}: unknown key {extra!r}, which would not be sent; expected role and content"
 
@@ -253,4 +266,5 @@ _CHECKS: dict[str, Callable[[str, object], Iterator[str]]] = {
     "tags": _strings,
     "metadata": _mapping,
     "expected": _expected,
+    "request": _request,
 }

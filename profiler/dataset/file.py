@@ -51,7 +51,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a dataset without faults: how many dialogues were checked, and the hash of the whole file.
 
     `absent` are those of the keys by which answers are judged that no dialogue has; `own_keys` are some of the unknown
-    keys, among which a mistyped one may be. `remarks` say what was understood in another way than it is written.
+    keys, among which a mistyped one may be. `blocks`: some message has content blocks. `toolless` is the first dialogue
+    whose `request` has no tools. `remarks` say what was understood in another way than it is written.
     """
 
     count: int
@@ -60,6 +61,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()
     own_keys: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    blocks: bool = False
+    toolless: str | None = None
 
 
 @contextmanager
@@ -127,9 +130,7 @@ def _survey_of(path: Path, selection: Selection, *, fields: FieldNames | None) -
     if not count:
         hint = f"the tags must all be there, found {' and '.join(selection.tags)}" if selection.tags else None
         raise UsageError(f"{path}: none of its {whole.count:,} dialogues is selected", hint=hint)
-    return msgspec.structs.replace(
-        whole, count=count, absent=tuple(judged.absent()), own_keys=tuple(sorted(judged.own_keys))
-    )
+    return msgspec.structs.replace(whole, count=count, **judged.told())
 
 
 def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Survey:
@@ -155,9 +156,8 @@ def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Surv
                 count=count,
                 sha256=file.finish(),
                 size=file.tell(),
-                absent=tuple(judged.absent()),
-                own_keys=tuple(sorted(judged.own_keys)),
                 remarks=tuple(map(str, remarks)),
+                **judged.told(),
             )
     raise found.error()
 
@@ -219,6 +219,8 @@ class _Judged:
         self.refusal = False
         self.expected = False
         self.own_keys: set[str] = set()
+        self.blocks = False
+        self.toolless: str | None = None
 
     def look(self, dialogue: Dialogue) -> None:
         if dialogue.required_facts:
@@ -227,10 +229,23 @@ class _Judged:
             self.refusal = True
         if dialogue.expected is not None:
             self.expected = True
+        if dialogue.messages is not None and not self.blocks:
+            self.blocks = any(not isinstance(message.content, str) for message in dialogue.messages)
+        if self.toolless is None and not (dialogue.request and dialogue.request.get("tools")):
+            self.toolless = dialogue.dialogue_id
         if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
             self.own_keys.update(itertools.islice(dialogue.metadata, KEPT_KEYS))
 
-    def absent(self) -> Iterator[str]:
+    def told(self) -> dict[str, Any]:
+        """The fields of a survey that it fills."""
+        return {
+            "absent": tuple(self._absent()),
+            "own_keys": tuple(sorted(self.own_keys)),
+            "blocks": self.blocks,
+            "toolless": self.toolless,
+        }
+
+    def _absent(self) -> Iterator[str]:
         if not self.facts:
             yield "required_facts"
         if not self.refusal:

@@ -32,7 +32,7 @@ SHOWN_CELL = 40
 HEADER_BYTES = 1 << 14
 LISTS = 'lists are separated by ; or |, or written as JSON: ["a", "b"]'
 _LISTS = {"turns", "required_facts", "tags"}
-JSON_CELLS = {"messages", "metadata"}
+JSON_CELLS = {"messages", "metadata", "request"}
 
 
 class Reporter:

@@ -13,6 +13,7 @@ import msgspec
 
 from profiler.dataset import file
 from profiler.dataset.selection import ALL, Selection
+from profiler.dataset.sendable import refuse_unsendable
 from profiler.metrics.builtin import refuse_unexpected, unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
@@ -102,6 +103,7 @@ def estimate(
     """Read the dataset twice: once to check it, as a run would, and once to add it up."""
     survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
     refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+    refuse_unsendable(experiment, survey, selection=selection)
     repeats = experiment.repeats
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)

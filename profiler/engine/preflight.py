@@ -14,6 +14,7 @@ import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
+from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.open_client import check_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.metrics.builtin import refuse_unexpected, resolve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.provider.client import Client
 
+OF_A_DATASET = ("dataset_path", "dataset_fields", "provider", "tools", "tool_choice")
 OF_A_CLIENT = ("client", "provider", "base_url", "api_version")
 
 
@@ -79,7 +81,7 @@ class _Check:
         faults = [
             self._once(("metrics", repr(metrics)), partial(resolve, metrics, search_path=options.plugins_folder)),
             dataset := self._once(
-                ("dataset", experiment.dataset_path, repr(experiment.dataset_fields), repr(metrics)),
+                ("dataset", *map(repr, (getattr(experiment, name) for name in OF_A_DATASET)), repr(metrics)),
                 partial(self._dataset, experiment),
             ),
             self._once(
@@ -117,7 +119,9 @@ class _Check:
         return self._surveyed(experiment).count * experiment.repeats
 
     def _dataset(self, experiment: Experiment) -> None:
-        refuse_unexpected(experiment.metrics, self._surveyed(experiment), experiment.dataset_path)
+        survey = self._surveyed(experiment)
+        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unsendable(experiment, survey, selection=self._options.selection)
 
     def _surveyed(self, experiment: Experiment) -> Survey:
         path, fields = experiment.dataset_path, experiment.dataset_fields

@@ -7,7 +7,7 @@ another reply shows that the provider is up, or until the run ends.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,8 @@ from profiler.engine.stream_times import with_turn
 from profiler.provider.reply_type import classify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from profiler.core.errors import CallError
     from profiler.core.nouns import Reply
     from profiler.engine.job import Job
@@ -98,10 +100,30 @@ def record_reply(job: Job, reply: Reply, *, ended: Ended) -> Record:
         UNSET if request.repeat is None else request.repeat,
         at_s,
     )
+    if reply.metadata or reply.content is not None:
+        record = _with_what_was_said(record, reply)
     streamed = reply.ttft_s is not None or job.streamed is not None
     if streamed or (at_s is not UNSET and (attempts.held_s or attempts.between_s)):
         return _with_times(record, job, with_turn(job.streamed, reply) if streamed else None)
     return record
+
+
+def _with_what_was_said(record: Record, reply: Reply) -> Record:
+    """With the tools that the reply calls, and with what the provider says of a refusal; few replies have either."""
+    if calls := tool_calls(reply.content or ()):
+        record = msgspec.structs.replace(record, tool_calls=calls)
+    if isinstance(details := reply.metadata.get("stop_details"), dict) and details:
+        record = msgspec.structs.replace(record, stop_details=details)
+    return record
+
+
+def tool_calls(content: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls among the blocks of a reply: which tool, and with what."""
+    return [
+        {name: block[name] for name in ("id", "name", "input") if name in block}
+        for block in content
+        if block.get("type") == "tool_use"
+    ]
 
 
 def record_failure(job: Job, error: CallError, *, ended: Ended) -> Record:

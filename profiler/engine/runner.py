@@ -17,6 +17,7 @@ from anyio import create_task_group
 from profiler import __version__
 from profiler.core.errors import DatasetError, ProfilerError, UsageError
 from profiler.dataset import file, unchanged
+from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
 from profiler.engine.onlookers import onlooking
@@ -134,6 +135,7 @@ async def _run_one(
         directory.refuse_another_run(header.identity)
         if survey is not None:
             refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+            refuse_unsendable(experiment, survey, selection=options.selection)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)

@@ -64,6 +64,9 @@ class Checker:
         if get_origin(branch) is tuple:
             items = tuple(self.value(item, get_args(branch)[0], (*at, i)) for i, item in enumerate(value))
             return BAD if any(item is BAD for item in items) else items
+        if get_origin(branch) is list:  # somewhere inside of what is passed on as it stands
+            parts = [self.value(item, Any, (*at, i)) for i, item in enumerate(value)]
+            return BAD if any(part is BAD for part in parts) else parts
         return self._leaf(value, annotation, at) if branch is None else self._struct(branch, value, at)
 
     def complain(
@@ -164,7 +167,7 @@ def _branch(value: Any, annotation: Any) -> Any:
         if isinstance(value, dict) and (option is Any or get_origin(option) is dict or _is_struct(option)):
             return dict[str, Any] if option is Any else option
         if isinstance(value, list) and (option is Any or get_origin(option) is tuple):
-            return tuple[Any, ...] if option is Any else option
+            return list[Any] if option is Any else option
     return None
 
 

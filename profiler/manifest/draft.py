@@ -14,7 +14,7 @@ import msgspec
 from profiler.core.errors import Problem
 from profiler.core.wording import expected
 from profiler.manifest.checker import BAD, Checker, Complaint, annotations_of
-from profiler.manifest.settings import REQUIRED, SECTIONS, Experiment
+from profiler.manifest.settings import MERGED, REQUIRED, SECTIONS, Experiment
 
 At = tuple[str | int, ...]
 
@@ -54,7 +54,7 @@ class Draft(msgspec.Struct, kw_only=True):
             at = (*layer.at, key)
             if value is None:
                 self.values.pop(key, None)
-            elif key in SECTIONS and isinstance(value, dict):
+            elif key in MERGED and isinstance(value, dict):
                 self._lay_section(key, value, (layer.source, at))
             else:
                 self.put(key, value, (layer.source, at))

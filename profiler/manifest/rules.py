@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from profiler.core.json_schema import schema_fault
 from profiler.core.patterns import HINT, BadPattern, compiled
+from profiler.core.sent_parameters import choice_faults, format_faults, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
 from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, JsonSchema, MetricEntry, called
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from profiler.core.sent_parameters import ParameterFault
+
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
 NEEDS_COMPLETION = ("fact_coverage", "geometric_mean", *WITHOUT_OPTIONS)
 LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, queue_s.*, tokens.*"
+OWN_VERSIONS = ("bedrock", "vertex")
 REPORTED_FIELDS = {"latency_s": "latencies", "usage": "token counts"}
 
 
@@ -113,6 +117,31 @@ def _searchable(pattern: str, *, at: tuple[str | int, ...]) -> Iterator[Complain
         yield Complaint(at=at, message=f"found {pattern!r}, expected a regular expression: {error}", hint=HINT)
 
 
+def sent_parameters(experiment: Experiment) -> Iterator[Complaint]:
+    """Tools, the choice among them, the format of answers, and keys of `request` that have a place elsewhere."""
+    yield from _faults("request", request_faults(experiment.request))
+    if experiment.tools:
+        yield from _faults("tools", tool_faults(experiment.tools))
+    if experiment.tool_choice is not None:
+        yield from _faults("tool_choice", choice_faults(experiment.tool_choice, experiment.tools))
+    if experiment.output_format is not None:
+        yield from _faults("output_format", format_faults(experiment.output_format))
+
+
+def _faults(key: str, faults: Iterator[ParameterFault]) -> Iterator[Complaint]:
+    return (
+        Complaint(at=(key, *fault.path), message=fault.message, hint=fault.hint, at_key=fault.at_key)
+        for fault in faults
+    )
+
+
+def versions_of_platforms(experiment: Experiment) -> Iterator[Complaint]:
+    """Bedrock and Vertex have versions of their own, in the body, and do not look at the header."""
+    if experiment.api_version is not None and experiment.provider in OWN_VERSIONS:
+        message = f"found api_version with provider {experiment.provider}, which has a version of its own"
+        yield Complaint(at=("api_version",), message=message, hint="leave api_version out", at_key=True)
+
+
 def fault_shares(experiment: Experiment) -> Iterator[Complaint]:
     total = sum(experiment.mock.faults.values())
     if total > 1 + 1e-9:
@@ -131,6 +160,8 @@ RULES: tuple[Rule, ...] = (
     (("thresholds",), threshold_bounds),
     (("mock",), fault_shares),
     (("dataset_fields",), dataset_fields),
+    (("request", "tools", "tool_choice", "output_format"), sent_parameters),
+    (("api_version", "provider"), versions_of_platforms),
 )
 
 

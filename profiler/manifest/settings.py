@@ -85,6 +85,8 @@ OutputField = Literal[
     "gap_p50_s",
     "gap_p95_s",
     "tokens_per_s",
+    "tool_calls",
+    "stop_details",
 ]
 DialogueKey = Literal[
     "dialogue_id",
@@ -97,6 +99,7 @@ DialogueKey = Literal[
     "expected",
     "tags",
     "metadata",
+    "request",
 ]
 FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "invalid_request"]
 
@@ -238,6 +241,22 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     effort: Annotated[
         Literal["low", "medium", "high", "xhigh", "max"] | None, Meta(description="How much work the model puts in.")
     ] = None
+    tools: Annotated[
+        tuple[dict[str, Any], ...], Meta(description="Tools that the model may call, each as the API takes it.")
+    ] = ()
+    tool_choice: Annotated[
+        dict[str, Any] | None, Meta(description="Whether and which tool must be called, such as {type: any}.")
+    ] = None
+    output_format: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="The form that answers must have: {type: json_schema, schema: {…}}; json_schema: sent checks it."
+        ),
+    ] = None
+    request: Annotated[
+        dict[str, Any],
+        Meta(description="Further keys of the request, sent as they stand, such as {service_tier: standard_only}."),
+    ] = {}
     cache: Annotated[CacheSettings | None, Meta(description="Prompt caching; nothing is marked when not set.")] = None
     log_schema_version: Annotated[Literal[1], Meta(description="Version of the log format; 1 is the only one.")] = 1
     output_fields: Annotated[
@@ -292,4 +311,5 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "mock": MockSettings,
     "cache": CacheSettings,
 }
+MERGED = (*SECTIONS, "request")  # layers of settings are laid over each other key by key
 REQUIRED = ("experiment_id", "model", "max_tokens", "dataset_path")

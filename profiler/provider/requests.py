@@ -15,6 +15,7 @@ import msgspec
 
 from profiler.core.json import dumps
 from profiler.core.nouns import Dialogue, Message, Params, Request, RequestLine
+from profiler.core.sent_parameters import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SYSTEMS_REMEMBERED = 256
 SAMPLING = ("temperature", "top_p", "top_k")
 API_VERSION = "2026-10-21"  # pinned here and not left to the SDK: it belongs to what a run is
+OF_A_LINE = ("model", "max_tokens", "temperature")  # settings for which a line of requests.jsonl has keys
 SAMPLING_API_VERSION = "2023-06-01"  # newer versions refuse sampling parameters, even at their defaults
 
 
@@ -39,6 +41,10 @@ def params_of(experiment: Experiment) -> Params:
         effort=experiment.effort,
         cache=experiment.cache,
         api_version=api_version_of(experiment),
+        tools=experiment.tools,
+        tool_choice=experiment.tool_choice,
+        output_format=experiment.output_format,
+        request=experiment.request,
     )
 
 
@@ -68,7 +74,9 @@ class Planner:
         self._params = params
         self._repeats = repeats
         self._system = system
-        self._settings = dumps(_wire_settings(params))[:-1]  # open at its end: the rest of the body follows
+        settings = _wire_settings(params)
+        self._settings = dumps(settings)[:-1]  # open at its end: the rest of the body follows
+        self._told = _told(settings)
         # The line in requests.jsonl names the version only where it is not the usual one.
         self._version_told = None if params.api_version == API_VERSION else params.api_version
         self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
@@ -92,15 +100,18 @@ class Planner:
         """The first request of a dialogue with its line, which also holds what the answer will be judged by."""
         params = self._params
         system = self._system_of(dialogue)
+        head, told = self._head(system), self._told
+        if dialogue.request is not None:
+            head, told = self._head_of(dialogue.request, system)
         if dialogue.user is not None:
-            identity = body = self._head(system) + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
+            identity = body = head + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
             prompt: dict[str, Any] = {"system": system, "user": dialogue.user}
         elif dialogue.messages is not None:
-            identity = body = self._head(system) + dumps(_plain(dialogue.messages)) + b"}"
+            identity = body = head + dumps(_plain(dialogue.messages)) + b"}"
             prompt = {"system": system, "messages": dialogue.messages}
         else:
             turns = dialogue.turns or ()
-            body = self._head(system) + dumps([{"role": "user", "content": turns[0]}]) + b"}"
+            body = head + dumps([{"role": "user", "content": turns[0]}]) + b"}"
             # Later turns will hold the model's replies, so the hash covers the prepared turns instead.
             identity = body + dumps(turns)
             prompt = {"system": system, "turns": turns}
@@ -118,6 +129,7 @@ class Planner:
             dialogue.metadata,
             self._version_told,
             dialogue.expected,
+            told,
         )
         return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
 
@@ -132,22 +144,30 @@ class Planner:
             {"role": "assistant", "content": completion},
             {"role": "user", "content": dialogue.turns[turn]},
         ]
-        body = self._head(self._system_of(dialogue)) + dumps(messages) + b"}"
+        system, own = self._system_of(dialogue), dialogue.request
+        head = self._head(system) if own is None else self._head_of(own, system)[0]
+        body = head + dumps(messages) + b"}"
         return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
 
     def _system_of(self, dialogue: Dialogue) -> str | None:
         """The dialogue's own system prompt, else the experiment's. An empty text in the dialogue means none at all."""
         return (self._system if dialogue.system is None else dialogue.system) or None
 
-    def _head_with(self, system: str | None) -> bytes:
+    def _head_of(self, own: dict[str, Any], system: str | None) -> tuple[bytes, msgspec.Raw | msgspec.UnsetType]:
+        """The same for a dialogue with a `request` of its own, and what its line says of it."""
+        settings = _wire_settings(_with_own(self._params, own))
+        return self._head_with(system, dumps(settings)[:-1]), _told(settings)
+
+    def _head_with(self, system: str | None, settings: bytes | None = None) -> bytes:
         """A request's body up to its messages."""
+        settings = self._settings if settings is None else settings
         if system is None:
-            return self._settings + b',"messages":'
+            return settings + b',"messages":'
         cache = self._params.cache
         blocks: Any = system
         if cache is not None and cache.system:
             blocks = [{"type": "text", "text": system, "cache_control": cache.control}]
-        return b'%b,"system":%b,"messages":' % (self._settings, dumps(blocks))
+        return b'%b,"system":%b,"messages":' % (settings, dumps(blocks))
 
 
 def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
@@ -162,8 +182,33 @@ def _wire_settings(params: Params) -> dict[str, Any]:
             settings[name] = value
     if params.stop_sequences:
         settings["stop_sequences"] = params.stop_sequences
+    if params.tools:
+        settings["tools"] = params.tools
+    if params.tool_choice is not None:
+        settings["tool_choice"] = params.tool_choice
+    output = dict(params.request.get("output_config", ()))
     if params.effort is not None:
-        settings["output_config"] = {"effort": params.effort}
+        output["effort"] = params.effort
+    if params.output_format is not None:
+        output["format"] = params.output_format
+    if output:
+        settings["output_config"] = output
     if params.cache is not None and params.cache.messages:
         settings["cache_control"] = params.cache.control  # the provider caches up to the newest message that allows it
+    settings.update((key, value) for key, value in params.request.items() if key != "output_config")
     return settings
+
+
+def _with_own(params: Params, own: dict[str, Any]) -> Params:
+    """The settings of an experiment with what a dialogue says itself. Null takes away what the manifest has."""
+    named = {key: own[key] for key in BY_NAME if key in own}
+    if "tools" in named:
+        named["tools"] = tuple(named["tools"] or ())
+    rest = {key: value for key, value in own.items() if key not in BY_NAME}
+    return msgspec.structs.replace(params, **named, request={**params.request, **rest})
+
+
+def _told(settings: dict[str, Any]) -> msgspec.Raw | msgspec.UnsetType:
+    """What a line says under `request`: all settings that it has no key of its own for."""
+    rest = {key: value for key, value in settings.items() if key not in OF_A_LINE}
+    return msgspec.Raw(dumps(rest)) if rest else msgspec.UNSET

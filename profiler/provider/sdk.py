@@ -14,7 +14,6 @@ from profiler.core.wording import shortened
 from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
 from profiler.provider.http.connection import inflated, lost
 from profiler.provider.messages import NotAMessage, reply_of
-from profiler.provider.requests import SAMPLING
 from profiler.provider.streamed_message import NO_EVENT, StreamedMessage
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Reply, Request
     from profiler.provider.redact import Redactor
+
+DEMANDED = ("model", "max_tokens", "messages")
 
 
 def nothing(_: Exception) -> None:
@@ -122,11 +123,15 @@ class SdkClient:
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    """The planned body as arguments of `messages.create`, which no longer takes sampling parameters by name."""
-    arguments: dict[str, Any] = loads(request.body)
-    extra = {name: arguments.pop(name) for name in SAMPLING if name in arguments}
-    if extra:
-        arguments["extra_body"] = extra
+    """The planned body as arguments of `messages.create`.
+
+    By name go those that it demands. All others go as `extra_body`, which the SDK passes on as it is: it does not know
+    sampling parameters any more, puts some names into headers, and refuses those that are newer than itself.
+    """
+    body: dict[str, Any] = loads(request.body)
+    arguments: dict[str, Any] = {name: body.pop(name) for name in DEMANDED}
+    if body:
+        arguments["extra_body"] = body
     if request.params.api_version is not None:
         arguments["extra_headers"] = {"anthropic-version": request.params.api_version}
     return arguments

@@ -41,7 +41,14 @@ SETTINGS = (  # the settings of an experiment that change what is asked or answe
     "mock",
 )
 # The same, told only where they differ from what is usual: runs of versions that did not know them stay what they are.
-ADDED_SETTINGS: dict[str, Any] = {"dataset_fields": {}, "repeats": 1}
+ADDED_SETTINGS: dict[str, Any] = {
+    "dataset_fields": {},
+    "repeats": 1,
+    "tools": [],
+    "tool_choice": None,
+    "output_format": None,
+    "request": {},
+}
 
 
 class Examined(NamedTuple):

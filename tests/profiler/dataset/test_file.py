@@ -66,24 +66,29 @@ def line_problem(tmp_path: Path, line: bytes | str) -> Problem:
 # What is read
 
 
+TEXT_BLOCK = {"type": "text", "text": "?"}
+
+
 def test_a_dialogue_keeps_every_known_key(tmp_path: Path) -> None:
     row = {
         "dialogue_id": "../a/b",
-        "messages": [{"role": "assistant", "content": "hi"}, {"role": "user", "content": [{"type": "text"}]}],
+        "messages": [{"role": "assistant", "content": "hi"}, {"role": "user", "content": [TEXT_BLOCK]}],
         "system": "be kind",
         "required_facts": ["Paris"],
         "expect_refusal": False,
         "tags": ["x"],
+        "request": {"service_tier": "auto"},
     }
     path = write(tmp_path / "d.jsonl", as_lines([row]))
     assert list(dataset.read(path)) == [
         Dialogue(
             dialogue_id="../a/b",
-            messages=(Message(role="assistant", content="hi"), Message(role="user", content=[{"type": "text"}])),
+            messages=(Message(role="assistant", content="hi"), Message(role="user", content=[TEXT_BLOCK])),
             system="be kind",
             required_facts=("Paris",),
             expect_refusal=False,
             tags=("x",),
+            request={"service_tier": "auto"},
         )
     ]
 
@@ -493,6 +498,7 @@ def test_the_hash_is_of_the_whole_file(tmp_path: Path, name: str, limit: int | N
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         size=path.stat().st_size,
         absent=("required_facts", "expect_refusal", "expected"),
+        toolless="0",
     )
     assert survey.sha256 == fingerprint(path)
 

@@ -161,7 +161,7 @@ def test_repeats_are_reckoned_one_by_one(tmp_path: Path) -> None:
 
 
 def test_images_are_told(tmp_path: Path) -> None:
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 99}}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 100}}
     found = estimated(tmp_path, {"messages": [{"role": "user", "content": [image, {"type": "text", "text": "?"}]}]})
 
     assert any(warning.startswith("1 images") for warning in found.warnings)

@@ -559,3 +559,41 @@ def test_a_dialogue_is_asked_a_whole_number_of_times(found: str) -> None:
 
 def test_a_matrix_may_vary_how_often_dialogues_are_asked() -> None:
     assert ids(BASE + "matrix: {repeats: [1, 3]}\n") == ["one-1", "one-3"]
+
+
+# What is sent
+
+
+SENT = """
+tools:
+  - {name: look_up, input_schema: {type: object}}
+  - input_schema: {type: object}
+tool_choice: {type: tool, name: other}
+output_format: {type: json_schema, schema: {type: objct}}
+request:
+  model: x
+"""
+
+
+def test_mistakes_in_what_is_sent_are_told_where_they_stand() -> None:
+    found = {(p.line, p.column): p.message for p in problems(BASE + SENT)}
+
+    assert list(found) == [(8, 5), (9, 33), (10, 44), (12, 3)]
+    assert found[8, 5] == "found no 'name', expected it"
+    assert found[9, 33] == "found the tool 'other', expected one of look_up"
+    assert found[10, 44].startswith("found no JSON Schema that answers can be checked with: $.type: 'objct'")
+    assert found[12, 3] == "found 'model', which is not sent as it stands"
+
+
+def test_request_is_merged_key_by_key_and_null_takes_a_key_away() -> None:
+    text = DEFAULTS.replace("}", ", request: {a: 1, b: {c: null}}}")
+    experiments = load(text + "experiments:\n- {experiment_id: x, request: {a: null, d: [1]}}\n").experiments
+
+    assert [each.request for each in experiments] == [{"b": {"c": None}, "d": [1]}]
+
+
+@pytest.mark.parametrize("provider", ["bedrock", "vertex"])
+def test_a_version_that_a_platform_would_not_look_at_is_refused(provider: str) -> None:
+    assert problem(BASE + f"provider: {provider}\napi_version: 2023-06-01\n").message == (
+        f"found api_version with provider {provider}, which has a version of its own"
+    )

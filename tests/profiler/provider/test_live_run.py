@@ -129,6 +129,7 @@ async def test_thoughts_and_calls_of_an_answer_make_the_same_records_over_every_
 
     kinds = {(record["completion"], record["type"], record["stop_reason"]) for record in written["fast"]}
     assert kinds == {("Let me look.", "answer", "tool_use")}
+    assert written["fast"][0]["tool_calls"] == [{"name": "get_weather", "input": {"city": "Oslo"}}]
     assert written["sdk"] == written["stream"] == written["sdk-stream"] == written["fast"]
 
 
@@ -163,6 +164,8 @@ STREAMED = frozenset({"ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s"})
 
 def said(record: dict[str, Any]) -> dict[str, Any]:
     """A record without what differs from call to call."""
+    for call in record.get("tool_calls", ()):
+        assert call.pop("id").startswith("toolu_")
     return {name: value for name, value in record.items() if name not in {*MEASURED, *STREAMED, "request_id"}}
 
 

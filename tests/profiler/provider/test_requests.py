@@ -70,6 +70,10 @@ def test_all_settings_come_from_the_experiment() -> None:
         "effort": "low",
         "cache": CacheSettings(),
         "api_version": "2026-01-02",
+        "tools": ({"name": "t", "input_schema": {"type": "object"}},),
+        "tool_choice": {"type": "any"},
+        "output_format": {"type": "json_schema", "schema": {}},
+        "request": {"service_tier": "auto"},
     }
     experiment = Experiment(experiment_id="e", dataset_path=Path("d"), **settings)
     assert params_of(experiment) == Params(**settings)

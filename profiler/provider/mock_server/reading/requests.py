@@ -14,9 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from profiler.core.json import JSONDecodeError, loads
+from profiler.core.shapes import Mismatch, check
 from profiler.provider.mock_server.reading import rules
 from profiler.provider.mock_server.reading.prompts import NewMessage, Prompt, Said
-from profiler.provider.mock_server.reading.shapes import check_body
 from profiler.provider.mock_server.settings import ApiError, invalid
 
 if TYPE_CHECKING:
@@ -142,6 +142,15 @@ def _shaped(root: str, body: Any, *, version: Version, without: tuple[str, ...] 
     if without:
         body = {name: value for name, value in body.items() if name not in without}
     check_body(f"beta_{root}" if version.beta else root, body)
+
+
+def check_body(root: str, body: Any) -> None:
+    """Raise the API's error where `body` is not what the SDK's types allow for this kind of request."""
+    try:
+        check(root, body)
+    except Mismatch as mismatch:
+        place = ".".join(map(str, mismatch.path))
+        raise invalid(f"{place}: {mismatch.problem}" if place else mismatch.problem) from None
 
 
 def _sampling(body: Any, version: Version) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from typing import TYPE_CHECKING, Any
 
+from profiler.core.image_size import image_size
 from profiler.core.json import encode
 from profiler.provider.mock import CHARACTERS_PER_TOKEN
 
@@ -86,41 +87,3 @@ def image_tokens(data: bytes) -> int:
 
 def pdf_tokens(data: bytes) -> int:
     return max(1, len(_PAGE.findall(data))) * TOKENS_PER_PAGE
-
-
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height out of the first bytes of a PNG, GIF, WebP or JPEG; None where they do not tell."""
-    size: tuple[int, int] | None = None
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
-        size = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    elif data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
-        size = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
-        size = _webp_size(data)
-    elif data.startswith(b"\xff\xd8"):
-        size = _jpeg_size(data)
-    return size if size and all(size) else None
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    match data[12:16]:
-        case b"VP8X":
-            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-        case b"VP8L":
-            bits = int.from_bytes(data[21:25], "little")
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8 ":
-            return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-        case _:
-            return None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """The first frame header says it; the segments before it are skipped by their length."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return None

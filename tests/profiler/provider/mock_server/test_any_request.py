@@ -10,9 +10,9 @@ from anthropic.types import Message
 from anthropic.types.beta import BetaMessage
 
 from profiler.core.json import dumps
+from profiler.core.shapes import Shape, table
 from profiler.provider.mock_server.delivery.events import events
 from profiler.provider.mock_server.messages import Messages
-from profiler.provider.mock_server.reading.shapes import Shape, table
 from profiler.provider.mock_server.settings import ApiError, ServerSettings
 from tests.profiler.provider.mock_server.reading.asking import BETA, NEW
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from profiler.core.shapes import table
 from profiler.provider.mock_server.admission.faults import BATCH_CREATE_FAULTS, BATCH_RESULTS_FAULTS
 from profiler.provider.mock_server.admission.faults import NAMES as FAULTS
 from profiler.provider.mock_server.answering.tool_calls import OWN_TOOLS
@@ -17,7 +18,6 @@ from profiler.provider.mock_server.reading.models import KNOWN
 from profiler.provider.mock_server.reading.prompts import NewMessage
 from profiler.provider.mock_server.reading.requests import SAMPLING
 from profiler.provider.mock_server.reading.schema_subset import ANYWHERE, FORMATS, OF_TYPE
-from profiler.provider.mock_server.reading.shapes import table
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from profiler.provider.mock_server.reading.shapes import check_body, table
+from profiler.core.shapes import table
+from profiler.provider.mock_server.reading.requests import check_body
 from profiler.provider.mock_server.settings import ApiError
 from tests.profiler.provider.mock_server.reading.asking import (
     BETA,

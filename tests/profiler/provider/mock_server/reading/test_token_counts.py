@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from profiler.provider.mock_server.reading.token_counts import UNSEEN_IMAGE, image_size, image_tokens, pdf_tokens
+from profiler.core.image_size import image_size
+from profiler.provider.mock_server.reading.token_counts import UNSEEN_IMAGE, image_tokens, pdf_tokens
 from tests.profiler.provider.mock_server.reading.asking import HELLO, TOOL, count, exchange, read
 
 

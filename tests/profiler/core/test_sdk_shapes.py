@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from profiler.core.shapes import table
 from profiler.provider.mock_server.reading.models import ALIASES, IDS
-from profiler.provider.mock_server.reading.shapes import table
-from tests.profiler.provider.mock_server.reading.sdk_walk import TABLE, walk, written
+from tests.profiler.core.sdk_walk import TABLE, walk, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

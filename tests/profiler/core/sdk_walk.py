@@ -1,4 +1,4 @@
-"""Writes the table of request shapes that the mock server accepts, from the types of the official SDK: `make shapes`.
+"""Writes the table of request shapes that requests are checked against, from the types of the official SDK: `make shapes`.
 
 A test walks the installed SDK in the same way, and turns red when it knows a field or a value that the table lacks.
 What travels in the body and what in a header is asked of the SDK itself, by looking at the bytes that it would send.
@@ -21,7 +21,7 @@ from anthropic.types.beta import message_count_tokens_params as beta_count_token
 from anthropic.types.beta import message_create_params as beta_create_params
 from typing_extensions import get_type_hints, is_typeddict
 
-TABLE = Path(__file__).resolve().parents[5] / "profiler" / "provider" / "mock_server" / "reading" / "sdk_shapes.json"
+TABLE = Path(__file__).resolve().parents[3] / "profiler" / "core" / "sdk_shapes.json"
 
 PLAIN = {str: "str", int: "int", float: "float", bool: "bool", type(None): "null", object: "any", Any: "any"}
 PLAIN |= {datetime: "str"}

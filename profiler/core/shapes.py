@@ -1,4 +1,4 @@
-"""Checks a decoded request body against the types of the official SDK.
+"""Checks a decoded request, or a part of one, against the types of the official SDK.
 
 The types stand in `sdk_shapes.json`, which `make shapes` writes from the installed SDK. A shape is a name ("str",
 "#TextBlockParam") or a list that says which kind: ["[]", items], ["{}", values], ["=", allowed…], ["|", alternatives…].
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from profiler.provider.mock_server.settings import ApiError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,30 +50,22 @@ class Mismatch(Exception):
         self.problem = problem
         self.path: list[str | int] = list(path)
 
-    def as_api_error(self) -> ApiError:
-        place = ".".join(map(str, self.path))
-        return invalid(f"{place}: {self.problem}" if place else self.problem)
-
-
-class Member(NamedTuple):
-    """One alternative of a union of objects, and the values of its `type` (or `role`) that choose it."""
-
-    tags: tuple[str | None, ...]
-    check: Callable[[Any], None]
-
 
 @cache
 def table() -> Table:
-    source = files("profiler.provider.mock_server.reading") / "sdk_shapes.json"
+    source = files("profiler.core") / "sdk_shapes.json"
     return msgspec.json.decode(source.read_bytes(), type=Table)
 
 
-def check_body(root: str, body: Any) -> None:
-    """Raise the API's error where `body` is not what the SDK's types allow for this kind of request."""
-    try:
-        _structure(root)(body)
-    except Mismatch as mismatch:
-        raise mismatch.as_api_error() from None
+def check(structure: str, value: Any) -> None:
+    """Raise `Mismatch` where the value is not what the SDK's types allow in this structure."""
+    _structure(structure)(value)
+
+
+@cache
+def field_check(structure: str, field: str) -> Callable[[Any], None]:
+    """The same for one field of a structure, such as the `tools` of a `message`."""
+    return _compile(table().structures[structure].fields[field][1])
 
 
 @cache
@@ -98,6 +88,15 @@ def _structure(name: str) -> Callable[[Any], None]:
                 raise Mismatch(EXTRA, field[:200])
 
     return check
+
+
+def tags(structure: str, field: str) -> list[str]:
+    """The values of `type` by which the blocks of a field that holds a list of them are told apart."""
+    _, shape = table().structures[structure].fields[field]
+    lists = [each for each in _flat([shape]) if isinstance(each, list) and each[0] == "[]"]
+    names = [name[1:] for each in lists for name in _flat(each[1:]) if isinstance(name, str)]
+    found = [_tags(kind[1], needed=kind[0]) for kind in (table().structures[name].fields["type"] for name in names)]
+    return [each for several in found for each in several if each is not None]
 
 
 def _inside(check: Callable[[Any], None], value: Any, *place: str | int) -> None:

@@ -1,0 +1,167 @@
+"""The parameters of a request that are sent as they were written: which of them may be set so, and what is wrong with them.
+
+`request` of a manifest or a dialogue may hold any key of the API that has no key of its own here. Tools, the choice among
+them and the format of the answer are known, so mistakes in them are found before anything is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.json_schema import schema_fault
+from profiler.core.mismatch_words import told
+from profiler.core.shapes import Mismatch, field_check, tags
+from profiler.core.wording import did_you_mean, found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+BY_NAME = ("tools", "tool_choice", "output_format")  # may stand in the `request` of a dialogue too
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+# Keys that have a place of their own, so that nothing is said twice. "" is for those of the same name.
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("model", "max_tokens", "system", "temperature", "top_p", "top_k", "stop_sequences", "thinking"), ""
+    ),
+    **dict.fromkeys(("effort", "api_version", *BY_NAME), ""),
+    "cache_control": "use the key cache",
+    "anthropic_version": "use the key api_version",
+    "messages": "the dataset says what is asked",
+    "stream": "use --client stream",
+    "timeout": "use the key timeout_s",
+    "extra_body": "its keys can stand in request themselves",
+    "extra_query": "an address with a query is not supported",
+    **dict.fromkeys(
+        ("betas", "extra_headers", "user_profile_id", "workspace_id"),
+        "it travels in a header: set ANTHROPIC_CUSTOM_HEADERS, such as 'anthropic-beta: NAME'",
+    ),
+}
+OF_DIALOGUE = {
+    "system": "put it beside request: system is a key of a dialogue",
+    "messages": "put them beside request: user, messages or turns",
+    "cache_control": "set cache in the manifest, or mark a block of the messages",
+    "anthropic_version": "set api_version in the manifest",
+    "timeout": "set timeout_s in the manifest",
+}
+# Parts of `output_config` that have keys of their own.
+OF_OUTPUT_CONFIG = {"effort": "use the key effort", "format": "use the key output_format"}
+
+
+class ParameterFault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong. `path` leads to it from the key that was looked at."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+    at_key: bool = False
+
+
+def dialogue_faults(request: Mapping[str, Any]) -> Iterator[ParameterFault]:
+    """All that is wrong with the `request` of a dialogue. Null takes away what the manifest has."""
+    yield from request_faults(request, of_dialogue=True)
+    tools, choice, output_format = (request.get(key) for key in BY_NAME)
+    if tools is not None:
+        yield from _under("tools", tool_faults(tools))
+    if choice is not None:
+        yield from _under("tool_choice", choice_faults(choice, tools))
+    if output_format is not None:
+        yield from _under("output_format", format_faults(output_format))
+
+
+def _under(key: str, faults: Iterator[ParameterFault]) -> Iterator[ParameterFault]:
+    return (msgspec.structs.replace(fault, path=(key, *fault.path)) for fault in faults)
+
+
+def request_faults(request: Mapping[str, Any], *, of_dialogue: bool = False) -> Iterator[ParameterFault]:
+    """Keys of `request` that have a place elsewhere."""
+    for key in request:
+        if key in ELSEWHERE and not (of_dialogue and key in BY_NAME):
+            yield ParameterFault(path=(key,), message=_OWNED.format(key), hint=_hint(key, of_dialogue), at_key=True)
+    output = request.get("output_config")
+    for key in OF_OUTPUT_CONFIG.keys() & (output if isinstance(output, dict) else {}).keys():
+        hint = "set effort in the manifest" if of_dialogue and key == "effort" else OF_OUTPUT_CONFIG[key]
+        yield ParameterFault(path=("output_config", key), message=_OWNED.format(key), hint=hint, at_key=True)
+    if "output_config" in request and not isinstance(output, dict):
+        yield ParameterFault(path=("output_config",), message=f"found {found(output)}, expected a mapping")
+
+
+_OWNED = "found {!r}, which is not sent as it stands"
+
+
+def _hint(key: str, of_dialogue: bool) -> str:
+    if of_dialogue:
+        return OF_DIALOGUE.get(key) or ELSEWHERE[key] or f"set {key} in the manifest"
+    return ELSEWHERE[key] or f"put it beside request: {key} is a key of its own"
+
+
+def tool_faults(tools: Any) -> Iterator[ParameterFault]:
+    """What is wrong with each tool, and names that come twice."""
+    if not isinstance(tools, list | tuple):
+        yield ParameterFault(path=(), message=f"found {found(tools)}, expected a list of tools")
+        return
+    names: list[Any] = []
+    for at, tool in enumerate(tools):
+        yield from _one_tool(at, tool)
+        name = tool.get("name") if isinstance(tool, dict) else None
+        if name is not None and name in names:
+            yield ParameterFault(
+                path=(at, "name"), message=f"found the tool {name!r} a second time, expected each once"
+            )
+        names.append(name)
+
+
+def _one_tool(at: int, tool: Any) -> Iterator[ParameterFault]:
+    try:
+        field_check("beta_message", "tools")([tool])
+    except Mismatch as mismatch:
+        mismatch.path.pop(0)  # the list of one
+        yield _mismatched(tool, mismatch, at=(at,), known=tags("beta_message", "tools"))
+        return
+    if tool.get("type", "custom") not in (None, "custom"):
+        return
+    if TOOL_NAME.fullmatch(tool["name"]) is None:
+        message = f"found {found(tool['name'])}, expected a name of 1 to 128 letters, digits, '_' and '-'"
+        yield ParameterFault(path=(at, "name"), message=message)
+    schema = tool["input_schema"]
+    if schema.get("type") != "object":
+        message = f"found {found(schema.get('type'))}, expected 'object': a tool is called with named values"
+        yield ParameterFault(path=(at, "input_schema", "type"), message=message)
+    elif (fault := schema_fault(schema)) is not None:
+        yield ParameterFault(path=(at, "input_schema"), message=f"found no JSON Schema: {fault}")
+
+
+def choice_faults(choice: Any, tools: Any) -> Iterator[ParameterFault]:
+    """`tools` are those that are sent with it; where there are none, others may still come from somewhere else."""
+    try:
+        field_check("beta_message", "tool_choice")(choice)
+    except Mismatch as mismatch:
+        yield _mismatched(choice, mismatch, known=("auto", "any", "tool", "none"))
+        return
+    if tools and choice["type"] == "tool":
+        names = [tool.get("name") for tool in tools if isinstance(tool, dict)]
+        if choice["name"] not in names:
+            known = [name for name in names if isinstance(name, str)]
+            message = f"found the tool {choice['name']!r}, expected one of {', '.join(known)}"
+            yield ParameterFault(path=("name",), message=message, hint=did_you_mean(choice["name"], known))
+
+
+def format_faults(output_format: Any) -> Iterator[ParameterFault]:
+    try:
+        field_check("OutputConfigParam", "format")(output_format)
+    except Mismatch as mismatch:
+        yield _mismatched(output_format, mismatch)
+        return
+    if output_format is not None and (fault := schema_fault(output_format["schema"])) is not None:
+        yield ParameterFault(
+            path=("schema",), message=f"found no JSON Schema that answers can be checked with: {fault}"
+        )
+
+
+def _mismatched(
+    value: Any, mismatch: Mismatch, *, at: tuple[int, ...] = (), known: Sequence[str] = ()
+) -> ParameterFault:
+    path, message, hint, at_key = told(value, mismatch, known=known)
+    return ParameterFault(path=(*at, *path), message=message, hint=hint, at_key=at_key)
