@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Of every package its members, each of which knows only those before it: packages, then the modules inside them.
 ORDERS = {
     "profiler": (
-        *("core", "manifest", "dataset", "provider", "money", "metrics", "storage", "results", "engine", "cli"),
+        *("core", "manifest", "dataset", "provider", "money", "metrics", "storage", "results", "engine", "fleet"),
+        "cli",
         *("__init__", "__main__"),
     ),
     "profiler.core": (
@@ -144,6 +145,7 @@ ORDERS = {
             "threads",
             "progress",
             "options",
+            "allowance",
             "agenda",
             "dry_run",
             "open_client",
@@ -163,10 +165,16 @@ ORDERS = {
             "first_refusals",
             "health",
             "learned_rate",
+            "limit_changes",
             "output_guess",
         ),
         *("token_bucket", "traffic", "rate_gate"),
         "provider_limits",
+    ),
+    "profiler.fleet": ("__init__", "broker"),
+    "profiler.fleet.broker": (
+        *("__init__", "settings", "messages", "purse", "rates", "shared_slots", "shared_health", "broker", "kept_money"),
+        *("wire", "server", "granted_bucket", "leased_cap", "worker_limits", "link", "process", "__main__"),
     ),
     "profiler.cli": (
         *(
@@ -237,7 +245,7 @@ ORDERS = {
     ),
 }
 TOP = ("profiler", "task_kit", "grader")
-ENTRIES = {"profiler": 13}  # how many a newcomer is asked to look at, at most
+ENTRIES = {"profiler": 14}  # how many a newcomer is asked to look at, at most
 
 CONSTANTS = frozenset({"profiler.__version__"})  # set before `__init__` imports anything, so safe from everywhere
 

@@ -118,6 +118,12 @@ class Pool:
         return None if limits is None else limits.bound_by(ended=self._unbegun.tail)
 
     @property
+    def could_use(self) -> float:
+        """For how many slots it would have use if there were no limit: those that wait, and a slot for each request."""
+        more = 0.0 if self._unbegun.empty else self._unbegun.count - self._coming
+        return self.slots.taken + self._backing_off + more
+
+    @property
     def wants(self) -> float:
         """How many slots it has use for, those that it holds included."""
         if self._unbegun.empty:

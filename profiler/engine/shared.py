@@ -6,7 +6,7 @@ a place for their calls: so the tail of one is filled by the next, and no more f
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import anyio
@@ -22,14 +22,18 @@ from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from profiler.core.errors import BudgetReached
     from profiler.engine.agenda import Turn, Turns
+    from profiler.engine.allowance import Allowance
     from profiler.engine.options import Options
     from profiler.engine.pool import Pool
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
     from profiler.manifest.settings import Experiment
+    from profiler.money.budget import Budget
 
 
 Words = ParamSpec("Words")
@@ -74,10 +78,13 @@ class Shared:
         money: RunMoney,
         dialogues: Mapping[str, int],
         in_parts: bool = False,
+        allowance: Allowance | None = None,
     ) -> None:
         """`in_parts`: the experiments are asked in parts, several of which may be open at once."""
         self.alone = len(experiments) == 1 and not in_parts
         self.money = money
+        self._allowance = allowance
+        self._options = options
         self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)
         self.stopped: Exception | None = None
         self._dialogues = dialogues
@@ -111,11 +118,13 @@ class Shared:
                 self._providers[group] = Provider(self.slots, None)
             else:
                 slots = self.slots if self.alone else Slots(self.slots.limit, within=self.slots)
-                limits = ProviderLimits(
-                    RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s
-                )
-                self._providers[group] = Provider(slots, limits)
+                self._providers[group] = Provider(slots, self._limits_of(group, slots))
         return self._providers[group]
+
+    def _limits_of(self, group: Hashable, slots: Slots) -> ProviderLimits:
+        if self._allowance is not None:
+            return self._allowance.limits_of(slots, longest_pause_s=self._longest_pause_s)
+        return ProviderLimits(RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s)
 
     def slots_of(self, experiment: Experiment) -> Slots:
         """Its own, within those of its provider. Who is alone has all of them."""
@@ -178,19 +187,25 @@ class Shared:
             self.look_again()
 
     @contextmanager
-    def asking(self, pool: Pool, view: View) -> Iterator[None]:
+    def asking(self, pool: Pool, view: View, *, budget: Budget | None = None) -> Iterator[None]:
         """An experiment that calls: it is seen, and stopped with the others."""
         under_way = self._under_way[view.experiment_id]
         under_way.pool = pool
         self.overview.add(view)
         if self.stopped is not None:
             pool.drain(self.stopped)
+        folder = self._options.folder / view.experiment_id
         try:
-            yield
+            with self._allowed(pool, folder=folder, budget=budget):
+                yield
         finally:
             under_way.has_asked()
             self.overview.asked(view)
             self.look_again()
+
+    def _allowed(self, pool: Pool, *, folder: Path, budget: Budget | None) -> AbstractContextManager[None]:
+        allowance = self._allowance
+        return nullcontext() if allowance is None else allowance.asking(pool, folder=folder, budget=budget)
 
     async def counted(
         self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None]

@@ -42,6 +42,18 @@ class Cap:
             self._freed.set()
             self._freed = None
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether there may be more room although nothing is set aside."""
+        return False
+
+    def reached(self, next_call: int) -> str:
+        """In words, why the next call, which may cost so much, is not made."""
+        return (
+            f"the cap of {usd(self.cap)} for all experiments could be passed: {usd(self.gone)} spent or maybe billed, and "
+            f"the next call may cost up to {usd(next_call)}"
+        )
+
     async def freed(self) -> None:
         """Until something that was set aside is settled."""
         if self._freed is None:
@@ -139,7 +151,7 @@ class Budget:
         within = self.within
         whole_blocks = within is not None and not within.has_room(self.worst(request))
         under_way = within.reserved if within is not None and whole_blocks else self.reserved
-        if not under_way:
+        if not under_way and not (whole_blocks and within is not None and within.may_grow):
             raise self.reached(request)
         self.waiting += 1
         try:
@@ -159,10 +171,7 @@ class Budget:
         """The error that says why nothing more is asked."""
         self.wanted = self.committed + self.worst(request)
         if self.within is not None and not self.within.has_room(self.worst(request)):
-            return BudgetReached(
-                f"the cap of {usd(self.within.cap)} for all experiments could be passed: {usd(self.within.gone)} spent or "
-                f"maybe billed, and the next call may cost up to {usd(self.worst(request))}"
-            )
+            return BudgetReached(self.within.reached(self.worst(request)))
         return BudgetReached(
             f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
             f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"

@@ -84,7 +84,7 @@ async def test_a_hundred_thousand_failures_leak_no_permit_of_any_kind() -> None:
     assert client.calls == ANSWERED + FAILURES + len(PUSHED_BACK)
     assert (slots.taken, slots.wanted, pool.status().in_flight, pool.status().backing_off) == (0, False, 0, 0)
     assert slots.limit == WORKERS
-    assert len(gate._traffic) == 0
-    assert {name: round(getattr(gate._traffic.in_flight, name), 3) for name in LIMITS} == dict.fromkeys(LIMITS, 0.0)
+    assert len(gate.traffic) == 0
+    assert {name: round(getattr(gate.traffic.in_flight, name), 3) for name in LIMITS} == dict.fromkeys(LIMITS, 0.0)
     assert not gate._line.locked()
     assert (budget.reserved, budget.waiting) == (0, 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from profiler.engine.slots import Slots
+    from collections.abc import Callable
 
 FIRST_LIMIT = 8
 CUT = 0.5
@@ -21,12 +21,27 @@ WEIGHT = 0.02  # of one call in that share: about the last fifty calls decide
 KEPT_CHANGES = 100
 
 
+def _now() -> float:
+    return time.monotonic()
+
+
 class ConcurrencyChange(msgspec.Struct, frozen=True):
     """One cut of the limit, or its first arrival at the ceiling; seconds since the start."""
 
     at_s: float
     limit: int
     reason: str
+
+
+class Limited(Protocol):
+    """What has a limit that grows and shrinks: the slots of a process, or those that several share."""
+
+    limit: int
+
+    @property
+    def taken(self) -> int: ...
+
+    def resize(self, limit: int) -> None: ...
 
 
 class OverloadShare:
@@ -36,9 +51,10 @@ class OverloadShare:
     again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = _now) -> None:
         self.share = 0.0
         self._since = 0.0
+        self._clock = clock
 
     def count(self, *, overloaded: bool, left_at: float) -> bool:
         """Count a call that ended, and say whether an episode of overload begins with it.
@@ -50,18 +66,19 @@ class OverloadShare:
         self.share += WEIGHT * (overloaded - self.share)
         if not overloaded or self.share < OVERLOADED_ABOVE:
             return False
-        self.share, self._since = 0.0, time.monotonic()
+        self.share, self._since = 0.0, self._clock()
         return True
 
 
 class AdaptiveConcurrency:
     """Begins with a few calls and doubles, until the ceiling or the first cut; then grows by steps."""
 
-    def __init__(self, slots: Slots, *, first: int = FIRST_LIMIT) -> None:
+    def __init__(self, slots: Limited, *, first: int = FIRST_LIMIT, clock: Callable[[], float] = _now) -> None:
         self._slots = slots
+        self._clock = clock
         self._ceiling = slots.limit
         slots.resize(min(first, slots.limit))
-        self._began = time.monotonic()
+        self._began = self._clock()
         self._cut_at = 0.0
         self._doubling = True
         self._slowly = False
@@ -88,7 +105,7 @@ class AdaptiveConcurrency:
         At first it doubles with each round of replies. After a cut it gains a twentieth of the ceiling each round or
         each second, whichever comes sooner: rounds of long calls would take minutes to come back.
         """
-        slots, now = self._slots, time.monotonic()
+        slots, now = self._slots, self._clock()
         if self._doubling:
             self._credit += 1.0
         else:
@@ -100,7 +117,7 @@ class AdaptiveConcurrency:
         return whole
 
     def _slow_step(self) -> int:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._grew_at < SLOW_STEP_S:
             return 0
         self._grew_at = now
@@ -116,11 +133,11 @@ class AdaptiveConcurrency:
         self._slowly |= slowly
         if left_at < self._cut_at:
             return
-        self._cut_at = self._grew_at = time.monotonic()
+        self._cut_at = self._grew_at = self._clock()
         self._credit = 0.0
         self._slots.resize(max(1, int(self._slots.limit * CUT)))
         self._note(reason)
 
     def _note(self, reason: str) -> None:
         if len(self.changes) < KEPT_CHANGES:
-            self.changes.append(ConcurrencyChange(round(time.monotonic() - self._began, 3), self._slots.limit, reason))
+            self.changes.append(ConcurrencyChange(round(self._clock() - self._began, 3), self._slots.limit, reason))

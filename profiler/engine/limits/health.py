@@ -65,7 +65,7 @@ class ProviderHealth:
         if refusal(error):
             self._in_a_row = self._unheard = 0  # a refusal proves that the provider is up
             self._refused_any = True
-            return _all_refused(error) if self.first.hopeless else None
+            return all_refused(error) if self.first.hopeless else None
         self._in_a_row += 1
         self._unheard += unheard(error)
         over = self._unheard >= HOPELESS_AFTER or self._in_a_row >= UNLUCKY_AFTER
@@ -95,7 +95,7 @@ class ProviderHealth:
         )
 
 
-def _all_refused(error: CallError) -> ProviderFailed:
+def all_refused(error: CallError) -> ProviderFailed:
     return ProviderFailed(
         f"the first {HOPELESS_AFTER} calls were all refused: {error.message}", hint=f"mend the cause, then {LATER}"
     )

@@ -40,12 +40,21 @@ class Pushback(NamedTuple):
 class ProviderLimits:
     """All limits of one provider for one live run."""
 
-    def __init__(self, gate: RateGate, *, slots: Slots, longest_pause_s: float) -> None:
+    def __init__(
+        self,
+        gate: RateGate,
+        *,
+        slots: Slots,
+        longest_pause_s: float,
+        concurrency: AdaptiveConcurrency | None = None,
+        overloaded: OverloadShare | None = None,
+        health: ProviderHealth | None = None,
+    ) -> None:
         self._gate = gate
         self._slots = slots
-        self._concurrency = AdaptiveConcurrency(slots)
-        self._overloaded = OverloadShare()
-        self._health = ProviderHealth()
+        self._concurrency = concurrency or AdaptiveConcurrency(slots)
+        self._overloaded = overloaded or OverloadShare()
+        self._health = health or ProviderHealth()
         self._longest_pause_s = longest_pause_s
         self._pushbacks: dict[str, int] = {}
         self._began = time.monotonic()

@@ -10,18 +10,19 @@ import time
 from typing import TYPE_CHECKING
 
 import anyio
-import msgspec
 
 from profiler.engine.limits import bottleneck
-from profiler.engine.limits.concurrency import KEPT_CHANGES
 from profiler.engine.limits.cool_down import CoolDown
 from profiler.engine.limits.draw import Draw
 from profiler.engine.limits.learned_rate import LearnedRate
+from profiler.engine.limits.limit_changes import LimitChanges
 from profiler.engine.limits.output_guess import OutputGuess
-from profiler.engine.limits.token_bucket import MINUTE_S, TokenBucket
+from profiler.engine.limits.token_bucket import MINUTE_S, Bucket, TokenBucket
 from profiler.engine.limits.traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from profiler.core.errors import CallError
     from profiler.core.nouns import RateHeaders, Request
     from profiler.manifest.settings import RateLimits
@@ -33,33 +34,32 @@ LEARNING = 0.05
 LOOK_EVERY_S = 0.1  # looking takes time in proportion to the calls in flight
 
 
-class LimitChange(msgspec.Struct, frozen=True):
-    """A limit, and where it is known from: the manifest, reply headers or refusals. `at_s` counts from the start."""
-
-    at_s: float
-    limit: str
-    per_minute: float
-    told_by: str
-
-
 class RateGate:
     """The one gate that all calls pass, first come, first served: whoever waits holds up all behind it."""
 
-    def __init__(self, limits: RateLimits | None = None) -> None:
+    def __init__(
+        self,
+        limits: RateLimits | None = None,
+        *,
+        granted: Mapping[str, Bucket] | None = None,
+        learned: LearnedRate | None = None,
+    ) -> None:
+        """With `granted` buckets somebody else decides what they hold, and learns of limits that nobody names."""
         self._began = now = time.monotonic()
-        self._buckets: dict[str, TokenBucket] = {}
-        self.changes: list[LimitChange] = []
+        self._buckets: dict[str, Bucket] = dict(granted or {})
+        self._granted = granted is not None
+        self.changes = LimitChanges(began=now)
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits else None
             if allowed is not None:
                 self._buckets[name] = TokenBucket(allowed, now=now)
-                self.changes.append(LimitChange(0.0, name, allowed, "manifest"))
+                self.changes.note(name, allowed, told_by="manifest", now=now)
         self._line = anyio.Lock(fast_acquire=True)
         self._pause = CoolDown()
-        self._learned = LearnedRate()
-        self._output = OutputGuess()
+        self._learned = learned or LearnedRate()
+        self.output = OutputGuess()
         self._bytes_per_token = BYTES_PER_TOKEN
-        self._traffic = Traffic()
+        self.traffic = Traffic()
         self._next_look = -math.inf
         self._sleep: anyio.CancelScope | None = None  # the wait of the first in line, which may end early
         self._holds: str | None = None  # the reason for that wait
@@ -102,7 +102,7 @@ class RateGate:
         if input_tokens is not None and input_tokens:
             self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
         if output_tokens is not None:
-            self._output.answered(output_tokens)
+            self.output.answered(output_tokens)
         self._ended(
             draw,
             input_tokens=draw.input_tokens if input_tokens is None else input_tokens,
@@ -131,7 +131,7 @@ class RateGate:
         now = time.monotonic()
         explained = self._explained(draw, error.limits)
         if not explained and self._learned.refused(left_at=draw.left_at, now=now):
-            self._note(LEARNED, 60.0 * (self._learned.per_second or 0.0), told_by="refusals", now=now)
+            self.changes.note(LEARNED, 60.0 * (self._learned.per_second or 0.0), told_by="refusals", now=now)
         self.pause(error.retry_after_s, draw=draw, at_most_s=at_most_s)
         for name, bucket in self._buckets.items():
             if error.limits is None or getattr(error.limits, name) is None:
@@ -157,45 +157,56 @@ class RateGate:
             if bucket is None:
                 bucket = self._new_bucket(name, told.limit, now=now)
             elif told.limit != bucket.per_minute and told.limit > 0:
-                self._note(name, told.limit, told_by="headers", now=now)
-            if name == "output_tokens":
+                self.changes.note(name, told.limit, told_by="headers", now=now)
+            if name == "output_tokens" and not self._granted:
                 self._learn_of_output(told.remaining - bucket.level(now), left_at=draw.left_at, now=now)
-            in_flight = getattr(self._traffic.in_flight, name)
+            in_flight = getattr(self.traffic.in_flight, name)
             bucket.correct(limit=told.limit, remaining=told.remaining, in_flight=in_flight, now=now)
+
+    def hold_up(self, seconds: float, *, asked: bool) -> None:
+        """Pause everyone because somebody else was refused; `asked` says that the provider named the time."""
+        self._pause.start(seconds, asked=asked, now=time.monotonic())
+        self.look_again()
+
+    def hold_max_tokens(self) -> None:
+        """Somebody else found out that the provider counts the whole `max_tokens` of each call in flight."""
+        if not self.output.holds_max_tokens:
+            self._hold_max_tokens(told_what_is_left=True)
+
+    def look_again(self) -> None:
+        """What the first in line waits for may have changed."""
+        if self._sleep is not None:
+            self._sleep.cancel()
 
     def utilisation(self, now: float) -> dict[str, float]:
         """How full each limit is right now; 1.0 is all of it."""
-        return {name: 1.0 - max(0.0, bucket.level(now)) / bucket.per_minute for name, bucket in self._buckets.items()}
+        return {name: 1.0 - max(0.0, bucket.level(now)) / bucket.per_minute for name, bucket in self._known()}
 
     def in_use(self, now: float) -> dict[str, float]:
         """How much of each limit the whole run has used so far; 1.0 is all of it."""
-        minutes, used = max(now - self._began, 1e-3) / MINUTE_S, self._traffic.used
-        return {
-            name: min(1.0, getattr(used, name) / (bucket.per_minute * minutes))
-            for name, bucket in self._buckets.items()
-        }
+        minutes, used = max(now - self._began, 1e-3) / MINUTE_S, self.traffic.used
+        return {name: min(1.0, getattr(used, name) / (bucket.per_minute * minutes)) for name, bucket in self._known()}
+
+    def _known(self) -> Iterator[tuple[str, Bucket]]:
+        return ((name, bucket) for name, bucket in self._buckets.items() if bucket.per_minute < math.inf)
 
     def holds_up(self, now: float) -> str | None:
         """What the line waits for, in words: a limit and how full it is, or a pause and how long it still lasts."""
         reason = self._holds
         if reason is None:
             return None
-        if reason in self._buckets:
-            return bottleneck.percent(reason, self.utilisation(now)[reason])
+        if reason in (full := self.utilisation(now)):
+            return bottleneck.percent(reason, full[reason])
         if reason == LEARNED:
             return f"{60 * (self._learned.per_second or 0.0):.0f} requests a minute, learned from refusals"
         return f"{bottleneck.words(reason)} {max(0.0, self._pause.until - now):.0f} s"
 
     def _new_bucket(self, name: str, per_minute: float, *, now: float) -> TokenBucket:
         """A bucket as if it had been there from the first call: full then, with all calls since taken out."""
-        bucket = self._buckets[name] = TokenBucket(per_minute, now=self._traffic.first_left_at or now)
-        bucket.draw(getattr(self._traffic.used, name))
-        self._note(name, per_minute, told_by="headers", now=now)
+        bucket = self._buckets[name] = TokenBucket(per_minute, now=self.traffic.first_left_at or now)
+        bucket.draw(getattr(self.traffic.used, name))
+        self.changes.note(name, per_minute, told_by="headers", now=now)
         return bucket
-
-    def _note(self, name: str, per_minute: float, *, told_by: str, now: float) -> None:
-        if len(self.changes) < KEPT_CHANGES:
-            self.changes.append(LimitChange(round(now - self._began, 3), name, round(per_minute, 3), told_by))
 
     def _wait(self, draw: Draw) -> tuple[str, float] | None:
         """The reason for the longest wait before a call, and its length in seconds. None lets the call leave."""
@@ -215,20 +226,20 @@ class RateGate:
     def _drawn_by(self, request: Request) -> Draw:
         """What a call will probably use."""
         most = request.params.max_tokens
-        return Draw(len(request.body) / self._bytes_per_token, self._output.drawn(most), max_tokens=most)
+        return Draw(len(request.body) / self._bytes_per_token, self.output.drawn(most), max_tokens=most)
 
     def _take(self, draw: Draw) -> Draw:
         now = time.monotonic()
         self._holds = None
         self._learned.leaving(now)
-        self._traffic.left(draw, now=now)
+        self.traffic.left(draw, now=now)
         for name, bucket in self._buckets.items():
             bucket.draw(getattr(draw, name))
         return draw
 
     def _ended(self, draw: Draw, *, input_tokens: float, output_tokens: float) -> None:
         """A call ended and used so many tokens: the limits lose what the guess was short of, or get back the rest."""
-        self._traffic.ended(draw, input_tokens=input_tokens, output_tokens=output_tokens)
+        self.traffic.ended(draw, input_tokens=input_tokens, output_tokens=output_tokens)
         if self._buckets:
             self._put_right("input_tokens", input_tokens - draw.input_tokens)
             self._put_right("output_tokens", output_tokens - draw.output_tokens)
@@ -256,9 +267,9 @@ class RateGate:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
-        known = self._traffic.left_until((left_at + now) / 2)
-        self._output.told(
-            surplus=surplus - (self._traffic.in_flight.output_tokens - known.output_tokens),
+        known = self.traffic.left_until((left_at + now) / 2)
+        self.output.told(
+            surplus=surplus - (self.traffic.in_flight.output_tokens - known.output_tokens),
             drawn=known.output_tokens,
             max_tokens=known.max_tokens,
             calls=int(known.requests),
@@ -280,8 +291,8 @@ class RateGate:
                 room_if_held = headers.output_tokens.remaining
                 if room_if_held < draw.output_tokens:
                     return True
-        elif "output_tokens" in self._buckets:
-            held = self._traffic.in_flight.max_tokens - self._traffic.in_flight.output_tokens
+        elif "output_tokens" in self._buckets and not self._granted:
+            held = self.traffic.in_flight.max_tokens - self.traffic.in_flight.output_tokens
             room_if_held = self._buckets["output_tokens"].level(time.monotonic()) - held
         if draw.output_tokens == draw.max_tokens or room_if_held >= draw.max_tokens:
             return False
@@ -293,7 +304,7 @@ class RateGate:
 
         If the provider says what is left, that number is already without what it reserves for them.
         """
-        self._output.holds_max_tokens = True
-        more, bucket = self._traffic.take_max_tokens(), self._buckets.get("output_tokens")
+        self.output.holds_max_tokens = True
+        more, bucket = self.traffic.take_max_tokens(), self._buckets.get("output_tokens")
         if bucket is not None and not told_what_is_left:
             bucket.draw(more)

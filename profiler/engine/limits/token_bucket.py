@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 MINUTE_S = 60.0
 RESERVE_S = 0.05  # of the rate, never used: calls leave evenly but arrive in bunches, some of them too early
+
+
+class Bucket(Protocol):
+    """What the gate needs of a limit."""
+
+    per_minute: float
+
+    def level(self, now: float) -> float: ...
+
+    def wait_s(self, amount: float, now: float) -> float: ...
+
+    def draw(self, amount: float) -> None: ...
+
+    def empty(self, now: float) -> None: ...
+
+    def correct(self, *, limit: float, remaining: float, in_flight: float, now: float) -> None: ...
 
 
 class TokenBucket:

@@ -192,4 +192,4 @@ def test_a_call_that_nobody_waits_for_any_more_may_be_billed_and_frees_what_it_d
 
     assert (budget.reserved, budget.maybe) == (0, worst)
     assert job.draw is None
-    assert gate._traffic.in_flight.requests == 0
+    assert gate.traffic.in_flight.requests == 0

@@ -1,0 +1,1 @@
+"""One run by many processes, on one machine or several."""

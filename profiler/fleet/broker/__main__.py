@@ -1,0 +1,27 @@
+"""The broker as a process: `python -m profiler.fleet.broker FOLDER PORT`, with its settings on the first line of stdin and
+the token in the environment. It says its port, and ends when stdin is closed, as it is when its parent dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from profiler.fleet.broker.process import TOKEN
+from profiler.fleet.broker.server import BrokerServer
+from profiler.fleet.broker.settings import BrokerSettings
+
+
+async def serve(folder: Path, port: int) -> None:
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=BrokerSettings)
+    server = BrokerServer(settings, folder=folder, token=os.environ[TOKEN])
+    async with server.serving("127.0.0.1", port) as found:
+        print(found, flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+
+
+anyio.run(serve, Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,254 @@
+"""A worker's link to the broker: says about once a second what was used, and obeys the answer.
+
+It is what the engine takes for its allowance. Where the broker cannot be reached the worker goes on with its even share
+of the rate limits, and spends no money that a cap bounds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+
+from profiler.core.errors import ProviderFailed
+from profiler.engine.limits.rate_gate import LIMITS, RateGate
+from profiler.engine.session import one_error
+from profiler.fleet.broker.granted_bucket import GrantedBucket
+from profiler.fleet.broker.leased_cap import LeasedCap
+from profiler.fleet.broker.messages import Amounts, Renewal, SeenLimit
+from profiler.fleet.broker.wire import Channel
+from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from profiler.engine.pool import Pool
+    from profiler.engine.slots import Slots
+    from profiler.fleet.broker.messages import Lease
+    from profiler.money.budget import Budget
+
+    Ask = Callable[[Renewal], Awaitable[Lease | None]]
+
+RENEW_S = 1.0
+SOONEST_S, LATEST_S = (
+    0.05,
+    0.5,
+)  # between two messages when something is wanted at once, the longer the more often it is
+AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next
+GOODBYE_S = 2.0
+
+
+class Asking:
+    """A pool that asks, and where it writes what it has spent."""
+
+    def __init__(self, pool: Pool, folder: Path, budget: Budget | None) -> None:
+        self.pool = pool
+        self.folder = folder
+        self.budget = budget
+
+
+class Link:
+    """The allowance of a worker. `ask` sends a message and returns the answer, or None when there is none."""
+
+    def __init__(self, ask: Ask, *, who: str, root: Path, capped: bool) -> None:
+        self.who = who
+        self.cap = LeasedCap(self.hurry) if capped else None
+        self._ask = ask
+        self._root = root
+        self._seq = 0
+        self._hurried = anyio.Event()
+        self._buckets = {name: GrantedBucket(self.hurry) for name in LIMITS}
+        self._report = Report(self.hurry)
+        self._health = LentHealth()
+        self._gate: RateGate | None = None
+        self._slots: Slots | None = None
+        self._asking: Asking | None = None
+        self._lease: Lease | None = None
+        self._requests_then, self._then = 0.0, time.monotonic()
+        self._pause_ends = -math.inf
+
+    def hurry(self) -> None:
+        """Something is wanted before the second is over."""
+        self._hurried.set()
+
+    def limits_of(self, slots: Slots, *, longest_pause_s: float) -> WorkerLimits:
+        before, self._gate = self._gate, RateGate(granted=self._buckets, learned=ToldRate(self._report))
+        if before is not None:
+            self._gate.output = before.output
+        self._health = LentHealth()
+        self._slots = slots
+        slots.resize(0)
+        if self._lease is not None:
+            self._let_know(self._lease)
+        self.hurry()
+        return WorkerLimits(
+            self._gate, slots=slots, longest_pause_s=longest_pause_s, report=self._report, health=self._health
+        )
+
+    @contextmanager
+    def asking(self, pool: Pool, *, folder: Path, budget: Budget | None) -> Iterator[None]:
+        self._asking = Asking(pool, folder, budget)
+        if self.cap is not None and budget is not None:
+            self.cap.begin(str(folder.relative_to(self._root)), base=budget.spent + budget.maybe)
+        self.hurry()
+        try:
+            yield
+        finally:
+            self._asking = self._slots = None
+            if self.cap is not None:
+                self.cap.end()
+            self.hurry()
+
+    async def renew_all_the_time(self) -> None:
+        gap_s = SOONEST_S
+        while True:
+            self._hurried = anyio.Event()
+            await self._renew()
+            with anyio.move_on_after(RENEW_S) as calm:
+                await self._hurried.wait()
+            if calm.cancelled_caught:
+                gap_s = SOONEST_S
+            else:
+                await anyio.sleep(gap_s)
+                gap_s = min(gap_s * 1.5, LATEST_S)
+
+    async def leave(self) -> None:
+        """Say goodbye, so that what was granted is free at once."""
+        with anyio.move_on_after(GOODBYE_S, shield=True):
+            await self._ask(msgspec.structs.replace(self._message(), leaves=True))
+
+    async def _renew(self) -> None:
+        """Send one message until it is answered; meanwhile the lease may expire."""
+        written_at, message = time.monotonic(), self._message()
+        used = {name: bucket.used for name, bucket in self._buckets.items()}
+        while (lease := await self._ask(message)) is None or lease.seq != message.seq:
+            self._unreachable()
+            await anyio.sleep(LATEST_S)
+        if lease.lost:
+            self._lost()
+            return
+        self._lease = lease
+        ends_at = written_at + lease.expires_s
+        for name, bucket in self._buckets.items():
+            bucket.per_minute = lease.per_minute.get(name, math.inf)
+            bucket.grant(
+                getattr(lease, name),
+                at=time.monotonic(),
+                ends_at=ends_at,
+                spread_s=lease.spread_s,
+                not_told=bucket.used - used[name],
+            )
+        if self.cap is not None and message.money is not None:
+            self.cap.lend(lease.money or 0, told=message.money, may_come=lease.money_may_come, ends_at=ends_at)
+        self._let_know(lease)
+
+    def _message(self) -> Renewal:
+        now = time.monotonic()
+        self._seq += 1
+        report, asking, slots = self._report, self._asking, self._slots
+        events = tuple(
+            msgspec.structs.replace(event, ago_s=max(0.0, now - left_at)) for event, left_at in report.events
+        )
+        answered, report.events, report.answered = report.answered, [], 0
+        want_slots = 0 if asking is None else math.ceil(min(asking.pool.could_use, 1e6))
+        one = {name: max(bucket.one_call, float(name == "requests")) for name, bucket in self._buckets.items()}
+        calls = self._calls_wanted(now) if want_slots else 0.0
+        return Renewal(
+            who=self.who,
+            seq=self._seq,
+            used=Amounts(**{name: bucket.used for name, bucket in self._buckets.items()}),
+            headers=self._headers(now),
+            events=events,
+            answered=answered,
+            in_flight=self._in_flight(),
+            saturated=slots is not None and slots.taken >= slots.limit,
+            undecided=self._health.first.open,
+            holds_max_tokens=self._gate is not None and self._gate.output.holds_max_tokens,
+            want=Amounts(**{name: calls * each for name, each in one.items()}),
+            one_call=Amounts(**one),
+            want_slots=want_slots,
+            money=None if self.cap is None else self.cap.use(slots=slots.limit if slots is not None else 0),
+        )
+
+    def _calls_wanted(self, now: float) -> float:
+        """Twice as many as lately, and one for each slot: so it grows quickly, and a burst need not wait."""
+        used = self._buckets["requests"].used
+        rate = (used - self._requests_then) / max(now - self._then, SOONEST_S)
+        self._requests_then, self._then = used, now
+        return math.ceil(rate * AHEAD_S * RENEW_S) + max(1, self._slots.limit if self._slots is not None else 1)
+
+    def _headers(self, now: float) -> dict[str, SeenLimit]:
+        seen = {}
+        for name, bucket in self._buckets.items():
+            if bucket.told is not None:
+                limit, remaining, at = bucket.told
+                if now - at < RENEW_S:
+                    seen[name] = SeenLimit(limit=limit, remaining=remaining, age_s=now - at)
+        return seen
+
+    def _in_flight(self) -> Amounts:
+        if self._gate is None:
+            return Amounts(requests=0.0)
+        return Amounts(**{name: getattr(self._gate.traffic.in_flight, name) for name in LIMITS})
+
+    def _let_know(self, lease: Lease) -> None:
+        """Pass on what the broker says to the limits, the slots and the pool."""
+        if self._slots is not None:
+            self._slots.resize(lease.slots)
+        if lease.answered_any and not self._health.answered_any:
+            self._health.answered()
+        self._health.told_outage = lease.outage
+        if self._gate is not None:
+            if lease.holds_max_tokens:
+                self._gate.hold_max_tokens()
+            pause_ends = time.monotonic() + lease.pause_s
+            if lease.pause_s and pause_ends > self._pause_ends + SOONEST_S:
+                self._pause_ends = pause_ends
+                self._gate.hold_up(lease.pause_s, asked=lease.pause_asked)
+            self._gate.look_again()
+        if lease.stop is not None and self._asking is not None:
+            self._asking.pool.drain(ProviderFailed(lease.stop.message, hint=lease.stop.hint))
+
+    def _unreachable(self) -> None:
+        """Once the lease has expired, go on with the even share that it named."""
+        now, lease = time.monotonic(), self._lease
+        if lease is not None:
+            for name, bucket in self._buckets.items():
+                if bucket.expired(now):
+                    bucket.go_alone(lease.share.get(name), now=now)
+            if self._gate is not None:
+                self._gate.look_again()
+        if self.cap is not None:
+            self.cap.changed()  # who waits for money looks whether the run was stopped meanwhile
+
+    def _lost(self) -> None:
+        """The broker has given this worker up, because it was silent for too long. It goes on as a new one."""
+        self.who, self._seq = f"{self.who}+", 0
+        self._requests_then = 0.0
+        for bucket in self._buckets.values():
+            bucket.lose()
+        if self.cap is not None:
+            budget = None if self._asking is None else self._asking.budget
+            self.cap.lose(base=0 if budget is None else budget.spent + budget.maybe)
+        self.hurry()
+
+
+@asynccontextmanager
+async def broker_link(address: str, *, token: str, who: str, root: Path, capped: bool) -> AsyncIterator[Link]:
+    """For the life of a worker. `root` is the folder of the run, below which the worker writes."""
+    channel = Channel(address, token=token)
+    link = Link(channel.ask, who=who, root=root, capped=capped)
+    async with channel:
+        try:
+            with one_error():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(link.renew_all_the_time)
+                    yield link
+                    tasks.cancel_scope.cancel()
+        finally:
+            await link.leave()

@@ -1,0 +1,91 @@
+"""Starts a broker in a process of its own, so that it survives whoever coordinates, and can be replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from profiler.core.errors import ProfilerError
+from profiler.fleet.broker.messages import Gone
+from profiler.fleet.broker.wire import Channel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from profiler.fleet.broker.settings import BrokerSettings
+
+TOKEN = "PROFILER_BROKER_TOKEN"  # noqa: S105 (the name of a variable)
+END_WITHIN_S = 5
+
+
+class BrokerProcess:
+    def __init__(self, folder: Path, settings: BrokerSettings, *, token: str) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._token = token
+        self._port = 0
+        self._process = self._start()
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    def restart(self) -> None:
+        """Replace one that has ended. It has the same address, and knows what was lent."""
+        self.stop()
+        self._process = self._start()
+
+    def stop(self) -> None:
+        process = self._process
+        process.terminate()
+        try:
+            process.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "profiler.fleet.broker", str(self._folder), str(self._port)]
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, TOKEN: self._token},
+            start_new_session=True,  # Ctrl-C is for whoever coordinates
+        )
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise AssertionError("both were asked for")
+        stdin.write(msgspec.json.encode(self._settings) + b"\n")
+        stdin.flush()
+        said = stdout.readline()
+        if not said.strip().isdigit():
+            process.wait()
+            raise ProfilerError(f"the broker did not start: {said.decode(errors='replace')!r}")
+        self._port = int(said)
+        return process
+
+
+def start_broker(folder: Path, settings: BrokerSettings, *, token: str) -> BrokerProcess:
+    return BrokerProcess(folder, settings, token=token)
+
+
+async def tell_gone(address: str, who: str, *, token: str) -> bool:
+    """Tell the broker that a worker has ended for certain. False when it cannot be told; it finds out by itself then."""
+    async with Channel(address, token=token) as channel:
+        return await channel.ask(Gone(who=who)) is not None

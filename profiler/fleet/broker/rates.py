@@ -1,0 +1,187 @@
+"""The provider's rate limits, shared out among the workers: what one does not use is there for the others.
+
+Nothing here reads a clock; whoever calls passes the time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from profiler.engine.limits.learned_rate import LearnedRate
+from profiler.engine.limits.token_bucket import MINUTE_S, RESERVE_S, TokenBucket
+
+if TYPE_CHECKING:
+    from profiler.fleet.broker.messages import Amounts, Event, Renewal, SeenLimit
+    from profiler.manifest.settings import RateLimits
+
+LIMITS = ("requests", "input_tokens", "output_tokens")
+PART = 2.0  # what one worker gets at once of what is there: so many times its even part
+RENEW_S = 1.0
+PACED_S = 1.0  # of a learned rate, no more than this much is ever saved up
+
+
+class Portion:
+    """What one worker holds of the limits, and what it has used since it began."""
+
+    def __init__(self, now: float) -> None:
+        self.at = now  # of its latest message
+        self.waits = False  # it uses what it gets to the full
+        self.used = dict.fromkeys(LIMITS, 0.0)
+        self.left = dict.fromkeys(LIMITS, 0.0)
+        self.in_flight = dict.fromkeys(LIMITS, 0.0)
+
+    def held(self, name: str, now: float) -> float:
+        """What it probably has not used yet: who has use for all uses it evenly until it renews."""
+        left = self.left[name]
+        return left * max(0.0, 1.0 - (now - self.at) / RENEW_S) if self.waits else left
+
+
+class SharedRates:
+    def __init__(self, limits: RateLimits | None, *, workers: int, now: float) -> None:
+        self.buckets: dict[str, TokenBucket] = {}
+        self.learned = LearnedRate()
+        self.scarce = False  # somebody got less than it wanted in the last answer
+        self._workers = workers
+        self._portions: dict[str, Portion] = {}
+        self._gone = dict.fromkeys(LIMITS, 0.0)  # used by workers that have left
+        self._first_call: float | None = None
+        self._pace = 0.0  # requests that the learned rate allows now
+        self._paced_at = now
+        self._emptied_at = -math.inf
+        for name in LIMITS:
+            allowed = getattr(limits, f"{name}_per_minute", None) if limits is not None else None
+            if allowed is not None:
+                self.buckets[name] = TokenBucket(allowed, now=now)
+
+    def start_empty(self, now: float) -> None:
+        """Nobody knows what was used just before."""
+        for bucket in self.buckets.values():
+            bucket.empty(now)
+
+    def take_back(self, who: str, used: Amounts, *, in_flight: Amounts, now: float) -> None:
+        """A worker says what it has used so far; the rest of what it was given is free again."""
+        portion = self._portions.setdefault(who, Portion(now))
+        for name in LIMITS:
+            more = getattr(used, name) - portion.used[name]
+            unused = portion.left[name] - more
+            if name in self.buckets:
+                self.buckets[name].level(now)
+                self.buckets[name].draw(-unused)
+            if name == "requests":
+                self._pace_on(now)
+                self._pace += unused
+                for _ in range(int(more)):
+                    self.learned.leaving(now)
+                if more and self._first_call is None:
+                    self._first_call = now
+            portion.used[name], portion.left[name] = getattr(used, name), 0.0
+            portion.in_flight[name] = getattr(in_flight, name)
+
+    def leave(self, who: str, *, lost: bool = False) -> None:
+        """A worker is gone. What it held is free again, or counts as used where nobody knows."""
+        portion = self._portions.pop(who, None)
+        if portion is None:
+            return
+        for name in LIMITS:
+            self._gone[name] += portion.used[name]
+            if name in self.buckets and not lost:
+                self.buckets[name].draw(-portion.left[name])
+
+    def see(self, name: str, told: SeenLimit, *, now: float) -> None:
+        """Believe what the headers of a reply say is left, after what is granted and perhaps in flight."""
+        bucket = self.buckets.get(name)
+        if bucket is None and told.limit > 0:
+            bucket = self.buckets[name] = TokenBucket(told.limit, now=self._first_call or now)
+            bucket.draw(self._gone[name] + sum(each.used[name] + each.left[name] for each in self._portions.values()))
+        if bucket is None:
+            return
+        granted = sum(each.held(name, now) for each in self._portions.values())
+        in_flight = sum(each.in_flight[name] for each in self._portions.values())
+        since = told.age_s * (told.limit or bucket.per_minute) / MINUTE_S
+        bucket.correct(limit=told.limit, remaining=told.remaining + since - granted, in_flight=in_flight, now=now)
+
+    def refused(self, event: Event, *, now: float) -> None:
+        """Too much was asked for: limits that the headers of the refusal do not name are taken for used up.
+
+        Calls that left before the limits were last taken for used up say nothing new.
+        """
+        left_at = now - event.ago_s
+        if event.unexplained and self.learned.refused(left_at=left_at, now=now):
+            self._pace = min(self._pace, 0.0)
+        if left_at < self._emptied_at:
+            return
+        self._emptied_at = now
+        for name, bucket in self.buckets.items():
+            if name not in event.named:
+                bucket.empty(now)
+
+    def answered(self, count: int) -> None:
+        if self.learned.per_second is not None:
+            for _ in range(count):
+                self.learned.answered()
+
+    def lend(self, message: Renewal, *, workers: int, now: float) -> dict[str, float | None]:
+        """What a worker gets of each limit until it renews; None is as much as it likes."""
+        portion = self._portions.setdefault(message.who, Portion(now))
+        since_s, portion.at = min(now - portion.at, RENEW_S), now
+        self.scarce = False
+        lent: dict[str, float | None] = {}
+        for name in LIMITS:
+            want, one = getattr(message.want, name), getattr(message.one_call, name)
+            amount = self._lend_one(name, want=want, one=one, workers=workers, since_s=since_s, now=now)
+            lent[name] = amount
+            portion.left[name] = amount or 0.0
+            self.scarce |= amount is not None and amount < want
+        portion.waits = self.scarce
+        return lent
+
+    def _lend_one(
+        self, name: str, *, want: float, one: float, workers: int, since_s: float, now: float
+    ) -> float | None:
+        bucket, rate = self.buckets.get(name), self.learned.per_second if name == "requests" else None
+        if bucket is None and rate is None:
+            return None
+        free = math.inf
+        if bucket is not None:
+            free = bucket.level(now) - bucket.per_minute * RESERVE_S / MINUTE_S
+            one = min(
+                one, bucket.per_minute * (1 - RESERVE_S / MINUTE_S)
+            )  # more than a whole bucket waits for a full one
+        if rate is not None:
+            self._pace_on(now)
+            free = min(free, self._pace)
+        if want <= 0 or free < one - 1e-9:
+            return 0.0
+        # Its even part of what has come since its last message, and some of what lies there.
+        part = self.per_minute()[name] / MINUTE_S * since_s / workers + free * min(1.0, PART / workers)
+        amount = min(max(want, one), max(one, min(free, part)))
+        if bucket is not None:
+            bucket.draw(amount)
+        if rate is not None:
+            self._pace -= amount
+        return amount
+
+    def _pace_on(self, now: float) -> None:
+        rate, elapsed = self.learned.per_second, now - self._paced_at
+        self._paced_at = now
+        if rate is None:
+            self._pace = 1.0
+        else:
+            self._pace = min(self._pace + rate * elapsed, max(1.0, rate * PACED_S))
+
+    def used_alone(self, seconds: float, *, now: float) -> None:
+        """A worker that cannot be reached may go on with its even share, for so long now."""
+        for name, share in self.shares().items():
+            self.buckets[name].level(now)
+            self.buckets[name].draw(share * seconds / MINUTE_S)
+
+    def per_minute(self) -> dict[str, float]:
+        found = {name: bucket.per_minute for name, bucket in self.buckets.items()}
+        if self.learned.per_second is not None:
+            found["requests"] = min(found.get("requests", math.inf), self.learned.per_second * MINUTE_S)
+        return found
+
+    def shares(self) -> dict[str, float]:
+        """Of each announced limit the part of one worker."""
+        return {name: bucket.per_minute / self._workers for name, bucket in self.buckets.items()}

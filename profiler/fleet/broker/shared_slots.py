@@ -1,0 +1,64 @@
+"""How many calls all workers together may have in flight, shared out by what each has use for."""
+
+from __future__ import annotations
+
+
+class Part:
+    def __init__(self) -> None:
+        self.lent = 0
+        self.in_flight = 0
+        self.want = 0
+        self.saturated = False
+
+
+class SharedSlots:
+    """To the adaptive concurrency it looks like the slots of one process: a limit, and how many are taken."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._parts: dict[str, Part] = {}
+
+    @property
+    def taken(self) -> int:
+        """All of them while workers that have slots use those to the full; their messages come once a second only."""
+        lent = [each for each in self._parts.values() if each.lent]
+        if lent and all(each.saturated for each in lent):
+            return self.limit
+        return sum(each.in_flight for each in self._parts.values())
+
+    @property
+    def asking(self) -> int:
+        """How many workers have use for slots."""
+        return sum(each.want > 0 for each in self._parts.values())
+
+    def resize(self, limit: int) -> None:
+        self.limit = limit
+
+    def told(self, who: str, *, in_flight: int, saturated: bool) -> None:
+        part = self._parts.setdefault(who, Part())
+        part.in_flight, part.saturated = in_flight, saturated
+
+    def lend(self, who: str, *, want: int) -> int:
+        """The worker's part now. What others hold they hold until they renew, so a part may be short at first."""
+        part = self._parts.setdefault(who, Part())
+        part.want = want
+        others = sum(max(each.lent, each.in_flight) for name, each in self._parts.items() if name != who)
+        part.lent = max(0, min(want, self._even_part(who), self.limit - others))
+        return part.lent
+
+    def leave(self, who: str) -> None:
+        self._parts.pop(who, None)
+
+    def part_of(self, who: str) -> int:
+        return self._parts[who].lent if who in self._parts else 0
+
+    def _even_part(self, who: str) -> int:
+        """The same for everybody, but for those who want less: what they leave is for the others."""
+        left = self.limit
+        wants = sorted((each.want, number, name) for number, (name, each) in enumerate(self._parts.items()))
+        for behind, (want, _, name) in zip(range(len(wants), 0, -1), wants, strict=True):
+            part = min(want, left // behind)
+            if name == who:
+                return part
+            left -= part
+        return 0
