@@ -173,7 +173,17 @@ ORDERS = {
     ),
     "profiler.fleet": ("__init__", "broker"),
     "profiler.fleet.broker": (
-        *("__init__", "settings", "messages", "purse", "rates", "shared_slots", "shared_health", "broker", "kept_money"),
+        *(
+            "__init__",
+            "settings",
+            "messages",
+            "purse",
+            "rates",
+            "shared_slots",
+            "shared_health",
+            "broker",
+            "kept_money",
+        ),
         *("wire", "server", "granted_bucket", "leased_cap", "worker_limits", "link", "process", "__main__"),
     ),
     "profiler.cli": (

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from profiler.core.nouns import Mode
-    from profiler.engine.allowance import Allowance
     from profiler.engine.options import Options
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
@@ -29,11 +28,8 @@ if TYPE_CHECKING:
 class RunMoney:
     """`cap` holds for all experiments together. One that is alone has none: what the options say stands for its own then."""
 
-    def __init__(
-        self, options: Options, *, cap: Cap | None = None, kept: WholeMoney | None = None, leased: bool = False
-    ) -> None:
+    def __init__(self, options: Options, *, cap: Cap | None = None, kept: WholeMoney | None = None) -> None:
         self.cap = cap
-        self._leased = leased
         self._options = options
         self._kept = kept
 
@@ -44,9 +40,7 @@ class RunMoney:
             yield None
             return
         own, said = experiment.max_cost_usd, self._options.max_cost_usd
-        if self._leased:
-            own = None
-        elif self.cap is None and said is not None:
+        if self.cap is None and said is not None:
             own = said
         budget = Budget(card, cap_usd=own, spent=run.spent, maybe=run.maybe, within=self.cap)
         try:
@@ -59,17 +53,9 @@ class RunMoney:
 
 @contextmanager
 def money_of_all(
-    experiments: Sequence[Experiment],
-    manifest: Manifest | None,
-    *,
-    options: Options,
-    allowance: Allowance | None = None,
+    experiments: Sequence[Experiment], manifest: Manifest | None, *, options: Options
 ) -> Iterator[RunMoney]:
-    """What earlier commands have spent for this manifest counts against the cap of the whole. Who holds an allowance has
-    no other cap."""
-    if allowance is not None:
-        yield RunMoney(options, cap=allowance.cap, leased=True)
-        return
+    """What earlier commands have spent for this manifest counts against the cap of the whole."""
     if options.resolved_mode != "live":
         yield RunMoney(options)
         return

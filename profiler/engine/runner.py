@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from profiler.dataset.file import Survey
     from profiler.engine.agenda import Turn
-    from profiler.engine.allowance import Allowance
     from profiler.engine.options import Watch
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
@@ -62,13 +61,9 @@ async def run(
     client: Client | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
-    allowance: Allowance | None = None,
 ) -> Result:
-    """Run one experiment to its end. After a `ProfilerError` the same call resumes it.
-
-    With an `allowance` somebody else shares out what this run may use among several.
-    """
-    [ended] = await run_all([experiment], options=options, client=client, watch=watch, note=note, allowance=allowance)
+    """Run one experiment to its end. After a `ProfilerError` the same call resumes it."""
+    [ended] = await run_all([experiment], options=options, client=client, watch=watch, note=note)
     if ended.result is None:
         raise ended.error or AssertionError("an experiment ends with a result or an error")
     return ended.result
@@ -81,7 +76,6 @@ async def run_all(
     client: Client | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
-    allowance: Allowance | None = None,
 ) -> list[Ended]:
     """Run many experiments as one: each to its end, or to the error that ends it alone.
 
@@ -92,12 +86,8 @@ async def run_all(
         manifest, experiments = experiments, experiments.experiments
         options = options_of(manifest, options)
     dialogues = await check_all(experiments, options=options, given=client)
-    with (
-        collector.spared(),
-        money_of_all(experiments, manifest, options=options, allowance=allowance) as money,
-        one_error(),
-    ):
-        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues, allowance=allowance)
+    with collector.spared(), money_of_all(experiments, manifest, options=options) as money, one_error():
+        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues)
         agenda = Agenda(experiments, options=options, group_of=shared.group_of)
         ended: dict[str, Ended] = {}
 

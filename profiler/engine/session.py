@@ -86,7 +86,7 @@ async def answer_all(
         one_error(capped=lambda reached: shared.advise(reached, experiment, view)),
     ):
         requests = planner.plan(dialogues, first=run.first)
-        with shared.asking(pool, view, budget=budget):
+        with shared.asking(pool, view, folder=run.journal.path.parent, budget=budget):
             async with writer.running():
                 owed = _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path)
                 await pool.run(owed, count=run.owed)

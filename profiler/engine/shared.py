@@ -84,7 +84,6 @@ class Shared:
         self.alone = len(experiments) == 1 and not in_parts
         self.money = money
         self._allowance = allowance
-        self._options = options
         self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)
         self.stopped: Exception | None = None
         self._dialogues = dialogues
@@ -187,14 +186,13 @@ class Shared:
             self.look_again()
 
     @contextmanager
-    def asking(self, pool: Pool, view: View, *, budget: Budget | None = None) -> Iterator[None]:
+    def asking(self, pool: Pool, view: View, *, folder: Path, budget: Budget | None) -> Iterator[None]:
         """An experiment that calls: it is seen, and stopped with the others."""
         under_way = self._under_way[view.experiment_id]
         under_way.pool = pool
         self.overview.add(view)
         if self.stopped is not None:
             pool.drain(self.stopped)
-        folder = self._options.folder / view.experiment_id
         try:
             with self._allowed(pool, folder=folder, budget=budget):
                 yield

@@ -11,17 +11,25 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from profiler.core.errors import ProfilerError
+from profiler.engine.session import one_error
 from profiler.fleet.broker.process import TOKEN
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.settings import BrokerSettings
+from profiler.storage.kept_answers import money_of
 
 
 async def serve(folder: Path, port: int) -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=BrokerSettings)
-    server = BrokerServer(settings, folder=folder, token=os.environ[TOKEN])
-    async with server.serving("127.0.0.1", port) as found:
-        print(found, flush=True)
-        await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+    server = BrokerServer(settings, folder=folder, token=os.environ[TOKEN], money_of=money_of)
+    with one_error():
+        async with server.serving("127.0.0.1", port) as found:
+            print(found, flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
 
 
-anyio.run(serve, Path(sys.argv[1]), int(sys.argv[2]))
+try:
+    anyio.run(serve, Path(sys.argv[1]), int(sys.argv[2]))
+except (ProfilerError, OSError) as error:
+    print(str(error).replace("\n", " "), flush=True)
+    sys.exit(ProfilerError.exit_code)

@@ -20,6 +20,7 @@ from profiler.fleet.broker.shared_slots import SharedSlots
 
 if TYPE_CHECKING:
     from profiler.fleet.broker.messages import Event, Renewal
+    from profiler.fleet.broker.purse import Account
     from profiler.fleet.broker.settings import BrokerSettings
 
 LEASE_S = 5.0  # a worker that does not renew sends nothing after this time
@@ -68,6 +69,7 @@ class Broker:
         self._pass_time(now)
         who = message.who
         if who in self._given_up:
+            self._alone.pop(who, None)
             return self._lost(message.seq)
         worker = self._workers.setdefault(who, Worker())
         if worker.answer is not None and message.seq <= worker.seq:
@@ -102,10 +104,9 @@ class Broker:
         self._slots.leave(who)
         self._health.leave(who)
 
-    def attempt_of(self, who: str) -> tuple[str | None, int, int] | None:
-        """The folder a worker writes to, what that had cost before, and what the worker has spent in others."""
-        account = None if self.purse is None else self.purse.accounts.get(who)
-        return None if account is None else (account.attempt, account.base, account.before)
+    def account_of(self, who: str) -> Account | None:
+        """What a worker was lent, and where it writes what it has spent."""
+        return None if self.purse is None else self.purse.accounts.get(who)
 
     def _pass_time(self, now: float) -> None:
         elapsed, self._now = max(0.0, now - self._now), max(now, self._now)

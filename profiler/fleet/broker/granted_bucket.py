@@ -95,5 +95,5 @@ class GrantedBucket:
         self.told = limit, remaining, now
         if limit > 0:
             self.per_minute = limit
-            if self._alone is not None:
-                self._alone.correct(limit=self._alone.per_minute, remaining=remaining, in_flight=in_flight, now=now)
+            if self._alone is not None:  # of what is left the others have their shares
+                self._alone.draw(max(0.0, self._alone.level(now) - remaining))

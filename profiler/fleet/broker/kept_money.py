@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import time
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "broker-money.jsonl"
+LOCK = "broker.lock"
+LOCK_WITHIN_S = 1.0
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 _decode = msgspec.json.Decoder(MoneyLine).decode
@@ -28,6 +32,8 @@ class KeptMoney:
         self._path = folder / NAME
         self._purse = purse
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = LineFile(folder / LOCK)
+        lock(self._lock)
         lines = self._read()
         self.found = bool(lines)
         told, purse.gone = purse.gone, 0
@@ -62,6 +68,24 @@ class KeptMoney:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._lock.close()
+
+
+def lock(file: LineFile) -> None:
+    """Of two brokers each would lend the whole cap. One that was killed a moment ago may still hold the lock."""
+    give_up_at = time.monotonic() + LOCK_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > give_up_at:
+                file.close()
+                raise RunDirectoryError(
+                    f"{file.path}: another broker serves this run", hint="stop that command, or wait for it to end"
+                ) from error
+            time.sleep(LOCK_WITHIN_S / 10)
+        else:
+            return
 
 
 def _state(purse: Purse) -> list[MoneyLine]:

@@ -12,7 +12,30 @@ from profiler.money.budget import Cap, usd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from profiler.money.budget import Budget
+
 AHEAD_S = 2.0  # of what was spent lately, so much is wanted at hand
+
+
+class Attempt:
+    """One open folder. `counted` is what it had spent itself when the worker was given up."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._at_first = budget.spent + budget.maybe
+        self.counted = 0
+
+    @property
+    def since(self) -> int:
+        """What was spent since, or since the folder was opened."""
+        return self._spent - self.counted
+
+    @property
+    def _spent(self) -> int:
+        return self._budget.spent + self._budget.maybe - self._at_first
+
+    def count(self) -> None:
+        self.counted = self._spent
 
 
 class LeasedCap(Cap):
@@ -26,14 +49,13 @@ class LeasedCap(Cap):
         self._may_come = True
         self._least = 0  # what the latest call needs
         self._short = False  # and did not get
-        self._attempt: str | None = None
-        self._base = self._before = 0
-        self._told: str | None = None  # the attempt that the broker knows of
+        self._attempts: dict[str, Attempt] = {}
+        self._known: set[str] = set()  # those that the broker knows of
         self._gone_then, self._then = 0, time.monotonic()
 
     def has_room(self, hold: int) -> bool:
         self._least = hold
-        known = self._attempt is not None and self._attempt == self._told
+        known = self._attempts.keys() <= self._known
         if known and self.gone + self.reserved + hold <= self.cap and time.monotonic() < self._ends_at:
             return True
         self._short = True
@@ -50,14 +72,14 @@ class LeasedCap(Cap):
             f"nothing is left to be shared out, and the next call may cost up to {usd(next_call)}"
         )
 
-    def begin(self, attempt: str, *, base: int) -> None:
-        """From here on another folder tells what is spent. Nothing is, before the broker knows."""
-        self._attempt, self._base, self._before = attempt, base, self.gone
-        self._told = None
+    def begin(self, folder: str, budget: Budget) -> None:
+        """Another folder tells what is spent. Nothing is, before the broker knows of it."""
+        self._attempts[folder] = Attempt(budget)
         self._may_come = True
 
-    def end(self) -> None:
-        self._attempt, self._base, self._before = None, 0, self.gone
+    def end(self, folder: str) -> None:
+        self._attempts.pop(folder, None)
+        self._known.discard(folder)
 
     def use(self, *, slots: int) -> MoneyUse:
         """What to tell the broker. From here on the worker keeps to the bound that it tells."""
@@ -66,7 +88,7 @@ class LeasedCap(Cap):
         self._gone_then, self._then = self.gone, now
         committed = self.gone + self.reserved
         wanted = 0
-        if self._attempt is not None:
+        if self._attempts:
             calls = max(self._least, self._least * slots - self.reserved)
             wanted = calls + int(rate * AHEAD_S)
         kept = 0 if self._short else min(max(0, self.cap - committed), wanted)
@@ -78,21 +100,21 @@ class LeasedCap(Cap):
             bound=self.cap,
             more=wanted - kept,
             least=self._least,
-            attempt=self._attempt,
-            base=self._base,
-            before=self._before,
+            attempts={folder: each.counted for folder, each in self._attempts.items()},
+            before=self.gone - sum(each.since for each in self._attempts.values()),
         )
 
     def lend(self, bound: int, *, told: MoneyUse, may_come: bool, ends_at: float) -> None:
         """The answer to what was told."""
         self.cap, self._ends_at = bound, ends_at
-        self._told = told.attempt
-        self._may_come = may_come or told.attempt != self._attempt
+        self._known = self._attempts.keys() & told.attempts.keys()
+        self._may_come = may_come or len(self._known) < len(self._attempts)
         self.changed()
 
-    def lose(self, *, base: int) -> None:
-        """The broker has given the worker up and counted all that its folder tells: what follows is counted from zero."""
-        self.cap = self.gone = self._before = 0
-        self._gone_then = 0
-        self._base, self._told = base, None
+    def lose(self) -> None:
+        """The broker has given the worker up and counted all that its folders tell: what follows is counted from zero."""
+        self.cap = self.gone = self._gone_then = 0
+        self._known = set()
+        for attempt in self._attempts.values():
+            attempt.count()
         self.changed()

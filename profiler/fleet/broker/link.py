@@ -41,15 +41,7 @@ SOONEST_S, LATEST_S = (
 )  # between two messages when something is wanted at once, the longer the more often it is
 AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next
 GOODBYE_S = 2.0
-
-
-class Asking:
-    """A pool that asks, and where it writes what it has spent."""
-
-    def __init__(self, pool: Pool, folder: Path, budget: Budget | None) -> None:
-        self.pool = pool
-        self.folder = folder
-        self.budget = budget
+MOST_SLOTS = 1_000_000  # nobody has so many
 
 
 class Link:
@@ -67,7 +59,7 @@ class Link:
         self._health = LentHealth()
         self._gate: RateGate | None = None
         self._slots: Slots | None = None
-        self._asking: Asking | None = None
+        self._pools: list[Pool] = []
         self._lease: Lease | None = None
         self._requests_then, self._then = 0.0, time.monotonic()
         self._pause_ends = -math.inf
@@ -82,7 +74,7 @@ class Link:
             self._gate.output = before.output
         self._health = LentHealth()
         self._slots = slots
-        slots.resize(0)
+        slots.resize(1)
         if self._lease is not None:
             self._let_know(self._lease)
         self.hurry()
@@ -92,16 +84,19 @@ class Link:
 
     @contextmanager
     def asking(self, pool: Pool, *, folder: Path, budget: Budget | None) -> Iterator[None]:
-        self._asking = Asking(pool, folder, budget)
+        name = str(folder.relative_to(self._root))
+        self._pools.append(pool)
         if self.cap is not None and budget is not None:
-            self.cap.begin(str(folder.relative_to(self._root)), base=budget.spent + budget.maybe)
+            self.cap.begin(name, budget)
+        if self._lease is not None:
+            self._let_know(self._lease)
         self.hurry()
         try:
             yield
         finally:
-            self._asking = self._slots = None
+            self._pools.remove(pool)
             if self.cap is not None:
-                self.cap.end()
+                self.cap.end(name)
             self.hurry()
 
     async def renew_all_the_time(self) -> None:
@@ -150,12 +145,12 @@ class Link:
     def _message(self) -> Renewal:
         now = time.monotonic()
         self._seq += 1
-        report, asking, slots = self._report, self._asking, self._slots
+        report, slots = self._report, self._slots
         events = tuple(
             msgspec.structs.replace(event, ago_s=max(0.0, now - left_at)) for event, left_at in report.events
         )
         answered, report.events, report.answered = report.answered, [], 0
-        want_slots = 0 if asking is None else math.ceil(min(asking.pool.could_use, 1e6))
+        want_slots = math.ceil(min(sum(pool.could_use for pool in self._pools), MOST_SLOTS))
         one = {name: max(bucket.one_call, float(name == "requests")) for name, bucket in self._buckets.items()}
         calls = self._calls_wanted(now) if want_slots else 0.0
         return Renewal(
@@ -199,7 +194,8 @@ class Link:
     def _let_know(self, lease: Lease) -> None:
         """Pass on what the broker says to the limits, the slots and the pool."""
         if self._slots is not None:
-            self._slots.resize(lease.slots)
+            # Who asks nothing yet needs a slot in sight to begin; what it asks first waits for the next answer.
+            self._slots.resize(lease.slots if self._pools else max(1, lease.slots))
         if lease.answered_any and not self._health.answered_any:
             self._health.answered()
         self._health.told_outage = lease.outage
@@ -211,8 +207,9 @@ class Link:
                 self._pause_ends = pause_ends
                 self._gate.hold_up(lease.pause_s, asked=lease.pause_asked)
             self._gate.look_again()
-        if lease.stop is not None and self._asking is not None:
-            self._asking.pool.drain(ProviderFailed(lease.stop.message, hint=lease.stop.hint))
+        if lease.stop is not None:
+            for pool in self._pools:
+                pool.drain(ProviderFailed(lease.stop.message, hint=lease.stop.hint))
 
     def _unreachable(self) -> None:
         """Once the lease has expired, go on with the even share that it named."""
@@ -233,8 +230,7 @@ class Link:
         for bucket in self._buckets.values():
             bucket.lose()
         if self.cap is not None:
-            budget = None if self._asking is None else self._asking.budget
-            self.cap.lose(base=0 if budget is None else budget.spent + budget.maybe)
+            self.cap.lose()
         self.hurry()
 
 

@@ -67,8 +67,8 @@ class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):
 
     `bound` is the most that `billed` and `held` together will come to before the answer is there: what was granted, or
     less, when the worker gives something back. `more` is what it would like besides, `least` what it needs for a single
-    call. `attempt` is the folder it writes to, `base` what that folder had cost when it was opened, and `before` what the
-    worker has spent in other folders: from these three the broker can tell what a lost worker has spent.
+    call. `attempts` are the folders it writes to, each with what counts no more of what that folder tells, and `before` is
+    what the worker has spent in other folders: from these the broker can tell what a lost worker has spent.
     """
 
     billed: int = 0
@@ -76,8 +76,7 @@ class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):
     bound: int = 0
     more: int = 0
     least: int = 0
-    attempt: str | None = None
-    base: int = 0
+    attempts: dict[str, int] = {}
     before: int = 0
 
 

@@ -42,6 +42,18 @@ class BrokerProcess:
         """Its exit code; None while it runs."""
         return self._process.poll()
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def let_go(self) -> None:
+        """What happens when this process dies."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def wait(self) -> int:
+        return self._process.wait(END_WITHIN_S)
+
     def restart(self) -> None:
         """Replace one that has ended. It has the same address, and knows what was lent."""
         self.stop()
@@ -55,9 +67,7 @@ class BrokerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        _close(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "profiler.fleet.broker", str(self._folder), str(self._port)]
@@ -76,9 +86,18 @@ class BrokerProcess:
         said = stdout.readline()
         if not said.strip().isdigit():
             process.wait()
-            raise ProfilerError(f"the broker did not start: {said.decode(errors='replace')!r}")
+            _close(process)
+            raise ProfilerError(
+                f"the broker did not start: {said.decode(errors='replace').strip() or 'it said nothing'}"
+            )
         self._port = int(said)
         return process
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def start_broker(folder: Path, settings: BrokerSettings, *, token: str) -> BrokerProcess:

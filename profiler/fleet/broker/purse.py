@@ -24,8 +24,7 @@ class MoneyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     who: str = ""
     seq: int = 0
     granted: int = 0
-    attempt: str | None = None
-    base: int = 0
+    attempts: dict[str, int] = {}
     before: int = 0
     settled: int | None = None
 
@@ -35,8 +34,7 @@ class Account(msgspec.Struct):
 
     granted: int = 0
     seq: int = 0
-    attempt: str | None = None
-    base: int = 0
+    attempts: dict[str, int] = {}
     before: int = 0
     billed: int = 0  # as far as it has told; the rest of what was granted may come back
 
@@ -62,7 +60,7 @@ class Purse:
                     self.accounts.pop(line.who, None)
                     self.settled.add(line.who)
             else:
-                self.accounts[line.who] = Account(line.granted, line.seq, line.attempt, line.base, line.before)
+                self.accounts[line.who] = Account(line.granted, line.seq, line.attempts, line.before)
 
     def renew(self, who: str, use: MoneyUse, *, seq: int) -> int:
         """How much the worker may spend in all."""
@@ -72,11 +70,11 @@ class Purse:
         before = msgspec.structs.replace(account)
         if seq > account.seq:  # an old message, from before the broker was killed, must not take away what came later
             account.granted = min(account.granted, max(use.bound, use.billed + use.held))
-            account.attempt, account.base, account.before = use.attempt, use.base, use.before
+            account.attempts, account.before = use.attempts, use.before
             account.billed = use.billed
         account.granted += self._slice(use)
         account.seq = max(seq, account.seq)
-        if use.bound < before.granted or (account.granted, account.attempt) != (before.granted, before.attempt):
+        if use.bound < before.granted or (account.granted, account.attempts) != (before.granted, before.attempts):
             self.changes.append(_line(who, account))
         return account.granted
 
@@ -110,7 +108,6 @@ def _line(who: str, account: Account) -> MoneyLine:
         who=who,
         seq=account.seq,
         granted=account.granted,
-        attempt=account.attempt,
-        base=account.base,
+        attempts=account.attempts,
         before=account.before,
     )

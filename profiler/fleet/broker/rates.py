@@ -61,7 +61,10 @@ class SharedRates:
 
     def take_back(self, who: str, used: Amounts, *, in_flight: Amounts, now: float) -> None:
         """A worker says what it has used so far; the rest of what it was given is free again."""
-        portion = self._portions.setdefault(who, Portion(now))
+        portion = self._portions.get(who)
+        if portion is None:  # new, or lent to by a broker before this one, which counted what was used until then
+            portion = self._portions[who] = Portion(now)
+            portion.used = {name: getattr(used, name) for name in LIMITS}
         for name in LIMITS:
             more = getattr(used, name) - portion.used[name]
             unused = portion.left[name] - more

@@ -15,10 +15,9 @@ from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
 from profiler.fleet.broker.wire import BROKEN, Lines, decode_envelope, same_token
-from profiler.storage.kept_answers import money_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from anyio.abc import SocketStream
@@ -31,11 +30,15 @@ TOKEN_WITHIN_S = 5.0
 
 
 class BrokerServer:
-    """Serves one broker. `folder` is that of the run: the purse is kept there, and the workers write below it."""
+    """Serves one broker. `folder` is that of the run: the purse is kept there, and the workers write below it; `money_of`
+    tells what was spent in one of the folders there."""
 
-    def __init__(self, settings: BrokerSettings, *, folder: Path, token: str) -> None:
+    def __init__(
+        self, settings: BrokerSettings, *, folder: Path, token: str, money_of: Callable[[Path], int | None]
+    ) -> None:
         self._folder = folder
         self._token = token
+        self._money_of = money_of
         self._broker = Broker(settings, now=time.monotonic())
         purse = self._broker.purse
         self._kept = None if purse is None else KeptMoney(folder, purse)
@@ -50,7 +53,7 @@ class BrokerServer:
             with self._kept or nullcontext():
                 tasks.start_soon(listener.serve, self._talk)
                 tasks.start_soon(self._look_for_the_lost)
-                yield listener.listeners[0].extra(SocketAttribute.local_port)
+                yield listener.listeners[0].extra(SocketAttribute.local_port)  # noqa: S610 (no Django)
                 tasks.cancel_scope.cancel()
 
     async def _talk(self, stream: SocketStream) -> None:
@@ -86,20 +89,24 @@ class BrokerServer:
 
     def _billed(self, who: str) -> int | None:
         """What a worker has spent, or may have: calls that its journal leaves open count. None if nobody can tell."""
-        found = self._broker.attempt_of(who)
-        if found is None:
+        account = self._broker.account_of(who)
+        if account is None:
             return None
-        attempt, base, before = found
-        if attempt is None:
-            return before
-        path = self._folder / attempt
-        if not path.resolve().is_relative_to(self._folder.resolve()):
+        billed = account.before
+        for name, counted in account.attempts.items():
+            told = self._told_by(self._folder / name)
+            if told is None:
+                return None
+            billed += max(0, told - counted)
+        return billed
+
+    def _told_by(self, attempt: Path) -> int | None:
+        if not attempt.resolve().is_relative_to(self._folder.resolve()) or not attempt.is_dir():
             return None
         try:
-            told = money_of(path)
+            return self._money_of(attempt)
         except (ProfilerError, OSError, ValueError):
             return None
-        return None if told is None else before + max(0, told - base)
 
     def _write(self) -> None:
         if self._kept is not None:

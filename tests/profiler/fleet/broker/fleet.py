@@ -18,7 +18,6 @@ from profiler.manifest.settings import Retry
 from tests.profiler.engine.limits.provider import Records, ask_for, planner
 
 if TYPE_CHECKING:
-
     from profiler.fleet.broker.messages import Lease, Renewal
     from profiler.manifest.settings import RateLimits
     from profiler.provider.client import Client
@@ -31,7 +30,9 @@ class Fleet:
     def __init__(
         self, *, workers: int = 8, concurrency: int = 200, limits: RateLimits | None = None, deadline_s: float = 600
     ) -> None:
-        settings = BrokerSettings(workers=workers, concurrency=concurrency, rate_limits=limits, longest_pause_s=deadline_s)
+        settings = BrokerSettings(
+            workers=workers, concurrency=concurrency, rate_limits=limits, longest_pause_s=deadline_s
+        )
         self.broker = Broker(settings, now=time.monotonic())
         self.records = Records()
         self.reachable = True

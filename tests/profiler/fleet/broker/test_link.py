@@ -1,0 +1,114 @@
+"""Eight workers with a broker against one provider with a limit, on a clock that jumps; what the provider saw counts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from profiler.core.errors import ProviderFailed
+from profiler.fleet.broker.broker import LEASE_S
+from profiler.manifest.settings import RateLimits
+from tests.profiler.engine.limits.provider import LimitedProvider, asking
+from tests.profiler.fleet.broker.fleet import Fleet
+from tests.profiler.jumping_clock import jumping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PER_MINUTE, SECONDS = 1200, 120
+
+
+@pytest.mark.parametrize(
+    ("provider", "limits"),
+    [
+        pytest.param(
+            lambda: LimitedProvider(requests_per_minute=PER_MINUTE, tells=False),
+            RateLimits(requests_per_minute=PER_MINUTE),
+            id="named in the manifest",
+        ),
+        pytest.param(lambda: LimitedProvider(requests_per_minute=PER_MINUTE), None, id="named in headers only"),
+    ],
+)
+@jumping
+async def test_eight_workers_together_use_what_is_allowed_and_are_hardly_refused(
+    provider: Callable[[], LimitedProvider], limits: RateLimits | None
+) -> None:
+    limited, fleet = provider(), Fleet(limits=limits)
+    async with asking(limited) as client:
+        await fleet.ask_for(client, SECONDS)
+
+    allowed = PER_MINUTE / 60 * (SECONDS + 60)  # a whole minute may come at once
+    assert 0.965 <= limited.answered / allowed <= 1.0
+    assert limited.share() <= 0.01
+    assert fleet.messages <= 1.5 * 8 * SECONDS
+
+
+@pytest.mark.long
+@jumping
+async def test_tokens_that_the_provider_sets_aside_are_shared_out_too() -> None:
+    limited, fleet = LimitedProvider(output_tokens_per_minute=60_000, holds_max_tokens=True), Fleet()
+    async with asking(limited) as client:
+        await fleet.ask_for(client, SECONDS, max_tokens=100)
+
+    allowed = 60_000 / 60 * (SECONDS + 60) / 20
+    assert 0.94 <= limited.answered / allowed <= 1.0
+    assert limited.share() <= 0.01
+
+
+@jumping
+async def test_a_refusal_that_one_worker_meets_keeps_all_from_calling() -> None:
+    refused: list[int] = []
+
+    def once(number: int) -> int | None:
+        if number == 300:
+            refused.append(number)
+            return 429
+        return None
+
+    limited, fleet = LimitedProvider(fault=once, retry_after="20", latency_s=0.5), Fleet(concurrency=32)
+    async with asking(limited) as client:
+        await fleet.ask_for(client, 40)
+
+    refused_at = limited.history[300].at
+    assert refused == [300]
+    # the others hear of it when they renew
+    assert sum(refused_at + 1.7 < call.at < refused_at + 20 for call in limited.history) == 0
+    assert sum(refused_at + 20 < call.at for call in limited.history) > 100
+
+
+@jumping
+async def test_without_a_broker_nothing_leaves_when_the_lease_is_over_but_the_even_share() -> None:
+    limited, fleet = (
+        LimitedProvider(requests_per_minute=600, latency_s=0.1),
+        Fleet(workers=4, limits=RateLimits(requests_per_minute=600)),
+    )
+
+    async def cut() -> None:
+        await anyio.sleep(90)
+        fleet.reachable = False
+
+    async with asking(limited) as client, anyio.create_task_group() as beside:
+        began = time.monotonic()
+        beside.start_soon(cut)
+        await fleet.ask_for(client, 180)
+
+    cut_at = began + 90
+    soon = sum(cut_at < call.at < cut_at + LEASE_S for call in limited.history)
+    later = sum(cut_at + LEASE_S + 1 < call.at for call in limited.history)
+    assert soon <= 600 / 60 * 1.5  # what was granted for about a second
+    assert 0.8 * 600 * 84 / 60 <= later <= 600 * 85 / 60
+    assert limited.share() == 0
+
+
+@jumping
+async def test_a_provider_that_refuses_everything_is_asked_a_few_times_by_all_of_them_together() -> None:
+    limited, fleet = LimitedProvider(fault=lambda _: 400), Fleet()
+    async with asking(limited) as client:
+        with pytest.raises(BaseExceptionGroup) as stopped:
+            await fleet.ask_for(client, 60)
+
+    assert stopped.group_contains(ProviderFailed, match="the first 5 calls were all refused")
+    assert len(limited.history) <= 8 * 5

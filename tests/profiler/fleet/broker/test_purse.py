@@ -1,0 +1,203 @@
+"""The purse over loss, doubling and reordering of messages, over workers and brokers that are killed: whatever happens, what
+the workers have spent, or may have, is within the cap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from profiler.fleet.broker.broker import LEASE_S, Broker
+from profiler.fleet.broker.messages import MoneyUse, Renewal
+from profiler.fleet.broker.purse import MoneyLine, Purse
+from profiler.fleet.broker.settings import BrokerSettings
+
+if TYPE_CHECKING:
+    from profiler.fleet.broker.messages import Lease
+
+CAP = 1000
+NUMBERS = st.integers(0, 3)
+SOON_S = 0.3
+
+
+class Spender:
+    """A worker as the protocol wants it: what it spends stays within the bound that it told or was told, and nothing is
+    spent when the lease is over. What it has spent is never forgotten: it is on the bill."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.seq = 0
+        self.bound = self.billed = self.held = 0
+        self.ends_at = -1.0
+        self.waiting: tuple[Renewal, float] | None = None  # the message that has no answer yet, and when it was written
+        self.alive = True
+
+    def spend(self, hold: int, price: int, *, now: float) -> None:
+        if self.alive and now < self.ends_at and self.billed + self.held + hold <= self.bound:
+            self.held += hold
+            if price <= hold:  # else the call goes on
+                self.held -= hold
+                self.billed += price
+
+    def write(self, *, keep: int, more: int, now: float) -> Renewal:
+        if self.waiting is None:
+            self.seq += 1
+            self.bound = min(self.bound, self.billed + self.held + keep)
+            use = MoneyUse(billed=self.billed, held=self.held, bound=self.bound, more=more, least=min(more, 7))
+            self.waiting = Renewal(who=self.who, seq=self.seq, money=use), now
+        return self.waiting[0]
+
+    def read(self, lease: Lease) -> None:
+        if not self.alive or self.waiting is None or lease.seq != self.waiting[0].seq:
+            return
+        written_at, self.waiting = self.waiting[1], None
+        if lease.lost:
+            self.bound = self.ends_at = 0
+            self.alive = False  # it would go on under another name, as a worker of its own
+        else:
+            assert lease.money is not None
+            self.bound, self.ends_at = lease.money, written_at + lease.expires_s
+
+
+class Storm(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.now = 0.0
+        self.disk: list[MoneyLine] = []
+        self.broker = self.new_broker()
+        self.workers = [Spender(f"w{number}") for number in range(4)]
+        self.everybody = list(self.workers)
+        self.on_the_way: list[Renewal] = []
+        self.answers: list[tuple[str, Lease]] = []
+
+    def new_broker(self) -> Broker:
+        broker = Broker(BrokerSettings(workers=4, concurrency=8, cap=CAP), now=self.now)
+        assert broker.purse is not None
+        if self.disk:
+            broker.purse.take_up(self.disk)
+            broker.take_up(now=self.now)
+        return broker
+
+    @property
+    def purse(self) -> Purse:
+        assert self.broker.purse is not None
+        return self.broker.purse
+
+    def save(self) -> None:
+        self.disk += self.purse.changes
+        self.purse.changes = []
+
+    @rule(number=NUMBERS, keep=st.integers(0, 50), more=st.integers(0, 400), sent=st.integers(0, 3))
+    def a_message_is_sent_perhaps_several_times(self, number: int, keep: int, more: int, sent: int) -> None:
+        worker = self.workers[number]
+        if worker.alive:
+            self.on_the_way += [worker.write(keep=keep, more=more, now=self.now)] * sent
+
+    @rule(place=st.integers(0, 30), again=st.booleans())
+    def a_message_arrives_in_any_order(self, place: int, again: bool) -> None:
+        if self.on_the_way:
+            place %= len(self.on_the_way)
+            message = self.on_the_way[place] if again else self.on_the_way.pop(place)
+            answer = self.broker.renew(message, now=self.now)
+            self.save()
+            self.answers.append((message.who, answer))
+
+    @rule(place=st.integers(0, 30), lost=st.booleans())
+    def an_answer_arrives_or_is_lost(self, place: int, lost: bool) -> None:
+        if self.answers:
+            who, lease = self.answers.pop(place % len(self.answers))
+            if not lost:
+                next(each for each in self.everybody if each.who == who).read(lease)
+
+    @rule(number=NUMBERS, hold=st.integers(1, 60), price=st.integers(0, 90))
+    def a_worker_spends(self, number: int, hold: int, price: int) -> None:
+        self.workers[number].spend(hold, price, now=self.now)
+
+    @rule(number=NUMBERS, seen=st.booleans(), readable=st.booleans())
+    def a_worker_is_killed_and_another_comes(self, number: int, seen: bool, readable: bool) -> None:
+        worker = self.workers[number]
+        worker.alive = False
+        if seen:
+            self.give_up(worker.who, readable=readable)
+        self.workers[number] = Spender(f"{worker.who}'")
+        self.everybody.append(self.workers[number])
+
+    @rule(seconds=st.sampled_from([SOON_S, 1.0, LEASE_S / 2, LEASE_S + 2]), readable=st.booleans())
+    def time_passes_and_the_overdue_are_given_up(self, seconds: float, readable: bool) -> None:
+        self.now += seconds
+        for who in self.broker.overdue(self.now):
+            self.give_up(who, readable=readable)
+
+    def give_up(self, who: str, *, readable: bool) -> None:
+        worker = next(each for each in self.everybody if each.who == who)
+        self.broker.end(who, billed=worker.billed + worker.held if readable else None)
+        self.save()
+
+    @rule()
+    def the_broker_is_killed_and_replaced(self) -> None:
+        self.broker = self.new_broker()
+
+    @invariant()
+    def what_is_spent_and_what_could_be_at_once_is_within_the_cap(self) -> None:
+        if hasattr(self, "everybody"):
+            assert sum(self.most(each) for each in self.everybody) <= CAP - self.purse.free <= CAP
+
+    def most(self, worker: Spender) -> int:
+        """The most that a worker may have spent before anything else happens but the arrival of answers."""
+        bounds = [worker.billed + worker.held]
+        if worker.alive and self.now < worker.ends_at:
+            bounds.append(worker.bound)
+        if worker.alive and worker.waiting is not None:
+            message, written_at = worker.waiting
+            bounds += [
+                lease.money or 0
+                for who, lease in self.answers
+                if who == worker.who and lease.seq == message.seq and self.now < written_at + lease.expires_s
+            ]
+        return max(bounds)
+
+
+Storm.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestStorm = Storm.TestCase
+
+
+def test_all_of_the_cap_can_be_spent_and_then_nobody_is_told_to_wait() -> None:
+    purse = Purse(100)
+    assert purse.renew("a", MoneyUse(more=100, least=10), seq=1) == 25
+    assert purse.renew("b", MoneyUse(more=100, least=10), seq=1) == 10
+    assert purse.renew("a", MoneyUse(billed=20, bound=25, more=200, least=60), seq=2) == 85
+    assert purse.may_come("b")
+
+    purse.renew("a", MoneyUse(billed=84, bound=84), seq=3)
+
+    assert purse.renew("b", MoneyUse(billed=10, bound=10, more=20, least=7), seq=2) == 10
+    assert not purse.may_come("b")
+    assert purse.free == 6
+
+
+def test_what_a_lost_worker_has_not_spent_comes_back_and_where_nobody_can_tell_nothing_does() -> None:
+    purse = Purse(100)
+    for who in "ab":
+        purse.renew(who, MoneyUse(more=40, least=40), seq=1)
+
+    purse.settle("a", 15)
+    purse.settle("b", None)
+
+    assert (purse.gone, purse.free) == (55, 45)
+
+
+def test_what_is_kept_on_disk_is_the_same_purse() -> None:
+    purse = Purse(100, gone=5)
+    purse.renew("a", MoneyUse(more=40, least=10, attempts={"attempts/0.1": 3}, before=2), seq=4)
+    purse.renew("b", MoneyUse(more=40, least=10), seq=1)
+    purse.settle("b", 7)
+
+    again = Purse(100)
+    again.take_up([MoneyLine(settled=5), *purse.changes])
+
+    assert (again.gone, again.free, again.settled) == (purse.gone, purse.free, {"b"})
+    kept = again.accounts["a"]
+    assert msgspec.structs.astuple(kept) == (purse.accounts["a"].granted, 4, {"attempts/0.1": 3}, 2, 0)

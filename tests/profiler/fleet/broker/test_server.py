@@ -1,0 +1,142 @@
+"""The broker on the network, as a process that is killed, and what a worker without the token gets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from profiler.core.errors import ProfilerError, UsageError
+from profiler.fleet.broker.kept_money import NAME
+from profiler.fleet.broker.messages import Gone, MoneyUse, Renewal
+from profiler.fleet.broker.process import start_broker, tell_gone
+from profiler.fleet.broker.server import BrokerServer
+from profiler.fleet.broker.settings import BrokerSettings
+from profiler.fleet.broker.wire import Channel, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from profiler.fleet.broker.messages import Lease
+
+TOKEN = "t0ken-of-this-run"
+SETTINGS = BrokerSettings(workers=2, concurrency=8, cap=1000, answered_before=True)
+
+
+def no_folder(path: Path) -> int | None:
+    raise AssertionError(path)
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, told: dict[str, int] | None = None) -> AsyncIterator[str]:
+    money_of = no_folder if told is None else lambda path: told[path.name]
+    server = BrokerServer(SETTINGS, folder=folder, token=TOKEN, money_of=money_of)
+    async with server.serving("127.0.0.1", 0) as port:
+        yield f"tcp://127.0.0.1:{port}"
+
+
+async def ask(address: str, message: Renewal | Gone, *, token: str = TOKEN) -> Lease | None:
+    async with Channel(address, token=token) as channel:
+        return await channel.ask(message)
+
+
+def wants(who: str, seq: int, **use: object) -> Renewal:
+    return Renewal(who=who, seq=seq, want_slots=4, money=MoneyUse(more=400, least=10, **use))  # type: ignore[arg-type]
+
+
+async def test_only_who_knows_the_token_gets_an_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as address:
+        assert await ask(address, wants("thief", 1), token=TOKEN[:-1] + "m") is None
+        assert await ask(address, wants("thief", 1), token="") is None
+        lease = await ask(address, wants("a", 1))
+
+    assert lease is not None
+    assert (lease.seq, lease.slots, lease.money) == (1, 4, 250)
+    assert b"thief" not in (tmp_path / NAME).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\n\r\n", b'"t0ken-of-this-run"\n{"renewal": 1}\n', b"\xff" * 2_000_000]
+)
+async def test_whoever_speaks_another_language_is_let_go_and_harms_nobody(tmp_path: Path, said: bytes) -> None:
+    async with serving(tmp_path) as address:
+        async with await anyio.connect_tcp(*place_of(address)) as stranger:
+            with suppress(anyio.BrokenResourceError):
+                await stranger.send(said)
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stranger.receive()
+        assert await ask(address, wants("a", 1)) is not None
+
+
+async def test_what_a_dead_worker_has_not_spent_by_its_folders_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "attempts" / "7").mkdir(parents=True)
+    async with serving(tmp_path, told={"7": 90}) as address:
+        await ask(address, wants("a", 1, attempts={"attempts/7": 50}, before=5))
+        assert await tell_gone(address, "a", token=TOKEN)
+
+    [first, *rest] = [json.loads(line) for line in (tmp_path / NAME).read_bytes().splitlines()]
+    assert first == {"settled": 0}
+    assert rest[-1] == {"who": "a", "settled": 45}
+
+
+@pytest.mark.parametrize("attempt", ["attempts/gone", "../elsewhere"])
+async def test_a_worker_whose_folder_cannot_be_read_counts_with_its_whole_slice(tmp_path: Path, attempt: str) -> None:
+    root = tmp_path / "run"
+    (tmp_path / "elsewhere").mkdir()
+    async with serving(root, told={"elsewhere": 0}) as address:
+        await ask(address, wants("a", 1, attempts={attempt: 0}))
+        await ask(address, Gone(who="a"))
+
+    assert json.loads((root / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 250}
+
+
+async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_lent_what_it_had_lent(
+    tmp_path: Path,
+) -> None:
+    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    try:
+        address = broker.address
+        first = await ask(address, wants("a", 1))
+        broker.kill()
+        broker.restart()
+        second = await ask(address, wants("b", 1))
+        again = await ask(address, wants("a", 2, bound=250, billed=200))
+    finally:
+        broker.stop()
+
+    assert broker.address == address
+    assert [lease and lease.money for lease in (first, second, again)] == [250, 93, 332]
+    assert TOKEN.encode() not in (tmp_path / NAME).read_bytes()
+
+
+def test_a_second_broker_for_the_same_money_is_refused(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    try:
+        with pytest.raises(ProfilerError, match="another broker"):
+            start_broker(tmp_path, SETTINGS, token=TOKEN)
+    finally:
+        broker.stop()
+
+
+def test_a_broker_ends_with_whoever_has_started_it(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+
+    try:
+        broker.let_go()
+
+        assert broker.wait() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(place_of(broker.address))
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:80", "tcp://host", "tcp://:1", "http://host:80", "tcp://host:x"])
+def test_an_address_that_is_none_says_what_one_looks_like(address: str) -> None:
+    with pytest.raises(UsageError, match=r"expected tcp://HOST:PORT"):
+        place_of(address)
