@@ -101,8 +101,8 @@ ORDERS = {
     ),
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
-        *("journal_file", "ordered_log", "writer", "summary_file", "resume", "run_directory", "identity", "questions"),
-        *("score_log", "unfinished", "item", "saved_run", "kept_answers", "whole_money"),
+        *("journal_file", "ordered_log", "writer", "summary_file", "score_log", "folder_lock", "resume"),
+        *("run_directory", "identity", "questions", "unfinished", "item", "saved_run", "kept_answers", "whole_money"),
     ),
     "profiler.results": (
         "__init__",

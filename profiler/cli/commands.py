@@ -24,7 +24,7 @@ from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
 from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
-from profiler.storage.run_directory import locked
+from profiler.storage.folder_lock import locked
 from profiler.storage.saved_run import find_runs
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from profiler.core.errors import DatasetError, Problem
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Hashable, Iterator
     from os import PathLike
 
@@ -63,11 +64,8 @@ def _hash(path: Path) -> str:
 
 def stamp(path: str | PathLike[str]) -> Stamp:
     """Numbers that change whenever the file is written or replaced, as far as the system notices."""
-    path = Path(path)
-    with reading_file(path, report=refuse):
-        found = path.stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns
-    raise AssertionError("refuse raises")
+    found = _regular(Path(path))
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
@@ -89,7 +87,7 @@ def expect_unwritten(path: Path, *, since: Stamp, sha256: str) -> None:
 @contextmanager
 def reading_file(path: Path, *, report: Report) -> Iterator[None]:
     """Refuse what is not a regular file, and report what the system and gzip say about this one."""
-    _expect_regular(path)
+    _regular(path)
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
@@ -100,14 +98,15 @@ def refuse(problem: Problem) -> None:
     raise DatasetError([problem])
 
 
-def _expect_regular(path: Path) -> None:
+def _regular(path: Path) -> os.stat_result:
     """Checked before opening, because opening a pipe would wait for somebody to write to it."""
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
+        found = path.stat()
     except (OSError, ValueError) as error:
         raise DatasetError([_unreadable(path, error)]) from error
-    if not regular:
+    if not stat.S_ISREG(found.st_mode):
         raise DatasetError([_unreadable(path, "not a regular file, and a dataset is read more than once")])
+    return found
 
 
 def _unreadable(path: Path, error: object) -> Problem:

@@ -1,13 +1,14 @@
 """Ends calls that take too long.
 
-One task watches all workers, because a timer for each call would cost more than most calls to the mock.
+One timer serves all workers of a pool, because a timer for each call would cost more than most calls to the mock.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
@@ -27,36 +28,46 @@ class Worker:
 
 
 class Deadlines:
-    """All workers, and the task that looks at them.
+    """All workers, and the timer at whose end they are looked at.
 
-    Calls that begin later also end later, unless the deadline of their dialogue comes first. So the task sleeps until
-    the earliest end, and is woken early only for such a call.
+    Calls that begin later also end later, unless the deadline of their dialogue comes first. So the timer is set to the
+    earliest end, and is set anew before that only for such a call.
     """
 
-    def __init__(self, *, timeout_s: float) -> None:
+    def __init__(self) -> None:
         self.workers: set[Worker] = set()
         self.next_look = math.inf
-        self._timeout_s = timeout_s
-        self._sooner = anyio.Event()
+        self._timer: asyncio.Handle | None = None
 
     @property
     def calling(self) -> int:
         return sum(worker.call_ends != math.inf for worker in self.workers)
 
-    def look_sooner(self) -> None:
-        """A call ends before the next look."""
-        self._sooner.set()
+    def look_at(self, moment: float) -> None:
+        """A call ends then, which is before the next look."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.next_look = moment
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, moment - time.monotonic()), self._time_is_up)
 
-    async def end_late_calls(self) -> None:
-        """Runs beside the workers until it is cancelled."""
-        while True:
-            now = time.monotonic()
-            for worker in self.workers:
-                if worker.call_ends <= now:
-                    worker.scope.cancel()
-            self.next_look = min(
-                (worker.call_ends for worker in self.workers if worker.call_ends > now), default=now + self._timeout_s
-            )
-            with anyio.move_on_after(self.next_look - now):
-                await self._sooner.wait()
-            self._sooner = anyio.Event()
+    def _time_is_up(self) -> None:
+        """A reply that arrives in this very turn of the event loop is still taken: it is paid for."""
+        self._timer = asyncio.get_running_loop().call_soon(self.end_late_calls)
+
+    def end_late_calls(self) -> None:
+        now, following = time.monotonic(), math.inf
+        for worker in self.workers:
+            if worker.call_ends <= now:
+                worker.scope.cancel()
+            elif worker.call_ends < following:
+                following = worker.call_ends
+        self.next_look = math.inf
+        if following != math.inf:
+            self.look_at(following)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

@@ -56,7 +56,7 @@ class Pool:
         self._writer = writer
         self._machine = machine
         self._results = Results(writer, clock=machine.clock if machine.timed else None)
-        self._deadlines = Deadlines(timeout_s=machine.timeout_s)
+        self._deadlines = Deadlines()
         self._backing_off = 0
         self._draining = anyio.Event()
         self._unbegun = Unbegun()
@@ -70,13 +70,10 @@ class Pool:
         """
         if self.stopped is None:
             self._unbegun.open(requests, count=count)
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._deadlines.end_late_calls)
-            with self.slots.offered_to(self._hire):
-                async with anyio.create_task_group() as self._workers:
-                    self._hire()
-                    await self._unbegun.over.wait()  # there may be no slot for the first of them yet
-            watch.cancel_scope.cancel()
+        with self._deadlines, self.slots.offered_to(self._take_offer):
+            async with anyio.create_task_group() as self._workers:
+                self._hire()
+                await self._unbegun.over.wait()  # there may be no slot for the first of them yet
         if self.stopped is not None:
             raise self.stopped
         self._end_held()
@@ -129,6 +126,11 @@ class Pool:
         if self._unbegun.empty:
             return self.slots.taken
         return min(self.slots.limit, self.slots.taken - self._coming + self._unbegun.count)
+
+    def _take_offer(self) -> None:
+        """A slot may have come free. While there are plenty, workers on their way hire for them, if they find work."""
+        if not self._coming or self.slots.room <= self._coming:
+            self._hire()
 
     def _hire(self) -> None:
         """Start up to two workers for free slots. Each that finds a job starts the next two.
@@ -193,7 +195,7 @@ class Pool:
                 continue
             worker.call_ends = ends = machine.begin_call(job)
             if ends < deadlines.next_look:
-                deadlines.look_sooner()
+                deadlines.look_at(ends)
             try:
                 reply = await complete(job.request)
             except CallError as error:

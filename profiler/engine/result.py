@@ -15,7 +15,7 @@ from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
 from profiler.metrics.builtin import BUILTIN
 from profiler.storage import run_directory
-from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.saved_run import reduce_and_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,9 +90,9 @@ def summarized(
     *,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The summary of complete logs; the scores of their items are written beside it. A metric that fails is reported,
-    and does not affect the others."""
-    reduction = reduce_and_score(folder, metrics, tell=tell)
+    """The summary of complete logs; the scores of their items are drafted, and get their name when it is written. A
+    metric that fails is reported, and does not affect the others."""
+    reduction = reduce_and_draft(folder, metrics, tell=tell)
     for fault in reduction.faults:
         tell(str(fault))
     return _judged(summary.build(reduction, _with_directions(facts, metrics)), experiment, metrics)
@@ -120,8 +120,9 @@ def summarized_again(
         reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
         tell(f"{reason}: counted again from the logs")
         result = summarized(directory.folder, experiment, metrics, {**done["run"], "metrics": names}, tell=tell)
-    else:
-        result = _judged(done, experiment, metrics)
+        directory.write_summary(result)
+        return result
+    result = _judged(done, experiment, metrics)
     if result != done:
         directory.write_summary(result)
     return result

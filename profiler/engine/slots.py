@@ -41,6 +41,14 @@ class Slots:
             slots = slots.within
         return True
 
+    @property
+    def room(self) -> int:
+        """How many could be taken right now."""
+        found, slots = self.limit - self.taken, self.within
+        while slots is not None:
+            found, slots = min(found, slots.limit - slots.taken), slots.within
+        return found
+
     def take_nowait(self) -> bool:
         if self.waiting or not self.free:
             return False

@@ -70,6 +70,7 @@ class Reduction:
         self._taken = 0
         self._pending: Counter[Key] = Counter()
         self._all = self._group(0)
+        self._all_finished: tuple[Group, dict[str, Estimate]] | None = None  # asked for several times in a row
         self._types: dict[RecordType, int] = dict.fromkeys(TYPES, 0)
         self._errors: dict[str, int] = {}
         self._errors_beyond = 0
@@ -122,6 +123,7 @@ class Reduction:
             return [None] * len(batch)
 
     def _give_up(self, place: int, error: Exception, *, dialogue_id: str | None = None) -> None:
+        self._all_finished = None
         name = self.metrics[place].name
         self._faults.setdefault(name, MetricFault(name, dialogue_id, error))
         self._asked[place] = _saying_nothing(name)
@@ -241,7 +243,10 @@ class Reduction:
 
     def estimates(self) -> dict[str, Estimate]:
         self._settle()
-        return self._finished(self._all)
+        if self._all_finished is None or self._all_finished[0] is not self._all:
+            found = self._finished(self._all)
+            self._all_finished = self._all, found
+        return self._all_finished[1]
 
     def by_tag(self) -> dict[str, tuple[int, dict[str, Estimate]]]:
         self._settle()
@@ -256,8 +261,7 @@ class Reduction:
     @property
     def faults(self) -> tuple[MetricFault, ...]:
         """The metrics that raised, each with the first thing that went wrong."""
-        self._settle()
-        self._finished(self._all)
+        self.estimates()
         return tuple(self._faults.values())
 
     def _finished(self, group: Group) -> dict[str, Estimate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -9,6 +10,10 @@ import anyio
 from profiler.core.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskGroup
+
     from profiler.storage.ledger import Ledger
     from profiler.storage.line_file import LineFile
 
@@ -24,7 +29,9 @@ class JournalFile:
         self._file = file
         self._ledger = ledger
         self._fsync: Fsync = fsync
-        self._unsynced = anyio.Event()
+        self._unsynced = False
+        self._resting = False  # a sync is under way, or was less than a second ago
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> int:
@@ -42,24 +49,38 @@ class JournalFile:
         if self._ledger is not None:
             for index in indexes:
                 self._ledger.leave(index)  # the record tells the money from here on
-        self._unsynced.set()
+        self._unsynced = True
 
-    async def sync_now_and_then(self) -> None:
-        """Sync at most once a second, in a thread. Runs until it is cancelled."""
-        while self._fsync == "interval":
-            await self._unsynced.wait()
-            self._unsynced = anyio.Event()
-            try:
-                await anyio.to_thread.run_sync(self._sync)
-            except StorageError:
-                self._fsync = "off"  # the kernel may have dropped the pages: a second success would be a lie
-                raise
-            await anyio.sleep(FSYNC_INTERVAL_S)
+    def sync_if_due(self, tasks: TaskGroup, *, wake: Callable[[], None]) -> None:
+        """Begin to sync, in a task, what was appended; where that was done less than a second ago, `wake` is called in
+        time: it must ask again."""
+        if self._unsynced and not self._resting and self._fsync == "interval":
+            self._resting = True
+            tasks.start_soon(self._sync_and_rest, wake)
+
+    async def _sync_and_rest(self, wake: Callable[[], None]) -> None:
+        await self.sync_the_rest()
+        self._timer = asyncio.get_running_loop().call_later(FSYNC_INTERVAL_S, self._rested, wake)
+
+    def _rested(self, wake: Callable[[], None]) -> None:
+        self._resting = False
+        if self._unsynced:
+            wake()
+
+    def forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def sync_the_rest(self) -> None:
-        if self._fsync == "interval" and self._unsynced.is_set():
-            self._unsynced = anyio.Event()
+        """Sync in a thread what was not synced yet."""
+        if self._fsync != "interval" or not self._unsynced:
+            return
+        self._unsynced = False
+        try:
             await anyio.to_thread.run_sync(self._sync)
+        except StorageError:
+            self._fsync = "off"  # the kernel may have dropped the pages: a second success would be a lie
+            raise
 
     def _sync(self) -> None:
         self._file.sync()

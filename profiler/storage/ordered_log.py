@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Self
 
-import aiofiles
+import aiofiles.threadpool
 import anyio
 
 from profiler.core.errors import StorageError
@@ -13,13 +14,16 @@ from profiler.core.json import dump_line, loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
     from pathlib import Path
+
+    from anyio.abc import TaskGroup
 
     from profiler.storage.reorder import Order
 
 BLOCK = 1 << 20
+AT_ONCE = 1 << 16  # a block up to this size is in the page cache before a thread would have begun with it
 LINGER_S = 0.25
-CLOSING_S = 60.0
 
 
 class OrderedLog:
@@ -29,7 +33,7 @@ class OrderedLog:
         self._path = path
         self._size = size
         self._project = _projection(fields)
-        self._file: aiofiles.threadpool.binary.AsyncFileIO | None = None
+        self._file: FileIO | None = None
 
     async def write(self, blocks: list[bytes]) -> None:
         block = b"".join(blocks)
@@ -43,11 +47,13 @@ class OrderedLog:
 
     async def _append(self, block: bytes) -> None:
         if self._file is None:
-            self._file = await aiofiles.open(self._path, "ab", buffering=0)
+            self._file = self._path.open("ab", buffering=0)
+        beside = aiofiles.threadpool.wrap(self._file) if len(block) > AT_ONCE else None
         written = 0
         try:
             while written < len(block):
-                written += await self._file.write(block[written:] if written else block)
+                rest = block[written:] if written else block
+                written += self._file.write(rest) if beside is None else await beside.write(rest)
         except OSError:
             # As in `LineFile`: after an error the file still ends with a whole line.
             os.truncate(self._path, self._size + block.rfind(b"\n", 0, written) + 1)
@@ -58,8 +64,7 @@ class OrderedLog:
 
     async def __aexit__(self, *_: object) -> None:
         if self._file is not None:
-            with anyio.move_on_after(CLOSING_S, shield=True):
-                await self._file.close()
+            self._file.close()
 
 
 def _projection(fields: tuple[str, ...] | None) -> Callable[[bytes], bytes] | None:
@@ -80,26 +85,43 @@ class Follower:
         self.log = log
         self.failed = False
         self._order = order
-        self._kept = anyio.Event()
-        self._plenty = anyio.Event()
+        self._more = False  # lines have come since the last write began
+        self._writing = False
+        self._waited_long = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
         """Take a block of lines that has just been written to the journal."""
         self._order.offer(indexes, block, offset=offset)
-        self._kept.set()
-        if self._order.held >= BLOCK:
-            self._plenty.set()
+        self._more = True
 
-    async def follow(self) -> None:
-        """Write until cancelled. A short block waits a while for more to come."""
-        while True:
-            await self._kept.wait()
-            self._kept = anyio.Event()
-            with anyio.move_on_after(LINGER_S):
-                await self._plenty.wait()
-            self._plenty = anyio.Event()
-            with anyio.CancelScope(shield=True):  # a write runs in a thread, which goes on when its task is cancelled
-                await self.catch_up()
+    def write_if_due(self, tasks: TaskGroup, *, wake: Callable[[], None]) -> None:
+        """Begin to write, in a task, if there is much to write. Little waits a while for more, and then `wake` is
+        called: it must ask again."""
+        if self._writing or not self._more:
+            return
+        if self._waited_long or self._order.held >= BLOCK:
+            self.forget_timer()
+            self._writing = True
+            tasks.start_soon(self._write, tasks, wake)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._has_waited, wake)
+
+    def _has_waited(self, wake: Callable[[], None]) -> None:
+        self._waited_long = True
+        wake()
+
+    def forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._waited_long = None, False
+
+    async def _write(self, tasks: TaskGroup, wake: Callable[[], None]) -> None:
+        self._more = False
+        with anyio.CancelScope(shield=True):  # a write runs in a thread, which goes on when its task is cancelled
+            await self.catch_up()
+        self._writing = False
+        self.write_if_due(tasks, wake=wake)
 
     async def catch_up(self) -> None:
         """Write everything whose turn has come. After an error nothing more is written: the journal has it all."""

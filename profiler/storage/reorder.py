@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from profiler.core.errors import StorageError
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 SLOT = struct.Struct("<QI")  # offset and size of a line in the journal; size 0: nothing there yet
@@ -34,10 +35,7 @@ class Order:
         self._late: list[tuple[int, int, int]] = []  # noted, but not in their slots yet: index, offset, size
         self._spilled = 0
         self._folder = folder
-        try:
-            self._slots = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed with the order)
-        except OSError as error:
-            raise StorageError(folder, error) from error
+        self._slots: FileIO | None = None  # made when it is first needed: most runs keep their order
         self._journal = _BlockReader(journal_fd)
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
@@ -80,6 +78,8 @@ class Order:
     def _write(self, block: bytes, *, at: int) -> None:
         written = 0
         try:
+            if self._slots is None:
+                self._slots = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 (closed with the order)
             while written < len(block):
                 written += os.pwrite(self._slots.fileno(), block[written:], at + written)
         except OSError as error:
@@ -105,6 +105,7 @@ class Order:
     def _take_spilled(self, most: int) -> list[bytes]:
         if self._late:
             self.settle()
+        assert self._slots is not None  # noqa: S101 (what was spilled is in it)
         taken: list[bytes] = []
         block = os.pread(self._slots.fileno(), SLOTS_AT_ONCE * SLOT.size, self.next * SLOT.size)
         for offset, size in SLOT.iter_unpack(block[: len(block) // SLOT.size * SLOT.size]):
@@ -117,7 +118,8 @@ class Order:
         return taken
 
     def close(self) -> None:
-        self._slots.close()
+        if self._slots is not None:
+            self._slots.close()
 
     def __enter__(self) -> Self:
         return self

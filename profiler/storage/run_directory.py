@@ -6,8 +6,6 @@ opened once more for dialogues that failed. It may be moved aside but is never d
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,8 @@ import msgspec
 from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageError
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.money.prices import pico
-from profiler.storage import journal, ledger, resume, status_file, summary_file
+from profiler.storage import journal, ledger, resume, score_log, status_file, summary_file
+from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from profiler.storage.resume import OpenRun
 
 UNTOLD = {"repeats": 1}  # settings that an identity leaves out where they are as usual
-ELSEWHERE = "choose another place with --output-dir"
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,15 +125,22 @@ class RunDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # half-written files of a killed run, which count only once they are renamed
-        for name in (JOURNAL, LEDGER, SCORES, SUMMARY):
-            with suppress(OSError):
-                draft_of(folder / name).unlink(missing_ok=True)
-        self.earlier = earlier(folder)
+        # Most folders are new: one look at all that is there, instead of one for each file that may be.
+        self._found = frozenset(path.name for path in folder.iterdir())
+        if self._found:
+            self._remove_drafts()
+        self.earlier = earlier(folder) if self._found else None
         if self.earlier is not None and self.earlier.complete:
             # left by a run that was killed just before removing it; perhaps nothing can be written here
             with suppress(StorageError):
                 remove(folder / LEDGER)
+
+    def _remove_drafts(self) -> None:
+        """Half-written files of a killed run count only once they are renamed."""
+        for draft in (draft_of(self.folder / name) for name in (JOURNAL, LEDGER, SCORES, SUMMARY)):
+            if draft.name in self._found:
+                with suppress(OSError):
+                    draft.unlink(missing_ok=True)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -151,7 +156,8 @@ class RunDirectory:
         """Begin a run or resume it. A complete run is opened once more for the dialogues that failed."""
         self.refuse_another_run(header.identity)
         if self.earlier is None:
-            self._refuse_strays()
+            if self._found:
+                self._refuse_strays()
             return resume.begin(self.folder, header, sync=sync)
         if self.earlier.summary is not None:
             self._reopen(header, self.earlier.summary)
@@ -164,22 +170,25 @@ class RunDirectory:
         self.finish(sync=sync)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replace the summary, and before it the scores that were counted with it."""
+        score_log.publish(self.folder)
         summary_file.write(summary_path(self.folder), summary)
 
     def finish(self, *, sync: bool = True) -> None:
         """Remove the files that only an unfinished run has, after the summary was written.
 
         Before the journal goes, the logs that it vouches for are synced. The ledger goes last, because a journal
-        without it would forget money.
+        without it would forget money. A journal that comes back after a power cut is of a run that owes nothing.
         """
         if sync:
             for name in (REQUESTS, RESPONSES):
                 with LineFile(self.folder / name) as file:
                     file.sync()
         remove(self.folder / JOURNAL)
-        if sync:
-            sync_folder(self.folder)
-        remove(self.folder / LEDGER)
+        if (self.folder / LEDGER).exists():
+            if sync:
+                sync_folder(self.folder)
+            remove(self.folder / LEDGER)
         status_file.remove(self.folder)
 
     def _refuse_strays(self) -> None:
@@ -237,46 +246,6 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
             if isinstance(record, dict):
                 yield number - 1, record
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. The system releases the lock when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{folder}: cannot be used as a run directory: {error.strerror}", hint=ELSEWHERE
-        ) from error
-    try:
-        _lock(folder, fd)
-        yield
-    finally:
-        with suppress(OSError):  # nothing was written through it, and the lock goes with it all the same
-            os.close(fd)
-
-
-def _lock(folder: Path, fd: int) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
-    except BlockingIOError as error:
-        raise _in_use(folder) from error
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{folder}: cannot be locked: {error.strerror}",
-            hint="choose a place on a local disk with --output-dir",
-        ) from error
-    if moved:  # another run with --fresh moved the folder aside after we had opened it
-        raise _in_use(folder)
-
-
-def _in_use(folder: Path) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"{folder}: another run is writing here",
-        hint=f"wait for it to end, stop it, or {ELSEWHERE}",
-    )
 
 
 def _move_aside(folder: Path) -> Path | None:

@@ -22,8 +22,9 @@ from profiler.storage import summary_file
 from profiler.storage.item import Item
 from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
-from profiler.storage.score_log import ScoreLog, worked_out
+from profiler.storage.score_log import ScoreLog, publish, worked_out
 from profiler.storage.unfinished import unfinished
+from profiler.storage.whole_file import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -207,13 +208,24 @@ def reduce_and_score(
     log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
 ) -> Reduction:
     """The same of complete logs, and scores.jsonl written from them. Whoever calls it holds the folder."""
+    reduction = reduce_and_draft(log_dir, metrics, first=first, tell=tell)
+    publish(log_dir)
+    sync_folder(log_dir)
+    return reduction
+
+
+def reduce_and_draft(
+    log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
+) -> Reduction:
+    """The same, but the scores are still a draft, which becomes scores.jsonl when the summary is written."""
     scores = ScoreLog(log_dir, metrics, first=first)
     try:
         outcomes = scores.passing(read_outcomes(log_dir, first=first))
         reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES)
         scores.finish()
-    finally:
+    except BaseException:
         scores.drop()
+        raise
     told = {fault.metric for fault in reduction.faults}
     for name, fault in scores.faults.items():
         if name not in told:

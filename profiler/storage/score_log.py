@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import lru_cache
 from itertools import count, islice, repeat
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from profiler.core.errors import StorageError
 from profiler.core.json import encode_lines
 from profiler.metrics.scores import Scorer
 from profiler.storage.names import SCORES
-from profiler.storage.whole_file import draft_of, replace
+from profiler.storage.whole_file import draft_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,15 +62,12 @@ class ScoreLog:
         return self._scorer.faults
 
     def finish(self) -> None:
-        """All passed: force the file to the device and give it its name."""
+        """All passed: the draft is whole, and can be published."""
         assert self._file is not None  # noqa: S101 (nothing is finished that was not begun)
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
             raise StorageError(self.path, error) from error
-        replace(self._draft, self.path)
 
     def drop(self) -> None:
         """Leave nothing half-made behind; the file of before, if there is one, stays."""
@@ -78,6 +76,27 @@ class ScoreLog:
                 self._file.close()
         with suppress(OSError):
             self._draft.unlink(missing_ok=True)
+
+
+def publish(folder: Path) -> None:
+    """Force the scores that were drafted here, if any, to the device, and give them their name.
+
+    That name itself is durable with the next one in the folder, which is that of the summary.
+    """
+    path = folder / SCORES
+    try:
+        file = os.open(draft_of(path), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(path, error) from error
+    try:
+        os.fsync(file)
+        draft_of(path).replace(path)
+    except OSError as error:
+        raise StorageError(path, error) from error
+    finally:
+        os.close(file)
 
 
 def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Iterator[dict[str, Any]]:
@@ -93,13 +112,18 @@ class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     repeat: int | None = None
 
 
+@lru_cache(maxsize=64)
+def _scores_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """Structs are made and encoded in a third of the time that dictionaries take. Names of metrics need not be names of
+    Python's, so the fields are numbered and renamed. The experiments of a manifest mostly have the same metrics."""
+    fields = [f"score_{number}" for number in range(len(names))]
+    return msgspec.defstruct("Scores", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
+
+
 def _scored(
     outcomes: Iterable[Outcome], scorer: Scorer, *, first: int = 0
 ) -> Iterator[tuple[list[_Line], list[Outcome]]]:
-    """Structs are made and encoded in a third of the time that dictionaries take; names of metrics need not be names of
-    Python's, so the fields are numbered and renamed."""
-    fields = [f"score_{number}" for number in range(len(scorer.names))]
-    scores_of = msgspec.defstruct("Scores", fields, rename=dict(zip(fields, scorer.names, strict=True)), gc=False)
+    scores_of = _scores_of(scorer.names)
     remaining, index = iter(outcomes), count(first)
     while batch := list(islice(remaining, BATCH)):
         columns = scorer.columns(batch)

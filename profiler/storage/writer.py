@@ -116,13 +116,13 @@ class Writer:
         async with self._responses.log:
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._flush_soon)
-                    tasks.start_soon(self._responses.follow)
-                    tasks.start_soon(self._journal.sync_now_and_then)
+                    tasks.start_soon(self._flush_soon, tasks)
                     yield
                     tasks.cancel_scope.cancel()
                 await self._leave()  # everything: a run is complete only with its logs
             finally:
+                self._responses.forget_timer()
+                self._journal.forget_timer()
                 with anyio.move_on_after(CLOSING_S, shield=True):
                     await self._leave()  # after a failure as much as possible; the journal has the rest
 
@@ -135,7 +135,10 @@ class Writer:
         await self._responses.catch_up()
         await self._journal.sync_the_rest()
 
-    async def _flush_soon(self) -> None:
+    def _wake(self) -> None:
+        self._queued.set()
+
+    async def _flush_soon(self, tasks: anyio.abc.TaskGroup) -> None:
         flushed = 0.0
         while True:
             await self._queued.wait()
@@ -144,6 +147,8 @@ class Writer:
                     await self._hurry.wait()
             self._queued, self._hurry = anyio.Event(), anyio.Event()
             self.flush()
+            self._responses.write_if_due(tasks, wake=self._wake)
+            self._journal.sync_if_due(tasks, wake=self._wake)
             flushed = time.monotonic()
             self.full = False
             if self._parked:

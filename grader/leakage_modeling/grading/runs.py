@@ -29,7 +29,7 @@ from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
 from profiler.money.prices import RateCard, Rates, Tariff
 from profiler.provider.open import open_client
-from profiler.storage.run_directory import locked
+from profiler.storage.folder_lock import locked
 from task_kit.leakage_modeling.agents import scripted
 from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS, PIPELINE, POLICIES, PROBABILITIES
 from task_kit.leakage_modeling.worker.limits import CallLimits, cores

@@ -17,7 +17,7 @@ from profiler.cli.progress import drawn_on
 from profiler.manifest.schema import manifest_schema
 from profiler.manifest.settings import Experiment
 from profiler.provider.source import choose_mode
-from profiler.storage.run_directory import locked
+from profiler.storage.folder_lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,8 +27,9 @@ from profiler.engine.result import Result
 from profiler.engine.runner import run
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
+from profiler.storage.folder_lock import locked
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES, SUMMARY
-from profiler.storage.run_directory import RunDirectory, locked
+from profiler.storage.run_directory import RunDirectory
 from tests.profiler.building import files_end_at
 
 if TYPE_CHECKING:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.core.errors import StorageError
 from profiler.storage import reorder as order_module
 from profiler.storage.line_file import LineFile
 from profiler.storage.reorder import Order
@@ -137,3 +139,36 @@ def test_the_slots_leave_no_file_behind(tmp_path: Path) -> None:
             order.settle()
             assert [path.name for path in tmp_path.iterdir()] == ["journal"]
         assert [path.name for path in tmp_path.iterdir()] == ["journal"]
+
+
+def test_a_file_for_the_places_is_made_only_when_the_memory_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    really_make = tempfile.TemporaryFile
+
+    def make(**words: Any) -> Any:
+        made.append(words)
+        return really_make(**words)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", make)
+    with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path, in_memory=4) as order:
+        offer(order, journal, [(1, b"b\n")])
+        offer(order, journal, [(3, b"d\n")])
+        order.settle()
+        assert not made
+        offer(order, journal, [(2, b"c\n")])
+        offer(order, journal, [(0, b"a\n")])
+        assert b"".join(chain.from_iterable(iter(lambda: order.take(100), []))) == b"a\nb\nc\nd\n"
+        assert len(made) == 1
+
+
+def test_a_folder_that_takes_no_places_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with Journal(tmp_path) as journal, Order(journal.file.fd, folder=tmp_path, in_memory=0) as order:
+        offer(order, journal, [(1, b"b\n")])
+        with pytest.raises(StorageError, match="No space left on device"):
+            order.settle()

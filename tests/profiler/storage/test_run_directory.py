@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.core.errors import LogError, RunDirectoryError, StorageError
+from profiler.core.errors import LogError, RunDirectoryError
 from profiler.core.json import dump_line, loads
+from profiler.metrics.builtin import BUILTIN
 from profiler.money.prices import dollars
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.line_file import LineFile
-from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, STATUS, SUMMARY
-from profiler.storage.run_directory import Earlier, RunDirectory, differences, earlier, hold, locked
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, STATUS, SUMMARY
+from profiler.storage.run_directory import Earlier, RunDirectory, differences, earlier, hold
+from profiler.storage.saved_run import reduce_and_draft
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import (
     COUNT,
@@ -28,7 +26,6 @@ from tests.profiler.storage.directories import (
     answer,
     complete,
     contents,
-    files_open_in,
     finish,
     header,
     looked_at,
@@ -44,21 +41,47 @@ def test_a_complete_run_holds_the_three_files_only(tmp_path: Path) -> None:
     assert (found.count, found.complete) == (COUNT, True)
 
 
-def test_the_logs_are_on_the_device_before_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish(tmp_path)
-    directory = RunDirectory(tmp_path)
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is forced to the device, renamed and removed from here on, by name and in this order."""
     events: list[str] = []
+    really_rename = Path.replace
 
     def fsync(fd: int) -> None:
-        events.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        events.append(f"sync {Path(f'/proc/self/fd/{fd}').readlink().name}")
+
+    def rename(draft: Path, path: Path) -> Path:
+        events.append(f"name {path.name}")
+        return really_rename(draft, path)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "fdatasync", fsync)
+    monkeypatch.setattr(Path, "replace", rename)
     monkeypatch.setattr(Path, "unlink", lambda path, **_: events.append(f"unlink {path.name}"))
+    return events
+
+
+def test_the_logs_are_on_the_device_before_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(tmp_path)
+    (tmp_path / LEDGER).touch()
+    directory = RunDirectory(tmp_path)
+    events = watched(monkeypatch)
     directory.finish()
-    assert sorted(events[:2]) == [REQUESTS, RESPONSES]
-    assert events[2:5] == [f"unlink {JOURNAL}", tmp_path.name, f"unlink {LEDGER}"]
+    assert sorted(events[:2]) == [f"sync {REQUESTS}", f"sync {RESPONSES}"]
+    assert events[2:5] == [f"unlink {JOURNAL}", f"sync {tmp_path.name}", f"unlink {LEDGER}"]
     assert all(event.startswith("unlink ") and STATUS in event for event in events[5:])
+
+
+def test_scores_and_summary_are_on_the_device_with_their_names_before_the_journal_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(tmp_path)
+    with hold(tmp_path, tell=print) as directory:
+        reduce_and_draft(tmp_path, [BUILTIN["completion_rate"]], tell=print)
+        events = watched(monkeypatch)
+        directory.complete(SUMMARY_OF_IT)
+    assert events[:3] == [f"sync .{SCORES}.tmp", f"name {SCORES}", f"sync .{SUMMARY}.tmp"]
+    assert events[3:5] == [f"name {SUMMARY}", f"sync {tmp_path.name}"]
+    assert f"unlink {JOURNAL}" in events[5:]
 
 
 def test_without_fsync_nothing_is_forced_when_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,77 +218,7 @@ def test_empty_logs_and_a_torn_first_line_are_a_run_that_has_not_begun(tmp_path:
     assert contents(tmp_path) == WHOLE
 
 
-def test_a_directory_that_takes_no_slots_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    for _ in ("a new run", "the same again"):
-        with pytest.raises(StorageError, match="No space left on device"):
-            looked_at(tmp_path)
-        assert not files_open_in(tmp_path)
-
-
-# --- the lock -----------------------------------------------------------------------------------------------------
-
-
-def test_a_directory_is_made_and_held_while_it_is_used(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "run"
-    with (
-        locked(folder),
-        pytest.raises(RunDirectoryError, match="another run is writing here"),
-        locked(folder),
-    ):
-        pass
-    with locked(folder):
-        assert folder.is_dir()
-
-
-def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
-    code = f"import fcntl, os; fcntl.flock(os.open({str(tmp_path)!r}, os.O_RDONLY), fcntl.LOCK_EX); os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    with locked(tmp_path):
-        pass
-
-
-def test_what_goes_wrong_while_the_lock_is_held_is_not_taken_for_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(BlockingIOError, match="of somebody else"), locked(tmp_path):
-        raise BlockingIOError(11, "of somebody else")
-
-
-def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_locks(fd: int, operation: int) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.raises(RunDirectoryError, match="No locks available"), locked(tmp_path):
-        pass
-
-
-def test_a_folder_that_was_moved_aside_in_between_is_not_taken_for_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-
-    def moved_first(fd: int, operation: int) -> None:
-        folder.rename(tmp_path / "run.old")
-        really_lock(fd, operation)
-
-    really_lock = fcntl.flock
-    monkeypatch.setattr(fcntl, "flock", moved_first)
-    with pytest.raises(RunDirectoryError, match="another run is writing here"), locked(folder):
-        pass
-
-
-@pytest.mark.parametrize("blocked", ["run", "run/deeper"])
-def test_a_file_in_the_way_is_refused(tmp_path: Path, blocked: str) -> None:
-    (tmp_path / "run").write_text("not a folder")
-    with (
-        pytest.raises(RunDirectoryError, match="cannot be used as a run directory") as caught,
-        locked(tmp_path / blocked),
-    ):
-        pass
-    assert "--output-dir" in str(caught.value.hint)
+# --- moving aside ------------------------------------------------------------------------------------------------
 
 
 def test_an_old_run_is_moved_aside_whole(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from grader.leakage_modeling.grading.folder import RunFolder, RunFolderError
 from grader.leakage_modeling.grading.regrade import regrade
 from grader.leakage_modeling.grading.runs import Plan, Report, play_all, seed_of
 from profiler.core.errors import ProfilerError
-from profiler.storage.run_directory import locked
+from profiler.storage.folder_lock import locked
 from task_kit.leakage_modeling.agents.transcript import read
 from task_kit.leakage_modeling.worlds.settings import Settings, override
 from tests.nurseries import shared_nursery

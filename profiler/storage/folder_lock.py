@@ -1,0 +1,56 @@
+"""The lock on a run directory: one process at a time may write there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from profiler.core.errors import RunDirectoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ELSEWHERE = "choose another place with --output-dir"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process. The system releases the lock when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be used as a run directory: {error.strerror}", hint=ELSEWHERE
+        ) from error
+    try:
+        _lock(folder, fd)
+        yield
+    finally:
+        with suppress(OSError):  # nothing was written through it, and the lock goes with it all the same
+            os.close(fd)
+
+
+def _lock(folder: Path, fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
+    except BlockingIOError as error:
+        raise _in_use(folder) from error
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be locked: {error.strerror}",
+            hint="choose a place on a local disk with --output-dir",
+        ) from error
+    if moved:  # another run with --fresh moved the folder aside after we had opened it
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{folder}: another run is writing here",
+        hint=f"wait for it to end, stop it, or {ELSEWHERE}",
+    )
