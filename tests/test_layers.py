@@ -89,8 +89,12 @@ ORDERS = {
     "profiler.metrics": (
         "__init__",
         "intervals",
+        "clusters",
         "histogram",
         "metric",
+        "fact_coverage",
+        "pass_at",
+        "dialogues",
         "text",
         "reference",
         "builtin",

@@ -12,6 +12,7 @@ from profiler.cli.table import NOTHING, Table, clean, draw
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+REPEATED: Final = ("effective n", "variance within", "between dialogues")
 MODES: Final = {
     "mock": "MODE: MOCK - the replies are simulated, no model was called",
     "live": "MODE: LIVE - the replies come from the API",
@@ -34,22 +35,43 @@ def render(
 
 
 def _one(summary: Mapping[str, Any]) -> Table:
-    rows = [row for name, found in _part(summary, "metrics").items() for row in _metric_rows(name, found)]
+    metrics = _part(summary, "metrics")
+    repeated = any("n_effective" in found for found in metrics.values() if isinstance(found, dict))
+    rows = [row for name, found in metrics.items() for row in _metric_rows(name, found, repeated=repeated)]
     return Table(
         title=f"Experiment Metrics ({_name(summary)})",
         caption=_caption([summary]),
-        header=("metric", "value", "95% interval", "n"),
+        header=("metric", "value", "95% interval", "n", *(REPEATED if repeated else ())),
         rows=tuple(rows),
         notes=tuple(_notes(summary)),
     )
 
 
-def _metric_rows(name: str, found: object) -> Iterator[tuple[str, ...]]:
+def _metric_rows(name: str, found: object, *, repeated: bool) -> Iterator[tuple[str, ...]]:
     """A row for a metric, followed by rows for its parts."""
-    if isinstance(found, dict):
-        yield name, _number(found.get("value")), _interval(found.get("ci95")), _whole(found.get("n"))
+    if isinstance(found, dict) and "value" in found:
+        row = name, _number(found["value"]), _interval(found.get("ci95")), _whole(found.get("n"))
+        yield (*row, *_of_repeats(found)) if repeated else row
         for part, its in found.items():
-            yield from _metric_rows(f"  {part}", its)
+            yield from _metric_rows(f"  {part}", its, repeated=repeated)
+
+
+def _of_repeats(found: Mapping[str, Any]) -> tuple[str, ...]:
+    effective, variance = found.get("n_effective"), _part(found, "variance")
+    told = f"{effective:,.1f}" if isinstance(effective, (int, float)) else NOTHING
+    return told, _number(variance.get("within")), _number(variance.get("between"))
+
+
+def _remarks(name: str, found: object) -> Iterator[str]:
+    """Why a metric has no interval, and how many dialogues a part of it could not count."""
+    if not isinstance(found, dict):
+        return
+    if isinstance(found.get("note"), str):
+        yield f"{name}: {clean(found['note'])}"
+    if left_out := found.get("left_out"):
+        yield f"{name}: {_whole(left_out)} dialogues have too few scores and are left out"
+    for part, its in found.items():
+        yield from _remarks(f"{name} {part}", its)
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
@@ -65,6 +87,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
             for name, found in _part(summary, "metrics").items()
             if isinstance(found, dict) and "error" in found
         ],
+        *[line for name, found in _part(summary, "metrics").items() for line in _remarks(name, found)],
         f"{_asked(summary)}: {kinds}" + (f" ({errors})" if errors else ""),
         *[
             f"{name} {_times(_part(summary, name))}"

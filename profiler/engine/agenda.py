@@ -102,8 +102,10 @@ def _same_questions(experiments: Sequence[Experiment], options: Options) -> list
     seen: dict[bytes, int] = {}
     found: dict[tuple[bytes, int], list[Experiment]] = {}
     for experiment in experiments:
-        question = _digest(msgspec.structs.replace(experiment, experiment_id="-", metrics=(), thresholds={}))
-        measured = _digest([question, experiment.metrics, experiment.thresholds])
+        question = _digest(
+            msgspec.structs.replace(experiment, experiment_id="-", metrics=(), pass_at=(), thresholds={})
+        )
+        measured = _digest([question, experiment.metrics, experiment.pass_at, experiment.thresholds])
         again = seen[measured] = seen.get(measured, -1) + 1
         found.setdefault((question, again), []).append(experiment)
     return [_asked_first(same, options) for same in found.values() if len(same) > 1]

@@ -116,10 +116,12 @@ def summarized_again(
     """The summary of a run that was complete already, counted or judged again where the manifest has changed."""
     names = plain(experiment.metrics)
     failed = [name for name, found in done["metrics"].items() if "error" in found]
-    if failed or done["run"].get("metrics") != names:
+    facts, pass_at = done["run"], list(experiment.pass_at)
+    if failed or facts.get("metrics") != names or facts.get("pass_at", []) != pass_at:
         reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
         tell(f"{reason}: counted again from the logs")
-        result = summarized(directory.folder, experiment, metrics, {**done["run"], "metrics": names}, tell=tell)
+        now = {key: fact for key, fact in facts.items() if key != "pass_at"} | ({"pass_at": pass_at} if pass_at else {})
+        result = summarized(directory.folder, experiment, metrics, {**now, "metrics": names}, tell=tell)
         directory.write_summary(result)
         return result
     result = _judged(done, experiment, metrics)
@@ -133,5 +135,6 @@ def _judged(result: dict[str, Any], experiment: Experiment, metrics: Sequence[Me
 
     The manifest may name a metric `module:attribute`; the summary has the metric's own name.
     """
-    names = dict(zip(map(called, experiment.metrics), (metric.name for metric in metrics), strict=True))
+    own = (metric.name for metric in metrics if metric.part_of is None)
+    names = dict(zip(map(called, experiment.metrics), own, strict=True))
     return summary.judged(result, {names.get(name, name): bounds for name, bounds in experiment.bounds().items()})

@@ -126,7 +126,7 @@ async def _run_one(
     begun, sync, experiment = time.perf_counter(), options.fsync != "off", turn.experiment
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
     card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
-    metrics = resolve(experiment.metrics, search_path=options.plugins_folder)
+    metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
     with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
         header, survey = await shared.aside(
@@ -262,6 +262,7 @@ def _facts_of(
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
         "metrics": plain(experiment.metrics),
+        **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
         **money_facts(budget),
         "started": header.started,
         "finished": now(source.mode),

@@ -46,18 +46,30 @@ def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
 def unrepeated(experiment: Experiment) -> Iterator[Complaint]:
     yield from _repeats("output_fields", experiment.output_fields or ())
     yield from _repeats("metrics", [called(metric) for metric in experiment.metrics])
+    yield from _repeats("pass_at", experiment.pass_at)
 
 
-def _repeats(key: str, names: Sequence[str]) -> Iterator[Complaint]:
+def pass_at(experiment: Experiment) -> Iterator[Complaint]:
+    repeats = experiment.repeats
+    for i, k in enumerate(experiment.pass_at):
+        if repeats == 1:
+            message = f"found {k}, expected repeats beside it: each dialogue is asked only once"
+            yield Complaint(at=("pass_at", i), message=message, hint=f"add repeats: {max(2, k)}")
+        elif k > repeats:
+            yield Complaint(at=("pass_at", i), message=f"found {k}, expected at most repeats, which is {repeats}")
+
+
+def _repeats(key: str, names: Sequence[str | int]) -> Iterator[Complaint]:
     for i, name in enumerate(names):
         if name in names[:i]:
-            yield Complaint(at=(key, i), message=f"found {name!r} a second time, expected each name once")
+            yield Complaint(at=(key, i), message=f"found {name!r} a second time, expected each once")
 
 
 def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
     """A threshold may be set on a metric of the experiment, a part of one, or another number of the summary."""
     metrics = [called(metric) for metric in experiment.metrics]
-    known = (*metrics, *(part for part in PARTS if part.partition(".")[0] in metrics), *MEASURED)
+    passes = [f"{name}.pass{sign}{k}" for name in metrics for k in experiment.pass_at for sign in "@^"]
+    known = (*metrics, *(part for part in PARTS if part.partition(".")[0] in metrics), *passes, *MEASURED)
     for name, limit in experiment.thresholds.items():
         if name not in known:
             hint = did_you_mean(name, known) or "add it to metrics"
@@ -155,8 +167,9 @@ RULES: tuple[Rule, ...] = (
     (("output_fields",), kept_fields),
     (("output_fields", "metrics"), needed_fields),
     (("metrics",), metric_options),
-    (("output_fields", "metrics"), unrepeated),
-    (("thresholds", "metrics"), threshold_names),
+    (("output_fields", "metrics", "pass_at"), unrepeated),
+    (("repeats", "pass_at"), pass_at),
+    (("thresholds", "metrics", "pass_at"), threshold_names),
     (("thresholds",), threshold_bounds),
     (("mock",), fault_shares),
     (("dataset_fields",), dataset_fields),

@@ -267,6 +267,13 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tuple[MetricName | MetricEntry, ...],
         Meta(description="Metrics of the summary: built-in names, module:attribute, or a mapping of one with options."),
     ] = USUAL_METRICS
+    pass_at: Annotated[
+        tuple[Count, ...],
+        Meta(
+            description="With repeats: for every metric with true/false scores, how often at least one of so many answers "
+            "is right (pass@k), and how often all of them are (pass^k)."
+        ),
+    ] = ()
     thresholds: Annotated[
         dict[str, float | Bounds],
         Meta(

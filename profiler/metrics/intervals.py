@@ -28,7 +28,7 @@ def fixed(value: float) -> int:
     return (numerator << FIXED_BITS) // denominator
 
 
-def wilson(successes: float, n: int) -> Interval:
+def wilson(successes: float, n: float) -> Interval:
     """Wilson's score interval of a rate. It keeps its width at 0 and 1, where the textbook one has none."""
     square = Z95 * Z95
     centre = (successes + square / 2) / (n + square)
@@ -47,7 +47,7 @@ def mean_interval(n: int, total: int, squares: int, *, lower: float | None, uppe
     """
     spread = n * squares - total * total
     if lower is not None and upper is not None and spread == 0:
-        return _bounded_interval(n, total, lower=lower, upper=upper)
+        return bounded_interval(n, total / (n << FIXED_BITS), lower=lower, upper=upper)
     if n < 2:
         return None
     mean = total / (n << FIXED_BITS)
@@ -57,8 +57,8 @@ def mean_interval(n: int, total: int, squares: int, *, lower: float | None, uppe
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _bounded_interval(n: int, total: int, *, lower: float, upper: float) -> Interval:
-    """The interval for values that are all equal.
+def bounded_interval(n: int, mean: float, *, lower: float, upper: float) -> Interval:
+    """The interval for `n` values that are all equal.
 
     Among all values with this mean and these bounds, those that are only ever at one bound or the other spread widest,
     so the interval of such a rate holds for all.
@@ -66,7 +66,7 @@ def _bounded_interval(n: int, total: int, *, lower: float, upper: float) -> Inte
     if n < 2:
         return (lower, upper)
     width = upper - lower
-    low, high = wilson(n * (total / (n << FIXED_BITS) - lower) / width, n)
+    low, high = wilson(n * (mean - lower) / width, n)
     return (lower + low * width, lower + high * width)
 
 

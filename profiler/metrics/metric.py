@@ -2,8 +2,9 @@
 
 A metric is three pure functions: one outcome to a state, two states to one, a state to an estimate with its n and its
 95 % interval. Shards of a run therefore merge exactly, in any order. Where a single outcome has a value of its own, a
-fourth function gives that score: runs keep it in scores.jsonl, and comparisons pair it. A manifest names your own metric
-as `module:attribute`; the built-in ones are in `builtin`.
+fourth function gives that score: runs keep it in scores.jsonl, and comparisons pair it. Where dialogues are asked several
+times, `cluster` marks what has been merged of one dialogue, so that the interval can count by dialogue. A manifest names
+your own metric as `module:attribute`; the built-in ones are in `builtin`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
-from profiler.metrics import intervals
+from profiler.metrics import clusters, intervals
 
 if TYPE_CHECKING:
     from profiler.core.nouns import Outcome
@@ -49,12 +50,19 @@ RESERVED: Final = frozenset(
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The value of a metric. Without data `value` is None and n is 0. `parts` are what the value is made of."""
+    """The value of a metric. Without data `value` is None and n is 0. `parts` are what the value is made of.
+
+    `repeated` says more where dialogues were asked several times, `left_out` how many dialogues could not count, `note`
+    why there is no interval.
+    """
 
     value: float | None
     n: int
     ci95: intervals.Interval | None = None
     parts: dict[str, Estimate] | None = None
+    repeated: clusters.Repeated | None = None
+    left_out: int | None = None
+    note: str | None = None
 
 
 NO_DATA: Final = Estimate(None, 0)
@@ -68,6 +76,12 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
 
     `score` is the value of one outcome: true, false or a number, None where it has none. `better` says which way is an
     improvement, None where neither is: a higher refusal rate may be what one wants, or not.
+
+    `cluster` gets what was merged of all answers to one dialogue, and returns a state that tells so; it is called only
+    where dialogues are asked several times. Without it such a metric has no interval, for the answers to one dialogue are
+    no independent sample.
+
+    The estimate of a metric that is `part_of` another one only adds its parts to those of the other.
     """
 
     name: str
@@ -76,6 +90,8 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     finish: Callable[[State | None], Estimate]
     score: Callable[[Outcome], Score] | None = None
     better: Better | None = None
+    cluster: Callable[[State], State] | None = None
+    part_of: str | None = None
 
     def __post_init__(self) -> None:
         if self.better is not None and self.better not in get_args(Better):
@@ -101,7 +117,15 @@ def rate(name: str, predicate: Callable[[Outcome], bool | None], *, better: Bett
         holds = predicate(outcome)
         return None if holds is None else bool(holds)
 
-    return Metric(name=name, contribute=contribute, merge=add_sums, finish=finish_rate, score=score, better=better)
+    return Metric(
+        name=name,
+        contribute=contribute,
+        merge=add_sums,
+        finish=finish_rate,
+        score=score,
+        better=better,
+        cluster=cluster_sums,
+    )
 
 
 def mean(
@@ -130,6 +154,7 @@ def mean(
         finish=lambda state: finish_mean(state, lower=lower, upper=upper),
         score=value,
         better=better,
+        cluster=cluster_sums,
     )
 
 
@@ -140,7 +165,15 @@ def total(name: str, value: Callable[[Outcome], float | None], *, better: Better
         number = value(outcome)
         return None if number is None else (1, _fixed(name, number))
 
-    return Metric(name=name, contribute=contribute, merge=add_sums, finish=_finish_total, score=value, better=better)
+    return Metric(
+        name=name,
+        contribute=contribute,
+        merge=add_sums,
+        finish=_finish_total,
+        score=value,
+        better=better,
+        cluster=lambda state: state,
+    )
 
 
 def _fixed(name: str, number: float) -> int:
@@ -149,20 +182,34 @@ def _fixed(name: str, number: float) -> int:
     return intervals.fixed(number)
 
 
+def cluster_sums(state: Sums) -> Sums:
+    """The state of a rate or mean for one dialogue, followed by what the interval by dialogue needs."""
+    return *state, *clusters.of_dialogue(state[0], state[1])
+
+
 def finish_rate(state: Sums | None) -> Estimate:
     if state is None:
         return NO_DATA
-    n, holds = state
-    return Estimate(holds / n, n, intervals.wilson(holds, n))
+    n, holds, *by_dialogue = state
+    if not by_dialogue:
+        return Estimate(holds / n, n, intervals.wilson(holds, n))
+    sums = clusters.ClusterSums(*by_dialogue)
+    effective = clusters.effective_n_of_rate(n, holds, sums)
+    more = clusters.repeated(n, holds, holds, sums, unit=1, effective=effective)
+    return Estimate(holds / n, n, clusters.rate_interval(n, holds, sums), repeated=more)
 
 
 def finish_mean(state: Sums | None, *, lower: float | None, upper: float | None) -> Estimate:
     if state is None:
         return NO_DATA
-    n, units, squares = state
-    return Estimate(
-        units / (n << intervals.FIXED_BITS), n, intervals.mean_interval(n, units, squares, lower=lower, upper=upper)
-    )
+    n, units, squares, *by_dialogue = state
+    value = units / (n << intervals.FIXED_BITS)
+    if not by_dialogue:
+        return Estimate(value, n, intervals.mean_interval(n, units, squares, lower=lower, upper=upper))
+    sums = clusters.ClusterSums(*by_dialogue)
+    effective = clusters.effective_n(n, units, squares, sums)
+    more = clusters.repeated(n, units, squares, sums, unit=1 << intervals.FIXED_BITS, effective=effective)
+    return Estimate(value, n, clusters.mean_interval(n, units, sums, lower=lower, upper=upper), repeated=more)
 
 
 def _finish_total(state: Sums | None) -> Estimate:

@@ -7,12 +7,14 @@ does not grow with the number of outcomes.
 from __future__ import annotations
 
 from collections import Counter
+from functools import reduce
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from profiler.core import own_code
+from profiler.metrics.dialogues import Dialogues
 from profiler.metrics.metric import NO_DATA, Estimate, Metric
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
 
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from profiler.core.nouns import Outcome, RecordType
+    from profiler.metrics.dialogues import Dialogue
 
 TAG_LIMIT: Final = 1000  # the others count together, so that ids that are used as tags cannot fill the memory
 ERROR_TYPE_LIMIT: Final = 100  # as for tags: users' own clients name their types of errors freely
 BATCH: Final = 256  # outcomes that are worked through at once
+NO_CLUSTER: Final = "no interval: the metric has no cluster(), which says how several answers to one dialogue count"
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
 States = tuple[Any, ...]
@@ -69,6 +73,8 @@ class Reduction:
         self._waiting: list[Outcome] = []
         self._taken = 0
         self._pending: Counter[Key] = Counter()
+        self._repeats = False  # whether dialogues are asked several times
+        self._dialogues = Dialogues()
         self._all = self._group(0)
         self._all_finished: tuple[Group, dict[str, Estimate]] | None = None  # asked for several times in a row
         self._types: dict[RecordType, int] = dict.fromkeys(TYPES, 0)
@@ -104,6 +110,9 @@ class Reduction:
             raise self._located(batch) from None
         self._taken += len(batch)
         columns = [self._contributions(place, batch) for place in range(len(self._asked))]
+        if batch and batch[0].repeat is not None:
+            self._take_repeats(batch, columns)
+            return
         keys = list(zip(*_kinds(batch), zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns)))
         try:
             self._pending.update(Counter(keys))
@@ -112,6 +121,15 @@ class Reduction:
                 self._fold(key, 1)
         if len(self._pending) >= PENDING_LIMIT:
             self._settle()
+
+    def _take_repeats(self, batch: list[Outcome], columns: list[list[Any]]) -> None:
+        """Of dialogues that are asked several times all answers together make one contribution."""
+        self._repeats = True
+        for (kind, error_type), count in Counter(zip(*_kinds(batch)[:2], strict=True)).items():
+            self._count(kind, error_type, count)
+        for dialogue, count in self._dialogues.add(batch, columns):
+            self._fold_dialogue(dialogue, count)
+        self._trim()
 
     def _contributions(self, place: int, batch: list[Outcome]) -> list[Any]:
         contribute = self._asked[place].contribute
@@ -140,6 +158,7 @@ class Reduction:
             raise ValueError("only reductions of the same metrics can be merged")
         self._settle()
         other._settle()
+        self._repeats |= other._repeats
         self._all = self._joined(self._all, other._all)
         for kind, count in other._types.items():
             self._types[kind] += count
@@ -162,14 +181,40 @@ class Reduction:
         for key, count in self._pending.items():
             self._fold(key, count)
         self._pending.clear()
+        for dialogue in self._dialogues.end():
+            self._fold_dialogue(dialogue, 1)
         self._trim()
 
     def _fold(self, key: Key, count: int) -> None:
         kind, error_type, tags, contributions = key
-        group = Group(count, self._repeated(contributions, count))
+        self._count(kind, error_type, count)
+        self._add(Group(count, self._repeated(contributions, count)), tags)
+
+    def _fold_dialogue(self, dialogue: Dialogue, count: int) -> None:
+        """Add dialogues, `count` of them, that are alike."""
+        tags, answers = dialogue
+        whole = self._clustered(reduce(self._merged, answers))
+        self._add(Group(count * len(answers), self._repeated(whole, count)), tags)
+
+    def _clustered(self, states: States) -> States:
+        return tuple([self._clustered_at(place, state) for place, state in enumerate(states)])
+
+    def _clustered_at(self, place: int, state: Any) -> Any:
+        cluster = self._asked[place].cluster
+        if state is None or cluster is None:
+            return state
+        try:
+            return cluster(state)
+        except Exception as error:  # noqa: BLE001 (as in contribute)
+            self._give_up(place, error)
+            return None
+
+    def _count(self, kind: RecordType, error_type: str | None, count: int) -> None:
         self._types[kind] += count
         if error_type is not None:
             self._errors[error_type] = self._errors.get(error_type, 0) + count
+
+    def _add(self, group: Group, tags: tuple[str, ...]) -> None:
         self._all = self._joined(self._all, group)
         for tag in dict.fromkeys(tags):
             self._tags[tag] = self._joined(self._tags[tag], group) if tag in self._tags else group
@@ -265,11 +310,18 @@ class Reduction:
         return tuple(self._faults.values())
 
     def _finished(self, group: Group) -> dict[str, Estimate]:
-        return {metric.name: self._finish(place, group.states[place]) for place, metric in enumerate(self.metrics)}
+        found = {metric.name: self._finish(place, group.states[place]) for place, metric in enumerate(self.metrics)}
+        for metric in self.metrics:
+            if (whole := metric.part_of) is not None:
+                parts = (found[whole].parts or {}) | (found.pop(metric.name).parts or {})
+                found[whole] = msgspec.structs.replace(found[whole], parts=parts or None)
+        return found
 
     def _finish(self, place: int, state: Any) -> Estimate:
+        metric = self._asked[place]
         try:
-            return _sound(self._asked[place].finish(state))
+            found = _sound(metric.finish(state))
+            return _without_interval(found) if self._repeats and metric.cluster is None else found
         except Exception as error:  # noqa: BLE001
             self._give_up(place, error)
             return NO_DATA
@@ -295,6 +347,14 @@ def _sound(found: object) -> Estimate:
     if not isinstance(found, Estimate):
         raise TypeError(f"finish returned {found!r}, expected an Estimate")
     return msgspec.convert(msgspec.to_builtins(found), Estimate)
+
+
+def _without_interval(found: Estimate) -> Estimate:
+    """The estimate of a metric that does not say how the answers to one dialogue count: its interval takes them for
+    independent, and would be too narrow."""
+    parts = {name: _without_interval(part) for name, part in (found.parts or {}).items()}
+    note = found.note if found.ci95 is None else NO_CLUSTER
+    return msgspec.structs.replace(found, ci95=None, parts=parts or None, note=note)
 
 
 def _saying_nothing(name: str) -> Metric[Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 THRESHOLDS: Final = "thresholds"
 HEADLINE_PLACES: Final = 4
 PLACES: Final = 6
+EFFECTIVE_PLACES: Final = 2
 MONEY_PLACES: Final = 12
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 BEYOND_TAGS: Final = "tags after the first 1,000 in alphabetical order, together; a dialogue counts once for each"
@@ -58,10 +59,25 @@ def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
             "value": _rounded(estimate.value, PLACES),
             "n": estimate.n,
             "ci95": None if estimate.ci95 is None else [round(bound, PLACES) for bound in estimate.ci95],
+            **_more(estimate),
             **_shown(estimate.parts or {}),
         }
         for name, estimate in estimates.items()
     }
+
+
+def _more(estimate: Estimate) -> dict[str, Any]:
+    """What is told only where there is something to tell."""
+    found, more = estimate.repeated, dict[str, Any]()
+    if found is not None:
+        more["dialogues"] = found.dialogues
+        more["n_effective"] = round(found.n_effective, EFFECTIVE_PLACES)
+        more["variance"] = {"within": _rounded(found.within, PLACES), "between": _rounded(found.between, PLACES)}
+    if estimate.left_out is not None:
+        more["left_out"] = estimate.left_out
+    if estimate.note is not None:
+        more["note"] = estimate.note
+    return more
 
 
 def _counts(reduction: Reduction) -> dict[str, Any]:

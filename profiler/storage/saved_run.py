@@ -85,7 +85,8 @@ class SavedRun:
 
     def metrics(self, *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
         """The metrics of its manifest. Those of one's own are looked for in `search_path`."""
-        return resolve(self._facts().get("metrics") or USUAL_METRICS, search_path=search_path)
+        facts = self._facts()
+        return _metrics_of(facts, facts.get("metrics"), search_path=search_path)
 
     def scores(self, *, search_path: Path | None = None) -> Iterator[dict[str, Any]]:
         """The score of every item by every metric that has one, in dataset order; worked out now where no file of a
@@ -100,7 +101,7 @@ class SavedRun:
         is kept."""
         begun = None if self.complete else unfinished(self.folder)
         if begun is not None:
-            asked = resolve(begun.facts().get("metrics") or USUAL_METRICS, search_path=search_path)
+            asked = _metrics_of({}, begun.facts().get("metrics"), search_path=search_path)
             for (request, record), found in zip(begun.lines(), worked_out(begun.outcomes(), asked), strict=True):
                 yield Item(request, record, found["scores"])
             return
@@ -141,7 +142,7 @@ class SavedRun:
         begun = None if self.complete else unfinished(self.folder)
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
-        asked = resolve(metrics or facts.get("metrics") or USUAL_METRICS, search_path=search_path)
+        asked = _metrics_of(facts, metrics or facts.get("metrics"), search_path=search_path)
         if begun is not None:
             reduction = _reduced(begun.outcomes(), asked, log=self.folder / JOURNAL)
         elif write_scores and self.complete:
@@ -231,6 +232,12 @@ def reduce_and_draft(
         if name not in told:
             tell(fault)
     return reduction
+
+
+def _metrics_of(
+    facts: dict[str, Any], names: Sequence[Any] | None, *, search_path: Path | None
+) -> tuple[Metric[Any], ...]:
+    return resolve(names or USUAL_METRICS, search_path=search_path, pass_at=facts.get("pass_at") or ())
 
 
 def _silent(_: str) -> None:

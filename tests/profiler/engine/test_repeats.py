@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from profiler.cli.summary_table import render
 from profiler.core.errors import BudgetReached, CallError, ProviderFailed, RunDirectoryError
 from profiler.core.nouns import Reply
 from profiler.engine.options import Options
 from profiler.engine.runner import run, run_all_sync, run_sync
 from profiler.manifest.load import load_manifest
+from profiler.manifest.metrics import Contains, MetricEntry
 from profiler.manifest.settings import Experiment, Latency, MockSettings, Retry
 from profiler.money.prices import dollars, pico
 from profiler.provider.mock import MockClient
@@ -198,3 +201,44 @@ async def test_the_cap_holds_for_all_repeats_together(tmp_path: Path) -> None:
 
     assert result.summary["counts"]["answer"] == ITEMS == provider.calls.total()
     assert pico(result.summary["run"]["spent_usd"]) == provider.billed
+
+
+def test_the_summary_says_how_alike_the_answers_to_a_dialogue_are_and_how_often_k_of_them_pass(tmp_path: Path) -> None:
+    """Three of five dialogues are answered rightly each time, one never, and one in one repeat of three."""
+    answers = [[{"completion": "yes" if right else "no"} for right in each] for each in ([1] * 3, [1] * 3, [1] * 3, [0] * 3, [0, 1, 0])]  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps({f"d{n}": each for n, each in enumerate(answers)}))
+    asked = experiment(
+        tmp_path,
+        metrics=(MetricEntry(name="right", contains=Contains(any=("yes",))), "fact_coverage"),
+        pass_at=(1, 3),
+        mock=MockSettings(responses_path=tmp_path / "a.json"),
+    )
+
+    result = run_sync(asked, options=options(tmp_path / "runs"))
+
+    found = result.summary["metrics"]["right"]
+    assert (found["value"], found["n"], found["dialogues"]) == (pytest.approx(2 / 3, abs=1e-6), ITEMS, COUNT)
+    assert COUNT < found["n_effective"] < ITEMS
+    assert found["variance"]["within"] == pytest.approx((1 * 2 / 3) / (ITEMS - COUNT), abs=1e-6)
+    assert (found["pass@3"]["value"], found["pass^3"]["value"], found["pass@3"]["n"]) == (0.8, 0.6, COUNT)
+    assert found["pass@1"]["value"] == found["value"]
+    shown = io.StringIO()
+    render([result.summary], file=shown, plain=True, width=200)
+    assert "effective n" in shown.getvalue()
+    assert "pass^3" in shown.getvalue()
+    assert SavedRun(result.folder).recompute() == result.summary
+
+
+def test_other_numbers_of_passes_are_counted_from_the_answers_that_are_there(tmp_path: Path) -> None:
+    asked, client = experiment(tmp_path, metrics=("refusal_rate",), pass_at=(1,)), Asked(MockSettings())
+    run_sync(asked, options=options(tmp_path / "runs"), client=client)
+    other = msgspec.structs.replace(asked, pass_at=(2,), thresholds={"refusal_rate.pass^2": 1.0})
+
+    again = run_sync(other, options=options(tmp_path / "runs"), client=client)
+
+    assert again.answered_now == 0
+    assert "pass@2" in again.summary["metrics"]["refusal_rate"]
+    assert "pass@1" not in again.summary["metrics"]["refusal_rate"]
+    assert again.missed == ["refusal_rate.pass^2 is 0, below the minimum of 1"]
+    plain = run_sync(experiment(tmp_path, metrics=("refusal_rate",)), options=options(tmp_path / "runs"), client=client)
+    assert "pass_at" not in plain.summary["run"]

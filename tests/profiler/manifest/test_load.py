@@ -597,3 +597,22 @@ def test_a_version_that_a_platform_would_not_look_at_is_refused(provider: str) -
     assert problem(BASE + f"provider: {provider}\napi_version: 2023-06-01\n").message == (
         f"found api_version with provider {provider}, which has a version of its own"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pass_at: [1]", "expected repeats beside it"),
+        ("repeats: 3\npass_at: [1, 5]", "expected at most repeats, which is 3"),
+        ("repeats: 3\npass_at: [2, 2]", "a second time"),
+        ("repeats: 3\npass_at: [0]", "expected a whole number"),
+        ("repeats: 3\npass_at: [2]\nmetrics: [refusal_rate]\nthresholds: {refusal_rate.pass@3: 1}", "pass@3"),
+    ],
+)
+def test_only_passes_that_repeats_can_tell_are_asked_for(text: str, said: str) -> None:
+    assert said in problem(BASE + text).message
+
+
+def test_thresholds_may_be_set_on_passes() -> None:
+    text = "repeats: 3\npass_at: [2]\nmetrics: [refusal_rate]\nthresholds: {refusal_rate.pass^2: {max: 0.5}}"
+    assert one(BASE + text).bounds() == {"refusal_rate.pass^2": Bounds(max=0.5)}
