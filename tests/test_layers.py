@@ -106,7 +106,8 @@ ORDERS = {
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "score_log", "folder_lock", "resume"),
-        *("run_directory", "identity", "questions", "unfinished", "item", "saved_run", "kept_answers", "whole_money"),
+        *("run_directory", "identity", "questions", "unfinished", "item", "saved_run", "known_runs", "answer_index"),
+        *("reusable", "kept_answers", "whole_money"),
     ),
     "profiler.results": (
         "__init__",
@@ -157,7 +158,7 @@ ORDERS = {
             "preflight",
             "shared",
         ),
-        *("session", "result", "onlookers", "collector", "runner"),
+        *("session", "reuse", "result", "onlookers", "collector", "loop", "runner"),
     ),
     "profiler.engine.limits": (
         *(
@@ -293,6 +294,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "profiler.cli.main": "a command imports only what it runs, so that --help stays under 100 ms",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
+    "profiler.engine.reuse": "it stands on sqlite, which only a run with --reuse needs",
     "profiler.__init__": "`import profiler` is cheap; a public name is loaded when it is first used",
     "profiler.provider.mock_server.pytest_plugin": "pytest loads it at every start, and few tests want the server",
     "grader.cli.main": "a command imports only what it runs",

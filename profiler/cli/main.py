@@ -215,6 +215,15 @@ def _add_ways(parser: Parser) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where an earlier run stopped (the default)")
     again.add_argument("--fresh", action="store_true", help="start over; an earlier run is moved aside, never deleted")
+    parser.add_argument(
+        "--reuse",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="RUN",
+        help="take over what earlier runs (run directories, or folders of them) were answered to the same requests, and "
+        "pay only for the rest; with --fresh also the run that it moves aside",
+    )
     parser.add_argument("--in-turn", action="store_true", help="run the experiments one after the other, not together")
     parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
     parser.add_argument(

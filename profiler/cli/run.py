@@ -17,25 +17,29 @@ from profiler.cli.dry_run_table import as_table
 from profiler.cli.flags import refuse_useless_to_run, wanted_ids, without_effect
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import drawn_on
-from profiler.cli.run_end import conclude
+from profiler.cli.run_end import conclude, with_the_way_on
+from profiler.core.errors import ProfilerError
 from profiler.engine.dry_run import estimate
 from profiler.engine.options import Options, options_of
+from profiler.engine.reuse import reusing
 from profiler.engine.run_money import least_cap
 from profiler.engine.runner import run_all_sync
 from profiler.manifest.load import load_manifest
 from profiler.money.budget import usd
 from profiler.money.price_list import card_of
 from profiler.money.prices import pico
-from profiler.provider.source import choose_mode
+from profiler.provider.source import choose_mode, source_of
 from profiler.storage.kept_answers import kept_answers
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from profiler.core.nouns import Mode
+    from profiler.engine.session import Known
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
     from profiler.storage.kept_answers import Kept
+    from profiler.storage.reusable import Reusable
 
 
 def run_experiments(args: Namespace) -> int:
@@ -53,10 +57,11 @@ def run_experiments(args: Namespace) -> int:
         tell(hint)
     if (idle := without_effect(args, mode, manifest.experiments)) is not None:
         tell(idle)
-    begun = time.monotonic()
-    ended = run_all_sync(
-        manifest, options=_options(args, manifest, mode), watch=None if args.quiet else drawn_on(sys.stderr), note=tell
-    )
+    begun, watch = time.monotonic(), None if args.quiet else drawn_on(sys.stderr)
+    try:
+        ended = run_all_sync(manifest, options=_options(args, manifest, mode), watch=watch, note=tell)
+    except ProfilerError as error:
+        raise with_the_way_on(error, args) from error
     return conclude(args, ended, elapsed_s=time.monotonic() - begun, tell=tell)
 
 
@@ -77,6 +82,7 @@ def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
         max_cost_usd=args.max_cost,
         fresh=args.fresh,
         retry_failed=args.retry_failed,
+        reuse=tuple(args.reuse),
         fsync=args.fsync,
         signals=True,
         in_turn=args.in_turn,
@@ -87,18 +93,20 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
     """What the run would ask and cost, whatever the mode; nothing is sent or written."""
     now, options = datetime.now(UTC), options_of(manifest, _options(args, manifest, "live"))
     several = len(manifest.ids) > 1
-    estimates = [
-        estimate(
-            experiment,
-            card=card_of(experiment, at=now),
-            kept=None if args.fresh else _kept(experiment, args, options),
-            selection=options.selection,
-            max_cost_usd=least_cap(experiment, options) if args.max_cost is None or several else args.max_cost,
-            concurrency=args.concurrency,
-            latency_s=args.assume_latency,
-        )
-        for experiment in manifest.experiments
-    ]
+    with reusing(manifest.experiments, options=options, tell=remark) as reusable:
+        estimates = [
+            estimate(
+                experiment,
+                card=card_of(experiment, at=now),
+                kept=None if args.fresh else _kept(experiment, args, options),
+                known=None if reusable is None else _known(experiment, options, reusable),
+                selection=options.selection,
+                max_cost_usd=least_cap(experiment, options) if args.max_cost is None or several else args.max_cost,
+                concurrency=args.concurrency,
+                latency_s=args.assume_latency,
+            )
+            for experiment in manifest.experiments
+        ]
     likely = sum(each.billed_before_usd + (each.cost_usd.expected if each.cost_usd else 0.0) for each in estimates)
     if options.max_cost_usd is not None and len(estimates) > 1 and likely > options.max_cost_usd:
         whole, cap = usd(pico(likely)), usd(pico(options.max_cost_usd))
@@ -114,6 +122,13 @@ def _kept(experiment: Experiment, args: Namespace, options: Options) -> Kept | N
     """What an earlier run in the same place has answered, so that this one would not ask it again."""
     folder = Path(args.output_dir) / experiment.experiment_id
     return kept_answers(experiment, folder=folder, selection=options.selection, retry_failed=args.retry_failed)
+
+
+def _known(experiment: Experiment, options: Options, reusable: Reusable) -> Known | None:
+    """How answers of earlier runs are found that a live run would take over."""
+    source = msgspec.structs.asdict(source_of(experiment, mode="live", environ=os.environ))
+    answers = reusable.answers_for(options.folder_of(experiment), source)
+    return None if answers is None else answers.find
 
 
 def _silent(_: str) -> None:

@@ -50,10 +50,16 @@ def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float, tell:
 
 
 def with_the_way_on(error: Exception, args: Namespace) -> Exception:
-    """The error, with the command that resumes what it stopped."""
-    if isinstance(error, ProfilerError) and (isinstance(error, Interrupted) or error.exit_code in (3, 4)):
+    """The error, with the command that resumes what it stopped, or that begins anew without paying for anything twice."""
+    if not isinstance(error, ProfilerError):
+        return error
+    again = None
+    if isinstance(error, Interrupted) or error.exit_code in (3, 4):
         again = f"resume with: {_resume_command(args, [error])}"
-        error.hint = "; ".join(filter(None, [error.hint, again]))
+    elif error.way_on:
+        words = [word for word in args.given if word != "--resume"]
+        again = f"or begin anew and pay only for what is new: {shlex.join(['profiler', *words, *error.way_on])}"
+    error.hint = "; ".join(filter(None, [error.hint, again])) or None
     return error
 
 

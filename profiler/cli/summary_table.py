@@ -101,8 +101,17 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
             else []
         ),
         f"cost {_cost(summary)}",
+        *_reused(summary),
         *([f"sessions {len(sessions)}"] if isinstance(sessions, list) and len(sessions) > 1 else []),
     ]
+
+
+def _reused(summary: Mapping[str, Any]) -> Iterator[str]:
+    found = _part(summary, "reused")
+    if count := found.get("n"):
+        once = found.get("cost_usd")
+        price = f", which once cost ${once:.4f}" if isinstance(once, (int, float)) else ""
+        yield f"answers taken over from earlier runs {_whole(count)}{price}"
 
 
 def _unfinished(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -54,6 +54,7 @@ class ProfilerError(Exception):
     """The base of all errors that a command reports as a message instead of a traceback."""
 
     exit_code = 2
+    way_on: tuple[str, ...] = ()  # flags with which the same command goes on and pays for nothing twice
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -177,7 +177,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     The fields that may be unset are written only where they have a value. Of the time outside the client, `queue_s`,
     `held_s` was spent waiting for limits or the cap and `between_s` between two tries; the rest was spent in line for a
-    slot. `at_s` counts from the first call of the run to the end of this dialogue.
+    slot. `at_s` counts from the first call of the run to the end of this dialogue. `reused_from` names the run that an
+    answer was taken over from, and `reused_cost_usd` is what was paid for it there.
     """
 
     dialogue_id: str
@@ -205,6 +206,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     tokens_per_s: float | msgspec.UnsetType = msgspec.UNSET
     tool_calls: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
     stop_details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    reused_from: str | msgspec.UnsetType = msgspec.UNSET
+    reused_cost_usd: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -237,3 +240,5 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     gap_p50_s: float | None = None
     gap_p95_s: float | None = None
     tokens_per_s: float | None = None
+    reused_from: str | None = None
+    reused_cost_usd: float | None = None

@@ -21,7 +21,7 @@ from profiler.money.worst_case import dialogue_most
 from profiler.provider.requests import Planner, params_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from profiler.core.nouns import Dialogue, Request
     from profiler.manifest.settings import Experiment
@@ -38,7 +38,7 @@ SHORT_REPLY, TYPICAL_REPLY = 50, 500
 METHOD = (
     "input: low 5, expected 3.5 ASCII characters a token (other scripts: 2 and 1); high: one token a byte",
     "output: low a tenth of max_tokens, at most 50; expected half of it, at most 500 without thinking; worst all of it",
-    "retries are not counted, nor answers that an earlier run has kept",
+    "retries are not counted, nor answers that an earlier run has",
 )
 
 # The models from 4.7 on refuse sampling parameters and thinking budgets, whatever their value.
@@ -63,6 +63,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     dialogues: int
     repeats: int | msgspec.UnsetType = msgspec.UNSET
     kept: int
+    reused: int
     requests: int
     input_tokens: Span
     output_tokens: Span
@@ -83,6 +84,7 @@ class Sums(msgspec.Struct, kw_only=True):
     dialogues: int = 0
     answers: int = 0
     kept: int = 0
+    reused: int = 0
     requests: int = 0
     media: int = 0
     tokens_in: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -95,12 +97,16 @@ def estimate(
     *,
     card: RateCard | None,
     kept: Kept | None = None,
+    known: Callable[[Request], object] | None = None,
     selection: Selection = ALL,
     max_cost_usd: float | None = None,
     concurrency: int | None = None,
     latency_s: float | None = None,
 ) -> DryRun:
-    """Read the dataset twice: once to check it, as a run would, and once to add it up."""
+    """Read the dataset twice: once to check it, as a run would, and once to add it up.
+
+    `known` finds an answer of an earlier run that would be taken over.
+    """
     survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
     refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
     refuse_unsendable(experiment, survey, selection=selection)
@@ -113,9 +119,13 @@ def estimate(
     with file.reading(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection) as dialogues:
         for request in planner.plan(itertools.islice(dialogues, survey.count)):
             first = request.index * repeats
-            kept_of_it = 0 if done is None else done.count(1, first, first + repeats)
-            sums.kept += kept_of_it
-            if times := repeats - kept_of_it:
+            owed = [repeat for repeat in range(repeats) if done is None or not done[first + repeat]]
+            sums.kept += repeats - len(owed)
+            if known is not None:
+                unknown = [each for each in owed if known(msgspec.structs.replace(request, repeat=each)) is None]
+                sums.reused += len(owed) - len(unknown)
+                owed = unknown
+            if times := len(owed):
                 _add(sums, request, times=times, system=experiment.system, replies=replies, card=card, ceiling=ceiling)
     eta_s, bound_by = _time(experiment, sums, concurrency=concurrency or experiment.concurrency, latency_s=latency_s)
     cost_usd = None if card is None else _span([dollars(part) for part in sums.cost])
@@ -125,6 +135,7 @@ def estimate(
         dialogues=sums.dialogues,
         repeats=repeats if repeats > 1 else msgspec.UNSET,
         kept=sums.kept,
+        reused=sums.reused,
         requests=sums.requests,
         input_tokens=_span([round(part) for part in sums.tokens_in]),
         output_tokens=_span([round(part) for part in sums.tokens_out]),
@@ -247,8 +258,11 @@ def _warnings(
     yield from unsupported(experiment)
     if kept is not None and kept.differs:
         yield f"its folder holds another run, so a live one is refused there without --fresh: {kept.differs[0]}"
+    total = sums.kept + sums.reused + sums.answers
     if sums.kept:
-        yield f"{sums.kept:,} of {sums.kept + sums.answers:,} answers are kept and not asked again"
+        yield f"{sums.kept:,} of {total:,} answers are kept and not asked again"
+    if sums.reused:
+        yield f"{sums.reused:,} of {total:,} answers would be taken over from earlier runs and cost nothing"
     before = 0.0 if kept is None else kept.billed_usd
     if sums.media:
         yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"

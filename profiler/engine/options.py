@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_cost_usd: float | None = None
     fresh: bool = False
     retry_failed: bool = False
+    reuse: tuple[str | PathLike[str], ...] = ()
     fsync: Fsync = "interval"
     signals: bool = False
     in_turn: bool = False

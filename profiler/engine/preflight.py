@@ -44,6 +44,7 @@ async def check_all(
         return {}
     found: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
+    begin_anew = True
     check = _Check(options, given)
     for experiment in experiments:
         name = experiment.experiment_id
@@ -53,6 +54,7 @@ async def check_all(
                 UsageError(f"found the experiment id {name!r} a second time", hint="each names its own folder")
             )
         counts[name] = check.count_of(experiment) if not faults else 0
+        begin_anew = begin_anew and all(fault.way_on for fault in faults)
         for error in faults:
             said = f"{error}\n    hint: {error.hint}" if error.hint else str(error)
             found.setdefault(said, []).append(name)
@@ -60,9 +62,12 @@ async def check_all(
     if found:
         ids = dict.fromkeys(each for wrong in found.values() for each in wrong)
         lines = [f"{', '.join(wrong)}: {said}" for said, wrong in found.items()]
-        raise UsageError(
+        error = UsageError(
             f"{len(ids)} of {len(experiments)} experiments cannot run, so none begins:\n" + "\n".join(lines)
         )
+        if begin_anew:  # --fresh moves all of them aside, so all of them are reused
+            error.way_on = ("--fresh", "--reuse", str(options.folder))
+        raise error
     return counts
 
 

@@ -110,6 +110,7 @@ class View:
         kept: int,
         pool: Pool,
         writer: Writer,
+        free: int = 0,
         budget: Budget | None = None,
         own_client: str | None = None,
     ) -> None:
@@ -118,6 +119,7 @@ class View:
         self._own_client = own_client
         self._total = total
         self._kept = kept
+        self._free = free  # of these, answers of earlier runs, which say nothing of what the others will cost
         self._pool = pool
         self._writer = writer
         self._budget = budget
@@ -163,11 +165,11 @@ class View:
         budget = self._budget
         if budget is None:
             return {}
-        gone = budget.spent + budget.maybe
+        gone, paid = budget.spent + budget.maybe, done - self._free
         return {
             "cost_usd": dollars(budget.spent),
             "maybe_billed_usd": dollars(budget.maybe),
-            "projected_usd": dollars(gone) / done * self._total if done else None,
+            "projected_usd": dollars(gone) / paid * (self._total - self._free) if paid else None,
         }
 
 

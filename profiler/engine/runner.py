@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import os
 import platform
 import time
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from anyio import create_task_group
 
 from profiler import __version__
-from profiler.core.errors import DatasetError, ProfilerError, UsageError
+from profiler.core.errors import DatasetError, ProfilerError
 from profiler.dataset import file, unchanged
 from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
+from profiler.engine.loop import with_a_loop
 from profiler.engine.onlookers import onlooking
 from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended, Result, forget_frames, result_of, summarized, summarized_again
+from profiler.engine.reuse import known_answers, reusing, tell_taken
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
@@ -38,7 +37,7 @@ from profiler.storage.identity import examine, now
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from profiler.dataset.file import Survey
     from profiler.engine.agenda import Turn
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 
 
 DEFAULTS = Options()
-Value = TypeVar("Value")
 
 
 async def run(
@@ -86,8 +84,13 @@ async def run_all(
         manifest, experiments = experiments, experiments.experiments
         options = options_of(manifest, options)
     dialogues = await check_all(experiments, options=options, given=client)
-    with collector.spared(), money_of_all(experiments, manifest, options=options) as money, one_error():
-        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues)
+    with (
+        collector.spared(),
+        reusing(experiments, options=options, tell=tell) as reusable,
+        money_of_all(experiments, manifest, options=options) as money,
+        one_error(),
+    ):
+        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues, reusable=reusable)
         agenda = Agenda(experiments, options=options, group_of=shared.group_of)
         ended: dict[str, Ended] = {}
 
@@ -147,18 +150,19 @@ async def _run_one(
                 shared.money.of(experiment, opened, card=card) as budget,
             ):
                 _tell_begin(turn, opened, survey, tell=tell)
-                if turn.answers_of is not None:
-                    await take_over(experiment, opened, options=options, answers_of=turn.answers_of)
-                    bound_by = None
-                else:
+                known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
+                if known is not None:
+                    await take_over(experiment, opened, options=options, known=known, stopped=lambda: shared.stopped)
+                    tell_taken(turn, opened, tell=tell)
+                bound_by = None
+                if turn.answers_of is None:
                     bound_by = await answer_all(
                         experiment, opened, options=options, source=source, client=asked, budget=budget, shared=shared
                     )
         facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
         result = await shared.counted(summarized, directory.folder, experiment, metrics, facts, tell=tell)
         await shared.aside(directory.complete, result, sync=sync)
-    kept = opened.kept if turn.answers_of is None else header.count
-    return result_of(directory, result, kept=kept, elapsed_s=time.perf_counter() - begun)
+    return result_of(directory, result, kept=opened.kept + opened.taken, elapsed_s=time.perf_counter() - begun)
 
 
 def run_sync(
@@ -171,7 +175,7 @@ def run_sync(
 ) -> Result:
     """`run` for code without an event loop."""
     asked = partial(run, experiment, options=options, client=client, watch=watch, note=note)
-    return _with_a_loop(asked, [experiment], options=options)
+    return with_a_loop(asked, [experiment], options=options)
 
 
 def run_all_sync(
@@ -185,37 +189,7 @@ def run_all_sync(
     """`run_all` for code without an event loop."""
     asked = partial(run_all, experiments, options=options, client=client, watch=watch, note=note)
     each = experiments.experiments if isinstance(experiments, Manifest) else experiments
-    return _with_a_loop(asked, each, options=options)
-
-
-def _with_a_loop(
-    asked: Callable[[], Awaitable[Value]], experiments: Sequence[Experiment], *, options: Options
-) -> Value:
-    if _loop_is_running():
-        raise UsageError(
-            "run_sync cannot be used while an event loop is running, as it is in a notebook",
-            hint="write `await profiler.run(experiment)` instead",
-        )
-    return anyio.run(asked, backend_options=_loop_options(experiments, options))
-
-
-def _loop_options(experiments: Sequence[Experiment], options: Options) -> dict[str, bool]:
-    """uvloop halves the cost of calls that wait.
-
-    Calls that do not wait hardly use the loop, and importing uvloop takes time.
-    """
-    waits = options.resolved_mode == "live" or any(
-        each.mock.latency.median_s > 0 or each.client is not None for each in experiments
-    )
-    return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return with_a_loop(asked, each, options=options)
 
 
 @contextmanager

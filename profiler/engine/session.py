@@ -6,8 +6,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from profiler.core.errors import BudgetReached, DatasetError, Problem, ProfilerError, StorageError
 from profiler.dataset import file
 from profiler.engine.attempt import AttemptMachine
@@ -17,7 +15,6 @@ from profiler.engine.run_clock import RunClock, seconds_since
 from profiler.money.prices import dollars
 from profiler.provider.requests import planner_of
 from profiler.storage.identity import now
-from profiler.storage.read_logs import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
     from profiler.storage.writer import Writer
 
     Read = Callable[[int], AbstractContextManager[Iterator[Dialogue]]]
+    Known = Callable[[Request], Record | None]
+
+LOOKED_UP_AT_ONCE = 256  # answers of earlier runs, before others have their turn
 
 
 async def answer_all(
@@ -75,7 +75,8 @@ async def answer_all(
         mode=source.mode,
         own_client=source.client,
         total=run.header.count,
-        kept=run.kept,
+        kept=run.kept + run.taken,
+        free=run.reused,
         pool=pool,
         writer=writer,
         budget=budget,
@@ -95,27 +96,25 @@ async def answer_all(
     return pool.bound_by()
 
 
-async def take_over(experiment: Experiment, run: OpenRun, *, options: Options, answers_of: Path) -> None:
-    """Answer all that is owed with what another experiment got that has asked the same, and pay nothing for it."""
+async def take_over(
+    experiment: Experiment, run: OpenRun, *, options: Options, known: Known, stopped: Callable[[], Exception | None]
+) -> None:
+    """Answer what is owed with what was answered elsewhere, as far as that is `known`, and pay nothing for it."""
     planner = planner_of(experiment)
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     with _reading(experiment, run, options) as dialogues, one_error():
         requests = planner.plan(dialogues, first=run.first)
-        records = read_records(answers_of)
         async with writer.running():
-            for request in _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path):
-                record = next(each for each in records if each.index == request.index)
-                writer.put(_taken_over(record, request))
-                if writer.full:
+            owed = _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path)
+            for number, request in enumerate(owed, 1):
+                if (record := known(request)) is not None:
+                    writer.put(record)
+                    run.take(request.index)
+                if number % LOOKED_UP_AT_ONCE == 0:
                     await writer.make_room()
-
-
-def _taken_over(record: Record, request: Request) -> Record:
-    """As the answer to this request, which cost nothing. A log that its manifest has shortened may not say which repeat
-    it was."""
-    repeat = msgspec.UNSET if request.repeat is None else request.repeat
-    free = record.cost_usd and 0.0
-    return msgspec.structs.replace(record, maybe_usd=msgspec.UNSET, cost_usd=free, repeat=repeat)
+                    if (reason := stopped()) is not None:
+                        raise reason
+    run.all_looked_at()
 
 
 def _reading(experiment: Experiment, run: OpenRun, options: Options) -> AbstractContextManager[Iterator[Dialogue]]:

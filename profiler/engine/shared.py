@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from profiler.engine.run_money import RunMoney
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
+    from profiler.storage.reusable import Reusable
 
 
 Words = ParamSpec("Words")
@@ -79,9 +80,11 @@ class Shared:
         dialogues: Mapping[str, int],
         in_parts: bool = False,
         allowance: Allowance | None = None,
+        reusable: Reusable | None = None,
     ) -> None:
         """`in_parts`: the experiments are asked in parts, several of which may be open at once."""
         self.alone = len(experiments) == 1 and not in_parts
+        self.reusable = reusable
         self.money = money
         self._allowance = allowance
         self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)

@@ -43,6 +43,8 @@ def build(reduction: Reduction, run: Mapping[str, Any]) -> dict[str, Any]:
         "cost": {"known": totals.sums["cost_known"], "unknown": totals.sums["cost_unknown"]},
         "run": dict(run),
     }
+    if totals.sums["reused"]:
+        summary["reused"] = {"n": totals.sums["reused"], "cost_usd": _rounded(totals.reused_cost_usd, MONEY_PLACES)}
     if beyond is not None:
         n, found = beyond
         summary["by_tag_other"] = {"note": BEYOND_TAGS, "n": n, **_shown(found)}

@@ -49,6 +49,9 @@ class Totals:
         usages = [outcome.usage for outcome in batch if outcome.usage is not None]
         costs = [outcome.cost_usd for outcome in batch if outcome.cost_usd is not None]
         attempts = [outcome.attempts for outcome in batch if outcome.attempts is not None]
+        if reused := [outcome.reused_cost_usd for outcome in batch if outcome.reused_from is not None]:
+            before = [cost for cost in reused if cost is not None]
+            self.sums.update(reused=len(reused), reused_known=len(before), reused_pico_dollars=_pico_dollars(before))
         self.sums.update(_token_sums(usages))
         self.sums.update(
             usage_known=len(usages),
@@ -76,6 +79,11 @@ class Totals:
     @property
     def cost_usd(self) -> float | None:
         return self.sums["pico_dollars"] / PICO if self.sums["cost_known"] else None
+
+    @property
+    def reused_cost_usd(self) -> float | None:
+        """What the answers of earlier runs once cost, as far as that is known."""
+        return self.sums["reused_pico_dollars"] / PICO if self.sums["reused_known"] else None
 
 
 def fault(outcome: Outcome) -> str | None:

@@ -58,6 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     type: RecordType
     cost_usd: float | None = None
     maybe_usd: float | None = None
+    reused_from: str | None = None
 
 
 class RecordPlace(msgspec.Struct, frozen=True):

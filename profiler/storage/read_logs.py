@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from profiler.core.errors import LogError, Problem
+from profiler.core.json import loads
 from profiler.core.nouns import Expected, Failure, Outcome, Record, RecordType
 from profiler.storage.names import REQUESTS, RESPONSES
 
@@ -60,8 +61,11 @@ class Got(msgspec.Struct, gc=False):
     gap_p50_s: float | None = None
     gap_p95_s: float | None = None
     tokens_per_s: float | None = None
+    reused_from: str | None = None
+    reused_cost_usd: float | None = None
 
 
+_decode_record = msgspec.json.Decoder(Record).decode
 _LEFT_OUT = dict.fromkeys(field.name for field in msgspec.structs.fields(Record) if field.required) | {"attempts": 1}
 
 
@@ -98,7 +102,30 @@ def read_records(log_dir: Path) -> Iterator[Record]:
     """The lines of a complete responses.jsonl as they were recorded. What `output_fields` has left out is None."""
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     for index, line in enumerate(lines_of(log_dir / RESPONSES, decode, complete=True)):
-        yield msgspec.convert({**_LEFT_OUT, **line, "index": index}, Record)
+        yield _record_of(line, index)
+
+
+def as_record(line: bytes, *, index: int) -> Record:
+    """One line of a log of answers as the record of the item `index`."""
+    try:
+        return msgspec.structs.replace(_decode_record(line), index=index)
+    except msgspec.ValidationError:  # `output_fields` has left something out
+        return _record_of(loads(line), index)
+
+
+def _record_of(line: dict[str, Any], index: int) -> Record:
+    return msgspec.convert({**_LEFT_OUT, **line, "index": index}, Record)
+
+
+def paid_before(record: Record) -> Record:
+    """A record whose answer costs nothing any more; what it once cost stays with it."""
+    once = record.cost_usd if record.reused_cost_usd is msgspec.UNSET else record.reused_cost_usd
+    return msgspec.structs.replace(
+        record,
+        cost_usd=None if record.cost_usd is None else 0.0,
+        maybe_usd=msgspec.UNSET,
+        reused_cost_usd=msgspec.UNSET if once is None else once,
+    )
 
 
 def outcome_of(asked: Asked, got: Got) -> Outcome:
@@ -126,6 +153,8 @@ def outcome_of(asked: Asked, got: Got) -> Outcome:
         got.gap_p50_s,
         got.gap_p95_s,
         got.tokens_per_s,
+        got.reused_from,
+        got.reused_cost_usd,
     )
 
 

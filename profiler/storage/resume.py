@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 class OpenRun(msgspec.Struct, kw_only=True):
     """The files of a run under way, ready to be appended to, and what they held when they were opened.
 
-    `done` has a 1 for each dialogue that is not asked again; `kept` is their number, `answered` the number of those
-    that are no errors. `end` is the index behind the last dialogue, and `begun` that behind the last one which was
-    looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all earlier
-    sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were under way
-    when the last session ended.
+    `done` has a 1 for each dialogue that is not asked again; `kept` is how many these were at first, `answered` the number
+    of those that were asked and are no errors. `end` is the index behind the last dialogue, and `begun` that behind the
+    last one which was looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all
+    earlier sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were
+    under way when the last session ended. `reused` counts the answers of earlier runs, those that are taken over in this
+    session (`taken`) included.
     """
 
     header: Header
@@ -49,6 +50,8 @@ class OpenRun(msgspec.Struct, kw_only=True):
     asked: int
     done: bytearray
     kept: int = 0
+    taken: int = 0
+    reused: int = 0
     answered: int = 0
     failed: int = 0
     spent: int = 0
@@ -66,12 +69,28 @@ class OpenRun(msgspec.Struct, kw_only=True):
         return self.header.first + min(self.asked, missing if missing >= 0 else len(self.done))
 
     @property
+    def folder(self) -> Path:
+        return self.journal.path.parent
+
+    @property
     def owed(self) -> int:
-        return self.end - self.header.first - self.kept
+        return self.end - self.header.first - self.kept - self.taken
+
+    def take(self, index: int) -> None:
+        """This item is not asked: what an earlier run was answered is written down for it."""
+        self.done[index - self.header.first] = 1
+        self.taken += 1
+        self.reused += 1
+
+    def all_looked_at(self) -> None:
+        """Every question is in requests.jsonl, and what was taken over in responses.jsonl as far as its turn has come."""
+        path = self.folder / RESPONSES
+        self.asked = self.end - self.header.first
+        self.responses_size = path.stat().st_size if path.exists() else 0
 
     def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:
         """The writer that appends to this run. `fields` are those that responses.jsonl keeps; None keeps all."""
-        log = OrderedLog(self.requests.path.with_name(RESPONSES), size=self.responses_size, fields=fields)
+        log = OrderedLog(self.folder / RESPONSES, size=self.responses_size, fields=fields)
         return Writer(
             requests=self.requests,
             journal=JournalFile(self.journal, fsync=fsync, ledger=self.ledger),
@@ -80,9 +99,8 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     def open_ledger(self) -> Ledger:
         """Open the ledger: from here on, what a call may cost is written down before it leaves."""
-        folder = self.journal.path.parent
-        ledger.begin(folder, self.carried, journal_size=self.journal.size)
-        self.ledger = Ledger(folder)
+        ledger.begin(self.folder, self.carried, journal_size=self.journal.size)
+        self.ledger = Ledger(self.folder)
         return self.ledger
 
     def tell_session(self, session: dict[str, Any]) -> None:
@@ -156,6 +174,7 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
             asked=asked,
             done=replayed.done,
             kept=replayed.done.count(1),
+            reused=replayed.reused,
             answered=replayed.answered,
             failed=replayed.failed,
             spent=replayed.cost + carried.paid,
@@ -235,6 +254,7 @@ class _Replayed(msgspec.Struct, kw_only=True):
     order: Order
     end: int = 0
     answered: int = 0
+    reused: int = 0
     failed: int = 0
     cost: int = 0
     maybe: int = 0
@@ -264,7 +284,10 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
                 continue
             # A later record of the same dialogue replaces the failed one.
             failed.discard(entry.index)
-            replayed.answered += entry.type != "error"
+            if entry.reused_from is not None:
+                replayed.reused += 1
+            else:
+                replayed.answered += entry.type != "error"
             replayed.done[entry.index - header.first] = 1
             if entry.index >= order.next:
                 order.note(entry.index, offset=place.offset, size=place.size)

@@ -15,6 +15,7 @@ import msgspec
 from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageError
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.money.prices import pico
+from profiler.provider.source import Source
 from profiler.storage import journal, ledger, resume, score_log, status_file, summary_file
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from profiler.storage.resume import OpenRun
 
 UNTOLD = {"repeats": 1}  # settings that an identity leaves out where they are as usual
+SOURCE = (*Source.__struct_fields__, "mock", "mock_responses_sha256")  # the part of an identity that says who answers
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,10 +105,13 @@ def _differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") 
 def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise if the identities differ: answers to other questions, or from another source, are never mixed."""
     if lines := differences(old, new):
-        raise RunDirectoryError(
+        error = RunDirectoryError(
             f"{folder}: holds another run, it cannot be resumed:\n" + "\n".join(f"  {line}" for line in lines),
             hint="undo the change, choose another --output-dir, or use --fresh to move the old run aside",
         )
+        if all(old.get(name) == new.get(name) for name in SOURCE):  # else none of its answers could be taken over
+            error.way_on = ("--fresh", "--reuse", str(folder))
+        raise error
 
 
 @contextmanager

@@ -168,8 +168,13 @@ def moved_aside(folder: Path) -> bool:
 
 def run_before(folder: Path) -> Path | None:
     """The complete run that `--fresh` moved aside last for the one in this folder."""
-    aside = [path for path in folder.parent.glob(f"{glob.escape(folder.name)}{ASIDE}*") if moved_aside(path)]
-    return max((path for path in aside if (path / SUMMARY).exists()), default=None)
+    return next((path for path in asides_of(folder) if (path / SUMMARY).exists()), None)
+
+
+def asides_of(folder: Path) -> list[Path]:
+    """The runs that `--fresh` moved out of the way of the one in this folder, the last first."""
+    found = folder.parent.glob(f"{glob.escape(folder.name)}{ASIDE}*")
+    return sorted((path for path in found if moved_aside(path)), reverse=True)
 
 
 def runs_below(folder: Path) -> Iterator[SavedRun]:
@@ -198,6 +203,11 @@ def find_runs(folder: Path) -> list[SavedRun]:
 
 def holds_run(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL))
+
+
+def completed(folder: Path) -> bool:
+    """Whether the run in a folder is complete: its summary is written last."""
+    return (folder / SUMMARY).exists()
 
 
 def reduce_logs(log_dir: Path, metrics: Sequence[Metric[Any]], *, complete: bool = True) -> Reduction:

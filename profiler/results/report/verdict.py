@@ -25,13 +25,13 @@ def measures_of(item: Item) -> dict[str, float | None]:
     if item.type == "error":
         return dict.fromkeys(MEASURES)
     usage = record.get("usage") or {}
-    reused = record.get("reused_from") is not None
+    reused, once = record.get("reused_from") is not None, record.get("reused_cost_usd")
     return {
         "latency_s": None if reused else _number(record.get("latency_s")),
         "ttft_s": None if reused else _number(record.get("ttft_s")),
         "output_tokens": _number(usage.get("output_tokens")),
         "input_tokens": _number(usage.get("input_tokens")),
-        "cost_usd": _number(record.get("reused_cost_usd") if reused else record.get("cost_usd")),
+        "cost_usd": _number(record.get("cost_usd") if once is None else once),
     }
 
 

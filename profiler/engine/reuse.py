@@ -1,0 +1,84 @@
+"""What need not be asked because it was answered before: by the runs that `--reuse` names, or by another experiment of
+this very run that asks the same."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from profiler.storage.known_runs import known_runs
+from profiler.storage.read_logs import paid_before, read_records
+from profiler.storage.saved_run import completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from profiler.core.nouns import Record, Request
+    from profiler.engine.agenda import Turn
+    from profiler.engine.options import Options
+    from profiler.engine.session import Known
+    from profiler.manifest.settings import Experiment
+    from profiler.provider.source import Source
+    from profiler.storage.resume import OpenRun
+    from profiler.storage.reusable import Reusable
+
+
+@contextmanager
+def reusing(
+    experiments: Sequence[Experiment], *, options: Options, tell: Callable[[str], None]
+) -> Iterator[Reusable | None]:
+    """Find them before anything is asked, or moved aside; None where nothing is to be reused."""
+    if not options.reuse:
+        yield None
+        return
+    folders = [options.folder_of(each) for each in experiments]
+    runs = known_runs(options.reuse, folders=folders, fresh=options.fresh)
+    if not (options.fresh or options.retry_failed) and all(map(completed, folders)):
+        yield None  # nothing will be asked
+        return
+    from profiler.storage.reusable import Reusable  # noqa: PLC0415 (it stands on sqlite, which no other run needs)
+
+    with closing(Reusable(runs)) as reusable:
+        for line in reusable.notes:
+            tell(line)
+        yield reusable
+
+
+def known_answers(
+    turn: Turn, run: OpenRun, source: Source, *, reusable: Reusable | None, tell: Callable[[str], None]
+) -> Known | None:
+    """How this experiment finds answers that it need not ask for, if there may be any."""
+    if turn.answers_of is not None:
+        return _same_answers(turn.answers_of)
+    if reusable is None or not run.owed:
+        return None
+    answers = reusable.answers_for(run.folder, run.header.identity)
+    if answers is None:
+        name = turn.experiment.experiment_id
+        tell(f"{name}: --reuse: none of these runs was answered by {source.told}, so everything is asked")
+        return None
+    return answers.find
+
+
+def _same_answers(folder: Path) -> Known:
+    """What a complete run was answered that has asked the same, in dataset order: its errors too."""
+    records = read_records(folder)
+
+    def known(request: Request) -> Record:
+        """A log that its manifest has shortened may not say which repeat an answer was."""
+        record = next(each for each in records if each.index == request.index)
+        repeat = msgspec.UNSET if request.repeat is None else request.repeat
+        return msgspec.structs.replace(paid_before(record), repeat=repeat)
+
+    return known
+
+
+def tell_taken(turn: Turn, run: OpenRun, *, tell: Callable[[str], None]) -> None:
+    if turn.answers_of is None and run.taken:
+        tell(
+            f"{turn.experiment.experiment_id}: {run.taken:,} of {run.header.count:,} answers are taken over from earlier "
+            "runs; nothing is paid for them again"
+        )
