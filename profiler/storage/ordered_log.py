@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20
 AT_ONCE = 1 << 16  # a block up to this size is in the page cache before a thread would have begun with it
+TOLD_ALWAYS = ("reused_from", "reused_cost_usd")  # who reads a cost of 0 has to know that it was paid before
 LINGER_S = 0.25
 
 
@@ -70,10 +71,11 @@ class OrderedLog:
 def _projection(fields: tuple[str, ...] | None) -> Callable[[bytes], bytes] | None:
     if fields is None:
         return None
+    kept = dict.fromkeys((*fields, *TOLD_ALWAYS))
 
     def project(line: bytes) -> bytes:
         record = loads(line)
-        return dump_line({field: record[field] for field in fields if field in record})
+        return dump_line({field: record[field] for field in kept if field in record})
 
     return project
 
