@@ -81,9 +81,14 @@ def _some_facts(rng: Random, dialogue_id: str) -> Drawn:
 
 
 def _many_facts(rng: Random, dialogue_id: str) -> Drawn:
-    """Many facts, and white space before the answer."""
+    """Many facts, and white space before the answer.
+
+    The first ones are held and the last quarter is missing: it shows when somebody looks for the first seven only.
+    """
     facts = _facts(rng, least=9, most=24)
-    return _asked(rng, dialogue_id, facts), _answer(rng, rng.choice(prose.EDGES) + _holding(rng, facts))
+    held = facts[: rng.randint(max(7, -(-len(facts) * 2 // 3)), len(facts) - len(facts) // 4)]
+    said = prose.sentence(rng, rng.choice(prose.ANSWERS), [prose.recased(rng, fact) for fact in held])
+    return _asked(rng, dialogue_id, facts), _answer(rng, rng.choice(prose.EDGES) + said)
 
 
 def _held_in_capitals(rng: Random, dialogue_id: str) -> Drawn:

@@ -227,7 +227,12 @@ KINDS: dict[str, Callable[[Grading], bool]] = {
     "facts across lines": lambda g: any(held(f, t) and len(f.splitlines()) > 1 for f, t in g.facts()),
     "facts twice": lambda g: any(len(set(d["required_facts"])) < len(d["required_facts"]) for d in g.dialogues),
     "empty facts": lambda g: any("" in d["required_facts"] for d in g.dialogues),
-    "more than seven facts": lambda g: any(len(d["required_facts"]) > 7 for d in g.dialogues),
+    "more than seven facts": lambda g: any(
+        len(d["required_facts"]) > 7
+        and all(held(f, text) for f in d["required_facts"][:7])
+        and not held(d["required_facts"][-1], text)
+        for d, text in g.answers()
+    ),
     "dialogues without facts": lambda g: any(not d["required_facts"] for d in g.dialogues),
     "no facts at all": lambda g: (
         any(w.dialogues and not any(d["required_facts"] for d in w.dialogues) for w in g.fresh)
