@@ -44,6 +44,7 @@ ORDERS = {
             "selection",
             "file",
             "sendable",
+            "places",
         ),
     ),
     "profiler.provider": (
@@ -99,15 +100,17 @@ ORDERS = {
         "reference",
         "builtin",
         "totals",
+        "counted",
         "reduction",
         "scores",
+        "state_json",
         "summary",
     ),
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "score_log", "folder_lock", "resume"),
-        *("run_directory", "identity", "questions", "unfinished", "item", "saved_run", "known_runs", "answer_index"),
-        *("reusable", "kept_answers", "whole_money"),
+        *("run_directory", "identity", "questions", "ranges", "unfinished", "unfinished_fleet", "item", "saved_run"),
+        *("known_runs", "answer_index", "reusable", "kept_answers", "whole_money"),
     ),
     "profiler.results": (
         "__init__",
@@ -176,7 +179,21 @@ ORDERS = {
         *("token_bucket", "traffic", "rate_gate"),
         "provider_limits",
     ),
-    "profiler.fleet": ("__init__", "broker"),
+    "profiler.fleet": (
+        *(
+            "__init__",
+            "broker",
+            "messages",
+            "pipes",
+            "driver",
+            "prepare",
+            "attempt",
+            "work",
+            "worker",
+            "process_driver",
+        ),
+        *("looks", "merging", "sessions", "shares", "coordinator", "run", "many"),
+    ),
     "profiler.fleet.broker": (
         *(
             "__init__",

@@ -29,6 +29,8 @@ def refuse_useless_to_run(args: Namespace) -> None:
     if args.sample is None and (args.seed is not None or args.by is not None):
         flag = "--by" if args.seed is None else "--seed"
         raise UsageError(f"{flag} says how a sample is drawn, and none is asked for", hint="add --sample N")
+    if args.processes is not None and args.reuse:
+        raise UsageError("--reuse takes answers over in one process, and --processes asks for several", hint="give one")
     if args.dry_run and args.fail_on_errors != 1.0:
         raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
 

@@ -175,6 +175,9 @@ def _add_run(commands: Commands) -> None:
         "--concurrency", type=concurrency, metavar="N", help="calls in flight at once, of all experiments together"
     )
     parser.add_argument(
+        "--processes", type=at_least_one, metavar="N", help="share the run among so many processes of this machine"
+    )
+    parser.add_argument(
         "--max-cost",
         type=positive,
         metavar="USD",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 
@@ -12,21 +12,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from profiler.engine.progress import Snapshot
+    from profiler.engine.progress import Looks, Snapshot
 
-    Draws = Callable[["Looks"], Coroutine[Any, Any, None]]
+    Draws = Callable[[Looks], Coroutine[Any, Any, None]]
 
 PANEL_EVERY_S = 0.25
 ECHO = 3  # columns left free beside the panel, for the ^C that a terminal echoes
 LEAST_WIDTH = 20
 LINE_EVERY_S = 5.0
-SHOWN = 8  # experiments with a line of their own
-
-
-class Looks(Protocol):
-    """Whatever tells how far a run is: the run itself, or what it says of itself to others."""
-
-    def look(self) -> Snapshot: ...
+SHOWN = 8  # experiments, or processes, with a line of their own
 
 
 def drawn_on(file: TextIO) -> Draws:
@@ -99,6 +93,8 @@ def as_line(look: Snapshot) -> str:
     ]
     if look.experiments is not None:
         parts.insert(1, "{:,} of {:,} experiments have ended".format(*look.experiments))
+    if look.workers or look.lost:
+        parts.append(_processes(look))
     if look.money:
         parts.append(look.money)
     if look.failures:
@@ -133,6 +129,26 @@ def _under_way(look: Snapshot) -> list[str]:
     return lines
 
 
+def _by_worker(look: Snapshot) -> list[str]:
+    """A line for each of several processes, as many as a panel has room for."""
+    if not (look.workers or look.lost):
+        return []
+    lines = [_processes(look)]
+    for each in look.workers[:SHOWN]:
+        held_up = f"  {each.held_up_by}" if each.held_up_by else ""
+        lines.append(
+            f"  {each.number}  {each.answered:,} answered  {each.rate:,.0f}/s  {each.in_flight:,} in flight{held_up}"
+        )
+    if len(look.workers) > SHOWN:
+        lines.append(f"  and {len(look.workers) - SHOWN} more")
+    return lines
+
+
+def _processes(look: Snapshot) -> str:
+    lost = f", {look.lost:,} lost" if look.lost else ""
+    return f"{len(look.workers):,} process{'es' if len(look.workers) != 1 else ''}{lost}"
+
+
 def _panel(look: Snapshot, *, width: int) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 (rich is loaded only when it draws)
     from rich.padding import Padding  # noqa: PLC0415
@@ -147,6 +163,7 @@ def _panel(look: Snapshot, *, width: int) -> RenderableType:
         look.bound_by,
         *([look.money] if look.money else []),
         *_under_way(look),
+        *_by_worker(look),
     ]
     bar = Padding(ProgressBar(total=max(look.total, 1), completed=look.done), 0)  # which ends the bar's line
     return Panel(

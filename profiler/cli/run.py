@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import msgspec
 
 from profiler.cli import table
@@ -24,17 +26,21 @@ from profiler.engine.options import Options, options_of
 from profiler.engine.reuse import reusing
 from profiler.engine.run_money import least_cap
 from profiler.engine.runner import run_all_sync
+from profiler.fleet.many import run_all_by_processes
 from profiler.manifest.load import load_manifest
 from profiler.money.budget import usd
 from profiler.money.price_list import card_of
 from profiler.money.prices import pico
 from profiler.provider.source import choose_mode, source_of
 from profiler.storage.kept_answers import kept_answers
+from profiler.storage.ranges import read_table
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from profiler.core.nouns import Mode
+    from profiler.engine.result import Ended
     from profiler.engine.session import Known
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
@@ -57,12 +63,25 @@ def run_experiments(args: Namespace) -> int:
         tell(hint)
     if (idle := without_effect(args, mode, manifest.experiments)) is not None:
         tell(idle)
-    begun, watch = time.monotonic(), None if args.quiet else drawn_on(sys.stderr)
+    begun = time.monotonic()
     try:
-        ended = run_all_sync(manifest, options=_options(args, manifest, mode), watch=watch, note=tell)
+        ended = _ended(args, manifest, mode=mode, tell=tell)
     except ProfilerError as error:
         raise with_the_way_on(error, args) from error
     return conclude(args, ended, elapsed_s=time.monotonic() - begun, tell=tell)
+
+
+def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> list[Ended]:
+    """By one process, or by as many as are asked for. What several have begun several go on with."""
+    options, watch = _options(args, manifest, mode), None if args.quiet else drawn_on(sys.stderr)
+    processes = args.processes
+    if processes is None and not args.fresh:
+        shared = [each for each in manifest.experiments if read_table(options.folder_of(each)) is not None]
+        processes = 1 if shared else None
+    if processes is None:
+        return run_all_sync(manifest, options=options, watch=watch, note=tell)
+    run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
+    return anyio.run(run)
 
 
 def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:

@@ -100,23 +100,24 @@ class Reporter:
         )
 
 
-def json_lines(stream: IO[bytes], *, start: int, report: Reporter) -> Iterator[Item]:
+def json_lines(stream: IO[bytes], *, start: int, report: Reporter, line: int = 1) -> Iterator[Item]:
+    """The rows from where the stream stands, which is the beginning of this line; `start` of them are skipped."""
     number = 0
     decode = Decoder(None if report.renaming is None else lambda row: report.renamed(row, number=number))
     decode.numbered = lambda found: report.numbered(found, line=number)
-    lines = enumerate(iter(partial(stream.readline, LONGEST), b""), 1)
-    _skip((1 for _, line in lines if not line.isspace()), start)
-    for number, line in lines:
+    lines = enumerate(iter(partial(stream.readline, LONGEST), b""), line)
+    _skip((1 for _, raw in lines if not raw.isspace()), start)
+    for number, raw in lines:
         try:
-            dialogue = decode(line)
+            dialogue = decode(raw)
         except Rejected as faults:
             # Blank lines are looked for only here, after an error: most lines need not be checked for that.
-            if line.isspace():
+            if raw.isspace():
                 continue
-            if len(line) == LONGEST:
+            if len(raw) == LONGEST:
                 report.at(_too_long(), line=number)
                 return
-            report.row(faults, line=number, raw=line)
+            report.row(faults, line=number, raw=raw)
             yield number, None
         else:
             yield number, dialogue

@@ -53,7 +53,7 @@ class Agenda:
         self._ready: deque[Turn] = deque()  # those that need no place: the answers are there
         self._waiting: dict[str, list[Experiment]] = {}  # by the id of the one that is asked for them
         waits: set[str] = set()
-        for asked, *rest in _same_questions(experiments, options):
+        for asked, *rest in same_questions(experiments, options):
             self._waiting[asked.experiment_id] = rest
             waits.update(each.experiment_id for each in rest)
         for experiment in experiments:
@@ -92,7 +92,7 @@ class Agenda:
                 self._waiting[heir.experiment_id] = rest
 
 
-def _same_questions(experiments: Sequence[Experiment], options: Options) -> list[list[Experiment]]:
+def same_questions(experiments: Sequence[Experiment], options: Options) -> list[list[Experiment]]:
     """Experiments with one set of questions, where there are several: first the one that is asked.
 
     Two with the same metrics too are no such: who writes them down wants to be answered twice.

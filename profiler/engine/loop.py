@@ -25,17 +25,15 @@ def with_a_loop(asked: Callable[[], Awaitable[Value]], experiments: Sequence[Exp
             "run_sync cannot be used while an event loop is running, as it is in a notebook",
             hint="write `await profiler.run(experiment)` instead",
         )
-    return anyio.run(asked, backend_options=_backend(experiments, options))
+    return anyio.run(asked, backend_options=loop_options(experiments, live=options.resolved_mode == "live"))
 
 
-def _backend(experiments: Sequence[Experiment], options: Options) -> dict[str, bool]:
+def loop_options(experiments: Sequence[Experiment], *, live: bool) -> dict[str, bool]:
     """uvloop halves the cost of calls that wait.
 
     Calls that do not wait hardly use the loop, and importing uvloop takes time.
     """
-    waits = options.resolved_mode == "live" or any(
-        each.mock.latency.median_s > 0 or each.client is not None for each in experiments
-    )
+    waits = live or any(each.mock.latency.median_s > 0 or each.client is not None for each in experiments)
     return {"use_uvloop": waits and importlib.util.find_spec("uvloop") is not None}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 RATE_OVER_S = 10.0
 LEAST_BETWEEN_S = 0.125  # between looks that are kept for the rate, however often somebody looks
+
+
+class WorkerLook(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several processes that share a run."""
+
+    number: int
+    answered: int
+    rate: float
+    in_flight: int
+    held_up_by: str | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +59,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     own_client: str | None = None
     experiments: tuple[int, int] | None = None  # of a run of several: how many have ended, and how many there are
     under_way: tuple[Snapshot, ...] = ()  # of those, each by itself
+    workers: tuple[WorkerLook, ...] = ()  # of a run by several processes: each by itself
+    lost: int = 0  # and how many of them are no more
 
     @property
     def answered_by(self) -> str:
@@ -80,6 +92,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         if self.in_flight >= self.slots:
             return "waiting for replies (all slots in use)"
         return "waiting for replies"
+
+
+class Looks(Protocol):
+    """Whatever tells how far a run is: the run itself, or what it says of itself to others."""
+
+    def look(self) -> Snapshot: ...
 
 
 class Rate:
@@ -182,8 +200,9 @@ def round_figures(wanted: float) -> float:
 class Overview:
     """Looks at a run of one experiment or of many."""
 
-    def __init__(self, *, experiments: int, mode: Mode, dialogues: Mapping[str, int]) -> None:
+    def __init__(self, *, experiments: int, mode: Mode, dialogues: Mapping[str, int], in_parts: bool = False) -> None:
         self._experiments = experiments
+        self._many = in_parts or experiments > 1
         self._mode: Mode = mode
         self._dialogues = dialogues  # of each experiment; of a single one its view tells
         self._total = sum(dialogues.values())
@@ -201,7 +220,7 @@ class Overview:
 
     def asked(self, view: View) -> None:
         """It asks no more. Of a single one the last look is still wanted."""
-        if self._experiments > 1:
+        if self._many:
             self._views.remove(view)
             self._ended.add(view.look())
 
@@ -213,10 +232,10 @@ class Overview:
         self._ended.looked_at.discard(name)
 
     def look(self) -> Snapshot:
-        if self._experiments == 1 and self._views:
+        if not self._many and self._views:
             return self._views[0].look()
         parts = [view.look() for view in self._views]
-        ended, many = self._ended, self._experiments > 1
+        ended, many = self._ended, self._many
         done = ended.done + sum(each.done for each in parts)
         rate = self._rate.of(done)
         failures = Counter(ended.failures)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
+    from profiler.metrics.reduction import Reduction
     from profiler.storage.run_directory import RunDirectory
 
 
@@ -90,9 +91,19 @@ def summarized(
     *,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The summary of complete logs; the scores of their items are drafted, and get their name when it is written. A
-    metric that fails is reported, and does not affect the others."""
-    reduction = reduce_and_draft(folder, metrics, tell=tell)
+    """The summary of complete logs; the scores of their items are drafted, and get their name when it is written."""
+    return summary_of(reduce_and_draft(folder, metrics, tell=tell), experiment, metrics, facts, tell=tell)
+
+
+def summary_of(
+    reduction: Reduction,
+    experiment: Experiment,
+    metrics: Sequence[Metric[Any]],
+    facts: Mapping[str, Any],
+    *,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """What was counted as a summary. A metric that fails is reported, and does not affect the others."""
     for fault in reduction.faults:
         tell(str(fault))
     return _judged(summary.build(reduction, _with_directions(facts, metrics)), experiment, metrics)

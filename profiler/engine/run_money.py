@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from profiler.storage.whole_money import WholeMoney
 
 
+MONEY = ("rate_card", "max_cost_usd", "spent_usd", "maybe_billed_usd")  # what the summary tells of it
+
+
 class RunMoney:
     """`cap` holds for all experiments together. One that is alone has none: what the options say stands for its own then."""
 
@@ -49,6 +52,13 @@ class RunMoney:
             if self._kept is not None:
                 with suppress(StorageError):  # the folder tells it too
                     self._kept.note(experiment.experiment_id, budget.spent + budget.maybe)
+
+    def took(self, experiment: Experiment, *, spent: int, in_all: int) -> None:
+        """An experiment has spent this much in a session that others have seen to, and `in_all` over all its sessions."""
+        if self.cap is not None:
+            self.cap.gone += spent
+        if self._kept is not None:
+            self._kept.note(experiment.experiment_id, in_all)
 
 
 @contextmanager
@@ -94,10 +104,6 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
 def money_facts(budget: Budget | None) -> dict[str, Any]:
     """The money in the `run` part of the summary; nothing is known without a price."""
     if budget is None:
-        return {"rate_card": None, "max_cost_usd": None, "spent_usd": None, "maybe_billed_usd": None}
-    return {
-        "rate_card": budget.card.as_json(),
-        "max_cost_usd": None if budget.cap is None else dollars(budget.cap),
-        "spent_usd": dollars(budget.spent),
-        "maybe_billed_usd": dollars(budget.maybe),
-    }
+        return dict.fromkeys(MONEY)
+    cap = None if budget.cap is None else dollars(budget.cap)
+    return dict(zip(MONEY, (budget.card.as_json(), cap, dollars(budget.spent), dollars(budget.maybe)), strict=True))

@@ -24,7 +24,7 @@ from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended, Result, forget_frames, result_of, summarized, summarized_again
 from profiler.engine.reuse import known_answers, reusing, tell_taken
-from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
+from profiler.engine.run_money import MONEY, card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
     from profiler.provider.source import Source
+    from profiler.storage.journal import Header
     from profiler.storage.resume import OpenRun
 
 
@@ -225,8 +226,24 @@ def _facts_of(
     bound_by: dict[str, Any] | None,
     budget: Budget | None,
 ) -> dict[str, Any]:
-    """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs."""
-    experiment, live, header = turn.experiment, source.mode == "live", opened.header
+    told = {
+        **money_facts(budget),
+        "resumed": {"kept": opened.kept, "maybe_billed": opened.carried.cut_off},
+        "sessions": opened.sessions,
+        "bound_by": bound_by,
+    }
+    found = facts_of_run(turn.experiment, opened.header, source, options=options, told=told)
+    return found if turn.answers_of is None else {**found, "answers_of": turn.answers_of.name}
+
+
+def facts_of_run(
+    experiment: Experiment, header: Header, source: Source, *, options: Options, told: dict[str, Any]
+) -> dict[str, Any]:
+    """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs.
+
+    `told` is what only the run itself can tell: its money, sessions, what was resumed and what bound it.
+    """
+    live = source.mode == "live"
     return {
         "experiment_id": experiment.experiment_id,
         "mode": source.mode,
@@ -237,14 +254,13 @@ def _facts_of(
         "versions": {"profiler": __version__, "python": platform.python_version()},
         "metrics": plain(experiment.metrics),
         **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
-        **money_facts(budget),
+        **{name: told[name] for name in MONEY},
         "started": header.started,
         "finished": now(source.mode),
-        "resumed": {"kept": opened.kept, "maybe_billed": opened.carried.cut_off} if live else None,
-        "sessions": opened.sessions if live else None,
-        "bound_by": bound_by,
+        "resumed": told["resumed"] if live else None,
+        "sessions": told["sessions"] if live else None,
+        "bound_by": told["bound_by"],
         "identity": header.identity,
-        **({} if turn.answers_of is None else {"answers_of": turn.answers_of.name}),
     }
 
 

@@ -66,7 +66,7 @@ async def answer_all(
         ledger=await shared.aside(run.open_ledger) if live else None,
         timed=live,
         real_replies=source.own,
-        clock=RunClock(earlier_s=seconds_since(run.header.started) if run.sessions else 0.0),
+        clock=RunClock(earlier_s=seconds_since(run.header.started) if run.sessions or read is not None else 0.0),
     )
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     pool = Pool(client=client, writer=writer, slots=shared.slots_of(experiment), machine=machine)

@@ -87,7 +87,9 @@ class Shared:
         self.reusable = reusable
         self.money = money
         self._allowance = allowance
-        self.overview = Overview(experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues)
+        self.overview = Overview(
+            experiments=len(experiments), mode=options.resolved_mode, dialogues=dialogues, in_parts=in_parts
+        )
         self.stopped: Exception | None = None
         self._dialogues = dialogues
         self._live = options.resolved_mode == "live"

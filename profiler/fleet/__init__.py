@@ -1,1 +1,1 @@
-"""One run by many processes, on one machine or several."""
+"""One run by many processes or machines: it is cut into ranges, which are handed out, answered, committed and merged."""

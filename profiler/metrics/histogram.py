@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from profiler.metrics.intervals import FIXED_BITS
 
@@ -56,6 +56,20 @@ class Histogram:
         self._buckets.update(other._buckets)
         self._minimum = min(self._minimum, other._minimum)
         self._maximum = max(self._maximum, other._maximum)
+
+    def as_json(self) -> dict[str, Any]:
+        bounds = [self._minimum, self._maximum] if self._positive else None
+        buckets = {str(bucket): count for bucket, count in self._buckets.items()}
+        return {"zeros": self._zeros, "bounds": bounds, "total": self._total, "buckets": buckets}
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> Histogram:
+        histogram = Histogram()
+        histogram._zeros, histogram._total = found["zeros"], found["total"]
+        histogram._minimum, histogram._maximum = found["bounds"] or (math.inf, -math.inf)
+        histogram._buckets.update({int(bucket): count for bucket, count in found["buckets"].items()})
+        histogram._positive = histogram._buckets.total()
+        return histogram
 
     @property
     def n(self) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from profiler.core import own_code
+from profiler.metrics.counted import Content, Group, MetricFault, States
 from profiler.metrics.dialogues import Dialogues
 from profiler.metrics.metric import NO_DATA, Estimate, Metric
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
@@ -30,34 +30,8 @@ BATCH: Final = 256  # outcomes that are worked through at once
 NO_CLUSTER: Final = "no interval: the metric has no cluster(), which says how several answers to one dialogue count"
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
-States = tuple[Any, ...]
 Key = tuple["RecordType", str | None, tuple[str, ...], States]
 Value = TypeVar("Value")
-
-
-class Group(msgspec.Struct, frozen=True):
-    """The outcomes that share a tag (or all of them): their number, and one state for each metric."""
-
-    n: int
-    states: States
-
-
-class MetricFault(msgspec.Struct, frozen=True):
-    """A metric raised an exception: it has no value, and the others are reported all the same."""
-
-    metric: str
-    dialogue_id: str | None
-    error: Exception
-
-    @property
-    def reason(self) -> str:
-        """One line with the place in the user's file. It is the same in every run, so it may stand in summary.json."""
-        where = "" if self.dialogue_id is None else f"at dialogue {self.dialogue_id!r}: "
-        return where + own_code.said(self.error)
-
-    def __str__(self) -> str:
-        lines = own_code.their_traceback(self.error)
-        return f"metric {self.metric!r} failed and has no value: {self.reason}" + (f"\n{lines}" if lines else "")
 
 
 class Reduction:
@@ -143,8 +117,11 @@ class Reduction:
     def _give_up(self, place: int, error: Exception, *, dialogue_id: str | None = None) -> None:
         self._all_finished = None
         name = self.metrics[place].name
-        self._faults.setdefault(name, MetricFault(name, dialogue_id, error))
-        self._asked[place] = _saying_nothing(name)
+        self._fail(place, MetricFault.of(name, error, dialogue_id=dialogue_id))
+
+    def _fail(self, place: int, fault: MetricFault) -> None:
+        self._faults.setdefault(fault.metric, fault)
+        self._asked[place] = _saying_nothing(fault.metric)
 
     def _located(self, batch: list[Outcome]) -> BadOutcome:
         position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := fault(outcome)))
@@ -172,7 +149,7 @@ class Reduction:
         self._totals.merge(other._totals)
         for place, metric in enumerate(self.metrics):
             if (fault := other._faults.get(metric.name)) is not None:
-                self._give_up(place, fault.error, dialogue_id=fault.dialogue_id)
+                self._fail(place, fault)
 
     def _settle(self) -> None:
         """Merge everything that waits, so that what is read next is complete."""
@@ -262,6 +239,32 @@ class Reduction:
         for group in _beyond(self._tags, limit=TAG_LIMIT):
             self._tags_beyond = self._joined(self._tags_beyond, group)
         self._errors_beyond += sum(_beyond(self._errors, limit=ERROR_TYPE_LIMIT))
+
+    def content(self) -> Content:
+        self._settle()
+        return Content(
+            all=self._all,
+            repeats=self._repeats,
+            types=self._types,
+            errors=self._errors,
+            errors_beyond=self._errors_beyond,
+            tags=self._tags,
+            tags_beyond=self._tags_beyond,
+            totals=self._totals,
+            faults=tuple(self._faults.values()),
+        )
+
+    @staticmethod
+    def holding(metrics: Sequence[Metric[Any]], content: Content) -> Reduction:
+        """The reduction again. It takes the content over."""
+        found = Reduction(metrics)
+        found._all, found._totals, found._repeats = content.all, content.totals, content.repeats
+        found._types, found._errors, found._errors_beyond = content.types, content.errors, content.errors_beyond
+        found._tags, found._tags_beyond = content.tags, content.tags_beyond
+        places = {metric.name: place for place, metric in enumerate(found.metrics)}
+        for each in content.faults:
+            found._fail(places[each.metric], each)
+        return found
 
     # --- what came out ------------------------------------------------------------------------------------------
 

@@ -68,6 +68,16 @@ class Totals:
         self.latency.merge(other.latency)
         self.queue.merge(other.queue)
 
+    def as_json(self) -> dict[str, Any]:
+        return {"sums": dict(self.sums), "latency": self.latency.as_json(), "queue": self.queue.as_json()}
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> Totals:
+        totals = Totals()
+        totals.sums.update(found["sums"])
+        totals.latency, totals.queue = Histogram.from_json(found["latency"]), Histogram.from_json(found["queue"])
+        return totals
+
     def known(self, name: str, *, given: str) -> int | None:
         """A sum, or None when no outcome says anything of it: unknown is not 0."""
         return self.sums[name] if self.sums[given] else None

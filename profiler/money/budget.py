@@ -34,6 +34,13 @@ class Cap:
         self.reserved = 0
         self._freed: anyio.Event | None = None
 
+    @staticmethod
+    def of(amount: int) -> Cap:
+        """A cap in pico-dollars."""
+        cap = Cap(0.0)
+        cap.cap = amount
+        return cap
+
     def has_room(self, hold: int) -> bool:
         return self.gone + self.reserved + hold <= self.cap
 

@@ -9,7 +9,7 @@ import msgspec
 
 from profiler.core.errors import ProfilerError
 from profiler.storage.saved_run import moved_aside, runs_below
-from profiler.storage.unfinished import unfinished
+from profiler.storage.unfinished_fleet import begun as begun_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def _finished(name: str, run: SavedRun) -> Row:
 
 def _begun(name: str, run: SavedRun) -> Row:
     """By its journal alone: to count its metrics would take as long as the run is large."""
-    begun = unfinished(run.folder)
+    begun = begun_in(run.folder)
     if begun is None:
         return Row(folder=name, state="unfinished")
     facts = begun.facts()

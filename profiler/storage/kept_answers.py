@@ -16,13 +16,15 @@ from profiler.provider.source import source_of
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.identity import examine
 from profiler.storage.names import JOURNAL
+from profiler.storage.ranges import RangeFolders, read_table
 from profiler.storage.read_logs import read_outcomes
+from profiler.storage.run_directory import Earlier
+from profiler.storage.unfinished_fleet import UnfinishedFleet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.manifest.settings import Experiment
-    from profiler.storage.run_directory import Earlier
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +39,24 @@ def kept_answers(
     experiment: Experiment, *, folder: Path, selection: Selection = ALL, retry_failed: bool
 ) -> Kept | None:
     """What a live run in this folder would not ask again; None when nothing was run there."""
-    before = run_directory.earlier(folder)
+    table = read_table(folder)
+    before = run_directory.earlier(folder) if table is None else Earlier(count=table.count, identity=table.identity)
     if before is None:
         return None
     source = source_of(experiment, mode="live", environ=os.environ)
     header = examine(experiment, source=source, selection=selection, before=before).header
     if lines := run_directory.differences(before.identity, header.identity):
         return Kept(differs=tuple(lines))
+    if table is not None:
+        return Kept(done=UnfinishedFleet(folder, table).done(), billed_usd=dollars(RangeFolders(folder).money().gone))
     look = _complete if before.complete else _unfinished
     return look(folder, before, retry_failed=retry_failed)
 
 
 def money_of(folder: Path) -> int | None:
     """What the run in a folder has spent so far, and may have, in pico-dollars; None where there is no run."""
+    if read_table(folder) is not None:
+        return RangeFolders(folder).money().gone
     before = run_directory.earlier(folder)
     if before is None:
         return None

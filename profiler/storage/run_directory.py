@@ -6,6 +6,7 @@ opened once more for dialogues that failed. It may be moved aside but is never d
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from profiler.provider.source import Source
 from profiler.storage import journal, ledger, resume, score_log, status_file, summary_file
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
-from profiler.storage.names import ASIDE, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY
+from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class RunDirectory:
             # left by a run that was killed just before removing it; perhaps nothing can be written here
             with suppress(StorageError):
                 remove(folder / LEDGER)
+            shutil.rmtree(folder / FLEET, ignore_errors=True)
 
     def _remove_drafts(self) -> None:
         """Half-written files of a killed run count only once they are renamed."""
@@ -162,7 +164,7 @@ class RunDirectory:
         self.refuse_another_run(header.identity)
         if self.earlier is None:
             if self._found:
-                self._refuse_strays()
+                self.refuse_strays()
             return resume.begin(self.folder, header, sync=sync)
         if self.earlier.summary is not None:
             self._reopen(header, self.earlier.summary)
@@ -196,8 +198,13 @@ class RunDirectory:
             remove(self.folder / LEDGER)
         status_file.remove(self.folder)
 
-    def _refuse_strays(self) -> None:
+    def refuse_strays(self) -> None:
         """Refuse logs without a journal: they are somebody's data, not ours to overwrite."""
+        if (self.folder / TABLE).exists():
+            raise RunDirectoryError(
+                f"{self.folder}: holds a run that several processes share, and it is not finished",
+                hint="go on with --processes N, or use --fresh to move it aside",
+            )
         torn = " with a whole first line" if (self.folder / JOURNAL).exists() else ""
         for name in (REQUESTS, RESPONSES, SUMMARY):
             path = self.folder / name

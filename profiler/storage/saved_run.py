@@ -20,10 +20,10 @@ from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
 from profiler.storage.item import Item
-from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
+from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.score_log import ScoreLog, publish, worked_out
-from profiler.storage.unfinished import unfinished
+from profiler.storage.unfinished_fleet import begun as begun_in
 from profiler.storage.whole_file import sync_folder
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SavedRun:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Requests and responses joined, as metrics see them; all that is kept of an unfinished run."""
-        begun = None if self.complete else unfinished(self.folder)
+        begun = None if self.complete else begun_in(self.folder)
         return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
     def metrics(self, *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
@@ -99,7 +99,7 @@ class SavedRun:
     def items(self, *, search_path: Path | None = None) -> Iterator[Item]:
         """What was asked, what came back and what it scored, joined, in dataset order; of an unfinished run, all that
         is kept."""
-        begun = None if self.complete else unfinished(self.folder)
+        begun = None if self.complete else begun_in(self.folder)
         if begun is not None:
             asked = _metrics_of({}, begun.facts().get("metrics"), search_path=search_path)
             for (request, record), found in zip(begun.lines(), worked_out(begun.outcomes(), asked), strict=True):
@@ -122,7 +122,7 @@ class SavedRun:
         if self.complete:
             facts: dict[str, Any] = summary_file.read(self.folder)["run"]
             return facts
-        begun = unfinished(self.folder)
+        begun = begun_in(self.folder)
         return begun.facts() if begun else {"experiment_id": self.folder.resolve().name}
 
     def recompute(
@@ -139,7 +139,7 @@ class SavedRun:
         to `note` and has no value. `write_scores` writes scores.jsonl of a complete run anew.
         """
         tell = note or _silent
-        begun = None if self.complete else unfinished(self.folder)
+        begun = None if self.complete else begun_in(self.folder)
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
         asked = _metrics_of(facts, metrics or facts.get("metrics"), search_path=search_path)
@@ -202,7 +202,7 @@ def find_runs(folder: Path) -> list[SavedRun]:
 
 
 def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL))
+    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL, TABLE))
 
 
 def completed(folder: Path) -> bool:

@@ -29,7 +29,7 @@ Record = TypeVar("Record")
 
 
 class Unfinished(msgspec.Struct, kw_only=True):
-    """What the journal of a run says. `places` has the offset of each item's record, 0 where there is none."""
+    """What the journal of a run, or of a part of one, says. `places` has the offset of each item's record, 0 where there is none."""
 
     folder: Path
     header: journal.Header
@@ -81,7 +81,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
         """The `run` part of the summary."""
         identity = self.header.identity
         live = identity.get("mode") == "live"
-        spent, maybe = self._money()
+        spent, maybe = self.money()
         return {
             "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
             "state": "running" if is_locked(self.folder) else "unfinished",
@@ -95,12 +95,13 @@ class Unfinished(msgspec.Struct, kw_only=True):
             "identity": identity,
         }
 
-    def _money(self) -> tuple[int, int]:
+    def money(self) -> tuple[int, int]:
         """Spent, and maybe billed, in pico-dollars: from records, and from the ledger for calls without one."""
         left = ledger.read(self.folder)
         if left is None:
             return self.cost, self.maybe
-        carried = left.settled(lambda index: index < len(self.places) and self.places[index] > 0)
+        first, count = self.header.first, len(self.places)
+        carried = left.settled(lambda index: 0 <= index - first < count and self.places[index - first] > 0)
         return self.cost + carried.paid, self.maybe + carried.maybe
 
 
@@ -112,10 +113,11 @@ def unfinished(folder: Path) -> Unfinished | None:
         if header is None:
             return None
         found = Unfinished(folder=folder, header=header, places=array("q", bytes(8 * header.count)))
-        replay = journal.Replay(path, count=header.count)
+        replay = journal.Replay(path, count=header.count, first=header.first)
         for place in replay:
-            found.kept += not found.places[place.entry.index]
-            found.places[place.entry.index] = place.offset  # the later record of a dialogue that was asked again
+            number = place.entry.index - header.first
+            found.kept += not found.places[number]
+            found.places[number] = place.offset  # the later record of a dialogue that was asked again
             found.cost += pico(place.entry.cost_usd or 0.0)
             found.maybe += pico(place.entry.maybe_usd or 0.0)
     except OSError as error:

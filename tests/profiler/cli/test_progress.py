@@ -10,7 +10,7 @@ from rich.console import Console
 
 from profiler.cli import progress
 from profiler.cli.progress import as_line, duration, lines_to, panel_on
-from profiler.engine.progress import Snapshot
+from profiler.engine.progress import Snapshot, WorkerLook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,20 @@ def test_a_line_and_a_panel_say_how_many_experiments_have_ended() -> None:
     assert "12 of 40 experiments have ended, 10 are under way" in drawn
     assert "e7  7/20 (35%)  4 in flight" in drawn
     assert "e8" not in drawn
+    assert "and 2 more" in drawn
+
+
+def test_a_line_and_a_panel_say_how_several_processes_fare() -> None:
+    workers = tuple(WorkerLook(number=at, answered=100 * at, rate=at, in_flight=2) for at in range(10))
+    slow = WorkerLook(number=7, answered=5, rate=1.0, in_flight=2, held_up_by="requests 99 %")
+    look = {"workers": (*workers[:7], slow, *workers[8:]), "lost": 1}
+    assert " | 10 processes, 1 lost | " in as_line(snapshot(**look))
+
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console.print(progress._panel(snapshot(**look), width=100))
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "3  300 answered  3/s  2 in flight" in drawn
+    assert "7  5 answered  1/s  2 in flight  requests 99 %" in drawn
     assert "and 2 more" in drawn
 
 

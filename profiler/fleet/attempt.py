@@ -1,0 +1,168 @@
+"""One attempt at a range: the engine answers it in a folder of its own, its logs are counted, and it is committed."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from profiler.dataset.places import reading_from, reading_lines
+from profiler.engine.session import answer_all
+from profiler.engine.threads import in_thread
+from profiler.metrics import state_json
+from profiler.storage import journal, resume, run_directory
+from profiler.storage.journal import Header
+from profiler.storage.line_file import LineFile
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
+from profiler.storage.ranges import Committed, Money
+from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.whole_file import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from profiler.core.nouns import Dialogue
+    from profiler.engine.options import Options
+    from profiler.engine.shared import Shared
+    from profiler.fleet.messages import Grant
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Metric
+    from profiler.money.budget import Budget
+    from profiler.money.prices import RateCard
+    from profiler.provider.client import Client
+    from profiler.provider.source import Source
+    from profiler.storage.ranges import Attempt, RangeFolders, Table
+    from profiler.storage.resume import OpenRun
+    from profiler.storage.run_directory import RunDirectory
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What all ranges of a worker have in common."""
+
+    experiment: Experiment
+    options: Options
+    source: Source
+    card: RateCard | None
+    metrics: Sequence[Metric[Any]]
+    table: Table
+    folders: RangeFolders
+    client: Client
+    shared: Shared
+    counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
+    tell: Callable[[str], None]
+
+
+class RangeAttempt:
+    """An attempt while it goes on."""
+
+    def __init__(self, grant: Grant, *, name: str, setting: Setting) -> None:
+        self.first = grant.first
+        self.name = name  # of this range among those of its worker
+        self.won = False
+        self.bound_by: dict[str, Any] | None = None
+        self._end = grant.end
+        self._opened: OpenRun | None = None
+        self._asked = False  # all is answered, and only to be counted
+        self._setting = setting
+
+    @property
+    def end(self) -> int:
+        return self._end if self._opened is None else self._opened.end
+
+    @property
+    def begun(self) -> int:
+        """The index behind the last item that was begun, or need not be."""
+        if self._opened is None:
+            return self.first
+        return self.end if self._asked else max(self._opened.begun, self._opened.first)
+
+    def cut(self, *, keep: int) -> int:
+        """Leave the rest to others, but for so many items that nobody has begun; returns where the range ends now.
+
+        What has its line or its answer in the folder stays, and a dialogue's repeats stay together.
+        """
+        run, pool = self._opened, self._setting.shared.pool_of(self.name)
+        if run is None or pool is None or self._asked:
+            return self.end
+        last_kept = self.first + run.done.rfind(1) + 1
+        end = max(self.begun + keep, self.first + run.asked, last_kept, self.first + 1)
+        end += -end % self._setting.table.repeats
+        if end < run.end:
+            left_out, run.end = run.end - end, end  # first the end: the pool looks for it at once
+            pool.leave_out(left_out)
+        return run.end
+
+    async def run(self) -> None:
+        setting = self._setting
+        attempt = await in_thread(setting.folders.begin_attempt, self.first)
+        with run_directory.hold(attempt.folder, tell=setting.tell) as directory:
+            opened = await in_thread(self._open, directory)
+            with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:
+                self._opened = opened
+                self.bound_by = await answer_all(
+                    msgspec.structs.replace(setting.experiment, experiment_id=self.name),
+                    opened,
+                    options=setting.options,
+                    source=setting.source,
+                    client=setting.client,
+                    budget=budget,
+                    shared=setting.shared,
+                    read=self._read,
+                )
+                self._asked = True
+            async with setting.counting:
+                self.won = await in_thread(self._count_and_commit, attempt, _money(budget, opened))
+
+    def _open(self, directory: RunDirectory) -> OpenRun:
+        table, options = self._setting.table, self._setting.options
+        header = Header(
+            journal=journal.FORMAT,
+            first=self.first,
+            count=self._end - self.first,
+            identity=table.identity,
+            started=table.started,
+            dataset_stamp=table.dataset_stamp,
+        )
+        directory.refuse_another_run(header.identity)
+        if directory.earlier is None:
+            return resume.begin(directory.folder, header, sync=options.fsync != "off")
+        return resume.take_up(directory.folder, header, retry_failed=options.retry_failed)
+
+    @contextmanager
+    def _read(self, dialogue: int) -> Iterator[Iterator[Dialogue]]:
+        """The dialogues from this number on."""
+        setting, table = self._setting, self._setting.table
+        place = table.place_before(dialogue)
+        skip = dialogue - place.dialogue
+        if table.copied:
+            reading = reading_lines(setting.folders.dialogues, place, skip=skip)
+        else:
+            experiment = setting.experiment
+            reading = reading_from(experiment.dataset_path, place, skip=skip, fields=experiment.dataset_fields)
+        with reading as dialogues:
+            yield dialogues
+
+    def _count_and_commit(self, attempt: Attempt, money: Money) -> bool:
+        """What is committed is on the device first. The journal goes only afterwards: a kill before leaves a whole
+        attempt, from which the next one takes everything."""
+        setting = self._setting
+        reduction = reduce_and_score(attempt.folder, setting.metrics, first=self.first, tell=setting.tell)
+        if setting.options.fsync != "off":
+            for name in (REQUESTS, RESPONSES):
+                with LineFile(attempt.folder / name) as file:
+                    file.sync()
+        counted = msgspec.Raw(state_json.dump(reduction))
+        committed = Committed(first=self.first, end=self.end, money=money, counted=counted)
+        won = setting.folders.commit(attempt, committed)
+        if won:
+            for name in (JOURNAL, LEDGER):
+                remove(setting.folders.done(self.first) / name)
+        return won
+
+
+def _money(budget: Budget | None, opened: OpenRun) -> Money:
+    if budget is None:
+        return Money()
+    return Money(budget.spent, budget.maybe, opened.carried.cut_off)

@@ -1,0 +1,313 @@
+"""Hands ranges out to workers, and does what follows from what they say.
+
+A worker that has nothing to do gets the rest of the range that will take longest. The ranges of a worker that is lost go
+to others, and another one is started in its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import anyio
+
+from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
+from profiler.engine.threads import in_thread
+from profiler.fleet.driver import Lost
+from profiler.fleet.looks import WorkerState
+from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
+from profiler.fleet.prepare import owed
+from profiler.storage.ranges import own_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from profiler.fleet.driver import Driver
+    from profiler.fleet.looks import FleetLooks
+    from profiler.fleet.merging import Merger
+    from profiler.fleet.messages import Job, Report, Stopped
+    from profiler.fleet.prepare import Prepared, Range
+
+WORTH_STEALING_S: Final = 0.5  # of work: to take over less costs more than it saves
+LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
+TOLD_LINES: Final = 200
+
+
+class WorkerFailed(ProfilerError):
+    """Workers end and nobody ended them, or code that they ran has failed."""
+
+    exit_code = 70
+
+
+class OpenRange:
+    """A range in a worker's hands."""
+
+    def __init__(self, first: int, end: int, *, worker: int) -> None:
+        self.first = first
+        self.end = end
+        self.worker = worker
+        self.begun = first
+        self.being_cut = False
+        self.refused = False  # nothing could be taken from it when it was last looked at
+
+    @property
+    def left(self) -> int:
+        return self.end - self.begun
+
+
+class Coordinator:
+    """One run's. `job_of` makes the job of a worker from its number and its share of the money."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        driver: Driver,
+        merger: Merger,
+        looks: FleetLooks,
+        job_of: Callable[[int, int | None], Job],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.stopped: Exception | None = None
+        self.bound_by: dict[int, dict[str, Any]] = {}
+        self._folders = prepared.folders
+        self._table = prepared.table
+        self._driver = driver
+        self._merger = merger
+        self._looks = looks
+        self._workers = looks.workers
+        self._job_of = job_of
+        self._tell = tell
+        self._told: set[str] = set()
+        self._unassigned: deque[Range] = deque(owed(prepared.folders, prepared.table, since=merger.merged.end))
+        self._open: dict[int, OpenRange] = {}
+        self._numbers = 0
+        self._losses = 0
+        self._committed = anyio.Event()
+        self._budget_reached: Exception | None = None
+
+    # --- starting and stopping ----------------------------------------------------------------------------------
+
+    def employ(self, number: int, *, cap: int | None) -> None:
+        """Give a worker that was started its job."""
+        self._numbers = max(self._numbers, number + 1)
+        self._workers[number] = WorkerState(number, cap=cap)
+        self._driver.tell(number, self._job_of(number, cap))
+
+    def join(self, *, cap: int | None) -> int:
+        """One more worker, at any time; returns its number."""
+        number = self._numbers
+        self._driver.start(number)
+        self.employ(number, cap=cap)
+        return number
+
+    def stop(self, reason: Exception) -> None:
+        """Begin nothing new, and let the calls in flight end."""
+        if self.stopped is None:
+            self.stopped = reason
+            self._looks.stopping = True
+            self._unassigned.clear()
+            for number in self._working():
+                self._driver.tell(number, Drain())
+
+    def abandon(self) -> None:
+        """End the calls in flight too."""
+        for number in self._working():
+            self._driver.tell(number, Abandon())
+
+    def _working(self) -> list[int]:
+        return [number for number, worker in self._workers.items() if not worker.ended]
+
+    # --- the run ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until everything is committed and put together; raises what stopped it, when all workers have ended."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._merge)
+            self._hand_out()
+            while self._working():
+                number, said = await self._driver.poll()
+                await self._hear(number, said)
+            self._committed.set()
+            beside.cancel_scope.cancel()
+        await in_thread(self._merger.advance)
+        if self.stopped is None and not self._merger.complete:
+            self.stopped = self._budget_reached or WorkerFailed("no worker is left, and not all is answered")
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def _merge(self) -> None:
+        """Put together what is committed, as soon as everything before it is."""
+        while True:
+            await self._committed.wait()
+            self._committed = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._merger.advance)
+
+    async def _hear(self, number: int, said: Report | Lost) -> None:
+        worker = self._workers.get(number)
+        if worker is None or worker.ended:
+            return
+        match said:
+            case Want():
+                worker.idle = True
+            case Status():
+                self._look_at(worker, said)
+            case WasCut():
+                self._was_cut(said)
+            case Done():
+                self._done(said)
+            case Told():
+                self._pass_on(said.line)
+            case Ended():
+                await self._ended(worker, said)
+            case Lost():
+                await self._lost(worker, said)
+            case _:
+                assert_never(said)
+        self._hand_out()
+
+    def _look_at(self, worker: WorkerState, status: Status) -> None:
+        worker.status = status
+        worker.rate.of(status.answered)
+        for part in status.parts:
+            if (known := self._open.get(part.first)) is not None and known.worker == worker.number:
+                known.begun, known.refused = max(known.begun, part.begun), False
+
+    def _done(self, done: Done) -> None:
+        known = self._open.pop(done.first, None)
+        self._losses = 0
+        if done.won:
+            self._looks.committed += done.end - done.first
+        self._committed.set()
+        if known is not None:  # what another attempt has committed may end elsewhere
+            self._owe(known.first, known.end)
+
+    def _owe(self, first: int, end: int) -> None:
+        """What nobody has committed of these items is to be handed out."""
+        if self.stopped is not None:
+            return
+        for each in self._folders.chain(first, end):
+            first = each.end
+        if first < end:
+            self._unassigned.appendleft((first, end))
+
+    def _was_cut(self, cut: WasCut) -> None:
+        known = self._open.get(cut.first)
+        if known is None:
+            return
+        known.being_cut = False
+        if cut.end < known.end:
+            rest, known.end = (cut.end, known.end), cut.end
+            if self.stopped is None:
+                self._unassigned.append(rest)
+        else:
+            known.refused = True
+
+    async def _ended(self, worker: WorkerState, said: Ended) -> None:
+        """The worker's last word. The process is gone soon, and nobody waits for that."""
+        worker.ended = True
+        if said.bound_by is not None:
+            self.bound_by[worker.number] = said.bound_by
+        self._take_back(worker.number)
+        if said.error is not None and self.stopped is None:
+            await self._stopped_by(worker, said.error)
+
+    async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
+        if error.kind == BudgetReached.__name__:  # its share is used up, and those of others are not
+            found = BudgetReached(error.message, hint=error.hint)
+            self._budget_reached = self._budget_reached or found
+        elif error.kind == Interrupted.__name__:
+            self._tell(f"worker {worker.number} was asked to leave; the others go on")
+        elif error.bug:
+            log = self._folders.logs / f"worker-{worker.number}.log"
+            self.stop(WorkerFailed(f"worker {worker.number} failed: {error.kind}: {error.message}", hint=f"see {log}"))
+        else:
+            self.stop(error.as_error())
+
+    async def _lost(self, worker: WorkerState, lost: Lost) -> None:
+        """Nobody knows what it was doing. What it has written down is kept."""
+        worker.ended = True
+        self._looks.lost += 1
+        spent = await self._spent_by(worker.number)
+        self._take_back(worker.number)
+        if self.stopped is not None:
+            return
+        self._losses += 1
+        said = f"worker {worker.number} {lost.how}"
+        if self._losses > LOSSES_IN_A_ROW * (len(self._working()) + 1):
+            self.stop(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
+            return
+        self._tell(_with_log(f"{said}; another one takes its place", lost.log))
+        self.join(cap=None if worker.cap is None else max(0, worker.cap - spent))
+
+    async def _spent_by(self, number: int) -> int:
+        """What the open ranges of a worker have cost in its hands, in pico-dollars."""
+        spent = 0
+        for known in self._open.values():
+            if known.worker == number and (attempts := self._folders.attempts(known.first)):
+                spent += (await in_thread(own_money, attempts[-1])).gone
+        return spent
+
+    def _take_back(self, number: int) -> None:
+        for known in [each for each in self._open.values() if each.worker == number]:
+            del self._open[known.first]
+            self._owe(known.first, known.end)
+
+    def _pass_on(self, line: str) -> None:
+        """What several workers say alike is said once."""
+        if line not in self._told and len(self._told) < TOLD_LINES:
+            self._told.add(line)
+            self._tell(line)
+
+    # --- handing out --------------------------------------------------------------------------------------------
+
+    def _hand_out(self) -> None:
+        for worker in self._workers.values():
+            if worker.idle and not worker.ended:
+                if self._unassigned:
+                    worker.idle = False
+                    first, end = self._unassigned.popleft()
+                    self._open[first] = OpenRange(first, end, worker=worker.number)
+                    self._driver.tell(worker.number, Grant(first, end))
+                elif self.stopped is None and self._open:
+                    self._steal_for(worker)
+        if not self._unassigned and not self._open and self.stopped is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        for worker in self._workers.values():
+            if not (worker.ended or worker.finishing):
+                worker.finishing = True
+                self._driver.tell(worker.number, Finish())
+
+    def _steal_for(self, worker: WorkerState) -> None:
+        """Ask whoever will take longest for the rest of its range, but for what it can answer as long as we answer ours."""
+        if any(each.being_cut for each in self._open.values()):
+            return  # one at a time: the answer brings us back here
+        others = [
+            each for each in self._open.values() if each.worker != worker.number and each.left > 1 and not each.refused
+        ]
+        if not others:
+            return
+        victim = max(others, key=self._seconds_left)
+        if self._seconds_left(victim) < WORTH_STEALING_S:
+            return
+        theirs, ours = self._speed_of(victim.worker), self._speed_of(worker.number)
+        victim.being_cut = True
+        keep = round(victim.left * theirs / (theirs + ours))
+        self._driver.tell(victim.worker, Cut(victim.first, keep=keep))
+
+    def _seconds_left(self, known: OpenRange) -> float:
+        return known.left / self._speed_of(known.worker)
+
+    def _speed_of(self, number: int) -> float:
+        """Items a second; who has answered nothing yet is taken to be as fast as one."""
+        status = self._workers[number].status
+        if status is None or not status.answered:
+            return 1.0
+        return max(self._workers[number].rate.of(status.answered), 1e-3)
+
+
+def _with_log(said: str, log: str) -> str:
+    return f"{said}; the last lines of its log:\n{log}" if log else said

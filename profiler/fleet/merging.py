@@ -1,0 +1,187 @@
+"""Puts the committed ranges of a run together: logs one behind the other, in order, and what was counted of them.
+
+It goes as far as everything before is committed. What it has done so far stands in `fleet/merged.json`, which is written
+after the logs are on the device; a range is removed only afterwards. So a kill at any moment costs some copying.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from profiler.core.errors import LogError, Problem, StorageError
+from profiler.fleet.pipes import write_all
+from profiler.metrics import state_json
+from profiler.metrics.reduction import Reduction, reduce_outcomes
+from profiler.storage.names import REQUESTS, RESPONSES, SCORES
+from profiler.storage.ranges import Merged, Money, own_money
+from profiler.storage.read_logs import read_outcomes
+from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.score_log import ScoreLog, publish
+from profiler.storage.whole_file import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from profiler.metrics.metric import Metric
+    from profiler.storage.ranges import Committed, RangeFolders, Table
+
+SAVE_EVERY_S: Final = 2.0
+AT_ONCE: Final = 1 << 20
+
+
+class Merger:
+    """One run's. Whoever calls it holds the folder."""
+
+    def __init__(
+        self, run: Path, folders: RangeFolders, table: Table, metrics: Sequence[Metric[Any]], *, sync: bool
+    ) -> None:
+        self._folders = folders
+        self._table = table
+        self._metrics = metrics
+        self._sync = sync
+        self._parts = {REQUESTS: run / REQUESTS, RESPONSES: run / RESPONSES, SCORES: folders.scores}
+        self._saved = 0.0
+        self._removable: list[int] = []
+        self._run = run
+        self.merged = self._restored()
+        for name, path in self._parts.items():
+            self._cut(path, self.merged.sizes.get(name, 0))
+        try:
+            self.reduction = state_json.load(bytes(self.merged.counted), metrics)
+        except ValueError:  # the manifest names other metrics now
+            self.reduction = self._recounted()
+        self._clear()
+
+    @property
+    def complete(self) -> bool:
+        return self.merged.end == self._table.count
+
+    def advance(self) -> None:
+        """Go as far as possible."""
+        merged = self.merged
+        before = merged.end
+        for found in self._folders.chain(merged.end, self._table.count):
+            folder = self._folders.done(found.first)
+            self.reduction.merge(self._counted_of(found, folder))
+            for name, path in self._parts.items():
+                merged.sizes[name] = _append(folder / name, path, at=merged.sizes.get(name, 0))
+            merged.money += found.money
+            merged.end = found.end
+            self._removable.append(found.first)
+        if merged.end > before and (self.complete or time.monotonic() > self._saved + SAVE_EVERY_S):
+            self.save()
+
+    def save(self) -> None:
+        """From here on a kill costs nothing of what was put together so far."""
+        merged = self.merged
+        self._count_losers()
+        if self._sync:
+            for path in self._parts.values():
+                _sync(path)
+        merged.counted = msgspec.Raw(state_json.dump(self.reduction))
+        self._folders.note(merged)
+        for first in self._removable:
+            self._folders.forget(first)
+        self._removable.clear()
+        self._saved = time.monotonic()
+
+    def give_names(self) -> None:
+        """The run is complete: its scores get the place where everybody looks for them."""
+        path = self._parts[RESPONSES].with_name(SCORES)
+        if self._folders.scores.exists():
+            replace(self._folders.scores, path)
+
+    def _counted_of(self, found: Committed, folder: Path) -> Reduction:
+        try:
+            return state_json.load(bytes(found.counted), self._metrics)
+        except ValueError:
+            return reduce_and_score(folder, self._metrics, first=found.first, tell=_silent)
+
+    def _recounted(self) -> Reduction:
+        """What is put together so far, counted by other metrics."""
+        scores = ScoreLog(self._folders.root, self._metrics)
+        reduction = reduce_outcomes(scores.passing(read_outcomes(self._run, complete=False)), self._metrics)
+        scores.finish()
+        publish(self._folders.root)
+        self.merged.sizes[SCORES] = self._folders.scores.stat().st_size
+        return reduction
+
+    def _count_losers(self) -> None:
+        """Attempts that came too late for their items: what they have spent was spent for nothing."""
+        for attempt in self._folders.attempts():
+            if attempt.first < self.merged.end:
+                self._count_twice(own_money(attempt), attempt.first)
+        for first in self._folders.all_done():
+            if first < self.merged.end and first not in self._removable:
+                found = self._folders.committed(first)
+                self._count_twice(Money() if found is None else found.money, first)
+
+    def _count_twice(self, money: Money, first: int) -> None:
+        self.merged.money += money
+        self.merged.twice += money
+        self._removable.append(first)
+
+    def _clear(self) -> None:
+        """What a kill has left of ranges that are put together already; their money is counted."""
+        for first in {*self._folders.all_done(), *(each.first for each in self._folders.attempts())}:
+            if first < self.merged.end:
+                self._folders.forget(first)
+
+    def _restored(self) -> Merged:
+        return self._folders.merged() or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))
+
+    def _cut(self, path: Path, size: int) -> None:
+        """Drop what was appended and not noted."""
+        try:
+            with path.open("ab") as file:
+                if file.tell() < size:
+                    message = f"found {file.tell():,} bytes, merged.json vouches for {size:,}"
+                    raise LogError([Problem(path=str(path), message=message, hint="start over with --fresh")])
+                file.truncate(size)
+        except OSError as error:
+            raise StorageError(path, error) from error
+
+
+def _append(source: Path, target: Path, *, at: int) -> int:
+    """Copy a whole file behind what is there; returns where it ends."""
+    try:
+        with source.open("rb", buffering=0) as reading, target.open("r+b", buffering=0) as writing:
+            writing.seek(at)
+            left = os.fstat(reading.fileno()).st_size
+            while left > 0:
+                left -= _copy(reading.fileno(), writing.fileno(), left)
+            return writing.tell()
+    except OSError as error:
+        raise StorageError(target, error) from error
+
+
+def _copy(source: int, target: int, size: int) -> int:
+    """Some bytes, in the kernel where it can."""
+    if hasattr(os, "copy_file_range"):
+        with suppress(OSError):  # not between these two file systems, or the disk is full, which the next lines tell
+            if (copied := os.copy_file_range(source, target, size)) > 0:
+                return copied
+    block = os.read(source, min(size, AT_ONCE))
+    if not block:
+        raise OSError(errno.EIO, "the file has become shorter")
+    write_all(target, block)
+    return len(block)
+
+
+def _sync(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(path, error) from error
+
+
+def _silent(_: str) -> None:
+    """What is wrong with a metric is told when all is put together."""

@@ -1,0 +1,188 @@
+"""What the coordinator and its workers say to each other, a JSON object a line.
+
+The job is the first line that a worker hears. It holds no key: those are in the worker's environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
+from profiler.core.nouns import Mode
+from profiler.manifest.settings import Experiment
+from profiler.provider.open import Lane
+from profiler.storage.journal_file import Fsync
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the broker listens, and what lets one in."""
+
+    url: str
+    token: str
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker may use as long as no broker says otherwise; the rate limits stand in its experiment."""
+
+    concurrency: int
+    cap: int | None = None  # in pico-dollars
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """All that a worker needs to know before its first range."""
+
+    worker: int
+    folder: str
+    experiment: Experiment
+    mode: Mode
+    lane: Lane | None = None
+    search_path: str | None = None
+    fsync: Fsync = "interval"
+    retry_failed: bool = False
+    share: Share
+    broker: Address | None = None
+
+
+class Grant(msgspec.Struct, frozen=True, tag=True):
+    """Answer the items from `first` to before `end`."""
+
+    first: int
+    end: int
+
+
+class Cut(msgspec.Struct, frozen=True, tag=True):
+    """Leave the rest of a range to others, but for so many items that nobody has begun."""
+
+    first: int
+    keep: int
+
+
+class Finish(msgspec.Struct, frozen=True, tag=True):
+    """Nothing is left to hand out."""
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Begin nothing new, and let the calls in flight end."""
+
+
+class Abandon(msgspec.Struct, frozen=True, tag=True):
+    """End the calls in flight too."""
+
+
+class Want(msgspec.Struct, frozen=True, tag=True):
+    """There is room for another range."""
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """How far a range is: the index behind the last item that was begun, how many are answered, and their cost."""
+
+    first: int
+    begun: int
+    done: int
+    cost_usd: float | None = None
+    maybe_usd: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a worker fares."""
+
+    parts: list[Part]
+    answered: int  # by this worker, all ranges together
+    in_flight: int
+    slots: int
+    backing_off: int
+    retried: int
+    failures: dict[str, int]
+    held_up_by: str | None
+
+
+class WasCut(msgspec.Struct, frozen=True, tag=True):
+    """Where a range ends now."""
+
+    first: int
+    end: int
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A range is answered. It counts if it was `won`; else another attempt at it was committed before."""
+
+    first: int
+    end: int
+    won: bool
+
+
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """A line for people."""
+
+    line: str
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The last that a worker says: what kept it from going faster, and the error that stopped it."""
+
+    bound_by: dict[str, Any] | None = None
+    error: Stopped | None = None
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+    """An error in words, as it travels. `bug`: it is none of those that people can act on."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+    exit_code: int = ProfilerError.exit_code
+    bug: bool = False
+
+    @staticmethod
+    def of(error: BaseException) -> Stopped:
+        if isinstance(error, ProfilerError):
+            return Stopped(kind=type(error).__name__, message=str(error), hint=error.hint, exit_code=error.exit_code)
+        return Stopped(kind=type(error).__name__, message=str(error), bug=True)
+
+    def as_error(self) -> ProfilerError:
+        """The error again, as far as whoever catches it tells kinds apart."""
+        if self.kind == ProviderFailed.__name__:
+            return ProviderFailed(self.message, hint=self.hint)
+        if self.kind == Interrupted.__name__:
+            return Interrupted(self.message, signum=self.exit_code - 128, hint=self.hint)
+        error = ProfilerError(self.message, hint=self.hint)
+        error.exit_code = self.exit_code
+        return error
+
+
+Command = Job | Grant | Cut | Finish | Drain | Abandon
+Report = Want | Status | WasCut | Done | Told | Ended
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"a {type(value).__name__} cannot travel")
+
+
+def _typed(kind: type, found: Any) -> Any:
+    if kind is Path:
+        return Path(found)
+    raise NotImplementedError(f"a {kind.__name__} cannot travel")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_commands = msgspec.json.Decoder(Command, dec_hook=_typed)
+_reports = msgspec.json.Decoder(Report)
+
+
+def as_line(message: Command | Report) -> bytes:
+    return _encode(message) + b"\n"
+
+
+def command_of(line: bytes) -> Command:
+    found: Command = _commands.decode(line)
+    return found
+
+
+def report_of(line: bytes) -> Report:
+    found: Report = _reports.decode(line)
+    return found

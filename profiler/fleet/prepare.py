@@ -1,0 +1,118 @@
+"""Surveys a run once, before its workers begin: what it asks, in which ranges, and what of it is answered already."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from profiler.dataset import unchanged
+from profiler.dataset.places import has_places, places, write_lines
+from profiler.engine.run_money import card_of_run, least_cap
+from profiler.metrics import state_json
+from profiler.metrics.builtin import refuse_unexpected, resolve
+from profiler.provider.source import source_of
+from profiler.storage.identity import examine
+from profiler.storage.journal import Header
+from profiler.storage.ranges import RangeFolders, Table
+from profiler.storage.run_directory import Earlier, refuse_another
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from profiler.dataset.file import Survey
+    from profiler.engine.options import Options
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Metric
+    from profiler.money.prices import RateCard
+    from profiler.provider.source import Source
+    from profiler.storage.run_directory import RunDirectory
+
+LEAST_ITEMS: Final = 1_000
+MOST_ITEMS: Final = 10_000
+RANGES_A_WORKER: Final = 8  # where there are enough items: then the last ones end at about the same time
+
+Range = tuple[int, int]  # the first index, and the one behind the last
+
+
+class Prepared(NamedTuple):
+    """A run that can begin. `survey` is None where an earlier command has checked the dataset."""
+
+    experiment: Experiment
+    source: Source
+    card: RateCard | None
+    metrics: Sequence[Metric[Any]]
+    folders: RangeFolders
+    table: Table
+    survey: Survey | None
+
+
+def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options, processes: int) -> Prepared:
+    """Find everything that is wrong before the first call, and lay the ranges down, or find those that are there."""
+    source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
+    card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
+    metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
+    state_json.refuse_unspeakable(metrics)
+    folders = RangeFolders(directory.folder)
+    table, survey = folders.table(), None
+    if table is None:
+        directory.refuse_strays()
+    stamp = unchanged.stamp(experiment.dataset_path)
+    before = None if table is None else Earlier(count=table.count, identity=table.identity)
+    header, survey = examine(experiment, source=source, selection=options.selection, before=before, stamp=stamp)
+    if table is not None:
+        refuse_another(directory.folder, table.identity, header.identity)
+    if survey is not None:
+        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+    if table is None:
+        table = _laid_down(experiment, header, folders, options=options, processes=processes)
+        unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=header.identity["dataset_sha256"])
+        folders.begin(table)
+    return Prepared(experiment, source, card, metrics, folders, table, survey)
+
+
+def _laid_down(
+    experiment: Experiment, header: Header, folders: RangeFolders, *, options: Options, processes: int
+) -> Table:
+    path, selection = experiment.dataset_path, options.selection
+    dialogues = header.count // header.repeats
+    copied = not has_places(path, selection)
+    if copied:
+        folders.root.mkdir(parents=True, exist_ok=True)
+        write_lines(path, folders.dialogues, fields=experiment.dataset_fields, selection=selection, count=dialogues)
+    every = items_of_a_range(header.count, processes=processes) // header.repeats or 1
+    return Table(
+        count=header.count,
+        identity=header.identity,
+        started=header.started,
+        dataset_stamp=unchanged.stamp(path),
+        copied=copied,
+        places=places(folders.dialogues if copied else path, every=every, count=dialogues),
+    )
+
+
+def items_of_a_range(count: int, *, processes: int) -> int:
+    wanted = min(MOST_ITEMS, max(LEAST_ITEMS, count // (RANGES_A_WORKER * processes)))
+    return max(1, min(wanted, -(-count // processes)))
+
+
+def owed(folders: RangeFolders, table: Table, *, since: int) -> Iterator[Range]:
+    """What is not committed of the items from `since` on, in pieces.
+
+    A piece ends where a range ends, and where somebody has begun an attempt at the rest of one: so no answer is lost.
+    """
+    stops = sorted({*folders.all_done(), *(each.first for each in folders.attempts())})
+    bounds = [*table.firsts, table.count]
+    for first, end in itertools.pairwise(bounds):
+        at = max(first, since)
+        while at < end and (at := _end_of_chain(folders, at, end)) < end:
+            stop = next((each for each in stops if at < each < end), end)
+            yield at, stop
+            at = stop
+
+
+def _end_of_chain(folders: RangeFolders, first: int, end: int) -> int:
+    for each in folders.chain(first, end):
+        first = each.end
+    return first

@@ -1,0 +1,124 @@
+"""Workers as plain processes of this machine, spoken to over pipes."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import create_task_group
+
+from profiler.engine.threads import in_thread
+from profiler.fleet.driver import Lost
+from profiler.fleet.messages import as_line, report_of
+from profiler.fleet.pipes import lines_from, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from anyio.abc import TaskGroup
+
+    from profiler.fleet.messages import Command, Report
+
+LAST_LINES = 20
+LAST_BYTES = 8_192
+ENDING_S = 10.0
+
+
+class ProcessDriver:
+    """`logs` is a folder for what workers say besides their reports."""
+
+    def __init__(self, logs: Path, *, tasks: TaskGroup) -> None:
+        self._logs = logs
+        self._tasks = tasks
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._say, self._said = anyio.create_memory_object_stream[tuple[int, "Report | Lost"]](math.inf)
+
+    def start(self, worker: int) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self._log_of(worker).open("ab") as log:
+            self._processes[worker] = subprocess.Popen(
+                [sys.executable, "-m", "profiler.fleet.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # Ctrl-C reaches the coordinator, which tells the others
+            )
+        self._tasks.start_soon(self._listen, worker)
+
+    async def poll(self) -> tuple[int, Report | Lost]:
+        return await self._said.receive()
+
+    def tell(self, worker: int, command: Command) -> None:
+        process = self._processes.get(worker)
+        if process is not None and process.stdin is not None:
+            with suppress(BrokenPipeError):
+                write_all(process.stdin.fileno(), as_line(command))
+
+    def stop(self, worker: int) -> None:
+        if (process := self._processes.get(worker)) is not None:
+            process.kill()
+
+    async def _listen(self, worker: int) -> None:
+        process = self._processes[worker]
+        assert process.stdout is not None  # noqa: S101 (it was asked for)
+        async for line in lines_from(process.stdout.fileno()):
+            self._say.send_nowait((worker, report_of(line)))
+        code = await in_thread(process.wait)
+        self._close(worker)
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._say.send_nowait((worker, Lost(how, _last_lines(self._log_of(worker)))))
+
+    def _close(self, worker: int) -> None:
+        process = self._processes.pop(worker)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _log_of(self, worker: int) -> Path:
+        return self._logs / f"worker-{worker}.log"
+
+    async def close(self) -> None:
+        """Nobody is left behind: who does not end when its commands end is killed."""
+        for process in self._processes.values():
+            if process.stdin is not None:
+                process.stdin.close()
+        with anyio.move_on_after(ENDING_S, shield=True):
+            for process in list(self._processes.values()):
+                await in_thread(process.wait)
+        for worker, process in list(self._processes.items()):
+            process.kill()
+            process.wait()
+            self._close(worker)
+        self._say.close()
+        self._said.close()
+
+
+@asynccontextmanager
+async def processes(logs: Path) -> AsyncIterator[ProcessDriver]:
+    async with create_task_group() as tasks:
+        driver = ProcessDriver(logs, tasks=tasks)
+        try:
+            yield driver
+        finally:
+            tasks.cancel_scope.cancel()
+            await driver.close()
+
+
+def _last_lines(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LAST_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-LAST_LINES:])

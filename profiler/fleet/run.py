@@ -1,0 +1,303 @@
+"""The story of a run by several processes: prepare, start the workers, hand out, put together, write the summary."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import create_task_group
+
+from profiler.core.errors import BudgetReached, Interrupted
+from profiler.dataset import unchanged
+from profiler.engine import runner
+from profiler.engine.result import result_of, summary_of
+from profiler.engine.run_money import MONEY
+from profiler.engine.session import one_error
+from profiler.engine.threads import in_thread
+from profiler.fleet.coordinator import Coordinator
+from profiler.fleet.looks import FleetLooks
+from profiler.fleet.merging import Merger
+from profiler.fleet.messages import Job, Share
+from profiler.fleet.prepare import prepare
+from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
+from profiler.fleet.shares import share_of
+from profiler.metrics.builtin import unmeasured
+from profiler.money.budget import usd
+from profiler.money.prices import dollars, pico
+from profiler.storage import run_directory, status_file
+from profiler.storage.ranges import RangeFolders, read_table
+from profiler.storage.unfinished_fleet import UnfinishedFleet
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from profiler.engine.options import Options
+    from profiler.engine.progress import Looks
+    from profiler.engine.result import Result
+    from profiler.fleet.driver import Driver
+    from profiler.fleet.prepare import Prepared
+    from profiler.manifest.settings import Experiment
+    from profiler.storage.ranges import Money
+    from profiler.storage.run_directory import RunDirectory
+
+    Watch = Callable[[Looks], Coroutine[Any, Any, None]]
+
+STATUS_EVERY_S = 1.0
+
+
+async def run_by_processes(
+    experiment: Experiment,
+    *,
+    options: Options,
+    processes: int,
+    left: int | None = None,
+    watch: Watch | None = None,
+    note: Callable[[str], None] | None = None,
+    on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
+) -> Result:
+    """Run one experiment by several processes of this machine. After a `ProfilerError` the same call resumes it, with any
+    number of processes. A run that one process has begun, or completed, is taken up by one.
+
+    `left` is what a cap over several experiments leaves to this one, in pico-dollars. `on` says what runs the workers.
+    """
+    tell = note or _silent
+    folder = options.folder_of(experiment)
+    before = None if options.fresh else run_directory.earlier(folder)
+    if before is not None:
+        if not before.complete:
+            tell(f"{experiment.experiment_id}: one process has begun this run, and one goes on with it")
+        return await runner.run(experiment, options=options, watch=watch, note=note)
+    begun = time.perf_counter()
+    with one_error(), run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
+        async with on(RangeFolders(folder).logs) as driver:
+            for number in range(processes):  # they start while the dataset is looked at
+                driver.start(number)
+            try:
+                prepared = await in_thread(
+                    partial(prepare, experiment, directory, options=options, processes=processes)
+                )
+            finally:
+                if read_table(folder) is None:
+                    RangeFolders(folder).remove()
+            fleet = Fleet(prepared, directory, options=options, processes=processes, left=left, tell=tell)
+            await fleet.run(driver, watch=watch)
+        found = await in_thread(fleet.conclude)
+        return result_of(directory, found, kept=fleet.kept, elapsed_s=time.perf_counter() - begun)
+
+
+class Fleet:
+    """One command's work on a run."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        directory: RunDirectory,
+        *,
+        options: Options,
+        processes: int,
+        left: int | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._prepared = prepared
+        self._left = left
+        self._directory = directory
+        self._options = options
+        self._processes = processes
+        self._tell = tell
+        self._live = prepared.source.mode == "live"
+        seen = UnfinishedFleet(directory.folder, prepared.table)
+        self.kept = seen.kept
+        self._cut_off = 0
+        self._merger = Merger(
+            directory.folder, prepared.folders, prepared.table, prepared.metrics, sync=options.fsync != "off"
+        )
+        self._gone = self._money_so_far()
+        self._session = begun_session(processes=processes)
+        self._bound_by: dict[str, Any] | None = None
+        self._looks = FleetLooks(prepared)
+        self._looks.committed = self._committed_items()
+        if self._live:
+            self._looks.money = self._gone
+
+    # --- before -------------------------------------------------------------------------------------------------
+
+    def _money_so_far(self) -> Money:
+        """What all commands before this one have spent, or may have."""
+        return self._prepared.folders.money()
+
+    def _committed_items(self) -> int:
+        folders, table = self._prepared.folders, self._prepared.table
+        at, found = self._merger.merged.end, self._merger.merged.end
+        for first in folders.all_done():
+            each = folders.committed(first)
+            if each is not None and first >= at:
+                found, at = found + each.end - first, each.end
+        return min(found, table.count)
+
+    def _tell_begin(self) -> None:
+        prepared, name = self._prepared, self._prepared.experiment.experiment_id
+        if prepared.survey is not None:
+            for warning in unmeasured(prepared.experiment.metrics, prepared.survey):
+                self._tell(f"{name}: {warning}")
+            for remark in prepared.survey.remarks:
+                self._tell(remark)
+        if self.kept:
+            self._tell(f"resuming: {self.kept:,} of {prepared.table.count:,} answers are kept")
+
+    # --- the run ------------------------------------------------------------------------------------------------
+
+    async def run(self, driver: Driver, *, watch: Watch | None) -> None:
+        prepared, options = self._prepared, self._options
+        experiment = prepared.experiment
+        stamp, sha256 = unchanged.stamp(experiment.dataset_path), prepared.table.identity["dataset_sha256"]
+        unchanged.expect_unchanged(experiment.dataset_path, since=prepared.table.dataset_stamp, sha256=sha256)
+        self._tell_begin()
+        coordinator = Coordinator(
+            prepared, driver=driver, merger=self._merger, looks=self._looks, job_of=self._job_of, tell=self._tell
+        )
+        rooms = [] if (cap := self._cap()) is None else [cap - self._gone.gone]
+        rooms += [] if self._left is None else [self._left]
+        share = max(0, min(rooms)) // self._processes if rooms else None
+        for number in range(self._processes):
+            coordinator.employ(number, cap=share)
+        self._begin_session()
+        try:
+            async with create_task_group() as beside:
+                if watch is not None:
+                    beside.start_soon(_beside, coordinator, partial(watch, self._looks))
+                beside.start_soon(self._tell_status)
+                if options.signals:
+                    beside.start_soon(_beside, coordinator, partial(self._obey_signals, coordinator))
+                await coordinator.run()
+                beside.cancel_scope.cancel()
+        except* BudgetReached as reached:
+            raise self._reached() from reached
+        finally:
+            self._bound_by = bound_by_of(coordinator.bound_by.values())
+            await in_thread(self._end_session)
+        unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=sha256)
+
+    def _cap(self) -> int | None:
+        """That of this experiment: of a single one, what the command says stands for the manifest's own."""
+        cap, said = self._prepared.experiment.max_cost_usd, self._options.max_cost_usd
+        if self._left is None and said is not None:
+            cap = said
+        return None if cap is None or not self._live else pico(cap)
+
+    def _job_of(self, number: int, cap: int | None) -> Job:
+        options, prepared = self._options, self._prepared
+        experiment, concurrency = share_of(
+            prepared.experiment, options, worker=number % self._processes, workers=self._processes
+        )
+        return Job(
+            worker=number,
+            folder=str(self._directory.folder),
+            experiment=experiment,
+            mode=prepared.source.mode,
+            lane=options.lane,
+            search_path=None if options.plugins_folder is None else str(options.plugins_folder),
+            fsync=options.fsync,
+            retry_failed=options.retry_failed,
+            share=Share(concurrency=concurrency, cap=cap),
+        )
+
+    def _reached(self) -> BudgetReached:
+        gone = self._money_so_far().gone
+        cap = self._cap() if self._left is None else self._left + self._gone.gone
+        cap = cap or 0
+        error = BudgetReached(
+            f"the cap of {usd(cap)} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
+            f"the next calls of {self._processes} processes"
+        )
+        done = max(1, self._looks.look().done)
+        projected = dollars(gone) / done * self._prepared.table.count
+        error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
+        return error
+
+    async def _obey_signals(self, coordinator: Coordinator) -> None:
+        """The first signal lets the calls in flight end, the second does not wait for them."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for signum in signals:
+                if coordinator.stopped is not None:
+                    coordinator.abandon()
+                    continue
+                name = signal.Signals(signum).name
+                in_flight = self._looks.look().in_flight
+                coordinator.stop(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
+                with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
+                    self._tell(f"{name}: waiting for {in_flight} calls in flight; once more ends them at once")
+
+    async def _tell_status(self) -> None:
+        folder = self._directory.folder
+        try:
+            while True:
+                await anyio.sleep(STATUS_EVERY_S)
+                await in_thread(status_file.write, folder, self._looks.look())
+        finally:
+            status_file.remove(folder)
+
+    # --- after --------------------------------------------------------------------------------------------------
+
+    def _begin_session(self) -> None:
+        if self._live:
+            self._merger.merged.sessions.append(self._session)
+            self._merger.save()
+
+    def _end_session(self) -> None:
+        """What the session came to is noted whatever ended it."""
+        if self._live:
+            answered = UnfinishedFleet(self._directory.folder, self._prepared.table).kept - self.kept
+            self._merger.merged.sessions[-1] = ended_session(
+                self._session, answered=answered, bound_by=self._bound_by, spent=self._money_so_far() - self._gone
+            )
+            self._merger.save()
+
+    def conclude(self) -> dict[str, Any]:
+        """The summary of the complete run; then only what belongs to one stays."""
+        prepared, merger, options = self._prepared, self._merger, self._options
+        facts = runner.facts_of_run(
+            prepared.experiment, prepared.table.header, prepared.source, options=options, told=self._told()
+        )
+        found = summary_of(merger.reduction, prepared.experiment, prepared.metrics, facts, tell=self._tell)
+        merger.give_names()
+        self._directory.write_summary(found)
+        prepared.folders.remove()
+        status_file.remove(self._directory.folder)
+        return found
+
+    def _told(self) -> dict[str, Any]:
+        money, cap, card = self._merger.merged.money, self._cap(), self._prepared.card
+        known = dict.fromkeys(MONEY)
+        if card is not None:
+            known = {
+                "rate_card": card.as_json(),
+                "max_cost_usd": None if cap is None else dollars(cap),
+                "spent_usd": dollars(money.spent),
+                "maybe_billed_usd": dollars(money.maybe),
+            }
+        return {
+            **known,
+            "resumed": {"kept": self.kept, "maybe_billed": money.cut_off},
+            "sessions": self._merger.merged.sessions,
+            "bound_by": self._bound_by,
+        }
+
+
+async def _beside(coordinator: Coordinator, task: Callable[[], Awaitable[None]]) -> None:
+    """Run a task beside the workers. When it fails (stderr was closed, say), the run ends, but the calls in flight are paid
+    for and end first."""
+    try:
+        await task()
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is raised when the last call has ended)
+        coordinator.stop(error)
+
+
+def _silent(_: str) -> None:
+    return None

@@ -1,0 +1,245 @@
+"""What a worker does: it answers ranges, one after the other and a little overlapping, until nothing is left.
+
+How commands come and reports go is its driver's business. All its ranges share one set of slots, limits and money, so
+the tail of one is filled by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
+
+import anyio
+import msgspec
+from anyio import create_task_group
+
+from profiler.core.errors import Interrupted
+from profiler.engine import collector
+from profiler.engine.agenda import Turn
+from profiler.engine.open_client import client_of_run
+from profiler.engine.options import Options
+from profiler.engine.run_money import RunMoney, card_of_run
+from profiler.engine.session import one_error
+from profiler.engine.shared import Shared
+from profiler.fleet.attempt import RangeAttempt, Setting
+from profiler.fleet.messages import (
+    Abandon,
+    Cut,
+    Done,
+    Drain,
+    Ended,
+    Finish,
+    Grant,
+    Job,
+    Part,
+    Status,
+    Stopped,
+    Told,
+    Want,
+    WasCut,
+)
+from profiler.metrics.builtin import resolve
+from profiler.money.budget import Cap
+from profiler.provider.source import source_of
+from profiler.storage.ranges import RangeFolders
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from profiler.engine.progress import View
+    from profiler.fleet.messages import Command, Report
+    from profiler.manifest.settings import Experiment
+
+STATUS_EVERY_S = 0.25
+SIGTERM = 15
+
+
+class Granted:
+    """The ranges that were handed to this worker. It wants another one when there is room."""
+
+    def __init__(self, experiment: Experiment, *, send: Callable[[Report], None]) -> None:
+        self.attempts: dict[int, RangeAttempt] = {}  # those that are open, by their first index
+        self._experiment = experiment
+        self._send = send
+        self._ready: deque[Grant] = deque()
+        self._wanted = False
+        self._over = False
+
+    @property
+    def empty(self) -> bool:
+        return self._over and not self._ready
+
+    def take(self, has_room: Callable[[Experiment], bool]) -> Turn | None:
+        if not has_room(self._experiment):
+            return None
+        if self._ready:
+            grant = self._ready.popleft()
+            return Turn(msgspec.structs.replace(self._experiment, experiment_id=str(grant.first)))
+        if not (self._wanted or self._over):
+            self._wanted = True
+            self._send(Want())
+        return None
+
+    def add(self, attempt: RangeAttempt, grant: Grant) -> None:
+        self.attempts[grant.first] = attempt
+        self._ready.append(grant)
+        self._wanted = False
+
+    def finish(self) -> None:
+        self._over = True
+
+
+class Worker:
+    """One worker. `send` takes what it reports."""
+
+    def __init__(self, job: Job, *, send: Callable[[Report], None]) -> None:
+        experiment = msgspec.structs.replace(job.experiment, max_cost_usd=None)
+        self._job = job
+        self._send = send
+        self._error: BaseException | None = None
+        self._bound_by: dict[str, Any] | None = None
+        self._granted = Granted(experiment, send=send)
+        self._experiment = experiment
+        self._options = Options(
+            mode=job.mode,
+            lane=job.lane,
+            search_path=job.search_path,
+            concurrency=job.share.concurrency,
+            fsync=job.fsync,
+            retry_failed=job.retry_failed,
+        )
+        cap = None if job.share.cap is None else Cap.of(job.share.cap)
+        self._shared = Shared(
+            [experiment],
+            options=self._options,
+            tell=self._tell,
+            money=RunMoney(self._options, cap=cap),
+            dialogues={},
+            in_parts=True,
+        )
+
+    def _tell(self, line: str) -> None:
+        self._send(Told(line))
+
+    async def run(self, commands: AsyncIterator[Command]) -> None:
+        """Until nothing is left, or an error stops it. When the commands end, there is nobody left to work for."""
+        try:
+            with collector.spared(), one_error():
+                await self._run(commands)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the coordinator tells it)
+            self._stop(error)
+        if self._error is not None and not isinstance(self._error, Interrupted):
+            traceback.print_exception(self._error)  # for the log of this worker
+        stopped = None if self._error is None else Stopped.of(self._error)
+        self._send(Ended(bound_by=self._bound_by, error=stopped))
+
+    async def _run(self, commands: AsyncIterator[Command]) -> None:
+        folders = RangeFolders(Path(self._job.folder))
+        table = folders.table()
+        assert table is not None  # noqa: S101 (it is there before there are workers)
+        experiment, options, shared = self._experiment, self._options, self._shared
+        async with client_of_run(experiment, None, options=options, tell=self._tell_first) as client:
+            setting = Setting(
+                experiment=experiment,
+                options=options,
+                source=source_of(experiment, mode=self._job.mode, environ=os.environ),
+                card=card_of_run(experiment, mode=self._job.mode, cap_usd=None),
+                metrics=resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at),
+                table=table,
+                folders=folders,
+                client=client,
+                shared=shared,
+                counting=anyio.CapacityLimiter(1),
+                tell=self._tell,
+            )
+            async with create_task_group() as beside:
+                beside.start_soon(self._obey, commands, setting)
+                beside.start_soon(self._tell_status)
+                async with create_task_group() as ranges:
+                    while (turn := await shared.next_of(self._granted)) is not None:
+                        ranges.start_soon(self._answer, turn)
+                self._send(self._status())
+                beside.cancel_scope.cancel()
+
+    def _tell_first(self, line: str) -> None:
+        """What the client says of itself is the same for all workers."""
+        if self._job.worker == 0:
+            self._tell(line)
+
+    async def _answer(self, turn: Turn) -> None:
+        attempts = self._granted.attempts
+        attempt = attempts[int(turn.experiment.experiment_id)]
+        with self._shared.under_way(turn):
+            try:
+                await attempt.run()
+            except Exception as error:  # noqa: BLE001 (it ends this worker when the calls of its other ranges have ended)
+                self._stop(error)
+            else:
+                self._send(Done(first=attempt.first, end=attempt.end, won=attempt.won))
+            finally:
+                self._bound_by = attempt.bound_by or self._bound_by
+                del attempts[attempt.first]
+
+    def _stop(self, error: BaseException) -> None:
+        self._error = self._error or error
+        if isinstance(error, Exception):
+            self._shared.drain(error)
+
+    async def _obey(self, commands: AsyncIterator[Command], setting: Setting) -> None:
+        async for command in commands:
+            match command:
+                case Grant():
+                    attempt = RangeAttempt(command, name=str(command.first), setting=setting)
+                    self._granted.add(attempt, command)
+                    self._shared.look_again()
+                case Cut():
+                    self._cut(command)
+                case Finish():
+                    self._granted.finish()
+                    self._shared.look_again()
+                case Drain():
+                    self._stop(Interrupted("stopped", signum=SIGTERM))
+                case Abandon():
+                    self._stop(Interrupted("stopped", signum=SIGTERM))
+                    self._shared.abandon()
+                case Job():
+                    pass
+                case _:
+                    assert_never(command)
+        self._stop(Interrupted("nobody is left to work for", signum=SIGTERM))
+
+    def _cut(self, command: Cut) -> None:
+        """What is committed already, or was lost, has no rest."""
+        attempt = self._granted.attempts.get(command.first)
+        if attempt is not None:
+            self._send(WasCut(command.first, attempt.cut(keep=command.keep)))
+
+    async def _tell_status(self) -> None:
+        while True:
+            await anyio.sleep(STATUS_EVERY_S)
+            self._send(self._status())
+
+    def _status(self) -> Status:
+        look = self._shared.overview.look()
+        views = {view.experiment_id: view for view in self._shared.overview.views}
+        parts = [_part(attempt, views.get(attempt.name)) for attempt in self._granted.attempts.values()]
+        return Status(
+            parts=parts,
+            answered=look.done,
+            in_flight=look.in_flight,
+            slots=self._shared.slots.limit,
+            backing_off=look.backing_off,
+            retried=look.retried,
+            failures=look.failures,
+            held_up_by=look.held_up_by,
+        )
+
+
+def _part(attempt: RangeAttempt, view: View | None) -> Part:
+    if view is None:  # its folder is not open yet, or it is being counted
+        return Part(attempt.first, attempt.begun, attempt.begun - attempt.first)
+    look = view.look()
+    return Part(attempt.first, attempt.begun, look.done, look.cost_usd, look.maybe_billed_usd)

@@ -1,0 +1,76 @@
+"""A worker as a process of its own: commands on stdin, reports on stdout, everything else on stderr, its log.
+
+It is started by the process driver: `python -m profiler.fleet.worker`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+
+from profiler.engine.loop import loop_options
+from profiler.fleet.messages import Job, as_line, command_of
+from profiler.fleet.pipes import lines_from, write_all
+from profiler.fleet.work import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from profiler.fleet.messages import Command, Report
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+def main() -> int:
+    # Code of the user's own may print: what it says goes to the log, and does not come between the reports.
+    reports = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    sys.path.insert(0, "")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody, and the coordinator tells us
+    line = _first_line()
+    if line is None:  # nothing to do: the coordinator has found an error
+        return 0
+    job = command_of(line)
+    assert isinstance(job, Job)  # noqa: S101 (our own coordinator says it first)
+    anyio.run(_work, job, reports, backend_options=loop_options([job.experiment], live=job.mode == "live"))
+    return 0
+
+
+def _first_line() -> bytes | None:
+    """Read byte by byte: what follows the line is for the event loop."""
+    line = bytearray()
+    while byte := os.read(STDIN, 1):
+        if byte == b"\n":
+            return bytes(line)
+        line += byte
+    return None
+
+
+async def _work(job: Job, reports: int) -> None:
+    alone = False
+
+    def send(report: Report) -> None:
+        nonlocal alone
+        if alone:
+            return
+        try:
+            write_all(reports, as_line(report))
+        except BrokenPipeError:  # the coordinator is gone; the end of its commands tells us to stop
+            alone = True
+
+    await Worker(job, send=send).run(_commands())
+
+
+async def _commands() -> AsyncIterator[Command]:
+    async for line in lines_from(STDIN):
+        yield command_of(line)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # what is left (threads of a client, say) has nothing to keep

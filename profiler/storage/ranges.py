@@ -1,0 +1,321 @@
+"""How a run that several processes share lies on disk: its items are cut into ranges, and each is answered in a folder of
+its own.
+
+`fleet/table.json` says what the ranges are. `fleet/attempts/FIRST.N/` is the N-th attempt at the items from FIRST on: a
+run directory of its own, in which one process works. `fleet/done/FIRST/` is an attempt that was committed: a rename, which
+only one attempt can win. It says itself how far it reaches, so a process may leave the rest of its range to others, and
+whoever walks from one committed end to the next beginning finds every item once, whatever a lost process still commits.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from bisect import bisect_right
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from profiler.core.errors import LogError, Problem, StorageError
+from profiler.core.json import DecodeError
+from profiler.dataset.places import Place
+from profiler.dataset.unchanged import Stamp
+from profiler.money.prices import pico
+from profiler.storage import journal, ledger
+from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
+from profiler.storage.whole_file import sync_folder, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT: Final = 1
+WON_BY_ANOTHER: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ranges of a run are; it never changes. `places` has where each begins, in the dataset itself or, with
+    `copied`, in a copy of the dialogues that are asked."""
+
+    format: int = FORMAT
+    count: int
+    identity: dict[str, Any]
+    started: str | None
+    dataset_stamp: Stamp
+    copied: bool
+    places: list[Place]
+
+    @property
+    def header(self) -> journal.Header:
+        """That of the run as a whole, as one process would have it."""
+        return journal.Header(journal=journal.FORMAT, count=self.count, identity=self.identity, started=self.started)
+
+    @property
+    def repeats(self) -> int:
+        """How often each dialogue is asked."""
+        found: int = self.identity.get("repeats", 1)
+        return found
+
+    @property
+    def firsts(self) -> list[int]:
+        """The index of the first item of every range."""
+        return [place.dialogue * self.repeats for place in self.places]
+
+    def place_before(self, dialogue: int) -> Place:
+        """The last place at or before this dialogue."""
+        return self.places[bisect_right(self.places, dialogue, key=attrgetter("dialogue")) - 1]
+
+
+class Money(msgspec.Struct, frozen=True):
+    """Pico-dollars that were spent, and that may have been; and how many items were cut off in a call."""
+
+    spent: int = 0
+    maybe: int = 0
+    cut_off: int = 0
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.spent + other.spent, self.maybe + other.maybe, self.cut_off + other.cut_off)
+
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.spent - other.spent, self.maybe - other.maybe, self.cut_off - other.cut_off)
+
+    @property
+    def gone(self) -> int:
+        return self.spent + self.maybe
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a committed attempt says of itself: the items from `first` to before `end`, their money (that of the attempts
+    before it included, as far as it has taken them over), and what was counted of them."""
+
+    format: int = FORMAT
+    first: int
+    end: int
+    money: Money = Money()
+    counted: msgspec.Raw
+
+
+class Merged(msgspec.Struct, kw_only=True):
+    """How far a run is put together: the items before `end` are in its logs, up to these `sizes`. `twice` is the part of
+    its money that bought answers which were not needed."""
+
+    end: int = 0
+    sizes: dict[str, int] = {}
+    counted: msgspec.Raw
+    money: Money = Money()
+    twice: Money = Money()
+    sessions: list[dict[str, Any]] = []
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A folder in which one process answers the items from `first` on."""
+
+    first: int
+    number: int
+    folder: Path
+
+
+class RangeFolders:
+    """The folders of one run."""
+
+    def __init__(self, run: Path) -> None:
+        self.root = run / FLEET
+        self.dialogues = self.root / "dialogues.jsonl"  # the copy, where the dataset's file has no places
+        self.scores = self.root / "scores.jsonl"  # grows here; a complete run has it under its own name
+        self.logs = self.root / "logs"
+        self._attempts = self.root / "attempts"
+        self._done = self.root / "done"
+
+    def begin(self, table: Table) -> None:
+        """From here on there is a run to go on with."""
+        try:
+            for folder in (self._attempts, self._done, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(self.root, error) from error
+        write_whole(self.root.parent / TABLE, msgspec.json.encode(table))
+
+    def table(self) -> Table | None:
+        return read_table(self.root.parent)
+
+    # --- attempts -----------------------------------------------------------------------------------------------
+
+    def attempts(self, first: int | None = None) -> list[Attempt]:
+        """Those that were begun and not committed, in their order; only those from one index on, or all."""
+        found = []
+        for name in _names_in(self._attempts):
+            begin, _, number = name.partition(".")
+            if begin.isdecimal() and number.isdecimal() and first in (None, int(begin)):
+                found.append(Attempt(int(begin), int(number), self._attempts / name))
+        return sorted(found, key=lambda each: (each.first, each.number))
+
+    def begin_attempt(self, first: int) -> Attempt:
+        """A folder for a new attempt, with all that the last one before it has in its own.
+
+        That one may still be written to, by a process that everybody takes for dead. So its files are copied in this
+        order: money first, then the journal, then the logs that it vouches for.
+        """
+        while True:
+            before = self.attempts(first)
+            number = before[-1].number + 1 if before else 0
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._attempts))
+            if before:
+                _take_over(before[-1].folder, draft)
+                (draft / INHERITED).write_bytes(msgspec.json.encode(money_in(draft)))
+            attempt = Attempt(first, number, self._attempts / f"{first}.{number}")
+            try:
+                draft.rename(attempt.folder)
+            except OSError as error:
+                shutil.rmtree(draft, ignore_errors=True)
+                if error.errno not in WON_BY_ANOTHER:
+                    raise StorageError(attempt.folder, error) from error
+            else:
+                return attempt
+
+    def commit(self, attempt: Attempt, committed: Committed) -> bool:
+        """Make an attempt the one whose answers count. False when another one is that already.
+
+        What is in the folder is on the device before it gets its name.
+        """
+        try:
+            write_whole(attempt.folder / COMMITTED, msgspec.json.encode(committed))
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # somebody has counted these items and cleared up
+                return False
+            raise
+        try:
+            attempt.folder.rename(self._done / str(attempt.first))
+        except OSError as error:
+            if error.errno in WON_BY_ANOTHER:
+                return False
+            raise StorageError(attempt.folder, error) from error
+        sync_folder(self._done)
+        return True
+
+    # --- what is committed --------------------------------------------------------------------------------------
+
+    def done(self, first: int) -> Path:
+        """Where the committed attempt at the items from `first` on is, if there is one."""
+        return self._done / str(first)
+
+    def committed(self, first: int) -> Committed | None:
+        path = self.done(first) / COMMITTED
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Committed)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(path, error) from error
+        except DecodeError as error:
+            raise LogError([Problem(path=str(path), message=f"is not what a committed part says: {error}")]) from error
+
+    def all_done(self) -> list[int]:
+        """The first indexes of all committed attempts, those included that nobody will count."""
+        return sorted(int(name) for name in _names_in(self._done) if name.isdecimal())
+
+    def chain(self, first: int, end: int) -> Iterator[Committed]:
+        """The committed attempts that follow each other from `first` on."""
+        while first < end and (found := self.committed(first)) is not None:
+            yield found
+            first = found.end
+
+    def merged(self) -> Merged | None:
+        """None where nothing was put together yet."""
+        path = self.root / "merged.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Merged)
+        except FileNotFoundError:
+            return None
+        except (OSError, DecodeError) as error:
+            raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+
+    def note(self, merged: Merged) -> None:
+        write_whole(self.root / "merged.json", msgspec.json.encode(merged))
+
+    def money(self) -> Money:
+        """What the run has spent so far, in all its attempts, and may have."""
+        merged = self.merged()
+        total, end = (Money(), 0) if merged is None else (merged.money, merged.end)
+        for first in self.all_done():
+            if first >= end and (found := self.committed(first)) is not None:
+                total += found.money
+        for attempt in self.attempts():
+            if attempt.first >= end:
+                total += own_money(attempt)
+        return total
+
+    def forget(self, first: int) -> None:
+        """Remove what is left of the items from one index on."""
+        for folder in (self.done(first), *(each.folder for each in self.attempts(first))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        """The run is complete; the table goes last."""
+        shutil.rmtree(self._attempts, ignore_errors=True)
+        shutil.rmtree(self._done, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def money_in(folder: Path) -> Money:
+    """What an attempt has spent, by its journal, and by its ledger for calls that no record tells of."""
+    header = journal.read_header(folder / JOURNAL)
+    if header is None:
+        return Money()
+    left = ledger.read(folder)
+    underway = {each.dialogue for each in left.underway} if left is not None else set()
+    spent = maybe = 0
+    late: set[int] = set()
+    for place in journal.Replay(folder / JOURNAL, count=header.count, first=header.first):
+        entry = place.entry
+        spent += pico(entry.cost_usd or 0.0)
+        maybe += pico(entry.maybe_usd or 0.0)
+        if left is not None and entry.index in underway and place.offset >= left.journal_size:
+            late.add(entry.index)
+    if left is None:
+        return Money(spent, maybe)
+    carried = left.settled(late.__contains__)
+    return Money(spent + carried.paid, maybe + carried.maybe, carried.cut_off)
+
+
+def own_money(attempt: Attempt) -> Money:
+    """What was spent in this attempt and in none before it."""
+    return money_in(attempt.folder) - inherited(attempt.folder)
+
+
+def inherited(folder: Path) -> Money:
+    """How much of its money an attempt has taken over from the one before it."""
+    try:
+        return msgspec.json.decode((folder / INHERITED).read_bytes(), type=Money)
+    except FileNotFoundError:
+        return Money()
+
+
+def read_table(run: Path) -> Table | None:
+    """The table of the run in a folder, None where no processes share one."""
+    path = run / TABLE
+    try:
+        table = msgspec.json.decode(path.read_bytes(), type=Table)
+    except FileNotFoundError:
+        return None
+    except (OSError, DecodeError) as error:
+        raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+    if table.format != FORMAT:
+        message = f"found ranges in format {table.format}, this version writes {FORMAT}"
+        raise LogError([Problem(path=str(path), message=message, hint="finish the run with the version that began it")])
+    return table
+
+
+def _take_over(before: Path, folder: Path) -> None:
+    for name in (LEDGER, JOURNAL, REQUESTS, RESPONSES):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(before / name, folder / name)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,195 @@
+"""A run by several processes ends with the bytes of a run by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from profiler.core.errors import Interrupted, RunDirectoryError, UsageError
+from profiler.fleet import prepare
+from profiler.fleet.coordinator import WorkerFailed
+from profiler.fleet.messages import Done, Job, Report, Status, Want, WasCut
+from profiler.fleet.process_driver import processes
+from profiler.manifest.settings import MockSettings
+from profiler.results.listing import rows
+from profiler.storage.folder_lock import locked
+from profiler.storage.saved_run import SavedRun
+from tests.profiler.fleet.inline import InlineDriver, arranged
+from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
+
+COMPLETE = {"requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json"}
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "workers", "settings", "how"),
+    [
+        ("jsonl", 2, {}, {}),
+        ("jsonl", 7, {"metrics": ("fact_coverage", "refusal_rate")}, {"limit": 71}),
+        ("json", 3, {"repeats": 3, "pass_at": (1, 2)}, {}),
+        ("csv", 2, {"output_fields": ("dialogue_id", "type", "completion")}, {}),
+        ("jsonl", 3, {"concurrency": 1, "repeats": 2}, {"sample": 20, "seed": 3}),
+    ],
+)
+async def test_the_bytes_are_those_of_one_process(
+    tmp_path: Path, kind: str, workers: int, settings: dict[str, Any], how: dict[str, Any]
+) -> None:
+    asked = experiment(dataset(tmp_path, 90, kind), **settings)
+    whole = await by_one(asked, tmp_path / "one", **how)
+    done = await by_several(asked, tmp_path / "several", processes=workers, **how)
+    assert results(done.folder) == whole
+    assert {path.name for path in done.folder.iterdir()} == COMPLETE
+    assert done.answered_now == done.summary["counts"]["total"]
+
+
+async def test_processes_of_their_own_give_these_bytes_too(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 90))
+    whole = await by_one(asked, tmp_path / "one")
+    done = await by_several(asked, tmp_path / "several", processes=2, on=processes)
+    assert results(done.folder) == whole
+    assert {path.name for path in done.folder.iterdir()} == COMPLETE
+
+
+async def test_a_stop_keeps_what_is_answered_and_any_number_goes_on(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
+    whole = await by_one(asked, tmp_path / "one")
+    kept, stops = 0, 0
+    for workers in (3, 1, 2, 4):
+        try:
+            done = await by_several(asked, tmp_path / "several", processes=workers, watch=stopping(after=20))
+        except Interrupted:
+            stops += 1
+            run = SavedRun(tmp_path / "several" / "shared")
+            found = run.summary
+            assert kept < found["run"]["kept"] == found["counts"]["total"] == len(list(run.items())) <= 200
+            assert (found["run"]["state"], found["run"]["dialogues"]) == ("unfinished", 200)
+            (row,) = rows(tmp_path / "several")
+            assert (row.state, row.kept, row.dialogues) == ("unfinished", found["run"]["kept"], 200)
+            kept = found["run"]["kept"]
+    assert stops >= 2
+    done = await by_several(asked, tmp_path / "several", processes=1)
+    assert results(done.folder) == whole
+    assert done.kept == kept
+
+
+def stopping(*, after: int) -> Any:
+    """A panel whose terminal goes away when so many more are answered: the calls in flight end, and the run stops."""
+
+    async def watch(looks: Any) -> None:
+        begun = None
+        while True:
+            look = looks.look()
+            begun = look.done if begun is None else begun
+            if look.done >= begun + after:
+                raise Interrupted("stopped", signum=2)
+            await anyio.sleep(0.002)
+
+    return watch
+
+
+async def test_the_rest_of_a_range_goes_to_whoever_has_nothing_to_do(tmp_path: Path) -> None:
+    """One worker takes half a second a call. The ranges are large, and the quick one takes most of both."""
+    asked = experiment(dataset(tmp_path, 80), concurrency=2, repeats=2)
+    whole = await by_one(asked, tmp_path / "one")
+    done: dict[int, int] = {0: 0, 1: 0}
+    cuts: list[WasCut] = []
+
+    def slow(job: Job) -> Job:
+        mock = MockSettings(latency_s=0.5, faults=asked.mock.faults)
+        return msgspec.structs.replace(job, experiment=msgspec.structs.replace(job.experiment, mock=mock))
+
+    def heard(worker: int, report: Report) -> None:
+        if isinstance(report, Done):
+            done[worker] += report.end - report.first
+        elif isinstance(report, WasCut):
+            cuts.append(report)
+
+    def arrange(driver: InlineDriver) -> None:
+        driver.change_job = lambda job: slow(job) if job.worker == 0 else job
+        driver.on_report = heard
+
+    several = await by_several(asked, tmp_path / "several", processes=2, on=arranged(arrange))
+    same = (
+        {name: found[name] for name in ("requests.jsonl", "scores.jsonl")} for found in (results(several.folder), whole)
+    )
+    assert next(same) == next(same)  # the mock notes in the others how long it took
+    assert sum(done.values()) == 160
+    assert done[0] < 40
+    assert cuts
+    assert all(cut.end % 2 == 0 for cut in cuts)  # a dialogue's repeats stay together
+
+
+async def test_the_ranges_of_a_lost_worker_go_to_another(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
+    whole = await by_one(asked, tmp_path / "one")
+    told: list[str] = []
+    drivers: list[InlineDriver] = []
+
+    def heard(worker: int, report: Report) -> None:
+        if isinstance(report, Status) and worker == 1 and report.answered > 10:
+            drivers[0].stop(1)
+
+    def arrange(driver: InlineDriver) -> None:
+        drivers.append(driver)
+        driver.on_report = heard
+
+    done = await by_several(asked, tmp_path / "several", processes=2, on=arranged(arrange), note=told.append)
+    assert results(done.folder) == whole
+
+
+async def test_workers_that_only_die_end_the_run_with_their_last_words(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 30))
+
+    def arrange(driver: InlineDriver) -> None:
+        driver.on_report = lambda worker, report: driver.stop(worker) if isinstance(report, Want) else None
+
+    with pytest.raises(WorkerFailed, match=r"was ended by SIGKILL, as others did before it.*\nits last words"):
+        await by_several(asked, tmp_path / "several", processes=1, on=arranged(arrange))
+
+
+async def test_a_metric_whose_states_cannot_travel_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from profiler.metrics.metric import Estimate, Metric\n"
+        "kept = Metric(name='kept', contribute=lambda _: {1}, merge=lambda a, b: a | b, finish=lambda s: Estimate(1.0, 1))\n"
+    )
+    asked = experiment(dataset(tmp_path, 9), metrics=("own:kept",))
+    with pytest.raises(UsageError, match="metric 'kept' keeps a set"):
+        await by_several(asked, tmp_path / "several", processes=2, search_path=tmp_path)
+    assert list((tmp_path / "several" / "shared").iterdir()) == []
+
+
+async def test_a_run_that_several_share_is_not_mixed_with_one_by_one_process(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
+    with pytest.raises(Interrupted):
+        await by_several(asked, tmp_path / "several", processes=2, watch=stopping(after=20))
+    with pytest.raises(RunDirectoryError, match="holds a run that several processes share"):
+        await by_one(asked, tmp_path / "several")
+    with pytest.raises(RunDirectoryError, match="max_tokens: the run has 64, now it is 65"):
+        await by_several(msgspec.structs.replace(asked, max_tokens=65), tmp_path / "several", processes=2)
+    with locked(tmp_path / "several" / "shared"), pytest.raises(RunDirectoryError, match="another run is writing here"):
+        await by_several(asked, tmp_path / "several", processes=2)
+    told: list[str] = []
+    with pytest.raises(Interrupted):
+        await by_several(
+            asked, tmp_path / "several", processes=2, watch=stopping(after=20), fresh=True, note=told.append
+        )
+    assert any(line.startswith("moved the earlier run to") for line in told)
+
+
+async def test_other_metrics_count_again_what_was_counted_before(tmp_path: Path) -> None:
+    path = dataset(tmp_path, 200)
+    before = experiment(path, mock=MockSettings(latency_s=0.002), concurrency=4)
+    now = msgspec.structs.replace(before, metrics=("refusal_rate", "fact_coverage"))
+    whole = await by_one(now, tmp_path / "one")
+    with pytest.raises(Interrupted):
+        await by_several(before, tmp_path / "several", processes=2, watch=stopping(after=50))
+    done = await by_several(now, tmp_path / "several", processes=2)
+    assert results(done.folder) == whole
