@@ -54,6 +54,7 @@ ORDERS = {
             "client",
             "http",
             "messages",
+            "inventing",
             "mock",
             "redact",
             "reply_type",
@@ -63,6 +64,7 @@ ORDERS = {
         ),
         *("mock_server", "validate", "endpoint", "streamed_message", "sdk", "cloud", "fast", "stream", "open"),
     ),
+    "profiler.provider.inventing": ("__init__", "patterns", "schema_values", "tool_calls", "fitting", "answers"),
     "profiler.provider.http": ("__init__", "connection", "stream_connection", "events", "proxy", "connections"),
     "profiler.provider.mock_server": (
         *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
@@ -82,7 +84,7 @@ ORDERS = {
         *("__init__", "models", "prompts", "token_counts", "schema_subset", "turns", "rules", "requests"),
     ),
     "profiler.provider.mock_server.answering": (
-        *("__init__", "patterns", "schema_values", "dialogues", "prepared", "tool_calls", "fitting", "lengths"),
+        *("__init__", "dialogues", "prepared", "lengths"),
         *("answers", "variation"),
     ),
     "profiler.provider.mock_server.caching": (*("__init__", "segments", "prompt_cache", "cache_diagnosis", "threads"),),
@@ -312,6 +314,7 @@ LAZY_MODULES = {  # which modules may import others of profiler inside a functio
     "profiler.cli.main": "a command imports only what it runs, so that --help stays under 100 ms",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
     "profiler.engine.reuse": "it stands on sqlite, which only a run with --reuse needs",
+    "profiler.provider.mock": "few manifests send tools or schemas, and the others need not load what answers them",
     "profiler.__init__": "`import profiler` is cheap; a public name is loaded when it is first used",
     "profiler.provider.mock_server.pytest_plugin": "pytest loads it at every start, and few tests want the server",
     "grader.cli.main": "a command imports only what it runs",

@@ -141,6 +141,9 @@ def _told(item: Item) -> Iterator[str]:
     yield f"--- {printable(item.dialogue_id)} (number {record.get('index', '?')}{repeat}): {item.type}"
     for role, text in item.conversation:
         yield f"{role}: " + printable(text).replace("\n", "\n    ")
+    if isinstance(details := record.get("stop_details"), dict):
+        told = [str(details[name]) for name in ("category", "explanation") if details.get(name)]
+        yield f"refusal: {printable(': '.join(told) or 'no category')}"
     if isinstance(error := record.get("error"), dict):
         status = f" {error['status']}" if error.get("status") else ""
         yield f"error: {printable(str(error.get('type')))}{status}: {printable(str(error.get('message')))}"

@@ -10,6 +10,7 @@ import msgspec
 from profiler.core.wording import printable, shortened
 from profiler.dataset import file
 from profiler.provider.requests import Planner, params_of
+from profiler.storage.item import text_of
 
 if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
@@ -22,7 +23,9 @@ def first_questions(experiment: Experiment, count: int) -> list[dict[str, Any]]:
     """Return the lines that requests.jsonl would hold for the first dialogues."""
     planner = Planner(params_of(experiment), system=experiment.system)
     with file.reading(experiment.dataset_path, fields=experiment.dataset_fields) as dialogues:
-        return [msgspec.to_builtins(request.line) for request in planner.plan(islice(dialogues, count))]
+        return [
+            msgspec.json.decode(msgspec.json.encode(request.line)) for request in planner.plan(islice(dialogues, count))
+        ]
 
 
 def question_in_words(line: dict[str, Any]) -> str:
@@ -30,7 +33,8 @@ def question_in_words(line: dict[str, Any]) -> str:
     said = [("system", prompt.get("system"))]
     said += [("user", text) for text in prompt.get("turns", ())]
     said += [("user", prompt.get("user"))]
-    said += [(message["role"], message["content"]) for message in prompt.get("messages") or ()]
+    said += [(message["role"], text_of(message["content"])) for message in prompt.get("messages") or ()]
+    said += [("sent besides", line.get("request"))]
     said += [(key, line.get(key)) for key in JUDGED_BY]
     told = [f"  {name}: {_shown(value)}" for name, value in said if value not in (None, [], (), {})]
     return "\n".join([printable(line["dialogue_id"]), *told])

@@ -53,6 +53,17 @@ def _unsupported(schema: dict[str, Any]) -> str | None:
     return "patternProperties and unevaluatedProperties together are not supported" if both else None
 
 
+def resolve_reference(root: Any, reference: Any) -> Any:
+    """What a reference inside the same schema names; None where it names nothing."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    found = root
+    for step in reference[1:].split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
 def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         yield from (value for key, value in schema.items() if key in {"$ref", "$dynamicRef"} and isinstance(value, str))

@@ -17,6 +17,8 @@ RecordType = Literal["answer", "refusal", "truncated", "error"]
 Role = Literal["user", "assistant"]
 Expected = str | int | float | dict[str, Any] | list[str]  # a list: texts of which any is right
 
+NOTHING_SENT = msgspec.Raw(b"null")
+CHARACTERS_PER_TOKEN = 4  # how long the mock and the mock server take a token to be
 LARGEST_COUNT = 1 << 53  # above it a float cannot hold every whole number, and no real count of tokens is that large
 
 
@@ -213,8 +215,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One answer as metrics see it: what was expected, and what came back.
 
-    `dialogue_id, required_facts, expect_refusal, tags, metadata, expected, repeat` come from requests.jsonl, the rest
-    from responses.jsonl. `repeat` is None where every dialogue was asked once. A field that the log does not hold is None, and no metric may make it up.
+    `dialogue_id, required_facts, expect_refusal, tags, metadata, expected, repeat, request` come from requests.jsonl, the
+    rest from responses.jsonl. `repeat` is None where every dialogue was asked once. A field that the log does not hold is
+    None, and no metric may make it up.
     """
 
     dialogue_id: str
@@ -242,3 +245,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     tokens_per_s: float | None = None
     reused_from: str | None = None
     reused_cost_usd: float | None = None
+    request: msgspec.Raw = NOTHING_SENT
+    tool_calls: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What was sent besides model, limits and texts, such as tools and the format of the answer.
+
+        It is decoded each time, because few metrics ask for it.
+        """
+        decoded: dict[str, Any] | None = msgspec.json.decode(self.request)
+        return decoded or {}

@@ -39,6 +39,7 @@ ELSEWHERE = {
         "it travels in a header: set ANTHROPIC_CUSTOM_HEADERS, such as 'anthropic-beta: NAME'",
     ),
 }
+OF_MANIFEST = ("speed", "fallbacks")  # prices must be known before the first call
 OF_DIALOGUE = {
     "system": "put it beside request: system is a key of a dialogue",
     "messages": "put them beside request: user, messages or turns",
@@ -78,7 +79,10 @@ def _under(key: str, faults: Iterator[ParameterFault]) -> Iterator[ParameterFaul
 def request_faults(request: Mapping[str, Any], *, of_dialogue: bool = False) -> Iterator[ParameterFault]:
     """Keys of `request` that have a place elsewhere."""
     for key in request:
-        if key in ELSEWHERE and not (of_dialogue and key in BY_NAME):
+        if of_dialogue and key in OF_MANIFEST:
+            message = f"found {key!r}, which changes what a call costs"
+            yield ParameterFault(path=(key,), message=message, hint=f"set request.{key} in the manifest", at_key=True)
+        elif key in ELSEWHERE and not (of_dialogue and key in BY_NAME):
             yield ParameterFault(path=(key,), message=_OWNED.format(key), hint=_hint(key, of_dialogue), at_key=True)
     output = request.get("output_config")
     for key in OF_OUTPUT_CONFIG.keys() & (output if isinstance(output, dict) else {}).keys():

@@ -52,7 +52,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
     `absent` are those of the keys by which answers are judged that no dialogue has; `own_keys` are some of the unknown
     keys, among which a mistyped one may be. `blocks`: some message has content blocks. `toolless` is the first dialogue
-    whose `request` has no tools. `remarks` say what was understood in another way than it is written.
+    whose `request` has no tools; `formats`: some `request` has an output format. `remarks` say what was understood in another way than it is written.
     """
 
     count: int
@@ -63,6 +63,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...] = ()
     blocks: bool = False
     toolless: str | None = None
+    formats: bool = False
 
 
 @contextmanager
@@ -221,6 +222,7 @@ class _Judged:
         self.own_keys: set[str] = set()
         self.blocks = False
         self.toolless: str | None = None
+        self.formats = False
 
     def look(self, dialogue: Dialogue) -> None:
         if dialogue.required_facts:
@@ -231,6 +233,8 @@ class _Judged:
             self.expected = True
         if dialogue.messages is not None and not self.blocks:
             self.blocks = any(not isinstance(message.content, str) for message in dialogue.messages)
+        if dialogue.request is not None and dialogue.request.get("output_format"):
+            self.formats = True
         if self.toolless is None and not (dialogue.request and dialogue.request.get("tools")):
             self.toolless = dialogue.dialogue_id
         if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
@@ -243,6 +247,7 @@ class _Judged:
             "own_keys": tuple(sorted(self.own_keys)),
             "blocks": self.blocks,
             "toolless": self.toolless,
+            "formats": self.formats,
         }
 
     def _absent(self) -> Iterator[str]:

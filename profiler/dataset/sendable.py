@@ -1,4 +1,5 @@
-"""Refuses, before anything is sent, what a provider cannot take although the API could, and tools that nobody brings."""
+"""Refuses, before anything is sent, what a provider cannot take although the API could, and what needs tools or schemas that
+nobody brings."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from profiler.core.content_blocks import LIMITS, block_faults
 from profiler.core.errors import DatasetError, Problem
 from profiler.dataset import file
 from profiler.dataset.selection import ALL
+from profiler.manifest.metrics import called, checks_sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,11 @@ def refuse_unsendable(experiment: Experiment, survey: Survey, *, selection: Sele
     if choice is not None and choice["type"] != "none" and not experiment.tools and survey.toolless is not None:
         message = f"dialogue {survey.toolless!r} brings no tools, which the tool_choice of the manifest needs"
         hint = "set tools in the manifest, or in the request of every dialogue"
+        problems.append(Problem(path=str(experiment.dataset_path), message=message, hint=hint))
+    checking = [called(metric) for metric in experiment.metrics if checks_sent(metric)]
+    if checking and experiment.output_format is None and not survey.formats:
+        message = f"no schema is sent, against which {' and '.join(checking)} would check answers"
+        hint = "set output_format in the manifest, or in the request of dialogues"
         problems.append(Problem(path=str(experiment.dataset_path), message=message, hint=hint))
     if problems:
         raise DatasetError(problems)

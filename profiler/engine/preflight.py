@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.provider.client import Client
 
-OF_A_DATASET = ("dataset_path", "dataset_fields", "provider", "tools", "tool_choice")
+OF_A_DATASET = ("dataset_path", "dataset_fields", "provider", "tools", "tool_choice", "output_format")
 OF_A_CLIENT = ("client", "provider", "base_url", "api_version")
 
 

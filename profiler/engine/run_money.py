@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 MONEY = ("rate_card", "max_cost_usd", "spent_usd", "maybe_billed_usd")  # what the summary tells of it
+UNBOUNDED = ("speed", "fallbacks")  # keys of `request` that change the price, or the model that answers
+BOUNDED = (None, "standard")  # values with which they do not
 
 
 class RunMoney:
@@ -91,6 +93,12 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
     """The prices of a live run. The mock costs nothing, and a made-up price would look like a real one."""
     if mode != "live":
         return None
+    if cap_usd is not None and (keys := [key for key in UNBOUNDED if experiment.request.get(key) not in BOUNDED]):
+        raise UsageError(
+            f"{experiment.experiment_id}: found a cap of {usd(pico(cap_usd))} and request.{keys[0]}, with which nobody knows "
+            "beforehand what a call can cost, so it could not be held",
+            hint="leave either of them out",
+        )
     card = card_of(experiment, at=datetime.now(UTC))
     if card is None and cap_usd is not None:
         raise UsageError(

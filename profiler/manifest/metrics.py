@@ -74,7 +74,12 @@ class JsonValid(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 class JsonSchema(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whether the answer is JSON that is valid against a schema (draft 2020-12)."""
 
-    schema: Annotated[dict[str, Any], Meta(description="The schema; $ref may lead to parts of itself.")]
+    schema: Annotated[
+        dict[str, Any] | Literal["sent"],
+        Meta(
+            description="The schema, where $ref may lead to parts of itself; sent: the one that was sent as output_format."
+        ),
+    ]
 
 
 class Choice(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -125,7 +130,12 @@ class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     regex: Annotated[Regex | None, Meta(description="A regular expression is found in the answer.")] = None
     numeric: Annotated[Numeric | None, Meta(description="The answer's last number is the expected one.")] = None
     json_valid: Annotated[JsonValid | None, Meta(description="The answer is JSON.")] = None
-    json_schema: Annotated[JsonSchema | None, Meta(description="The answer is JSON that a schema describes.")] = None
+    json_schema: Annotated[
+        JsonSchema | Literal["sent"] | None,
+        Meta(
+            description="The answer is JSON that a schema describes; sent: the schema that was sent as output_format."
+        ),
+    ] = None
     choice: Annotated[Choice | None, Meta(description="The answer gives the expected letter.")] = None
     length: Annotated[Length | None, Meta(description="How long the answer is.")] = None
 
@@ -139,8 +149,8 @@ class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def options(self) -> Options:
-        options: Options = getattr(self, self.kinds[0])
-        return options
+        options: Options | Literal["sent"] = getattr(self, self.kinds[0])
+        return JsonSchema(schema="sent") if options == "sent" else options
 
 
 def called(metric: str | MetricEntry) -> str:
@@ -158,6 +168,12 @@ def as_entry(metric: str | MetricEntry) -> MetricEntry | None:
 def plain(metrics: Iterable[str | MetricEntry]) -> list[Any]:
     """As they stand in a manifest, for summary.json."""
     return [metric if isinstance(metric, str) else msgspec.to_builtins(metric) for metric in metrics]
+
+
+def checks_sent(metric: str | MetricEntry) -> bool:
+    """Whether it has a value only where a schema was sent with the question."""
+    entry = as_entry(metric)
+    return entry is not None and isinstance(entry.options, JsonSchema) and entry.options.schema == "sent"
 
 
 def compares(metric: str | MetricEntry) -> bool:

@@ -116,7 +116,8 @@ def metric_options(experiment: Experiment) -> Iterator[Complaint]:
         for key in ("extract", "pattern"):
             if (pattern := getattr(metric.options, key, None)) is not None:
                 yield from _searchable(pattern, at=("metrics", i, kind, key))
-        if isinstance(metric.options, JsonSchema) and (fault := schema_fault(metric.options.schema)) is not None:
+        schema = metric.options.schema if isinstance(metric.options, JsonSchema) else "sent"
+        if schema != "sent" and (fault := schema_fault(schema)) is not None:
             yield Complaint(
                 at=("metrics", i, kind, "schema"), message=f"found no JSON Schema that can be checked: {fault}"
             )

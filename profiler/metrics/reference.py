@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, DecimalException
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -167,13 +168,33 @@ def _json_valid(_: options.JsonValid) -> Right:
 
 
 def _json_schema(chosen: options.JsonSchema) -> Right:
-    fits = schema_check(chosen.schema)
+    told = None if chosen.schema == "sent" else schema_check(chosen.schema)
 
-    def right(found: str, _: Outcome) -> bool:
+    def right(found: str, outcome: Outcome) -> bool | None:
+        fits = told or _check_of_sent(bytes(outcome.request))
+        if fits is None:
+            return None
         value = _json(found)
         return value is not None and fits(value[0])
 
     return right
+
+
+class _OutputConfig(msgspec.Struct):
+    format: dict[str, Any] | None = None
+
+
+class _Sent(msgspec.Struct):
+    output_config: _OutputConfig | None = None
+
+
+@lru_cache(maxsize=64)
+def _check_of_sent(request: bytes) -> Callable[[Any], bool] | None:
+    """The check against the schema that was sent with a question; None where none was. Most questions share theirs."""
+    sent = msgspec.json.decode(request, type=_Sent | None)
+    config = None if sent is None else sent.output_config
+    schema = (config.format or {}).get("schema") if config is not None else None
+    return None if schema is None else schema_check(schema)
 
 
 def chosen_letter(text: str, choices: tuple[str, ...]) -> str | None:

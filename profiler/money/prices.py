@@ -18,6 +18,7 @@ PER_MILLION = 10**6  # dollars per million tokens → pico-dollars per token, ex
 # Inference that is kept in the United States costs a tenth more. genai-prices does not know that. A workspace may be
 # set to it, so the request need not say it; the usage of the reply does (`inference_geo`).
 RESIDENT = {"us": (11, 10)}
+USUAL_SEARCH = PICO // 100  # of the price list, for models whose card does not tell
 ANYWHERE = frozenset({"", "global", "not_available"})
 
 
@@ -175,13 +176,14 @@ class Step(NamedTuple):
 class Ceiling:
     """The most that a request can cost, whatever its real numbers turn out to be.
 
-    It covers what a run can send: no tools, no batches, no fast mode. Where the request is served is up to the
-    workspace.
+    It covers what a run with a cap can send: no batches, no fast mode. Where the request is served is up to the
+    workspace. `search` is the price of one web search.
     """
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_steps", "search")
 
     def __init__(self, card: RateCard) -> None:
+        self.search = USUAL_SEARCH if card.web_search is None else card.web_search
         more, over = (1, 1) if card.any_tier else max(RESIDENT.values())
         tariff = card.standard
         step = Step(0, 0, 0, 0)

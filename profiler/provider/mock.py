@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.errors import CallError, DatasetError, ManifestError, Problem
-from profiler.core.nouns import Reply
+from profiler.core.nouns import CHARACTERS_PER_TOKEN, Reply
 from profiler.dataset.unchanged import Remembered
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Dialogue, Params, Request
     from profiler.manifest.settings import MockSettings
 
-CHARACTERS_PER_TOKEN = 4
+MEDIUM_TOKENS = 1_600  # of a picture or document
 # How often a made-up answer holds each required fact, and how often it refuses.
 FACT_FOUND = 0.88
 REFUSED_WHEN_EXPECTED = 0.95
@@ -115,6 +115,8 @@ class MockClient:
         if isinstance(answer, list):
             answer = answer[(request.repeat or 0) % len(answer)]
         if answer is None:
+            if request.line.request is not msgspec.UNSET and (invented := self._invented(request)) is not None:
+                return msgspec.structs.replace(invented, latency_s=latency_s)
             completion, stop_reason = self._invent(request)
             usage, metadata = None, {}
         else:
@@ -127,6 +129,22 @@ class MockClient:
             usage=_usage(request, completion) if usage is None or usage == {} else usage,
             latency_s=latency_s,
             metadata=metadata,
+        )
+
+    def _invented(self, request: Request) -> Reply | None:
+        """A call of a tool, or JSON for a schema, where the request asks for that."""
+        from profiler.provider.inventing.answers import answer  # noqa: PLC0415 (few requests ask for that)
+
+        found = answer(request, seed=self._seed)
+        if found is None:
+            return None
+        calls = [block for block in found.blocks if block["type"] == "tool_use"]
+        return Reply(
+            completion="".join([block["text"] for block in found.blocks if block["type"] == "text"]),
+            stop_reason=found.stop_reason,
+            model=request.params.model,
+            usage=_usage(request, "") | {"output_tokens": found.tokens},
+            content=found.blocks if calls else None,
         )
 
     def _invent(self, request: Request) -> tuple[str, str]:
@@ -212,9 +230,25 @@ def _asked(request: Request) -> Any:
     return request.dialogue.user or request.messages[-1]["content"]
 
 
+def _media(content: Any) -> int:
+    """Characters that are read for the pictures and documents among these blocks, less those that are sent."""
+    more = 0
+    for block in content:
+        source, inner = block.get("source"), block.get("content")
+        if isinstance(source, dict) and source.get("type") in ("base64", "url", "file"):
+            more += MEDIUM_TOKENS * CHARACTERS_PER_TOKEN - len(source.get("data") or "")
+        if isinstance(inner, list):
+            more += _media(inner)
+    return more
+
+
 def _usage(request: Request, completion: str) -> dict[str, int]:
-    """Tokens estimated from lengths."""
+    """Tokens estimated from lengths; a picture counts as one of the usual size, whatever its bytes."""
     sent = len(request.body)
+    if request.dialogue.messages is not None:
+        for said in request.dialogue.messages:
+            if type(said.content) is not str:
+                sent += _media(said.content)
     return {
         "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
         "output_tokens": min(1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens),

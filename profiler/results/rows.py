@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from profiler.core.errors import UsageError
 from profiler.core.wording import did_you_mean
-from profiler.results.values import ERROR, METADATA, RECORD, REQUEST, TEXTS, TOKENS, value_of
+from profiler.results.values import ERROR, METADATA, RECORD, REFUSAL, REQUEST, TEXTS, TOKENS, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ HOLDING_TEXTS: Final = (*TEXTS, "required_facts", "expected", "error.message", "
 SOMETIMES: Final = (  # columns that are there only where some item has a value
     *("repeat", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s", "held_s", "between_s", "at_s"),
     *("tool_calls", "reused_from", "reused_cost_usd", "maybe_usd", "api_version"),
-    *("cache_creation_input_tokens", "cache_read_input_tokens", "thinking_tokens", "expected"),
+    *("cache_creation_input_tokens", "cache_read_input_tokens", "thinking_tokens", "expected", *REFUSAL),
 )
 MOST_METADATA: Final = 1_000
 
@@ -39,7 +39,7 @@ class Columns:
             for key in item.request.get("metadata") or ():
                 if len(metadata) < MOST_METADATA:
                     metadata[f"{METADATA}{key}"] = None
-        named = ["dialogue_id", *TEXTS, *RECORD, *ERROR, *REQUEST, *TOKENS]
+        named = ["dialogue_id", *TEXTS, *RECORD, *REFUSAL, *ERROR, *REQUEST, *TOKENS]
         named = [name for name in dict.fromkeys(named) if name not in missing]
         self._value: dict[str, Callable[[Item], Any]] = {name: value_of(name, scores=()) for name in named}
         self._value |= {f"{SCORES}{name}": value_of(name, scores=scores) for name in scores}

@@ -32,6 +32,7 @@ ERROR: Final = {
     "error.status": ("status",),
     "error.request_id": ("request_id",),
 }
+REFUSAL: Final = {"refusal_category": ("category",)}
 TEXTS: Final = ("question", "answer", "replies")
 METADATA: Final = "metadata."
 
@@ -52,6 +53,7 @@ GETTERS: Final[dict[str, Callable[[Item], Any]]] = {
     **{name: _of("request", name) for name in REQUEST},
     **{name: _of("record", "usage", *keys) for name, keys in TOKENS.items()},
     **{name: _of("record", "error", *keys) for name, keys in ERROR.items()},
+    **{name: _of("record", "stop_details", *keys) for name, keys in REFUSAL.items()},
 }
 
 

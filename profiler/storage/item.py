@@ -51,6 +51,9 @@ class Item(msgspec.Struct, frozen=True):
         prompt = self.request.get("prompt") or {}
         said = [("system", prompt["system"])] if prompt.get("system") else []
         replies = [("assistant", reply) for reply in self.replies]
+        if calls := self.tool_calls:
+            last = [replies.pop()[1]] if replies else []
+            replies.append(("assistant", "\n".join(filter(None, [*last, *map(call_in_words, calls)]))))
         if turns := prompt.get("turns"):
             asked = [("user", turn) for turn in turns]
             # A dialogue that failed or was refused early has fewer replies than turns.
@@ -72,6 +75,11 @@ class Item(msgspec.Struct, frozen=True):
         return () if completion is None else (completion,)
 
     @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Which tools the last reply calls, and with what."""
+        return self.record.get("tool_calls") or []
+
+    @property
     def answer(self) -> str | None:
         """The last reply."""
         found: str | None = self.record.get("completion")
@@ -79,8 +87,29 @@ class Item(msgspec.Struct, frozen=True):
 
 
 def text_of(content: Any) -> str:
-    """The texts of a message; what is no text stands as its type in brackets."""
+    """A message as text; what is none stands in brackets, such as `[image: image/png]`. The script of reports says the
+    same."""
     if isinstance(content, str):
         return content
-    blocks = content if isinstance(content, list) else ()
-    return "\n".join(str(block["text"]) if "text" in block else f"[{block.get('type', 'unknown')}]" for block in blocks)
+    return "\n".join(_block_in_words(block) for block in content) if isinstance(content, list) else ""
+
+
+def _block_in_words(block: Any) -> str:
+    if not isinstance(block, dict):
+        return "[unknown]"
+    kind = block.get("type", "unknown")
+    if "text" in block:
+        return str(block["text"])
+    if kind == "tool_use":
+        return call_in_words(block)
+    if kind == "tool_result":
+        return f"[result of {block.get('tool_use_id')}] {text_of(block.get('content'))}".rstrip()
+    source = block.get("source")
+    about = None
+    if isinstance(source, dict):
+        about = source.get("url") or source.get("file_id") or source.get("media_type")
+    return f"[{kind}: {about}]" if about else f"[{kind}]"
+
+
+def call_in_words(call: dict[str, Any]) -> str:
+    return f"[calls {call.get('name')} {msgspec.json.encode(call.get('input')).decode()}]"

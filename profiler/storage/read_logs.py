@@ -12,7 +12,7 @@ import msgspec
 
 from profiler.core.errors import LogError, Problem
 from profiler.core.json import loads
-from profiler.core.nouns import Expected, Failure, Outcome, Record, RecordType
+from profiler.core.nouns import NOTHING_SENT, Expected, Failure, Outcome, Record, RecordType
 from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Asked(msgspec.Struct, gc=False):
     metadata: dict[str, Any] = {}
     expected: Expected | None = None
     repeat: int | None = None
+    request: msgspec.Raw = NOTHING_SENT
 
 
 class Got(msgspec.Struct, gc=False):
@@ -63,6 +64,7 @@ class Got(msgspec.Struct, gc=False):
     tokens_per_s: float | None = None
     reused_from: str | None = None
     reused_cost_usd: float | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
 
 
 _decode_record = msgspec.json.Decoder(Record).decode
@@ -155,6 +157,8 @@ def outcome_of(asked: Asked, got: Got) -> Outcome:
         got.tokens_per_s,
         got.reused_from,
         got.reused_cost_usd,
+        asked.request,
+        got.tool_calls,
     )
 
 

@@ -15,9 +15,9 @@ import msgspec
 
 from profiler.core.json import dumps
 from profiler.core.nouns import Dialogue
+from profiler.provider.inventing.fitting import tokens_of_text
 from profiler.provider.mock import echo, made_up, salt_of
 from profiler.provider.mock_server.answering.answers import USAGE, message_of, text_block
-from profiler.provider.mock_server.answering.fitting import tokens_of_text
 from profiler.provider.mock_server.reading.requests import decode_plain
 from profiler.provider.mock_server.reading.token_counts import count_plain
 

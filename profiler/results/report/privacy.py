@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from profiler.storage.item import Item
 
-TEXTS: Final = ("prompt", "completion", "replies", "tool_calls", "expected", "required_facts", "metadata")
+TEXTS: Final = ("prompt", "request", "completion", "replies", "tool_calls", "expected", "required_facts", "metadata")
 TEXTS_OF_RUN: Final = ("system", "tools", "request", "stop_sequences", "output_format")
 OTHER_NAMES: Final = {"question": ("prompt",), "answer": ("completion", "replies")}
 NEEDED: Final = ("dialogue_id", "index", "repeat", "type")
@@ -58,6 +58,10 @@ class Privacy:
                 item.record.pop(name, None)
             if isinstance(error := item.record.get("error"), dict):
                 error.pop("message", None)  # a provider may quote what it was asked
+            if isinstance(details := item.record.get("stop_details"), dict):
+                details.pop("explanation", None)
+        for message in (item.request.get("prompt") or {}).get("messages") or ():
+            _leave_media_out(message.get("content"))
         return item
 
     def cut_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +89,15 @@ class Privacy:
                 hint="name a field of requests.jsonl, responses.jsonl or scores.jsonl, such as prompt.system or "
                 "metadata.customer",
             )
+
+
+def _leave_media_out(content: Any) -> None:
+    """Pictures and documents would make the file too large; their kind and size are told."""
+    for block in content if isinstance(content, list) else ():
+        source = block.get("source")
+        if isinstance(source, dict) and isinstance(data := source.get("data"), str) and source.get("type") == "base64":
+            source["data"] = f"{len(data):,} characters of base64, left out of the report"
+        _leave_media_out(block.get("content"))
 
 
 def _remove(part: dict[str, Any], path: tuple[str, ...]) -> bool:

@@ -138,3 +138,33 @@ def test_export_writes_what_the_name_of_the_file_says(
     assert code == 2
     assert "add --to with one of csv, jsonl, parquet, sqlite" in err
     assert said(capsys, "export", run.folder, "-o", tmp_path / "x.jsonl", "--raw")[0] == 2
+
+
+def test_calls_of_tools_and_what_a_refusal_is_about_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"stop_details": {"type": "refusal", "category": "cyber", "explanation": "It is\x1b[31m malware."}}
+    answers = {"d1": {"completion": "", "stop_reason": "refusal", "metadata": refused}}
+    (tmp_path / "answers.json").write_text(json.dumps(answers))
+    tool = {"name": "look_up", "input_schema": {"type": "object", "properties": {"n": {"const": 3}}, "required": ["n"]}}
+    own = {"tools": [tool], "tool_choice": {"type": "tool", "name": "look_up"}}
+    rows = [{"dialogue_id": "d0", "user": "?", "request": own}, {"dialogue_id": "d1", "user": "?"}]
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    manifest = {"experiment_id": "e", "model": "m", "max_tokens": 64, "dataset_path": "d.json"}
+    (tmp_path / "m.yaml").write_text(json.dumps({**manifest, "mock": {"responses_path": "answers.json"}}))
+    assert (
+        said(capsys, "run", "--config", tmp_path / "m.yaml", "--output-dir", tmp_path, "--mode", "mock", "--quiet")[0]
+        == 0
+    )
+
+    _, out, _ = said(capsys, "show", tmp_path / "e", "--no-pager")
+    assert 'assistant: [calls look_up {"n":3}]' in out
+    assert "refusal: cyber: It is\\x1b[31m malware." in out
+    _, out, _ = said(capsys, "show", tmp_path / "e", "--no-pager", "--where", "refusal_category == 'cyber'")
+    assert [line for line in out.splitlines() if line.startswith("---")] == ["--- d1 (number 1): refusal"]
+    _, out, _ = said(capsys, "export", tmp_path / "e", "--to", "jsonl", "-o", "-")
+    called, refusal = map(json.loads, out.splitlines())
+    assert [(call["name"], call["input"]) for call in called["tool_calls"]] == [("look_up", {"n": 3})]
+    assert (called["refusal_category"], refusal["refusal_category"]) == (None, "cyber")
+    _, out, _ = said(capsys, "validate", "--config", tmp_path / "m.yaml", "--show", "1")
+    assert 'sent besides: {"tools":[{"name":"look_up"' in out

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Outcome
@@ -25,6 +26,22 @@ def score(metric: dict[str, Any] | str, completion: str | None, expected: Any = 
     assert made.score is not None
     outcome = Outcome("d", fields.pop("type", "answer"), completion=completion, expected=expected, **fields)
     return made.score(outcome)
+
+
+def sent(schema: Any) -> Raw:
+    return Raw(json.dumps({"tools": [], "output_config": {"effort": "low", "format": {"schema": schema}}}).encode())
+
+
+@pytest.mark.parametrize("metric", [{"json_schema": "sent"}, {"json_schema": {"schema": "sent"}}])
+def test_an_answer_is_checked_against_the_schema_that_was_sent_with_its_question(metric: dict[str, Any]) -> None:
+    number, text = sent({"type": "integer"}), sent({"type": "string"})
+
+    assert [score(metric, "3", request=each) for each in (number, text)] == [True, False]
+    assert [score(metric, '"3"', request=each) for each in (number, text)] == [False, True]
+    assert score(metric, "no JSON", request=number) is False
+    assert score(metric, "3") is None  # nothing was sent with it
+    assert score(metric, "3", request=Raw(b'{"output_config":{"effort":"low"}}')) is None
+    assert score(metric, None, request=number, type="error") is None
 
 
 SCORES: list[tuple[dict[str, Any] | str, str, Any, Any]] = [

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from profiler.core.errors import UsageError
 from profiler.core.nouns import Message
+from profiler.engine.run_money import card_of_run
+from profiler.manifest.settings import Experiment
 from profiler.money.budget import Budget
 from profiler.money.prices import Ceiling, cost
-from profiler.money.worst_case import IMAGE_TOKENS, LARGEST_WINDOW, dialogue_most, prompt_bound
+from profiler.money.worst_case import (
+    IMAGE_TOKENS,
+    LARGEST_WINDOW,
+    ROUNDS,
+    UNSEEN_PROMPT,
+    UNSEEN_TOOL,
+    dialogue_most,
+    prompt_bound,
+)
 from profiler.provider.requests import Planner
 from tests.profiler.money.test_budget import HAIKU, request
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("text", ["plain", "Grüße, 世界 🎉", '"quoted"\n\\', "\x00\x1f"])
@@ -79,3 +93,51 @@ def test_later_turns_are_reckoned_with_all_that_was_said_before() -> None:
 
     assert total <= dialogue_most(ceiling, asked) < 2 * total
     assert dialogue_most(ceiling, asked, attempts=3) == 3 * dialogue_most(ceiling, asked)
+
+
+def sending(own: dict[str, Any], **fields: Any) -> Any:
+    return request(request=own, **fields)
+
+
+CUSTOM = {"name": "look_up", "input_schema": {"type": "object"}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 4}
+
+
+def test_tools_and_forms_count_with_what_the_api_adds_to_the_prompt() -> None:
+    bare, tools = request(), sending({"tools": [CUSTOM]})
+    both = sending({"tools": [CUSTOM], "output_format": {"type": "json_schema", "schema": {"type": "string"}}})
+
+    assert prompt_bound(bare) == len(bare.body)
+    assert prompt_bound(tools) == len(tools.body) + UNSEEN_PROMPT
+    assert prompt_bound(both) == len(both.body) + 2 * UNSEEN_PROMPT
+
+
+def test_a_tool_whose_definition_is_the_providers_counts_more() -> None:
+    bash = sending({"tools": [{"type": "bash_20250124", "name": "bash"}]})
+
+    assert prompt_bound(bash) == len(bash.body) + UNSEEN_PROMPT + UNSEEN_TOOL
+
+
+def test_what_a_tool_at_the_provider_reads_is_covered_in_every_round_with_its_searches() -> None:
+    asked = sending({"tools": [SEARCH]}, max_tokens=100)
+    window = HAIKU.context_window or 0
+    usage = {
+        "input_tokens": ROUNDS * window,
+        "output_tokens": ROUNDS * 100,
+        "inference_geo": "us",
+        "server_tool_use": {"web_search_requests": 4},
+    }
+    price = cost(HAIKU, usage)
+
+    assert price is not None
+    assert price <= Budget(HAIKU).worst(asked) <= 2 * price
+
+
+def test_a_price_that_nobody_knows_beforehand_cannot_be_capped(tmp_path: Path) -> None:
+    fast = Experiment(
+        experiment_id="e", model="claude-haiku-4-5", max_tokens=9, dataset_path=tmp_path, request={"speed": "fast"}
+    )
+
+    with pytest.raises(UsageError, match=r"found a cap of \$1\.00 and request\.speed"):
+        card_of_run(fast, mode="live", cap_usd=1.0)
+    assert card_of_run(fast, mode="live", cap_usd=None) is not None

@@ -14,6 +14,7 @@ from profiler.core.errors import DatasetError
 from profiler.core.nouns import Dialogue, Message
 from profiler.engine.options import Options
 from profiler.engine.runner import run
+from profiler.manifest.metrics import MetricEntry
 from profiler.provider.requests import Planner, params_of
 from tests.profiler.provider.loopback import KEY, MESSAGE, Asked, Say, http, serving
 from tests.profiler.provider.test_cloud import aws, google
@@ -226,3 +227,20 @@ async def test_a_choice_among_tools_needs_tools_in_every_dialogue(
     said = await refused(tmp_path, [with_tools, {"dialogue_id": "bare", "user": "x"}], tool_choice={"type": "any"})
 
     assert "dialogue 'bare' brings no tools, which the tool_choice of the manifest needs" in said
+
+
+async def test_a_schema_that_answers_are_checked_with_must_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    metric = MetricEntry(json_schema="sent")
+    bare = [{"dialogue_id": "d", "user": "x"}]
+    said = await refused(tmp_path, bare, metrics=(metric,))
+    with_schema = [*bare, {"dialogue_id": "own", "user": "x", "request": {"output_format": SETTINGS["output_format"]}}]
+    async with serving(lambda _: http(200, {**MESSAGE, "content": [{"type": "text", "text": '{"n": 1}'}]})) as server:
+        await one_run(tmp_path, server.url, lane=None, dialogues=with_schema, metrics=(metric,))
+    summary = json.loads((tmp_path / "e" / "summary.json").read_text())
+
+    assert "no schema is sent, against which json_schema would check answers" in said
+    assert (summary["metrics"]["json_schema"]["value"], summary["metrics"]["json_schema"]["n"]) == (1.0, 1)
+    assert summary["run"]["metrics"] == [{"json_schema": "sent"}]

@@ -56,6 +56,35 @@ def test_the_question_is_what_the_user_said_last() -> None:
         {"role": "user", "content": [{"type": "text", "text": "look"}, {"type": "image", "source": {}}]},
     ]
     assert item({"messages": messages}).question == "look\n[image]"
+
+
+def test_blocks_and_calls_of_tools_can_be_read() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "A" * 100}
+    call = {"type": "tool_use", "id": "t1", "name": "look_up", "input": {"what": "x"}}
+    messages = [
+        {"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "What?"}]},
+        {"role": "assistant", "content": [call]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "42"}]},
+                {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+                {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+            ],
+        },
+    ]
+    found = item({"messages": messages}, completion="Once more.", tool_calls=[{"name": "look_up", "input": {"n": 1}}])
+
+    assert found.conversation == [
+        ("user", "[image: image/png]\nWhat?"),
+        ("assistant", '[calls look_up {"what":"x"}]'),
+        ("user", "[result of t1] 42\n[document: https://example.com/a.pdf]\n[image: file_1]"),
+        ("assistant", 'Once more.\n[calls look_up {"n":1}]'),
+    ]
+    assert item({"user": "u"}, completion="", tool_calls=[{"name": "f", "input": {}}]).said[-1] == "[calls f {}]"
+
+
+def test_what_was_asked_is_empty_where_nothing_is_told() -> None:
     assert item({}).question == ""
 
 

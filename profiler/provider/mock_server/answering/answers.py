@@ -13,12 +13,11 @@ from zlib import crc32
 
 import msgspec
 
-from profiler.core.json import dumps
+from profiler.provider.inventing.answers import invent, seed_of
+from profiler.provider.inventing.fitting import fit
+from profiler.provider.inventing.schema_values import NoValue
 from profiler.provider.mock import echo, made_up, salt_of
-from profiler.provider.mock_server.answering import tool_calls
-from profiler.provider.mock_server.answering.fitting import fit
 from profiler.provider.mock_server.answering.lengths import drawn_length, stretched
-from profiler.provider.mock_server.answering.schema_values import NoValue, draw
 from profiler.provider.mock_server.settings import invalid
 
 if TYPE_CHECKING:
@@ -116,12 +115,14 @@ class Answers:
             return _Draft([], "max_tokens", {})
         if wanted.compaction is not None:
             return _Draft([_compaction(wanted)], "compaction", {})
-        schema = wanted.schema
         random = Random(self._seed_of(asked))  # noqa: S311 (nothing here is a secret)
-        if wanted.tools and (called := tool_calls.calls(wanted, random, rate=settings.tool_rate)):
-            return _Draft(called, "tool_use", {})
-        if schema is not None:
-            return _Draft([text_block(_json(schema, random))], "end_turn", {})
+        if wanted.tools or wanted.schema is not None:
+            try:
+                found = invent(wanted, wanted.schema, random, rate=settings.tool_rate)
+            except NoValue:
+                raise invalid("output_config.format.schema: no value fits this schema") from None
+            if found is not None:
+                return _Draft(*found, {})
         said = self._said(asked)
         if settings.output_tokens and said.stop_reason != "refusal":
             length = drawn_length(random, median=settings.output_tokens, sigma=settings.output_sigma)
@@ -143,9 +144,13 @@ class Answers:
         return salt_of(seed, model=model, temperature=temperature)
 
     def _seed_of(self, asked: Asked) -> int:
-        wanted = asked.wanted
-        key = f"{self._settings.seed} {wanted.model} {wanted.turn} {asked.variation} {asked.dialogue.dialogue_id}"
-        return crc32(key.encode("utf-8", "surrogatepass"))
+        return seed_of(
+            self._settings.seed,
+            model=asked.wanted.model,
+            turn=asked.wanted.turn,
+            variation=asked.variation,
+            dialogue_id=asked.dialogue.dialogue_id,
+        )
 
 
 def message_of(
@@ -218,13 +223,6 @@ def _compaction(wanted: NewMessage) -> dict[str, Any]:
 
 def text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text, "citations": None}
-
-
-def _json(schema: Any, random: Random) -> str:
-    try:
-        return dumps(draw(schema, random)).decode()
-    except NoValue:
-        raise invalid("output_config.format.schema: no value fits this schema") from None
 
 
 def _thought(asked: Asked, draft: _Draft) -> dict[str, Any] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from profiler.provider.mock import CHARACTERS_PER_TOKEN
-from profiler.provider.mock_server.answering.schema_values import WORDS
+from profiler.core.nouns import CHARACTERS_PER_TOKEN
+from profiler.provider.inventing.schema_values import WORDS
 
 if TYPE_CHECKING:
     from random import Random

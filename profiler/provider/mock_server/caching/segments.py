@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from profiler.core.json import encode
-from profiler.provider.mock import CHARACTERS_PER_TOKEN
+from profiler.core.nouns import CHARACTERS_PER_TOKEN
 from profiler.provider.mock_server.reading.prompts import blocks_of
 from profiler.provider.mock_server.reading.token_counts import lighten
 

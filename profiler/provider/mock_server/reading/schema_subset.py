@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from profiler.core.json_schema import resolve_reference
 from profiler.provider.mock_server.settings import invalid
 
 if TYPE_CHECKING:
@@ -96,14 +97,3 @@ class _Checker:
 
     def _refuse(self, problem: str) -> NoReturn:
         raise invalid(f"{self._where}: {problem}")
-
-
-def resolve_reference(root: Any, reference: Any) -> Any:
-    """What a reference inside the same schema names; None where it names nothing."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return None
-    found = root
-    for step in reference[1:].split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(name) if isinstance(found, dict) else None
-    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core.image_size import image_size
 from profiler.core.json import encode
-from profiler.provider.mock import CHARACTERS_PER_TOKEN
+from profiler.core.nouns import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -68,8 +68,8 @@ function side(row, run, [request, record], { alone, base }) {
   const said = alone ? askedOf(request, record) : [];
   const parts = C.runs.length > 1 ? [el("h3", {}, marked(run), F.runs[run].name)] : [];
   parts.push(conversation(said, wanted));
-  const answer = answers.at(-1);
-  if (answer !== undefined)
+  const answer = answerOf(record);
+  if (answer !== null)
     parts.push(turn(`${record.type}${record.stop_reason ? ` (${record.stop_reason})` : ""}`, highlighted(answer, wanted), true));
   else if (record.error)
     parts.push(

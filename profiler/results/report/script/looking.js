@@ -125,7 +125,7 @@ async function readTexts() {
       fold(
         pairs
           .filter(Boolean)
-          .map(([request, record]) => [...askedOf(request, record).map(([, text]) => text), ...repliesOf(record).slice(-1)].join("\n"))
+          .map(([request, record]) => [...askedOf(request, record).map(([, text]) => text), ...repliesInWords(record).slice(-1)].join("\n"))
           .join("\n"),
       ),
     );

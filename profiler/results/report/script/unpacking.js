@@ -72,9 +72,26 @@ async function pairsOf(row) {
 
 function textOf(content) {
   if (typeof content === "string") return content;
-  return (Array.isArray(content) ? content : [])
-    .map((part) => ("text" in part ? String(part.text) : `[${part.type ?? "unknown"}]`))
-    .join("\n");
+  return Array.isArray(content) ? content.map(blockInWords).join("\n") : "";
+}
+
+function blockInWords(block) {
+  if (typeof block !== "object" || block === null) return "[unknown]";
+  const kind = block.type ?? "unknown";
+  if ("text" in block) return String(block.text);
+  if (kind === "tool_use") return callInWords(block);
+  if (kind === "tool_result") return `[result of ${block.tool_use_id}] ${textOf(block.content)}`.trimEnd();
+  const about = block.source?.url || block.source?.file_id || block.source?.media_type;
+  return about ? `[${kind}: ${about}]` : `[${kind}]`;
+}
+
+const callInWords = (call) => `[calls ${call.name} ${JSON.stringify(call.input)}]`;
+
+/** The replies as they are shown: the last one with the tools that it calls. */
+function repliesInWords(record) {
+  const calls = (record.tool_calls ?? []).map(callInWords);
+  const replies = repliesOf(record);
+  return calls.length ? [...replies.slice(0, -1), [replies.at(-1), ...calls].filter(Boolean).join("\n")] : replies;
 }
 
 function repliesOf(record) {
@@ -101,4 +118,4 @@ function askedOf(request, record) {
   return said;
 }
 
-const answerOf = (record) => repliesOf(record).at(-1) ?? null;
+const answerOf = (record) => repliesInWords(record).at(-1) ?? null;

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from profiler.core.shapes import table
+from profiler.provider.inventing.tool_calls import OWN_TOOLS
 from profiler.provider.mock_server.admission.faults import BATCH_CREATE_FAULTS, BATCH_RESULTS_FAULTS
 from profiler.provider.mock_server.admission.faults import NAMES as FAULTS
-from profiler.provider.mock_server.answering.tool_calls import OWN_TOOLS
 from profiler.provider.mock_server.app import App
 from profiler.provider.mock_server.endpoints import ALL, GROUPS, NAMES
 from profiler.provider.mock_server.history.journal import FILTERS

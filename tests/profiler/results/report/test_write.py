@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from profiler import Experiment, Options, run_sync
 from profiler.core.errors import UsageError
 from profiler.core.json import loads
+from profiler.manifest.settings import MockSettings
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question
 from profiler.results.report.page import SCRIPT
@@ -335,3 +337,55 @@ def test_many_dialogues_are_packed_two_bytes_a_character(
     text = content.decode("utf-16")
     assert text.startswith("<!doctype html>")
     assert len(BLOCK.findall(text)) == 3
+
+
+def test_refusals_are_grouped_by_what_the_provider_says_they_are_about(tmp_path: Path) -> None:
+    """From a run of the engine itself, so that the category comes all the way."""
+    refused = {"completion": "", "stop_reason": "refusal"}
+    answers = {
+        "d0": {
+            **refused,
+            "metadata": {"stop_details": {"type": "refusal", "category": "bio", "explanation": "secret"}},
+        },
+        "d1": {**refused, "metadata": {"stop_details": {"type": "refusal", "category": "bio"}}},
+        "d2": {**refused, "metadata": {"stop_details": {"type": "refusal", "category": None}}},
+        "d3": {"completion": "I can't help with that."},
+    }
+    (tmp_path / "answers.json").write_bytes(msgspec.json.encode(answers))
+    rows = [{"dialogue_id": f"d{n}", "user": "?", "expect_refusal": True} for n in range(4)]
+    (tmp_path / "d.json").write_bytes(msgspec.json.encode(rows))
+    experiment = Experiment(
+        experiment_id="e",
+        model="claude-haiku-4-5",
+        max_tokens=64,
+        dataset_path=tmp_path / "d.json",
+        mock=MockSettings(responses_path=tmp_path / "answers.json"),
+    )
+    run_sync(experiment, options=Options(output_dir=tmp_path, mode="mock"))
+    write(tmp_path / "r.html", tmp_path / "e")
+    write(tmp_path / "without.html", tmp_path / "e", texts=False)
+
+    for name in ("r.html", "without.html"):
+        assert blocks(tmp_path / name)["facts"]["runs"][0]["refusals"] == [
+            {"category": "bio", "expected": True, "count": 2},
+            {"category": "the provider gave no category", "expected": True, "count": 1},
+            {"category": "known by its words", "expected": True, "count": 1},
+        ]
+    assert "secret" in everything(tmp_path / "r.html")
+    assert "secret" not in everything(tmp_path / "without.html")
+
+
+def test_pictures_are_told_of_and_left_out_and_what_was_sent_is_a_text(tmp_path: Path) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "QUJD" * 5_000}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": source}]}
+    prompt = {"messages": [{"role": "user", "content": [{"type": "image", "source": source}, result]}]}
+    tools = {"tools": [{"name": "a_tool_of_ours"}]}
+    run = make_run(tmp_path / "mine", [item(0, asked_prompt=prompt, asked_request=tools)])
+    write(tmp_path / "r.html", run)
+    write(tmp_path / "without.html", run, texts=False)
+
+    found = everything(tmp_path / "r.html")
+    assert found.count("20,000 characters of base64, left out of the report") == 2
+    assert "QUJDQUJD" not in found
+    assert "a_tool_of_ours" in found
+    assert "a_tool_of_ours" not in everything(tmp_path / "without.html")

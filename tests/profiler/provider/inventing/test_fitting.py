@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.provider.mock_server.answering.fitting import Fitted, fit, tokens_of
+from profiler.provider.inventing.fitting import Fitted, fit, tokens_of
 
 TEXT = {"type": "text", "text": "The sea is salty."}
 CALL: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "n", "input": {"city": "Oslo", "note": "word " * 20}}

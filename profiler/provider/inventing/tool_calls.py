@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from profiler.provider.mock_server.answering.schema_values import NoValue, draw
-from profiler.provider.mock_server.reading.prompts import blocks_of
+from profiler.provider.inventing.schema_values import NoValue, draw
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
-
-    from profiler.provider.mock_server.reading.prompts import Prompt
 
 SEVERAL = 0.25  # of the answers that may call tools in parallel
 MOST_CALLS = 3
@@ -22,6 +20,29 @@ OWN_TOOLS: dict[str, dict[str, Any]] = {
     "memory_": {"command": "view", "path": "/memories"},
     "computer_2": {"action": "screenshot"},
 }
+
+
+class Said(Protocol):
+    """One message."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def content(self) -> Any: ...
+
+
+class Prompt(Protocol):
+    """What a request says about tools, and the conversation so far."""
+
+    @property
+    def tools(self) -> Sequence[dict[str, Any]] | None: ...
+
+    @property
+    def tool_choice(self) -> dict[str, Any] | None: ...
+
+    @property
+    def messages(self) -> Sequence[Said]: ...
 
 
 def calls(prompt: Prompt, random: Random, *, rate: float) -> list[dict[str, Any]]:
@@ -48,7 +69,8 @@ def _rounds(prompt: Prompt) -> int:
     for said in reversed(prompt.messages):
         if said.role != "user":
             continue
-        if not any(block["type"] == "tool_result" for block in blocks_of(said.content)):
+        blocks = said.content if isinstance(said.content, list) else ()
+        if not any(block["type"] == "tool_result" for block in blocks):
             break
         rounds += 1
     return rounds

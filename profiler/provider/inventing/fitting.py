@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from profiler.core.json import dumps
-from profiler.provider.mock import CHARACTERS_PER_TOKEN
+from profiler.core.nouns import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.provider.mock_server.answering.schema_values import NoValue, draw
+from profiler.provider.inventing.schema_values import NoValue, draw
 from profiler.provider.mock_server.reading.schema_subset import FORMATS, check
 
 JUDGE = jsonschema.Draft202012Validator

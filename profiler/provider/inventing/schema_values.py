@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from profiler.provider.mock_server.answering.patterns import text_matching
-from profiler.provider.mock_server.reading.schema_subset import resolve_reference
+from profiler.core.json_schema import resolve_reference
+from profiler.provider.inventing.patterns import text_matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from profiler.provider.mock_server.answering.tool_calls import calls
+from profiler.provider.inventing.tool_calls import calls
 from tests.profiler.provider.mock_server.reading.asking import (
     SCHEMA,
     TOOL,
