@@ -87,6 +87,8 @@ OutputField = Literal[
     "tokens_per_s",
     "tool_calls",
     "stop_details",
+    "reused_from",
+    "reused_cost_usd",
 ]
 DialogueKey = Literal[
     "dialogue_id",
