@@ -155,7 +155,10 @@ def _told(item: Item) -> Iterator[str]:
             yield f"{name}: {printable(msgspec.json.encode(value).decode())}"
     if item.scores:
         yield "scores: " + ", ".join(f"{name} {_plain(score)}" for name, score in item.scores.items())
-    measured = ("stop_reason", "latency_s", "queue_s", "attempts", "cost_usd", "maybe_usd", "request_id")
+    measured = (
+        *("stop_reason", "latency_s", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s", "queue_s", "held_s"),
+        *("between_s", "at_s", "attempts", "cost_usd", "maybe_usd", "request_id"),
+    )
     told = [f"{name} {printable(str(record[name]))}" for name in measured if record.get(name) is not None]
     tokens = [
         f"{name} {count}" for name, count in (record.get("usage") or {}).items() if isinstance(count, int) and count

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from profiler.cli import timing_table
 from profiler.cli.table import NOTHING, Table, clean, draw
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def render(
     width: int | None = None,
 ) -> None:
     """Print the tables. `plain` and `width` are None to suit the file."""
-    tables = [_one(summaries[0])] if len(summaries) == 1 else [_several(summaries)]
+    tables = [_one(summaries[0]), *timing_table.of(summaries[0])] if len(summaries) == 1 else [_several(summaries)]
     if by_tag:
         tables += [_tags(summary) for summary in summaries]
     draw(tables, file=file, plain=plain, width=width)
@@ -92,8 +93,9 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
         *[
             f"{name} {_times(_part(summary, name))}"
             for name in ("latency_s", "queue_s")
-            if _part(summary, name).get("n")
+            if _part(summary, name).get("n") and "ci95" not in _part(summary, name)
         ],
+        *timing_table.where_time_went(summary),
         *([f"tokens {told}"] if told else []),
         *(
             [f"attempts {_whole(attempts['total'])}, retried {_whole(attempts.get('retried'))}"]

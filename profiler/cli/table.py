@@ -111,6 +111,8 @@ def _draw_plain(table: Table, *, file: TextIO) -> None:
     encoding = getattr(file, "encoding", None) or "utf-8"
 
     def shown(text: str) -> str:
+        if not encoding.lower().startswith("utf"):
+            text = text.replace("≥", ">=").replace("≤", "<=")
         return clean(text).encode(encoding, "backslashreplace").decode(encoding)
 
     def shown_cell(text: str) -> str:

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "cache_control": "use the key cache",
     "anthropic_version": "use the key api_version",
     "messages": "the dataset says what is asked",
-    "stream": "use --client stream",
+    "stream": "",
     "timeout": "use the key timeout_s",
     "extra_body": "its keys can stand in request themselves",
     "extra_query": "an address with a query is not supported",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
 
 OF_A_DATASET = ("dataset_path", "dataset_fields", "provider", "tools", "tool_choice", "output_format")
-OF_A_CLIENT = ("client", "provider", "base_url", "api_version")
+OF_A_CLIENT = ("client", "provider", "base_url", "api_version", "stream", "streamed_only")
 
 
 async def check_all(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from profiler.manifest.measured import FIELDS, Measured, Slo
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -96,7 +98,7 @@ class Length(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     unit: Annotated[Literal["characters", "words"], Meta(description="What is counted.")] = "characters"
 
 
-Options = ExactMatch | Contains | Regex | Numeric | JsonValid | JsonSchema | Choice | Length
+Options = ExactMatch | Contains | Regex | Numeric | JsonValid | JsonSchema | Choice | Length | Measured | Slo
 KINDS: dict[str, type[Options]] = {
     "exact_match": ExactMatch,
     "contains": Contains,
@@ -106,8 +108,11 @@ KINDS: dict[str, type[Options]] = {
     "json_schema": JsonSchema,
     "choice": Choice,
     "length": Length,
+    **dict.fromkeys(FIELDS, Measured),
+    "goodput": Slo,
 }
-WITHOUT_OPTIONS = tuple(kind for kind in KINDS if kind not in {"regex", "json_schema"})  # may stand as a name alone
+WITHOUT_OPTIONS = tuple(kind for kind in KINDS if kind not in {"regex", "json_schema", "goodput"})  # may stand alone
+OF_TEXTS = tuple(kind for kind, options in KINDS.items() if issubclass(options, Text))
 JUDGED_BY_EXPECTED = ("exact_match", "contains", "numeric", "choice")
 
 
@@ -138,10 +143,24 @@ class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     choice: Annotated[Choice | None, Meta(description="The answer gives the expected letter.")] = None
     length: Annotated[Length | None, Meta(description="How long the answer is.")] = None
+    latency_s: Annotated[Measured | None, Meta(description="Seconds that the provider took.")] = None
+    ttft_s: Annotated[Measured | None, Meta(description="Seconds to the first token; needs streams.")] = None
+    output_tokens: Annotated[Measured | None, Meta(description="Tokens that the model wrote.")] = None
+    cost_usd: Annotated[Measured | None, Meta(description="What an answer cost.")] = None
+    tokens_per_s: Annotated[
+        Measured | None, Meta(description="Tokens a second with which it was written; needs streams.")
+    ] = None
+    goodput: Annotated[Slo | None, Meta(description="The answer is quick enough; an error is not.")] = None
 
     @property
     def kinds(self) -> list[str]:
         return [kind for kind in KINDS if getattr(self, kind) is not None]
+
+    @property
+    def needs(self) -> list[str]:
+        """The fields of a record that it reads."""
+        kind, chosen = self.kinds[0], self.options
+        return list(chosen.limits) if isinstance(chosen, Slo) else [FIELDS.get(kind, "completion")]
 
     @property
     def called(self) -> str:

@@ -9,7 +9,9 @@ from profiler.core.patterns import HINT, BadPattern, compiled
 from profiler.core.sent_parameters import choice_faults, format_faults, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
-from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, JsonSchema, MetricEntry, called
+from profiler.manifest.measured import LESS_IS_BETTER as QUICK_IS_BETTER
+from profiler.manifest.measured import Slo
+from profiler.manifest.metrics import KINDS, JsonSchema, MetricEntry, as_entry, called
 from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment, LineNumber
 
 if TYPE_CHECKING:
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
     from profiler.core.sent_parameters import ParameterFault
 
+LESS_IS_BETTER = (*(name for name in MEASURED if not name.startswith("tokens_per_s")), *PARTS, *QUICK_IS_BETTER)
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
-NEEDS_COMPLETION = ("fact_coverage", "geometric_mean", *WITHOUT_OPTIONS)
-LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, queue_s.*, tokens.*"
+NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
+LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, ttft_s.*, queue_s.*, tokens.*"
 OWN_VERSIONS = ("bedrock", "vertex")
 REPORTED_FIELDS = {"latency_s": "latencies", "usage": "token counts"}
 
@@ -34,13 +37,22 @@ def kept_fields(experiment: Experiment) -> Iterator[Complaint]:
 
 
 def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
-    needing = [
-        called(metric) for metric in experiment.metrics if isinstance(metric, MetricEntry) or metric in NEEDS_COMPLETION
-    ]
-    if experiment.output_fields is not None and "completion" not in experiment.output_fields and needing:
-        names = " and ".join(needing)
-        message = f"found no 'completion', expected it: {names} read it from responses.jsonl"
-        yield Complaint(at=("output_fields",), message=message, hint="add completion, or leave the metrics out")
+    needing: dict[str, list[str]] = {}
+    for metric in experiment.metrics:
+        for field in _needs(metric):
+            needing.setdefault(field, []).append(called(metric))
+    for field, metrics in needing.items():
+        if experiment.output_fields is not None and field not in experiment.output_fields:
+            message = f"found no {field!r}, expected it: {' and '.join(metrics)} read it from responses.jsonl"
+            yield Complaint(at=("output_fields",), message=message, hint=f"add {field}, or leave the metrics out")
+
+
+def _needs(metric: str | MetricEntry) -> Sequence[str]:
+    """The fields of a record that a metric reads; of one's own metrics nobody knows."""
+    entry = as_entry(metric)
+    if entry is None:
+        return ["completion"] if metric in NEEDS_COMPLETION else []
+    return entry.needs if len(entry.kinds) == 1 else []
 
 
 def unrepeated(experiment: Experiment) -> Iterator[Complaint]:
@@ -75,7 +87,7 @@ def threshold_names(experiment: Experiment) -> Iterator[Complaint]:
             hint = did_you_mean(name, known) or "add it to metrics"
             message = f"found the threshold {name!r}, expected a metric of this experiment, or one of {LOOK}"
             yield Complaint(at=("thresholds", name), message=message, hint=hint, at_key=True)
-        elif name in (*MEASURED, *PARTS) and not isinstance(limit, Bounds):
+        elif name in LESS_IS_BETTER and not isinstance(limit, Bounds):
             message = f"found {limit:g}, expected a range: a number alone is a minimum, and here less is better"
             yield Complaint(at=("thresholds", name), message=message, hint=f"write {{max: {limit:g}}}")
 
@@ -116,6 +128,9 @@ def metric_options(experiment: Experiment) -> Iterator[Complaint]:
         for key in ("extract", "pattern"):
             if (pattern := getattr(metric.options, key, None)) is not None:
                 yield from _searchable(pattern, at=("metrics", i, kind, key))
+        if isinstance(metric.options, Slo) and not metric.options.limits:
+            at = ("slo",) if experiment.slo is metric.options else ("metrics", i, kind)
+            yield Complaint(at=at, message=f"found no limit, expected one of {', '.join(Slo.__struct_fields__)}")
         schema = metric.options.schema if isinstance(metric.options, JsonSchema) else "sent"
         if schema != "sent" and (fault := schema_fault(schema)) is not None:
             yield Complaint(
@@ -167,7 +182,7 @@ Rule = tuple[tuple[str, ...], "Callable[[Experiment], Iterator[Complaint]]"]
 RULES: tuple[Rule, ...] = (
     (("output_fields",), kept_fields),
     (("output_fields", "metrics"), needed_fields),
-    (("metrics",), metric_options),
+    (("metrics", "slo"), metric_options),
     (("output_fields", "metrics", "pass_at"), unrepeated),
     (("repeats", "pass_at"), pass_at),
     (("thresholds", "metrics", "pass_at"), threshold_names),

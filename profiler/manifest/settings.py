@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.nouns import CacheSettings
-from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, MetricEntry
+from profiler.manifest.measured import STREAMED, Slo
+from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, MetricEntry, as_entry
 
 USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
@@ -23,11 +24,11 @@ NAMED_METRICS = (*BUILTIN_METRICS, *WITHOUT_OPTIONS)
 TIMES = ("p50", "p90", "p95", "p99", "max", "mean")
 MEASURED = (
     *("error_rate", "cost_usd"),
-    *(f"{clock}.{which}" for clock in ("latency_s", "queue_s") for which in TIMES),
+    *(f"{clock}.{which}" for clock in ("latency_s", "queue_s", *STREAMED) for which in TIMES),
     *(f"tokens.{kind}" for kind in ("input", "output", "cache_creation_input", "cache_read_input", "thinking")),
 )
 PARTS = ("refusal_as_expected.over_refusal", "refusal_as_expected.under_refusal")
-SHARES = (*BUILTIN_METRICS, *PARTS, "error_rate")  # always from 0 to 1
+SHARES = (*BUILTIN_METRICS, *PARTS, "error_rate", "goodput")  # always from 0 to 1
 
 MAX_ID = 128  # characters of an experiment's id, which names a folder
 _ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
@@ -108,6 +109,7 @@ FaultKind = Literal["rate_limited", "overloaded", "server_error", "timeout", "in
 MOST_REPEATS = 10_000
 LARGEST_CONCURRENCY = 100_000  # of the manifest, of --concurrency and of the Python API
 USUAL_CONCURRENCY = 32
+GOODPUT = "goodput"  # the metric that `slo` adds
 Concurrency = Annotated[int, Meta(ge=1, le=LARGEST_CONCURRENCY)]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -283,6 +285,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "code 1: a number alone is a minimum."
         ),
     ] = {}
+    slo: Annotated[
+        Slo | None, Meta(description="How quick answers must be: adds the metric goodput, the share that is.")
+    ] = None
     concurrency: Annotated[Concurrency, Meta(description="Dialogues in flight.")] = USUAL_CONCURRENCY
     rate_limits: Annotated[RateLimits | None, Meta(description="What the provider allows a minute.")] = None
     retry: Annotated[Retry, Meta(description="How often a failed call is made again.")] = Retry()
@@ -304,8 +309,21 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     client: Annotated[Attribute | None, Meta(description="module:attribute of a client factory of your own.")] = None
 
     def __post_init__(self) -> None:
-        """In Python, unlike in a file, the path may be given as a text."""
+        """In Python, unlike in a file, the path may be given as a text. What `slo` asks for is a metric like others."""
         msgspec.structs.force_setattr(self, "dataset_path", Path(self.dataset_path))
+        if self.slo is not None:
+            others = [each for each in self.metrics if isinstance(each, str) or each.called != GOODPUT]
+            metrics = (*others, MetricEntry(goodput=self.slo))
+            msgspec.structs.force_setattr(self, "metrics", metrics)
+
+    @property
+    def streamed_only(self) -> tuple[str, ...]:
+        """What it asks to be measured, or sets a threshold on, that only streams have."""
+        entries = [entry for each in self.metrics if (entry := as_entry(each)) is not None and len(entry.kinds) == 1]
+        needed = [field for entry in entries for field in entry.needs] + [
+            name.partition(".")[0] for name in self.thresholds
+        ]
+        return tuple(dict.fromkeys(field for field in needed if field in STREAMED))
 
     def bounds(self) -> dict[str, Bounds]:
         """The thresholds; a bare number is a minimum."""
@@ -319,6 +337,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "retry": Retry,
     "mock": MockSettings,
     "cache": CacheSettings,
+    "slo": Slo,
 }
 MERGED = (*SECTIONS, "request")  # layers of settings are laid over each other key by key
 REQUIRED = ("experiment_id", "model", "max_tokens", "dataset_path")

@@ -15,6 +15,11 @@ LARGEST_VALUE: Final = 1e12
 _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)  # a bucket ends at this many times its beginning
 _PER_LOG: Final = 1 / math.log(_GAMMA)
 _FIXED_ONE: Final = float(1 << FIXED_BITS)
+_ZEROS: Final = -(1 << 31)  # below the bucket of any positive number
+
+
+def bucket_of(value: float) -> int:
+    return math.ceil(math.log(value) * _PER_LOG) if value > 0 else _ZEROS
 
 
 class Histogram:
@@ -79,23 +84,32 @@ class Histogram:
     def mean(self) -> float | None:
         return self._total / (self.n << FIXED_BITS) if self.n else None
 
+    @property
+    def total(self) -> float:
+        return self._total / (1 << FIXED_BITS)
+
     def quantile(self, q: float) -> float | None:
         """The value of rank ⌈q·n⌉, without interpolation; `q` = 1 is the exact maximum."""
-        rank = max(1, math.ceil(q * self.n - 1e-9))  # 0.95 * 20 is a little more than 19 in floating point
+        # 0.95 * 20 is a little more than 19 in floating point
+        return self.at_rank(max(1, math.ceil(q * self.n - 1e-9))) if self.n else None
+
+    def at_rank(self, rank: int) -> float:
+        """The value of this rank, from 1 for the smallest."""
         if rank <= self._zeros:
             return 0.0
-        if not self._positive:
-            return None
-        return self._at_rank(rank - self._zeros)
-
-    def _at_rank(self, rank: int) -> float:
+        rank -= self._zeros
         if rank == 1:
             return self._minimum
         if rank >= self._positive:
             return self._maximum
         ordered = sorted(self._buckets)
         seen = list(accumulate(self._buckets[bucket] for bucket in ordered))
-        bucket = ordered[bisect_left(seen, rank)]
+        return self.within(ordered[bisect_left(seen, rank)])
+
+    def within(self, bucket: int) -> float:
+        """The value that stands for a bucket."""
+        if bucket == _ZEROS:
+            return 0.0
         # The value within the bucket whose relative distance to both of its ends is the same.
         middle = 2 * math.exp(bucket / _PER_LOG) / (1 + _GAMMA)
         return min(max(middle, self._minimum), self._maximum)

@@ -37,6 +37,8 @@ RESERVED: Final = frozenset(
         "cost",
         "cost_usd",
         "counts",
+        "gap_p50_s",
+        "gap_p95_s",
         "latency_s",
         "metrics",
         "n",
@@ -44,7 +46,10 @@ RESERVED: Final = frozenset(
         "queue_s",
         "run",
         "thresholds",
+        "time_s",
         "tokens",
+        "tokens_per_s",
+        "ttft_s",
     ]
 )
 
@@ -75,7 +80,8 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     on the order. States that can be hashed are counted, and equal ones are merged once for all.
 
     `score` is the value of one outcome: true, false or a number, None where it has none. `better` says which way is an
-    improvement, None where neither is: a higher refusal rate may be what one wants, or not.
+    improvement, None where neither is: a higher refusal rate may be what one wants, or not. `unit` is that of the value.
+    A metric that is not `at_top` stands only among the metrics of a summary, and may be named like another of its keys.
 
     `cluster` gets what was merged of all answers to one dialogue, and returns a state that tells so; it is called only
     where dialogues are asked several times. Without it such a metric has no interval, for the answers to one dialogue are
@@ -92,11 +98,13 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     better: Better | None = None
     cluster: Callable[[State], State] | None = None
     part_of: str | None = None
+    unit: str | None = None
+    at_top: bool = True
 
     def __post_init__(self) -> None:
         if self.better is not None and self.better not in get_args(Better):
             raise ValueError(f"better: found {self.better!r}, expected 'higher', 'lower' or None")
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name in RESERVED:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or (self.at_top and self.name in RESERVED):
             raise ValueError(
                 f"{self.name!r} cannot name a metric: letters, digits and _ . - and no key of summary.json"
             )
@@ -135,6 +143,7 @@ def mean(
     lower: float | None = None,
     upper: float | None = None,
     better: Better | None = None,
+    at_top: bool = True,
 ) -> Metric[Sums]:
     """The mean of `value` where it is not None. Bounds are a promise about every single value, and are checked."""
 
@@ -155,6 +164,7 @@ def mean(
         score=value,
         better=better,
         cluster=cluster_sums,
+        at_top=at_top,
     )
 
 

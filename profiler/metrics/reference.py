@@ -1,4 +1,4 @@
-"""Metrics that compare an answer with what is expected of it, made from the options that a manifest gives.
+"""Metrics that are made from the options that a manifest gives; most compare an answer with what is expected of it.
 
 Each has a pure score of one answer; no answer (an error), or nothing to compare it with, is no score. Refusals and
 truncated answers are answers: they are compared as they are, and are usually wrong.
@@ -18,6 +18,8 @@ from profiler.core.json import dumps
 from profiler.core.json_schema import schema_check
 from profiler.core.patterns import compiled
 from profiler.manifest import metrics as options
+from profiler.manifest.measured import Measured, Slo
+from profiler.metrics.measured import goodput, measured
 from profiler.metrics.metric import Metric, mean, rate
 from profiler.metrics.text import extractor, normalizer
 
@@ -39,6 +41,10 @@ def metric_of(entry: options.MetricEntry) -> Metric[Any]:
     chosen = entry.options
     if isinstance(chosen, options.Length):
         return _length(entry.called, chosen)
+    if isinstance(chosen, Measured):
+        return measured(entry.called, entry.kinds[0])
+    if isinstance(chosen, Slo):
+        return goodput(entry.called, chosen)
     extract, right = extractor(chosen.extract), _RIGHT[type(chosen)](chosen)
 
     def score(outcome: Outcome) -> bool | None:

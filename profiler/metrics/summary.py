@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from profiler.manifest.measured import STREAMED
 from profiler.manifest.settings import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from profiler.metrics.histogram import Histogram
     from profiler.metrics.metric import Estimate
+    from profiler.metrics.percentiles import Percentiles
     from profiler.metrics.reduction import Reduction
     from profiler.metrics.totals import Totals
 
@@ -30,13 +31,16 @@ def build(reduction: Reduction, run: Mapping[str, Any]) -> dict[str, Any]:
     by_tag, beyond = reduction.by_tag(), reduction.beyond_tags()
     estimates, totals = reduction.estimates(), reduction.totals
     faults = {fault.metric: {"error": fault.reason} for fault in reduction.faults}
+    at_top = {metric.name for metric in reduction.metrics if metric.at_top}
+    units = {metric.name: {"unit": metric.unit} for metric in reduction.metrics if metric.unit is not None}
     summary: dict[str, Any] = {
-        **{name: _rounded(estimate.value, HEADLINE_PLACES) for name, estimate in estimates.items()},
-        "metrics": {name: {**shown, **faults.get(name, {})} for name, shown in _shown(estimates).items()},
+        **{name: _rounded(found.value, HEADLINE_PLACES) for name, found in estimates.items() if name in at_top},
+        "metrics": {
+            name: {**shown, **units.get(name, {}), **faults.get(name, {})} for name, shown in _shown(estimates).items()
+        },
         "by_tag": {tag: {"n": n, **_shown(found)} for tag, (n, found) in by_tag.items()},
         "counts": _counts(reduction),
-        "latency_s": _times(totals.latency),
-        "queue_s": _times(totals.queue),
+        **_times(totals, live=run.get("mode") == "live"),
         "tokens": {**totals.tokens, "n": totals.sums["usage_known"]},
         "attempts": _attempts(totals),
         "cost_usd": _rounded(totals.cost_usd, MONEY_PLACES),
@@ -88,9 +92,27 @@ def _counts(reduction: Reduction) -> dict[str, Any]:
     return {"total": reduction.total, "answered": answered, **types, "errors": reduction.errors}
 
 
-def _times(histogram: Histogram) -> dict[str, Any]:
+def _times(totals: Totals, *, live: bool) -> dict[str, Any]:
+    """The percentiles of all that was measured. In mock mode times are simulated, and have no interval."""
+    found = {
+        name: _percentiles(times, intervals=live or name in STREAMED)
+        for name, times in totals.times.items()
+        if times.histogram.n or name not in STREAMED
+    }
+    if live and (spent := totals.time_s):
+        found["time_s"] = {name: _rounded(seconds, PLACES) for name, seconds in spent.items()}
+    return found
+
+
+def _percentiles(times: Percentiles, *, intervals: bool) -> dict[str, Any]:
+    histogram = times.histogram
     quantiles = {name: _rounded(histogram.quantile(q), PLACES) for name, q in QUANTILES.items()}
-    return {**quantiles, "mean": _rounded(histogram.mean, PLACES), "n": histogram.n}
+    found: dict[str, Any] = {**quantiles, "mean": _rounded(histogram.mean, PLACES), "n": histogram.n}
+    if intervals and histogram.n:
+        found["ci95"] = {
+            name: [_rounded(end, PLACES) for end in times.interval(q)] for name, q in QUANTILES.items() if q < 1
+        }
+    return found
 
 
 def _attempts(totals: Totals) -> dict[str, Any]:
@@ -154,8 +176,10 @@ def _number(summary: Mapping[str, Any], name: str) -> float | None:
         counts = summary["counts"]
         return round(counts["error"] / counts["total"], HEADLINE_PLACES) if counts["total"] else None
     metric, _, part = name.partition(".")
-    if part and metric in summary["metrics"]:
-        value: Any = summary["metrics"][metric].get(part, {}).get("value")
+    found = summary["metrics"].get(metric)
+    of_metric = found.get(part) if part and found else found if not part else None
+    if isinstance(of_metric, dict) and not isinstance(summary.get(name), (int, float)):
+        value: Any = of_metric.get("value")
         return None if value is None else round(value, HEADLINE_PLACES)
     value = summary
     for step in [name] if name in summary else name.split("."):

@@ -7,13 +7,21 @@ true is refused before it spoils a sum.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final, get_args
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from profiler.core.nouns import LARGEST_COUNT, Outcome, RecordType
-from profiler.metrics.histogram import Histogram
+from profiler.manifest.measured import STREAMED
+from profiler.metrics.histogram import LARGEST_VALUE
+from profiler.metrics.intervals import FIXED_BITS
+from profiler.metrics.percentiles import Percentiles
 from profiler.money.prices import PICO
 
+if TYPE_CHECKING:
+    from profiler.metrics.histogram import Histogram
+
 LARGEST_COST: Final = 1e9
+FIXED_ONE: Final = float(1 << FIXED_BITS)
 
 TYPES: Final[tuple[RecordType, ...]] = get_args(RecordType)
 TOKENS: Final = ("input", "output", "cache_creation_input", "cache_read_input", "thinking")
@@ -37,15 +45,24 @@ class Totals:
 
     def __init__(self) -> None:
         self.sums: Counter[str] = Counter()
-        self.latency = Histogram()
-        self.queue = Histogram()
+        self.times = {name: Percentiles() for name in ("latency_s", "queue_s", *STREAMED)}
 
     def add(self, batch: list[Outcome]) -> None:
         if not set(TYPES).issuperset([outcome.type for outcome in batch]):
             raise BadOutcome(f"type: one of {', '.join(TYPES)} is expected, found {batch[0].type!r}")
         answered = [outcome for outcome in batch if outcome.type != "error"]
-        _add_times(self.latency, "latency_s", [outcome.latency_s for outcome in answered])
-        _add_times(self.queue, "queue_s", [outcome.queue_s for outcome in answered])
+        self._add_times("latency_s", [outcome.latency_s for outcome in answered])
+        self._add_times("queue_s", [outcome.queue_s for outcome in answered])
+        if streamed := [outcome for outcome in answered if outcome.ttft_s is not None]:
+            for name in STREAMED:
+                self._add_times(name, list(map(attrgetter(name), streamed)))
+        if waited := [outcome for outcome in answered if outcome.held_s is not None or outcome.between_s is not None]:
+            self.sums.update(
+                held=_fixed_sum("held_s", [outcome.held_s for outcome in waited]),
+                between=_fixed_sum("between_s", [outcome.between_s for outcome in waited]),
+            )
+        if answered and answered[0].repeat is not None:
+            self._add_by_dialogue([outcome for outcome in answered if outcome.latency_s])
         usages = [outcome.usage for outcome in batch if outcome.usage is not None]
         costs = [outcome.cost_usd for outcome in batch if outcome.cost_usd is not None]
         attempts = [outcome.attempts for outcome in batch if outcome.attempts is not None]
@@ -65,17 +82,44 @@ class Totals:
 
     def merge(self, other: Totals) -> None:
         self.sums.update(other.sums)
-        self.latency.merge(other.latency)
-        self.queue.merge(other.queue)
+        for name, times in other.times.items():
+            self.times[name].merge(times)
+
+    @property
+    def latency(self) -> Histogram:
+        return self.times["latency_s"].histogram
+
+    @property
+    def time_s(self) -> dict[str, float]:
+        """Where the time of all answered dialogues went; the parts are the whole of it. Empty where nothing was timed."""
+        at_provider, waited = self.latency.total, self.times["queue_s"].histogram.total
+        held, between = (self.sums[name] / FIXED_ONE for name in ("held", "between"))
+        if not waited:
+            return {}
+        in_line = max(0.0, waited - held - between)
+        return {"in_line": in_line, "held_by_limits": held, "at_provider": at_provider, "between_tries": between}
+
+    def _add_times(self, name: str, times: list[float | None]) -> None:
+        try:
+            self.times[name].add([time for time in times if time is not None])
+        except (ValueError, TypeError) as error:
+            raise BadOutcome(f"{name}: {error}") from error
+
+    def _add_by_dialogue(self, measured: list[Outcome]) -> None:
+        """Where dialogues are asked several times, their answers belong together."""
+        for name, times in self.times.items():
+            value_of = attrgetter(name)
+            pairs = [(outcome.dialogue_id, value_of(outcome)) for outcome in measured]
+            times.add_by_dialogue([pair for pair in pairs if pair[1] is not None])
 
     def as_json(self) -> dict[str, Any]:
-        return {"sums": dict(self.sums), "latency": self.latency.as_json(), "queue": self.queue.as_json()}
+        return {"sums": dict(self.sums), "times": {name: times.as_json() for name, times in self.times.items()}}
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> Totals:
         totals = Totals()
         totals.sums.update(found["sums"])
-        totals.latency, totals.queue = Histogram.from_json(found["latency"]), Histogram.from_json(found["queue"])
+        totals.times = {name: Percentiles.from_json(times) for name, times in found["times"].items()}
         return totals
 
     def known(self, name: str, *, given: str) -> int | None:
@@ -104,11 +148,11 @@ def fault(outcome: Outcome) -> str | None:
     return None
 
 
-def _add_times(histogram: Histogram, name: str, times: list[float | None]) -> None:
-    try:
-        histogram.update([time for time in times if time is not None])
-    except (ValueError, TypeError) as error:
-        raise BadOutcome(f"{name}: {error}") from error
+def _fixed_sum(name: str, times: list[float | None]) -> int:
+    known = [time for time in times if time is not None]
+    if not all(0 <= time <= LARGEST_VALUE for time in known):
+        raise BadOutcome(f"{name}: a number from 0 to {LARGEST_VALUE:g} is expected, found {known[0]!r}")
+    return sum([int(time * FIXED_ONE) for time in known])
 
 
 def _token_sums(usages: list[dict[str, Any]]) -> dict[str, int]:

@@ -45,6 +45,11 @@ async def open_client(
     """The client for one run. Without a `lane` it is the profiler's own, or the SDK's where only the SDK gets there."""
     lane = lane or ("stream" if experiment.stream else None)
     stream = lane in {"stream", "sdk-stream"}
+    if mode == "live" and not stream and (wanted := experiment.streamed_only):
+        raise UsageError(
+            f"{' and '.join(wanted)}: measured only where answers are streamed, and these are not",
+            hint="say stream: true in the manifest or --client stream",
+        )
     if mode == "mock":
         yield MockClient(experiment.mock)
     elif experiment.provider != "anthropic":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from profiler.results.comparing.paired_tests import PairedTest
 
 LEVEL: Final = 0.05
-UNBOUNDED: Final = ("cost_usd", "latency_s", "ttft_s", "input_tokens", "output_tokens")
+UNBOUNDED: Final = ("cost_usd", "latency_s", "ttft_s", "gap_p95_s", "tokens_per_s", "input_tokens", "output_tokens")
 
 Verdict = Literal[
     "better", "worse", "different", "equivalent", "identical", "no difference shown", "too few pairs to say"

@@ -214,6 +214,8 @@ def _columns_of(batch: Batch) -> dict[str, list[Any]]:
         ],
         "latency_s": [line and (line.latency_s if line.reused_from is None else None) for line in answered],
         "ttft_s": [line and (line.ttft_s if line.reused_from is None else None) for line in answered],
+        "gap_p95_s": [line and (line.gap_p95_s if line.reused_from is None else None) for line in answered],
+        "tokens_per_s": [line and (line.tokens_per_s if line.reused_from is None else None) for line in answered],
         "input_tokens": [usage and usage.input_tokens for usage in used],
         "output_tokens": [usage and usage.output_tokens for usage in used],
     }

@@ -23,6 +23,8 @@ DIRECTIONS: Final[dict[str, Better | None]] = {
     "cost_usd": "lower",
     "latency_s": "lower",
     "ttft_s": "lower",
+    "gap_p95_s": "lower",
+    "tokens_per_s": "higher",
     "input_tokens": None,
     "output_tokens": None,
 }

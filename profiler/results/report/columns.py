@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TYPES: Final = ("answer", "refusal", "truncated", "error")
 ABSENT: Final = -1
-DECIMALS: Final = {"latency_s": 4, "ttft_s": 4, "cost_usd": 9}
+DECIMALS: Final = {"latency_s": 4, "ttft_s": 4, "gap_p95_s": 4, "tokens_per_s": 2, "cost_usd": 9}
 
 
 class Columns:

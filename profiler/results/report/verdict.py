@@ -29,13 +29,18 @@ def measures_of(item: Item) -> dict[str, float | None]:
     return {
         "latency_s": None if reused else _number(record.get("latency_s")),
         "ttft_s": None if reused else _number(record.get("ttft_s")),
+        "gap_p95_s": None if reused else _number(record.get("gap_p95_s")),
+        "tokens_per_s": None if reused else _number(record.get("tokens_per_s")),
         "output_tokens": _number(usage.get("output_tokens")),
         "input_tokens": _number(usage.get("input_tokens")),
         "cost_usd": _number(record.get("cost_usd") if once is None else once),
     }
 
 
-MEASURES: Final = ("latency_s", "ttft_s", "output_tokens", "input_tokens", "cost_usd")
+MEASURES: Final = (
+    *("latency_s", "ttft_s", "gap_p95_s", "tokens_per_s"),
+    *("output_tokens", "input_tokens", "cost_usd"),
+)
 
 
 def _number(value: Any) -> float | None:

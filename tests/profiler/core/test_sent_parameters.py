@@ -33,7 +33,7 @@ def test_what_can_be_sent_is_left_alone(request_: dict[str, Any]) -> None:
     [
         ({"model": "x"}, ("model",), "found 'model', which is not sent as it stands", "set model in the manifest"),
         ({"messages": []}, ("messages",), "not sent as it stands", "put them beside request: user, messages or turns"),
-        ({"stream": True}, ("stream",), "not sent as it stands", "use --client stream"),
+        ({"stream": True}, ("stream",), "not sent as it stands", "set stream in the manifest"),
         ({"betas": ["x"]}, ("betas",), "not sent as it stands", "it travels in a header: set ANTHROPIC_CUSTOM_HEADERS"),
         ({"output_config": {"format": FORMAT}}, ("output_config", "format"), "not sent", "use the key output_format"),
         ({"output_config": 3}, ("output_config",), "found 3 (a whole number), expected a mapping", None),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,8 @@ from profiler.core.errors import ManifestError, Problem
 from profiler.core.nouns import Record
 from profiler.manifest.environment import NAMES, RESERVED_ENVIRONMENT
 from profiler.manifest.load import Bounds, Experiment, Latency, Manifest, MockSettings, load_manifest
+from profiler.manifest.measured import Slo
+from profiler.manifest.metrics import called, plain
 from profiler.manifest.settings import OutputField
 
 BASE = "experiment_id: one\nmodel: claude-haiku-4-5\nmax_tokens: 16\ndataset_path: data.json\n"
@@ -105,6 +108,44 @@ def test_thresholds_reach_what_is_no_metric() -> None:
     )
     (found,) = load(text).experiments
     assert found.bounds()["latency_s.p95"].max == 2
+
+
+def test_limits_of_an_slo_are_a_metric_that_thresholds_may_name() -> None:
+    text = BASE + "stream: true\nslo: {ttft_s: 0.8, latency_s: 6}\nthresholds: {goodput: 0.95, ttft_s.p95: {max: 1}}\n"
+    found = one(text)
+
+    assert [called(metric) for metric in found.metrics][-1] == "goodput"
+    assert plain(found.metrics)[-1] == {"goodput": {"ttft_s": 0.8, "latency_s": 6.0}}
+    assert msgspec.structs.replace(found, slo=Slo(latency_s=1)).metrics[:-1] == found.metrics[:-1]
+
+
+def test_settings_of_an_slo_are_merged_key_by_key() -> None:
+    found = one(BASE + "slo: {ttft_s: 0.8, latency_s: 6}\n", PROFILER_SLO__LATENCY_S="7")
+    assert found.slo == Slo(ttft_s=0.8, latency_s=7.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("slo: {}\n", "found no limit, expected one of ttft_s, latency_s, gap_p95_s, tokens_per_s"),
+        ("slo: {ttft: 1, latency_s: 2}\n", "found the unknown key 'ttft'"),
+        ("slo: {ttft_s: 0}\n", "found 0"),
+        ("metrics: [{goodput: {}}]\n", "found no limit"),
+        ("metrics: [{latency_s: {unit: ms}}]\n", "found the unknown key 'unit'"),
+        ("metrics: [ttft_s]\nthresholds: {ttft_s: 0.8}\n", "here less is better"),
+        ("thresholds: {latency_s.p95: 2}\n", "here less is better"),
+        ("output_fields: [dialogue_id, type]\nmetrics: [tokens_per_s]\n", "found no 'tokens_per_s'"),
+        ("output_fields: [dialogue_id, type]\nmetrics: [output_tokens]\n", "found no 'usage'"),
+        ("output_fields: [dialogue_id, type]\nmetrics: []\nslo: {latency_s: 1}\n", "found no 'latency_s'"),
+    ],
+)
+def test_what_is_wrong_with_a_measured_metric_is_said(text: str, said: str) -> None:
+    assert said in problem(BASE + text).message
+
+
+def test_a_bare_threshold_on_what_should_be_high_is_a_minimum() -> None:
+    text = BASE + "metrics: [tokens_per_s]\nthresholds: {tokens_per_s: 20, tokens_per_s.p50: 25}\n"
+    assert one(text).bounds()["tokens_per_s.p50"] == Bounds(min=25.0)
 
 
 def test_a_bare_threshold_is_a_minimum() -> None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from profiler.core.nouns import Failure, Outcome
+from profiler.manifest.measured import STREAMED
 from profiler.manifest.settings import MEASURED, Bounds
 from profiler.metrics import metric, summary
-from profiler.metrics.builtin import BUILTIN
+from profiler.metrics.builtin import BUILTIN, resolve
 from profiler.metrics.reduction import reduce_outcomes
 
 RUN = {"experiment_id": "demo_run", "mode": "mock"}
@@ -58,7 +60,7 @@ def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> Non
     found = built(*OUTCOMES)
     assert list(found["by_tag"]) == ["b"]
     assert found["by_tag_other"]["n"] == 1
-    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note", "thresholds"}
+    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note", "thresholds", "time_s", *STREAMED}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,7 @@ def test_every_number_that_a_threshold_may_name_is_in_a_summary() -> None:
     usage = {"input_tokens": 1, "output_tokens": 1, "output_tokens_details": {"thinking_tokens": 1}}
     usage |= {"cache_creation_input_tokens": 1, "cache_read_input_tokens": 1}
     one = Outcome(dialogue_id="a", type="answer", completion="x", usage=usage, latency_s=1.0, queue_s=1.0, cost_usd=1.0)
+    one = msgspec.structs.replace(one, **dict.fromkeys(STREAMED, 1.0))
     found = summary.judged(built(one), {name: Bounds(min=0) for name in MEASURED})["thresholds"]
     assert all(verdict["met"] for verdict in found.values())
 
@@ -115,3 +118,56 @@ def test_a_metric_without_data_fails_its_threshold() -> None:
     assert summary.missed(summary.judged(built(), {"fact_coverage": Bounds(min=0.0)})) == [
         "fact_coverage has no value, so it cannot meet its threshold"
     ]
+
+
+LIVE = [
+    Outcome(dialogue_id=f"d{i}", type="answer", latency_s=2.0 + i / 10, queue_s=1.0, held_s=0.25, between_s=0.5)
+    for i in range(10)
+]
+
+
+def told(outcomes: list[Outcome], *, mode: str = "live", metrics: tuple[str, ...] = ()) -> dict[str, Any]:
+    return summary.build(reduce_outcomes(outcomes, resolve(metrics)), {"mode": mode})
+
+
+def test_percentiles_of_a_live_run_have_intervals_open_where_so_few_values_cannot_tell() -> None:
+    ci95 = told(LIVE)["latency_s"]["ci95"]
+
+    assert [ci95["p50"], ci95["p99"]] == [
+        [pytest.approx(2.1, rel=0.005), pytest.approx(2.8, rel=0.005)],  # ranks 2 and 9 of 10
+        [pytest.approx(2.8, rel=0.005), None],
+    ]
+
+
+def test_where_the_time_of_a_live_run_went_adds_up() -> None:
+    spent = told(LIVE)["time_s"]
+
+    assert spent == {"in_line": 2.5, "held_by_limits": 2.5, "at_provider": 24.5, "between_tries": 5.0}
+
+
+def test_simulated_times_have_neither() -> None:
+    found = told(LIVE, mode="mock")
+
+    assert "time_s" not in found
+    assert "ci95" not in found["latency_s"]
+
+
+def test_what_streams_measure_is_told_only_where_there_were_streams() -> None:
+    streamed = [msgspec.structs.replace(outcome, ttft_s=0.5, tokens_per_s=40.0) for outcome in LIVE]
+
+    assert set(STREAMED) & told(LIVE).keys() == set()
+    assert told(streamed)["ttft_s"]["p95"] == 0.5
+    assert told(streamed)["tokens_per_s"]["n"] == 10
+
+
+def test_a_measured_metric_and_the_percentiles_of_its_name_stand_side_by_side() -> None:
+    found = told(LIVE, metrics=("latency_s", "cost_usd"))
+    bounds = {name: Bounds(max=2.5) for name in ("latency_s", "latency_s.max", "cost_usd")}
+    verdicts = summary.judged(found, bounds)["thresholds"]
+
+    assert (found["metrics"]["latency_s"]["value"], found["metrics"]["latency_s"]["unit"]) == (2.45, "s")
+    assert {name: verdict["value"] for name, verdict in verdicts.items()} == {
+        "latency_s": 2.45,
+        "latency_s.max": 2.9,
+        "cost_usd": None,
+    }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.core.errors import CallError
+from profiler.core.errors import CallError, UsageError
+from profiler.manifest.measured import Slo
 from profiler.provider.http import stream_connection
 from profiler.provider.open import open_client
 from tests.profiler.provider.loopback import KEY, MESSAGE, Say, http, serving
@@ -208,6 +209,31 @@ async def test_a_manifest_may_ask_for_streams_and_the_command_line_for_another_l
                     await client.complete(request_for(asked))
 
         assert [json.loads(each.body).get("stream") for each in server.asked] == [True, None]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"metrics": ("ttft_s",)},
+        {"slo": Slo(ttft_s=1)},
+        {"slo": Slo(gap_p95_s=1)},
+        {"thresholds": {"tokens_per_s.p50": 20.0}},
+    ],
+)
+@pytest.mark.parametrize("lane", [None, "fast", "sdk"])
+async def test_what_only_streams_can_tell_is_refused_before_a_run_that_does_not_stream(
+    asked: dict[str, Any], lane: Lane | None
+) -> None:
+    wanted, environ = experiment("http://127.0.0.1:1", **asked), {"ANTHROPIC_API_KEY": KEY}
+    with pytest.raises(UsageError, match="measured only where answers are streamed") as caught:
+        async with open_client(wanted, mode="live", lane=lane, environ=environ):
+            pass
+
+    assert caught.value.hint == "say stream: true in the manifest or --client stream"
+    async with open_client(wanted, mode="live", lane="stream", environ=environ):
+        pass
+    async with open_client(wanted, mode="mock", environ={}):
+        pass
 
 
 async def test_the_connection_of_a_whole_stream_is_used_again() -> None:

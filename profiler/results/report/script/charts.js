@@ -97,7 +97,7 @@ function quantile(spread, share, whole) {
 }
 
 function drawSpreads() {
-  const names = ["latency_s", "ttft_s", "output_tokens", "input_tokens", "cost_usd"];
+  const names = ["latency_s", "ttft_s", "gap_p95_s", "tokens_per_s", "output_tokens", "input_tokens", "cost_usd"];
   const figures = names.flatMap((name) => {
     const spreads = F.runs.map((run) => run.spreads[name] ?? null);
     if (!spreads.some((spread) => spread)) return [];
