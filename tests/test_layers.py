@@ -198,19 +198,8 @@ ORDERS = {
         "provider_limits",
     ),
     "profiler.fleet": (
-        *(
-            "__init__",
-            "broker",
-            "messages",
-            "pipes",
-            "driver",
-            "prepare",
-            "attempt",
-            "work",
-            "worker",
-            "process_driver",
-        ),
-        *("looks", "merging", "sessions", "shares", "coordinator", "run", "many"),
+        *("__init__", "broker", "messages", "pipes", "driver", "local_broker", "prepare", "attempt", "work", "worker"),
+        *("process_driver", "looks", "merging", "sessions", "shares", "coordinator", "run", "many"),
     ),
     "profiler.fleet.broker": (
         *(

@@ -22,7 +22,7 @@ from profiler.storage.ranges import own_money
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.fleet.driver import Driver
+    from profiler.fleet.driver import Broker, Driver
     from profiler.fleet.looks import FleetLooks
     from profiler.fleet.merging import Merger
     from profiler.fleet.messages import Job, Report, Stopped
@@ -67,12 +67,14 @@ class Coordinator:
         looks: FleetLooks,
         job_of: Callable[[int, int | None], Job],
         tell: Callable[[str], None],
+        broker: Broker | None = None,
     ) -> None:
         self.stopped: Exception | None = None
         self.bound_by: dict[int, dict[str, Any]] = {}
         self._folders = prepared.folders
         self._table = prepared.table
         self._driver = driver
+        self._broker = broker
         self._merger = merger
         self._looks = looks
         self._workers = looks.workers
@@ -214,9 +216,12 @@ class Coordinator:
             await self._stopped_by(worker, said.error)
 
     async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
-        if error.kind == BudgetReached.__name__:  # its share is used up, and those of others are not
-            found = BudgetReached(error.message, hint=error.hint)
-            self._budget_reached = self._budget_reached or found
+        if error.kind == BudgetReached.__name__:
+            self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
+            if (
+                self._broker is not None
+            ):  # it lends what others do not need; without it only this worker's share is used up
+                self.stop(self._budget_reached)
         elif error.kind == Interrupted.__name__:
             self._tell(f"worker {worker.number} was asked to leave; the others go on")
         elif error.bug:
@@ -229,6 +234,8 @@ class Coordinator:
         """Nobody knows what it was doing. What it has written down is kept."""
         worker.ended = True
         self._looks.lost += 1
+        if self._broker is not None:  # before another attempt takes over what this one has written
+            await self._broker.forget(worker.number)
         spent = await self._spent_by(worker.number)
         self._take_back(worker.number)
         if self.stopped is not None:

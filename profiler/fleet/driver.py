@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from profiler.fleet.messages import Command, Report
+    from pathlib import Path
+
+    from profiler.fleet.broker.settings import BrokerSettings
+    from profiler.fleet.messages import Command, Lender, Report
 
 
 class Lost(NamedTuple):
@@ -13,6 +16,21 @@ class Lost(NamedTuple):
 
     how: str
     log: str = ""
+
+
+class Broker(Protocol):
+    """Who shares out what the workers have in common; it is replaced when it dies."""
+
+    def lender(self, worker: int) -> Lender:
+        """How a worker finds it."""
+
+    async def keep(self) -> None:
+        """Replace it when it dies, for as long as nobody cancels this."""
+
+    async def forget(self, worker: int) -> None:
+        """This worker is no more: what it was lent is free again, but for what it has spent."""
+
+    async def close(self) -> None: ...
 
 
 class Driver(Protocol):
@@ -29,3 +47,6 @@ class Driver(Protocol):
 
     def stop(self, worker: int) -> None:
         """End a worker at once, whatever it does."""
+
+    async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
+        """Start one where all workers reach it. What it must not forget it keeps in the folder."""

@@ -17,11 +17,14 @@ from profiler.provider.open import Lane
 from profiler.storage.journal_file import Fsync
 
 
-class Address(msgspec.Struct, frozen=True):
-    """Where the broker listens, and what lets one in."""
+class Lender(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker, as a worker finds it: where it listens, what lets one in, and the worker's name there, which nobody else
+    ever has. `capped`: money is lent as well."""
 
     url: str
     token: str
+    who: str
+    capped: bool
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     fsync: Fsync = "interval"
     retry_failed: bool = False
     share: Share
-    broker: Address | None = None
+    broker: Lender | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, tag=True):

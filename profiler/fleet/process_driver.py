@@ -15,6 +15,7 @@ from anyio import create_task_group
 
 from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
+from profiler.fleet.local_broker import LocalBroker, local_broker
 from profiler.fleet.messages import as_line, report_of
 from profiler.fleet.pipes import lines_from, write_all
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from profiler.fleet.broker.settings import BrokerSettings
     from profiler.fleet.messages import Command, Report
 
 LAST_LINES = 20
@@ -66,6 +68,9 @@ class ProcessDriver:
     def stop(self, worker: int) -> None:
         if (process := self._processes.get(worker)) is not None:
             process.kill()
+
+    async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
+        return await local_broker(folder, settings)
 
     async def _listen(self, worker: int) -> None:
         process = self._processes[worker]

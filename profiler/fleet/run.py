@@ -25,7 +25,7 @@ from profiler.fleet.messages import Job, Share
 from profiler.fleet.prepare import prepare
 from profiler.fleet.process_driver import processes as process_driver
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
-from profiler.fleet.shares import share_of
+from profiler.fleet.shares import settings_of_broker, share_of
 from profiler.metrics.builtin import unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.engine.progress import Looks
     from profiler.engine.result import Result
-    from profiler.fleet.driver import Driver
+    from profiler.fleet.driver import Broker, Driver
     from profiler.fleet.prepare import Prepared
     from profiler.manifest.settings import Experiment
     from profiler.storage.ranges import Money
@@ -121,6 +121,7 @@ class Fleet:
         self._gone = self._money_so_far()
         self._session = begun_session(processes=processes)
         self._bound_by: dict[str, Any] | None = None
+        self._broker: Broker | None = None
         self._looks = FleetLooks(prepared)
         self._looks.committed = self._committed_items()
         if self._live:
@@ -159,20 +160,35 @@ class Fleet:
         stamp, sha256 = unchanged.stamp(experiment.dataset_path), prepared.table.identity["dataset_sha256"]
         unchanged.expect_unchanged(experiment.dataset_path, since=prepared.table.dataset_stamp, sha256=sha256)
         self._tell_begin()
+        if self._live:
+            settings = settings_of_broker(
+                experiment,
+                options,
+                workers=self._processes,
+                cap=self._whole_cap(),
+                gone=self._gone.gone,
+                kept=self.kept,
+            )
+            self._broker = await driver.broker(prepared.folders.root, settings)
         coordinator = Coordinator(
-            prepared, driver=driver, merger=self._merger, looks=self._looks, job_of=self._job_of, tell=self._tell
+            prepared,
+            driver=driver,
+            merger=self._merger,
+            looks=self._looks,
+            job_of=self._job_of,
+            tell=self._tell,
+            broker=self._broker,
         )
-        rooms = [] if (cap := self._cap()) is None else [cap - self._gone.gone]
-        rooms += [] if self._left is None else [self._left]
-        share = max(0, min(rooms)) // self._processes if rooms else None
         for number in range(self._processes):
-            coordinator.employ(number, cap=share)
+            coordinator.employ(number, cap=None)
         self._begin_session()
         try:
             async with create_task_group() as beside:
                 if watch is not None:
                     beside.start_soon(_beside, coordinator, partial(watch, self._looks))
                 beside.start_soon(self._tell_status)
+                if self._broker is not None:
+                    beside.start_soon(_beside, coordinator, self._broker.keep)
                 if options.signals:
                     beside.start_soon(_beside, coordinator, partial(self._obey_signals, coordinator))
                 await coordinator.run()
@@ -181,7 +197,10 @@ class Fleet:
             raise self._reached() from reached
         finally:
             self._bound_by = bound_by_of(coordinator.bound_by.values())
-            await in_thread(self._end_session)
+            with anyio.CancelScope(shield=True):
+                if self._broker is not None:
+                    await self._broker.close()
+                await in_thread(self._end_session)
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=sha256)
 
     def _cap(self) -> int | None:
@@ -191,11 +210,20 @@ class Fleet:
             cap = said
         return None if cap is None or not self._live else pico(cap)
 
+    def _whole_cap(self) -> int | None:
+        """That of this experiment, or what a cap over several leaves to it, with all that it has spent so far."""
+        rooms = [self._cap(), None if self._left is None else self._left + self._gone.gone]
+        return min((room for room in rooms if room is not None), default=None)
+
     def _job_of(self, number: int, cap: int | None) -> Job:
         options, prepared = self._options, self._prepared
-        experiment, concurrency = share_of(
-            prepared.experiment, options, worker=number % self._processes, workers=self._processes
-        )
+        broker = self._broker
+        if broker is None:
+            experiment, concurrency = share_of(
+                prepared.experiment, options, worker=number % self._processes, workers=self._processes
+            )
+        else:
+            experiment, concurrency = prepared.experiment, options.concurrency or prepared.experiment.concurrency
         return Job(
             worker=number,
             folder=str(self._directory.folder),
@@ -206,6 +234,7 @@ class Fleet:
             fsync=options.fsync,
             retry_failed=options.retry_failed,
             share=Share(concurrency=concurrency, cap=cap),
+            broker=None if broker is None else broker.lender(number),
         )
 
     def _reached(self) -> BudgetReached:

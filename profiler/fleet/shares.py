@@ -1,4 +1,4 @@
-"""What each of several workers may use where nobody hands it out from one place: an equal share of everything."""
+"""What several workers may use: what a broker is told to share out or, where there is none, an equal part of everything."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.fleet.broker.settings import BrokerSettings
 from profiler.manifest.settings import RateLimits
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ def share_of(experiment: Experiment, options: Options, *, worker: int, workers: 
         parts = {name: None if whole is None else _part(whole, worker, workers) for name, whole in named.items()}
         experiment = msgspec.structs.replace(experiment, rate_limits=RateLimits(**parts))
     return experiment, concurrency
+
+
+def settings_of_broker(
+    experiment: Experiment, options: Options, *, workers: int, cap: int | None, gone: int, kept: int
+) -> BrokerSettings:
+    """`cap` and `gone` (what is spent already, or may be) are pico-dollars; so many answers are `kept` from before."""
+    return BrokerSettings(
+        workers=workers,
+        concurrency=options.concurrency or experiment.concurrency,
+        rate_limits=experiment.rate_limits,
+        cap=cap,
+        gone=gone,
+        longest_pause_s=experiment.retry.deadline_s,
+        answered_before=kept > 0,
+    )
 
 
 def _part(whole: int, worker: int, workers: int) -> int:

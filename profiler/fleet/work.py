@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -25,6 +26,8 @@ from profiler.engine.run_money import RunMoney, card_of_run
 from profiler.engine.session import one_error
 from profiler.engine.shared import Shared
 from profiler.fleet.attempt import RangeAttempt, Setting
+from profiler.fleet.broker.link import Link, linked
+from profiler.fleet.broker.wire import Channel
 from profiler.fleet.messages import (
     Abandon,
     Cut,
@@ -111,7 +114,12 @@ class Worker:
             fsync=job.fsync,
             retry_failed=job.retry_failed,
         )
+        self._channel: Channel | None
+        self._link: Link | None
+        self._channel, self._link = _link_of(job)
         cap = None if job.share.cap is None else Cap.of(job.share.cap)
+        if self._link is not None:
+            cap = self._link.cap
         self._shared = Shared(
             [experiment],
             options=self._options,
@@ -119,6 +127,7 @@ class Worker:
             money=RunMoney(self._options, cap=cap),
             dialogues={},
             in_parts=True,
+            allowance=self._link,
         )
 
     def _tell(self, line: str) -> None:
@@ -128,7 +137,8 @@ class Worker:
         """Until nothing is left, or an error stops it. When the commands end, there is nobody left to work for."""
         try:
             with collector.spared(), one_error():
-                await self._run(commands)
+                async with self._channel or nullcontext(), nullcontext() if self._link is None else linked(self._link):
+                    await self._run(commands)
         except Exception as error:  # noqa: BLE001 (whatever it is, the coordinator tells it)
             self._stop(error)
         if self._error is not None and not isinstance(self._error, Interrupted):
@@ -236,6 +246,14 @@ class Worker:
             failures=look.failures,
             held_up_by=look.held_up_by,
         )
+
+
+def _link_of(job: Job) -> tuple[Channel, Link] | tuple[None, None]:
+    lender = job.broker
+    if lender is None:
+        return None, None
+    channel = Channel(lender.url, token=lender.token)
+    return channel, Link(channel.ask, who=lender.who, root=RangeFolders(Path(job.folder)).root, capped=lender.capped)
 
 
 def _part(attempt: RangeAttempt, view: View | None) -> Part:

@@ -46,9 +46,8 @@ class LeasedCap(Cap):
         super().__init__(0.0)
         self._ask = ask
         self._ends_at = -math.inf
-        self._may_come = True
+        self._hopeless: int | None = None  # a call that needs so much will never get it
         self._least = 0  # what the latest call needs
-        self._short = False  # and did not get
         self._attempts: dict[str, Attempt] = {}
         self._known: set[str] = set()  # those that the broker knows of
         self._gone_then, self._then = 0, time.monotonic()
@@ -58,13 +57,12 @@ class LeasedCap(Cap):
         known = self._attempts.keys() <= self._known
         if known and self.gone + self.reserved + hold <= self.cap and time.monotonic() < self._ends_at:
             return True
-        self._short = True
         self._ask()
         return False
 
     @property
     def may_grow(self) -> bool:
-        return self._may_come
+        return self._hopeless is None or self._least < self._hopeless
 
     def reached(self, next_call: int) -> str:
         return (
@@ -75,7 +73,6 @@ class LeasedCap(Cap):
     def begin(self, folder: str, budget: Budget) -> None:
         """Another folder tells what is spent. Nothing is, before the broker knows of it."""
         self._attempts[folder] = Attempt(budget)
-        self._may_come = True
 
     def end(self, folder: str) -> None:
         self._attempts.pop(folder, None)
@@ -91,8 +88,9 @@ class LeasedCap(Cap):
         if self._attempts:
             calls = max(self._least, self._least * slots - self.reserved)
             wanted = calls + int(rate * AHEAD_S)
-        kept = 0 if self._short else min(max(0, self.cap - committed), wanted)
-        self._short = False
+        room = min(max(0, self.cap - committed), wanted)
+        # Less than a call needs is of no use here, unless calls in flight turn out cheaper than they might have been.
+        kept = 0 if room < self._least and not self.reserved else room
         self.cap = min(self.cap, committed + kept)
         return MoneyUse(
             billed=self.gone,
@@ -108,7 +106,7 @@ class LeasedCap(Cap):
         """The answer to what was told."""
         self.cap, self._ends_at = bound, ends_at
         self._known = self._attempts.keys() & told.attempts.keys()
-        self._may_come = may_come or len(self._known) < len(self._attempts)
+        self._hopeless = told.least if told.more and not may_come else None
         self.changed()
 
     def lose(self) -> None:

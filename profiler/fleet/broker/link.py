@@ -20,7 +20,6 @@ from profiler.engine.session import one_error
 from profiler.fleet.broker.granted_bucket import GrantedBucket
 from profiler.fleet.broker.leased_cap import LeasedCap
 from profiler.fleet.broker.messages import Amounts, Renewal, SeenLimit
-from profiler.fleet.broker.wire import Channel
 from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ class Link:
     """The allowance of a worker. `ask` sends a message and returns the answer, or None when there is none."""
 
     def __init__(self, ask: Ask, *, who: str, root: Path, capped: bool) -> None:
+        """`root` is the folder of the run, below which the worker writes."""
         self.who = who
         self.cap = LeasedCap(self.hurry) if capped else None
         self._ask = ask
@@ -63,6 +63,7 @@ class Link:
         self._lease: Lease | None = None
         self._requests_then, self._then = 0.0, time.monotonic()
         self._pause_ends = -math.inf
+        self._got_money = False  # then it is worth asking for more soon
 
     def hurry(self) -> None:
         """Something is wanted before the second is over."""
@@ -106,11 +107,12 @@ class Link:
             await self._renew()
             with anyio.move_on_after(RENEW_S) as calm:
                 await self._hurried.wait()
-            if calm.cancelled_caught:
+            if calm.cancelled_caught or self._got_money:
                 gap_s = SOONEST_S
-            else:
-                await anyio.sleep(gap_s)
-                gap_s = min(gap_s * 1.5, LATEST_S)
+            if calm.cancelled_caught:
+                continue
+            await anyio.sleep(gap_s)
+            gap_s = min(gap_s * 1.5, LATEST_S)
 
     async def leave(self) -> None:
         """Say goodbye, so that what was granted is free at once."""
@@ -139,6 +141,7 @@ class Link:
                 not_told=bucket.used - used[name],
             )
         if self.cap is not None and message.money is not None:
+            self._got_money = (lease.money or 0) > message.money.bound
             self.cap.lend(lease.money or 0, told=message.money, may_come=lease.money_may_come, ends_at=ends_at)
         self._let_know(lease)
 
@@ -235,16 +238,13 @@ class Link:
 
 
 @asynccontextmanager
-async def broker_link(address: str, *, token: str, who: str, root: Path, capped: bool) -> AsyncIterator[Link]:
-    """For the life of a worker. `root` is the folder of the run, below which the worker writes."""
-    channel = Channel(address, token=token)
-    link = Link(channel.ask, who=who, root=root, capped=capped)
-    async with channel:
-        try:
-            with one_error():
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(link.renew_all_the_time)
-                    yield link
-                    tasks.cancel_scope.cancel()
-        finally:
-            await link.leave()
+async def linked(link: Link) -> AsyncIterator[None]:
+    """For the life of a worker."""
+    try:
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(link.renew_all_the_time)
+                yield
+                tasks.cancel_scope.cancel()
+    finally:
+        await link.leave()

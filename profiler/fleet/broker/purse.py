@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from profiler.fleet.broker.messages import MoneyUse
 
-SHARE = 4  # of what is free, one slice is no more than this part for each worker, so that the others get theirs
+SHARE = 2  # of what is free, one slice is no more than this part for each worker, so that the others get theirs
 
 
 class MoneyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

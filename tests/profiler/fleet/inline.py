@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from profiler.fleet.driver import Lost
+from profiler.fleet.local_broker import LocalBroker, local_broker
 from profiler.fleet.messages import Job, as_line, command_of, report_of
 from profiler.fleet.work import Worker
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectSendStream
 
+    from profiler.fleet.broker.settings import BrokerSettings
     from profiler.fleet.messages import Command, Report
 
 
@@ -65,6 +67,9 @@ class InlineDriver:
 
     def stop(self, worker: int) -> None:
         self._scopes[worker].cancel()
+
+    async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
+        return await local_broker(folder, settings)
 
     def close(self) -> None:
         for inbox in self._inboxes.values():

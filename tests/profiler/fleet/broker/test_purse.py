@@ -166,16 +166,16 @@ TestStorm = Storm.TestCase
 
 def test_all_of_the_cap_can_be_spent_and_then_nobody_is_told_to_wait() -> None:
     purse = Purse(100)
-    assert purse.renew("a", MoneyUse(more=100, least=10), seq=1) == 25
-    assert purse.renew("b", MoneyUse(more=100, least=10), seq=1) == 10
-    assert purse.renew("a", MoneyUse(billed=20, bound=25, more=200, least=60), seq=2) == 85
+    assert purse.renew("a", MoneyUse(more=100, least=10), seq=1) == 50
+    assert purse.renew("b", MoneyUse(more=100, least=10), seq=1) == 12
+    assert purse.renew("a", MoneyUse(billed=20, bound=50, more=200, least=30), seq=2) == 80
     assert purse.may_come("b")
 
-    purse.renew("a", MoneyUse(billed=84, bound=84), seq=3)
+    purse.renew("a", MoneyUse(billed=80, bound=80), seq=3)
 
-    assert purse.renew("b", MoneyUse(billed=10, bound=10, more=20, least=7), seq=2) == 10
+    assert purse.renew("b", MoneyUse(billed=12, bound=12, more=20, least=9), seq=2) == 12
     assert not purse.may_come("b")
-    assert purse.free == 6
+    assert purse.free == 8
 
 
 def test_what_a_lost_worker_has_not_spent_comes_back_and_where_nobody_can_tell_nothing_does() -> None:

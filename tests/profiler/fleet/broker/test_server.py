@@ -56,7 +56,7 @@ async def test_only_who_knows_the_token_gets_an_answer(tmp_path: Path) -> None:
         lease = await ask(address, wants("a", 1))
 
     assert lease is not None
-    assert (lease.seq, lease.slots, lease.money) == (1, 4, 250)
+    assert (lease.seq, lease.slots, lease.money) == (1, 4, 400)
     assert b"thief" not in (tmp_path / NAME).read_bytes()
 
 
@@ -92,7 +92,7 @@ async def test_a_worker_whose_folder_cannot_be_read_counts_with_its_whole_slice(
         await ask(address, wants("a", 1, attempts={attempt: 0}))
         await ask(address, Gone(who="a"))
 
-    assert json.loads((root / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 250}
+    assert json.loads((root / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 400}
 
 
 async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_lent_what_it_had_lent(
@@ -105,12 +105,12 @@ async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_l
         broker.kill()
         broker.restart()
         second = await ask(address, wants("b", 1))
-        again = await ask(address, wants("a", 2, bound=250, billed=200))
+        again = await ask(address, wants("a", 2, bound=400, billed=200))
     finally:
         broker.stop()
 
     assert broker.address == address
-    assert [lease and lease.money for lease in (first, second, again)] == [250, 93, 332]
+    assert [lease and lease.money for lease in (first, second, again)] == [400, 150, 512]
     assert TOKEN.encode() not in (tmp_path / NAME).read_bytes()
 
 

@@ -1,0 +1,193 @@
+"""Kills workers, brokers and coordinators of live runs at random moments. The server keeps the bill.
+
+`python tests/faults/fleet_storm.py --kills 100` prints what it saw and ends with 1 after any violation. The test suite calls
+the same `storm`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.faults.live import live_site, provider
+from tests.faults.runs import dialogues, ended, wait_until, whole_records
+from tests.faults.test_live_money import billed_usd
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.faults.live import Provider
+    from tests.faults.runs import Ended, Site
+
+WORKERS = 3
+CONCURRENCY = 12
+COUNT = 900
+CAP_USD = 0.04  # the bill of all would be a little less
+KILLS_A_RUN = 8
+KILLS_A_COMMAND = 4
+FAULTS = {"half-body": 0.02, "reset": 0.02, "500": 0.03}
+TARGETS = ("profiler.fleet.worker", "profiler.fleet.worker", "profiler.fleet.broker", "coordinator")
+
+
+@dataclass(slots=True)
+class Report:
+    kills: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
+    capped: int = 0
+    most_of_the_cap: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        self.kills += other.kills
+        self.finished += other.finished
+        self.capped += other.capped
+        self.most_of_the_cap = max(self.most_of_the_cap, other.most_of_the_cap)
+        self.violations += other.violations
+
+
+def storm(folder: Path, *, kills: int, seed: int) -> Report:
+    """One run after the other, each killed several times, until there have been `kills` kills."""
+    report, number = Report(), 0
+    while report.kills.total() < kills and number < kills:
+        trial = Trial(
+            folder / f"{number}", moments=random.Random(f"{seed} {number}"), kills=kills - report.kills.total()
+        )
+        report.add(trial.survive())
+        number += 1
+    return report
+
+
+class Trial:
+    def __init__(self, folder: Path, *, moments: random.Random, kills: int) -> None:
+        self.site = live_site(
+            folder, dialogues(COUNT), concurrency=CONCURRENCY, retry={"max_attempts": 3, "deadline_s": 60}
+        )
+        self.moments = moments
+        self.report = Report()
+        self.most = min(kills, KILLS_A_RUN)
+
+    def survive(self) -> Report:
+        with provider(self.site, faults=FAULTS, latency_s=0.01, latency_sigma=1.0) as paid:
+            while self.report.kills.total() < self.most:
+                if not self._killed_several_times(paid):
+                    break
+            last = ended(self._start())
+            while last.code == 70 and "as others did before it" in last.err:
+                last = ended(self._start())
+            self._look_at_the_end(last, paid)
+        return self.report
+
+    def _start(self) -> subprocess.Popen[str]:
+        return self.site.start("--processes", f"{WORKERS}", "--max-cost", f"{CAP_USD}")
+
+    def _killed_several_times(self, paid: Provider) -> bool:
+        """Kill parts of one command, the coordinator last; False when it ended before."""
+        process = self._start()
+        wanted = [self.moments.choice(TARGETS) for _ in range(KILLS_A_COMMAND - 1)] + ["coordinator"]
+        try:
+            for target in wanted:
+                at = paid.calls + self.moments.randint(5, 60)
+                wait_until(process, lambda least=at: paid.calls >= least)  # type: ignore[misc]
+                if process.poll() is not None:
+                    return False
+                self._kill(target, process)
+                self._look_at_the_bill(paid)
+                if target == "coordinator":
+                    break
+        finally:
+            process.kill()
+            process.communicate()
+            gone = time.monotonic() + 20
+            while any(parts_of(self.site)) and time.monotonic() < gone:  # they end when nobody is left to work for
+                time.sleep(0.02)
+        self._look_at_the_bill(paid)
+        return True
+
+    def _kill(self, target: str, process: subprocess.Popen[str]) -> None:
+        pids = [process.pid] if target == "coordinator" else children(process.pid, target)
+        if pids:
+            os.kill(self.moments.choice(pids), signal.SIGKILL)
+            self.report.kills[target.rpartition(".")[2]] += 1
+
+    def _look_at_the_bill(self, paid: Provider) -> None:
+        if (billed := billed_usd(paid)) > CAP_USD:
+            self._violated(f"billed {billed} of {CAP_USD}")
+
+    def _look_at_the_end(self, last: Ended, paid: Provider) -> None:
+        self._look_at_the_bill(paid)
+        self.report.most_of_the_cap = billed_usd(paid) / CAP_USD
+        if last.code not in (0, 4):
+            self._violated(f"the last run ended with {last.code}: {last.said}")
+            return
+        self.report.finished += last.code == 0
+        self.report.capped += last.code == 4
+        logged = [record["dialogue_id"] for record in whole_records(self.site.responses)]
+        if logged != [f"d{number}" for number in range(len(logged))] or (last.code == 0 and len(logged) != COUNT):
+            self._violated(f"{len(logged)} dialogues are logged, or not in their order")
+
+    def _violated(self, what: str) -> None:
+        self.report.violations.append(f"{self.site.folder}: {what}")
+
+
+def children(parent: int, module: str) -> list[int]:
+    """The processes of this module that a process has started."""
+    return [pid for pid, ppid, words in processes() if ppid == parent and module in words]
+
+
+def parts_of(site: Site) -> Iterator[int]:
+    """The workers and brokers of a run, whoever their parent is; those of other tests are not meant."""
+    folder = str(site.run_dir)
+    for pid, _, words in processes():
+        if any(target in words for target in TARGETS[1:3]) and (folder in words or _works_for(pid, folder)):
+            yield pid
+
+
+def _works_for(pid: int, folder: str) -> bool:
+    try:
+        return any(str(link.readlink()).startswith(folder) for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def processes() -> Iterator[tuple[int, int, list[str]]]:
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                ppid = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            yield int(path.name), ppid, words
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kill parts of live runs at random moments and look at the bill.")
+    parser.add_argument("--kills", type=int, default=100, help="how many (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="other moments (default: 0)")
+    args = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fleet-storm-") as folder:
+        report = storm(Path(folder), kills=args.kills, seed=args.seed)
+    for violation in report.violations:
+        print(f"VIOLATION {violation}")
+    killed = ", ".join(f"{count} of {target}" for target, count in report.kills.most_common())
+    print(f"{report.kills.total()} kills ({killed}); {report.finished} runs finished, {report.capped} ended at the cap")
+    print(f"{report.most_of_the_cap:.0%} of the cap was billed at most")
+    print(f"{len(report.violations)} violations in {time.monotonic() - began:.0f} s")
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
