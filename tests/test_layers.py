@@ -37,9 +37,8 @@ ORDERS = {
             "yaml_reader",
             "draft",
             "rules",
-            "schema",
         ),
-        *("environment", "matrix", "entries", "load"),
+        *("environment", "matrix", "schema", "entries", "load"),
     ),
     "profiler.dataset": (
         *(

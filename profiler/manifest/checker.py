@@ -20,6 +20,7 @@ from profiler.manifest.settings import SECTIONS
 
 BAD: Any = msgspec.UNSET  # stands in place of a wrong value
 LARGEST_INTEGER = 2**63 - 1
+LARGEST_TEXT = 4 << 20  # bytes of a file that a text stands in
 
 _SCALARS = (
     inspect.IntType,
@@ -82,12 +83,39 @@ class Checker:
             self.complain(at, f"found the unknown key {found(key).rpartition(' (')[0]}", hint=hint, at_key=True)
         return known.get(key)
 
-    def _field(self, key: str, value: Any, annotation: Any, at: tuple[str | int, ...]) -> Any:
+    def setting(self, value: Any, annotation: Any, at: tuple[str | int, ...]) -> Any:
+        """Like `value`, where null resets, and a text may stand in a file of its own."""
         if value is None:
             return None
+        if isinstance(value, dict) and _may_be_a_file(annotation):
+            return self._text_of_file(value, at)
+        return self.value(value, annotation, at)
+
+    def _field(self, key: str, value: Any, annotation: Any, at: tuple[str | int, ...]) -> Any:
         if key in SECTIONS and isinstance(value, dict):
             return self.partial(SECTIONS[key], value, at)
-        return self.value(value, annotation, at)
+        return self.setting(value, annotation, at)
+
+    def _text_of_file(self, written: dict[str, Any], at: tuple[str | int, ...]) -> Any:
+        """The text in the file that `{file: PATH}` names, without the line break at its end."""
+        if list(written) != ["file"]:
+            return self.complain(at, f"found a mapping of {', '.join(written) or 'nothing'}, expected {{file: PATH}}")
+        place = (*at, "file")
+        try:
+            path = self._path(Path, written["file"])
+        except ValueError:
+            return self.complain(place, f"found {found(written['file'])}, expected the path of a file")
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_TEXT + 1)
+        except OSError as error:
+            return self.complain(place, f"cannot read {path}: {error.strerror or error}")
+        if len(content) > LARGEST_TEXT:
+            return self.complain(place, f"found more than {LARGEST_TEXT:,} bytes in {path}, expected a text")
+        try:
+            return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            return self.complain(place, f"found bytes in {path} that are not UTF-8 (byte {error.start:,})")
 
     def _struct(self, kind: type[msgspec.Struct], written: dict[str, Any], at: tuple[str | int, ...]) -> Any:
         fields = self.partial(kind, written, at)
@@ -178,6 +206,11 @@ def _options(annotation: Any) -> list[Any]:
     if origin in {Union, types.UnionType}:
         return [option for part in get_args(annotation) for option in _options(part)]
     return [annotation]
+
+
+def _may_be_a_file(annotation: Any) -> bool:
+    metas = annotation.__metadata__ if get_origin(annotation) is Annotated else ()
+    return any((meta.extra or {}).get("from_file") for meta in metas if isinstance(meta, msgspec.Meta))
 
 
 def _is_struct(option: Any) -> bool:

@@ -63,6 +63,16 @@ class Draft(msgspec.Struct, kw_only=True):
         self.values[key] = value
         self.origins[(key,)] = origin
 
+    def put_inside(self, section: str, key: str, value: Any, origin: tuple[Source, At]) -> None:
+        """Set one key of a section, or reset it with None."""
+        before = self.values.get(section)
+        if before is BAD or (value is None and not before):
+            return
+        rest = {name: each for name, each in (before or {}).items() if name != key}
+        self.values[section] = rest if value is None else {**rest, key: value}
+        self.origins.setdefault((section,), origin)
+        self.origins[section, key] = origin
+
     def copy(self) -> Draft:
         return Draft(home=self.home, values=dict(self.values), origins=dict(self.origins))
 

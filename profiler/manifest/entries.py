@@ -138,13 +138,13 @@ class Forms:
         place = (*at, "matrix")
         axes, problems = matrix.read_matrix(written["matrix"], source=self.document, at=place, folder=self.folder)
         self.problems += problems
-        for key in axes.keys() & settings.keys():
+        for key in [key for key in axes if matrix.sets(settings, key)]:
             self._complain((*place, key), f"found {key!r} in the matrix and beside it, expected one", at_key=True)
         return layer, axes
 
     def _check_overridden(self, axes: matrix.Axes, overrides: list[Layer]) -> None:
         for layer in overrides:
-            for key in layer.values.keys() & axes.keys():
+            for key in [key for key in axes if matrix.sets(layer.values, key)]:
                 message = f"found an override of {key!r}, which a matrix varies, expected a key with one value"
                 self.problems.append(layer.source.problem((key,), message))
 
@@ -159,7 +159,7 @@ def _axes(inherited: matrix.Axes, own: matrix.Axes, written: dict[str, Any]) -> 
     """
     if "matrix" in written and written["matrix"] is None:
         return {}
-    kept = {key: points for key, points in inherited.items() if key not in written}
+    kept = {key: points for key, points in inherited.items() if not matrix.sets(written, key)}
     return {**kept, **own}
 
 

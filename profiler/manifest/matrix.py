@@ -1,5 +1,7 @@
 """Expands a `matrix`: one experiment with lists of values becomes many, each with one value of every list.
 
+An axis is a key that holds one value, `thinking`, or a key inside of a section, such as `mock.seed` or `request.service_tier`.
+
 They are named `id-value1-value2`, in the order of the file, the last axis varying fastest.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +18,7 @@ import msgspec
 from profiler.core.wording import did_you_mean, found
 from profiler.manifest.checker import BAD, Checker, annotations_of, is_scalar
 from profiler.manifest.draft import At, Draft, Source, placed
-from profiler.manifest.settings import Experiment
+from profiler.manifest.settings import MERGED, SECTIONS, Experiment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_EXPERIMENTS = 100_000
 MAX_LABEL = 48
+MAPPINGS = ("thinking",)  # keys that hold a mapping and may be varied as a whole
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,16 +58,29 @@ def size(axes: Axes) -> int:
     return math.prod(len(points) for points in axes.values())
 
 
+def sets(settings: dict[str, Any], key: str) -> bool:
+    """Whether these settings say something under the key of an axis."""
+    section, _, inner = key.partition(".")
+    if not inner:
+        return key in settings
+    return isinstance(settings.get(section), dict) and inner in settings[section]
+
+
 def expand(draft: Draft, axes: Axes) -> list[Draft]:
     if not axes:
         return [draft]
-    return [_drafted(draft, dict(zip(axes, points, strict=True))) for points in itertools.product(*axes.values())]
+    expanded = [_drafted(draft, dict(zip(axes, points, strict=True))) for points in itertools.product(*axes.values())]
+    _number_equal_names(expanded)
+    return expanded
 
 
 def _drafted(draft: Draft, points: dict[str, Point]) -> Draft:
     expanded = draft.copy()
     for key, point in points.items():
-        if point.value is None:
+        section, _, inner = key.partition(".")
+        if inner:
+            expanded.put_inside(section, inner, point.value, point.origin)
+        elif point.value is None:
             # null in an axis: this experiment has the default
             expanded.values.pop(key, None)
         else:
@@ -73,28 +90,59 @@ def _drafted(draft: Draft, points: dict[str, Point]) -> Draft:
     return expanded
 
 
+def _number_equal_names(drafts: list[Draft]) -> None:
+    """`a-b` with `c` and `a` with `b-c` would have one name."""
+    taken: set[str] = set()
+    for draft in drafts:
+        base, number = draft.name, 1
+        while draft.name is not None and draft.name in taken:
+            number += 1
+            draft.values["experiment_id"] = f"{base}.{number}"
+        taken.add(draft.name or "")
+
+
 def _name(base: Any, points: list[Point]) -> Any:
     wrong = base is BAD or any(point.value is BAD for point in points)
     return BAD if wrong else "-".join([base, *(point.label for point in points)])
 
 
 def _points(checker: Checker, key: str, values: Any, *, source: Source, at: At) -> list[Point]:
-    annotation = annotations_of(Experiment).get(key)
-    if annotation is None or key == "experiment_id" or not is_scalar(annotation):
+    annotation = _annotation(key)
+    if annotation is None:
         _complain_of_key(checker, key, at)
         return []
     if not isinstance(values, list) or not values:
         wrong = checker.complain(at, f"found {found(values)}, expected a list of at least one value")
         return [Point(value=wrong, label="?", origin=(source, at))]
     _complain_of_repeats(checker, values, at)
-    checked = [None if value is None else checker.value(value, annotation, (*at, i)) for i, value in enumerate(values)]
+    checked = [checker.setting(value, annotation, (*at, i)) for i, value in enumerate(values)]
     labels = _labels(values)
     return [Point(value=value, label=labels[i], origin=(source, (*at, i))) for i, value in enumerate(checked)]
 
 
+def varied() -> dict[str, Any]:
+    """The keys of a matrix with their annotations; besides them, `request.` and any key."""
+    whole = annotations_of(Experiment)
+    kinds = {
+        key: kind for key, kind in whole.items() if (is_scalar(kind) or key in MAPPINGS) and key != "experiment_id"
+    }
+    inside = {
+        f"{name}.{key}": kind for name, section in SECTIONS.items() for key, kind in annotations_of(section).items()
+    }
+    return kinds | inside
+
+
+def _annotation(key: str) -> Any:
+    section, _, inner = key.partition(".")
+    if section in MERGED and section not in SECTIONS:
+        return Any if inner else None
+    return varied().get(key)
+
+
 def _complain_of_key(checker: Checker, key: str, at: At) -> None:
-    scalars = [name for name, kind in annotations_of(Experiment).items() if is_scalar(kind) and name != "experiment_id"]
-    hint = did_you_mean(key, scalars) or f"a matrix may vary {', '.join(scalars)}"
+    keys = list(varied())
+    alone = [each for each in keys if "." not in each]
+    hint = did_you_mean(key, keys) or f"a matrix may vary {', '.join(alone)}, mock.KEY and request.KEY"
     checker.complain(at, f"found {key!r}, expected a key that holds one value", hint=hint, at_key=True)
 
 
@@ -112,5 +160,22 @@ def _labels(values: list[Any]) -> list[str]:
 
 
 def _safe(value: Any) -> str:
-    text = "null" if value is None else str(value)
+    text = "null" if value is None else _in_words(value)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text[:MAX_LABEL]).strip("-.") or "value"
+
+
+def _in_words(value: Any) -> str:
+    """A mapping by its values: `enabled-2048`; a file by its name."""
+    match value:
+        case {"file": str(path)} if len(value) == 1:
+            return PurePath(path).stem
+        case dict():
+            return "-".join(_named(key, each) for key, each in value.items())
+        case list():
+            return "-".join(map(_in_words, value))
+        case _:
+            return str(value)
+
+
+def _named(key: str, value: Any) -> str:
+    return {True: key, False: f"no-{key}"}[value] if isinstance(value, bool) else _in_words(value)

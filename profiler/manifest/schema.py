@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from profiler.manifest.checker import annotations_of, is_scalar
+from profiler.manifest.matrix import varied
 from profiler.manifest.settings import REQUIRED, SECTIONS, Experiment
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,8 +21,10 @@ def manifest_schema() -> dict[str, Any]:
     properties, definitions = _generated()
     matrix = {"description": "Lists of values; every combination becomes an experiment.", "$ref": "#/$defs/Matrix"}
     inherited = {key: value for key, value in properties.items() if key != "experiment_id"}
-    definitions["Matrix"] = _object({key: _values(properties[key]) for key in inherited if _varies(key)}) | {
-        "minProperties": 1
+    axes = {key: _values(_property(key, properties, definitions)) for key in varied()}
+    definitions["Matrix"] = _object(axes) | {
+        "patternProperties": {r"^request\.": _values({})},
+        "minProperties": 1,
     }
     definitions["Defaults"] = _object({**inherited, "matrix": _nullable(matrix)})
     definitions["Entry"] = _object({**properties, "matrix": _nullable(matrix)}) | {"required": ["experiment_id"]}
@@ -82,8 +84,13 @@ def _values(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "items": item}
 
 
-def _varies(key: str) -> bool:
-    return is_scalar(annotations_of(Experiment)[key])
+def _property(key: str, properties: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a key of a matrix: `mock.seed` stands in the definition of its section."""
+    section, _, inner = key.partition(".")
+    found: dict[str, Any] = (
+        definitions[SECTIONS[section].__name__]["properties"][inner] if inner else properties[section]
+    )
+    return found
 
 
 def _single() -> dict[str, Any]:

@@ -118,6 +118,14 @@ PositiveNumber = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
+TEXT_IN_A_FILE = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "minLength": 1}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
+
+
 class LineNumber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Instead of a key of the file: the number of the line, or of the element of an array."""
 
@@ -239,7 +247,14 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     top_p: Annotated[Rate | None, Meta(description="Nucleus sampling; sent only when set.")] = None
     top_k: Annotated[Count | None, Meta(description="Sample from the k likeliest tokens; sent only when set.")] = None
-    system: Annotated[str | None, Meta(description="System prompt of dialogues that have none of their own.")] = None
+    system: Annotated[
+        str | None,
+        Meta(
+            description="System prompt of dialogues that have none of their own: a text, or {file: PATH}, relative to this file.",
+            extra={"from_file": True, "expected": "a text or {file: PATH}"},
+            extra_json_schema={"anyOf": [{"type": "string"}, TEXT_IN_A_FILE, {"type": "null"}]},
+        ),
+    ] = None
     stop_sequences: Annotated[tuple[Text, ...], Meta(description="Texts that end an answer.")] = ()
     thinking: Annotated[dict[str, Any] | None, Meta(description="Extended thinking, sent as it stands.")] = None
     effort: Annotated[

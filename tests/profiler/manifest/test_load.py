@@ -657,3 +657,104 @@ def test_only_passes_that_repeats_can_tell_are_asked_for(text: str, said: str) -
 def test_thresholds_may_be_set_on_passes() -> None:
     text = "repeats: 3\npass_at: [2]\nmetrics: [refusal_rate]\nthresholds: {refusal_rate.pass^2: {max: 0.5}}"
     assert one(BASE + text).bounds() == {"refusal_rate.pass^2": Bounds(max=0.5)}
+
+
+# What a matrix may vary
+
+
+def varied(matrix: str, more: str = "") -> dict[str, Experiment]:
+    text = BASE.replace("data.json\n", f"data.json\n{more}matrix: {matrix}\n")
+    return {each.experiment_id: each for each in load(text).experiments}
+
+
+def test_a_matrix_varies_keys_inside_of_sections_and_leaves_the_others() -> None:
+    found = varied(
+        "{mock.seed: [1, 2], request.service_tier: [auto, null], mock.latency_s: [{median_s: 1}]}",
+        "mock: {faults: {timeout: 0.5}}\nrequest: {a: 1}\n",
+    )
+
+    assert list(found) == ["one-1-auto-1", "one-1-null-1", "one-2-auto-1", "one-2-null-1"]
+    assert [each.mock.seed for each in found.values()] == [1, 1, 2, 2]
+    assert all(each.mock.latency_s == Latency(median_s=1) for each in found.values())
+    assert all(each.mock.faults == {"timeout": 0.5} for each in found.values())
+    assert [each.request for each in found.values()] == [{"a": 1, "service_tier": "auto"}, {"a": 1}] * 2
+
+
+def test_a_matrix_varies_thinking_and_effort_with_readable_names() -> None:
+    found = varied(
+        "{thinking: [{type: disabled}, {type: enabled, budget_tokens: 2048, x: true}, null], effort: [low, max]}"
+    )
+
+    assert list(found) == [
+        *("one-disabled-low", "one-disabled-max", "one-enabled-2048-x-low", "one-enabled-2048-x-max"),
+        *("one-null-low", "one-null-max"),
+    ]
+    assert found["one-enabled-2048-x-max"].thinking == {"type": "enabled", "budget_tokens": 2048, "x": True}
+    assert found["one-null-low"].thinking is None
+
+
+def test_a_system_prompt_may_stand_in_a_file(folder: Path) -> None:
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "brief.md").write_bytes(b"\xef\xbb\xbfBe brief.\r\n")
+    (folder / "prompts" / "kind.md").write_text("Be kind.\n\nAlways.\n")
+    found = varied("{system: [{file: prompts/brief.md}, {file: prompts/kind.md}, Just do it!]}")
+
+    assert {name: each.system for name, each in found.items()} == {
+        "one-brief": "Be brief.",
+        "one-kind": "Be kind.\n\nAlways.",
+        "one-Just-do-it": "Just do it!",
+    }
+    assert one(BASE + "system: {file: prompts/brief.md}\n").system == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("system", "column", "message"),
+    [
+        ("{file: nowhere.md}", 16, "cannot read"),
+        ("{path: a.md}", 9, "found a mapping of path, expected {file: PATH}"),
+        ("{file: 3}", 16, "found 3 (a whole number), expected the path of a file"),
+        ("{file: latin.md}", 16, "that are not UTF-8 (byte 2)"),
+        ("[a]", 9, "found a list of 1, expected a text or {file: PATH}"),
+    ],
+)
+def test_a_system_prompt_that_cannot_be_read_is_told_at_its_place(
+    folder: Path, system: str, column: int, message: str
+) -> None:
+    (folder / "latin.md").write_bytes("né".encode("latin-1") + b"\xe9")
+    (folder / "latin.md").write_bytes(b"ab\xe9")
+    found = problem(f"{BASE}system: {system}\n")
+
+    assert (found.line, found.column) == (5, column)
+    assert message in found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("matrix: {mock.seeds: [1]}\n", (5, 10), "found 'mock.seeds', expected a key that holds one value"),
+        ("matrix: {request: [{a: 1}]}\n", (5, 10), "found 'request', expected a key that holds one value"),
+        ("matrix: {mock.seed: [1, x]}\n", (5, 25), "found 'x' (a string), expected a whole number"),
+        ("matrix: {request.model: [a]}\n", (5, 26), "found 'model', which is not sent as it stands"),
+        ("mock: {seed: 1}\nmatrix: {mock.seed: [1]}\n", (6, 10), "found 'mock.seed' in the matrix and beside it"),
+        ("matrix: {thinking: [high]}\n", (5, 21), "found 'high' (a string), expected a mapping"),
+    ],
+)
+def test_what_a_matrix_cannot_vary_is_told_at_its_place(text: str, place: tuple[int, int], message: str) -> None:
+    found = problem(BASE + text)
+
+    assert (found.line, found.column) == place
+    assert found.message.startswith(message)
+
+
+def test_experiments_of_a_matrix_never_share_a_name() -> None:
+    found = ids(BASE + "matrix: {system: [a-b, a], request.x: [c, b-c], request.y: ['1', 1, x.2, x, x y]}\n")
+
+    assert len(found) == len(set(found)) == 20
+    assert {"one-a-b-c-x.2", "one-a-b-c-x.2.2"} <= set(found)
+
+
+def test_a_plain_value_wins_over_an_inherited_axis_of_a_section() -> None:
+    text = DEFAULTS.replace("}", ", matrix: {mock.seed: [1, 2]}}") + "experiments:\n"
+    assert ids(text + "- {experiment_id: x}\n- {experiment_id: y, mock: {seed: 3}}\n") == ["x-1", "x-2", "y"]
+    found = problems(text + "- {experiment_id: x}\n", PROFILER_MOCK__SEED="3")
+    assert found[0].message.startswith("found an override of 'mock.seed', which a matrix varies")
