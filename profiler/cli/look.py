@@ -137,7 +137,7 @@ def _choice(args: Namespace) -> Choice:
 
 def _told(item: Item) -> Iterator[str]:
     record = item.record
-    repeat = f", repeat {item.repeat}" if "repeat" in record else ""
+    repeat = f", repeat {item.repeat}" if "repeat" in item.request or "repeat" in record else ""
     yield f"--- {printable(item.dialogue_id)} (number {record.get('index', '?')}{repeat}): {item.type}"
     for role, text in item.conversation:
         yield f"{role}: " + printable(text).replace("\n", "\n    ")

@@ -50,6 +50,7 @@ def _of(line: str, *keys: str) -> Callable[[Item], Any]:
 GETTERS: Final[dict[str, Callable[[Item], Any]]] = {
     **{name: attrgetter(name) for name in ("dialogue_id", *TEXTS)},
     **{name: _of("record", name) for name in RECORD},
+    "repeat": lambda item: item.request.get("repeat", item.record.get("repeat")),  # output_fields may leave it out
     **{name: _of("request", name) for name in REQUEST},
     **{name: _of("record", "usage", *keys) for name, keys in TOKENS.items()},
     **{name: _of("record", "error", *keys) for name, keys in ERROR.items()},
