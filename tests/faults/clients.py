@@ -31,7 +31,8 @@ class Counting:
         self._log = os.open(os.environ["FAULTS_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
 
     async def complete(self, request: Request) -> Reply:
-        os.write(self._log, f"{request.dialogue.dialogue_id}\n".encode())
+        repeat = "" if request.repeat is None else f"#{request.repeat}"
+        os.write(self._log, f"{request.dialogue.dialogue_id}{repeat}\n".encode())
         return await self._mock.complete(request)
 
 

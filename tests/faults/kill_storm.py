@@ -59,7 +59,7 @@ def _several_turns(count: int) -> list[dict[str, Any]]:
 
 
 SCENARIOS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
-    "spread": (dialogues(600), {"concurrency": 16, "mock": _latency(0.006, sigma=1.0)}),
+    "repeats": (dialogues(200), {"repeats": 3, "concurrency": 16, "mock": _latency(0.006, sigma=1.0)}),
     "straggler": (dialogues(700), {"concurrency": 32, "mock": _latency(0.01, stalls={"d3": 0.5})}),
     "projection": (dialogues(8000), {"concurrency": 64, "output_fields": ["type", "dialogue_id", "completion"]}),
     "turns": (_several_turns(250), {"concurrency": 20, "mock": _latency(0.005, sigma=0.7)}),

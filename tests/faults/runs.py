@@ -158,12 +158,13 @@ class Site:
         return self.folder / f"{self.runs}.calls"
 
     def calls(self) -> list[str]:
-        """The dialogue of each call that was ever made for this output directory, in order."""
+        """The dialogue of each call that was ever made for this output directory, in order; `d3#1` is a repeat of one."""
         return self.call_log.read_text(encoding="utf-8").split() if self.call_log.exists() else []
 
     def answered(self) -> set[str]:
-        """Every dialogue that has a whole line in the journal."""
-        return {record["dialogue_id"] for record in whole_records(self.journal)[1:] if "dialogue_id" in record}
+        """Every dialogue, or repeat of one, that has a whole line in the journal."""
+        records = [record for record in whole_records(self.journal)[1:] if "dialogue_id" in record]
+        return {each["dialogue_id"] + (f"#{each['repeat']}" if "repeat" in each else "") for each in records}
 
     def results(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.run_dir.iterdir()}
