@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ from profiler.core.nouns import Outcome
 from profiler.metrics import clusters, intervals
 from profiler.metrics.builtin import BUILTIN
 from profiler.metrics.metric import Estimate, Metric, mean, rate, total
+from profiler.metrics.pass_at import pass_at
 from profiler.metrics.reduction import Reduction, reduce_outcomes
 from tests.profiler.metrics.coverage import SETTINGS, Setting, covered
 from tests.profiler.metrics.repeated import estimate, outcomes
@@ -209,6 +212,31 @@ def test_the_intervals_cover_what_they_promise(setting: Setting) -> None:
     """A few cells of the table that `python -m tests.profiler.metrics.coverage` prints, with fewer draws."""
     draws = 2_000
     assert covered(setting, draws=draws) >= 0.92 - 3 * math.sqrt(0.92 * 0.08 / draws)
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+EXAMPLES = re.findall(r"^\| (right or wrong|numbers): `([^`]+)` \| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE)
+WRITTEN = mean("written", lambda outcome: float(outcome.completion or "nan"))
+
+
+@pytest.mark.parametrize(("kind", "answers", "cells"), EXAMPLES)
+def test_the_examples_of_the_document_are_true(kind: str, answers: str, cells: str) -> None:
+    metric = WRITTEN if kind == "numbers" else rate("ok", lambda outcome: outcome.completion == "1")
+    dialogues = [list(each.replace(",", "")) for each in answers.split()]
+
+    found = reduce_outcomes(outcomes(dialogues), [metric, pass_at(metric, [2])]).estimates()[metric.name]
+
+    assert found.repeated is not None
+    assert found.ci95 is not None
+    parts, interval = found.parts or {}, " .. ".join(f"{bound:.4f}" for bound in found.ci95)
+    passes = [f"{parts[name].value:.4f}" if name in parts else "" for name in ("pass@2", "pass^2")]
+    told = [f"{found.value:.4f}", str(found.n), interval, f"{found.repeated.n_effective:.2f}"]
+    told += [f"{found.repeated.within:.4f}", f"{found.repeated.between:.4f}", *passes]
+    assert [cell.strip() for cell in cells.split("|")] == told
+
+
+def test_the_document_has_examples() -> None:
+    assert {kind for kind, *_ in EXAMPLES} == {"right or wrong", "numbers"}
 
 
 def test_the_sums_of_a_dialogue_without_answers_are_nothing() -> None:
