@@ -118,6 +118,7 @@ ORDERS = {
         "builtin",
         "totals",
         "counted",
+        "metric_calls",
         "reduction",
         "scores",
         "state_json",

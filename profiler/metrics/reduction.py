@@ -7,27 +7,25 @@ does not grow with the number of outcomes.
 from __future__ import annotations
 
 from collections import Counter
-from functools import reduce
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
-
-from profiler.metrics.counted import Content, Group, MetricFault, States
+from profiler.metrics.counted import Content, Group, States
 from profiler.metrics.dialogues import Dialogues
-from profiler.metrics.metric import NO_DATA, Estimate, Metric
+from profiler.metrics.metric_calls import MetricCalls
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from profiler.core.nouns import Outcome, RecordType
+    from profiler.metrics.counted import MetricFault
     from profiler.metrics.dialogues import Dialogue
+    from profiler.metrics.metric import Estimate, Metric
 
 TAG_LIMIT: Final = 1000  # the others count together, so that ids that are used as tags cannot fill the memory
 ERROR_TYPE_LIMIT: Final = 100  # as for tags: users' own clients name their types of errors freely
 BATCH: Final = 256  # outcomes that are worked through at once
-NO_CLUSTER: Final = "no interval: the metric has no cluster(), which says how several answers to one dialogue count"
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
 Key = tuple["RecordType", str | None, tuple[str, ...], States]
@@ -41,16 +39,15 @@ class Reduction:
     """
 
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
-        self.metrics = tuple(metrics)
-        self._asked = list(metrics)  # a metric that has raised is replaced here by one that does nothing
-        self._faults: dict[str, MetricFault] = {}
+        self._calls = MetricCalls(metrics)
+        self.metrics = self._calls.metrics
         self._waiting: list[Outcome] = []
         self._taken = 0
         self._pending: Counter[Key] = Counter()
         self._repeats = False  # whether dialogues are asked several times
         self._dialogues = Dialogues()
         self._all = self._group(0)
-        self._all_finished: tuple[Group, dict[str, Estimate]] | None = None  # asked for several times in a row
+        self._all_finished: tuple[Group, int, dict[str, Estimate]] | None = None  # asked for several times in a row
         self._types: dict[RecordType, int] = dict.fromkeys(TYPES, 0)
         self._errors: dict[str, int] = {}
         self._errors_beyond = 0
@@ -83,7 +80,7 @@ class Reduction:
         except BadOutcome:
             raise self._located(batch) from None
         self._taken += len(batch)
-        columns = [self._contributions(place, batch) for place in range(len(self._asked))]
+        columns = self._calls.contributions(batch)
         if batch and batch[0].repeat is not None:
             self._take_repeats(batch, columns)
             return
@@ -104,24 +101,6 @@ class Reduction:
         for dialogue, count in self._dialogues.add(batch, columns):
             self._fold_dialogue(dialogue, count)
         self._trim()
-
-    def _contributions(self, place: int, batch: list[Outcome]) -> list[Any]:
-        contribute = self._asked[place].contribute
-        at: Outcome | None = None
-        try:
-            return [contribute(at := outcome) for outcome in batch]
-        except Exception as error:  # noqa: BLE001 (a metric may be the user's own and raise anything)
-            self._give_up(place, error, dialogue_id=None if at is None else at.dialogue_id)
-            return [None] * len(batch)
-
-    def _give_up(self, place: int, error: Exception, *, dialogue_id: str | None = None) -> None:
-        self._all_finished = None
-        name = self.metrics[place].name
-        self._fail(place, MetricFault.of(name, error, dialogue_id=dialogue_id))
-
-    def _fail(self, place: int, fault: MetricFault) -> None:
-        self._faults.setdefault(fault.metric, fault)
-        self._asked[place] = _saying_nothing(fault.metric)
 
     def _located(self, batch: list[Outcome]) -> BadOutcome:
         position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := fault(outcome)))
@@ -148,8 +127,8 @@ class Reduction:
         self._trim()
         self._totals.merge(other._totals)
         for place, metric in enumerate(self.metrics):
-            if (fault := other._faults.get(metric.name)) is not None:
-                self._fail(place, fault)
+            if (fault := other._calls.faults.get(metric.name)) is not None:
+                self._calls.fail(place, fault)
 
     def _settle(self) -> None:
         """Merge everything that waits, so that what is read next is complete."""
@@ -165,26 +144,13 @@ class Reduction:
     def _fold(self, key: Key, count: int) -> None:
         kind, error_type, tags, contributions = key
         self._count(kind, error_type, count)
-        self._add(Group(count, self._repeated(contributions, count)), tags)
+        self._add(Group(count, self._calls.repeated(contributions, count)), tags)
 
     def _fold_dialogue(self, dialogue: Dialogue, count: int) -> None:
         """Add dialogues, `count` of them, that are alike."""
         tags, answers = dialogue
-        whole = self._clustered(reduce(self._merged, answers))
-        self._add(Group(count * len(answers), self._repeated(whole, count)), tags)
-
-    def _clustered(self, states: States) -> States:
-        return tuple([self._clustered_at(place, state) for place, state in enumerate(states)])
-
-    def _clustered_at(self, place: int, state: Any) -> Any:
-        cluster = self._asked[place].cluster
-        if state is None or cluster is None:
-            return state
-        try:
-            return cluster(state)
-        except Exception as error:  # noqa: BLE001 (as in contribute)
-            self._give_up(place, error)
-            return None
+        states = self._calls.repeated(self._calls.of_dialogue(answers), count)
+        self._add(Group(count * len(answers), states), tags)
 
     def _count(self, kind: RecordType, error_type: str | None, count: int) -> None:
         self._types[kind] += count
@@ -196,39 +162,8 @@ class Reduction:
         for tag in dict.fromkeys(tags):
             self._tags[tag] = self._joined(self._tags[tag], group) if tag in self._tags else group
 
-    def _repeated(self, states: States, count: int) -> States:
-        """`count` equal contributions, merged by doubling: log2(count) merges instead of count."""
-        result: States | None = None
-        while True:
-            if count & 1:
-                result = states if result is None else self._merged(result, states)
-            count >>= 1
-            if not count:
-                return result or ()
-            states = self._merged(states, states)
-
     def _joined(self, left: Group, right: Group) -> Group:
-        return Group(left.n + right.n, self._merged(left.states, right.states))
-
-    def _merged(self, left: States, right: States) -> States:
-        try:
-            return tuple(
-                [
-                    theirs if ours is None else ours if theirs is None else metric.merge(ours, theirs)
-                    for metric, ours, theirs in zip(self._asked, left, right, strict=True)
-                ]
-            )
-        except Exception:  # noqa: BLE001 (as in contribute; here it is not yet known which metric it was)
-            return tuple([self._merged_at(place, *pair) for place, pair in enumerate(zip(left, right, strict=True))])
-
-    def _merged_at(self, place: int, ours: Any, theirs: Any) -> Any:
-        if ours is None or theirs is None:
-            return theirs if ours is None else ours
-        try:
-            return self._asked[place].merge(ours, theirs)
-        except Exception as error:  # noqa: BLE001
-            self._give_up(place, error)
-            return None
+        return Group(left.n + right.n, self._calls.merged(left.states, right.states))
 
     def _trim(self) -> None:
         """Keep the names that come first in alphabetical order, and count the rest together.
@@ -251,7 +186,7 @@ class Reduction:
             tags=self._tags,
             tags_beyond=self._tags_beyond,
             totals=self._totals,
-            faults=tuple(self._faults.values()),
+            faults=tuple(self._calls.faults.values()),
         )
 
     @staticmethod
@@ -263,7 +198,7 @@ class Reduction:
         found._tags, found._tags_beyond = content.tags, content.tags_beyond
         places = {metric.name: place for place, metric in enumerate(found.metrics)}
         for each in content.faults:
-            found._fail(places[each.metric], each)
+            found._calls.fail(places[each.metric], each)
         return found
 
     # --- what came out ------------------------------------------------------------------------------------------
@@ -291,10 +226,11 @@ class Reduction:
 
     def estimates(self) -> dict[str, Estimate]:
         self._settle()
-        if self._all_finished is None or self._all_finished[0] is not self._all:
+        before = self._all_finished
+        if before is None or before[0] is not self._all or before[1] != len(self._calls.faults):
             found = self._finished(self._all)
-            self._all_finished = self._all, found
-        return self._all_finished[1]
+            before = self._all_finished = self._all, len(self._calls.faults), found
+        return before[2]
 
     def by_tag(self) -> dict[str, tuple[int, dict[str, Estimate]]]:
         self._settle()
@@ -310,24 +246,10 @@ class Reduction:
     def faults(self) -> tuple[MetricFault, ...]:
         """The metrics that raised, each with the first thing that went wrong."""
         self.estimates()
-        return tuple(self._faults.values())
+        return tuple(self._calls.faults.values())
 
     def _finished(self, group: Group) -> dict[str, Estimate]:
-        found = {metric.name: self._finish(place, group.states[place]) for place, metric in enumerate(self.metrics)}
-        for metric in self.metrics:
-            if (whole := metric.part_of) is not None:
-                parts = (found[whole].parts or {}) | (found.pop(metric.name).parts or {})
-                found[whole] = msgspec.structs.replace(found[whole], parts=parts or None)
-        return found
-
-    def _finish(self, place: int, state: Any) -> Estimate:
-        metric = self._asked[place]
-        try:
-            found = _sound(metric.finish(state))
-            return _without_interval(found) if self._repeats and metric.cluster is None else found
-        except Exception as error:  # noqa: BLE001
-            self._give_up(place, error)
-            return NO_DATA
+        return self._calls.estimates(group.states, repeats=self._repeats)
 
 
 def _beyond(named: dict[str, Value], *, limit: int) -> list[Value]:
@@ -344,24 +266,6 @@ def _kinds(batch: list[Outcome]) -> tuple[list[RecordType], list[str | None], li
 
 def _error_type(outcome: Outcome) -> str:
     return outcome.error.type if outcome.error is not None else "unknown"
-
-
-def _sound(found: object) -> Estimate:
-    if not isinstance(found, Estimate):
-        raise TypeError(f"finish returned {found!r}, expected an Estimate")
-    return msgspec.convert(msgspec.to_builtins(found), Estimate)
-
-
-def _without_interval(found: Estimate) -> Estimate:
-    """The estimate of a metric that does not say how the answers to one dialogue count: its interval takes them for
-    independent, and would be too narrow."""
-    parts = {name: _without_interval(part) for name, part in (found.parts or {}).items()}
-    note = found.note if found.ci95 is None else NO_CLUSTER
-    return msgspec.structs.replace(found, ci95=None, parts=parts or None, note=note)
-
-
-def _saying_nothing(name: str) -> Metric[Any]:
-    return Metric(name=name, contribute=lambda _: None, merge=lambda _, __: None, finish=lambda _: NO_DATA)
 
 
 def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Reduction:
