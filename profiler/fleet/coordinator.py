@@ -225,8 +225,8 @@ class Coordinator:
         elif error.kind == Interrupted.__name__:
             self._tell(f"worker {worker.number} was asked to leave; the others go on")
         elif error.bug:
-            log = self._folders.logs / f"worker-{worker.number}.log"
-            self.stop(WorkerFailed(f"worker {worker.number} failed: {error.kind}: {error.message}", hint=f"see {log}"))
+            said = f"worker {worker.number} failed: {error.kind}: {error.message}"
+            self.stop(WorkerFailed(_with_log(said, error.lines)))
         else:
             self.stop(error.as_error())
 

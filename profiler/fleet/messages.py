@@ -5,6 +5,7 @@ The job is the first line that a worker hears. It holds no key: those are in the
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from profiler.core.nouns import Mode
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
 from profiler.storage.journal_file import Fsync
+
+LAST_LINES = 20
 
 
 class Lender(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,19 +134,22 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
-    """An error in words, as it travels. `bug`: it is none of those that people can act on."""
+    """An error in words, as it travels. `bug`: it is none of those that people can act on, and `lines` are the last of its
+    traceback."""
 
     kind: str
     message: str
     hint: str | None = None
     exit_code: int = ProfilerError.exit_code
     bug: bool = False
+    lines: str = ""
 
     @staticmethod
     def of(error: BaseException) -> Stopped:
         if isinstance(error, ProfilerError):
             return Stopped(kind=type(error).__name__, message=str(error), hint=error.hint, exit_code=error.exit_code)
-        return Stopped(kind=type(error).__name__, message=str(error), bug=True)
+        lines = "".join(traceback.format_exception(error)).splitlines()[-LAST_LINES:]
+        return Stopped(kind=type(error).__name__, message=str(error), bug=True, lines="\n".join(lines))
 
     def as_error(self) -> ProfilerError:
         """The error again, as far as whoever catches it tells kinds apart."""

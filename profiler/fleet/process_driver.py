@@ -16,7 +16,7 @@ from anyio import create_task_group
 from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
 from profiler.fleet.local_broker import LocalBroker, local_broker
-from profiler.fleet.messages import as_line, report_of
+from profiler.fleet.messages import LAST_LINES, as_line, report_of
 from profiler.fleet.pipes import lines_from, write_all
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from profiler.fleet.broker.settings import BrokerSettings
     from profiler.fleet.messages import Command, Report
 
-LAST_LINES = 20
 LAST_BYTES = 8_192
 ENDING_S = 10.0
 
