@@ -199,7 +199,19 @@ ORDERS = {
     ),
     "profiler.fleet": (
         *("__init__", "broker", "messages", "pipes", "driver", "local_broker", "prepare", "attempt", "work", "worker"),
-        *("process_driver", "looks", "merging", "sessions", "shares", "coordinator", "run", "many"),
+        *(
+            "process_driver",
+            "looks",
+            "merging",
+            "sessions",
+            "shares",
+            "jobs",
+            "coordinator",
+            "onlookers",
+            "run",
+            "many",
+        ),
+        *("shard", "merge"),
     ),
     "profiler.fleet.broker": (
         *(
@@ -236,6 +248,7 @@ ORDERS = {
             "dry_run_table",
             "run_end",
             "run",
+            "merge",
         ),
         *("compare_words", "compare_table", "compare_markdown", "compare_junit", "compare", "compare_options"),
         *("commands", "report", "mock_server", "mock_server_options", "main"),

@@ -29,10 +29,22 @@ def refuse_useless_to_run(args: Namespace) -> None:
     if args.sample is None and (args.seed is not None or args.by is not None):
         flag = "--by" if args.seed is None else "--seed"
         raise UsageError(f"{flag} says how a sample is drawn, and none is asked for", hint="add --sample N")
-    if args.processes is not None and args.reuse:
-        raise UsageError("--reuse takes answers over in one process, and --processes asks for several", hint="give one")
+    several = "--processes" if args.processes is not None else "--shard" if args.shard is not None else None
+    if several is not None and args.reuse:
+        raise UsageError(f"--reuse takes answers over in one process, and {several} asks for several", hint="give one")
+    if args.shard is not None:
+        _refuse_with_shard(args)
     if args.dry_run and args.fail_on_errors != 1.0:
         raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
+
+
+def _refuse_with_shard(args: Namespace) -> None:
+    useless = {"--fresh": args.fresh, "--json": args.json, "--fail-on-errors": args.fail_on_errors != 1.0}
+    if found := next((flag for flag, given in useless.items() if given), None):
+        raise UsageError(
+            f"{found} is about a whole run, and --shard answers a share of one",
+            hint="move the folder aside before the first shard begins" if found == "--fresh" else "give it to merge",
+        )
 
 
 def wanted_ids(args: Namespace) -> tuple[str, ...]:

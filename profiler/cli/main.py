@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import compare_options, mock_server_options
-from profiler.cli.parser import Parser, at_least_one, concurrency, positive, share, whole
+from profiler.cli.parser import Parser, at_least_one, concurrency, positive, shard, share, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ HOMES = {
     "compare": "compare",
     "export": "export",
     "report": "report",
+    "merge": "merge",
 }  # the modules of these commands; the others are in `commands`
 
 
@@ -125,7 +126,17 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"experiment-profiler {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for add in (
-        *(_add_run, _add_summarize, _add_list, _add_show, _add_watch, _add_compare, _add_export, _add_report),
+        *(
+            _add_run,
+            _add_merge,
+            _add_summarize,
+            _add_list,
+            _add_show,
+            _add_watch,
+            _add_compare,
+            _add_export,
+            _add_report,
+        ),
         *(_add_validate, _add_schema, _add_init, _add_mock_server, _add_doctor),
     ):
         add(commands)
@@ -178,6 +189,12 @@ def _add_run(commands: Commands) -> None:
         "--processes", type=at_least_one, metavar="N", help="share the run among so many processes of this machine"
     )
     parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="K/N",
+        help="answer only share K, from 0, of N commands that write to one folder; profiler merge ends the run",
+    )
+    parser.add_argument(
         "--max-cost",
         type=positive,
         metavar="USD",
@@ -195,6 +212,22 @@ def _add_run(commands: Commands) -> None:
         help="with --dry-run: how long a call takes, to estimate the time of the run",
     )
     _add_ways(parser)
+    _add_output(parser)
+
+
+def _add_merge(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "merge",
+        "put a run together that was answered in shards",
+        "It wants nothing but the folder that all of them wrote to, and ends as the run itself would have ended.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output-dir", default="runs", metavar="DIR", help="where the run directories are (default: runs)"
+    )
+    _add_select(parser)
+    _add_fail_on_errors(parser)
     _add_output(parser)
 
 
@@ -229,18 +262,22 @@ def _add_ways(parser: Parser) -> None:
     )
     parser.add_argument("--in-turn", action="store_true", help="run the experiments one after the other, not together")
     parser.add_argument("--retry-failed", action="store_true", help="ask the failed dialogues of an earlier run again")
+    _add_fail_on_errors(parser)
+    parser.add_argument(
+        "--fsync",
+        choices=("interval", "always", "off"),
+        default="interval",
+        help="what a power cut may lose: the last second, nothing, or what the system has not written yet (default: interval)",
+    )
+
+
+def _add_fail_on_errors(parser: Parser) -> None:
     parser.add_argument(
         "--fail-on-errors",
         type=share,
         default=1.0,
         metavar="SHARE",
         help="exit code 1 when more than this share of the dialogues failed (default: 1.0, never)",
-    )
-    parser.add_argument(
-        "--fsync",
-        choices=("interval", "always", "off"),
-        default="interval",
-        help="what a power cut may lose: the last second, nothing, or what the system has not written yet (default: interval)",
     )
 
 

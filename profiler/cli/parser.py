@@ -76,6 +76,14 @@ def _guess(message: str, known: Sequence[str]) -> str:
     return ""
 
 
+def shard(text: str) -> tuple[int, int]:
+    """`K/N`: number K, from 0, of N."""
+    number, mark, of = text.partition("/")
+    if not (mark and number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected K/N such as 0/8, with K from 0 and below N")
+    return int(number), int(of)
+
+
 def at_least_one(text: str) -> int:
     try:
         number = int(text)

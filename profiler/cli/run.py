@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -20,13 +21,14 @@ from profiler.cli.flags import refuse_useless_to_run, wanted_ids, without_effect
 from profiler.cli.output import print_json, remark
 from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import conclude, with_the_way_on
-from profiler.core.errors import ProfilerError
+from profiler.core.errors import ProfilerError, UsageError
 from profiler.engine.dry_run import estimate
 from profiler.engine.options import Options, options_of
 from profiler.engine.reuse import reusing
 from profiler.engine.run_money import least_cap
 from profiler.engine.runner import run_all_sync
 from profiler.fleet.many import run_all_by_processes
+from profiler.fleet.shard import Shard, run_shard
 from profiler.manifest.load import load_manifest
 from profiler.money.budget import usd
 from profiler.money.price_list import card_of
@@ -63,6 +65,8 @@ def run_experiments(args: Namespace) -> int:
         tell(hint)
     if (idle := without_effect(args, mode, manifest.experiments)) is not None:
         tell(idle)
+    if args.shard is not None:
+        return _run_shard(args, manifest, mode=mode, tell=tell)
     begun = time.monotonic()
     try:
         ended = _ended(args, manifest, mode=mode, tell=tell)
@@ -82,6 +86,36 @@ def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[s
         return run_all_sync(manifest, options=options, watch=watch, note=tell)
     run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
     return anyio.run(run)
+
+
+def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
+    """The share of one of several commands that know nothing of each other; an experiment after the other."""
+    shard, options = Shard(*args.shard), _options(args, manifest, mode)
+    options, watch = options_of(manifest, options), None if args.quiet else drawn_on(sys.stderr)
+    if len(manifest.ids) > 1 and options.max_cost_usd is not None:
+        raise UsageError(
+            "--shard cannot hold a cap over several experiments: no shard knows what the others spend",
+            hint="give each experiment its own max_cost_usd, or run one with --select",
+        )
+    for experiment in manifest.experiments:
+        run = partial(
+            run_shard,
+            experiment,
+            shard=shard,
+            options=options,
+            processes=args.processes or 1,
+            watch=watch,
+            note=tell,
+        )
+        try:
+            ended = anyio.run(run)
+        except ProfilerError as error:
+            raise with_the_way_on(error, args) from error
+        print(f"Completed shard {shard} of {experiment.experiment_id}")
+        tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
+    merge = ["profiler", "merge", "--config", args.config, "--output-dir", str(args.output_dir)]
+    tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
+    return 0
 
 
 def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:

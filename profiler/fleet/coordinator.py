@@ -7,7 +7,7 @@ to others, and another one is started in its place.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 
 import anyio
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from profiler.fleet.driver import Broker, Driver
     from profiler.fleet.looks import FleetLooks
-    from profiler.fleet.merging import Merger
     from profiler.fleet.messages import Job, Report, Stopped
     from profiler.fleet.prepare import Prepared, Range
 
@@ -37,6 +36,18 @@ class WorkerFailed(ProfilerError):
     """Workers end and nobody ended them, or code that they ran has failed."""
 
     exit_code = 70
+
+
+class Merging(Protocol):
+    """Whoever puts together what is committed: up to `end` it has."""
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    def advance(self) -> None: ...
 
 
 class OpenRange:
@@ -56,18 +67,20 @@ class OpenRange:
 
 
 class Coordinator:
-    """One run's. `job_of` makes the job of a worker from its number and its share of the money."""
+    """One command's. `job_of` makes the job of a worker from its number and its share of the money; `belongs` says which of
+    the ranges are its business."""
 
     def __init__(
         self,
         prepared: Prepared,
         *,
         driver: Driver,
-        merger: Merger,
+        merger: Merging,
         looks: FleetLooks,
         job_of: Callable[[int, int | None], Job],
         tell: Callable[[str], None],
         broker: Broker | None = None,
+        belongs: Callable[[Range], bool] = lambda _: True,
     ) -> None:
         self.stopped: Exception | None = None
         self.bound_by: dict[int, dict[str, Any]] = {}
@@ -81,7 +94,8 @@ class Coordinator:
         self._job_of = job_of
         self._tell = tell
         self._told: set[str] = set()
-        self._unassigned: deque[Range] = deque(owed(prepared.folders, prepared.table, since=merger.merged.end))
+        pieces = owed(prepared.folders, prepared.table, since=merger.end)
+        self._unassigned: deque[Range] = deque(filter(belongs, pieces))
         self._open: dict[int, OpenRange] = {}
         self._numbers = 0
         self._losses = 0

@@ -30,13 +30,14 @@ class WorkerState:
 class FleetLooks:
     """Looks at a fleet; `panel` and `watch` draw it."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, *, total: int | None = None) -> None:
         self.workers: dict[int, WorkerState] = {}
         self.lost = 0
         self.committed = 0  # items
         self.money: Money | None = None  # of what is committed or was left by earlier commands
         self.stopping = False
         self._prepared = prepared
+        self._total = prepared.table.count if total is None else total
         self._rate = Rate()
 
     def look(self) -> Snapshot:
@@ -44,7 +45,7 @@ class FleetLooks:
         parts = [part for status in statuses for part in status.parts]
         done = self.committed + sum(part.done for part in parts)
         rate = self._rate.of(sum(each.status.answered for each in self.workers.values() if each.status is not None))
-        total = self._prepared.table.count
+        total = self._total
         failures: Counter[str] = Counter()
         for each in self.workers.values():
             if each.status is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
-    from profiler.fleet.run import Watch
+    from profiler.fleet.onlookers import Watch
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
 

@@ -60,6 +60,10 @@ class Merger:
         self._clear()
 
     @property
+    def end(self) -> int:
+        return self.merged.end
+
+    @property
     def complete(self) -> bool:
         return self.merged.end == self._table.count
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from profiler.dataset import unchanged
@@ -16,12 +17,14 @@ from profiler.storage.identity import examine
 from profiler.storage.journal import Header
 from profiler.storage.ranges import RangeFolders, Table
 from profiler.storage.run_directory import Earlier, refuse_another
+from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
     from profiler.dataset.file import Survey
+    from profiler.dataset.selection import Selection
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
@@ -68,7 +71,8 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
     if table is None:
         table = _laid_down(experiment, header, folders, options=options, processes=processes)
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=header.identity["dataset_sha256"])
-        folders.begin(table)
+        table = folders.begin(table)
+        refuse_another(directory.folder, table.identity, header.identity)
     return Prepared(experiment, source, card, metrics, folders, table, survey)
 
 
@@ -79,8 +83,7 @@ def _laid_down(
     dialogues = header.count // header.repeats
     copied = not has_places(path, selection)
     if copied:
-        folders.root.mkdir(parents=True, exist_ok=True)
-        write_lines(path, folders.dialogues, fields=experiment.dataset_fields, selection=selection, count=dialogues)
+        _copy(experiment, folders, selection, count=dialogues)
     every = items_of_a_range(header.count, processes=processes) // header.repeats or 1
     return Table(
         count=header.count,
@@ -90,6 +93,14 @@ def _laid_down(
         copied=copied,
         places=places(folders.dialogues if copied else path, every=every, count=dialogues),
     )
+
+
+def _copy(experiment: Experiment, folders: RangeFolders, selection: Selection, *, count: int) -> None:
+    """Write the dialogues down one a line. Of several shards that do so at once each writes the same."""
+    folders.root.mkdir(parents=True, exist_ok=True)
+    draft = folders.dialogues.with_name(f".{folders.dialogues.name}-{secrets.token_hex(4)}.tmp")
+    write_lines(experiment.dataset_path, draft, fields=experiment.dataset_fields, selection=selection, count=count)
+    replace(draft, folders.dialogues)
 
 
 def items_of_a_range(count: int, *, processes: int) -> int:

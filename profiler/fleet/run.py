@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import create_task_group
 
-from profiler.core.errors import BudgetReached, Interrupted
+from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
 from profiler.engine import runner
 from profiler.engine.result import result_of, summary_of
@@ -19,13 +16,14 @@ from profiler.engine.run_money import MONEY
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordinator import Coordinator
+from profiler.fleet.jobs import job_of
 from profiler.fleet.looks import FleetLooks
 from profiler.fleet.merging import Merger
-from profiler.fleet.messages import Job, Share
+from profiler.fleet.onlookers import run_looked_at
 from profiler.fleet.prepare import prepare
 from profiler.fleet.process_driver import processes as process_driver
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
-from profiler.fleet.shares import settings_of_broker, share_of
+from profiler.fleet.shares import settings_of_broker
 from profiler.metrics.builtin import unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
@@ -34,22 +32,19 @@ from profiler.storage.ranges import RangeFolders, read_table
 from profiler.storage.unfinished_fleet import UnfinishedFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from profiler.engine.options import Options
-    from profiler.engine.progress import Looks
     from profiler.engine.result import Result
     from profiler.fleet.driver import Broker, Driver
+    from profiler.fleet.messages import Job
+    from profiler.fleet.onlookers import Watch
     from profiler.fleet.prepare import Prepared
     from profiler.manifest.settings import Experiment
     from profiler.storage.ranges import Money
     from profiler.storage.run_directory import RunDirectory
-
-    Watch = Callable[[Looks], Coroutine[Any, Any, None]]
-
-STATUS_EVERY_S = 1.0
 
 
 async def run_by_processes(
@@ -183,16 +178,15 @@ class Fleet:
             coordinator.employ(number, cap=None)
         self._begin_session()
         try:
-            async with create_task_group() as beside:
-                if watch is not None:
-                    beside.start_soon(_beside, coordinator, partial(watch, self._looks))
-                beside.start_soon(self._tell_status)
-                if self._broker is not None:
-                    beside.start_soon(_beside, coordinator, self._broker.keep)
-                if options.signals:
-                    beside.start_soon(_beside, coordinator, partial(self._obey_signals, coordinator))
-                await coordinator.run()
-                beside.cancel_scope.cancel()
+            await run_looked_at(
+                coordinator,
+                self._looks,
+                watch=watch,
+                signals=options.signals,
+                status=self._directory.folder,
+                also=[] if self._broker is None else [self._broker.keep],
+                tell=self._tell,
+            )
         except* BudgetReached as reached:
             raise self._reached() from reached
         finally:
@@ -216,25 +210,14 @@ class Fleet:
         return min((room for room in rooms if room is not None), default=None)
 
     def _job_of(self, number: int, cap: int | None) -> Job:
-        options, prepared = self._options, self._prepared
         broker = self._broker
-        if broker is None:
-            experiment, concurrency = share_of(
-                prepared.experiment, options, worker=number % self._processes, workers=self._processes
-            )
-        else:
-            experiment, concurrency = prepared.experiment, options.concurrency or prepared.experiment.concurrency
-        return Job(
+        return job_of(
+            self._prepared,
+            self._options,
             worker=number,
-            folder=str(self._directory.folder),
-            experiment=experiment,
-            mode=prepared.source.mode,
-            lane=options.lane,
-            search_path=None if options.plugins_folder is None else str(options.plugins_folder),
-            fsync=options.fsync,
-            retry_failed=options.retry_failed,
-            share=Share(concurrency=concurrency, cap=cap),
-            broker=None if broker is None else broker.lender(number),
+            workers=self._processes,
+            cap=cap,
+            lender=None if broker is None else broker.lender(number),
         )
 
     def _reached(self) -> BudgetReached:
@@ -249,28 +232,6 @@ class Fleet:
         projected = dollars(gone) / done * self._prepared.table.count
         error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
         return error
-
-    async def _obey_signals(self, coordinator: Coordinator) -> None:
-        """The first signal lets the calls in flight end, the second does not wait for them."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for signum in signals:
-                if coordinator.stopped is not None:
-                    coordinator.abandon()
-                    continue
-                name = signal.Signals(signum).name
-                in_flight = self._looks.look().in_flight
-                coordinator.stop(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
-                with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
-                    self._tell(f"{name}: waiting for {in_flight} calls in flight; once more ends them at once")
-
-    async def _tell_status(self) -> None:
-        folder = self._directory.folder
-        try:
-            while True:
-                await anyio.sleep(STATUS_EVERY_S)
-                await in_thread(status_file.write, folder, self._looks.look())
-        finally:
-            status_file.remove(folder)
 
     # --- after --------------------------------------------------------------------------------------------------
 
@@ -287,6 +248,13 @@ class Fleet:
                 self._session, answered=answered, bound_by=self._bound_by, spent=self._money_so_far() - self._gone
             )
             self._merger.save()
+
+    def merge(self, sessions: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put together what shards have committed, and conclude it."""
+        self._merger.merged.sessions += sessions
+        self._merger.advance()
+        self._bound_by = bound_by_of([each["bound_by"] for each in sessions if each.get("bound_by")])
+        return self.conclude()
 
     def conclude(self) -> dict[str, Any]:
         """The summary of the complete run; then only what belongs to one stays."""
@@ -317,15 +285,6 @@ class Fleet:
             "sessions": self._merger.merged.sessions,
             "bound_by": self._bound_by,
         }
-
-
-async def _beside(coordinator: Coordinator, task: Callable[[], Awaitable[None]]) -> None:
-    """Run a task beside the workers. When it fails (stderr was closed, say), the run ends, but the calls in flight are paid
-    for and end first."""
-    try:
-        await task()
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is raised when the last call has ended)
-        coordinator.stop(error)
 
 
 def _silent(_: str) -> None:

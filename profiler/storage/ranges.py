@@ -10,6 +10,7 @@ whoever walks from one committed end to the next beginning finds every item once
 from __future__ import annotations
 
 import errno
+import secrets
 import shutil
 import tempfile
 from bisect import bisect_right
@@ -30,7 +31,7 @@ from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER,
 from profiler.storage.whole_file import sync_folder, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FORMAT: Final = 1
 WON_BY_ANOTHER: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
@@ -63,6 +64,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     def firsts(self) -> list[int]:
         """The index of the first item of every range."""
         return [place.dialogue * self.repeats for place in self.places]
+
+    def range_of(self, index: int) -> int:
+        """The number of the range in which an item lies."""
+        return bisect_right(self.places, index // self.repeats, key=attrgetter("dialogue")) - 1
 
     def place_before(self, dialogue: int) -> Place:
         """The last place at or before this dialogue."""
@@ -118,6 +123,10 @@ class Attempt(msgspec.Struct, frozen=True):
     folder: Path
 
 
+def _every(_: int) -> bool:
+    return True
+
+
 class RangeFolders:
     """The folders of one run."""
 
@@ -126,17 +135,24 @@ class RangeFolders:
         self.dialogues = self.root / "dialogues.jsonl"  # the copy, where the dataset's file has no places
         self.scores = self.root / "scores.jsonl"  # grows here; a complete run has it under its own name
         self.logs = self.root / "logs"
+        self.sessions = self.root / "sessions"  # what shards say of theirs
         self._attempts = self.root / "attempts"
         self._done = self.root / "done"
 
-    def begin(self, table: Table) -> None:
-        """From here on there is a run to go on with."""
+    def begin(self, table: Table) -> Table:
+        """From here on there is a run to go on with: that of the first who came, whose table is returned."""
+        path = self.root.parent / TABLE
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
         try:
             for folder in (self._attempts, self._done, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            write_whole(draft, msgspec.json.encode(table))
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+            draft.unlink()
         except OSError as error:
             raise StorageError(self.root, error) from error
-        write_whole(self.root.parent / TABLE, msgspec.json.encode(table))
+        return self.table() or table
 
     def table(self) -> Table | None:
         return read_table(self.root.parent)
@@ -235,15 +251,18 @@ class RangeFolders:
     def note(self, merged: Merged) -> None:
         write_whole(self.root / "merged.json", msgspec.json.encode(merged))
 
-    def money(self) -> Money:
-        """What the run has spent so far, in all its attempts, and may have."""
+    def money(self, *, of: Callable[[int], bool] = _every) -> Money:
+        """What the run has spent so far, in all its attempts, and may have; or only what is not put together yet of the
+        ranges with these first indexes."""
         merged = self.merged()
         total, end = (Money(), 0) if merged is None else (merged.money, merged.end)
+        if of is not _every:
+            total = Money()
         for first in self.all_done():
-            if first >= end and (found := self.committed(first)) is not None:
+            if first >= end and of(first) and (found := self.committed(first)) is not None:
                 total += found.money
         for attempt in self.attempts():
-            if attempt.first >= end:
+            if attempt.first >= end and of(attempt.first):
                 total += own_money(attempt)
         return total
 

@@ -15,7 +15,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -47,7 +47,7 @@ def storm(folder: Path, *, kills: int, seed: int) -> Report:
     """Begin runs and kill what works on them, until there have been `kills` kills; each run ends as one that nobody killed."""
     report = Report()
     chance = random.Random(seed)
-    settings = {"concurrency": CONCURRENCY, "mock": {"latency_s": {"median_s": 0.004, "sigma": 0.8}}}
+    settings: dict[str, Any] = {"concurrency": CONCURRENCY, "mock": {"latency_s": {"median_s": 0.004, "sigma": 0.8}}}
     site = Site(folder=folder).write(dialogues(COUNT), **settings).at("reference")
     if (reference := site.run()).code != 0:
         raise RuntimeError(f"the uninterrupted run failed: {reference.said}")

@@ -1,0 +1,107 @@
+"""Puts a run together whose shards have all ended, and concludes it as any other run."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from profiler.core.errors import RunDirectoryError
+from profiler.core.json import loads
+from profiler.dataset.selection import Selection
+from profiler.engine.result import Ended, Result, result_of
+from profiler.engine.run_money import card_of_run
+from profiler.fleet.prepare import Prepared, owed
+from profiler.fleet.run import Fleet
+from profiler.metrics.builtin import resolve
+from profiler.provider.source import source_of
+from profiler.storage import journal, run_directory
+from profiler.storage.identity import examine
+from profiler.storage.ranges import RangeFolders, Table, read_table
+from profiler.storage.run_directory import Earlier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from profiler.engine.options import Options
+    from profiler.manifest.settings import Experiment
+
+NAMED = 5  # ranges that are not answered yet
+
+
+def merge_all(experiments: Sequence[Experiment], *, options: Options, note: Callable[[str], None]) -> list[Ended]:
+    """Each that shards have answered; what is wrong with one touches no other."""
+    found = []
+    for experiment in experiments:
+        name = experiment.experiment_id
+        try:
+            found.append(Ended(experiment_id=name, result=merge(experiment, options=options, note=note)))
+        except Exception as error:  # noqa: BLE001 (as in a run: it is told when the others are merged)
+            found.append(Ended(experiment_id=name, error=error))
+    return found
+
+
+def merge(experiment: Experiment, *, options: Options, note: Callable[[str], None]) -> Result:
+    """The complete run, which has the bytes that one process would have written."""
+    folder, begun = options.folder_of(experiment), time.perf_counter()
+    table = read_table(folder)
+    if table is None:
+        raise RunDirectoryError(
+            f"{folder}: found no run that shards share", hint="profiler run --shard K/N … begins one"
+        )
+    with run_directory.hold(folder, tell=note) as directory:
+        _expect_all_answered(RangeFolders(folder), table)
+        asked = msgspec.structs.replace(options, mode=table.identity["mode"])
+        prepared = _prepared(experiment, table, options=asked)
+        fleet = Fleet(prepared, directory, options=asked, processes=1, left=None, tell=note)
+        found = fleet.merge(_sessions(prepared.folders))
+        return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
+
+
+def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prepared:
+    """The shards were told which dialogues to ask, and in which mode; whoever merges need not say it again."""
+    source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
+    before = Earlier(count=table.count, identity=table.identity)
+    chosen = Selection(limit=table.identity.get("limit"))
+    now = examine(experiment, source=source, selection=chosen, before=before).header.identity
+    if "selection" in table.identity:
+        now["selection"] = table.identity["selection"]
+    folder = options.folder_of(experiment)
+    run_directory.refuse_another(folder, table.identity, now)
+    return Prepared(
+        experiment=experiment,
+        source=source,
+        card=card_of_run(experiment, mode=source.mode, cap_usd=None),
+        metrics=resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at),
+        folders=RangeFolders(folder),
+        table=table,
+        survey=None,
+    )
+
+
+def _expect_all_answered(folders: RangeFolders, table: Table) -> None:
+    merged = folders.merged()
+    left = list(owed(folders, table, since=0 if merged is None else merged.end))
+    if not left:
+        return
+    items = sum(end - first for first, end in left)
+    named = ", ".join(f"{first:,} to {end - 1:,}" for first, end in left[:NAMED])
+    more = f" and {len(left) - NAMED:,} more pieces" if len(left) > NAMED else ""
+    raise RunDirectoryError(
+        f"{folders.root.parent}: {items:,} of {table.count:,} items are not answered yet: {named}{more}",
+        hint="run the shards that have not ended once more; each goes on where it was",
+    )
+
+
+def _sessions(folders: RangeFolders) -> list[dict[str, Any]]:
+    """What the shards say of theirs, in the order in which they began."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(folders.sessions.glob("*.jsonl")):
+        of_shard: list[dict[str, Any]] = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                journal.add_session(of_shard, loads(line)["session"])
+        found += of_shard
+    return sorted(found, key=lambda each: str(each["started"]))

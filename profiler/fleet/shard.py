@@ -1,0 +1,216 @@
+"""One of N commands that share a run and know nothing of each other: on the machines of a job array, say.
+
+Each answers every N-th range, in the folder that all of them see, with an equal share of the limits and of the cap.
+`merge` puts the run together when all have ended.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from profiler.core.errors import BudgetReached, RunDirectoryError
+from profiler.dataset import unchanged
+from profiler.engine.session import one_error
+from profiler.engine.threads import in_thread
+from profiler.fleet.coordinator import Coordinator
+from profiler.fleet.jobs import job_of
+from profiler.fleet.looks import FleetLooks
+from profiler.fleet.onlookers import run_looked_at
+from profiler.fleet.prepare import owed, prepare
+from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
+from profiler.money.budget import usd
+from profiler.money.prices import pico
+from profiler.storage import journal, run_directory
+from profiler.storage.folder_lock import locked
+from profiler.storage.line_file import LineFile
+from profiler.storage.ranges import RangeFolders
+from profiler.storage.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from profiler.engine.options import Options
+    from profiler.fleet.driver import Driver
+    from profiler.fleet.messages import Job
+    from profiler.fleet.onlookers import Watch
+    from profiler.fleet.prepare import Prepared, Range
+    from profiler.manifest.settings import Experiment
+
+
+class Shard(NamedTuple):
+    """The one with this number, from 0, of so many."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+class ShardEnded(NamedTuple):
+    """What a shard has done: items answered now, and those of its ranges that were answered before."""
+
+    folder: Path
+    answered_now: int
+    kept: int
+    elapsed_s: float
+
+
+async def run_shard(
+    experiment: Experiment,
+    *,
+    shard: Shard,
+    options: Options,
+    processes: int = 1,
+    watch: Watch | None = None,
+    note: Callable[[str], None],
+    on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
+) -> ShardEnded:
+    """Answer the ranges of one shard. The same call goes on after an error."""
+    folder, begun = options.folder_of(experiment), time.perf_counter()
+    if run_directory.earlier(folder) is not None:
+        raise RunDirectoryError(
+            f"{folder}: holds a run that is complete, or that one process has begun",
+            hint="choose another --output-dir, or move that folder aside",
+        )
+    folders = RangeFolders(folder)
+    with one_error(), locked(folders.root / f"shard-{shard.number}"):
+        async with on(folders.logs / f"shard-{shard.number}") as driver:
+            for number in range(processes):
+                driver.start(number)
+            prepared = await in_thread(
+                partial(prepare, experiment, RunDirectory(folder), options=options, processes=shard.of)
+            )
+            work = ShardWork(prepared, shard, options=options, processes=processes, tell=note)
+            await work.run(driver, watch=watch)
+    return ShardEnded(folder, work.total - work.kept, work.kept, time.perf_counter() - begun)
+
+
+class ShardWork:
+    """One command's work on a shard. It stands where the merger of a run by one command stands: nothing is merged here."""
+
+    end = 0
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        shard: Shard,
+        *,
+        options: Options,
+        processes: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        table = prepared.table
+        self._prepared = prepared
+        self._shard = shard
+        self._options = options
+        self._processes = processes
+        self._tell = tell
+        self._live = prepared.source.mode == "live"
+        bounds = [*table.firsts, table.count]
+        self.total = sum(
+            bounds[number + 1] - bounds[number] for number in range(shard.number, len(table.places), shard.of)
+        )
+        self.kept = self.total - self._left()
+        self._gone = prepared.folders.money(of=self._is_mine)
+        self._looks = FleetLooks(prepared, total=self.total)
+        self._looks.committed = self.kept
+        if self._live:
+            self._looks.money = self._gone
+
+    def _is_mine(self, index: int) -> bool:
+        return self._prepared.table.range_of(index) % self._shard.of == self._shard.number
+
+    def _belongs(self, piece: Range) -> bool:
+        return self._is_mine(piece[0])
+
+    def _left(self) -> int:
+        """Items of its ranges that nobody has committed."""
+        pieces = owed(self._prepared.folders, self._prepared.table, since=0)
+        return sum(end - first for first, end in filter(self._belongs, pieces))
+
+    @property
+    def complete(self) -> bool:
+        return not self._left()
+
+    def advance(self) -> None:
+        """What is committed stays where it is."""
+
+    async def run(self, driver: Driver, *, watch: Watch | None) -> None:
+        prepared, options = self._prepared, self._options
+        path, sha256 = prepared.experiment.dataset_path, prepared.table.identity["dataset_sha256"]
+        stamp = unchanged.stamp(path)
+        unchanged.expect_unchanged(path, since=prepared.table.dataset_stamp, sha256=sha256)
+        if self.kept:
+            self._tell(f"shard {self._shard}: {self.kept:,} of its {self.total:,} answers are kept")
+        coordinator = Coordinator(
+            prepared,
+            driver=driver,
+            merger=self,
+            looks=self._looks,
+            job_of=self._job_of,
+            tell=self._tell,
+            belongs=self._belongs,
+        )
+        for number in range(self._processes):
+            coordinator.employ(number, cap=self._share_of_cap())
+        with self._told_session(coordinator):
+            try:
+                await run_looked_at(
+                    coordinator, self._looks, watch=watch, signals=options.signals, status=None, tell=self._tell
+                )
+            except* BudgetReached as reached:
+                raise self._reached() from reached
+        unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
+
+    def _job_of(self, number: int, cap: int | None) -> Job:
+        """Of all processes of all shards each has an equal share."""
+        place = self._shard.number * self._processes + number % self._processes
+        job = job_of(self._prepared, self._options, worker=place, workers=self._shard.of * self._processes, cap=cap)
+        return msgspec.structs.replace(job, worker=number)
+
+    def _cap(self) -> int | None:
+        """The share of this shard, in pico-dollars."""
+        said, own = self._options.max_cost_usd, self._prepared.experiment.max_cost_usd
+        cap = own if said is None else said
+        return None if cap is None or not self._live else pico(cap) // self._shard.of
+
+    def _share_of_cap(self) -> int | None:
+        cap = self._cap()
+        return None if cap is None else max(0, cap - self._gone.gone) // self._processes
+
+    def _reached(self) -> BudgetReached:
+        gone = self._prepared.folders.money(of=self._is_mine).gone
+        return BudgetReached(
+            f"shard {self._shard} could pass its share of the cap, {usd(self._cap() or 0)}: {usd(gone)} spent or maybe billed"
+        )
+
+    @contextmanager
+    def _told_session(self, coordinator: Coordinator) -> Iterator[None]:
+        """Note that a session begins and how it ended, for whoever merges. A killed one leaves only its beginning."""
+        if not self._live:
+            yield
+            return
+        session: dict[str, Any] = {**begun_session(processes=self._processes), "shard": str(self._shard)}
+        sessions = self._prepared.folders.sessions
+        sessions.mkdir(exist_ok=True)
+        with LineFile(sessions / f"{self._shard.number}.jsonl") as file:
+            file.write(journal.session_line(session))
+            try:
+                yield
+            finally:
+                ended = ended_session(
+                    session,
+                    answered=self.total - self._left() - self.kept,
+                    bound_by=bound_by_of(coordinator.bound_by.values()),
+                    spent=self._prepared.folders.money(of=self._is_mine) - self._gone,
+                )
+                file.write(journal.session_line(ended))

@@ -1,0 +1,86 @@
+"""Shards that know nothing of each other answer one run, and merge gives it the bytes of a run by one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from profiler.core.errors import Interrupted, RunDirectoryError
+from profiler.engine.options import Options
+from profiler.fleet import prepare
+from profiler.fleet.merge import merge
+from profiler.fleet.shard import Shard, ShardEnded, run_shard
+from profiler.manifest.settings import Experiment, MockSettings
+from profiler.storage.saved_run import SavedRun
+from tests.profiler.fleet.inline import inline
+from tests.profiler.fleet.sites import by_one, dataset, experiment, results
+from tests.profiler.fleet.test_run import COMPLETE, stopping
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
+
+
+async def answered(asked: Experiment, folder: Path, number: int, of: int, **how: Any) -> ShardEnded:
+    options = Options(output_dir=folder, mode="mock", fsync="off", **how)
+    with anyio.fail_after(60):
+        return await run_shard(asked, shard=Shard(number, of), options=options, note=print, on=inline)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "how"),
+    [
+        ("jsonl", {}, {}),
+        ("json", {"repeats": 2}, {"ids": tuple(f"d{n}" for n in range(50))}),
+        ("csv", {}, {"sample": 40}),
+    ],
+)
+async def test_shards_in_any_order_and_at_once_give_the_bytes_of_one_process(
+    tmp_path: Path, kind: str, settings: dict[str, Any], how: dict[str, Any]
+) -> None:
+    asked = experiment(dataset(tmp_path, 90, kind), **settings)
+    whole = await by_one(asked, tmp_path / "one", **how)
+    runs, ended = tmp_path / "runs", []
+
+    async def answer(number: int) -> None:
+        ended.append(await answered(asked, runs, number, 3, **how))
+
+    await answer(2)
+    async with anyio.create_task_group() as at_once:
+        at_once.start_soon(answer, 0)
+        at_once.start_soon(answer, 1)
+    assert sum(each.answered_now for each in ended) == SavedRun(runs / "shared").summary["run"]["kept"]
+    done = merge(asked, options=Options(output_dir=runs, fsync="off"), note=print)
+    assert results(done.folder) == whole
+    assert {path.name for path in done.folder.iterdir()} == COMPLETE
+
+
+async def test_a_shard_goes_on_where_it_was_and_merge_says_what_is_missing(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
+    whole = await by_one(asked, tmp_path / "one")
+    runs = tmp_path / "runs"
+    options = Options(output_dir=runs, mode="mock", fsync="off")
+    with pytest.raises(Interrupted):
+        await run_shard(asked, shard=Shard(0, 2), options=options, note=print, watch=stopping(after=20), on=inline)
+    await answered(asked, runs, 1, 2)
+    with pytest.raises(RunDirectoryError, match=r"of 200 items are not answered yet: [\d,]+ to [\d,]+"):
+        merge(asked, options=options, note=print)
+    again = await answered(asked, runs, 0, 2)
+    assert again.answered_now + again.kept == 104  # 13 ranges of 12, of which every second one is its own
+    assert results(merge(asked, options=options, note=print).folder) == whole
+
+
+async def test_a_shard_touches_no_run_of_another_kind_and_none_that_asks_something_else(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 30))
+    await by_one(asked, tmp_path / "one")
+    with pytest.raises(RunDirectoryError, match="holds a run that is complete"):
+        await answered(asked, tmp_path / "one", 0, 2)
+    with pytest.raises(RunDirectoryError, match="found no run that shards share"):
+        merge(asked, options=Options(output_dir=tmp_path / "one"), note=print)
+    await answered(asked, tmp_path / "runs", 0, 2)
+    with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 7"):
+        await answered(asked, tmp_path / "runs", 1, 2, limit=7)
