@@ -52,6 +52,7 @@ ORDERS = {
             "formats",
             "parquet",
             "unchanged",
+            "met_keys",
             "selection",
             "file",
             "sendable",
