@@ -154,6 +154,11 @@ def refuse_unexpected(metrics: Sequence[str | MetricEntry], survey: Survey, data
         raise DatasetError([Problem(path=str(dataset), line=1, message=message, hint=guess)])
 
 
+def all_builtin(metrics: Sequence[Metric[Any]]) -> bool:
+    """Whether none of them is the user's own, which may take any time, or has options, such as a pattern."""
+    return all(BUILTIN.get(metric.name) is metric for metric in metrics)
+
+
 def resolve(
     names: Sequence[str | dict[str, Any] | MetricEntry],
     *,
