@@ -175,6 +175,7 @@ ORDERS = {
             "allowance",
             "agenda",
             "dry_run",
+            "clients",
             "open_client",
             "run_money",
             "preflight",
