@@ -6,7 +6,7 @@ ARGS ?=
 
 VENV_PYTHON := .venv/bin/python
 SAMPLE := configs/sample_experiment.yaml
-PIN_GROUPS := --all-extras --group build --group test --group check
+PIN_GROUPS := --extra all --extra pytest --group build --group test --group check
 PEERS := benchmarks/peers
 CLIENTS ?= python typescript frameworks instructor llm agents typescript-agents
 NEWEST ?=
@@ -25,7 +25,7 @@ for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; d
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run test test-long test-clients clients browser check format pins bench bench-peers docs shapes clean
+.PHONY: help setup setup-run run test test-long test-clients clients browser ray check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,7 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 	pin pyproject.toml $(PIN_GROUPS) --output-file requirements.txt; \
 	pin pyproject.toml --constraint requirements.txt --output-file requirements-run.txt; \
 	pin $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt; \
+	pin pyproject.toml --extra ray --constraint requirements.txt --output-file tests/ray/requirements.txt; \
 	for client in python frameworks instructor llm agents; do \
 		pin tests/clients/$$client/requirements.in --output-file tests/clients/$$client/requirements.txt; \
 	done; \
@@ -96,6 +97,15 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 
 browser: setup ## install what the tests of reports need: Chromium where you are root and have none, and axe-core
 	$(VENV_PYTHON) -m tests.browser.prepare
+
+ray: setup ## make .venv-ray, in which the tests of runs on a Ray cluster start one
+	@cmp -s tests/ray/requirements.txt .venv-ray/.made-from || { set -e; \
+		rm -rf .venv-ray; \
+		$(VENV_PYTHON) -m venv .venv-ray; \
+		.venv-ray/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+			--require-hashes -r tests/ray/requirements.txt; \
+		cp tests/ray/requirements.txt .venv-ray/.made-from; \
+	}
 
 bench: setup ## measure throughput, memory and start-up
 	$(VENV_PYTHON) -m benchmarks $(ARGS)
@@ -116,5 +126,5 @@ shapes: setup ## write the table of requests that the provider takes anew, from 
 	$(VENV_PYTHON) -m tests.profiler.core.sdk_walk
 
 clean: ## remove the environment and all caches; runs/ stays, it may hold answers that were paid for
-	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .venv-browser .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf .venv .venv.lock .venv-peers .venv-clients .venv-clients-newest .venv-browser .venv-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
 	find profiler task_kit grader benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,7 +52,6 @@ ORDERS = {
             "formats",
             "parquet",
             "unchanged",
-            "met_keys",
             "selection",
             "file",
             "sendable",
@@ -175,7 +174,6 @@ ORDERS = {
             "allowance",
             "agenda",
             "dry_run",
-            "clients",
             "open_client",
             "run_money",
             "preflight",
@@ -213,7 +211,7 @@ ORDERS = {
             "run",
             "many",
         ),
-        *("shard", "merge"),
+        *("shard", "merge", "ray_parts", "ray_driver"),
     ),
     "profiler.fleet.broker": (
         *(
@@ -226,6 +224,7 @@ ORDERS = {
             "shared_health",
             "broker",
             "kept_money",
+            "desk",
         ),
         *("wire", "server", "granted_bucket", "leased_cap", "worker_limits", "link", "process", "__main__"),
     ),
@@ -322,6 +321,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "tools": "lies in a box only, where copies of the driver and of the stand-in for the SDK run",
     "anthropic": "takes over a second to import, and only a live run needs it",
     "genai_prices": "takes a third of a second to import, and only who asks for a price needs it",
+    "ray": "an extra, and only a run on a cluster needs it",
     "rich": "start-up counts, and only a terminal needs it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "uvloop": "an extra",
@@ -333,6 +333,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
     "profiler.cli.main": "a command imports only what it runs, so that --help stays under 100 ms",
+    "profiler.cli.run": "only a run on a cluster needs its driver",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
     "profiler.engine.reuse": "it stands on sqlite, which only a run with --reuse needs",
     "profiler.provider.mock": "few manifests send tools or schemas, and the others need not load what answers them",

@@ -34,6 +34,12 @@ def refuse_useless_to_run(args: Namespace) -> None:
         raise UsageError(f"--reuse takes answers over in one process, and {several} asks for several", hint="give one")
     if args.shard is not None:
         _refuse_with_shard(args)
+    if args.on is not None and args.processes is None:
+        raise UsageError("--on says where several processes run, and not how many", hint="add --processes N")
+    if args.on is not None and args.shard is not None:
+        raise UsageError(
+            "--on gives a whole run to a cluster, and --shard is a share of one", hint="give one of the two"
+        )
     if args.dry_run and args.fail_on_errors != 1.0:
         raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
 

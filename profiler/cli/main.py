@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import compare_options, mock_server_options
-from profiler.cli.parser import Parser, at_least_one, concurrency, positive, shard, share, whole
+from profiler.cli.parser import Parser, at_least_one, cluster, concurrency, positive, shard, share, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,6 +193,12 @@ def _add_run(commands: Commands) -> None:
         type=shard,
         metavar="K/N",
         help="answer only share K, from 0, of N commands that write to one folder; profiler merge ends the run",
+    )
+    parser.add_argument(
+        "--on",
+        type=cluster,
+        metavar="ray[:ADDRESS]",
+        help="run the processes on a Ray cluster, whose nodes all see the dataset and the output directory",
     )
     parser.add_argument(
         "--max-cost",

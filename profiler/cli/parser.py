@@ -94,6 +94,14 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def cluster(text: str) -> str:
+    """The address of a Ray cluster; empty for the one that Ray finds by itself."""
+    kind, _, address = text.partition(":")
+    if kind != "ray":
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected ray or ray:ADDRESS")
+    return address
+
+
 def concurrency(text: str) -> int:
     from profiler.manifest.settings import LARGEST_CONCURRENCY  # noqa: PLC0415 (--help does not need it)
 

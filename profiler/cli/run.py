@@ -85,6 +85,10 @@ def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[s
     if processes is None:
         return run_all_sync(manifest, options=options, watch=watch, note=tell)
     run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
+    if args.on is not None:
+        from profiler.fleet.ray_driver import on_ray  # noqa: PLC0415 (only a run on a cluster needs it)
+
+        run = partial(run, on=on_ray(args.on or None))
     return anyio.run(run)
 
 
@@ -145,6 +149,7 @@ def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
 def _dry_run(args: Namespace, manifest: Manifest) -> int:
     """What the run would ask and cost, whatever the mode; nothing is sent or written."""
     now, options = datetime.now(UTC), options_of(manifest, _options(args, manifest, "live"))
+    several = len(manifest.ids) > 1
     with reusing(manifest.experiments, options=options, tell=remark) as reusable:
         estimates = [
             estimate(
@@ -153,7 +158,7 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
                 kept=None if args.fresh else _kept(experiment, args, options),
                 known=None if reusable is None else _known(experiment, options, reusable),
                 selection=options.selection,
-                max_cost_usd=least_cap(experiment, options),
+                max_cost_usd=least_cap(experiment, options) if args.max_cost is None or several else args.max_cost,
                 concurrency=args.concurrency,
                 latency_s=args.assume_latency,
             )

@@ -29,11 +29,11 @@ from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
-from profiler.metrics.builtin import all_builtin, refuse_unexpected, resolve, unmeasured
+from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
 from profiler.provider.requests import planner_of
 from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
-from profiler.storage.identity import examine, is_known, now
+from profiler.storage.identity import examine, now
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ async def run_all(
                 agenda.ended(turn.experiment, complete=complete)
                 shared.overview.ended(name, complete=complete)
 
-        looked_at = onlooking(shared, options=options, watch=watch, tell=tell)
-        async with looked_at, shared.clients, create_task_group() as runs:
+        async with onlooking(shared, options=options, watch=watch, tell=tell), create_task_group() as runs:
             while (turn := await shared.next_of(agenda)) is not None:
                 runs.start_soon(to_its_end, turn)
     return [ended.get(each.experiment_id) or Ended.not_begun(each, shared.stopped) for each in experiments]
@@ -134,10 +133,9 @@ async def _run_one(
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
     with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
-        before, chosen = directory.earlier, options.selection
-        look = partial(examine, experiment, source=source, selection=chosen, before=before, stamp=stamp)
-        at_hand = is_known(experiment, selection=chosen, before=before)
-        header, survey = look() if at_hand else await shared.aside(look)
+        header, survey = await shared.aside(
+            examine, experiment, source=source, selection=options.selection, before=directory.earlier, stamp=stamp
+        )
         directory.refuse_another_run(header.identity)
         if survey is not None:
             refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
@@ -145,7 +143,7 @@ async def _run_one(
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)
-        async with client_of_run(experiment, client, clients=shared.clients, options=options, tell=tell) as asked:
+        async with client_of_run(experiment, client, options=options, tell=tell) as asked:
             opened = await shared.aside(directory.open, header, retry_failed=options.retry_failed, sync=sync)
             with (
                 closing(opened),
@@ -163,9 +161,7 @@ async def _run_one(
                         experiment, opened, options=options, source=source, client=asked, budget=budget, shared=shared
                     )
         facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
-        quick = opened.small and all_builtin(metrics)
-        words = directory.folder, experiment, metrics, facts
-        result = await shared.counted(summarized, *words, tell=tell, at_once=quick)
+        result = await shared.counted(summarized, directory.folder, experiment, metrics, facts, tell=tell)
         await shared.aside(directory.complete, result, sync=sync)
     return result_of(directory, result, kept=opened.kept + opened.taken, elapsed_s=time.perf_counter() - begun)
 

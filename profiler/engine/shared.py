@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 import anyio
 
 from profiler.engine import descriptors
-from profiler.engine.clients import Clients
-from profiler.engine.limits.provider_limits import ProviderLimits, smaller_limits
+from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
 from profiler.engine.slots import Slots
 from profiler.engine.threads import in_thread
-from profiler.manifest.settings import USUAL_CONCURRENCY
+from profiler.manifest.settings import USUAL_CONCURRENCY, RateLimits
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from profiler.engine.pool import Pool
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
-    from profiler.manifest.settings import Experiment, RateLimits
+    from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.storage.reusable import Reusable
 
@@ -98,7 +97,6 @@ class Shared:
         if self._live:
             places = _room_for_calls(places, tell=tell)
         self.slots = Slots(places)
-        self.clients = Clients(experiments, options=options)
         self._most_open = 1
         if not self.alone and not options.in_turn:
             self._most_open = descriptors.room_for_runs(
@@ -174,7 +172,6 @@ class Shared:
 
     def _begun(self, turn: Turn) -> UnderWay:
         experiment = turn.experiment
-        self.clients.begins(experiment)
         wants = self._bound_of(experiment)
         if turn.answers_of is not None:
             wants = 0
@@ -214,14 +211,9 @@ class Shared:
         return nullcontext() if allowance is None else allowance.asking(pool, folder=folder, budget=budget)
 
     async def counted(
-        self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None], at_once: bool = False
+        self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Reduce logs in a thread, those of one experiment at a time: a metric of the user's own need not bear threads.
-
-        `at_once`: it takes no longer than to begin a thread.
-        """
-        if at_once:
-            return count(*words, tell=tell)
+        """Reduce logs in a thread, those of one experiment at a time: a metric of the user's own need not bear threads."""
         told: list[str] = []
         async with self._counting:
             found = await in_thread(count, *words, tell=told.append)
@@ -250,7 +242,7 @@ class Shared:
         cap = self.money.cap
         if cap is None or cap.has_room(view.next_call):
             reached.enough_usd = view.enough_usd()
-            reached.of_all = cap is None and not self.money.held_by_manifest(experiment)
+            reached.of_all = cap is None  # then --max-cost says it for the only one
         else:
             projected = self.overview.look().projected_usd or 0.0
             gone, least = dollars(cap.gone + view.next_call), dollars(cap.cap)
@@ -290,5 +282,15 @@ def _tightest_of_each(experiments: Sequence[Experiment]) -> dict[Hashable, RateL
     found: dict[Hashable, RateLimits | None] = {}
     for experiment in experiments:
         source, limits = _source(experiment), experiment.rate_limits
-        found[source] = smaller_limits(found.get(source), limits)
+        found[source] = _smaller(found.get(source), limits)
     return found
+
+
+def _smaller(one: RateLimits | None, other: RateLimits | None) -> RateLimits | None:
+    if one is None or other is None:
+        return one or other
+    least: dict[str, int | None] = {}
+    for name in RateLimits.__struct_fields__:
+        given = [limit for limit in (getattr(one, name), getattr(other, name)) if limit is not None]
+        least[name] = min(given, default=None)
+    return RateLimits(**least)

@@ -17,6 +17,7 @@ from profiler.engine.options import options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended
 from profiler.engine.run_money import money_of_all
+from profiler.fleet.process_driver import processes as process_driver
 from profiler.fleet.run import run_by_processes
 from profiler.storage.kept_answers import money_of
 
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.engine.result import Result
     from profiler.fleet.onlookers import Watch
+    from profiler.fleet.run import On
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
 
 
 async def run_all_by_processes(
-    manifest: Manifest, *, options: Options, processes: int, watch: Watch | None = None, note: Callable[[str], None]
+    manifest: Manifest,
+    *,
+    options: Options,
+    processes: int,
+    watch: Watch | None = None,
+    note: Callable[[str], None],
+    on: On = process_driver,
 ) -> list[Ended]:
-    """Each to its end, or to the error that ends it alone; what stops one for good stops those that are not begun."""
+    """Each to its end, or to the error that ends it alone; what stops one for good stops those that are not begun. `on` says
+    what runs the workers."""
     options, experiments = options_of(manifest, options), manifest.experiments
     await check_all(experiments, options=options)
     waiting = {each.experiment_id for _, *rest in same_questions(experiments, options) for each in rest}
@@ -46,7 +55,7 @@ async def run_all_by_processes(
             left = None if money.cap is None else max(0, money.cap.cap - money.cap.gone)
             folder = options.folder_of(experiment)
             before = 0 if options.fresh else money_of(folder) or 0
-            run = partial(run_by_processes, experiment, options=options, processes=processes, left=left)
+            run = partial(run_by_processes, experiment, options=options, processes=processes, left=left, on=on)
             found = ended[experiment.experiment_id] = await _ended(run, experiment, watch=watch, note=note)
             in_all = money_of(folder) or 0
             money.took(experiment, spent=in_all - before, in_all=in_all)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from profiler.storage.ranges import Money
     from profiler.storage.run_directory import RunDirectory
 
+    On = Callable[[Path], AbstractAsyncContextManager[Driver]]
+
 
 async def run_by_processes(
     experiment: Experiment,
@@ -55,7 +57,7 @@ async def run_by_processes(
     left: int | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
-    on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
+    on: On = process_driver,
 ) -> Result:
     """Run one experiment by several processes of this machine. After a `ProfilerError` the same call resumes it, with any
     number of processes. A run that one process has begun, or completed, is taken up by one.
@@ -228,7 +230,7 @@ class Fleet:
             f"the cap of {usd(cap)} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
             f"the next calls of {self._processes} processes"
         )
-        done = max(1, self._looks.look().done)
+        done = max(1, UnfinishedFleet(self._directory.folder, self._prepared.table).kept)
         projected = dollars(gone) / done * self._prepared.table.count
         error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
         return error

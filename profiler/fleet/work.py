@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from profiler.engine.progress import View
+    from profiler.fleet.broker.link import Ask
     from profiler.fleet.messages import Command, Report
     from profiler.manifest.settings import Experiment
 
@@ -96,9 +97,9 @@ class Granted:
 
 
 class Worker:
-    """One worker. `send` takes what it reports."""
+    """One worker. `send` takes what it reports; `ask` brings a message to the broker, where that is not done over TCP."""
 
-    def __init__(self, job: Job, *, send: Callable[[Report], None]) -> None:
+    def __init__(self, job: Job, *, send: Callable[[Report], None], ask: Ask | None = None) -> None:
         experiment = msgspec.structs.replace(job.experiment, max_cost_usd=None)
         self._job = job
         self._send = send
@@ -116,7 +117,7 @@ class Worker:
         )
         self._channel: Channel | None
         self._link: Link | None
-        self._channel, self._link = _link_of(job)
+        self._channel, self._link = _link_of(job, ask)
         cap = None if job.share.cap is None else Cap.of(job.share.cap)
         if self._link is not None:
             cap = self._link.cap
@@ -151,8 +152,7 @@ class Worker:
         table = folders.table()
         assert table is not None  # noqa: S101 (it is there before there are workers)
         experiment, options, shared = self._experiment, self._options, self._shared
-        given = client_of_run(experiment, None, clients=shared.clients, options=options, tell=self._tell_first)
-        async with shared.clients, given as client:
+        async with client_of_run(experiment, None, options=options, tell=self._tell_first) as client:
             setting = Setting(
                 experiment=experiment,
                 options=options,
@@ -249,12 +249,15 @@ class Worker:
         )
 
 
-def _link_of(job: Job) -> tuple[Channel, Link] | tuple[None, None]:
+def _link_of(job: Job, ask: Ask | None) -> tuple[Channel | None, Link | None]:
     lender = job.broker
     if lender is None:
         return None, None
-    channel = Channel(lender.url, token=lender.token)
-    return channel, Link(channel.ask, who=lender.who, root=RangeFolders(Path(job.folder)).root, capped=lender.capped)
+    channel = Channel(lender.url, token=lender.token) if ask is None else None
+    asked = channel.ask if channel is not None else ask
+    if asked is None:
+        raise AssertionError("one of the two carries the messages")
+    return channel, Link(asked, who=lender.who, root=RangeFolders(Path(job.folder)).root, capped=lender.capped)
 
 
 def _part(attempt: RangeAttempt, view: View | None) -> Part:

@@ -15,7 +15,6 @@ from profiler.metrics.clusters import of_dialogue
 from profiler.metrics.fact_coverage import (
     cluster_joint,
     coverage,
-    coverage_of,
     coverage_sums,
     finish_coverage,
     finish_geometric,
@@ -103,7 +102,6 @@ BUILTIN: Final[dict[str, Metric[Any]]] = {
             score=coverage,
             better="higher",
             cluster=cluster_sums,
-            score_of=coverage_of,
         ),
         rate("refusal_rate", _refused),
         rate("completion_rate", _completed, better="higher"),
@@ -154,11 +152,6 @@ def refuse_unexpected(metrics: Sequence[str | MetricEntry], survey: Survey, data
         )
         message = f"no dialogue has expected, which {' and '.join(comparing)} would compare answers with"
         raise DatasetError([Problem(path=str(dataset), line=1, message=message, hint=guess)])
-
-
-def all_builtin(metrics: Sequence[Metric[Any]]) -> bool:
-    """Whether none of them is the user's own, which may take any time, or has options, such as a pattern."""
-    return all(BUILTIN.get(metric.name) is metric for metric in metrics)
 
 
 def resolve(

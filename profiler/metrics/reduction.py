@@ -7,7 +7,6 @@ does not grow with the number of outcomes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -17,7 +16,7 @@ from profiler.metrics.metric_calls import MetricCalls
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from profiler.core.nouns import Outcome, RecordType
     from profiler.metrics.counted import MetricFault
@@ -30,7 +29,6 @@ BATCH: Final = 256  # outcomes that are worked through at once
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
 Key = tuple["RecordType", str | None, tuple[str, ...], States]
-Note = Callable[[Sequence["Outcome"], Sequence[Sequence[Any] | None]], None]
 Value = TypeVar("Value")
 
 
@@ -38,13 +36,11 @@ class Reduction:
     """What is known of the outcomes added so far.
 
     Similar outcomes contribute equal states. So contributions are counted first, and each different one is merged once.
-    `note` gets every batch with what it contributes to each metric (None for one that has raised).
     """
 
-    def __init__(self, metrics: Sequence[Metric[Any]], *, note: Note | None = None) -> None:
+    def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
         self._calls = MetricCalls(metrics)
         self.metrics = self._calls.metrics
-        self._note = note
         self._waiting: list[Outcome] = []
         self._taken = 0
         self._pending: Counter[Key] = Counter()
@@ -85,10 +81,6 @@ class Reduction:
             raise self._located(batch) from None
         self._taken += len(batch)
         columns = self._calls.contributions(batch)
-        if batch and self._note is not None:
-            failed = self._calls.faults
-            told = zip(self.metrics, columns, strict=True)
-            self._note(batch, [None if metric.name in failed else column for metric, column in told])
         if batch and batch[0].repeat is not None:
             self._take_repeats(batch, columns)
             return
@@ -276,9 +268,7 @@ def _error_type(outcome: Outcome) -> str:
     return outcome.error.type if outcome.error is not None else "unknown"
 
 
-def reduce_outcomes(
-    outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, note: Note | None = None
-) -> Reduction:
-    reduction = Reduction(metrics, note=note)
+def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Reduction:
+    reduction = Reduction(metrics)
     reduction.extend(outcomes)
     return reduction

@@ -13,20 +13,15 @@ import msgspec
 
 from profiler.core.errors import ProfilerError
 from profiler.engine.session import one_error
+from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.process import TOKEN
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.settings import BrokerSettings
-from profiler.storage.ranges import inherited, money_in
-
-
-def _spent_in(attempt: Path) -> int:
-    """What was spent in this attempt and in none before it, or may have been."""
-    return (money_in(attempt) - inherited(attempt)).gone
 
 
 async def serve(folder: Path, port: int) -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=BrokerSettings)
-    server = BrokerServer(settings, folder=folder, token=os.environ[TOKEN], money_of=_spent_in)
+    server = BrokerServer(Desk(settings, folder=folder), token=os.environ[TOKEN])
     with one_error():
         async with server.serving("127.0.0.1", port) as found:
             print(found, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -63,10 +63,7 @@ class KeptMoney:
                 hint="remove it if no worker of this run is alive any more; then the folders of the run tell what was spent",
             ) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._file.close()
         self._lock.close()
 

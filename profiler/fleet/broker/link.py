@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from profiler.fleet.broker.messages import Amounts, Renewal, SeenLimit
 from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from profiler.engine.pool import Pool
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from profiler.fleet.broker.messages import Lease
     from profiler.money.budget import Budget
 
-    Ask = Callable[[Renewal], Awaitable[Lease | None]]
+Ask = Callable[["Renewal"], Awaitable["Lease | None"]]
 
 RENEW_S = 1.0
 SOONEST_S, LATEST_S = (

@@ -143,3 +143,16 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody saw this worker end, so nothing of it can still leave."""
 
     who: str
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    renewal: Renewal | None = None
+    gone: Gone | None = None
+
+
+def in_envelope(message: Renewal | Gone) -> Envelope:
+    return Envelope(renewal=message) if isinstance(message, Renewal) else Envelope(gone=message)
+
+
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_lease = msgspec.json.Decoder(Lease).decode

@@ -14,26 +14,19 @@ import msgspec
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from profiler.core.errors import UsageError
-from profiler.fleet.broker.messages import Gone, Lease, Renewal
+from profiler.fleet.broker.messages import decode_lease, in_envelope
 
 if TYPE_CHECKING:
     from anyio.abc import SocketStream
+
+    from profiler.fleet.broker.messages import Gone, Lease, Renewal
 
 PATIENCE_S = 2.0
 LONGEST_LINE = 1 << 20
 SCHEME = "tcp://"
 
 _encode = msgspec.json.encode
-_lease = msgspec.json.Decoder(Lease).decode
 BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead)
-
-
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    renewal: Renewal | None = None
-    gone: Gone | None = None
-
-
-decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 def place_of(address: str) -> tuple[str, int]:
@@ -73,7 +66,7 @@ class Channel:
 
     async def ask(self, message: Renewal | Gone) -> Lease | None:
         """The answer; None when the broker cannot be reached, or answers too late or with something else."""
-        sent = Envelope(renewal=message) if isinstance(message, Renewal) else Envelope(gone=message)
+        sent = in_envelope(message)
         try:
             with anyio.fail_after(PATIENCE_S):
                 if self._lines is None:
@@ -81,7 +74,7 @@ class Channel:
                     self._lines = Lines(self._stream)
                     await self._lines.send(self._token)
                 await self._lines.send(sent)
-                return _lease(await self._lines.receive())
+                return decode_lease(await self._lines.receive())
         except (*BROKEN, TimeoutError, anyio.DelimiterNotFound, msgspec.DecodeError):
             await self.close()
             return None

@@ -18,7 +18,7 @@ SCRIPTS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
 def profiler_commands(script: str) -> list[list[str]]:
     found = []
-    for line in script.splitlines():
+    for line in script.replace("\\\n", " ").splitlines():
         words = shlex.split(
             line.replace("$SLURM_ARRAY_TASK_ID", "3").replace("$JOB_COMPLETION_INDEX", "3"), comments=True
         )
@@ -32,8 +32,9 @@ def test_every_script_is_a_shell_script_with_commands_that_exist() -> None:
     for script in SCRIPTS:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     parsed = [build_parser().parse_args(command) for command in commands]
-    assert [args.command for args in parsed] == ["run", "run", "run", "merge"]
+    assert [args.command for args in parsed] == ["run", "run", "run", "merge", "run", "run", "run"]
     assert [args.shard for args in parsed[:3]] == [None, None, (3, 16)]
+    assert [(args.processes, args.on) for args in parsed[4:]] == [(16, ""), (16, "10.0.0.1:6379"), (16, "")]
 
 
 def test_the_job_of_kubernetes_asks_each_share_once() -> None:

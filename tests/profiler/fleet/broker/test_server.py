@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from profiler.core.errors import ProfilerError, UsageError
+from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.messages import Gone, MoneyUse, Renewal
 from profiler.fleet.broker.process import start_broker, tell_gone
@@ -35,9 +36,10 @@ def no_folder(path: Path) -> int | None:
 @asynccontextmanager
 async def serving(folder: Path, *, told: dict[str, int] | None = None) -> AsyncIterator[str]:
     money_of = no_folder if told is None else lambda path: told[path.name]
-    server = BrokerServer(SETTINGS, folder=folder, token=TOKEN, money_of=money_of)
-    async with server.serving("127.0.0.1", 0) as port:
+    desk = Desk(SETTINGS, folder=folder, money_of=money_of)
+    async with BrokerServer(desk, token=TOKEN).serving("127.0.0.1", 0) as port:
         yield f"tcp://127.0.0.1:{port}"
+    desk.close()
 
 
 async def ask(address: str, message: Renewal | Gone, *, token: str = TOKEN) -> Lease | None:

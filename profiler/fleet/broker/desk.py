@@ -1,0 +1,94 @@
+"""The broker with its file and its folders, behind whatever carries the messages: takes them, writes down what they change,
+answers, and looks for workers that are gone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from profiler.core.errors import ProfilerError
+from profiler.fleet.broker.broker import Broker
+from profiler.fleet.broker.kept_money import KeptMoney
+from profiler.fleet.broker.messages import Lease
+from profiler.storage.ranges import inherited, money_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from profiler.fleet.broker.messages import Envelope
+    from profiler.fleet.broker.settings import BrokerSettings
+
+LOOK_EVERY_S = 0.25
+
+
+def spent_in(attempt: Path) -> int:
+    """What was spent in this attempt and in none before it, or may have been, in pico-dollars."""
+    return (money_in(attempt) - inherited(attempt)).gone
+
+
+class Desk:
+    """`folder` is that of the run: the purse is kept there, and the workers write below it. `money_of` tells what was spent
+    in one of the folders there."""
+
+    def __init__(
+        self, settings: BrokerSettings, *, folder: Path, money_of: Callable[[Path], int | None] = spent_in
+    ) -> None:
+        self._folder = folder
+        self._money_of = money_of
+        self._broker = Broker(settings, now=time.monotonic())
+        purse = self._broker.purse
+        self._kept = None if purse is None else KeptMoney(folder, purse)
+        if self._kept is not None and self._kept.found:
+            self._broker.take_up(now=time.monotonic())
+
+    def answer(self, sent: Envelope) -> Lease:
+        if sent.gone is not None:
+            self._end(sent.gone.who, dead=True)
+        answer = Lease(seq=0, expires_s=0.0)
+        if sent.renewal is not None:
+            answer = self._broker.renew(sent.renewal, now=time.monotonic())
+        self._write()
+        return answer
+
+    async def look_for_the_lost(self) -> None:
+        """For as long as nobody cancels this."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            for who in self._broker.overdue(time.monotonic()):
+                self._end(who, dead=False)
+            self._write()
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def _end(self, who: str, *, dead: bool) -> None:
+        self._broker.end(who, billed=self._billed(who), dead=dead)
+
+    def _billed(self, who: str) -> int | None:
+        """What a worker has spent, or may have: calls that its journal leaves open count. None if nobody can tell."""
+        account = self._broker.account_of(who)
+        if account is None:
+            return None
+        billed = account.before
+        for name, counted in account.attempts.items():
+            told = self._told_by(self._folder / name)
+            if told is None:
+                return None
+            billed += max(0, told - counted)
+        return billed
+
+    def _told_by(self, attempt: Path) -> int | None:
+        if not attempt.resolve().is_relative_to(self._folder.resolve()) or not attempt.is_dir():
+            return None
+        try:
+            return self._money_of(attempt)
+        except (ProfilerError, OSError, ValueError):
+            return None
+
+    def _write(self) -> None:
+        if self._kept is not None:
+            self._kept.write()

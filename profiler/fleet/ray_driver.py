@@ -1,0 +1,204 @@
+"""Workers as tasks of a Ray cluster, whose nodes all see the folder of the run.
+
+What a cluster loses is found out here, and the ranges of lost workers go to others: Ray retries nothing. It notices a node
+that cannot be reached after a minute only, so a worker that says nothing for long is given up before.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import time
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from profiler.core.errors import ProfilerError, UsageError
+from profiler.fleet.broker.messages import Gone, in_envelope
+from profiler.fleet.driver import Lost
+from profiler.fleet.messages import Lender, as_line, report_of
+from profiler.fleet.ray_parts import Post, RayBroker, work
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from anyio.abc import TaskGroup
+
+    from profiler.fleet.broker.settings import BrokerSettings
+    from profiler.fleet.messages import Command, Report
+
+ON_THE_HEAD = {
+    "node:__internal_head__": 0.001
+}  # every head has one: what the run cannot do without is not lost with a node
+SILENT_S = 20.0  # a worker reports four times a second
+LOOK_EVERY_S = 1.0
+HOW_LONG = 300
+
+
+class RayDriver:
+    def __init__(self, ray: Any, *, tasks: TaskGroup) -> None:
+        self._ray = ray
+        self._tasks = tasks
+        self._post = ray.remote(Post).options(num_cpus=0, resources=ON_THE_HEAD).remote()
+        self._work = ray.remote(work).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+        self._running: dict[int, Any] = {}
+        self._heard_at: dict[int, float] = {}
+        self._given_up: set[int] = set()
+        self._say, self._said = anyio.create_memory_object_stream[tuple[int, "Report | Lost"]](math.inf)
+        self._tell, self._told = anyio.create_memory_object_stream[tuple[int, bytes]](math.inf)
+        self._failed: Exception | None = None
+        for task in (self._carry_reports, self._carry_commands, self._look_for_the_silent):
+            tasks.start_soon(task)
+
+    def start(self, worker: int) -> None:
+        self._running[worker] = self._work.remote(worker, self._post, folder=str(Path.cwd()))
+        self._tasks.start_soon(self._wait_for, worker)
+
+    async def poll(self) -> tuple[int, Report | Lost]:
+        try:
+            return await self._said.receive()
+        except anyio.EndOfStream:
+            raise ProfilerError(
+                f"the Ray cluster has lost what this run needs: {self._failed}", hint="run the same command again"
+            ) from self._failed
+
+    def tell(self, worker: int, command: Command) -> None:
+        self._tell.send_nowait((worker, as_line(command)))
+
+    def stop(self, worker: int) -> None:
+        if (task := self._running.get(worker)) is not None:
+            self._ray.cancel(task, force=True)
+
+    async def broker(self, folder: Path, settings: BrokerSettings) -> ActorBroker:
+        return ActorBroker(self._ray, folder, settings)
+
+    async def _wait_for(self, worker: int) -> None:
+        """Say that a worker has ended, behind all that it has said itself."""
+        from ray.exceptions import RayError  # noqa: PLC0415
+
+        how = "ended"
+        try:
+            await self._running[worker]
+        except RayError as error:
+            how = " ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG]
+        del self._running[worker]
+        with suppress(RayError):  # without the post there is nobody to tell
+            await self._post.say.remote(worker, [], how)
+
+    async def _carry_reports(self) -> None:
+        from ray.exceptions import RayError  # noqa: PLC0415
+
+        try:
+            while True:
+                for worker, report, how in await self._post.poll.remote():
+                    self._heard_at[worker] = time.monotonic()
+                    if worker not in self._given_up:
+                        self._say.send_nowait((worker, Lost(how) if report is None else report_of(report)))
+                    if report is None:
+                        self._given_up.add(worker)
+        except RayError as error:
+            self._failed = error
+            self._say.close()
+
+    async def _carry_commands(self) -> None:
+        """One after the other, so that they arrive in their order."""
+        from ray.exceptions import RayError  # noqa: PLC0415
+
+        with suppress(RayError):
+            async for worker, command in self._told:
+                await self._post.tell.remote(worker, [command])
+
+    async def _look_for_the_silent(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            now = time.monotonic()
+            for worker in list(self._running):
+                silent_s = now - self._heard_at.get(worker, now)  # who has not begun says nothing
+                if silent_s > SILENT_S and worker not in self._given_up:
+                    self._given_up.add(worker)
+                    self._say.send_nowait((worker, Lost(f"has said nothing for {silent_s:.0f} s")))
+                    self.stop(worker)
+
+    def close(self) -> None:
+        for worker in list(self._running):
+            self.stop(worker)
+        self._ray.kill(self._post)
+        for end in (self._say, self._said, self._tell, self._told):
+            end.close()
+
+
+class ActorBroker:
+    """The broker as a named actor beside the head; Ray starts it again when it dies."""
+
+    def __init__(self, ray: Any, folder: Path, settings: BrokerSettings) -> None:
+        self._ray = ray
+        self._name = f"profiler-broker-{secrets.token_hex(8)}"
+        self._session = secrets.token_hex(4)
+        self._capped = settings.cap is not None
+        self._actor = (
+            ray.remote(RayBroker)
+            .options(name=self._name, num_cpus=0, resources=ON_THE_HEAD, max_restarts=-1)
+            .remote(str(folder.resolve()), msgspec.json.encode(settings))
+        )
+
+    def lender(self, worker: int) -> Lender:
+        return Lender(url=self._name, token="", who=self._name_of(worker), capped=self._capped)
+
+    async def keep(self) -> None:
+        """Ray starts it again; that it looks for the lost it must be told anew."""
+        from ray.exceptions import RayError  # noqa: PLC0415
+
+        while True:
+            with suppress(RayError):
+                await self._actor.look.remote()
+            await anyio.sleep(LOOK_EVERY_S)
+
+    async def forget(self, worker: int) -> None:
+        from ray.exceptions import RayError  # noqa: PLC0415
+
+        with suppress(RayError):
+            await self._actor.ask.remote(msgspec.json.encode(in_envelope(Gone(who=self._name_of(worker)))))
+
+    async def close(self) -> None:
+        self._ray.kill(self._actor)
+
+    def _name_of(self, worker: int) -> str:
+        return f"{worker}-{self._session}"
+
+
+def on_ray(address: str | None) -> Callable[[Path], AbstractAsyncContextManager[RayDriver]]:
+    """Runs workers on the cluster at this address, or on the one that Ray finds by itself."""
+
+    @asynccontextmanager
+    async def driver(_: Path) -> AsyncIterator[RayDriver]:
+        ray = _joined(address)
+        try:
+            async with anyio.create_task_group() as tasks:
+                found = RayDriver(ray, tasks=tasks)
+                try:
+                    yield found
+                finally:
+                    tasks.cancel_scope.cancel()
+                    found.close()
+        finally:
+            ray.shutdown()
+
+    return driver
+
+
+def _joined(address: str | None) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("--on ray needs Ray", hint="pip install 'experiment-profiler[ray]'") from error
+    try:
+        ray.init(address=address, namespace="profiler", log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ProfilerError(f"found no Ray cluster at {address or 'this machine'}: {error}") from error
+    return ray

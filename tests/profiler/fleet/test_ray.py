@@ -1,0 +1,85 @@
+"""What of a run on a Ray cluster can be tried without one; `tests/ray` tries the rest on a real one."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from profiler.cli.main import build_parser, main
+from profiler.core.errors import UsageError
+from profiler.fleet.ray_driver import on_ray
+from profiler.fleet.ray_parts import Post, all_there_is
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_the_post_brings_reports_in_their_order_and_the_end_of_a_worker_behind_them() -> None:
+    post = Post()
+    await post.say(1, [b"a", b"b"])
+    await post.say(2, [b"c"])
+    await post.say(1, [], "was lost")
+
+    with closing(post):
+        assert await post.poll() == [(1, b"a", ""), (1, b"b", ""), (2, b"c", ""), (1, None, "was lost")]
+
+
+async def test_commands_wait_for_a_worker_that_has_not_begun() -> None:
+    post = Post()
+    await post.tell(7, [b"job"])
+    await post.tell(7, [b"grant"])
+
+    with closing(post), anyio.move_on_after(0.01) as nothing:
+        assert await post.hear(7) == [b"job", b"grant"]
+        await post.hear(8)
+    assert nothing.cancelled_caught
+
+
+async def test_what_was_said_before_the_end_is_carried_and_then_it_is_over() -> None:
+    say, said = anyio.create_memory_object_stream[bytes](2)
+    with said:
+        with say:
+            say.send_nowait(b"last words")
+        assert await all_there_is(said) == [b"last words"]
+        with pytest.raises(anyio.EndOfStream):
+            await all_there_is(said)
+
+
+async def test_without_ray_one_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(UsageError, match="--on ray needs Ray") as refused:
+        async with on_ray(None)(tmp_path):
+            pass
+
+    assert refused.value.hint == "pip install 'experiment-profiler[ray]'"
+
+
+@pytest.mark.parametrize(
+    ("word", "address"), [("ray", ""), ("ray:10.0.0.1:6379", "10.0.0.1:6379"), ("ray:auto", "auto")]
+)
+def test_the_address_of_a_cluster_stands_behind_a_colon(word: str, address: str) -> None:
+    assert build_parser().parse_args(["run", "--config", "m", "--processes", "2", "--on", word]).on == address
+
+
+def test_another_kind_of_cluster_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["run", "--config", "m", "--on", "dask"])
+    assert refused.value.code == 2
+    assert "found 'dask', expected ray or ray:ADDRESS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--on", "ray"], "--on says where several processes run, and not how many"),
+        (["--on", "ray", "--processes", "2", "--shard", "0/2"], "--on gives a whole run to a cluster"),
+    ],
+)
+def test_on_goes_with_processes_alone(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--config", "configs/sample_experiment.yaml", *words]) == 2
+    assert said in capsys.readouterr().err
