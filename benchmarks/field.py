@@ -19,7 +19,7 @@ import msgspec
 
 from benchmarks import live, workload
 from benchmarks.process import ROOT, ChildFailed
-from profiler.provider.mock_server.message_endpoint import STATIC
+from profiler.provider.mock_server.static_answer import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAST = Peer(name="fast_lane", module="ours")
+STREAM_LANE = Peer(name="stream_lane", module="ours", lane="stream")
+SDK_STREAM_LANE = Peer(name="sdk_stream_lane", module="ours", lane="sdk-stream")
 SDK_LANE = Peer(name="sdk_lane", module="ours", lane="sdk")
 SDK_LOOP = Peer(name="sdk_loop", module="plain_sdk")
 SOCKETS = Peer(name="sockets", module="raw_sockets")

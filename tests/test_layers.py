@@ -79,7 +79,18 @@ ORDERS = {
     "profiler.provider.http": ("__init__", "connection", "stream_connection", "events", "proxy", "connections"),
     "profiler.provider.mock_server": (
         *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
-        *("messages", "plain_chat", "admission", "delivery", "stored", "message_endpoint", "control", "app", "server"),
+        *(
+            "messages",
+            "plain_chat",
+            "admission",
+            "delivery",
+            "stored",
+            "static_answer",
+            "message_endpoint",
+            "control",
+            "app",
+            "server",
+        ),
         "pytest_plugin",
     ),
     "profiler.provider.mock_server.wire": (

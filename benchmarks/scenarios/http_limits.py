@@ -26,7 +26,7 @@ from benchmarks.figure import median
 from benchmarks.process import fresh
 from benchmarks.serving import serving
 from profiler.manifest.settings import RateLimits
-from profiler.provider.mock_server.message_endpoint import STATIC
+from profiler.provider.mock_server.static_answer import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable

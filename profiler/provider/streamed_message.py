@@ -33,6 +33,7 @@ class StreamedMessage:
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
         self._written: dict[tuple[int, str], list[str]] = {}  # texts by block and field
+        self._texts: dict[int, list[str]] = {}  # those of text blocks, found more quickly
         self._times: list[float] = []  # of each part that the model wrote
         self._thoughts = 0  # how many of these are thoughts that came before the answer
         self.ended = False
@@ -41,7 +42,9 @@ class StreamedMessage:
         """A text delta, of which most of a stream consists."""
         if text and not self.ended:
             self._times.append(at)
-            self._written.setdefault((index, "text"), []).append(text)
+            if (texts := self._texts.get(index)) is None:
+                texts = self._texts[index] = self._written.setdefault((index, "text"), [])
+            texts.append(text)
 
     def take(self, event: dict[str, Any], *, at: float) -> None:
         """Any event. It raises one of `NO_EVENT` for one that has another shape."""

@@ -38,6 +38,7 @@ GOALS = {
         "fast_lane_cpu_256": "≤ 0.120",
         "fast_lane_cpu_1000": "≤ 0.120",
     },
+    "http_streams": {"stream_cpu_by_fast": "≤ 2.500"},
     "http_multi_turn": {},
     "http_long_tail": {"stalled_by_plain": "≥ 0.950"},
     "http_limits": {

@@ -6,10 +6,13 @@ piece came is known anyway.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+DELTA: Final = b"event: content_block_delta\ndata: "
 
 
 def events(pieces: Sequence[bytes], times: Sequence[float]) -> Iterator[tuple[bytes, bytes, float]]:
@@ -17,24 +20,30 @@ def events(pieces: Sequence[bytes], times: Sequence[float]) -> Iterator[tuple[by
 
     What follows the last empty line is no event, as the standard says.
     """
-    body = b"".join(pieces)
-    if b"\r" in body:
+    if b"\r" in b"".join(pieces):
         pieces = _plain_line_ends(pieces)
-        body = b"".join(pieces)
-    blocks = body.split(b"\n\n")
-    blocks.pop()
-    place, end = 0, 0
-    reached = len(pieces[0]) if pieces else 0
-    for block in blocks:
-        end += len(block) + 2
-        while reached < end:
-            place += 1
-            reached += len(pieces[place])
-        head, found, data = block.partition(b"\ndata: ")
-        if found and head.startswith(b"event: ") and b"\n" not in data and b"\n" not in head:
-            yield head[7:], data, times[place]
-        else:
-            yield *_fields(block), times[place]
+    begun: list[bytes] = []  # of an event that no piece has ended yet
+    for piece, at in zip(pieces, times, strict=True):
+        if not begun and piece.startswith(DELTA) and piece.endswith(b"\n\n") and piece.count(b"\n") == 3:
+            yield b"content_block_delta", piece[len(DELTA) : -2], at  # nearly always a piece is one such event
+            continue
+        whole = piece
+        if begun:
+            cut = begun[-1][-1:] == b"\n" and piece[:1] == b"\n"  # the empty line itself may be cut in two
+            if not cut and b"\n\n" not in piece:
+                begun += [piece] if piece else []
+                continue
+            whole = b"".join((*begun, piece))
+            begun.clear()
+        *blocks, rest = whole.split(b"\n\n")
+        if rest:
+            begun.append(rest)
+        for block in blocks:
+            head, _, data = block.partition(b"\ndata: ")
+            if data and head[:7] == b"event: " and b"\n" not in data and b"\n" not in head:
+                yield head[7:], data, at
+            else:
+                yield *_fields(block), at
 
 
 def _fields(block: bytes) -> tuple[bytes, bytes]:

@@ -146,7 +146,7 @@ class App:
         """Most requests, on a server that does nothing out of the ordinary; None where a closer look is needed."""
         fields = b"request-id: req_%024d\r\n" % (self._requests + 1)
         if self.settings.static:
-            outgoing: Outgoing | None = self._endpoint.create_static_at_once(fields=fields)
+            outgoing: Outgoing | None = self._endpoint.create_static_at_once(request.body, fields=fields)
         else:
             outgoing = self._endpoint.create_plain(request.body, fields=fields)
         if outgoing is None:

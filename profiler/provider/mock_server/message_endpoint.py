@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from profiler.core.json import JSONDecodeError, dumps, loads
+from profiler.core.json import JSONDecodeError, loads
 from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.admission.chance import draws
 from profiler.provider.mock_server.admission.fault_script import Subject
 from profiler.provider.mock_server.admission.faults import error_of
 from profiler.provider.mock_server.admission.rate_limits import Need
-from profiler.provider.mock_server.answering.answers import USAGE
 from profiler.provider.mock_server.delivery.message_delivery import STILL_ANSWERS, deliver
 from profiler.provider.mock_server.delivery.pace import latency, pace_of
 from profiler.provider.mock_server.delivery.reply_delivery import deliver_reply
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGES
 from profiler.provider.mock_server.plain_chat import PlainChat
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
-from profiler.provider.mock_server.wire.http import render
+from profiler.provider.mock_server.static_answer import STATIC, STATIC_BODY, STATIC_STREAM, wants_stream
+from profiler.provider.mock_server.wire.http import render, render_stream_head
 
 if TYPE_CHECKING:
     from profiler.provider.mock_server.admission.admission import Admission
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from profiler.provider.mock_server.messages import Messages, Question
     from profiler.provider.mock_server.reading.requests import Version
     from profiler.provider.mock_server.stored.batch import Item
-
-STATIC: dict[str, Any] = {
-    "id": "msg_static",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-static",
-    "content": [{"type": "text", "text": "This is the one answer of a static mock server."}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "stop_details": None,
-    "usage": {**USAGE, "input_tokens": 24, "output_tokens": 12},
-}
-STATIC_BODY = dumps(STATIC)
 
 
 class MessageEndpoint:
@@ -93,10 +80,13 @@ class MessageEndpoint:
         reply = render(200, answer.body, fields=fields)
         return Outgoing(pieces=((self._latency_s, reply),), endpoint=MESSAGES, status=200, asked=answer.name)
 
-    def create_static_at_once(self, *, fields: bytes) -> Outgoing:
+    def create_static_at_once(self, body: bytes, *, fields: bytes) -> Outgoing:
         """The one reply of a static server, where nothing can happen to it."""
         self._stats.spend(STATIC["usage"])
-        reply = render(200, STATIC_BODY, fields=fields)
+        if wants_stream(body):
+            reply = render_stream_head(fields=fields) + STATIC_STREAM
+        else:
+            reply = render(200, STATIC_BODY, fields=fields)
         return Outgoing(pieces=((self._latency_s, reply),), endpoint=MESSAGES, status=200)
 
     def create_static(self, call: Call) -> Outgoing:

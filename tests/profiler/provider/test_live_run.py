@@ -75,6 +75,34 @@ async def test_every_lane_writes_the_same_records(server: Server, dialogues: Pat
     assert written["stream"] == written["sdk-stream"] == written["fast"]
 
 
+OVERLOADED = ("stream-error", "529")  # asked again, for it uses up no attempt
+BROKEN = (*OVERLOADED, "half-head", "half-body", "half-reset", "close", "reset", "trickle", "html", "empty", "502")
+
+
+@pytest.mark.usefixtures("key")
+async def test_what_breaks_in_a_stream_makes_the_same_records_over_both_lanes(tmp_path: Path) -> None:
+    path, script = tmp_path / "d.jsonl", tmp_path / "script.json"
+    path.write_text("".join(json.dumps({"dialogue_id": name, "user": f"say {name}"}) + "\n" for name in BROKEN))
+    once = {name: {"times": 1} for name in OVERLOADED}
+    script.write_text(json.dumps([{"contains": f"say {name}", "fault": name, **once.get(name, {})} for name in BROKEN]))
+    written = {}
+    for lane in STREAMS:
+        with mock_server("--output-tokens", "60", "--trickle", "0.1", "--script", str(script)) as server:
+            asked = experiment(server.base_url, dataset_path=path, retry=Retry(max_attempts=1, deadline_s=20))
+            await run(asked, options=Options(output_dir=tmp_path / lane, mode="live", lane=lane))
+        lines = (tmp_path / lane / "e" / "responses.jsonl").read_text().splitlines()
+        written[lane] = {record["dialogue_id"]: what_broke(record) for record in map(json.loads, lines)}
+
+    assert written["stream"] == written["sdk-stream"]
+    assert {name for name, (kind, *_) in written["stream"].items() if kind == "answer"} == {*OVERLOADED, "trickle"}
+
+
+def what_broke(record: dict[str, Any]) -> tuple[Any, ...]:
+    error = record["error"] or {}
+    told = error.get("type"), error.get("status")
+    return record["type"], record["completion"], record["usage"], record["attempts"], told
+
+
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("lane", ALL_LANES)
 async def test_a_marked_system_prompt_is_written_to_the_cache_once_and_read_by_all_others(
