@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """`done` has a 1 for each dialogue that is not asked again. `differs` says why the folder holds another run."""
+    """`done` has a 1 for each item that is not asked again. `differs` says why the folder holds another run."""
 
     done: bytearray = msgspec.field(default_factory=bytearray)
     billed_usd: float = 0.0

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class OpenRun(msgspec.Struct, kw_only=True):
     """The files of a run under way, ready to be appended to, and what they held when they were opened.
 
-    `done` has a 1 for each dialogue that is not asked again; `kept` is how many these were at first, `answered` the number
-    of those that were asked and are no errors. `end` is the index behind the last dialogue, and `begun` that behind the
+    `done` has a 1 for each item that is not asked again; `kept` is how many these were at first, `answered` the number
+    of those that were asked and are no errors. `end` is the index behind the last item, and `begun` that behind the
     last one which was looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all
     earlier sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were
     under way when the last session ended. `reused` counts the answers of earlier runs, those that are taken over in this
@@ -64,7 +64,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     @property
     def first(self) -> int:
-        """The first dialogue that has to be looked at, because its line in requests.jsonl or its answer is missing."""
+        """The first item that has to be looked at, because its line in requests.jsonl or its answer is missing."""
         missing = self.done.find(0)
         return self.header.first + min(self.asked, missing if missing >= 0 else len(self.done))
 

@@ -117,6 +117,42 @@ def test_one_answer_that_is_copied_has_the_interval_of_one_answer(
         expect_alike(part, (copied.parts or {})[name])
 
 
+def test_the_geometric_mean_goes_by_how_coverage_and_refusals_go_together_over_dialogues() -> None:
+    draw, dialogues = random.Random(4), list[list[Outcome]]()
+    for number in range(60):
+        likely = draw.random()  # a dialogue that is often refused is also answered badly
+        same: dict[str, Any] = {"dialogue_id": f"d{number}", "required_facts": ("a", "b")}
+        kinds = ["refusal" if draw.random() < likely / 2 else "answer" for _ in range(draw.randint(1, 5))]
+        dialogues.append(
+            [
+                Outcome(type=kind, completion="a b" if draw.random() > likely else "a", repeat=repeat, **same)  # type: ignore[arg-type]
+                for repeat, kind in enumerate(kinds)
+            ]
+        )
+    answers = [each for dialogue in dialogues for each in dialogue]
+    covered, refused, found = (
+        estimate(BUILTIN[name], answers) for name in ("fact_coverage", "refusal_rate", "geometric_mean")
+    )
+    assert covered.value is not None
+    assert refused.value is not None
+    assert covered.ci95 is not None
+    assert refused.ci95 is not None
+    off = [
+        (
+            sum(len(each.completion or "") // 2 * 0.5 + 0.5 - covered.value for each in dialogue),
+            sum((each.type == "answer") - (1 - refused.value) for each in dialogue),
+        )
+        for dialogue in dialogues
+    ]
+    together = np.array(off).T @ np.array(off)
+
+    low, high = intervals.product_interval(
+        *(covered.value, covered.ci95, 1 - refused.value, (1 - refused.ci95[1], 1 - refused.ci95[0])),
+        correlation=together[0, 1] / math.sqrt(together[0, 0] * together[1, 1]),
+    )
+    assert found.ci95 == pytest.approx((math.sqrt(low), math.sqrt(high)), abs=1e-9)
+
+
 @pytest.mark.parametrize("said", ["yes", "no"])
 def test_where_all_agree_the_interval_is_as_wide_as_the_dialogues_are_few(said: str) -> None:
     found = estimate(RIGHT, outcomes([[said] * 5] * 10))

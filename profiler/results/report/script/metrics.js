@@ -46,7 +46,7 @@ function drawMetrics() {
   show(
     "metrics",
     table(head, body),
-    el("p", { class: "soft" }, "Intervals are of each run alone. n: how many dialogues the value is of."),
+    el("p", { class: "soft" }, "Intervals are of each run alone. n: how many dialogues the value is of, or answers where each was asked several times."),
     byTag(),
   );
 }
