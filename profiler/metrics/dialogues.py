@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import groupby, repeat
-from operator import itemgetter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from profiler.core.nouns import Outcome
 
@@ -21,32 +19,21 @@ class Dialogues:
     back, for it may go on in the next."""
 
     def __init__(self) -> None:
-        self._id: str | None = None
-        self._tags: tuple[str, ...] = ()
-        self._answers: list[Contributions] = []
+        self._last: tuple[str, Dialogue] | None = None
 
-    def add(self, batch: Sequence[Outcome], columns: Sequence[Sequence[Any]]) -> Iterable[tuple[Dialogue, int]]:
-        """The dialogues that have ended with this batch; alike ones together, with their number."""
-        ended = list(self._ended(batch, columns))
-        try:
-            return Counter(ended).items()
-        except TypeError:  # the state of a user's metric cannot be hashed
-            return [(each, 1) for each in ended]
-
-    def _ended(self, batch: Sequence[Outcome], columns: Sequence[Sequence[Any]]) -> Iterator[Dialogue]:
-        rows = zip(*columns, strict=True) if columns else repeat(())
+    def add(self, batch: Sequence[Outcome], columns: Sequence[Sequence[Any]]) -> list[Dialogue]:
+        """The dialogues that have ended with this batch."""
         ids = [outcome.dialogue_id for outcome in batch]
-        places = zip(ids, batch, rows, strict=False)
-        for name, answers in groupby(places, key=itemgetter(0)):
-            if name != self._id:
-                yield from self.end()
-                self._id = name
-            for _, outcome, contributions in answers:
-                self._tags = outcome.tags
-                self._answers.append(contributions)
+        answers = list(zip(*columns, strict=True)) if columns else [()] * len(batch)
+        starts = [0, *[at for at, (one, other) in enumerate(pairwise(ids), 1) if one != other], len(batch)]
+        found: list[Dialogue] = [(batch[start].tags, tuple(answers[start:end])) for start, end in pairwise(starts)]
+        if self._last is not None:
+            name, (tags, before) = self._last
+            found[:1] = [(tags, before + found[0][1])] if name == ids[0] else [(tags, before), found[0]]
+        self._last = ids[-1], found.pop()
+        return found
 
-    def end(self) -> Iterator[Dialogue]:
+    def end(self) -> list[Dialogue]:
         """The last dialogue, when nothing follows."""
-        if self._answers:
-            yield self._tags, tuple(self._answers)
-        self._id, self._answers = None, []
+        last, self._last = self._last, None
+        return [] if last is None else [last[1]]

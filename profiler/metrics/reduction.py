@@ -46,6 +46,7 @@ class Reduction:
         self._pending: Counter[Key] = Counter()
         self._repeats = False  # whether dialogues are asked several times
         self._dialogues = Dialogues()
+        self._pending_dialogues: Counter[Dialogue] = Counter()
         self._all = self._group(0)
         self._all_finished: tuple[Group, int, dict[str, Estimate]] | None = None  # asked for several times in a row
         self._types: dict[RecordType, int] = dict.fromkeys(TYPES, 0)
@@ -91,16 +92,21 @@ class Reduction:
             for key in keys:
                 self._fold(key, 1)
         if len(self._pending) >= PENDING_LIMIT:
-            self._settle()
+            self._fold_pending()
 
     def _take_repeats(self, batch: list[Outcome], columns: list[list[Any]]) -> None:
         """Of dialogues that are asked several times all answers together make one contribution."""
         self._repeats = True
         for (kind, error_type), count in Counter(zip(*_kinds(batch)[:2], strict=True)).items():
             self._count(kind, error_type, count)
-        for dialogue, count in self._dialogues.add(batch, columns):
-            self._fold_dialogue(dialogue, count)
-        self._trim()
+        ended = self._dialogues.add(batch, columns)
+        try:
+            self._pending_dialogues.update(Counter(ended))
+        except TypeError:
+            for dialogue in ended:
+                self._fold_dialogue(dialogue, 1)
+        if len(self._pending_dialogues) >= PENDING_LIMIT:
+            self._fold_pending()
 
     def _located(self, batch: list[Outcome]) -> BadOutcome:
         position, reason = next((at, reason) for at, outcome in enumerate(batch) if (reason := fault(outcome)))
@@ -134,11 +140,17 @@ class Reduction:
         """Merge everything that waits, so that what is read next is complete."""
         if self._waiting:
             self._take()
+        for dialogue in self._dialogues.end():
+            self._fold_dialogue(dialogue, 1)
+        self._fold_pending()
+
+    def _fold_pending(self) -> None:
         for key, count in self._pending.items():
             self._fold(key, count)
         self._pending.clear()
-        for dialogue in self._dialogues.end():
-            self._fold_dialogue(dialogue, 1)
+        for dialogue, count in self._pending_dialogues.items():
+            self._fold_dialogue(dialogue, count)
+        self._pending_dialogues.clear()
         self._trim()
 
     def _fold(self, key: Key, count: int) -> None:

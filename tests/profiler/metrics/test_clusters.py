@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from profiler.core.nouns import Outcome
 from profiler.metrics import clusters, intervals
+from profiler.metrics import reduction as reduction_module
 from profiler.metrics.builtin import BUILTIN
 from profiler.metrics.metric import Estimate, Metric, mean, rate, total
 from profiler.metrics.pass_at import pass_at
@@ -225,8 +226,13 @@ def test_shards_that_split_no_dialogue_merge_to_the_same_in_any_order(
     assert merged.total == len(answers)
 
 
-def test_dialogues_are_put_together_across_batches_too() -> None:
-    """Three answers each do not fill a batch of 256 evenly."""
+@pytest.mark.parametrize(("batch", "pending"), [(256, 2048), (4, 2), (1, 1)])
+def test_dialogues_are_put_together_across_batches_too(
+    monkeypatch: pytest.MonkeyPatch, batch: int, pending: int
+) -> None:
+    """Three answers each do not fill a batch evenly."""
+    monkeypatch.setattr(reduction_module, "BATCH", batch)
+    monkeypatch.setattr(reduction_module, "PENDING_LIMIT", pending)
     draw = random.Random(1)
     answers = outcomes([[draw.choice(["yes", "no"]) for _ in range(3)] for _ in range(400)])
     reduction = Reduction([RIGHT])
@@ -241,6 +247,18 @@ def test_dialogues_are_put_together_across_batches_too() -> None:
     counts = Counter(tuple(each.completion for each in answers[at : at + 3]) for at in range(0, 1200, 3))
     rights = sum(Counter(said)["yes"] * times for said, times in counts.items())
     assert found.value == rights / 1200
+
+
+def test_states_without_a_hash_are_put_together_all_the_same() -> None:
+    lists: Metric[list[int]] = Metric(
+        name="lists",
+        contribute=lambda outcome: [1, int(outcome.completion == "yes")],
+        merge=lambda ours, theirs: [ours[0] + theirs[0], ours[1] + theirs[1]],
+        cluster=lambda state: [1, state[1] * 10 // state[0]],
+        finish=lambda state: Estimate(None if state is None else state[1] / state[0], state[0] if state else 0),
+    )
+    found = estimate(lists, outcomes([["yes", "yes"], ["yes", "no"], ["no"]]))
+    assert (found.value, found.n) == (5.0, 3)
 
 
 @pytest.mark.parametrize("setting", [each for each in SETTINGS if each.dialogues <= 50][::13])
