@@ -277,3 +277,30 @@ def test_it_fits_every_width_and_is_open_to_everybody(
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then((found) => found.violations)")
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+
+
+def test_blocks_and_calls_read_as_they_do_elsewhere(opened: Callable[..., Opened], tmp_path: Path) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "QUJD"}
+    call = {"type": "tool_use", "id": "t1", "name": "look_up", "input": {"what": ["ä", None, 1.5]}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "42"}]}
+    url = {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
+    messages = [
+        {"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "What?"}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "…", "signature": "s"}, call]},
+        {"role": "user", "content": [result, url, {"type": "image", "source": {"type": "file", "file_id": "file_1"}}]},
+    ]
+    called = [{"id": "t2", "name": "look_up", "input": {"n": 1}}]
+    lines = [
+        item(0, "", asked_prompt={"messages": messages}, tool_calls=called, stop_reason="tool_use"),
+        item(1, "Once more.", tool_calls=called),
+    ]
+    run = make_run(tmp_path / "run", lines)
+    _write(tmp_path / "r.html", run)
+    wanted = [item.conversation for item in SavedRun(run).items()]
+
+    page = opened().at(tmp_path / "r.html")
+    for number, said in enumerate(wanted):
+        page.goto(f"{(tmp_path / 'r.html').as_uri()}#d=d{number}")
+        page.reload()
+        page.locator(".turn.answered").wait_for()
+        assert page.locator(".turn .said").all_text_contents() == [text for _, text in said]
