@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from profiler.dataset import file
 from profiler.dataset.selection import ALL, Selection
@@ -17,7 +18,7 @@ from profiler.dataset.sendable import refuse_unsendable
 from profiler.metrics.builtin import refuse_unexpected, unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
-from profiler.money.worst_case import dialogue_most
+from profiler.money.worst_case import dialogue_most, prompt_bound
 from profiler.provider.requests import Planner, params_of
 
 if TYPE_CHECKING:
@@ -180,8 +181,10 @@ def _add(
     sums.answers += times
     sums.media += _media(dialogue) * times
     prompts = [0.0, 0.0]
-    bound = len(request.body)
-    for turn, texts in enumerate(_turns(dialogue, system or "")):
+    bound = prompt_bound(request, window=None if card is None else card.context_window)
+    told = request.line.request
+    settings = "" if told is UNSET else bytes(told).decode()  # tools and schemas are read as well
+    for turn, texts in enumerate(_turns(dialogue, [system or "", settings])):
         sums.requests += times
         for which, weights in enumerate((LOW, EXPECTED)):
             prompts[which] += _tokens(texts, weights) + (replies[which] if turn else 0)
@@ -197,9 +200,10 @@ def _add(
         sums.cost[2] += dialogue_most(ceiling, request, window=card.context_window) * times
 
 
-def _turns(dialogue: Dialogue, system: str) -> Iterator[list[str]]:
-    """The texts that each request adds to the prompt; the first one brings the system prompt."""
-    opening = [dialogue.system or system]
+def _turns(dialogue: Dialogue, shared: Sequence[str]) -> Iterator[list[str]]:
+    """The texts that each request adds to the prompt; the first one brings the system prompt and what is sent besides."""
+    system, settings = shared
+    opening = [dialogue.system or system, *([settings] if settings else [])]
     if dialogue.user is not None:
         yield [*opening, dialogue.user]
     elif dialogue.messages is not None:

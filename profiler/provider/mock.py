@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from profiler.core.errors import CallError, DatasetError, ManifestError, Problem
 from profiler.core.nouns import CHARACTERS_PER_TOKEN, Reply
@@ -115,7 +115,7 @@ class MockClient:
         if isinstance(answer, list):
             answer = answer[(request.repeat or 0) % len(answer)]
         if answer is None:
-            if request.line.request is not msgspec.UNSET and (invented := self._invented(request)) is not None:
+            if request.line.request is not UNSET and (invented := self._invented(request)) is not None:
                 return msgspec.structs.replace(invented, latency_s=latency_s)
             completion, stop_reason = self._invent(request)
             usage, metadata = None, {}

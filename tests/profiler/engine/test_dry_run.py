@@ -332,3 +332,12 @@ class HalfRefusing:
         if request.index % 2:
             raise CallError("invalid_request", "no", status=400)
         return Reply(completion="yes", stop_reason="end_turn", model=MODEL, usage={"input_tokens": 9})
+
+
+def test_tools_and_forms_are_reckoned_with(tmp_path: Path) -> None:
+    tool = {"name": "t", "description": "x" * 4_000, "input_schema": {"type": "object"}}
+    bare = estimated(tmp_path, {"user": "?"})
+    sent = estimated(tmp_path, {"user": "?", "request": {"tools": [tool]}})
+
+    assert sent.input_tokens.expected > bare.input_tokens.expected + 800
+    assert sent.input_tokens.most > bare.input_tokens.most + 4_000 + 2_000
