@@ -78,11 +78,9 @@ def run_experiments(args: Namespace) -> int:
 def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> list[Ended]:
     """By one process, or by as many as are asked for. What several have begun several go on with."""
     options, watch = _options(args, manifest, mode), None if args.quiet else drawn_on(sys.stderr)
-    processes = args.processes
-    if processes is None and not args.fresh:
-        shared = [each for each in manifest.experiments if read_table(options.folder_of(each)) is not None]
-        processes = 1 if shared else None
-    if processes is None:
+    processes = args.processes or 1
+    shared = not args.fresh and any(read_table(options.folder_of(each)) is not None for each in manifest.experiments)
+    if processes == 1 and not shared:
         return run_all_sync(manifest, options=options, watch=watch, note=tell)
     run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
     if args.on is not None:

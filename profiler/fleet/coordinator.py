@@ -6,7 +6,6 @@ to others, and another one is started in its place.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 
 import anyio
@@ -14,6 +13,7 @@ import anyio
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
+from profiler.fleet.handout import Handout
 from profiler.fleet.looks import WorkerState
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
 from profiler.fleet.prepare import owed
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from profiler.fleet.messages import Job, Report, Stopped
     from profiler.fleet.prepare import Prepared, Range
 
-WORTH_STEALING_S: Final = 0.5  # of work: to take over less costs more than it saves
 LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
 TOLD_LINES: Final = 200
 
@@ -48,22 +47,6 @@ class Merging(Protocol):
     def complete(self) -> bool: ...
 
     def advance(self) -> None: ...
-
-
-class OpenRange:
-    """A range in a worker's hands."""
-
-    def __init__(self, first: int, end: int, *, worker: int) -> None:
-        self.first = first
-        self.end = end
-        self.worker = worker
-        self.begun = first
-        self.being_cut = False
-        self.refused = False  # nothing could be taken from it when it was last looked at
-
-    @property
-    def left(self) -> int:
-        return self.end - self.begun
 
 
 class Coordinator:
@@ -95,8 +78,7 @@ class Coordinator:
         self._tell = tell
         self._told: set[str] = set()
         pieces = owed(prepared.folders, prepared.table, since=merger.end)
-        self._unassigned: deque[Range] = deque(filter(belongs, pieces))
-        self._open: dict[int, OpenRange] = {}
+        self._handout = Handout(filter(belongs, pieces), prepared.folders)
         self._numbers = 0
         self._losses = 0
         self._committed = anyio.Event()
@@ -122,7 +104,7 @@ class Coordinator:
         if self.stopped is None:
             self.stopped = reason
             self._looks.stopping = True
-            self._unassigned.clear()
+            self._handout.close()
             for number in self._working():
                 self._driver.tell(number, Drain())
 
@@ -170,7 +152,7 @@ class Coordinator:
             case Status():
                 self._look_at(worker, said)
             case WasCut():
-                self._was_cut(said)
+                self._handout.was_cut(said)
             case Done():
                 self._done(said)
             case Told():
@@ -186,46 +168,21 @@ class Coordinator:
     def _look_at(self, worker: WorkerState, status: Status) -> None:
         worker.status = status
         worker.rate.of(status.answered)
-        for part in status.parts:
-            if (known := self._open.get(part.first)) is not None and known.worker == worker.number:
-                known.begun, known.refused = max(known.begun, part.begun), False
+        self._handout.heard(worker.number, status.parts)
 
     def _done(self, done: Done) -> None:
-        known = self._open.pop(done.first, None)
         self._losses = 0
         if done.won:
             self._looks.committed += done.end - done.first
         self._committed.set()
-        if known is not None:  # what another attempt has committed may end elsewhere
-            self._owe(known.first, known.end)
-
-    def _owe(self, first: int, end: int) -> None:
-        """What nobody has committed of these items is to be handed out."""
-        if self.stopped is not None:
-            return
-        for each in self._folders.chain(first, end):
-            first = each.end
-        if first < end:
-            self._unassigned.appendleft((first, end))
-
-    def _was_cut(self, cut: WasCut) -> None:
-        known = self._open.get(cut.first)
-        if known is None:
-            return
-        known.being_cut = False
-        if cut.end < known.end:
-            rest, known.end = (cut.end, known.end), cut.end
-            if self.stopped is None:
-                self._unassigned.append(rest)
-        else:
-            known.refused = True
+        self._handout.done(done.first)
 
     async def _ended(self, worker: WorkerState, said: Ended) -> None:
         """The worker's last word. The process is gone soon, and nobody waits for that."""
         worker.ended = True
         if said.bound_by is not None:
             self.bound_by[worker.number] = said.bound_by
-        self._take_back(worker.number)
+        self._handout.take_back(worker.number)
         if said.error is not None and self.stopped is None:
             await self._stopped_by(worker, said.error)
 
@@ -234,7 +191,7 @@ class Coordinator:
             self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
             if (
                 self._broker is not None
-            ):  # it lends what others do not need; without it only this worker's share is used up
+            ):  # it lends what others do not need; without it only this one's share is used up
                 self.stop(self._budget_reached)
         elif error.kind == Interrupted.__name__:
             self._tell(f"worker {worker.number} was asked to leave; the others go on")
@@ -251,7 +208,7 @@ class Coordinator:
         if self._broker is not None:  # before another attempt takes over what this one has written
             await self._broker.forget(worker.number)
         spent = await self._spent_by(worker.number)
-        self._take_back(worker.number)
+        self._handout.take_back(worker.number)
         if self.stopped is not None:
             return
         self._losses += 1
@@ -265,15 +222,10 @@ class Coordinator:
     async def _spent_by(self, number: int) -> int:
         """What the open ranges of a worker have cost in its hands, in pico-dollars."""
         spent = 0
-        for known in self._open.values():
-            if known.worker == number and (attempts := self._folders.attempts(known.first)):
+        for known in self._handout.of(number):
+            if attempts := self._folders.attempts(known.first):
                 spent += (await in_thread(own_money, attempts[-1])).gone
         return spent
-
-    def _take_back(self, number: int) -> None:
-        for known in [each for each in self._open.values() if each.worker == number]:
-            del self._open[known.first]
-            self._owe(known.first, known.end)
 
     def _pass_on(self, line: str) -> None:
         """What several workers say alike is said once."""
@@ -285,15 +237,14 @@ class Coordinator:
 
     def _hand_out(self) -> None:
         for worker in self._workers.values():
-            if worker.idle and not worker.ended:
-                if self._unassigned:
-                    worker.idle = False
-                    first, end = self._unassigned.popleft()
-                    self._open[first] = OpenRange(first, end, worker=worker.number)
-                    self._driver.tell(worker.number, Grant(first, end))
-                elif self.stopped is None and self._open:
-                    self._steal_for(worker)
-        if not self._unassigned and not self._open and self.stopped is None:
+            if not worker.idle or worker.ended:
+                continue
+            if (granted := self._handout.take(worker.number)) is not None:
+                worker.idle = False
+                self._driver.tell(worker.number, Grant(granted.first, granted.end))
+            elif (theft := self._handout.theft_for(worker.number, self._speed_of)) is not None:
+                self._driver.tell(theft.victim.worker, Cut(theft.victim.first, keep=theft.keep))
+        if self._handout.over and self.stopped is None:
             self._finish()
 
     def _finish(self) -> None:
@@ -301,26 +252,6 @@ class Coordinator:
             if not (worker.ended or worker.finishing):
                 worker.finishing = True
                 self._driver.tell(worker.number, Finish())
-
-    def _steal_for(self, worker: WorkerState) -> None:
-        """Ask whoever will take longest for the rest of its range, but for what it can answer as long as we answer ours."""
-        if any(each.being_cut for each in self._open.values()):
-            return  # one at a time: the answer brings us back here
-        others = [
-            each for each in self._open.values() if each.worker != worker.number and each.left > 1 and not each.refused
-        ]
-        if not others:
-            return
-        victim = max(others, key=self._seconds_left)
-        if self._seconds_left(victim) < WORTH_STEALING_S:
-            return
-        theirs, ours = self._speed_of(victim.worker), self._speed_of(worker.number)
-        victim.being_cut = True
-        keep = round(victim.left * theirs / (theirs + ours))
-        self._driver.tell(victim.worker, Cut(victim.first, keep=keep))
-
-    def _seconds_left(self, known: OpenRange) -> float:
-        return known.left / self._speed_of(known.worker)
 
     def _speed_of(self, number: int) -> float:
         """Items a second; who has answered nothing yet is taken to be as fast as one."""
