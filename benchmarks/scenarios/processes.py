@@ -1,0 +1,147 @@
+"""Two processes by one, over the same dialogues: at zero latency with the mock, and live over HTTP.
+
+The mock costs nothing but the engine's own work, so this is what more cores give to it; live calls go to a server with a
+static answer, which has a process for itself and is on two cores what runs out first. Both sides are whole runs, from the survey to the summary,
+and their files are compared to the byte in mock mode. `peak` is the largest process of the run by two, coordinator or worker; `start` the time from the
+start of a worker's interpreter until it asks for its first range.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from benchmarks import live, workload
+from benchmarks.figure import Figure, alternate, median, ratios
+from benchmarks.process import fresh
+from benchmarks.serving import serving
+from profiler.engine.options import Options
+from profiler.fleet.jobs import job_of
+from profiler.fleet.messages import Want
+from profiler.fleet.prepare import prepare
+from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.run import run_by_processes
+from profiler.storage import run_directory
+from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
+
+if TYPE_CHECKING:
+    from benchmarks.figure import Scale
+    from benchmarks.process import Ended
+    from profiler.manifest.settings import Experiment
+
+MOCK, LIVE = 1.7, 1.5
+PEAK_MB = 200.0
+START_S = 0.4
+IN_FLIGHT = 128
+
+
+class OtherBytes(Exception):
+    """Two processes did not leave what one leaves."""
+
+
+def measure(scale: Scale) -> list[Figure]:
+    count = scale.pick(1_000_000, usual=200_000, quick=2_000)
+    one, two = alternate(scale.few, lambda: _mock(scale, count, by=1), lambda: _mock(scale, count, by=2))
+    rates = [[count / ended.value for ended in side] for side in (one, two)]
+    figures = [
+        median("mock_two_by_one", ratios(rates[1], rates[0]), at_least=MOCK, note=f"{count:,} dialogues"),
+        median("mock_one", rates[0], unit="dialogues/s"),
+        median("mock_two", rates[1], unit="dialogues/s"),
+        median("peak", [ended.peak_mb for ended in two], unit="MB", at_most=PEAK_MB),
+        median("start", [_start(scale) for _ in range(scale.runs)], unit="s", at_most=START_S),
+    ]
+    return [*figures, *_over_http(scale)]
+
+
+def _mock(scale: Scale, count: int, *, by: int) -> Ended:
+    """A run, which leaves its files for the comparison with the other side's."""
+    dataset = workload.dialogues(scale, count)
+    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+        ended = fresh(running, dataset=dataset, output_dir=folder, by=by)
+        _compare(Path(folder) / workload.EXPERIMENT_ID, scale.folder / f"one-{count}", first=by == 1)
+    return ended
+
+
+def _compare(run: Path, kept: Path, *, first: bool) -> None:
+    """The first run by one process is kept; all others must be like it."""
+    if first and not kept.exists():
+        run.rename(kept)
+        return
+    for name in (REQUESTS, RESPONSES, SCORES, SUMMARY):
+        if (run / name).read_bytes() != (kept / name).read_bytes():
+            raise OtherBytes(f"{name} of {run} is not that of one process")
+
+
+def running(*, dataset: str, output_dir: str, by: int) -> float:
+    if by == 1:
+        return workload.finished_run(dataset=dataset, output_dir=output_dir)
+    options = Options(output_dir=Path(output_dir), mode="mock")
+    return _seconds_by_several(workload.experiment(dataset), options, by=by)
+
+
+def _seconds_by_several(asked: Experiment, options: Options, *, by: int) -> float:
+    async def main() -> None:
+        await run_by_processes(asked, options=options, processes=by)
+
+    begun = time.perf_counter()
+    anyio.run(main)
+    return time.perf_counter() - begun
+
+
+def _start(scale: Scale) -> float:
+    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+        return float(fresh(starting, dataset=workload.dialogues(scale, 100), output_dir=folder).value)
+
+
+def starting(*, dataset: str, output_dir: str) -> float:
+    """Until a worker whose job is at hand wants its first range."""
+    asked, options = workload.experiment(dataset), Options(output_dir=Path(output_dir), mode="mock")
+
+    async def main() -> float:
+        with run_directory.hold(options.folder_of(asked), tell=print) as directory:
+            prepared = prepare(asked, directory, options=options, processes=2)
+            async with process_driver(prepared.folders.logs) as driver:
+                begun = time.perf_counter()
+                driver.start(0)
+                driver.tell(0, job_of(prepared, options, worker=0, workers=2, cap=None))
+                while not isinstance((await driver.poll())[1], Want):
+                    pass
+                return time.perf_counter() - begun
+
+    return anyio.run(main)
+
+
+def _over_http(scale: Scale) -> list[Figure]:
+    count = scale.pick(200_000, usual=40_000, quick=400)
+    with serving("--static") as server:
+        one, two = alternate(
+            scale.few,
+            lambda: _live(scale, count, base_url=server.base_url, by=1),
+            lambda: _live(scale, count, base_url=server.base_url, by=2),
+        )
+    return [
+        median("live_two_by_one", ratios(two, one), at_least=LIVE, note=f"{count:,} dialogues, {IN_FLIGHT} in flight"),
+        median("live_one", one, unit="dialogues/s"),
+        median("live_two", two, unit="dialogues/s"),
+    ]
+
+
+def _live(scale: Scale, count: int, *, base_url: str, by: int) -> float:
+    dataset = workload.dialogues(scale, count)
+    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+        return count / float(fresh(calling, dataset=dataset, output_dir=folder, base_url=base_url, by=by).value)
+
+
+def calling(*, dataset: str, output_dir: str, base_url: str, by: int) -> float:
+    if by == 1:
+        begun = time.perf_counter()
+        live.finished_run(dataset, base_url=base_url, output_dir=Path(output_dir), concurrency=IN_FLIGHT)
+        return time.perf_counter() - begun
+    os.environ.update(live.ENVIRON)
+    asked = live.experiment(dataset, base_url=base_url, concurrency=IN_FLIGHT)
+    return _seconds_by_several(asked, Options(output_dir=Path(output_dir), mode="live"), by=by)
