@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
 TOLD_LINES: Final = 200
+SIGTERM: Final = 15
 
 
 class WorkerFailed(ProfilerError):
@@ -68,7 +69,7 @@ class Coordinator:
         self.stopped: Exception | None = None
         self.bound_by: dict[int, dict[str, Any]] = {}
         self._folders = prepared.folders
-        self._table = prepared.table
+        self._live = prepared.source.mode == "live"
         self._driver = driver
         self._broker = broker
         self._merger = merger
@@ -98,6 +99,11 @@ class Coordinator:
         self._driver.start(number)
         self.employ(number, cap=cap)
         return number
+
+    def join_late(self) -> None:
+        """Somebody wants one more. Without a broker a live one would spend what belongs to the others."""
+        if self.stopped is None and (self._broker is not None or not self._live):
+            self._tell(f"worker {self.join(cap=None)} joins")
 
     def stop(self, reason: Exception) -> None:
         """Begin nothing new, and let the calls in flight end."""
@@ -185,6 +191,8 @@ class Coordinator:
         self._handout.take_back(worker.number)
         if said.error is not None and self.stopped is None:
             await self._stopped_by(worker, said.error)
+        elif not worker.finishing and self.stopped is None:
+            self._has_left(worker)
 
     async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
         if error.kind == BudgetReached.__name__:
@@ -194,12 +202,17 @@ class Coordinator:
             ):  # it lends what others do not need; without it only this one's share is used up
                 self.stop(self._budget_reached)
         elif error.kind == Interrupted.__name__:
-            self._tell(f"worker {worker.number} was asked to leave; the others go on")
+            self._has_left(worker)
         elif error.bug:
             said = f"worker {worker.number} failed: {error.kind}: {error.message}"
             self.stop(WorkerFailed(_with_log(said, error.lines)))
         else:
             self.stop(error.as_error())
+
+    def _has_left(self, worker: WorkerState) -> None:
+        self._tell(f"worker {worker.number} was asked to leave")
+        if not self._working():
+            self.stop(Interrupted("all workers were asked to leave; everything answered is kept", signum=SIGTERM))
 
     async def _lost(self, worker: WorkerState, lost: Lost) -> None:
         """Nobody knows what it was doing. What it has written down is kept."""

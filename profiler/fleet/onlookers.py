@@ -72,9 +72,12 @@ async def _tell_status(folder: Path, looks: FleetLooks) -> None:
 
 
 async def _obey_signals(coordinator: Coordinator, looks: FleetLooks, tell: Callable[[str], None]) -> None:
-    """The first signal lets the calls in flight end, the second does not wait for them."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """The first signal lets the calls in flight end, the second does not wait for them. SIGUSR1 asks for one more worker."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
         async for signum in signals:
+            if signum == signal.SIGUSR1:
+                coordinator.join_late()
+                continue
             if coordinator.stopped is not None:
                 coordinator.abandon()
                 continue

@@ -7,9 +7,12 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from profiler.dataset import unchanged
 from profiler.dataset.places import has_places, places, write_lines
 from profiler.engine.run_money import card_of_run, least_cap
+from profiler.fleet.adopt import adopt, let_go, started
 from profiler.metrics import state_json
 from profiler.metrics.builtin import refuse_unexpected, resolve
 from profiler.provider.source import source_of
@@ -58,21 +61,28 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
     state_json.refuse_unspeakable(metrics)
     folders = RangeFolders(directory.folder)
-    table, survey = folders.table(), None
-    if table is None:
+    table, begun = folders.table(), directory.earlier  # the latter by one process, which has let go of it
+    if table is None and begun is None:
         directory.refuse_strays()
     stamp = unchanged.stamp(experiment.dataset_path)
-    before = None if table is None else Earlier(count=table.count, identity=table.identity)
+    before = begun if table is None else Earlier(count=table.count, identity=table.identity)
     header, survey = examine(experiment, source=source, selection=options.selection, before=before, stamp=stamp)
-    if table is not None:
-        refuse_another(directory.folder, table.identity, header.identity)
+    if before is not None:
+        refuse_another(directory.folder, before.identity, header.identity)
     if survey is not None:
         refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
     if table is None:
+        if begun is not None:
+            header = msgspec.structs.replace(header, started=started(directory.folder))
         table = _laid_down(experiment, header, folders, options=options, processes=processes)
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=header.identity["dataset_sha256"])
-        table = folders.begin(table)
-        refuse_another(directory.folder, table.identity, header.identity)
+        if begun is not None:
+            adopt(directory.folder, table, folders, metrics)
+        else:
+            table = folders.begin(table)
+            refuse_another(directory.folder, table.identity, header.identity)
+    elif begun is not None:  # whoever adopted it was killed at the end
+        let_go(directory.folder)
     return Prepared(experiment, source, card, metrics, folders, table, survey)
 
 

@@ -60,16 +60,14 @@ async def run_by_processes(
     on: On = process_driver,
 ) -> Result:
     """Run one experiment by several processes of this machine. After a `ProfilerError` the same call resumes it, with any
-    number of processes. A run that one process has begun, or completed, is taken up by one.
+    number of processes. A run that one process has begun is taken up too; one that is complete is for one process.
 
     `left` is what a cap over several experiments leaves to this one, in pico-dollars. `on` says what runs the workers.
     """
     tell = note or _silent
     folder = options.folder_of(experiment)
     before = None if options.fresh else run_directory.earlier(folder)
-    if before is not None:
-        if not before.complete:
-            tell(f"{experiment.experiment_id}: one process has begun this run, and one goes on with it")
+    if before is not None and before.complete:
         return await runner.run(experiment, options=options, watch=watch, note=note)
     begun = time.perf_counter()
     with one_error(), run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:

@@ -222,6 +222,13 @@ class Worker:
                     assert_never(command)
         self._stop(Interrupted("nobody is left to work for", signum=SIGTERM))
 
+    def leave(self) -> None:
+        """End what is begun, and leave everything else to the others."""
+        for attempt in self._granted.attempts.values():
+            self._send(WasCut(attempt.first, attempt.cut(keep=0)))
+        self._granted.finish()
+        self._shared.look_again()
+
     def _cut(self, command: Cut) -> None:
         """What is committed already, or was lost, has no rest."""
         attempt = self._granted.attempts.get(command.first)

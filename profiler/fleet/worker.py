@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import create_task_group
 
 from profiler.engine.loop import loop_options
 from profiler.fleet.messages import Job, as_line, command_of
@@ -29,7 +30,6 @@ def main() -> int:
     # Code of the user's own may print: what it says goes to the log, and does not come between the reports.
     reports = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
-    sys.path.insert(0, "")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody, and the coordinator tells us
     line = _first_line()
     if line is None:  # nothing to do: the coordinator has found an error
@@ -62,7 +62,18 @@ async def _work(job: Job, reports: int) -> None:
         except BrokenPipeError:  # the coordinator is gone; the end of its commands tells us to stop
             alone = True
 
-    await Worker(job, send=send).run(_commands())
+    worker = Worker(job, send=send)
+    async with create_task_group() as beside:
+        beside.start_soon(_leave_when_asked, worker)
+        await worker.run(_commands())
+        beside.cancel_scope.cancel()
+
+
+async def _leave_when_asked(worker: Worker) -> None:
+    """SIGTERM to a worker alone asks it to leave the work to the others."""
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            worker.leave()
 
 
 async def _commands() -> AsyncIterator[Command]:

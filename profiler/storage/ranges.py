@@ -168,6 +168,9 @@ class RangeFolders:
                 found.append(Attempt(int(begin), int(number), self._attempts / name))
         return sorted(found, key=lambda each: (each.first, each.number))
 
+    def attempt(self, first: int, number: int) -> Attempt:
+        return Attempt(first, number, self._attempts / f"{first}.{number}")
+
     def begin_attempt(self, first: int) -> Attempt:
         """A folder for a new attempt, with all that the last one before it has in its own.
 
@@ -181,7 +184,7 @@ class RangeFolders:
             if before:
                 _take_over(before[-1].folder, draft)
                 (draft / INHERITED).write_bytes(msgspec.json.encode(money_in(draft)))
-            attempt = Attempt(first, number, self._attempts / f"{first}.{number}")
+            attempt = self.attempt(first, number)
             try:
                 draft.rename(attempt.folder)
             except OSError as error:

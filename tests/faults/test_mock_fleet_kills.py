@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -61,6 +63,23 @@ def test_a_second_signal_ends_the_calls_too(tmp_path: Path) -> None:
     assert process.returncode == 143
     assert len(workers) == 2
     assert not any((Path("/proc") / str(worker)).exists() for worker in workers)
+
+
+def test_workers_join_late_and_leave_early(tmp_path: Path) -> None:
+    site = Site(folder=tmp_path).write(dialogues(600), concurrency=2, mock={"latency_s": 0.01})
+    assert site.at("one").run_here().code == 0
+    process = site.start("--processes", "2")
+    assert wait_until(process, lambda: len(workers_of(process.pid)) == 2 and len(site.calls()) > 20)
+    first = workers_of(process.pid)
+    process.send_signal(signal.SIGUSR1)
+    assert wait_until(process, lambda: len(workers_of(process.pid)) == 3)
+    os.kill(min(first), signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert "worker 2 joins" in err
+    assert re.search("worker [01] was asked to leave", err)
+    assert len(site.calls()) == 600  # nothing was in flight when it left
+    assert site.results() == site.at("one").results()
 
 
 def test_an_error_in_code_that_workers_run_comes_with_its_lines(tmp_path: Path) -> None:

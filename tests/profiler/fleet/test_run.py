@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import msgspec
 import pytest
 
 from profiler.core.errors import Interrupted, RunDirectoryError, UsageError
+from profiler.engine.options import Options
+from profiler.engine.runner import run
 from profiler.fleet import prepare
 from profiler.fleet.coordinator import WorkerFailed
 from profiler.fleet.messages import Done, Job, Report, Status, Want, WasCut
@@ -182,6 +185,30 @@ async def test_a_run_that_several_share_is_not_mixed_with_one_by_one_process(tmp
             asked, tmp_path / "several", processes=2, watch=stopping(after=20), fresh=True, note=told.append
         )
     assert any(line.startswith("moved the earlier run to") for line in told)
+
+
+async def test_several_go_on_with_what_one_process_has_begun(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4, repeats=2)
+    whole = await by_one(asked, tmp_path / "one")
+    folder, options = (
+        tmp_path / "several" / "shared",
+        Options(output_dir=tmp_path / "several", mode="mock", fsync="off"),
+    )
+    with pytest.raises(Interrupted):
+        await run(asked, options=options, watch=stopping(after=50))
+    kept = SavedRun(folder).summary["run"]["kept"]
+    copy = tmp_path / "killed" / "shared"
+    shutil.copytree(folder, copy)
+    done = await by_several(asked, tmp_path / "several", processes=3)
+    assert results(done.folder) == whole
+    assert done.kept == kept
+    assert {path.name for path in done.folder.iterdir()} == COMPLETE
+
+    with pytest.raises(Interrupted):
+        await by_several(asked, tmp_path / "killed", processes=1, watch=stopping(after=0))
+    (copy / "journal.jsonl").write_bytes((copy / "fleet" / "attempts" / "0.0" / "journal.jsonl").read_bytes())
+    done = await by_several(asked, tmp_path / "killed", processes=2)  # as if the kill had come before the journal went
+    assert results(done.folder) == whole
 
 
 async def test_other_metrics_count_again_what_was_counted_before(tmp_path: Path) -> None:
