@@ -223,7 +223,7 @@ ORDERS = {
             "worker",
         ),
         *("process_driver", "looks", "merging", "sessions", "shares", "jobs", "handout", "coordinator", "onlookers"),
-        *("run", "many", "shard", "merge", "ray_parts", "ray_driver"),
+        *("run", "many", "broker_service", "shard", "merge", "ray_parts", "ray_driver"),
     ),
     "profiler.fleet.broker": (
         *(
@@ -262,6 +262,7 @@ ORDERS = {
             "run_end",
             "run",
             "merge",
+            "broker",
         ),
         *("compare_words", "compare_table", "compare_markdown", "compare_junit", "compare", "compare_options"),
         *("commands", "report", "mock_server", "mock_server_options", "main"),

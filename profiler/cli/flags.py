@@ -34,6 +34,8 @@ def refuse_useless_to_run(args: Namespace) -> None:
         raise UsageError(f"--reuse takes answers over in one process, and {several} asks for several", hint="give one")
     if args.shard is not None:
         _refuse_with_shard(args)
+    if args.broker is not None and args.shard is None:
+        raise UsageError("--broker lends to one of several shards; a whole run has its own", hint="add --shard K/N")
     if args.on is not None and args.processes is None:
         raise UsageError("--on says where several processes run, and not how many", hint="add --processes N")
     if args.on is not None and args.shard is not None:

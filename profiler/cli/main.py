@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from profiler import __version__
 from profiler.cli import compare_options, mock_server_options
-from profiler.cli.parser import Parser, at_least_one, cluster, concurrency, positive, shard, share, whole
+from profiler.cli.parser import Parser, at_least_one, cluster, concurrency, listening, positive, shard, share, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ HOMES = {
     "export": "export",
     "report": "report",
     "merge": "merge",
+    "broker": "broker",
 }  # the modules of these commands; the others are in `commands`
 
 
@@ -129,6 +130,7 @@ def build_parser() -> Parser:
         *(
             _add_run,
             _add_merge,
+            _add_broker,
             _add_summarize,
             _add_list,
             _add_show,
@@ -195,6 +197,11 @@ def _add_run(commands: Commands) -> None:
         help="answer only share K, from 0, of N commands that write to one folder; profiler merge ends the run",
     )
     parser.add_argument(
+        "--broker",
+        metavar="tcp://HOST:PORT",
+        help="with --shard: what limits and cap allow is lent by this profiler broker",
+    )
+    parser.add_argument(
         "--on",
         type=cluster,
         metavar="ray[:ADDRESS]",
@@ -235,6 +242,38 @@ def _add_merge(commands: Commands) -> None:
     _add_select(parser)
     _add_fail_on_errors(parser)
     _add_output(parser)
+
+
+def _add_broker(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "broker",
+        "share limits and the cap of one experiment out among commands with --shard and --broker",
+        "It serves until it is stopped. What it has lent it keeps in the run's folder: one that is killed can be started again.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--output-dir", default="runs", metavar="DIR", help="where the run directories are (default: runs)"
+    )
+    _add_select(parser)
+    parser.add_argument(
+        "--workers",
+        type=at_least_one,
+        required=True,
+        metavar="N",
+        help="how many processes will ask at once, of all shards",
+    )
+    parser.add_argument(
+        "--listen",
+        type=listening,
+        default=("127.0.0.1", 0),
+        metavar="HOST:PORT",
+        help="the address to listen on (default: a free port of 127.0.0.1); what is said there is not encrypted",
+    )
+    parser.add_argument(
+        "--concurrency", type=concurrency, metavar="N", help="calls in flight at once, of all workers together"
+    )
+    parser.add_argument("--max-cost", type=positive, metavar="USD", help="the most that all of them together may cost")
 
 
 def _add_selection(parser: Parser) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USAGE = 2
+LARGEST_PORT = 65_535
 LIMITED = ("requests", "input-tokens", "output-tokens")
 
 
@@ -92,6 +93,13 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
     return number
+
+
+def listening(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 def cluster(text: str) -> str:

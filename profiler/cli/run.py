@@ -106,6 +106,7 @@ def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callabl
             shard=shard,
             options=options,
             processes=args.processes or 1,
+            broker=args.broker,
             watch=watch,
             note=tell,
         )

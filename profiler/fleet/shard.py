@@ -6,6 +6,7 @@ Each answers every N-th range, in the folder that all of them see, with an equal
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from profiler.core.errors import BudgetReached, RunDirectoryError
 from profiler.dataset import unchanged
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
+from profiler.fleet.broker_service import DistantBroker, token_of
 from profiler.fleet.coordinator import Coordinator
 from profiler.fleet.jobs import job_of
 from profiler.fleet.looks import FleetLooks
@@ -70,11 +72,15 @@ async def run_shard(
     shard: Shard,
     options: Options,
     processes: int = 1,
+    broker: str | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None],
     on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
 ) -> ShardEnded:
-    """Answer the ranges of one shard. The same call goes on after an error."""
+    """Answer the ranges of one shard. The same call goes on after an error.
+
+    With the address of a `broker` it lends what limits and cap allow; without one each shard has an equal share.
+    """
     folder, begun = options.folder_of(experiment), time.perf_counter()
     if run_directory.earlier(folder) is not None:
         raise RunDirectoryError(
@@ -90,6 +96,8 @@ async def run_shard(
                 partial(prepare, experiment, RunDirectory(folder), options=options, processes=shard.of)
             )
             work = ShardWork(prepared, shard, options=options, processes=processes, tell=note)
+            if broker is not None and prepared.source.mode == "live":
+                work.borrow_from(broker)
             await work.run(driver, watch=watch)
     return ShardEnded(folder, work.total - work.kept, work.kept, time.perf_counter() - begun)
 
@@ -123,8 +131,13 @@ class ShardWork:
         self._gone = prepared.folders.money(of=self._is_mine)
         self._looks = FleetLooks(prepared, total=self.total)
         self._looks.committed = self.kept
+        self._broker: DistantBroker | None = None
         if self._live:
             self._looks.money = self._gone
+
+    def borrow_from(self, url: str) -> None:
+        token = token_of(self._prepared.folders, os.environ)
+        self._broker = DistantBroker(url, token=token, capped=self._cap() is not None)
 
     def _is_mine(self, index: int) -> bool:
         return self._prepared.table.range_of(index) % self._shard.of == self._shard.number
@@ -159,6 +172,7 @@ class ShardWork:
             job_of=self._job_of,
             tell=self._tell,
             belongs=self._belongs,
+            broker=self._broker,
         )
         for number in range(self._processes):
             coordinator.employ(number, cap=self._share_of_cap())
@@ -174,7 +188,10 @@ class ShardWork:
     def _job_of(self, number: int, cap: int | None) -> Job:
         """Of all processes of all shards each has an equal share."""
         place = self._shard.number * self._processes + number % self._processes
-        job = job_of(self._prepared, self._options, worker=place, workers=self._shard.of * self._processes, cap=cap)
+        lender, workers = None, self._shard.of * self._processes
+        if self._broker is not None:
+            lender, cap = self._broker.lender(number), None
+        job = job_of(self._prepared, self._options, worker=place, workers=workers, cap=cap, lender=lender)
         return msgspec.structs.replace(job, worker=number)
 
     def _cap(self) -> int | None:
@@ -188,6 +205,8 @@ class ShardWork:
         return None if cap is None else max(0, cap - self._gone.gone) // self._processes
 
     def _reached(self) -> BudgetReached:
+        if self._broker is not None:
+            return BudgetReached("the cap of all shards together could be passed: the broker has nothing left to lend")
         gone = self._prepared.folders.money(of=self._is_mine).gone
         return BudgetReached(
             f"shard {self._shard} could pass its share of the cap, {usd(self._cap() or 0)}: {usd(gone)} spent or maybe billed"

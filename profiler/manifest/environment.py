@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PREFIX = "PROFILER_"
 
 # Variables that are not settings of an experiment. Any other PROFILER_ name that is not a setting is an error.
-RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE"})
+RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE", "PROFILER_BROKER_TOKEN"})
 
 
 class Variable(msgspec.Struct, frozen=True):

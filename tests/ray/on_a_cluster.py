@@ -32,6 +32,7 @@ KEY = "sk-ant-secret-of-the-cluster"
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
+    "RAY_raylet_start_wait_time_s": "180",  # other tests run beside
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "PYTHONPATH": str(ROOT),
     "ANTHROPIC_API_KEY": KEY,
