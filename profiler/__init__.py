@@ -71,13 +71,15 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.provider.mock_server.server import MockServer
     from profiler.provider.open import open_client
-    from profiler.storage.saved_run import Run, SavedRun, read_run, reduce_logs
+    from profiler.results.frames import Run, read_run
+    from profiler.storage.saved_run import SavedRun, reduce_logs
 else:
     # The module of each public name; it is imported when the name is first used (see `__getattr__`).
     _HOMES = {
         "profiler.provider.client": ("Client",),
         "profiler.core.errors": ("CallError", "ProfilerError"),
-        "profiler.storage.saved_run": ("Run", "SavedRun", "read_run", "reduce_logs"),
+        "profiler.storage.saved_run": ("SavedRun", "reduce_logs"),
+        "profiler.results.frames": ("Run", "read_run"),
         "profiler.manifest.load": ("Manifest", "load_manifest"),
         "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),

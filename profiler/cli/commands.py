@@ -30,7 +30,7 @@ from profiler.storage.saved_run import find_runs
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from profiler.storage.saved_run import Run
+    from profiler.storage.saved_run import SavedRun
 
 OK, THRESHOLD_MISSED = 0, 1
 
@@ -64,13 +64,13 @@ def summarize(args: Namespace) -> int:
     return code or (THRESHOLD_MISSED if late else OK)
 
 
-def _summary(run: Run, args: Namespace) -> dict[str, Any]:
+def _summary(run: SavedRun, args: Namespace) -> dict[str, Any]:
     if args.recompute:
         return _recomputed(run, args)
     return run.summary
 
 
-def _recomputed(run: Run, args: Namespace) -> dict[str, Any]:
+def _recomputed(run: SavedRun, args: Namespace) -> dict[str, Any]:
     """Counted again, and scores.jsonl written anew, unless it would then hold other metrics than the run's own."""
     if args.metric or not run.complete:
         return run.recompute(args.metric, search_path=Path.cwd(), note=remark)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.output import remark
 from profiler.core.errors import UsageError
+from profiler.results.every_eval import export_every_eval
 from profiler.results.export import FORMATS, STDOUT, export
 from profiler.storage.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+EVERY_EVAL = "every-eval-ever"
 ENDINGS = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -24,6 +26,8 @@ ENDINGS = {
 
 
 def write(args: Namespace) -> int:
+    if args.to == EVERY_EVAL:
+        return _write_every_eval(args)
     to = args.to or ENDINGS.get(Path(args.output).suffix.lower())
     if to is None:
         raise UsageError(f"{args.output}: which format is wanted?", hint=f"add --to with one of {', '.join(FORMATS)}")
@@ -42,6 +46,23 @@ def write(args: Namespace) -> int:
         "no text of a question or an answer is inside" if args.no_texts else "texts of questions and answers are inside"
     )
     remark(f"{number:,} rows written to {'stdout' if args.output == STDOUT else args.output}; {texts}")
+    return 0
+
+
+def _write_every_eval(args: Namespace) -> int:
+    if args.drop or args.raw or args.output == STDOUT:
+        flag = "--drop" if args.drop else "--raw" if args.raw else "-o -"
+        raise UsageError(
+            f"{flag} is for tables; {EVERY_EVAL} writes a folder of files of a fixed shape",
+            hint="--no-texts leaves out what was asked and answered",
+        )
+    path, number = export_every_eval(
+        SavedRun(args.run), Path(args.output), texts=not args.no_texts, search_path=Path.cwd()
+    )
+    beside = (
+        "no text of a question or an answer is inside" if args.no_texts else f"{number:,} lines of answers beside it"
+    )
+    remark(f"{path} written; {beside}")
     return 0
 
 

@@ -48,4 +48,4 @@ def _write_new(path: Path, content: bytes) -> None:
         with path.open("xb") as file:
             file.write(content)
     except OSError as error:
-        raise StorageError(path, error) from error
+        raise StorageError(path, error, answers=False) from error

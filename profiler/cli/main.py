@@ -397,9 +397,10 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument(
         "--to",
-        choices=("csv", "jsonl", "parquet", "sqlite"),
+        choices=("csv", "jsonl", "parquet", "sqlite", "every-eval-ever"),
         metavar="FORMAT",
-        help="csv, jsonl, parquet or sqlite (default: as the name of the file ends)",
+        help="csv, jsonl, parquet, sqlite (default: as the name of the file ends), or every-eval-ever, the format of a shared "
+        "collection of results: FILE is then the folder in which its data/ is",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="the file to write; - is stdout, for csv and jsonl"

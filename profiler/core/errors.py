@@ -110,13 +110,14 @@ class RunDirectoryError(ProfilerError):
 
 
 class StorageError(ProfilerError):
-    """The disk refused a write; what was written before it is whole and the run can be resumed."""
+    """The disk refused a write. Where that ended a run (`answers`), what was written before it is whole, and the run can be
+    resumed."""
 
-    def __init__(self, path: Path, cause: OSError) -> None:
-        remedy = "make room" if cause.errno in NO_ROOM else "mend that"
+    def __init__(self, path: Path, cause: OSError, *, answers: bool = True) -> None:
+        remedy = f"{'make room' if cause.errno in NO_ROOM else 'mend that'}, then run the same command again"
         super().__init__(
             f"{path}: cannot write: {cause.strerror or cause}",
-            hint=f"everything answered so far is kept; {remedy}, then run the same command again",
+            hint=f"everything answered so far is kept; {remedy}" if answers else remedy,
         )
 
 

@@ -44,6 +44,7 @@ RESERVED: Final = frozenset(
         "n",
         "note",
         "queue_s",
+        "reused",
         "run",
         "thresholds",
         "time_s",

@@ -11,13 +11,13 @@ import os
 import sqlite3
 import sys
 from contextlib import closing, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from profiler.core.errors import StorageError, UsageError
+from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
 from profiler.storage.whole_file import draft_of, replace
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("csv", "jsonl", "parquet", "sqlite")
 STDOUT: Final = "-"
-BATCH: Final = 4_096
 RUN_BY_SPREADSHEETS: Final = ("=", "+", "-", "@", "\t", "\r")
 TABLE: Final = "items"
 
@@ -60,7 +59,7 @@ def export(
         elif to == "sqlite":
             _write_sqlite(columns.names, counted, draft)
         else:
-            kinds = _kinds(columns.rows(run.items(search_path=search_path)))
+            kinds = kinds_of(columns.rows(run.items(search_path=search_path)))
             _write_parquet(columns.names, counted, draft, kinds)
     return counted.number
 
@@ -89,9 +88,9 @@ def _draft(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         replace(draft, path)
     except OSError as error:
-        raise StorageError(path, error) from error
+        raise StorageError(path, error, answers=False) from error
     except sqlite3.Error as error:
-        raise StorageError(path, OSError(0, str(error))) from error
+        raise StorageError(path, OSError(0, str(error)), answers=False) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -151,58 +150,11 @@ def _stored(value: Any) -> Any:
 
 
 def _write_parquet(names: list[str], rows: _Counted, path: Path, kinds: list[set[type]]) -> None:
-    """A column keeps its type where all its values share one; columns of mixed values and objects are JSON text."""
-    arrow, parquet = _pyarrow()
-    types = [_arrow_type(arrow, kind) for kind in kinds]
-    schema = arrow.schema([(name, found or arrow.string()) for name, found in zip(names, types, strict=True)])
+    arrow, parquet = pyarrow(), importlib.import_module("pyarrow.parquet")
+    schema = schema_of(arrow, names, kinds)
     with parquet.ParquetWriter(path, schema) as writer:
-        remaining = iter(rows)
-        while batch := list(islice(remaining, BATCH)):
-            columns = [
-                [_as_text(value) for value in column] if found is None else list(column)
-                for found, column in zip(types, zip(*batch, strict=True), strict=True)
-            ]
-            writer.write_batch(arrow.record_batch(columns, schema=schema))
-
-
-def _as_text(value: Any) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _arrow_type(arrow: Any, kinds: set[type]) -> Any:
-    """None for what has to become JSON text."""
-    if kinds == {int, float}:
-        return arrow.float64()
-    if len(kinds) > 1:
-        return None
-    (kind,) = kinds or {str}
-    simple = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
-    return arrow.list_(arrow.string()) if kind is list else simple.get(kind)
-
-
-def _kinds(rows: Iterator[list[Any]]) -> list[set[type]]:
-    """The types of the values of each column; a list counts as one only where it holds nothing but texts."""
-    found: list[set[type]] = []
-    for row in rows:
-        found = found or [set() for _ in row]
-        for kinds, value in zip(found, row, strict=True):
-            if value is not None:
-                kinds.add(_kind(value))
-    return found
-
-
-def _kind(value: Any) -> type:
-    if isinstance(value, list | tuple):
-        return list if all(isinstance(each, str) for each in value) else dict
-    return type(value)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        hint = "pip install 'experiment-profiler[parquet]'"
-        raise UsageError("writing Parquet needs pyarrow, which is not installed", hint=hint) from None
+        for batch in batches(arrow, schema, rows):
+            writer.write_batch(batch)
 
 
 _STREAMED: Final[dict[str, Callable[[list[str], _Counted, IO[bytes], bool], None]]] = {

@@ -154,13 +154,6 @@ class SavedRun:
         return summary.judged(summary.build(reduction, facts), summary.bounds_of(before))
 
 
-Run = SavedRun  # its name before there was `profiler.run` beside it
-
-
-def read_run(log_dir: str | PathLike[str]) -> SavedRun:
-    return SavedRun(log_dir)
-
-
 def moved_aside(folder: Path) -> bool:
     """Whether `--fresh` has moved this run out of the way of a later one."""
     return MOVED_ASIDE.search(folder.name) is not None

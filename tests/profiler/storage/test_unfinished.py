@@ -13,7 +13,7 @@ from profiler.storage.journal import Header
 from profiler.storage.ledger import Carried, Ledger
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL
-from profiler.storage.saved_run import Run
+from profiler.storage.saved_run import SavedRun
 from profiler.storage.unfinished import LOCKS, is_locked, unfinished
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_what_may_have_been_billed_is_read_from_the_ledger(tmp_path: Path) -> No
     book.write(book.enter(1, hold=0), paid=10**12, maybe=10**12, hold=10**12)  # its record has reached the journal
     book.write(book.enter(2, hold=0), paid=10**11, maybe=0, hold=3 * 10**11)
     book.close()
-    facts = Run(tmp_path).summary["run"]
+    facts = SavedRun(tmp_path).summary["run"]
     assert (facts["spent_usd"], facts["maybe_billed_usd"]) == (0.7, 1.0)
 
 
@@ -80,7 +80,7 @@ def test_the_sessions_so_far_are_told(tmp_path: Path) -> None:
 
 def test_records_that_do_not_belong_to_the_requests_are_damage(tmp_path: Path) -> None:
     with pytest.raises(LogError, match=r"journal.jsonl: has 'x' as number 1, requests.jsonl 'd1'"):
-        _ = Run(begun(tmp_path, {**record(1), "dialogue_id": "x"})).summary
+        _ = SavedRun(begun(tmp_path, {**record(1), "dialogue_id": "x"})).summary
 
 
 def test_a_run_that_has_not_begun_or_is_complete_is_not_unfinished(tmp_path: Path) -> None:

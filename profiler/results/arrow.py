@@ -1,0 +1,79 @@
+"""Rows as tables of Arrow, which Parquet files and data frames are made of."""
+
+from __future__ import annotations
+
+import importlib
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from profiler.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+BATCH: Final = 4_096
+
+Kinds = list[set[type]]
+
+
+def pyarrow() -> Any:
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError:
+        hint = "pip install 'experiment-profiler[parquet]'"
+        raise UsageError("this needs pyarrow, which is not installed", hint=hint) from None
+
+
+def kinds_of(rows: Iterable[list[Any]]) -> Kinds:
+    """The types of the values of each column; a list counts as one only where it holds nothing but texts."""
+    found: Kinds = []
+    for row in rows:
+        found = found or [set() for _ in row]
+        for kinds, value in zip(found, row, strict=True):
+            if value is not None:
+                kinds.add(_kind(value))
+    return found
+
+
+def _kind(value: Any) -> type:
+    if isinstance(value, list | tuple):
+        return list if all(isinstance(each, str) for each in value) else dict
+    return type(value)
+
+
+def schema_of(arrow: Any, names: Sequence[str], kinds: Kinds) -> Any:
+    """A column keeps its type where all its values share one; columns of mixed values and objects are JSON text."""
+    types = [_type_of(arrow, kind) for kind in kinds or [set()] * len(names)]
+    fields = [
+        arrow.field(name, found or arrow.string(), metadata=None if found else {"json": "true"})
+        for name, found in zip(names, types, strict=True)
+    ]
+    return arrow.schema(fields)
+
+
+def _type_of(arrow: Any, kinds: set[type]) -> Any:
+    """None for what has to become JSON text."""
+    if kinds == {int, float}:
+        return arrow.float64()
+    if len(kinds) > 1:
+        return None
+    (kind,) = kinds or {str}
+    simple = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
+    return arrow.list_(arrow.string()) if kind is list else simple.get(kind)
+
+
+def batches(arrow: Any, schema: Any, rows: Iterable[list[Any]]) -> Iterator[Any]:
+    """The rows as record batches."""
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH)):
+        columns = [
+            [_as_text(value) for value in column] if field.metadata else list(column)
+            for field, column in zip(schema, zip(*batch, strict=True), strict=True)
+        ]
+        yield arrow.record_batch(columns, schema=schema)
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,300 @@
+"""A run in the format of Every Eval Ever 0.3, a shared collection of evaluation results.
+
+Its files stand where the collection keeps them, below `data/`: one with the results of all metrics, and beside it one with
+a line for each answer and each metric that says whether an answer is right. What a run does not know is left out or called
+unknown, never guessed: who ran it, where its dataset comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from profiler.core.errors import StorageError, UsageError
+from profiler.core.json import dump_line, dump_pretty, dumps
+from profiler.results.comparing.measured_run import COMPLETION
+from profiler.results.comparing.metrics_compared import directions
+from profiler.results.comparing.report import Question
+from profiler.results.report.verdict import SHARE, perfect
+from profiler.storage.whole_file import draft_of, replace, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from profiler.metrics.metric import Better
+    from profiler.storage.item import Item
+    from profiler.storage.saved_run import SavedRun
+
+VERSION: Final = "0.3.0"
+BETWEEN_0_AND_1: Final = (SHARE, "geometric_mean", "refusal_rate", "completion_rate")
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+SETTINGS: Final = ("temperature", "top_p", "top_k", "max_tokens")
+
+
+def export_every_eval(
+    run: SavedRun, folder: Path, *, texts: bool = True, search_path: Path | None = None
+) -> tuple[Path, int]:
+    """Write the files below a folder; returns the one with the results, and how many lines the other has.
+
+    Without `texts` only the first is written.
+    """
+    if not run.complete:
+        raise UsageError(
+            f"{run.folder}: is unfinished, and the results of a part are not those of the evaluation",
+            hint="let it run to its end: the same `profiler run` command goes on",
+        )
+    facts = _Facts(run, search_path)
+    path, number, right = folder / facts.path, 0, _Right(facts.better)
+    samples = path.with_name(f"{path.stem}_samples.jsonl")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksum, number = _write_lines(samples, _samples(run.items(search_path=search_path), facts, right), texts)
+        told = _results(facts, right)
+        if texts:
+            told["detailed_evaluation_results"] = {
+                "format": "jsonl",
+                "file_path": str(facts.path.with_name(samples.name)),
+                "hash_algorithm": "sha256",
+                "checksum": checksum,
+                "total_rows": number,
+            }
+        write_whole(path, dump_pretty(told))
+    except OSError as error:
+        raise StorageError(path, error, answers=False) from error
+    return path, number if texts else 0
+
+
+# --- what is known of the run ------------------------------------------------------------------------------------------
+
+
+class Model(NamedTuple):
+    """Who answered: developer and model are folders of the collection too."""
+
+    developer: str
+    model: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.developer}/{self.model}"
+
+
+class _Facts:
+    """What both files say of the run."""
+
+    def __init__(self, run: SavedRun, search_path: Path | None) -> None:
+        self.summary = run.summary
+        self.run: dict[str, Any] = self.summary["run"]
+        self.identity: dict[str, Any] = self.run.get("identity") or {}
+        self.name = _safe(str(self.run.get("experiment_id") or run.folder.resolve().name))
+        self.model = _model_of(self.run, self.identity)
+        self.time = _seconds(self.run.get("finished")) or str(int(run.changed() or 0))
+        self.better, _ = directions([self.run], Question(search_path=search_path))
+        self.evaluation_id = f"{self.name}/{self.model.id.replace('/', '_')}/{self.time}"
+        named = dumps([self.evaluation_id, self.identity])  # the same run always gets the same name
+        file = uuid.UUID(bytes=hashlib.sha256(named).digest()[:16], version=4)
+        self.path = PurePosixPath("data", self.name, self.model.developer, self.model.model, f"{file}.json")
+
+
+def _model_of(run: Mapping[str, Any], identity: Mapping[str, Any]) -> Model:
+    """Answers of the mock or of somebody's own client are not filed as those of the model that was asked for."""
+    asked = _safe(str(identity.get("model") or "unknown"))
+    if str(run.get("client")).startswith("own client "):
+        return Model("own-client", asked)
+    if run.get("mode") != "live":
+        return Model("experiment-profiler", f"mock-of-{asked}")
+    return Model("anthropic", asked)
+
+
+def _safe(name: str) -> str:
+    """A name that can be a folder anywhere; `data` is the collection's own."""
+    safe = UNSAFE.sub("-", name).rstrip(".") or "unnamed"
+    return f"{safe}-" if safe == "data" else safe
+
+
+def _seconds(moment: str | None) -> str | None:
+    return None if moment is None else str(int(datetime.fromisoformat(moment).timestamp()))
+
+
+class _Right:
+    """What is right by each metric, and which metrics have nothing but true and false: known when all items have passed."""
+
+    def __init__(self, better: Mapping[str, Better]) -> None:
+        self._better = better
+        self._others: set[str] = set()
+        self._true_false: set[str] = set()
+
+    def judged(self, item: Item) -> Iterator[tuple[str, float, bool]]:
+        """The scores of an item that say whether its answer is right; a length does not, nor that there is an answer."""
+        for name, score in item.scores.items():
+            if isinstance(score, bool):
+                self._true_false.add(name)
+            elif score is not None:
+                self._others.add(name)
+            judges = isinstance(score, bool) or (name == SHARE and score is not None)
+            if judges and name in self._better and name != COMPLETION:
+                yield name, float(score or 0), perfect(name, score, self._better)
+
+    def between_0_and_1(self, name: str) -> bool:
+        return name in BETWEEN_0_AND_1 or name in self._true_false - self._others
+
+
+# --- the results of all metrics ----------------------------------------------------------------------------------------
+
+
+def _results(facts: _Facts, right: _Right) -> dict[str, Any]:
+    run, identity = facts.run, facts.identity
+    live = run.get("mode") == "live" and facts.model.developer == "anthropic"
+    metrics: dict[str, Any] = facts.summary["metrics"]
+    started = _seconds(run.get("started"))
+    return {
+        "schema_version": VERSION,
+        "evaluation_id": facts.evaluation_id,
+        **({} if started is None else {"evaluation_timestamp": started}),
+        "retrieved_timestamp": facts.time,
+        "source_metadata": {
+            "source_name": "experiment-profiler",
+            "source_type": "evaluation_run",
+            "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+        },
+        "eval_library": {
+            "name": "experiment-profiler",
+            "version": str((run.get("versions") or {}).get("profiler") or "unknown"),
+        },
+        "model_info": {
+            "name": str(identity.get("model") or "unknown"),
+            "id": facts.model.id,
+            "developer": facts.model.developer,
+            **({"inference_platform": str(identity["provider"])} if live and identity.get("provider") else {}),
+            "additional_details": {
+                "deployment_type": "externally_managed" if live else "unknown",
+                "model_availability": "closed_weights" if live else "unknown",
+                "answered_by": str(run.get("client") or run.get("mode") or "unknown"),
+            },
+        },
+        "evaluation_results": [
+            _result(name, found, facts, right) for name, found in metrics.items() if found.get("value") is not None
+        ],
+    }
+
+
+def _result(name: str, found: Mapping[str, Any], facts: _Facts, right: _Right) -> dict[str, Any]:
+    low, high = (0.0, 1.0) if right.between_0_and_1(name) else ("-Infinity", "Infinity")
+    interval, counts = found.get("ci95"), facts.summary["counts"]
+    uncertainty: dict[str, Any] = {"num_samples": found["n"]}
+    if interval is not None:
+        bounds = {"lower": interval[0], "upper": interval[1], "confidence_level": 0.95}
+        uncertainty["confidence_interval"] = bounds
+    settings = {each: facts.identity[each] for each in SETTINGS if facts.identity.get(each) is not None}
+    return {
+        "evaluation_result_id": name,
+        "evaluation_name": facts.name,
+        "source_data": {
+            "dataset_name": facts.name,
+            "source_type": "other",
+            "additional_details": {"sha256": str(facts.identity.get("dataset_sha256") or "unknown")},
+        },
+        "metric_config": {
+            "metric_id": f"experiment-profiler.{name}",
+            "metric_name": name,
+            "lower_is_better": facts.better.get(name) == "lower",
+            "score_type": "continuous",
+            "min_score": low,
+            "max_score": high,
+            "additional_details": {"better": facts.better.get(name) or "neither"},
+        },
+        "score_details": {
+            "score": found["value"],
+            "details": {"dialogues": str(counts["total"]), "errors": str(counts["error"])},
+            "uncertainty": uncertainty,
+        },
+        "generation_config": {"generation_args": settings},
+    }
+
+
+# --- a line for each answer and metric ---------------------------------------------------------------------------------
+
+
+def _samples(items: Iterable[Item], facts: _Facts, right: _Right) -> Iterator[dict[str, Any]]:
+    for item in items:
+        judged = list(right.judged(item))
+        if judged:
+            sample = _sample(item, facts)
+            turns = max(1, len(item.replies))
+            for name, score, is_right in judged:
+                evaluation = {"score": score, "is_correct": is_right, "num_turns": turns}
+                yield {**sample, "evaluation_result_id": name, "evaluation": evaluation}
+
+
+def _sample(item: Item, facts: _Facts) -> dict[str, Any]:
+    """What the lines of all metrics say of an answer."""
+    said = item.conversation
+    single = len(said) == 2 and not item.record.get("tool_calls")
+    reference = _reference(item)
+    messages = [{"turn_idx": at, "role": role, "content": text} for at, (role, text) in enumerate(said)]
+    metadata = {
+        "type": item.type,
+        **({"tags": ", ".join(item.request["tags"])} if item.request.get("tags") else {}),
+        **({"repeat": str(item.repeat)} if "repeat" in item.request else {}),
+        **({"reused_from": item.record["reused_from"]} if item.record.get("reused_from") else {}),
+    }
+    return {
+        "schema_version": VERSION,
+        "evaluation_id": facts.evaluation_id,
+        "model_id": facts.model.id,
+        "evaluation_name": facts.name,
+        "sample_id": item.dialogue_id,
+        "sample_hash": hashlib.sha256((item.question + "".join(reference)).encode()).hexdigest(),
+        "interaction_type": "single_turn" if single else "multi_turn",
+        "input": {"raw": item.question, "reference": reference},
+        "output": {"raw": [item.answer or ""]} if single else None,
+        "messages": None if single else messages,
+        "answer_attribution": [],
+        **_measured(item.record),
+        "metadata": metadata,
+    }
+
+
+def _reference(item: Item) -> list[str]:
+    """What answers were compared with, as texts."""
+    expected = item.request.get("expected")
+    found = expected if isinstance(expected, list) else [] if expected is None else [expected]
+    texts = [each if isinstance(each, str) else dumps(each).decode() for each in found]
+    return [*texts, *(item.request.get("required_facts") or ())]
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    usage, found = record.get("usage") or {}, dict[str, Any]()
+    came_in, went_out = usage.get("input_tokens"), usage.get("output_tokens")
+    if isinstance(came_in, int) and isinstance(went_out, int):
+        found["token_usage"] = {"input_tokens": came_in, "output_tokens": went_out, "total_tokens": came_in + went_out}
+    times = {"latency_ms": record.get("latency_s"), "time_to_first_token_ms": record.get("ttft_s")}
+    if known := {name: 1000 * seconds for name, seconds in times.items() if seconds is not None}:
+        found["performance"] = known
+    return found
+
+
+def _write_lines(path: Path, samples: Iterator[dict[str, Any]], wanted: bool) -> tuple[str, int]:
+    """Write the lines, whole or not at all; their hash and number. All items are looked at, whether lines are wanted or
+    not: what the metrics are like is known only then."""
+    digest, number, draft = hashlib.sha256(), 0, draft_of(path)
+    if not wanted:
+        return "", sum(1 for _ in samples)
+    try:
+        with draft.open("wb") as file:
+            for sample in samples:
+                number += 1
+                line = dump_line(sample)
+                digest.update(line)
+                file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return digest.hexdigest(), number
