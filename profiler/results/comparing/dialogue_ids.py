@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
 from itertools import chain
+from operator import eq
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BETWEEN = "\n"
+ALL_BITS = (1 << 64) - 1
 
 
 class DialogueIds:
@@ -20,7 +23,6 @@ class DialogueIds:
         self._starts: list[int] = []
         self._size = 0
         self._opened: tuple[int, list[str]] = (-1, [])
-        self._places: dict[str, int] = {}
         self.last: str | None = None
 
     def __len__(self) -> int:
@@ -41,21 +43,9 @@ class DialogueIds:
         self._size += len(ids)
         self.last = ids[-1]
 
-    def go_on_with(self, ids: Sequence[str], start: int) -> bool:
-        """Whether just these stand from `start` on, as far as that is quickly seen: in one block."""
-        block = bisect_right(self._starts, start) - 1
-        return (
-            0 <= start < self._size and self._starts[block] == start and self._blocks[block] in (BETWEEN.join(ids), ids)
-        )
-
-    def place_of(self, dialogue_id: str) -> int:
-        """-1 where there is none. All ids are looked at when the first is asked for."""
-        if not self._places:
-            self._places = dict(zip(self, range(self._size), strict=True))
-        return self._places.get(dialogue_id, -1)
-
-    def forget_places(self) -> None:
-        self._places = {}
+    def same_as(self, other: DialogueIds) -> bool:
+        """Whether these are the same ids in the same order."""
+        return len(self) == len(other) and (self._blocks == other._blocks or all(map(eq, self, other)))
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(map(self._ids_of, range(len(self._blocks))))
@@ -63,3 +53,27 @@ class DialogueIds:
     def _ids_of(self, block: int) -> list[str]:
         found = self._blocks[block]
         return found.split(BETWEEN) if isinstance(found, str) else found
+
+
+def places_of(wanted: DialogueIds, among: DialogueIds) -> array[int]:
+    """For each id that is wanted its place among others, -1 where it is not there.
+
+    Hashes of 64 bits stand for the ids, which no two of many millions share by chance, in the order of their leading bits
+    with the place in the others: a dictionary would take six times the memory.
+    """
+    bits = len(among).bit_length()
+    hashes = array("Q", map(ALL_BITS.__and__, map(hash, among)))
+    ordered = array("Q", sorted((each >> bits << bits) | place for place, each in enumerate(hashes)))
+    places, last = (1 << bits) - 1, len(hashes)
+    found = array("q")
+    for each in map(ALL_BITS.__and__, map(hash, wanted)):
+        leading = each >> bits
+        at = bisect_left(ordered, leading << bits)
+        while at < last and ordered[at] >> bits == leading:
+            if hashes[ordered[at] & places] == each:
+                found.append(ordered[at] & places)
+                break
+            at += 1
+        else:
+            found.append(-1)
+    return found

@@ -6,17 +6,18 @@ Several answers to one dialogue become their mean. A place without a number hold
 from __future__ import annotations
 
 from array import array
+from itertools import compress, islice
 from math import isnan, nan
-from operator import eq
+from operator import attrgetter, eq
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from profiler.core.errors import UsageError
-from profiler.results.comparing.dialogue_ids import DialogueIds
+from profiler.results.comparing.dialogue_ids import DialogueIds, places_of
 from profiler.results.comparing.run_lines import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from profiler.results.comparing.run_lines import Asked, Batch
@@ -32,6 +33,10 @@ REFUSED: Final = {None: 0, False: 1, True: 2}
 NO_FACTS: Final = (b"null", b"[]")
 NOTHING: Final = frozenset({type(None)})
 TRUE_FALSE: Final = NOTHING | {bool}
+PROMPT, FACTS, EXPECTED, EXPECT_REFUSAL = map(attrgetter, ("prompt", "required_facts", "expected", "expect_refusal"))
+TYPE, USAGE, INPUT_TOKENS, OUTPUT_TOKENS = map(attrgetter, ("type", "usage", "input_tokens", "output_tokens"))
+COST, LATENCY, TTFT = map(attrgetter, ("cost_usd", "latency_s", "ttft_s"))
+REUSED_FROM, REUSED_COST = map(attrgetter, ("reused_from", "reused_cost_usd"))
 NAMED: Final = 1_000  # so many ids are kept of what is told with ids
 
 
@@ -41,7 +46,7 @@ class MeasuredRun:
 
     def __init__(self, run: SavedRun, *, base: MeasuredRun | None = None) -> None:
         self.run = run
-        self.ids: DialogueIds = DialogueIds() if base is None else base.ids
+        self.ids = DialogueIds()
         self.measures: dict[str, Numbers] = {}
         self.answers = array("H")
         self.questions = array("I")
@@ -55,8 +60,7 @@ class MeasuredRun:
         self.requires_facts = False
         self._mixed: set[str] = set()
         self._counts: dict[str, array[int]] = {}
-        self._is_base = base is None
-        self._next = 0
+        self._base = base
 
     @property
     def true_false(self) -> frozenset[str]:
@@ -71,15 +75,16 @@ class MeasuredRun:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def read(self, *, cluster_by: str | None = None, search_path: Path | None = None) -> MeasuredRun:
-        if not self._is_base:
-            self._extend(len(self.ids))
+        """Read everything in the order of the run, then put it into the places of the run that it is compared with."""
         for batch in batches(self.run, clusters=cluster_by is not None, search_path=search_path):
-            places = self._take_places(batch.ids)
+            places = self._places_for(batch.ids)
             self._take_questions(batch.asked, places, cluster_by)
             for name, column in _columns_of(batch).items():
                 self._take(name, column, places)
             self._count(places)
-        self.ids.forget_places()
+        self._counts.clear()
+        if self._base is not None:
+            self._align(self._base.ids)
         return self
 
     def _count(self, places: Sequence[int]) -> None:
@@ -87,20 +92,10 @@ class MeasuredRun:
             self.answers[places.start : places.stop] = array("H", [1]) * len(places)
             return
         for place in places:
-            if place >= 0:
-                self.answers[place] += 1
+            self.answers[place] += 1
 
-    def _take_places(self, ids: list[str]) -> Sequence[int]:
-        """Where each item goes; -1 where the other run has no such dialogue."""
-        if self._is_base:
-            return self._new_places(ids)
-        start = self._next
-        if self.ids.go_on_with(ids, start):
-            self._next += len(ids)
-            return range(start, self._next)
-        return [self._place_of(each) for each in ids]
-
-    def _new_places(self, ids: list[str]) -> Sequence[int]:
+    def _places_for(self, ids: list[str]) -> Sequence[int]:
+        """Where each item goes: the answers to one dialogue stand side by side."""
         start, last = len(self.ids), self.ids.last
         if not _repeated(ids) and last != ids[0]:
             self.ids.add(ids)
@@ -116,35 +111,40 @@ class MeasuredRun:
         self._extend(len(self.ids))
         return places
 
-    def _place_of(self, dialogue_id: str) -> int:
-        found = self.ids.place_of(dialogue_id)
-        if found >= 0:
-            self._next = found + 1
-        elif self.extra[-1:] != [dialogue_id]:
-            self.extra_count += 1
-            if len(self.extra) < NAMED:
-                self.extra.append(dialogue_id)
-        return found
+    def _align(self, wanted: DialogueIds) -> None:
+        """Put what was measured into the places of other ids; those that are none of them are told as `extra`."""
+        own, self.ids = self.ids, wanted
+        if own.same_as(wanted):
+            return
+        places = places_of(wanted, own)
+        extra = bytearray(b"\1") * len(own)
+        for place in places:
+            if place >= 0:
+                extra[place] = 0
+        self.extra_count = extra.count(1)
+        self.extra = list(islice(compress(own, extra), NAMED))
+        for name, column in self.measures.items():
+            self.measures[name] = _moved(column, places, absent=nan)
+        self.answers = _moved(self.answers, places, absent=0)
+        self.questions = _moved(self.questions, places, absent=0)
+        self.judged_by = _moved(self.judged_by, places, absent=0)
 
     def _extend(self, size: int) -> None:
         more = size - len(self.answers)
         for column in self.measures.values():
             column.extend(array("d", [nan]) * more)
         counts = [self.answers, self.questions, self.judged_by, *self._counts.values()]
-        for numbers in [*counts, self.tags, self.clusters] if self._is_base else counts:
+        for numbers in [*counts, self.tags, self.clusters] if self._base is None else counts:
             numbers.extend(array(numbers.typecode, [0]) * more)
 
     # --- columns ------------------------------------------------------------------------------------------------
 
     def _take_questions(self, asked: list[Asked], places: Sequence[int], cluster_by: str | None) -> None:
-        _put(self.questions, places, [crc32(line.prompt) for line in asked])
-        _put(
-            self.judged_by,
-            places,
-            [crc32(line.required_facts, crc32(line.expected, REFUSED[line.expect_refusal])) for line in asked],
-        )
+        _put(self.questions, places, list(map(crc32, map(PROMPT, asked))))
+        seeds = map(crc32, map(EXPECTED, asked), map(REFUSED.__getitem__, map(EXPECT_REFUSAL, asked)))
+        _put(self.judged_by, places, list(map(crc32, map(FACTS, asked), seeds)))
         self.requires_facts = self.requires_facts or any(bytes(line.required_facts) not in NO_FACTS for line in asked)
-        if not self._is_base:
+        if self._base is not None:
             return
         numbers = self.tag_sets
         _put(self.tags, places, [numbers.setdefault(line.tags, len(numbers)) for line in asked])
@@ -182,7 +182,7 @@ class MeasuredRun:
         if counts is None:
             counts = self._counts[name] = array("I", [not isnan(mean) for mean in means])
         for place, value in zip(places, values, strict=True):
-            if place >= 0 and not isnan(value):
+            if not isnan(value):
                 counts[place] += 1
                 means[place] = value if counts[place] == 1 else means[place] + (value - means[place]) / counts[place]
 
@@ -192,8 +192,13 @@ def _put(column: array[int], places: Sequence[int], values: list[int]) -> None:
         column[places.start : places.stop] = array(column.typecode, values)
         return
     for place, value in zip(places, values, strict=True):
-        if place >= 0:
-            column[place] = value
+        column[place] = value
+
+
+def _moved(column: array[Any], places: Sequence[int], *, absent: float) -> array[Any]:
+    """A column in another order; the place -1 is the last, where what stands for nothing is put."""
+    column.append(absent)
+    return array(column.typecode, map(column.__getitem__, places))
 
 
 def _repeated(ids: list[str]) -> bool:
@@ -204,20 +209,30 @@ def _repeated(ids: list[str]) -> bool:
 def _columns_of(batch: Batch) -> dict[str, list[Any]]:
     """What was measured of each item. How long a failure took, and what it cost, says nothing of the answers."""
     lines = batch.answered
-    answered = [line if line.type != "error" else None for line in lines]
-    used = [line and line.usage for line in answered]
+    answered: list[Any] = lines
+    if "error" in (types := list(map(TYPE, lines))):
+        answered = [None if kind == "error" else line for kind, line in zip(types, lines, strict=True)]
+    used, reused = _of(answered, USAGE), _of(answered, REUSED_FROM)
+    cost, latency, ttft = _of(answered, COST), _of(answered, LATENCY), _of(answered, TTFT)
+    if any(reused):
+        once = _of(answered, REUSED_COST)
+        cost = [now if before is None else before for now, before in zip(cost, once, strict=True)]
+        latency, ttft = (
+            [None if run else each for run, each in zip(reused, column, strict=True)] for column in (latency, ttft)
+        )
     own: dict[str, list[Any]] = {
-        ERRORS: [line is None for line in answered],
-        REFUSALS: [line and line.type == "refusal" for line in answered],
-        "cost_usd": [
-            line and (line.cost_usd if line.reused_cost_usd is None else line.reused_cost_usd) for line in answered
-        ],
-        "latency_s": [line and (line.latency_s if line.reused_from is None else None) for line in answered],
-        "ttft_s": [line and (line.ttft_s if line.reused_from is None else None) for line in answered],
-        "gap_p95_s": [line and (line.gap_p95_s if line.reused_from is None else None) for line in answered],
-        "tokens_per_s": [line and (line.tokens_per_s if line.reused_from is None else None) for line in answered],
-        "input_tokens": [usage and usage.input_tokens for usage in used],
-        "output_tokens": [usage and usage.output_tokens for usage in used],
+        ERRORS: [kind == "error" for kind in types],
+        REFUSALS: [None if kind == "error" else kind == "refusal" for kind in types],
+        "cost_usd": cost,
+        "latency_s": latency,
+        "ttft_s": ttft,
+        "input_tokens": _of(used, INPUT_TOKENS),
+        "output_tokens": _of(used, OUTPUT_TOKENS),
     }
     scores = {name: column for name, column in batch.scores.items() if name not in KNOWN_OTHERWISE}
     return {**own, **scores}
+
+
+def _of(lines: Sequence[Any], get: Callable[[Any], Any]) -> list[Any]:
+    """A field of every line, None where there is no line."""
+    return list(map(get, lines)) if all(lines) else [line and get(line) for line in lines]

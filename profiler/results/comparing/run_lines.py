@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, islice, tee
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 4096
 NOTHING: Final = msgspec.Raw(b"null")
+DIALOGUE_ID: Final = attrgetter("dialogue_id")
 
 Line = TypeVar("Line")
 _plain = msgspec.json.Decoder(dict[str, Any]).decode
@@ -81,14 +83,15 @@ def batches(run: SavedRun, *, clusters: bool, search_path: Path | None) -> Itera
     kind = AskedInCluster if clusters else Asked
     names, scored = _scores(run, search_path)
     asked, answered = _asked_and_answered(run, kind)
+    scores_of = {name: attrgetter(f"scores.{field}") for field, name in names.items()}
     number = 0
     while any(lines := (list(islice(asked, BATCH)), list(islice(answered, BATCH)), list(islice(scored, BATCH)))):
-        ids = [line.dialogue_id for line in lines[1]]
+        ids = list(map(DIALOGUE_ID, lines[1]))
         for found, name in ((lines[0], REQUESTS), (lines[2], SCORES)):
-            if (others := [line.dialogue_id for line in found]) != ids:
+            if (others := list(map(DIALOGUE_ID, found))) != ids:
                 at = number + _first_difference(others, ids) + 1
                 raise damaged(run.folder / name, f"is of another dialogue than {RESPONSES}", line=at)
-        columns = {name: [getattr(line.scores, field) for line in lines[2]] for field, name in names.items()}
+        columns = {name: list(map(get, lines[2])) for name, get in scores_of.items()}
         yield Batch(ids, lines[0], lines[1], columns)
         number += len(ids)
 
