@@ -103,7 +103,7 @@ def _side(run: MeasuredRun, facts: Mapping[str, Any], name: str) -> Side:
         mode=client if client.startswith("own client ") else str(facts.get("mode", "unknown")),
         model=identity.get("model"),
         complete=run.run.complete,
-        dialogues=sum(count > 0 for count in run.answers),
+        dialogues=len(run.answers) - run.answers.count(0),
     )
 
 

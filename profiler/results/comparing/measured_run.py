@@ -34,10 +34,19 @@ NO_FACTS: Final = (b"null", b"[]")
 NOTHING: Final = frozenset({type(None)})
 TRUE_FALSE: Final = NOTHING | {bool}
 PROMPT, FACTS, EXPECTED, EXPECT_REFUSAL = map(attrgetter, ("prompt", "required_facts", "expected", "expect_refusal"))
+TAGS = attrgetter("tags")
 TYPE, USAGE, INPUT_TOKENS, OUTPUT_TOKENS = map(attrgetter, ("type", "usage", "input_tokens", "output_tokens"))
 COST, LATENCY, TTFT = map(attrgetter, ("cost_usd", "latency_s", "ttft_s"))
 REUSED_FROM, REUSED_COST = map(attrgetter, ("reused_from", "reused_cost_usd"))
 NAMED: Final = 1_000  # so many ids are kept of what is told with ids
+
+
+class _Numbers(dict[tuple[str, ...], int]):
+    """A number for each set of tags, in the order in which they are met."""
+
+    def __missing__(self, tags: tuple[str, ...]) -> int:
+        self[tags] = number = len(self)
+        return number
 
 
 class MeasuredRun:
@@ -54,7 +63,7 @@ class MeasuredRun:
         self.extra: list[str] = []
         self.extra_count = 0
         self.tags = array("I")
-        self.tag_sets: dict[tuple[str, ...], int] = {}
+        self.tag_sets = _Numbers()
         self.clusters = array("I")
         self._cluster_numbers: dict[str, int] = {}
         self.requires_facts = False
@@ -146,8 +155,7 @@ class MeasuredRun:
         self.requires_facts = self.requires_facts or any(bytes(line.required_facts) not in NO_FACTS for line in asked)
         if self._base is not None:
             return
-        numbers = self.tag_sets
-        _put(self.tags, places, [numbers.setdefault(line.tags, len(numbers)) for line in asked])
+        _put(self.tags, places, list(map(self.tag_sets.__getitem__, map(TAGS, asked))))
         if cluster_by is not None:
             _put(self.clusters, places, [self._cluster(line, cluster_by) for line in asked])
 

@@ -61,7 +61,7 @@ def paired(base: MeasuredRun, new: MeasuredRun, *, allow_different_prompts: bool
 
 
 def _present(run: MeasuredRun) -> bytes:
-    return bytes([count > 0 for count in run.answers])
+    return bytes(map(bool, run.answers))
 
 
 def _differing(base: array[int], new: array[int], there: bytes) -> list[int]:

@@ -41,11 +41,11 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def places_by_tag(base: MeasuredRun) -> dict[str, array[int]]:
-    found: dict[str, array[int]] = {}
-    sets = [tuple(dict.fromkeys(tags)) for tags in base.tag_sets]
+    found = {tag: array("I") for tags in base.tag_sets for tag in tags}
+    adding = [[found[tag].append for tag in dict.fromkeys(tags)] for tags in base.tag_sets]
     for place, number in enumerate(base.tags):
-        for tag in sets[number]:
-            found.setdefault(tag, array("I")).append(place)
+        for add in adding[number]:
+            add(place)
     return {tag: found[tag] for tag in sorted(found)[:MOST_TAGS]}
 
 
