@@ -34,7 +34,7 @@ ANSWER = "Here is what I know about it: it has to do with the sun and with the m
 
 def write(folder: Path, numbers: Iterable[int], *, seed: int) -> None:
     """A complete run over short questions, with four scores, costs, times and tokens."""
-    drawn = Random(seed)  # noqa: S311
+    drawn = Random(seed)
     folder.mkdir()
     with (
         (folder / REQUESTS).open("wb") as requests,
@@ -76,7 +76,7 @@ def main() -> int:
         folder, numbers = Path(place), list(range(args.pairs))
         write(folder / "base", numbers, seed=1)
         write(folder / "same", numbers, seed=2)
-        Random(3).shuffle(numbers)  # noqa: S311
+        Random(3).shuffle(numbers)
         write(folder / "shuffled", numbers, seed=4)
         for new in ("same", "shuffled"):  # each in a process of its own, whose memory is that of one comparison
             words = ["--measure", str(folder / "base"), str(folder / new)]
