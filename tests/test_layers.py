@@ -31,6 +31,7 @@ ORDERS = {
             "scalars",
             "measured",
             "metrics",
+            "value_types",
             "settings",
             "source",
             "checker",

@@ -111,7 +111,7 @@ def cluster(text: str) -> str:
 
 
 def concurrency(text: str) -> int:
-    from profiler.manifest.settings import LARGEST_CONCURRENCY  # noqa: PLC0415 (--help does not need it)
+    from profiler.manifest.value_types import LARGEST_CONCURRENCY  # noqa: PLC0415 (--help does not need it)
 
     number = at_least_one(text)
     if number > LARGEST_CONCURRENCY:

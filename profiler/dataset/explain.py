@@ -15,7 +15,7 @@ from profiler.core import json as codec
 from profiler.core.content_blocks import block_faults
 from profiler.core.sent_parameters import dialogue_faults
 from profiler.core.wording import found
-from profiler.manifest.settings import DialogueKey
+from profiler.manifest.value_types import DialogueKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -15,7 +15,7 @@ from profiler.core.nouns import Mode
 from profiler.core.wording import expected, found
 from profiler.dataset.selection import Selection
 from profiler.engine.progress import Overview
-from profiler.manifest.settings import Concurrency
+from profiler.manifest.value_types import Concurrency
 from profiler.provider.open import Lane
 from profiler.provider.source import choose_mode
 from profiler.storage.journal_file import Fsync

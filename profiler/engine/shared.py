@@ -17,7 +17,8 @@ from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
 from profiler.engine.slots import Slots
 from profiler.engine.threads import in_thread
-from profiler.manifest.settings import USUAL_CONCURRENCY, RateLimits
+from profiler.manifest.settings import RateLimits
+from profiler.manifest.value_types import USUAL_CONCURRENCY
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import msgspec
 
 from profiler.dataset import unchanged
 from profiler.dataset.places import has_places, places, write_lines
+from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.fleet.adopt import adopt, let_go, started
 from profiler.metrics import state_json
@@ -71,6 +72,7 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
         refuse_another(directory.folder, before.identity, header.identity)
     if survey is not None:
         refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unsendable(experiment, survey, selection=options.selection)
     if table is None:
         if begun is not None:
             header = msgspec.structs.replace(header, started=started(directory.folder))

@@ -19,7 +19,6 @@ from profiler.manifest.entries import Forms
 from profiler.manifest.environment import RESERVED_ENVIRONMENT
 from profiler.manifest.settings import (
     BUILTIN_METRICS,
-    MAX_ID,
     Bounds,
     Experiment,
     Latency,
@@ -29,6 +28,7 @@ from profiler.manifest.settings import (
     Retry,
 )
 from profiler.manifest.source import MAX_BYTES
+from profiler.manifest.value_types import MAX_ID
 
 __all__ = [
     "BUILTIN_METRICS",

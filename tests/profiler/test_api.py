@@ -13,7 +13,8 @@ import pytest
 
 import profiler
 from profiler.core.errors import LogError, UsageError
-from profiler.manifest.settings import BUILTIN_METRICS, OutputField
+from profiler.manifest.settings import BUILTIN_METRICS
+from profiler.manifest.value_types import OutputField
 from profiler.metrics.builtin import BUILTIN
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import pytest
 
 from profiler.core.errors import UsageError
 from profiler.engine.options import Options
-from profiler.manifest.settings import LARGEST_CONCURRENCY
+from profiler.manifest.value_types import LARGEST_CONCURRENCY
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from profiler.engine.agenda import Agenda
 from profiler.engine.options import Options
 from profiler.engine.run_money import RunMoney
 from profiler.engine.shared import Shared
-from profiler.manifest.settings import USUAL_CONCURRENCY, Experiment, RateLimits
+from profiler.manifest.settings import Experiment, RateLimits
+from profiler.manifest.value_types import USUAL_CONCURRENCY
 
 
 def experiment(name: str, **settings: Any) -> Experiment:

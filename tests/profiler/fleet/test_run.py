@@ -10,13 +10,14 @@ import anyio
 import msgspec
 import pytest
 
-from profiler.core.errors import Interrupted, RunDirectoryError, UsageError
+from profiler.core.errors import DatasetError, Interrupted, RunDirectoryError, UsageError
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.fleet import prepare
 from profiler.fleet.coordinator import WorkerFailed
 from profiler.fleet.messages import Done, Job, Report, Status, Want, WasCut
 from profiler.fleet.process_driver import processes
+from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
 from profiler.storage.folder_lock import locked
@@ -25,6 +26,14 @@ from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 
 COMPLETE = {"requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json"}
+
+
+SENT: dict[str, Any] = {
+    "tools": ({"name": "look_up", "input_schema": {"type": "object", "required": []}},),
+    "output_format": {"type": "json_schema", "schema": {"type": "object"}},
+    "request": {"service_tier": "auto"},
+    "metrics": (MetricEntry(json_schema="sent"),),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +49,7 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         ("json", 3, {"repeats": 3, "pass_at": (1, 2)}, {}),
         ("csv", 2, {"output_fields": ("dialogue_id", "type", "completion")}, {}),
         ("jsonl", 3, {"concurrency": 1, "repeats": 2}, {"sample": 20, "seed": 3}),
+        ("jsonl", 2, SENT, {}),
     ],
 )
 async def test_the_bytes_are_those_of_one_process(
@@ -167,6 +177,12 @@ async def test_a_metric_whose_states_cannot_travel_is_refused_before_anything_be
     with pytest.raises(UsageError, match="metric 'kept' keeps a set"):
         await by_several(asked, tmp_path / "several", processes=2, search_path=tmp_path)
     assert list((tmp_path / "several" / "shared").iterdir()) == []
+
+
+async def test_what_cannot_be_sent_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 20), tool_choice={"type": "any"})
+    with pytest.raises(DatasetError, match="brings no tools, which the tool_choice of the manifest needs"):
+        await by_several(asked, tmp_path / "several", processes=2)
 
 
 async def test_a_run_that_several_share_is_not_mixed_with_one_by_one_process(tmp_path: Path) -> None:

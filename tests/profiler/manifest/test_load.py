@@ -19,7 +19,7 @@ from profiler.manifest.environment import NAMES, RESERVED_ENVIRONMENT
 from profiler.manifest.load import Bounds, Experiment, Latency, Manifest, MockSettings, load_manifest
 from profiler.manifest.measured import Slo
 from profiler.manifest.metrics import called, plain
-from profiler.manifest.settings import OutputField
+from profiler.manifest.value_types import OutputField
 
 BASE = "experiment_id: one\nmodel: claude-haiku-4-5\nmax_tokens: 16\ndataset_path: data.json\n"
 DEFAULTS = "defaults: {model: m, max_tokens: 16, dataset_path: data.json}\n"
