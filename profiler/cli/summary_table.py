@@ -69,7 +69,7 @@ def _remarks(name: str, found: object) -> Iterator[str]:
         return
     if isinstance(found.get("note"), str):
         yield f"{name}: {clean(found['note'])}"
-    if left_out := found.get("left_out"):
+    if (left_out := found.get("left_out")) and "pass^" not in name:  # of pass^k it is the same as of pass@k
         yield f"{name}: {_whole(left_out)} dialogues have too few scores and are left out"
     for part, its in found.items():
         yield from _remarks(f"{name} {part}", its)

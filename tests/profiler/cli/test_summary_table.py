@@ -207,3 +207,21 @@ def test_a_log_without_costs_leaves_what_the_run_itself_counted() -> None:
     assert "cost $0.2500\n" in drawn(known)
     assert "cost $0.2500 (+ up to $0.5000 maybe billed)\n" in drawn(doubtful)
     assert "cost unknown\n" in drawn(built(OUTCOMES[0], mode="live"))
+
+
+def test_what_repeats_tell_of_a_metric_has_columns_and_what_they_cannot_tell_is_said() -> None:
+    part = {"value": 0.5, "n": 4, "ci95": [0.1, 0.9], "left_out": 3}
+    repeated = {"dialogues": 7, "n_effective": 9.25, "variance": {"within": 0.125, "between": None}}
+    found = {
+        "right": {"value": 0.5, "n": 12, "ci95": [0.2, 0.8], **repeated, "pass@2": part, "pass^2": part},
+        "mine": {"value": 2.0, "n": 12, "ci95": None, "note": "no interval: it says nothing of repeats"},
+    }
+    file = io.StringIO()
+
+    summary_table.render([{"run": {"experiment_id": "e"}, "metrics": found}], file=file, plain=True, width=200)
+
+    rows = {line.split("  ")[0]: line.split() for line in file.getvalue().splitlines() if line}
+    assert rows["right"][1:] == ["0.5000", "0.2000", "..", "0.8000", "12", "9.2", "0.1250", "-"]
+    assert "variance" not in rows
+    assert file.getvalue().count("3 dialogues have too few scores and are left out") == 1
+    assert "mine: no interval: it says nothing of repeats" in file.getvalue()
