@@ -139,7 +139,17 @@ ORDERS = {
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
         *("journal_file", "ordered_log", "writer", "summary_file", "score_log", "folder_lock", "resume"),
-        *("run_directory", "identity", "questions", "ranges", "unfinished", "unfinished_fleet", "item", "saved_run"),
+        *(
+            "run_directory",
+            "identity",
+            "questions",
+            "attempt_money",
+            "ranges",
+            "unfinished",
+            "unfinished_fleet",
+            "item",
+            "saved_run",
+        ),
         *("known_runs", "answer_index", "reusable", "kept_answers", "whole_money"),
     ),
     "profiler.results": (

@@ -16,9 +16,10 @@ from profiler.core.json import dump_line
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction
 from profiler.storage import journal, ledger
+from profiler.storage.attempt_money import Money
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
-from profiler.storage.ranges import Merged, Money
+from profiler.storage.ranges import Merged
 from profiler.storage.whole_file import remove, sync_folder
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from profiler.engine.session import answer_all
 from profiler.engine.threads import in_thread
 from profiler.metrics import state_json
 from profiler.storage import journal, resume, run_directory
+from profiler.storage.attempt_money import Money
 from profiler.storage.journal import Header
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
-from profiler.storage.ranges import Committed, Money
+from profiler.storage.ranges import Committed
 from profiler.storage.saved_run import reduce_and_score
 from profiler.storage.whole_file import remove
 

@@ -17,7 +17,7 @@ from profiler.fleet.handout import Handout
 from profiler.fleet.looks import WorkerState
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
 from profiler.fleet.prepare import owed
-from profiler.storage.ranges import own_money
+from profiler.storage.attempt_money import own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +237,7 @@ class Coordinator:
         spent = 0
         for known in self._handout.of(number):
             if attempts := self._folders.attempts(known.first):
-                spent += (await in_thread(own_money, attempts[-1])).gone
+                spent += (await in_thread(own_money, attempts[-1].folder)).gone
         return spent
 
     def _pass_on(self, line: str) -> None:

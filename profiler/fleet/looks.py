@@ -11,7 +11,7 @@ from profiler.money.prices import dollars
 if TYPE_CHECKING:
     from profiler.fleet.messages import Status
     from profiler.fleet.prepare import Prepared
-    from profiler.storage.ranges import Money
+    from profiler.storage.attempt_money import Money
 
 
 class WorkerState:

@@ -19,8 +19,9 @@ from profiler.core.errors import LogError, Problem, StorageError
 from profiler.fleet.pipes import write_all
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction, reduce_outcomes
+from profiler.storage.attempt_money import Money, own_money
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
-from profiler.storage.ranges import Merged, Money, own_money
+from profiler.storage.ranges import Merged
 from profiler.storage.read_logs import read_outcomes
 from profiler.storage.saved_run import reduce_and_score
 from profiler.storage.score_log import ScoreLog, publish
@@ -121,7 +122,7 @@ class Merger:
         """Attempts that came too late for their items: what they have spent was spent for nothing."""
         for attempt in self._folders.attempts():
             if attempt.first < self.merged.end:
-                self._count_twice(own_money(attempt), attempt.first)
+                self._count_twice(own_money(attempt.folder), attempt.first)
         for first in self._folders.all_done():
             if first < self.merged.end and first not in self._removable:
                 found = self._folders.committed(first)

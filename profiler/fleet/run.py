@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from profiler.fleet.onlookers import Watch
     from profiler.fleet.prepare import Prepared
     from profiler.manifest.settings import Experiment
-    from profiler.storage.ranges import Money
+    from profiler.storage.attempt_money import Money
     from profiler.storage.run_directory import RunDirectory
 
     On = Callable[[Path], AbstractAsyncContextManager[Driver]]

@@ -25,8 +25,8 @@ from profiler.core.errors import LogError, Problem, StorageError
 from profiler.core.json import DecodeError
 from profiler.dataset.places import Place
 from profiler.dataset.unchanged import Stamp
-from profiler.money.prices import pico
-from profiler.storage import journal, ledger
+from profiler.storage import journal
+from profiler.storage.attempt_money import Money, money_in, own_money
 from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
 from profiler.storage.whole_file import sync_folder, write_whole
 
@@ -72,24 +72,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     def place_before(self, dialogue: int) -> Place:
         """The last place at or before this dialogue."""
         return self.places[bisect_right(self.places, dialogue, key=attrgetter("dialogue")) - 1]
-
-
-class Money(msgspec.Struct, frozen=True):
-    """Pico-dollars that were spent, and that may have been; and how many items were cut off in a call."""
-
-    spent: int = 0
-    maybe: int = 0
-    cut_off: int = 0
-
-    def __add__(self, other: Money) -> Money:
-        return Money(self.spent + other.spent, self.maybe + other.maybe, self.cut_off + other.cut_off)
-
-    def __sub__(self, other: Money) -> Money:
-        return Money(self.spent - other.spent, self.maybe - other.maybe, self.cut_off - other.cut_off)
-
-    @property
-    def gone(self) -> int:
-        return self.spent + self.maybe
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,7 +248,7 @@ class RangeFolders:
                 total += found.money
         for attempt in self.attempts():
             if attempt.first >= end and of(attempt.first):
-                total += own_money(attempt)
+                total += own_money(attempt.folder)
         return total
 
     def forget(self, first: int) -> None:
@@ -279,40 +261,6 @@ class RangeFolders:
         shutil.rmtree(self._attempts, ignore_errors=True)
         shutil.rmtree(self._done, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def money_in(folder: Path) -> Money:
-    """What an attempt has spent, by its journal, and by its ledger for calls that no record tells of."""
-    header = journal.read_header(folder / JOURNAL)
-    if header is None:
-        return Money()
-    left = ledger.read(folder)
-    underway = {each.dialogue for each in left.underway} if left is not None else set()
-    spent = maybe = 0
-    late: set[int] = set()
-    for place in journal.Replay(folder / JOURNAL, count=header.count, first=header.first):
-        entry = place.entry
-        spent += pico(entry.cost_usd or 0.0)
-        maybe += pico(entry.maybe_usd or 0.0)
-        if left is not None and entry.index in underway and place.offset >= left.journal_size:
-            late.add(entry.index)
-    if left is None:
-        return Money(spent, maybe)
-    carried = left.settled(late.__contains__)
-    return Money(spent + carried.paid, maybe + carried.maybe, carried.cut_off)
-
-
-def own_money(attempt: Attempt) -> Money:
-    """What was spent in this attempt and in none before it."""
-    return money_in(attempt.folder) - inherited(attempt.folder)
-
-
-def inherited(folder: Path) -> Money:
-    """How much of its money an attempt has taken over from the one before it."""
-    try:
-        return msgspec.json.decode((folder / INHERITED).read_bytes(), type=Money)
-    except FileNotFoundError:
-        return Money()
 
 
 def read_table(run: Path) -> Table | None:

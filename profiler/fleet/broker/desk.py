@@ -12,7 +12,7 @@ from profiler.core.errors import ProfilerError
 from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
-from profiler.storage.ranges import inherited, money_in
+from profiler.storage.attempt_money import own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.25
 
 def spent_in(attempt: Path) -> int:
     """What was spent in this attempt and in none before it, or may have been, in pico-dollars."""
-    return (money_in(attempt) - inherited(attempt)).gone
+    return own_money(attempt).gone
 
 
 class Desk:

@@ -8,8 +8,9 @@ from profiler.dataset.places import Place
 from profiler.fleet.adopt import adopt
 from profiler.metrics.builtin import BUILTIN
 from profiler.storage import journal
+from profiler.storage.attempt_money import Money, money_in
 from profiler.storage.names import JOURNAL, LEDGER
-from profiler.storage.ranges import Money, RangeFolders, Table, money_in
+from profiler.storage.ranges import RangeFolders, Table
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import COUNT, IDENTITY, opened
 

@@ -15,18 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from profiler.core.errors import LogError
+from profiler.storage.attempt_money import Money, inherited, money_in, own_money
 from profiler.storage.names import JOURNAL, TABLE
-from profiler.storage.ranges import (
-    Attempt,
-    Committed,
-    Money,
-    RangeFolders,
-    Table,
-    inherited,
-    money_in,
-    own_money,
-    read_table,
-)
+from profiler.storage.ranges import Attempt, Committed, RangeFolders, Table, read_table
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import opened, write
 
@@ -136,10 +127,10 @@ def test_money_of_an_attempt_is_what_those_before_it_have_not_spent(tmp_path: Pa
         ledger.write(ledger.enter(1, hold=0), paid=1, maybe=2, hold=4)
     second = folders.begin_attempt(0)
     at_once = Money(250_000_000_000 + 1, 500_000_000_000 + 6, 1)
-    assert (money_in(second.folder), inherited(second.folder), own_money(second)) == (at_once, at_once, Money())
+    assert (money_in(second.folder), inherited(second.folder), own_money(second.folder)) == (at_once, at_once, Money())
     with (first.folder / JOURNAL).open("ab") as file:  # a zombie goes on paying
         file.write(line_of(record(2, cost_usd=1.0)))
-    assert own_money(first) + own_money(second) == at_once + Money(10**12)
+    assert own_money(first.folder) + own_money(second.folder) == at_once + Money(10**12)
 
 
 def test_who_comes_after_the_items_were_counted_and_cleared_away_has_lost(tmp_path: Path) -> None:
