@@ -14,6 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that grade whole corpora too")
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if config.getoption("--long"):
+        return None
+    return "tests that take long are left out (marked `long`); `make test-long` runs them"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--long"):
         return

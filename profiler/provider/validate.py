@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -67,7 +67,7 @@ class Checked:
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise self._no_reply(request, reply)
         self._answered_any = True
-        if not self._own and uncounted(reply.usage) is None:
+        if not self._own and (is_usual(reply.usage) or uncounted(reply.usage) is None):
             return reply  # our own clients have decoded all other fields by type
         return self._mended(request, reply)
 
@@ -133,6 +133,47 @@ def mend_failure(error: CallError) -> None:
     if isinstance(asked, int | float) and asked == asked:  # noqa: PLR0124 (all but NaN, however large)
         error.retry_after_s = float(min(max(asked, 0.0), LONGEST_S))
     error.limits = limits if _is_sound(limits := get("limits"), RateHeaders | None) else None
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)] | None
+
+
+class _CacheCreation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    ephemeral_5m_input_tokens: _Count = None
+    ephemeral_1h_input_tokens: _Count = None
+
+
+class _ServerToolUse(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    web_search_requests: _Count = None
+    web_fetch_requests: _Count = None
+
+
+class _OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    thinking_tokens: _Count = None
+
+
+class _UsualUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What providers say today: one look in C finds most usages in order."""
+
+    input_tokens: _Count = None
+    output_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens_details: _OutputDetails | None = None
+    server_tool_use: _ServerToolUse | None = None
+    service_tier: Any = None
+    inference_geo: Any = None
+    speed: Any = None
+
+
+def is_usual(usage: object) -> bool:
+    """Whether a usage that was decoded from JSON has nothing but what is known, all of it as it should be."""
+    try:
+        msgspec.convert(usage, _UsualUsage)
+    except (msgspec.ValidationError, OverflowError):
+        return False
+    return True
 
 
 def uncounted(usage: object) -> str | None:

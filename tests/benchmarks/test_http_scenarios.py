@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.figure import Scenario
 
 HTTP = [each for each in SCENARIOS if name(each).startswith("http_") and each is not http_peers]
+LONG = ("http_multi_turn", "http_many")  # the parts of the others, in other sizes: a quarter of a minute each
 GOALS = {
     "http_static": {
         "fast_by_sdk_loop_64": "≥ 15",
@@ -84,7 +85,10 @@ def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_process")
-@pytest.mark.parametrize("scenario", HTTP, ids=name)
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(each, id=name(each), marks=[pytest.mark.long] if name(each) in LONG else []) for each in HTTP],
+)
 def test_every_goal_over_http_is_measured(tmp_path: Path, scenario: Scenario) -> None:
     figures = scenario.measure(Scale(folder=tmp_path, runs=1, quick=True, peers=False))
 

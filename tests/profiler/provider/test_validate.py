@@ -4,10 +4,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from profiler.core.errors import CallError
 from profiler.core.nouns import Limit, RateHeaders, Reply
+from profiler.provider import validate
 from profiler.provider.requests import Planner
 from profiler.provider.validate import Checked, mend_failure, uncounted
 from tests.profiler.building import PARAMS, dialogue
@@ -80,6 +84,34 @@ def test_what_a_provider_may_say_is_counted(usage: dict[str, Any]) -> None:
 )
 def test_what_cannot_be_counted_is_named(usage: object, named: str) -> None:
     assert (uncounted(usage) or "").startswith(named)
+
+
+NAMES = [field.name for field in msgspec.structs.fields(validate._UsualUsage)] + ["new_tokens", "web_search_requests"]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([1 << 53, (1 << 53) + 1, 1 << 64, 12.0, "12", [1]]),
+)
+NESTED = st.dictionaries(
+    st.sampled_from(["ephemeral_5m_input_tokens", "thinking_tokens", "web_fetch_requests", "other"]), VALUES, max_size=2
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES | NESTED, max_size=4))
+def test_the_quick_look_passes_nothing_that_the_slow_one_finds_odd(usage: dict[str, Any]) -> None:
+    assert not validate.is_usual(usage) or uncounted(usage) is None
+
+
+def test_a_usage_of_today_passes_the_quick_look() -> None:
+    counts = {
+        "input_tokens": 812,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": None,
+        "output_tokens": 3,
+    }
+    nested = {"cache_creation": {"ephemeral_5m_input_tokens": 0}, "output_tokens_details": {"thinking_tokens": 0}}
+    assert validate.is_usual({**counts, **nested, "service_tier": "standard", "inference_geo": "us"})
 
 
 @pytest.mark.parametrize("own", [False, True])
