@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from profiler.core.errors import UsageError
 from profiler.core.wording import did_you_mean
-from profiler.results.values import ERROR, METADATA, RECORD, REFUSAL, REQUEST, TEXTS, TOKENS, value_of
+from profiler.results.values import ERROR, METADATA, RECORD, REFUSAL, REQUEST, TEXTS, TOKENS, holds_text, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SCORES: Final = "scores."
 LISTS: Final = ("replies", "required_facts", "expected", "tags", "tool_calls")
-HOLDING_TEXTS: Final = (*TEXTS, "required_facts", "expected", "error.message", "tool_calls")
 SOMETIMES: Final = (  # columns that are there only where some item has a value
     *("repeat", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s", "held_s", "between_s", "at_s"),
     *("tool_calls", "reused_from", "reused_cost_usd", "maybe_usd", "api_version"),
@@ -43,10 +42,9 @@ class Columns:
         named = [name for name in dict.fromkeys(named) if name not in missing]
         self._value: dict[str, Callable[[Item], Any]] = {name: value_of(name, scores=()) for name in named}
         self._value |= {f"{SCORES}{name}": value_of(name, scores=scores) for name in scores}
-        if texts:
-            self._value |= {name: value_of(name, scores=()) for name in metadata}
-        else:
-            self._value = {name: value for name, value in self._value.items() if name not in HOLDING_TEXTS}
+        self._value |= {name: value_of(name, scores=()) for name in metadata}
+        if not texts:
+            self._value = {name: value for name, value in self._value.items() if not holds_text(name)}
         for name in drop:
             if name not in self._value:
                 raise UsageError(f"--drop {name}: there is no such column", hint=did_you_mean(name, self._value))

@@ -35,6 +35,21 @@ ERROR: Final = {
 REFUSAL: Final = {"refusal_category": ("category",)}
 TEXTS: Final = ("question", "answer", "replies")
 METADATA: Final = "metadata."
+# What `--no-texts` leaves out: the fields of a run's lines that hold texts, and the parts of others that may quote them.
+TEXT_FIELDS: Final = (
+    *("prompt", "request", "completion", "replies", "tool_calls", "expected", "required_facts", "metadata"),
+)
+TEXT_PARTS: Final = (("error", "message"), ("stop_details", "explanation"))
+MADE_OF: Final = {
+    "question": ("prompt",),
+    "answer": ("completion", "replies"),
+}  # names that no line has, and their fields
+
+
+def holds_text(name: str) -> bool:
+    """Whether the value of this name is a text of a question or an answer, or may quote one."""
+    fields = MADE_OF.get(name, (name.partition(".")[0],))
+    return any(field in TEXT_FIELDS for field in fields) or tuple(name.split(".")) in TEXT_PARTS
 
 
 def _inside(value: Any, keys: tuple[str, ...]) -> Any:

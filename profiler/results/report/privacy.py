@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from profiler.core.errors import UsageError
 from profiler.core.json import dumps
 from profiler.provider.redact import BLOT, Redactor
+from profiler.results.values import MADE_OF, TEXT_FIELDS, TEXT_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from profiler.storage.item import Item
 
-TEXTS: Final = ("prompt", "request", "completion", "replies", "tool_calls", "expected", "required_facts", "metadata")
 TEXTS_OF_RUN: Final = ("system", "tools", "request", "stop_sequences", "output_format")
-OTHER_NAMES: Final = {"question": ("prompt",), "answer": ("completion", "replies")}
 NEEDED: Final = ("dialogue_id", "index", "repeat", "type")
 LEFT_OUT_ALWAYS: Final = "request_hash"  # 64 random letters of no use to a reader, which no compression makes smaller
 SECRET_NAME: Final = re.compile(r"(?i)(key|token|secret|password|authorization|cookie)$")
@@ -34,7 +33,7 @@ class Privacy:
         self.texts = texts
         self.drop = list(dict.fromkeys(drop))
         self._unmet = {*drop}
-        self._paths = [(name, tuple(path.split("."))) for name in self.drop for path in OTHER_NAMES.get(name, (name,))]
+        self._paths = [(name, tuple(path.split("."))) for name in self.drop for path in MADE_OF.get(name, (name,))]
         secrets = [
             value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET
         ]
@@ -53,13 +52,9 @@ class Privacy:
                 if _remove(part, path):
                     self._unmet.discard(name)
         if not self.texts:
-            for name in TEXTS:
-                item.request.pop(name, None)
-                item.record.pop(name, None)
-            if isinstance(error := item.record.get("error"), dict):
-                error.pop("message", None)  # a provider may quote what it was asked
-            if isinstance(details := item.record.get("stop_details"), dict):
-                details.pop("explanation", None)
+            for path in (*((name,) for name in TEXT_FIELDS), *TEXT_PARTS):
+                _remove(item.request, path)
+                _remove(item.record, path)
         for message in (item.request.get("prompt") or {}).get("messages") or ():
             _leave_media_out(message.get("content"))
         return item
