@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.scenarios import (
     episodes,
+    http_fleet_limits,
     http_limits,
     http_long_tail,
     http_many,
@@ -48,6 +49,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     http_multi_turn,
     http_long_tail,
     http_limits,
+    http_fleet_limits,
     http_unsaid_limits,
     http_scale,
     http_many,

@@ -49,6 +49,7 @@ GOALS = {
         "refused_learned": "≤ 0.010",
         "pause_by_asked": "≤ 1.050",
     },
+    "http_fleet_limits": {"of_allowed": "≥ 0.970", "refused": "≤ 0.010"},
     "http_unsaid_limits": {
         "of_reachable_held": "≥ 0.900",
         "refused_held": "≤ 0.020",

@@ -197,6 +197,8 @@ class RateGate:
             return None
         if reason in (full := self.utilisation(now)):
             return bottleneck.percent(reason, full[reason])
+        if reason in self._buckets:  # no limit is known, and the lease is over
+            return "a broker that does not answer"
         if reason == LEARNED:
             return f"{60 * (self._learned.per_second or 0.0):.0f} requests a minute, learned from refusals"
         return f"{bottleneck.words(reason)} {max(0.0, self._pause.until - now):.0f} s"
