@@ -48,6 +48,8 @@ async def client_of_run(
         async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ) as client:
             if options.resolved_mode == "live":
                 tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
+            elif wanted := experiment.streamed_only:
+                tell(f"{experiment.experiment_id}: no value for {' and '.join(wanted)}: the mock does not stream")
             yield Checked(client, tell=tell)
 
 

@@ -52,14 +52,14 @@ class Totals:
             raise BadOutcome(f"type: one of {', '.join(TYPES)} is expected, found {batch[0].type!r}")
         answered = [outcome for outcome in batch if outcome.type != "error"]
         self._add_times("latency_s", [outcome.latency_s for outcome in answered])
-        self._add_times("queue_s", [outcome.queue_s for outcome in answered])
+        self._add_times("queue_s", queued := [outcome.queue_s for outcome in answered])
         if streamed := [outcome for outcome in answered if outcome.ttft_s is not None]:
             for name in STREAMED:
                 self._add_times(name, list(map(attrgetter(name), streamed)))
-        if waited := [outcome for outcome in answered if outcome.held_s is not None or outcome.between_s is not None]:
+        if any(queued):  # of that time these are parts
             self.sums.update(
-                held=_fixed_sum("held_s", [outcome.held_s for outcome in waited]),
-                between=_fixed_sum("between_s", [outcome.between_s for outcome in waited]),
+                held=_fixed_sum("held_s", [outcome.held_s for outcome in answered]),
+                between=_fixed_sum("between_s", [outcome.between_s for outcome in answered]),
             )
         if answered and answered[0].repeat is not None:
             self._add_by_dialogue([outcome for outcome in answered if outcome.latency_s])

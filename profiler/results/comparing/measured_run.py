@@ -36,7 +36,9 @@ TRUE_FALSE: Final = NOTHING | {bool}
 PROMPT, FACTS, EXPECTED, EXPECT_REFUSAL = map(attrgetter, ("prompt", "required_facts", "expected", "expect_refusal"))
 TAGS = attrgetter("tags")
 TYPE, USAGE, INPUT_TOKENS, OUTPUT_TOKENS = map(attrgetter, ("type", "usage", "input_tokens", "output_tokens"))
-COST, LATENCY, TTFT = map(attrgetter, ("cost_usd", "latency_s", "ttft_s"))
+COST = attrgetter("cost_usd")
+TIMES = {name: attrgetter(name) for name in ("latency_s", "ttft_s")}
+OF_STREAMS = {name: attrgetter(name) for name in ("gap_p95_s", "tokens_per_s")}  # only where there is a first token
 REUSED_FROM, REUSED_COST = map(attrgetter, ("reused_from", "reused_cost_usd"))
 NAMED: Final = 1_000  # so many ids are kept of what is told with ids
 
@@ -221,19 +223,21 @@ def _columns_of(batch: Batch) -> dict[str, list[Any]]:
     if "error" in (types := list(map(TYPE, lines))):
         answered = [None if kind == "error" else line for kind, line in zip(types, lines, strict=True)]
     used, reused = _of(answered, USAGE), _of(answered, REUSED_FROM)
-    cost, latency, ttft = _of(answered, COST), _of(answered, LATENCY), _of(answered, TTFT)
+    cost, times = _of(answered, COST), {name: _of(answered, get) for name, get in TIMES.items()}
+    if any(times["ttft_s"]):
+        times |= {name: _of(answered, get) for name, get in OF_STREAMS.items()}
     if any(reused):
         once = _of(answered, REUSED_COST)
         cost = [now if before is None else before for now, before in zip(cost, once, strict=True)]
-        latency, ttft = (
-            [None if run else each for run, each in zip(reused, column, strict=True)] for column in (latency, ttft)
-        )
+        times = {
+            name: [None if run else each for run, each in zip(reused, column, strict=True)]
+            for name, column in times.items()
+        }
     own: dict[str, list[Any]] = {
         ERRORS: [kind == "error" for kind in types],
         REFUSALS: [None if kind == "error" else kind == "refusal" for kind in types],
         "cost_usd": cost,
-        "latency_s": latency,
-        "ttft_s": ttft,
+        **times,
         "input_tokens": _of(used, INPUT_TOKENS),
         "output_tokens": _of(used, OUTPUT_TOKENS),
     }

@@ -25,6 +25,7 @@ from profiler.engine import pool, runner, session
 from profiler.engine.options import Options
 from profiler.engine.result import Result
 from profiler.engine.runner import run
+from profiler.manifest.measured import Slo
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.provider.mock import MockClient
 from profiler.storage.folder_lock import locked
@@ -591,3 +592,14 @@ async def test_an_onlooker_sees_the_run_and_ends_with_it(experiment: Experiment,
     assert seen == sorted(seen)
     assert seen[0] == 0
     assert seen[-1] > 0
+
+
+def test_what_only_streams_can_tell_has_no_value_in_mock_mode_and_that_is_said(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    asked = changed(experiment, slo=Slo(ttft_s=0.8))
+    found = runner.run_sync(asked, options=options(tmp_path), note=notes.append).summary
+
+    assert [note for note in notes if note.endswith("no value for ttft_s: the mock does not stream")]
+    assert (found["goodput"], found["metrics"]["goodput"]["n"]) == (None, 0)

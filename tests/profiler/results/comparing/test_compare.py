@@ -9,6 +9,11 @@ import pytest
 from scipy import stats
 
 from profiler.core.errors import LogError, UsageError
+from profiler.core.nouns import Reply
+from profiler.engine.options import Options
+from profiler.engine.runner import run
+from profiler.manifest.measured import Slo
+from profiler.manifest.settings import Experiment
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question, Report
 from profiler.storage.names import RESPONSES, SCORES
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from profiler.core.nouns import Request
     from profiler.metrics.metric import Better
     from profiler.results.comparing.comparison import Comparison
 
@@ -433,3 +439,45 @@ def test_a_report_is_plain_values(tmp_path: Path) -> None:
     report = compared(tmp_path, flags(10, 5), flags(10, 6), margins={"right": 0.1}, fail_if_worse={"right": 0.0})
 
     assert orjson.loads(orjson.dumps(msgspec.to_builtins(report)))["family"] == 3
+
+
+class Streaming:
+    """Answers as fast as it is told."""
+
+    def __init__(self, ttft_s: float) -> None:
+        self._ttft_s = ttft_s
+
+    async def complete(self, request: Request) -> Reply:
+        return Reply(
+            completion="fine",
+            stop_reason="end_turn",
+            model="m",
+            usage={"input_tokens": 3, "output_tokens": 11},
+            latency_s=self._ttft_s + 1,
+            ttft_s=self._ttft_s * (1 + request.index % 3 / 10),
+            gaps_s=(self._ttft_s,) * 10,
+            writing_s=self._ttft_s * 10,
+        )
+
+
+async def test_what_was_measured_is_compared_like_other_metrics(tmp_path: Path) -> None:
+    dataset = tmp_path / "d.jsonl"
+    dataset.write_text("".join(f'{{"dialogue_id":"d{i}","user":"say {i}"}}\n' for i in range(30)))
+    folders = []
+    for name, ttft_s in (("slow", 1.0), ("quick", 0.5)):
+        asked = Experiment(
+            experiment_id=name,
+            model="m",
+            max_tokens=64,
+            dataset_path=dataset,
+            metrics=("ttft_s", "tokens_per_s"),
+            slo=Slo(ttft_s=0.8),
+        )
+        found = await run(asked, options=Options(output_dir=tmp_path, mode="mock"), client=Streaming(ttft_s))
+        folders.append(found.folder)
+    report = compare(SavedRun(folders[0]), [SavedRun(folders[1])], Question())
+
+    verdicts = {name: of(report, name).verdict for name in ("ttft_s", "gap_p95_s", "tokens_per_s", "goodput")}
+    assert verdicts == dict.fromkeys(verdicts, "better")
+    assert (of(report, "goodput").base, of(report, "goodput").new) == (0.0, 1.0)
+    assert (of(report, "tokens_per_s").base, of(report, "tokens_per_s").new) == (1.0, 2.0)
