@@ -58,7 +58,7 @@ def with_the_way_on(error: Exception, args: Namespace) -> Exception:
         again = f"resume with: {_resume_command(args, [error])}"
     elif error.way_on:
         words = [word for word in args.given if word != "--resume"]
-        again = f"or begin anew and pay only for what is new: {shlex.join(['profiler', *words, *error.way_on])}"
+        again = f"{'or ' if error.hint else ''}begin anew and pay only for what is new: {shlex.join(['profiler', *words, *error.way_on])}"
     error.hint = "; ".join(filter(None, [error.hint, again])) or None
     return error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -191,3 +192,17 @@ def test_many_that_were_not_begun_are_counted_when_they_have_no_room(shell: Shel
     assert said.code == 143
     assert "not begun: e00, e01" in said.err
     assert "e19 and 10 more" in said.err
+
+
+def test_a_manifest_that_asks_more_is_told_the_command_that_keeps_what_is_answered(shell: Shell) -> None:
+    rows = [{"dialogue_id": f"d{index}", "user": f"question {index}"} for index in range(COUNT)]
+    (shell.folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shell.write(*three())
+    shell.run("--limit", "2")
+    refused = shell.run()
+    assert refused.code == 2
+    words = shlex.split(refused.err.partition("hint: begin anew and pay only for what is new: ")[2])
+    assert words[-3:] == ["--fresh", "--reuse", str(shell.runs)]
+    assert main.main(words[1:]) == 0
+    summaries = [json.loads(path.read_text()) for path in shell.runs.glob("*/summary.json") if ".old-" not in str(path)]
+    assert [(each["counts"]["total"], each["reused"]["n"]) for each in summaries] == [(COUNT, 2)] * 3
