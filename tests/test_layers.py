@@ -128,6 +128,7 @@ ORDERS = {
         "measured",
         "reference",
         "builtin",
+        "expectations",
         "totals",
         "counted",
         "metric_calls",

@@ -23,7 +23,8 @@ from profiler.engine.open_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
-from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
+from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.expectations import refuse_unexpected
 from profiler.storage.folder_lock import locked
 from profiler.storage.saved_run import find_runs
 
@@ -91,7 +92,7 @@ def validate(args: Namespace) -> int:
         warnings += check_client(experiment, search_path=manifest.path.parent)
         resolve(experiment.metrics, search_path=manifest.path.parent)
         survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
-        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unexpected(experiment, survey)
         refuse_unsendable(experiment, survey)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]

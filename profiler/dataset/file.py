@@ -27,6 +27,7 @@ from profiler.dataset.unchanged import Remembered, reading_file, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Set as AbstractSet
     from os import PathLike
 
     from profiler.core.nouns import Dialogue
@@ -93,6 +94,12 @@ def read(path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
     return _dialogues(_stream(Path(path), start=start, report=refuse, fields=fields))
+
+
+def lines_of(path: Path, ids: AbstractSet[str], *, fields: FieldNames | None = None) -> dict[str, int]:
+    """The lines of the dialogues with these ids."""
+    with closing(_stream(path, report=_ignore, fields=fields)) as items:
+        return {found.dialogue_id: line for line, found in items if found is not None and found.dialogue_id in ids}
 
 
 def _dialogues(items: Iterator[Item]) -> Iterator[Dialogue]:

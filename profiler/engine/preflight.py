@@ -17,7 +17,8 @@ from profiler.dataset import file
 from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.open_client import check_client
 from profiler.engine.run_money import card_of_run, least_cap
-from profiler.metrics.builtin import refuse_unexpected, resolve
+from profiler.metrics.builtin import resolve
+from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -125,7 +126,7 @@ class _Check:
 
     def _dataset(self, experiment: Experiment) -> None:
         survey = self._surveyed(experiment)
-        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unexpected(experiment, survey, selection=self._options.selection)
         refuse_unsendable(experiment, survey, selection=self._options.selection)
 
     def _surveyed(self, experiment: Experiment) -> Survey:

@@ -29,7 +29,8 @@ from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
-from profiler.metrics.builtin import refuse_unexpected, resolve, unmeasured
+from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.requests import planner_of
 from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
@@ -138,7 +139,7 @@ async def _run_one(
         )
         directory.refuse_another_run(header.identity)
         if survey is not None:
-            refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+            refuse_unexpected(experiment, survey, selection=options.selection)
             refuse_unsendable(experiment, survey, selection=options.selection)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)

@@ -15,7 +15,8 @@ from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.fleet.adopt import adopt, let_go, started
 from profiler.metrics import state_json
-from profiler.metrics.builtin import refuse_unexpected, resolve
+from profiler.metrics.builtin import resolve
+from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.source import source_of
 from profiler.storage.identity import examine
 from profiler.storage.journal import Header
@@ -71,7 +72,7 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
     if before is not None:
         refuse_another(directory.folder, before.identity, header.identity)
     if survey is not None:
-        refuse_unexpected(experiment.metrics, survey, experiment.dataset_path)
+        refuse_unexpected(experiment, survey, selection=options.selection)
         refuse_unsendable(experiment, survey, selection=options.selection)
     if table is None:
         if begun is not None:

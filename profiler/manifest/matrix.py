@@ -114,8 +114,8 @@ def _points(checker: Checker, key: str, values: Any, *, source: Source, at: At) 
     if not isinstance(values, list) or not values:
         wrong = checker.complain(at, f"found {found(values)}, expected a list of at least one value")
         return [Point(value=wrong, label="?", origin=(source, at))]
-    _complain_of_repeats(checker, values, at)
     checked = [checker.setting(value, annotation, (*at, i)) for i, value in enumerate(values)]
+    _complain_of_repeats(checker, values, checked, at)
     labels = _labels(values)
     return [Point(value=value, label=labels[i], origin=(source, (*at, i))) for i, value in enumerate(checked)]
 
@@ -135,22 +135,29 @@ def varied() -> dict[str, Any]:
 def _annotation(key: str) -> Any:
     section, _, inner = key.partition(".")
     if section in MERGED and section not in SECTIONS:
-        return Any if inner else None
+        return Any if inner and "." not in inner else None
     return varied().get(key)
 
 
 def _complain_of_key(checker: Checker, key: str, at: At) -> None:
+    section, _, inner = key.partition(".")
+    if section in MERGED and section not in SECTIONS and "." in inner:
+        whole, _, deeper = inner.partition(".")
+        hint = f"vary {section}.{whole} as a whole: [{{{deeper}: …}}, {{{deeper}: …}}]"
+        checker.complain(at, f"found {key!r}, a key inside of a key of {section}", hint=hint, at_key=True)
+        return
     keys = list(varied())
     alone = [each for each in keys if "." not in each]
     hint = did_you_mean(key, keys) or f"a matrix may vary {', '.join(alone)}, mock.KEY and request.KEY"
     checker.complain(at, f"found {key!r}, expected a key that holds one value", hint=hint, at_key=True)
 
 
-def _complain_of_repeats(checker: Checker, values: list[Any], at: At) -> None:
-    for i, value in enumerate(values):
-        # 1, 1.0 and true are equal in Python, but three values in a manifest
-        if any(type(value) is type(earlier) and value == earlier for earlier in values[:i]):
-            checker.complain((*at, i), f"found {found(value)} a second time, expected each value once")
+def _complain_of_repeats(checker: Checker, values: list[Any], checked: list[Any], at: At) -> None:
+    """By what a key makes of them: to `temperature` 0 and 0.0 are the same, and would be paid twice."""
+    for i, value in enumerate(checked):
+        # 1, 1.0 and true are equal in Python, but three values where they are sent as they stand
+        if value is not BAD and any(type(value) is type(earlier) and value == earlier for earlier in checked[:i]):
+            checker.complain((*at, i), f"found {found(values[i])} a second time, expected each value once")
 
 
 def _labels(values: list[Any]) -> list[str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler.core import plugins
-from profiler.core.errors import DatasetError, Problem, UsageError
+from profiler.core.errors import UsageError
 from profiler.core.wording import did_you_mean
 from profiler.dataset.explain import near_miss
-from profiler.manifest.metrics import WITHOUT_OPTIONS, MetricEntry, as_entry, called, compares
+from profiler.manifest.metrics import WITHOUT_OPTIONS, MetricEntry, as_entry, called
 from profiler.metrics.clusters import of_dialogue
 from profiler.metrics.fact_coverage import (
     cluster_joint,
@@ -141,17 +141,6 @@ def unmeasured(metrics: Sequence[str | MetricEntry], survey: Survey) -> Iterator
             also = f", and so is {null[1]}" if len(null) > 1 else ""
             guess = near_miss(survey.own_keys, (key,))
             yield f"no dialogue has {key}, so {null[0]} is null{also}" + (f"; {guess}" if guess else "")
-
-
-def refuse_unexpected(metrics: Sequence[str | MetricEntry], survey: Survey, dataset: Path) -> None:
-    """Raise where a metric compares with `expected` and no dialogue has it: nothing would come of the money."""
-    comparing = [called(metric) for metric in metrics if compares(metric)]
-    if comparing and "expected" in survey.absent:
-        guess = (
-            near_miss(survey.own_keys, ("expected",)) or "give the dialogues the key expected, or leave the metric out"
-        )
-        message = f"no dialogue has expected, which {' and '.join(comparing)} would compare answers with"
-        raise DatasetError([Problem(path=str(dataset), line=1, message=message, hint=guess)])
 
 
 def resolve(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Expected, Outcome
 
 Right = Callable[[str, "Outcome"], bool | None]
+Misfit = Callable[["Expected"], str | None]
 
 # All by RE2, like the patterns of users: these too meet texts that somebody else wrote.
 _NUMBER = r"[-+\x{2212}]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,4})?"
@@ -137,7 +138,7 @@ def _numeric(chosen: options.Numeric) -> Right:
     def right(found: str, outcome: Outcome) -> bool | None:
         if outcome.expected is None:
             return None
-        wanted = [_wanted_number(each) for each in alternatives(outcome.expected)]
+        wanted = _wanted_numbers(outcome.expected)
         given = numbers(found)
         return bool(given) and any(_near(given[-1], each, absolute, relative) for each in wanted)
 
@@ -150,6 +151,10 @@ def _near(given: Decimal, wanted: Decimal, absolute: Decimal, relative: Decimal)
         return abs(given - wanted) <= max(absolute, relative * abs(wanted))
     except DecimalException:  # 1e999999 is a number, and not near any that is expected
         return False
+
+
+def _wanted_numbers(expected: Expected) -> list[Decimal]:
+    return [_wanted_number(each) for each in alternatives(expected)]
 
 
 def _wanted_number(expected: Any) -> Decimal:
@@ -222,14 +227,36 @@ def _stands_alone(match: Any, text: str) -> bool:
     return match.group(1) not in {"A", "I"} or not (after[:1] == " " and after[1:].islower())
 
 
+def _wanted_choices(expected: Expected, chosen: options.Choice) -> list[Any]:
+    wanted = alternatives(expected)
+    strange = [each for each in wanted if each not in chosen.choices]
+    if strange:
+        raise ValueError(f"expected is {strange[0]!r}, which is none of the choices {', '.join(chosen.choices)}")
+    return wanted
+
+
+def misfit_of(entry: options.MetricEntry) -> Misfit | None:
+    """What says why an `expected` cannot be compared with, or None for a metric that takes any."""
+    chosen = entry.options
+
+    def misfit(expected: Expected) -> str | None:
+        try:
+            if isinstance(chosen, options.Choice):
+                _wanted_choices(expected, chosen)
+            else:
+                _wanted_numbers(expected)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    return misfit if isinstance(chosen, options.Choice | options.Numeric) else None
+
+
 def _choice(chosen: options.Choice) -> Right:
     def right(found: str, outcome: Outcome) -> bool | None:
         if outcome.expected is None:
             return None
-        wanted = alternatives(outcome.expected)
-        strange = [each for each in wanted if each not in chosen.choices]
-        if strange:
-            raise ValueError(f"expected is {strange[0]!r}, which is none of the choices {', '.join(chosen.choices)}")
+        wanted = _wanted_choices(outcome.expected, chosen)
         return chosen_letter(found, chosen.choices) in wanted
 
     return right

@@ -852,6 +852,32 @@ def test_a_comparison_with_nothing_is_refused_before_anything_is_asked(
     assert not (tmp_path / "runs" / "e" / "journal.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("metric", "expected", "said"),
+    [
+        ("numeric", "eight", "expected is 'eight', and numeric compares with one number"),
+        ("choice", ["A", "F"], "expected is 'F', which is none of the choices A, B, C, D, E"),
+    ],
+)
+@pytest.mark.parametrize("command", [("validate",), ("run", "--dry-run"), ("run",)])
+def test_an_expectation_that_a_metric_cannot_compare_with_is_refused_with_its_line(
+    shell: Shell, tmp_path: Path, command: tuple[str, ...], metric: str, expected: object, said: str
+) -> None:
+    right = 8 if metric == "numeric" else "B"
+    rows: list[dict[str, object]] = [
+        {"dialogue_id": "a", "user": "5+3?", "expected": right},
+        {"dialogue_id": "b", "user": "5+4?", "expected": expected},
+    ]
+    path = judged_manifest(tmp_path, f"[{metric}]", rows)
+    more = ("--output-dir", tmp_path / "runs") if command[0] == "run" else ()
+    told = shell(*command, "--config", path, *more)
+    assert told.code == 2
+    assert f"d.jsonl:2: {said} (dialogue 'b', metric {metric})" in told.err
+    assert not (tmp_path / "runs" / "e" / "responses.jsonl").exists()
+    if command == ("run",):
+        assert shell(*command, "--config", path, *more, "--limit", "1").code == 0
+
+
 def chosen_manifest(folder: Path, count: int = 40) -> Path:
     rows = [
         {"dialogue_id": f"d{n}", "user": "q", "required_facts": ["q"], "tags": ["rare" if n % 10 == 0 else "usual"]}

@@ -237,6 +237,7 @@ def test_a_cap_beside_the_experiments_is_that_of_all_of_them() -> None:
         ("{top_k: []}", "expected a list of at least one value"),
         ("{top_k: 3}", "expected a list of at least one value"),
         ("{top_k: [1, 1]}", "a second time"),
+        ("{temperature: [0, 0.0]}", "found 0.0 (a number) a second time"),
         ("{top_k: [1, fast]}", "found 'fast' (a string), expected a whole number ≥ 1"),
         ("{model: [a, b]}", "in the matrix and beside it"),
         ("[a]", "expected a mapping of keys to lists"),
@@ -733,6 +734,11 @@ def test_a_system_prompt_that_cannot_be_read_is_told_at_its_place(
     [
         ("matrix: {mock.seeds: [1]}\n", (5, 10), "found 'mock.seeds', expected a key that holds one value"),
         ("matrix: {request: [{a: 1}]}\n", (5, 10), "found 'request', expected a key that holds one value"),
+        (
+            "matrix: {request.metadata.user_id: [a]}\n",
+            (5, 10),
+            "found 'request.metadata.user_id', a key inside of a key",
+        ),
         ("matrix: {mock.seed: [1, x]}\n", (5, 25), "found 'x' (a string), expected a whole number"),
         ("matrix: {request.model: [a]}\n", (5, 26), "found 'model', which is not sent as it stands"),
         ("mock: {seed: 1}\nmatrix: {mock.seed: [1]}\n", (6, 10), "found 'mock.seed' in the matrix and beside it"),
