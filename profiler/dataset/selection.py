@@ -49,6 +49,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, limit=None))
         if self.ids:
             told["ids"] = f"{len(self.ids):,} ids, sha256 {sha256(repr(self.ids).encode()).hexdigest()}"
+        if self.tags:
+            told["tags"] = list(self.tags)  # as JSON gives it back: a tuple would differ from what a run says of itself
         return told
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +107,8 @@ def test_an_id_that_no_dialogue_has_is_a_mistake() -> None:
         expect_ids(FILE, Selection(ids=("d3", "d30000")))
     assert str(caught.value) == "--ids: no dialogue has the id 'd30000'"
     assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("selection", [Selection(tags=("easy", "rare")), Selection(ids=("d1",), sample=3, by_tag=True)])
+def test_what_is_told_is_the_same_when_it_is_read_from_a_file(selection: Selection) -> None:
+    assert orjson.loads(orjson.dumps(selection.told())) == selection.told()

@@ -49,6 +49,7 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         ("json", 3, {"repeats": 3, "pass_at": (1, 2)}, {}),
         ("csv", 2, {"output_fields": ("dialogue_id", "type", "completion")}, {}),
         ("jsonl", 3, {"concurrency": 1, "repeats": 2}, {"sample": 20, "seed": 3}),
+        ("jsonl", 2, {}, {"tags": ("t1",)}),
         ("jsonl", 2, SENT, {}),
     ],
 )
