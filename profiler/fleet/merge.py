@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
+    from profiler.provider.source import Source
 
 NAMED = 5  # ranges that are not answered yet
 
@@ -46,6 +47,8 @@ def merge_all(experiments: Sequence[Experiment], *, options: Options, note: Call
 def merge(experiment: Experiment, *, options: Options, note: Callable[[str], None]) -> Result:
     """The complete run, which has the bytes that one process would have written."""
     folder, begun = options.folder_of(experiment), time.perf_counter()
+    if (done := _merged_before(experiment, options=options, note=note)) is not None:
+        return done
     table = read_table(folder)
     if table is None:
         raise RunDirectoryError(
@@ -60,22 +63,36 @@ def merge(experiment: Experiment, *, options: Options, note: Callable[[str], Non
         return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
 
 
-def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prepared:
+def _merged_before(experiment: Experiment, *, options: Options, note: Callable[[str], None]) -> Result | None:
+    """A complete run as it stands. Whoever merges it again may not know that an earlier merge came to its end."""
+    folder = options.folder_of(experiment)
+    before = run_directory.earlier(folder)
+    if before is None or before.summary is None:
+        return None
+    _expect_same(experiment, before, options=msgspec.structs.replace(options, mode=before.identity["mode"]))
+    with run_directory.hold(folder, tell=note) as directory:  # takes away what a merge that was killed has left
+        return result_of(directory, before.summary, kept=before.count, elapsed_s=0.0)
+
+
+def _expect_same(experiment: Experiment, before: Earlier, *, options: Options) -> Source:
     """The shards were told which dialogues to ask, and in which mode; whoever merges need not say it again."""
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
-    before = Earlier(count=table.count, identity=table.identity)
-    chosen = Selection(limit=table.identity.get("limit"))
+    chosen = Selection(limit=before.identity.get("limit"))
     now = examine(experiment, source=source, selection=chosen, before=before).header.identity
-    if "selection" in table.identity:
-        now["selection"] = table.identity["selection"]
-    folder = options.folder_of(experiment)
-    run_directory.refuse_another(folder, table.identity, now)
+    if "selection" in before.identity:
+        now["selection"] = before.identity["selection"]
+    run_directory.refuse_another(options.folder_of(experiment), before.identity, now)
+    return source
+
+
+def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prepared:
+    source = _expect_same(experiment, Earlier(count=table.count, identity=table.identity), options=options)
     return Prepared(
         experiment=experiment,
         source=source,
         card=card_of_run(experiment, mode=source.mode, cap_usd=None),
         metrics=resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at),
-        folders=RangeFolders(folder),
+        folders=RangeFolders(options.folder_of(experiment)),
         table=table,
         survey=None,
     )

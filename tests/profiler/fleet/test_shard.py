@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from profiler.core.errors import Interrupted, RunDirectoryError
@@ -80,7 +81,24 @@ async def test_a_shard_touches_no_run_of_another_kind_and_none_that_asks_somethi
     with pytest.raises(RunDirectoryError, match="holds a run that is complete"):
         await answered(asked, tmp_path / "one", 0, 2)
     with pytest.raises(RunDirectoryError, match="found no run that shards share"):
-        merge(asked, options=Options(output_dir=tmp_path / "one"), note=print)
+        merge(asked, options=Options(output_dir=tmp_path / "none"), note=print)
     await answered(asked, tmp_path / "runs", 0, 2)
     with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 7"):
         await answered(asked, tmp_path / "runs", 1, 2, limit=7)
+
+
+async def test_merging_again_tells_the_complete_run_and_takes_away_what_a_killed_merge_left(tmp_path: Path) -> None:
+    asked, options = experiment(dataset(tmp_path, 30)), Options(output_dir=tmp_path / "runs", fsync="off")
+    await answered(asked, tmp_path / "runs", 0, 1)
+    table = (tmp_path / "runs/shared/fleet/table.json").read_bytes()
+    whole = results(merge(asked, options=options, note=print).folder)
+    for left in (False, True):
+        if left:
+            (tmp_path / "runs/shared/fleet").mkdir()
+            (tmp_path / "runs/shared/fleet/table.json").write_bytes(table)
+        again = merge(asked, options=options, note=print)
+        assert (again.kept, again.answered_now) == (30, 0)
+        assert results(again.folder) == whole
+        assert {path.name for path in again.folder.iterdir()} == COMPLETE
+    with pytest.raises(RunDirectoryError, match="max_tokens: the run has 64, now it is 65"):
+        merge(msgspec.structs.replace(asked, max_tokens=65), options=options, note=print)
