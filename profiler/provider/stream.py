@@ -111,11 +111,10 @@ def streamed(body: bytes) -> bytes:
 
 
 def _event_in(data: bytes) -> dict[str, object]:
-    """Bytes that are not UTF-8 raise UnicodeDecodeError; what is JSON to some is JSON here."""
+    """What is JSON to some is JSON here: the stream has been paid for."""
     try:
         value = _decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        data.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = load_leniently(data)
     if not isinstance(value, dict):
         raise TypeError(f"found {value!r:.40}, expected an object")

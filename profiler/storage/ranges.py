@@ -268,7 +268,7 @@ def read_table(run: Path) -> Table | None:
     path = run / TABLE
     try:
         table = msgspec.json.decode(path.read_bytes(), type=Table)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whoever opens the run says what is wrong with its folder
         return None
     except (OSError, DecodeError) as error:
         raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error

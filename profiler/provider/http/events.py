@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # one at the start of a stream is to be ignored, as the standard says
 DELTA: Final = b"event: content_block_delta\ndata: "
 
 
@@ -20,6 +21,8 @@ def events(pieces: Sequence[bytes], times: Sequence[float]) -> Iterator[tuple[by
 
     What follows the last empty line is no event, as the standard says.
     """
+    if pieces and pieces[0].startswith(BYTE_ORDER_MARK):
+        pieces = [pieces[0].removeprefix(BYTE_ORDER_MARK), *pieces[1:]]
     if b"\r" in b"".join(pieces):
         pieces = _plain_line_ends(pieces)
     begun: list[bytes] = []  # of an event that no piece has ended yet
