@@ -91,14 +91,16 @@ class ProcessDriver:
     def _log_of(self, worker: int) -> Path:
         return self._logs / f"worker-{worker}.log"
 
-    async def close(self) -> None:
-        """Nobody is left behind: who does not end when its commands end is killed."""
+    async def ended(self) -> None:
+        """Until all have ended: their commands have."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()
-        with anyio.move_on_after(ENDING_S, shield=True):
-            for process in list(self._processes.values()):
-                await in_thread(process.wait)
+        for process in list(self._processes.values()):
+            await in_thread(process.wait)
+
+    def close(self) -> None:
+        """Nobody is left behind: who has not ended by itself is killed."""
         for worker, process in list(self._processes.items()):
             process.kill()
             process.wait()
@@ -115,7 +117,9 @@ async def processes(logs: Path) -> AsyncIterator[ProcessDriver]:
             yield driver
         finally:
             tasks.cancel_scope.cancel()
-            await driver.close()
+            with anyio.move_on_after(ENDING_S, shield=True):
+                await driver.ended()
+            driver.close()
 
 
 def _last_lines(log: Path) -> str:

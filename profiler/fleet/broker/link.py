@@ -117,8 +117,7 @@ class Link:
 
     async def leave(self) -> None:
         """Say goodbye, so that what was granted is free at once."""
-        with anyio.move_on_after(GOODBYE_S, shield=True):
-            await self._ask(msgspec.structs.replace(self._message(), leaves=True))
+        await self._ask(msgspec.structs.replace(self._message(), leaves=True))
 
     async def _renew(self) -> None:
         """Send one message until it is answered; meanwhile the lease may expire."""
@@ -248,4 +247,5 @@ async def linked(link: Link) -> AsyncIterator[None]:
                 yield
                 tasks.cancel_scope.cancel()
     finally:
-        await link.leave()
+        with anyio.move_on_after(GOODBYE_S, shield=True):
+            await link.leave()
