@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from profiler.core.errors import ProfilerError
 from profiler.dataset.places import reading_from, reading_lines
 from profiler.engine.session import answer_all
 from profiler.engine.threads import in_thread
@@ -96,8 +97,16 @@ class RangeAttempt:
         return run.end
 
     async def run(self) -> None:
+        attempt = await in_thread(self._setting.folders.begin_attempt, self.first)
+        try:
+            await self._answer(attempt)
+        except ProfilerError:
+            if attempt.folder.exists():
+                raise
+            # One that was taken for dead has won: its answers were put together, and the folders of all others removed.
+
+    async def _answer(self, attempt: Attempt) -> None:
         setting = self._setting
-        attempt = await in_thread(setting.folders.begin_attempt, self.first)
         with run_directory.hold(attempt.folder, tell=setting.tell) as directory:
             opened = await in_thread(self._open, directory)
             with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:

@@ -61,7 +61,7 @@ def test_a_host_that_needs_no_proxy_is_asked_directly(tmp_path: Path) -> None:
     assert "proxy" not in run.err
 
 
-@pytest.mark.parametrize("lane", ["fast", "sdk", "stream"])
+@pytest.mark.parametrize("lane", ["fast", "sdk", "stream", "sdk-stream"])
 def test_the_key_is_in_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str) -> None:
     """A bug in the middle of a call: every lane ends with a traceback, and `live_run` looks for the key in it."""
 
@@ -70,6 +70,7 @@ def test_the_key_is_in_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("profiler.provider.fast.reply_of", crash)
     monkeypatch.setattr("profiler.provider.sdk.reply_of", crash)
+    monkeypatch.setattr("profiler.provider.streamed_message.reply_of", crash)
     site = live_site(tmp_path, dialogues(2))
     with provider(site):
         run = live_run(site, "--client", lane)

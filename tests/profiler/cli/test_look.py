@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -108,7 +109,7 @@ def test_what_cannot_be_shown_is_a_mistake(
 def test_on_a_terminal_a_pager_shows_it(run: SavedRun) -> None:
     """The pager is a program that says that it was one."""
     reader, writer = pty.openpty()
-    pager = f"{sys.executable} -c 'import sys; print(len(sys.stdin.read().splitlines()), \"lines paged\")'"
+    pager = f"{shlex.quote(sys.executable)} -c 'import sys; print(len(sys.stdin.read().splitlines()), \"lines paged\")'"
     command = [sys.executable, "-m", "profiler", "show", str(run.folder), "d1", "d2"]
     try:
         ended = subprocess.run(

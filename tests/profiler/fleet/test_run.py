@@ -13,9 +13,11 @@ import pytest
 from profiler.core.errors import DatasetError, Interrupted, RunDirectoryError, UsageError
 from profiler.engine.options import Options
 from profiler.engine.runner import run
-from profiler.fleet import prepare
+from profiler.engine.session import answer_all
+from profiler.fleet import attempt, prepare
+from profiler.fleet.attempt import RangeAttempt
 from profiler.fleet.coordinator import WorkerFailed
-from profiler.fleet.messages import Done, Job, Report, Status, Want, WasCut
+from profiler.fleet.messages import Done, Grant, Job, Report, Status, Want, WasCut
 from profiler.fleet.process_driver import processes
 from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
@@ -237,3 +239,28 @@ async def test_other_metrics_count_again_what_was_counted_before(tmp_path: Path)
         await by_several(before, tmp_path / "several", processes=2, watch=stopping(after=50))
     done = await by_several(now, tmp_path / "several", processes=2)
     assert results(done.folder) == whole
+
+
+async def test_an_attempt_whose_folder_went_because_another_had_won_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was taken for dead may win. Its answers are put together, and the folder of the one that lives is removed."""
+    asked = experiment(dataset(tmp_path, 90, "jsonl"))
+    whole = await by_one(asked, tmp_path / "one")
+    overtaken: list[int] = []
+
+    async def overtaken_once(*given: Any, read: Any, **more: Any) -> Any:
+        own = read.__self__
+        if not overtaken:
+            overtaken.append(own.first)
+            twin = RangeAttempt(Grant(own.first, own.end), name=own.name, setting=own._setting)
+            await twin.run()
+            assert twin.won
+            shutil.rmtree(own._setting.folders.attempt(own.first, 0).folder)
+        return await answer_all(*given, read=read, **more)
+
+    monkeypatch.setattr(attempt, "answer_all", overtaken_once)
+    several = await by_several(asked, tmp_path / "several", processes=2)
+
+    assert overtaken
+    assert results(several.folder) == whole

@@ -60,7 +60,7 @@ def test_tags_beyond_the_limit_are_noted(monkeypatch: pytest.MonkeyPatch) -> Non
     found = built(*OUTCOMES)
     assert list(found["by_tag"]) == ["b"]
     assert found["by_tag_other"]["n"] == 1
-    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note", "thresholds", "time_s", *STREAMED}
+    assert set(found) - set(BUILTIN) == metric.RESERVED - {"n", "note", "thresholds", "time_s", "reused", *STREAMED}
 
 
 @pytest.mark.parametrize(
