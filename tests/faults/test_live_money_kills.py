@@ -46,7 +46,7 @@ def killed(site: Site, paid: Provider, moments: random.Random) -> bool:
     return run.kill()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_the_cap_holds_over_kills_and_is_used_all_the_same(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed)
     site = live_site(tmp_path, conversations(COUNT), concurrency=WORKERS, retry={"max_attempts": 3, "deadline_s": 60})

@@ -45,6 +45,7 @@ def test_however_a_provider_asks_for_a_pause_everybody_is_answered_in_the_end(tm
     assert bound_by["most"].startswith(("retry-after ", "cool down ", "learned rate "))
 
 
+@pytest.mark.long
 def test_a_storm_of_refusals_by_chance_ends_with_every_answer(tmp_path: Path) -> None:
     rates = {"429-zero": 0.15, "429-past": 0.1, "429-negative": 0.1, "429-none": 0.01, "529": 0.01}
     site = live_site(tmp_path, dialogues(60), concurrency=40)

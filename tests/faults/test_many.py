@@ -74,7 +74,7 @@ def called(paid: Provider, count: int) -> bool:
     return paid.calls >= count
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_the_same_command_resumes_all_after_every_kill(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed)
     site = several(Site(folder=tmp_path, runs="killed"), mock={"latency_s": {"median_s": 0.02, "sigma": 1.0}})
@@ -101,7 +101,7 @@ def test_the_same_command_resumes_all_after_every_kill(tmp_path: Path, seed: int
             ).read_bytes()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_the_bill_stays_within_the_cap_of_all_over_kills_and_later_commands(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed)
     site = several(Site(folder=tmp_path, mode="live", environ={"ANTHROPIC_API_KEY": KEY}))

@@ -62,6 +62,7 @@ def found_in(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_it_counts_what_was_asked_and_judges_the_rate(calibration: Path) -> None:
     found = found_in(calibration)["calibration"]
 
@@ -71,6 +72,7 @@ def test_it_counts_what_was_asked_and_judges_the_rate(calibration: Path) -> None
     assert found["more_needed"] > 0
 
 
+@pytest.mark.long
 def test_the_controls_play_the_same_seeds(calibration: Path) -> None:
     def seeds(name: str) -> set[str]:
         lines = (calibration / name / "results.jsonl").read_bytes().splitlines()
@@ -83,6 +85,7 @@ def test_the_controls_play_the_same_seeds(calibration: Path) -> None:
     assert {name for name, rate in controls.items() if rate["passed"]} == {"oracle"}
 
 
+@pytest.mark.long
 def test_the_threshold_is_written_as_settings_that_can_be_used(calibration: Path) -> None:
     settings = load_settings(calibration / "threshold.yaml")
 
@@ -90,6 +93,7 @@ def test_the_threshold_is_written_as_settings_that_can_be_used(calibration: Path
     assert (settings.train_rows, settings.num_runs) == (300, 4)
 
 
+@pytest.mark.long
 def test_an_earlier_calibration_is_reckoned_again_without_playing(
     calibration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

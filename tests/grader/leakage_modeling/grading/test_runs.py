@@ -162,6 +162,7 @@ def test_only_its_owner_may_read_the_folder_of_a_run(agents: Path) -> None:
     assert agents.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.long
 async def test_local_policies_play_in_the_same_worlds(tmp_path: Path) -> None:
     report = await played(
         tmp_path / "r", Plan(mode="local", settings=Settings(difficulty=0, num_runs=1, concurrency=6), seed="local")
