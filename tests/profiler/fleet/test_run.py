@@ -90,6 +90,8 @@ async def test_a_stop_keeps_what_is_answered_and_any_number_goes_on(tmp_path: Pa
             (row,) = rows(tmp_path / "several")
             assert (row.state, row.kept, row.dialogues) == ("unfinished", found["run"]["kept"], 200)
             kept = found["run"]["kept"]
+        else:  # all was answered before the panel looked again
+            kept = 200
     assert stops >= 2
     done = await by_several(asked, tmp_path / "several", processes=1)
     assert results(done.folder) == whole
