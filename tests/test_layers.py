@@ -53,6 +53,7 @@ ORDERS = {
             "formats",
             "parquet",
             "unchanged",
+            "met_keys",
             "selection",
             "file",
             "sendable",

@@ -13,7 +13,7 @@ import msgspec
 
 from profiler.core.json_schema import schema_fault
 from profiler.core.mismatch_words import told
-from profiler.core.shapes import Mismatch, field_check, tags
+from profiler.core.shapes import Mismatch, field_check, table, tags
 from profiler.core.wording import did_you_mean, found
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ def _hint(key: str, of_dialogue: bool) -> str:
     if of_dialogue:
         return OF_DIALOGUE.get(key) or ELSEWHERE[key] or f"set {key} in the manifest"
     return ELSEWHERE[key] or f"put it beside request: {key} is a key of its own"
+
+
+def known_keys() -> frozenset[str]:
+    """The keys of a request that the official SDK knows, those of its beta features too."""
+    return frozenset(table().structures["beta_message"].fields)
 
 
 def tool_faults(tools: Any) -> Iterator[ParameterFault]:

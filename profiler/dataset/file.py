@@ -21,6 +21,7 @@ from profiler.core.errors import DatasetError, Problem, UsageError
 from profiler.dataset.duplicates import Duplicates, Suspects
 from profiler.dataset.fields import renaming
 from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines, tsv_rows
+from profiler.dataset.met_keys import MetKeys
 from profiler.dataset.parquet import parquet_rows
 from profiler.dataset.selection import ALL, Selection, chosen, drawn, expect_ids
 from profiler.dataset.unchanged import Remembered, reading_file, refuse
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from profiler.dataset.formats import Item, Report
 
 KEPT_PROBLEMS = 1_000
-KEPT_KEYS = 100
 _BUFFER = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 _STREAMED: dict[str, Callable[..., Iterator[Item]]] = {
@@ -130,7 +130,7 @@ def _survey_of(path: Path, selection: Selection, *, fields: FieldNames | None) -
     whole = survey(path, fields=fields)
     if selection.ids:
         expect_ids(read(path, fields=fields), selection)
-    judged, count = _Judged(), 0
+    judged, count = MetKeys(), 0
     with reading(path, fields=fields, selection=selection) as dialogues:
         for dialogue in dialogues:
             count += 1
@@ -147,7 +147,7 @@ def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Surv
     with reading_file(path, report=found), _HashedFile(path) as file, Duplicates() as duplicates:
         # kept in a name: a reader that is collected closes the file, and the hash is not whole yet
         stream = io.BufferedReader(file, _BUFFER)
-        judged = _Judged()
+        judged = MetKeys()
         remarks: list[Problem] = []
         items = _items(stream, path, report=found, remark=remarks.append, renamed=renamed)
         count = _check(items, limit=limit, duplicates=duplicates, judged=judged)
@@ -219,54 +219,7 @@ def _ignore(problem: Problem) -> None:
     """The first pass over the file has reported this problem."""
 
 
-class _Judged:
-    """Notes whether any dialogue has the keys by which answers are judged, and which unknown keys there are."""
-
-    def __init__(self) -> None:
-        self.facts = False
-        self.refusal = False
-        self.expected = False
-        self.own_keys: set[str] = set()
-        self.blocks = False
-        self.toolless: str | None = None
-        self.formats = False
-
-    def look(self, dialogue: Dialogue) -> None:
-        if dialogue.required_facts:
-            self.facts = True
-        if dialogue.expect_refusal is not None:
-            self.refusal = True
-        if dialogue.expected is not None:
-            self.expected = True
-        if dialogue.messages is not None and not self.blocks:
-            self.blocks = any(not isinstance(message.content, str) for message in dialogue.messages)
-        if dialogue.request is not None and dialogue.request.get("output_format"):
-            self.formats = True
-        if self.toolless is None and not (dialogue.request and dialogue.request.get("tools")):
-            self.toolless = dialogue.dialogue_id
-        if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
-            self.own_keys.update(itertools.islice(dialogue.metadata, KEPT_KEYS))
-
-    def told(self) -> dict[str, Any]:
-        """The fields of a survey that it fills."""
-        return {
-            "absent": tuple(self._absent()),
-            "own_keys": tuple(sorted(self.own_keys)),
-            "blocks": self.blocks,
-            "toolless": self.toolless,
-            "formats": self.formats,
-        }
-
-    def _absent(self) -> Iterator[str]:
-        if not self.facts:
-            yield "required_facts"
-        if not self.refusal:
-            yield "expect_refusal"
-        if not self.expected:
-            yield "expected"
-
-
-def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, judged: _Judged) -> int:
+def _check(items: Iterator[Item], *, limit: int | None, duplicates: Duplicates, judged: MetKeys) -> int:
     add, look = duplicates.add, judged.look
     count = 0
     for _, dialogue in itertools.islice(items, limit):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from profiler.core.json_schema import schema_fault
 from profiler.core.patterns import HINT, BadPattern, compiled
-from profiler.core.sent_parameters import choice_faults, format_faults, request_faults, tool_faults
+from profiler.core.sent_parameters import choice_faults, format_faults, known_keys, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
 from profiler.manifest.measured import LESS_IS_BETTER as QUICK_IS_BETTER
@@ -218,14 +218,24 @@ def _is_file(path: Path) -> bool:
 
 
 def doubtful(experiment: Experiment) -> list[Complaint]:
-    """Warnings about settings that may be meant, but leave holes in the summary."""
+    """Warnings about settings that may be meant, but leave holes in the summary, or that are probably mistyped."""
+    strange = [
+        Complaint(
+            at=("request", key),
+            message=f"found {key!r}, which the official SDK does not know; it is sent all the same",
+            hint=did_you_mean(key, known_keys()),
+            at_key=True,
+        )
+        for key in experiment.request
+        if key not in known_keys()
+    ]
     kept = experiment.output_fields
     if kept is None:
-        return []
+        return strange
     holes = {field: words for field, words in REPORTED_FIELDS.items() if field not in kept}
     if experiment.max_cost_usd is not None and "cost_usd" not in kept:
         holes["cost_usd"] = "the cost"
-    return [
+    return strange + [
         Complaint(at=("output_fields",), message=f"found no {field!r}: {words} will be null in the summary")
         for field, words in holes.items()
     ]

@@ -764,3 +764,10 @@ def test_a_plain_value_wins_over_an_inherited_axis_of_a_section() -> None:
     assert ids(text + "- {experiment_id: x}\n- {experiment_id: y, mock: {seed: 3}}\n") == ["x-1", "x-2", "y"]
     found = problems(text + "- {experiment_id: x}\n", PROFILER_MOCK__SEED="3")
     assert found[0].message.startswith("found an override of 'mock.seed', which a matrix varies")
+
+
+def test_a_key_of_request_that_nobody_knows_is_sent_with_a_warning() -> None:
+    [warning] = load(BASE + "request: {servce_tier: auto, service_tier: auto, mcp_servers: []}\n").warnings
+
+    assert (warning.line, warning.column, warning.hint) == (5, 11, "did you mean 'service_tier'?")
+    assert warning.message == "found 'servce_tier', which the official SDK does not know; it is sent all the same"

@@ -42,6 +42,8 @@ def test_an_answer_is_checked_against_the_schema_that_was_sent_with_its_question
     assert score(metric, "3") is None  # nothing was sent with it
     assert score(metric, "3", request=Raw(b'{"output_config":{"effort":"low"}}')) is None
     assert score(metric, None, request=number, type="error") is None
+    assert score(metric, "", request=number) is False
+    assert score(metric, "", request=number, tool_calls=({"name": "look_up", "input": {}},)) is None
 
 
 SCORES: list[tuple[dict[str, Any] | str, str, Any, Any]] = [

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,3 +301,30 @@ def test_repeats_of_a_dialogue_are_one_question_with_a_number_each() -> None:
     assert following is not None
     assert following.repeat == 2
     assert asked().line.repeat is None
+
+
+def test_the_hash_covers_what_the_manifest_and_the_dialogue_send() -> None:
+    tool = {"name": "t", "input_schema": {"type": "object"}}
+    usual = Params(model="m", max_tokens=1)
+    own: tuple[dict[str, Any] | None, ...] = (None, {"service_tier": "auto"}, {"tools": [tool]})
+    sent: list[dict[str, Any]] = [
+        {},
+        {"tools": (tool,)},
+        {"tools": (tool,), "tool_choice": {"type": "any"}},
+        {"request": {"a": 1}},
+    ]
+    sent.append({"output_format": {"type": "json_schema", "schema": {}}})
+    hashes = [
+        Planner(msgspec.structs.replace(usual, **more)).request(0, dialogue(request=each)).line.request_hash
+        for more in sent
+        for each in own
+    ]
+
+    # a dialogue that brings the tool of a manifest asks the same
+    assert len(set(hashes)) == len(hashes) - 3
+    assert (hashes[2] == hashes[3] == hashes[5], hashes[6] == hashes[8]) == (True, True)
+
+
+def test_a_line_without_anything_of_its_own_says_nothing_more() -> None:
+    line = Planner(Params(model="m", max_tokens=1, temperature=0.0)).request(0, dialogue()).line
+    assert "request" not in json.loads(encode(line))

@@ -29,12 +29,26 @@ def one(text: str) -> Experiment:
     return experiment
 
 
+SENT = (
+    "tools: [{name: t, input_schema: {type: object}}]",
+    "tool_choice: {type: none}",
+    "output_format: {type: json_schema, schema: {type: string}}",
+    "request: {service_tier: auto}",
+)
+
+
+def test_what_is_not_sent_is_not_told_so_that_older_runs_stay_what_they_are() -> None:
+    assert not {"tools", "tool_choice", "output_format", "request"} & set(snapshot(one(BASE)))
+
+
 def test_a_snapshot_survives_json() -> None:
     taken = snapshot(one(BASE + "temperature: 1\nstop_sequences: [a]\n"))
     assert codec.loads(codec.dumps(taken)) == taken
 
 
-@pytest.mark.parametrize("line", ["top_k: 3", "system: x", "mock: {seed: 1}", "thinking: {type: x}", "effort: low"])
+@pytest.mark.parametrize(
+    "line", ["top_k: 3", "system: x", "mock: {seed: 1}", "thinking: {type: x}", "effort: low", *SENT]
+)
 def test_a_snapshot_tells_what_changes_answers(line: str) -> None:
     assert snapshot(one(BASE + line + "\n")) != snapshot(one(BASE))
 
