@@ -126,6 +126,12 @@ def survey(path: str | PathLike[str], *, fields: FieldNames | None = None, selec
     return _surveys.of(path, lambda: _survey_of(path, selection, fields=fields), asked=(selection, about))
 
 
+def is_surveyed(path: Path, *, fields: FieldNames | None = None, selection: Selection = ALL) -> bool:
+    """Whether `survey` has its answer ready."""
+    asked = selection.limit if selection.is_all else selection
+    return _surveys.knows(path, asked=(asked, repr(fields or None)))
+
+
 def _survey_of(path: Path, selection: Selection, *, fields: FieldNames | None) -> Survey:
     whole = survey(path, fields=fields)
     if selection.ids:

@@ -35,7 +35,7 @@ class Remembered(Generic[Found]):
 
     def of(self, path: Path, look: Callable[[], Found], *, asked: Hashable = None) -> Found:
         """What `look` finds in this file when it is `asked` so, from memory where nothing can have changed."""
-        key = (path.absolute(), asked, stamp(path))
+        key = self._key(path, asked)
         if key in self._found:
             return self._found[key]
         settled = time.time_ns() - key[2][2] > SETTLED_NS
@@ -45,6 +45,13 @@ class Remembered(Generic[Found]):
             if len(self._found) > self._most:
                 self._found.popitem(last=False)
         return found
+
+    def knows(self, path: Path, *, asked: Hashable = None) -> bool:
+        """Whether `of` need not look."""
+        return self._key(path, asked) in self._found
+
+    def _key(self, path: Path, asked: Hashable) -> tuple[Path, Hashable, Stamp]:
+        return path.absolute(), asked, stamp(path)
 
 
 _hashes: Remembered[str] = Remembered()

@@ -29,12 +29,12 @@ from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.manifest.metrics import plain
-from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.builtin import all_builtin, resolve, unmeasured
 from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.requests import planner_of
 from profiler.provider.source import facts, source_of
 from profiler.storage import run_directory
-from profiler.storage.identity import examine, now
+from profiler.storage.identity import examine, is_known, now
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
@@ -134,9 +134,10 @@ async def _run_one(
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
     with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
-        header, survey = await shared.aside(
-            examine, experiment, source=source, selection=options.selection, before=directory.earlier, stamp=stamp
-        )
+        before, chosen = directory.earlier, options.selection
+        look = partial(examine, experiment, source=source, selection=chosen, before=before, stamp=stamp)
+        known = is_known(experiment, selection=chosen, before=before)
+        header, survey = look() if known else await shared.aside(look)
         directory.refuse_another_run(header.identity)
         if survey is not None:
             refuse_unexpected(experiment, survey, selection=options.selection)
@@ -162,7 +163,9 @@ async def _run_one(
                         experiment, opened, options=options, source=source, client=asked, budget=budget, shared=shared
                     )
         facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
-        result = await shared.counted(summarized, directory.folder, experiment, metrics, facts, tell=tell)
+        quick = opened.small and all_builtin(metrics)
+        words = directory.folder, experiment, metrics, facts
+        result = await shared.counted(summarized, *words, tell=tell, at_once=quick)
         await shared.aside(directory.complete, result, sync=sync)
     return result_of(directory, result, kept=opened.kept + opened.taken, elapsed_s=time.perf_counter() - begun)
 

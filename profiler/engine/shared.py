@@ -212,9 +212,14 @@ class Shared:
         return nullcontext() if allowance is None else allowance.asking(pool, folder=folder, budget=budget)
 
     async def counted(
-        self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None]
+        self, count: Callable[..., dict[str, Any]], *words: object, tell: Callable[[str], None], at_once: bool = False
     ) -> dict[str, Any]:
-        """Reduce logs in a thread, those of one experiment at a time: a metric of the user's own need not bear threads."""
+        """Reduce logs in a thread, those of one experiment at a time: a metric of the user's own need not bear threads.
+
+        `at_once`: it takes no longer than to begin a thread.
+        """
+        if at_once:
+            return count(*words, tell=tell)
         told: list[str] = []
         async with self._counting:
             found = await in_thread(count, *words, tell=told.append)

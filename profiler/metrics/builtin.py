@@ -143,6 +143,11 @@ def unmeasured(metrics: Sequence[str | MetricEntry], survey: Survey) -> Iterator
             yield f"no dialogue has {key}, so {null[0]} is null{also}" + (f"; {guess}" if guess else "")
 
 
+def all_builtin(metrics: Sequence[Metric[Any]]) -> bool:
+    """Whether none of them is the user's own, which may take any time, or has options, such as a pattern."""
+    return all(BUILTIN.get(metric.name) is metric for metric in metrics)
+
+
 def resolve(
     names: Sequence[str | dict[str, Any] | MetricEntry],
     *,

@@ -92,6 +92,12 @@ def examine(
     return Examined(header, survey)
 
 
+def is_known(experiment: Experiment, *, selection: Selection, before: Earlier | None) -> bool:
+    """Whether `examine` need not read the dataset, because another experiment has asked it."""
+    path, fields = experiment.dataset_path, experiment.dataset_fields
+    return before is None and file.is_surveyed(path, fields=fields, selection=selection)
+
+
 def snapshot(experiment: Experiment) -> dict[str, Any]:
     """The settings that belong to the identity, as plain JSON values. Files are not named in it but hashed."""
     plain = codec.loads(codec.encode(experiment, enc_hook=str))

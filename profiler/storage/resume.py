@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from profiler.storage.ledger import Left
 
 
+SMALL = 1 << 16
+
+
 class OpenRun(msgspec.Struct, kw_only=True):
     """The files of a run under way, ready to be appended to, and what they held when they were opened.
 
@@ -87,6 +90,11 @@ class OpenRun(msgspec.Struct, kw_only=True):
         path = self.folder / RESPONSES
         self.asked = self.end - self.header.first
         self.responses_size = path.stat().st_size if path.exists() else 0
+
+    @property
+    def small(self) -> bool:
+        """Whether its logs are read and counted in less time than a thread takes to begin."""
+        return self.requests.size + self.journal.size <= SMALL
 
     def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:
         """The writer that appends to this run. `fields` are those that responses.jsonl keeps; None keeps all."""
