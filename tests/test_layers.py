@@ -201,6 +201,7 @@ ORDERS = {
             "allowance",
             "agenda",
             "dry_run",
+            "clients",
             "open_client",
             "run_money",
             "preflight",

@@ -148,7 +148,6 @@ def _options(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
 def _dry_run(args: Namespace, manifest: Manifest) -> int:
     """What the run would ask and cost, whatever the mode; nothing is sent or written."""
     now, options = datetime.now(UTC), options_of(manifest, _options(args, manifest, "live"))
-    several = len(manifest.ids) > 1
     with reusing(manifest.experiments, options=options, tell=remark) as reusable:
         estimates = [
             estimate(
@@ -157,7 +156,7 @@ def _dry_run(args: Namespace, manifest: Manifest) -> int:
                 kept=None if args.fresh else _kept(experiment, args, options),
                 known=None if reusable is None else _known(experiment, options, reusable),
                 selection=options.selection,
-                max_cost_usd=least_cap(experiment, options) if args.max_cost is None or several else args.max_cost,
+                max_cost_usd=least_cap(experiment, options),
                 concurrency=args.concurrency,
                 latency_s=args.assume_latency,
             )

@@ -6,7 +6,6 @@ Whichever it is, its replies pass the check of `provider.validate`.
 from __future__ import annotations
 
 import inspect
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -15,13 +14,13 @@ import anyio
 from profiler.core import plugins
 from profiler.core.errors import UsageError
 from profiler.provider.mock import load_answers
-from profiler.provider.open import open_client
 from profiler.provider.validate import Checked, uncounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from profiler.engine.clients import Clients
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
     from profiler.provider.client import Client
@@ -32,9 +31,9 @@ HOW = "it is called with the experiment and returns an object with `async def co
 
 @asynccontextmanager
 async def client_of_run(
-    experiment: Experiment, given: Client | None, *, options: Options, tell: Callable[[str], None]
+    experiment: Experiment, given: Client | None, *, clients: Clients, options: Options, tell: Callable[[str], None]
 ) -> AsyncIterator[Client]:
-    """The client, open. It is closed afterwards, unless the caller gave it and so closes it."""
+    """The client, open. It is closed afterwards, unless others use it too, or the caller gave it and so closes it."""
     if given is not None:
         yield Checked(given, own=True, tell=tell)
     elif experiment.client is not None:
@@ -45,7 +44,7 @@ async def client_of_run(
             with anyio.move_on_after(CLOSING_S, shield=True):  # a client that hangs must not keep the run from ending
                 await _close(client)
     else:
-        async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ) as client:
+        async with clients.of(experiment) as client:
             if options.resolved_mode == "live":
                 tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
             elif wanted := experiment.streamed_only:

@@ -31,12 +31,18 @@ BOUNDED = (None, "standard")  # values with which they do not
 
 
 class RunMoney:
-    """`cap` holds for all experiments together. One that is alone has none: what the options say stands for its own then."""
+    """`cap` holds for all experiments together. One that is alone has none: the smaller of its own and that of the
+    options decides."""
 
     def __init__(self, options: Options, *, cap: Cap | None = None, kept: WholeMoney | None = None) -> None:
         self.cap = cap
         self._options = options
         self._kept = kept
+
+    def held_by_manifest(self, experiment: Experiment) -> bool:
+        """Whether the experiment's own cap is the smaller one, which --max-cost cannot raise."""
+        own, said = experiment.max_cost_usd, self._options.max_cost_usd
+        return own is not None and (said is None or own <= said)
 
     @contextmanager
     def of(self, experiment: Experiment, run: OpenRun, *, card: RateCard | None) -> Iterator[Budget | None]:
@@ -44,9 +50,7 @@ class RunMoney:
         if card is None:
             yield None
             return
-        own, said = experiment.max_cost_usd, self._options.max_cost_usd
-        if self.cap is None and said is not None:
-            own = said
+        own = experiment.max_cost_usd if self.cap is not None else least_cap(experiment, self._options)
         budget = Budget(card, cap_usd=own, spent=run.spent, maybe=run.maybe, within=self.cap)
         try:
             yield budget

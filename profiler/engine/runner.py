@@ -104,7 +104,8 @@ async def run_all(
                 agenda.ended(turn.experiment, complete=complete)
                 shared.overview.ended(name, complete=complete)
 
-        async with onlooking(shared, options=options, watch=watch, tell=tell), create_task_group() as runs:
+        looked_at = onlooking(shared, options=options, watch=watch, tell=tell)
+        async with looked_at, shared.clients, create_task_group() as runs:
             while (turn := await shared.next_of(agenda)) is not None:
                 runs.start_soon(to_its_end, turn)
     return [ended.get(each.experiment_id) or Ended.not_begun(each, shared.stopped) for each in experiments]
@@ -145,7 +146,7 @@ async def _run_one(
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)
-        async with client_of_run(experiment, client, options=options, tell=tell) as asked:
+        async with client_of_run(experiment, client, clients=shared.clients, options=options, tell=tell) as asked:
             opened = await shared.aside(directory.open, header, retry_failed=options.retry_failed, sync=sync)
             with (
                 closing(opened),

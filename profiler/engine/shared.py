@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 import anyio
 
 from profiler.engine import descriptors
+from profiler.engine.clients import Clients
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
@@ -98,6 +99,7 @@ class Shared:
         if self._live:
             places = _room_for_calls(places, tell=tell)
         self.slots = Slots(places)
+        self.clients = Clients(experiments, options=options)
         self._most_open = 1
         if not self.alone and not options.in_turn:
             self._most_open = descriptors.room_for_runs(
@@ -173,6 +175,7 @@ class Shared:
 
     def _begun(self, turn: Turn) -> UnderWay:
         experiment = turn.experiment
+        self.clients.begins(experiment)
         wants = self._bound_of(experiment)
         if turn.answers_of is not None:
             wants = 0
@@ -248,7 +251,7 @@ class Shared:
         cap = self.money.cap
         if cap is None or cap.has_room(view.next_call):
             reached.enough_usd = view.enough_usd()
-            reached.of_all = cap is None  # then --max-cost says it for the only one
+            reached.of_all = cap is None and not self.money.held_by_manifest(experiment)
         else:
             projected = self.overview.look().projected_usd or 0.0
             gone, least = dollars(cap.gone + view.next_call), dollars(cap.cap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from profiler.core.errors import BudgetReached, CallError, Interrupted, ProviderFailed, RunDirectoryError, UsageError
 from profiler.core.nouns import Reply
 from profiler.dataset import file
+from profiler.engine import descriptors
 from profiler.engine.options import Options
 from profiler.engine.runner import run_all, run_all_sync, run_sync
 from profiler.manifest.settings import Experiment, Latency, MockSettings, RateLimits, Retry
@@ -149,6 +151,80 @@ async def test_a_fault_in_one_touches_no_other(tmp_path: Path) -> None:
 
     assert states(ended) == {"a": "complete", "b": "ProviderFailed", "c": "RunDirectoryError", "d": "complete"}
     assert {type(each.error) for each in ended if each.error} == {ProviderFailed, RunDirectoryError}
+
+
+ODD = """
+import asyncio
+from profiler.core.nouns import Reply
+
+def odd(number):
+    usual = dict(completion="x", stop_reason="end_turn", model="m", usage={})
+    match number % 8:
+        case 0: return None
+        case 1: return Reply(**{**usual, "completion": b"bytes"})
+        case 2: return Reply(**{**usual, "usage": {"input_tokens": -1e999}})
+        case 3: return Reply(**{**usual, "completion": "half \\ud800"})
+        case 4: return Reply(**{**usual, "metadata": {"own": object()}})
+        case 5: raise SystemExit(3)
+        case 6: raise asyncio.CancelledError
+        case 7: return Reply(**{**usual, "stop_reason": 7, "model": ["m"], "latency_s": float("nan")})
+
+class Odd:
+    def __init__(self, experiment):
+        self.asked = 0
+
+    async def complete(self, request):
+        self.asked += 1
+        if self.asked == 1:  # an answer first: five faults in a row before one would end the experiment
+            return Reply(completion="fine", stop_reason="end_turn", model="m", usage={})
+        return odd(self.asked)
+"""
+
+
+async def test_odd_replies_of_one_experiments_client_touch_no_other(tmp_path: Path) -> None:
+    """The files of the others are to the byte those that they have without it."""
+    (tmp_path / "odd_replies_among_many.py").write_text(ODD)
+    plain = experiments(tmp_path, "a", "c", "d", count=20)
+    [odd] = experiments(tmp_path, "b", count=20, client="odd_replies_among_many:Odd")
+    alone = await run_all(plain, options=options(tmp_path, output_dir=tmp_path / "alone", concurrency=4, mode="mock"))
+    ended = await run_all(
+        [plain[0], odd, *plain[1:]],
+        options=options(tmp_path, concurrency=4, mode="mock", search_path=tmp_path),
+    )
+
+    assert states(ended) == dict.fromkeys("abcd", "complete")
+    assert all(each.result for each in alone)
+    for name in "acd":
+        assert files(tmp_path / "runs" / name) == files(tmp_path / "alone" / name)
+    records = [json.loads(line) for line in (tmp_path / "runs" / "b" / "responses.jsonl").read_text().splitlines()]
+    kinds = Counter(record["type"] for record in records)
+    assert (len(records), kinds["answer"] + kinds["error"]) == (20, 20)
+    assert kinds["error"] >= 8
+
+
+async def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three folders fit into what is allowed, where eight would be open otherwise."""
+    before = open_files()
+    allowed = before + descriptors.SPARE + 3 * descriptors.FILES_OF_A_RUN
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    folders, most = list[int](), list[int]()
+
+    def until(*_: object) -> bool:
+        folders.append(len(list((tmp_path / "runs").glob("*/journal.jsonl"))))
+        most.append(open_files())
+        return True
+
+    many = experiments(tmp_path, *"abcdefghijklmnopqrst", count=3)
+    ended = await run_all(many, options=options(tmp_path, concurrency=4), client=Crowd(until=until))
+
+    assert all(each.result for each in ended)
+    assert max(folders) <= 3
+    assert max(most) - before <= 3 * descriptors.FILES_OF_A_RUN
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_what_is_wrong_before_the_first_call_stops_all(tmp_path: Path) -> None:

@@ -155,12 +155,23 @@ async def test_the_run_stops_before_the_cap_and_not_long_before(tmp_path: Path, 
     assert cap - WORST < provider.billed <= cap
 
 
-async def test_the_flag_wins_over_the_manifest(tmp_path: Path) -> None:
-    done = await run(
-        experiment(tmp_path, max_cost_usd=1e-9), options=options(tmp_path, max_cost_usd=1.0), client=Provider()
-    )
+@pytest.mark.parametrize(("own", "said"), [(2.0, 1.0), (1.0, 2.0), (None, 1.0), (1.0, None)])
+async def test_the_smaller_of_its_own_cap_and_that_of_the_options_decides(
+    tmp_path: Path, own: float | None, said: float | None
+) -> None:
+    one = experiment(tmp_path, max_cost_usd=own)
+    done = await run(one, options=options(tmp_path, max_cost_usd=said), client=Provider())
 
     assert done.summary["run"]["max_cost_usd"] == 1.0
+
+
+async def test_a_cap_of_the_manifest_that_decides_is_raised_there(tmp_path: Path) -> None:
+    one = experiment(tmp_path, max_cost_usd=2 * WORST / PICO)
+    with pytest.raises(BudgetReached) as stopped:
+        await run(one, options=options(tmp_path, max_cost_usd=1.0), client=Provider())
+
+    assert not stopped.value.of_all
+    assert "raise max_cost_usd" in str(stopped.value.hint)
 
 
 async def test_a_higher_cap_goes_on_where_the_lower_one_stopped_and_asks_nobody_twice(tmp_path: Path) -> None:
