@@ -137,8 +137,8 @@ async def _run_one(
         stamp = unchanged.stamp(experiment.dataset_path)
         before, chosen = directory.earlier, options.selection
         look = partial(examine, experiment, source=source, selection=chosen, before=before, stamp=stamp)
-        known = is_known(experiment, selection=chosen, before=before)
-        header, survey = look() if known else await shared.aside(look)
+        at_hand = is_known(experiment, selection=chosen, before=before)
+        header, survey = look() if at_hand else await shared.aside(look)
         directory.refuse_another_run(header.identity)
         if survey is not None:
             refuse_unexpected(experiment, survey, selection=options.selection)

@@ -13,12 +13,11 @@ import anyio
 
 from profiler.engine import descriptors
 from profiler.engine.clients import Clients
-from profiler.engine.limits.provider_limits import ProviderLimits
+from profiler.engine.limits.provider_limits import ProviderLimits, smaller_limits
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
 from profiler.engine.slots import Slots
 from profiler.engine.threads import in_thread
-from profiler.manifest.settings import RateLimits
 from profiler.manifest.value_types import USUAL_CONCURRENCY
 from profiler.money.prices import dollars
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from profiler.engine.pool import Pool
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
-    from profiler.manifest.settings import Experiment
+    from profiler.manifest.settings import Experiment, RateLimits
     from profiler.money.budget import Budget
     from profiler.storage.reusable import Reusable
 
@@ -291,15 +290,5 @@ def _tightest_of_each(experiments: Sequence[Experiment]) -> dict[Hashable, RateL
     found: dict[Hashable, RateLimits | None] = {}
     for experiment in experiments:
         source, limits = _source(experiment), experiment.rate_limits
-        found[source] = _smaller(found.get(source), limits)
+        found[source] = smaller_limits(found.get(source), limits)
     return found
-
-
-def _smaller(one: RateLimits | None, other: RateLimits | None) -> RateLimits | None:
-    if one is None or other is None:
-        return one or other
-    least: dict[str, int | None] = {}
-    for name in RateLimits.__struct_fields__:
-        given = [limit for limit in (getattr(one, name), getattr(other, name)) if limit is not None]
-        least[name] = min(given, default=None)
-    return RateLimits(**least)

@@ -152,7 +152,8 @@ class Worker:
         table = folders.table()
         assert table is not None  # noqa: S101 (it is there before there are workers)
         experiment, options, shared = self._experiment, self._options, self._shared
-        async with client_of_run(experiment, None, options=options, tell=self._tell_first) as client:
+        given = client_of_run(experiment, None, clients=shared.clients, options=options, tell=self._tell_first)
+        async with shared.clients, given as client:
             setting = Setting(
                 experiment=experiment,
                 options=options,

@@ -15,6 +15,7 @@ import msgspec
 from profiler.engine.limits import bottleneck
 from profiler.engine.limits.concurrency import AdaptiveConcurrency, OverloadShare
 from profiler.engine.limits.health import OVERLOADED, PUSHBACKS, RATE_LIMITED, ProviderHealth, refusal, unheard
+from profiler.manifest.settings import RateLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,3 +164,14 @@ class ProviderLimits:
         if draw is not None:
             self._health.first.left(draw)
         return draw
+
+
+def smaller_limits(one: RateLimits | None, other: RateLimits | None) -> RateLimits | None:
+    """Of each limit the smaller one; what one of them leaves open, the other decides."""
+    if one is None or other is None:
+        return one or other
+    least: dict[str, int | None] = {}
+    for name in RateLimits.__struct_fields__:
+        given = [limit for limit in (getattr(one, name), getattr(other, name)) if limit is not None]
+        least[name] = min(given, default=None)
+    return RateLimits(**least)
