@@ -112,7 +112,8 @@ class Merger:
     def _recounted(self) -> Reduction:
         """What is put together so far, counted by other metrics."""
         scores = ScoreLog(self._folders.root, self._metrics)
-        reduction = reduce_outcomes(scores.passing(read_outcomes(self._run, complete=False)), self._metrics)
+        outcomes = read_outcomes(self._run, complete=False)
+        reduction = reduce_outcomes(outcomes, self._metrics, note=scores.note)
         scores.finish()
         publish(self._folders.root)
         self.merged.sizes[SCORES] = self._folders.scores.stat().st_size

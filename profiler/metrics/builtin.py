@@ -15,6 +15,7 @@ from profiler.metrics.clusters import of_dialogue
 from profiler.metrics.fact_coverage import (
     cluster_joint,
     coverage,
+    coverage_of,
     coverage_sums,
     finish_coverage,
     finish_geometric,
@@ -102,6 +103,7 @@ BUILTIN: Final[dict[str, Metric[Any]]] = {
             score=coverage,
             better="higher",
             cluster=cluster_sums,
+            score_of=coverage_of,
         ),
         rate("refusal_rate", _refused),
         rate("completion_rate", _completed, better="higher"),

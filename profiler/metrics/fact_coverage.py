@@ -72,10 +72,11 @@ def coverage_sums(outcome: Outcome) -> Sums | None:
 
 def coverage(outcome: Outcome) -> float | None:
     """The share of its required facts that one reply holds. 1 where none are required, as in the mean."""
-    sums = coverage_sums(outcome)
-    if sums is None or sums[0] == 0:
-        return None
-    return sums[1] / (1 << intervals.FIXED_BITS) if outcome.required_facts else 1.0
+    return coverage_of(coverage_sums(outcome))
+
+
+def coverage_of(sums: Sums | None) -> float | None:
+    return None if sums is None or sums[0] == 0 else sums[1] / (1 << intervals.FIXED_BITS)
 
 
 def finish_coverage(state: Sums | None) -> Estimate:

@@ -84,6 +84,8 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     improvement, None where neither is: a higher refusal rate may be what one wants, or not. `unit` is that of the value.
     A metric that is not `at_top` stands only among the metrics of a summary, and may be named like another of its keys.
 
+    `score_of` tells the same from what the outcome contributed, where that holds it: so an answer is looked at once.
+
     `cluster` gets what was merged of all answers to one dialogue, and returns a state that tells so; it is called only
     where dialogues are asked several times. Without it such a metric has no interval, for the answers to one dialogue are
     no independent sample.
@@ -101,6 +103,7 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     part_of: str | None = None
     unit: str | None = None
     at_top: bool = True
+    score_of: Callable[[State | None], Score] | None = None
 
     def __post_init__(self) -> None:
         if self.better is not None and self.better not in get_args(Better):
@@ -134,6 +137,7 @@ def rate(name: str, predicate: Callable[[Outcome], bool | None], *, better: Bett
         score=score,
         better=better,
         cluster=cluster_sums,
+        score_of=lambda sums: None if sums is None else sums[1] == 1,
     )
 
 

@@ -7,6 +7,7 @@ does not grow with the number of outcomes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,7 +17,7 @@ from profiler.metrics.metric_calls import MetricCalls
 from profiler.metrics.totals import TYPES, BadOutcome, Totals, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from profiler.core.nouns import Outcome, RecordType
     from profiler.metrics.counted import MetricFault
@@ -29,6 +30,7 @@ BATCH: Final = 256  # outcomes that are worked through at once
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
 Key = tuple["RecordType", str | None, tuple[str, ...], States]
+Note = Callable[[Sequence["Outcome"], Sequence[Sequence[Any] | None]], None]
 Value = TypeVar("Value")
 
 
@@ -36,11 +38,13 @@ class Reduction:
     """What is known of the outcomes added so far.
 
     Similar outcomes contribute equal states. So contributions are counted first, and each different one is merged once.
+    `note` gets every batch with what it contributes to each metric (None for one that has raised).
     """
 
-    def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
+    def __init__(self, metrics: Sequence[Metric[Any]], *, note: Note | None = None) -> None:
         self._calls = MetricCalls(metrics)
         self.metrics = self._calls.metrics
+        self._note = note
         self._waiting: list[Outcome] = []
         self._taken = 0
         self._pending: Counter[Key] = Counter()
@@ -82,6 +86,10 @@ class Reduction:
             raise self._located(batch) from None
         self._taken += len(batch)
         columns = self._calls.contributions(batch)
+        if batch and self._note is not None:
+            failed = self._calls.faults
+            told = zip(self.metrics, columns, strict=True)
+            self._note(batch, [None if metric.name in failed else column for metric, column in told])
         if batch and batch[0].repeat is not None:
             self._take_repeats(batch, columns)
             return
@@ -280,7 +288,9 @@ def _error_type(outcome: Outcome) -> str:
     return outcome.error.type if outcome.error is not None else "unknown"
 
 
-def reduce_outcomes(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Reduction:
-    reduction = Reduction(metrics)
+def reduce_outcomes(
+    outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, note: Note | None = None
+) -> Reduction:
+    reduction = Reduction(metrics, note=note)
     reduction.extend(outcomes)
     return reduction

@@ -1,6 +1,7 @@
 """The scores of single outcomes: what a line of scores.jsonl says.
 
-Takes outcomes, a batch at a time; gives a column of scores for every metric that has one.
+Takes outcomes, a batch at a time, and perhaps what they contribute to the metrics; gives a column of scores for every
+metric that has one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from profiler.core import own_code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from profiler.core.nouns import Outcome
     from profiler.metrics.metric import Metric, Score
 
+REMEMBERED: Final = 1024
 PLAIN: Final = frozenset({bool, int, type(None)})
 
 
@@ -23,13 +25,27 @@ class Scorer:
     """Scores outcomes. A score that raises is null, and the first such of each metric is in `faults`."""
 
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
-        self._metrics = tuple(metric for metric in metrics if metric.score is not None)
+        self._places = tuple(place for place, metric in enumerate(metrics) if metric.score is not None)
+        self._metrics = tuple(metrics[place] for place in self._places)
+        self._known: tuple[dict[Any, Score], ...] = tuple({} for _ in self._places)
         self.names = tuple(metric.name for metric in self._metrics)
         self.faults: dict[str, str] = {}
 
-    def columns(self, batch: Sequence[Outcome]) -> list[list[Score]]:
-        """One column a metric, in the order of `names`."""
-        return [self._column(metric, batch) for metric in self._metrics]
+    def columns(
+        self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None] | None = None
+    ) -> list[list[Score]]:
+        """One column a metric, in the order of `names`.
+
+        `contributions` are those of the batch to all metrics, where they are known: many a score follows from them.
+        """
+        columns: list[list[Score]] = []
+        for place, metric, known in zip(self._places, self._metrics, self._known, strict=True):
+            contributed = None if contributions is None else contributions[place]
+            if metric.score_of is None or contributed is None:
+                columns.append(self._column(metric, batch))
+            else:
+                columns.append(_told_by(contributed, metric.score_of, known))
+        return columns
 
     def _column(self, metric: Metric[Any], batch: Sequence[Outcome]) -> list[Score]:
         score = metric.score
@@ -52,6 +68,17 @@ class Scorer:
                 f"metric {metric.name!r} gave no score at dialogue {outcome.dialogue_id!r}: {own_code.said(error)}",
             )
             return None
+
+
+def _told_by(contributed: Sequence[Any], score_of: Callable[[Any], Score], known: dict[Any, Score]) -> list[Score]:
+    """Contributions are alike mostly, so their scores are remembered."""
+    try:
+        return [known[each] for each in contributed]
+    except KeyError:
+        if len(known) > REMEMBERED:
+            known.clear()
+        known.update((each, score_of(each)) for each in set(contributed))
+        return [known[each] for each in contributed]
 
 
 def _finite(column: Sequence[Score]) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Outcome
     from profiler.metrics.metric import Metric
-    from profiler.metrics.reduction import Reduction
+    from profiler.metrics.reduction import Note, Reduction
 
 HINT = "a run directory is wanted, such as runs/demo_run"
 
@@ -224,8 +224,8 @@ def reduce_and_draft(
     """The same, but the scores are still a draft, which becomes scores.jsonl when the summary is written."""
     scores = ScoreLog(log_dir, metrics, first=first)
     try:
-        outcomes = scores.passing(read_outcomes(log_dir, first=first))
-        reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES)
+        outcomes = read_outcomes(log_dir, first=first)
+        reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES, note=scores.note)
         scores.finish()
     except BaseException:
         scores.drop()
@@ -247,8 +247,10 @@ def _silent(_: str) -> None:
     return None
 
 
-def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path) -> Reduction:
+def _reduced(
+    outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path, note: Note | None = None
+) -> Reduction:
     try:
-        return reduce_outcomes(outcomes, metrics)
+        return reduce_outcomes(outcomes, metrics, note=note)
     except BadOutcome as error:
         raise damaged(log, error.reason, line=error.position + 1) from error

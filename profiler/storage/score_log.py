@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.core.nouns import Outcome
-    from profiler.metrics.metric import Metric
+    from profiler.metrics.metric import Metric, Score
 
 BATCH: Final = 256  # as many as the reduction takes at a time, so that both find the same facts remembered
 WRITE_BUFFER: Final = 1 << 20
@@ -38,18 +38,16 @@ class ScoreLog:
         self.path = folder / SCORES
         self._draft = draft_of(self.path)
         self._scorer = Scorer(metrics)
-        self._first = first
-        self._file: IO[bytes] | None = None
-
-    def passing(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-        """The same outcomes; each is scored on its way."""
+        self._index = count(first)
         self._file = self._open()
-        for lines, batch in _scored(outcomes, self._scorer, first=self._first):
-            try:
-                self._file.write(encode_lines(lines))
-            except OSError as error:
-                raise StorageError(self.path, error) from error
-            yield from batch
+
+    def note(self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None]) -> None:
+        """Write the scores of outcomes that are being reduced, and of which it is known what they contribute."""
+        columns = self._scorer.columns(batch, contributions)
+        try:
+            self._file.write(encode_lines(_lines(batch, columns, self._scorer.names, index=self._index)))
+        except OSError as error:
+            raise StorageError(self.path, error) from error
 
     def _open(self) -> IO[bytes]:
         try:
@@ -63,7 +61,6 @@ class ScoreLog:
 
     def finish(self) -> None:
         """All passed: the draft is whole, and can be published."""
-        assert self._file is not None  # noqa: S101 (nothing is finished that was not begun)
         try:
             self._file.close()
         except OSError as error:
@@ -71,9 +68,8 @@ class ScoreLog:
 
     def drop(self) -> None:
         """Leave nothing half-made behind; the file of before, if there is one, stays."""
-        if self._file is not None:
-            with suppress(OSError):  # what could not be written is of no use
-                self._file.close()
+        with suppress(OSError):  # what could not be written is of no use
+            self._file.close()
         with suppress(OSError):
             self._draft.unlink(missing_ok=True)
 
@@ -101,8 +97,9 @@ def publish(folder: Path) -> None:
 
 def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Iterator[dict[str, Any]]:
     """The lines that scores.jsonl would have."""
-    for lines, _ in _scored(outcomes, Scorer(metrics)):
-        yield from msgspec.to_builtins(lines)
+    scorer, index, remaining = Scorer(metrics), count(), iter(outcomes)
+    while batch := list(islice(remaining, BATCH)):
+        yield from msgspec.to_builtins(_lines(batch, scorer.columns(batch), scorer.names, index=index))
 
 
 class _Line(msgspec.Struct, gc=False, omit_defaults=True):
@@ -120,15 +117,12 @@ def _scores_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Scores", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
 
 
-def _scored(
-    outcomes: Iterable[Outcome], scorer: Scorer, *, first: int = 0
-) -> Iterator[tuple[list[_Line], list[Outcome]]]:
-    scores_of = _scores_of(scorer.names)
-    remaining, index = iter(outcomes), count(first)
-    while batch := list(islice(remaining, BATCH)):
-        columns = scorer.columns(batch)
-        scores = map(scores_of, *columns) if columns else repeat(scores_of())
-        ids = [outcome.dialogue_id for outcome in batch]
-        # Without repeats, which is usual, no column of them is made.
-        repeats = [] if batch[0].repeat is None else [[outcome.repeat for outcome in batch]]
-        yield list(map(_Line, ids, index, scores, *repeats)), batch
+def _lines(
+    batch: Sequence[Outcome], columns: Sequence[Sequence[Score]], names: tuple[str, ...], *, index: Iterator[int]
+) -> list[_Line]:
+    scores_of = _scores_of(names)
+    scores = map(scores_of, *columns) if columns else repeat(scores_of())
+    ids = [outcome.dialogue_id for outcome in batch]
+    # Without repeats, which is usual, no column of them is made.
+    repeats = [] if batch[0].repeat is None else [[outcome.repeat for outcome in batch]]
+    return list(map(_Line, ids, index, scores, *repeats))
