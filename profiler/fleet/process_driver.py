@@ -77,16 +77,20 @@ class ProcessDriver:
         async for line in lines_from(process.stdout.fileno()):
             self._say.send_nowait((worker, report_of(line)))
         code = await in_thread(process.wait)
-        self._close(worker)
+        if not self._close(worker):
+            return  # the driver has been closed meanwhile, and nobody listens to it any more
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._say.send_nowait((worker, Lost(how, _last_lines(self._log_of(worker)))))
 
-    def _close(self, worker: int) -> None:
-        process = self._processes.pop(worker)
+    def _close(self, worker: int) -> bool:
+        """False when it was closed before."""
+        if (process := self._processes.pop(worker, None)) is None:
+            return False
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+        return True
 
     def _log_of(self, worker: int) -> Path:
         return self._logs / f"worker-{worker}.log"

@@ -9,8 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.faults.mock_fleet_storm import storm, workers_of
 from tests.faults.runs import Site, dialogues, wait_until
 
@@ -52,7 +50,6 @@ def test_a_first_signal_lets_calls_end_and_the_same_command_goes_on(tmp_path: Pa
     assert site.results() == site.at("one").results()
 
 
-@pytest.mark.long
 def test_a_second_signal_ends_the_calls_too(tmp_path: Path) -> None:
     site = Site(folder=tmp_path).write(dialogues(40), concurrency=8, mock={"latency_s": 300.0})
     process = site.start("--processes", "2")
