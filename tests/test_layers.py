@@ -230,6 +230,7 @@ ORDERS = {
             "__init__",
             "broker",
             "messages",
+            "program",
             "pipes",
             "driver",
             "local_broker",

@@ -1,14 +1,19 @@
-"""What the coordinator asks of whoever runs its workers: processes of this machine, or tasks of a cluster."""
+"""What a coordinator asks of whoever runs its workers: processes of this machine, or tasks of a cluster."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from profiler.fleet.messages import Command, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.fleet.broker.settings import BrokerSettings
-    from profiler.fleet.messages import Command, Lender, Report
+    from profiler.fleet.messages import Lender
+
+Told_contra = TypeVar("Told_contra", contravariant=True)
+Heard_co = TypeVar("Heard_co", covariant=True)
 
 
 class Lost(NamedTuple):
@@ -33,20 +38,24 @@ class Broker(Protocol):
     async def close(self) -> None: ...
 
 
-class Driver(Protocol):
-    """Workers have numbers, and none is used twice."""
+class Workers(Protocol[Told_contra, Heard_co]):
+    """Workers of any program. They have numbers, and none is used twice."""
 
     def start(self, worker: int) -> None:
-        """Start a worker; its job is the first command that it is told."""
+        """Start a worker; what it is to do it hears as commands."""
 
-    async def poll(self) -> tuple[int, Report | Lost]:
+    async def poll(self) -> tuple[int, Heard_co | Lost]:
         """The next thing that any worker says. `Lost` is the last of each."""
 
-    def tell(self, worker: int, command: Command) -> None:
+    def tell(self, worker: int, command: Told_contra) -> None:
         """Pass a command on. Nothing happens where the worker is gone: `poll` tells that."""
 
     def stop(self, worker: int) -> None:
         """End a worker at once, whatever it does."""
+
+
+class Driver(Workers[Command, Report], Protocol):
+    """Workers that answer the ranges of a run, and what these share."""
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
         """Start one where all workers reach it. What it must not forget it keeps in the folder."""

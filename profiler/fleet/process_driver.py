@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 import anyio
 from anyio import create_task_group
@@ -16,53 +16,58 @@ from anyio import create_task_group
 from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
 from profiler.fleet.local_broker import LocalBroker, local_broker
-from profiler.fleet.messages import LAST_LINES, as_line, report_of
+from profiler.fleet.messages import LAST_LINES, Command, Report
 from profiler.fleet.pipes import lines_from, write_all
+from profiler.fleet.program import ANSWERS_RANGES, Heard, Program, Told
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from anyio.abc import TaskGroup
 
     from profiler.fleet.broker.settings import BrokerSettings
-    from profiler.fleet.messages import Command, Report
 
 LAST_BYTES = 8_192
 ENDING_S = 10.0
 
 
-class ProcessDriver:
+class ProcessDriver(Generic[Told, Heard]):
     """`logs` is a folder for what workers say besides their reports."""
 
-    def __init__(self, logs: Path, *, tasks: TaskGroup) -> None:
+    def __init__(
+        self, program: Program[Told, Heard], logs: Path, *, tasks: TaskGroup, environ: Mapping[str, str]
+    ) -> None:
+        self._program = program
+        self._environ = environ
         self._logs = logs
         self._tasks = tasks
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._say, self._said = anyio.create_memory_object_stream[tuple[int, "Report | Lost"]](math.inf)
+        self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
 
     def start(self, worker: int) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
         with self._log_of(worker).open("ab") as log:
-            self._processes[worker] = subprocess.Popen(
-                [sys.executable, "-m", "profiler.fleet.worker"],
+            self._processes[worker] = subprocess.Popen(  # noqa: S603 (a program of ours)
+                [sys.executable, "-m", self._program.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**self._environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # Ctrl-C reaches the coordinator, which tells the others
             )
         self._tasks.start_soon(self._listen, worker)
 
-    async def poll(self) -> tuple[int, Report | Lost]:
+    async def poll(self) -> tuple[int, Heard | Lost]:
         return await self._said.receive()
 
-    def tell(self, worker: int, command: Command) -> None:
+    def tell(self, worker: int, command: Told) -> None:
         process = self._processes.get(worker)
         if process is not None and process.stdin is not None:
             with suppress(BrokenPipeError):
-                write_all(process.stdin.fileno(), as_line(command))
+                write_all(process.stdin.fileno(), self._program.line_of(command))
 
     def stop(self, worker: int) -> None:
         if (process := self._processes.get(worker)) is not None:
@@ -75,7 +80,7 @@ class ProcessDriver:
         process = self._processes[worker]
         assert process.stdout is not None  # noqa: S101 (it was asked for)
         async for line in lines_from(process.stdout.fileno()):
-            self._say.send_nowait((worker, report_of(line)))
+            self._say.send_nowait((worker, self._program.report_of(line)))
         code = await in_thread(process.wait)
         if not self._close(worker):
             return  # the driver has been closed meanwhile, and nobody listens to it any more
@@ -113,10 +118,18 @@ class ProcessDriver:
         self._said.close()
 
 
+def processes(logs: Path) -> AbstractAsyncContextManager[ProcessDriver[Command, Report]]:
+    """Workers that answer the ranges of a run."""
+    return processes_of(ANSWERS_RANGES, logs)
+
+
 @asynccontextmanager
-async def processes(logs: Path) -> AsyncIterator[ProcessDriver]:
+async def processes_of(
+    program: Program[Told, Heard], logs: Path, *, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[ProcessDriver[Told, Heard]]:
+    """Workers of any program, with our own environment or another."""
     async with create_task_group() as tasks:
-        driver = ProcessDriver(logs, tasks=tasks)
+        driver = ProcessDriver(program, logs, tasks=tasks, environ=os.environ if environ is None else environ)
         try:
             yield driver
         finally:

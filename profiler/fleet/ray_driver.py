@@ -12,7 +12,7 @@ import secrets
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import anyio
 import msgspec
@@ -20,8 +20,9 @@ import msgspec
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.fleet.broker.messages import Gone, in_envelope
 from profiler.fleet.driver import Lost
-from profiler.fleet.messages import Lender, as_line, report_of
-from profiler.fleet.ray_parts import Post, RayBroker, work
+from profiler.fleet.messages import Command, Lender, Report
+from profiler.fleet.program import ANSWERS_RANGES, Heard, Program, Told
+from profiler.fleet.ray_parts import Post, RayBroker, relay, work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from profiler.fleet.broker.settings import BrokerSettings
-    from profiler.fleet.messages import Command, Report
 
 ON_THE_HEAD = {
     "node:__internal_head__": 0.001
@@ -40,26 +40,29 @@ LOOK_EVERY_S = 1.0
 HOW_LONG = 300
 
 
-class RayDriver:
-    def __init__(self, ray: Any, *, tasks: TaskGroup) -> None:
+class RayDriver(Generic[Told, Heard]):
+    def __init__(self, ray: Any, program: Program[Told, Heard], *, tasks: TaskGroup) -> None:
         self._ray = ray
+        self._program = program
         self._tasks = tasks
         self._post = ray.remote(Post).options(num_cpus=0, resources=ON_THE_HEAD).remote()
-        self._work = ray.remote(work).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+        own = program is ANSWERS_RANGES
+        self._task = ray.remote(work if own else relay).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+        self._given = {} if own else {"module": program.module}
         self._running: dict[int, Any] = {}
         self._heard_at: dict[int, float] = {}
         self._given_up: set[int] = set()
-        self._say, self._said = anyio.create_memory_object_stream[tuple[int, "Report | Lost"]](math.inf)
+        self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
         self._tell, self._told = anyio.create_memory_object_stream[tuple[int, bytes]](math.inf)
         self._failed: Exception | None = None
         for task in (self._carry_reports, self._carry_commands, self._look_for_the_silent):
             tasks.start_soon(task)
 
     def start(self, worker: int) -> None:
-        self._running[worker] = self._work.remote(worker, self._post, folder=str(Path.cwd()))
+        self._running[worker] = self._task.remote(worker, self._post, folder=str(Path.cwd()), **self._given)
         self._tasks.start_soon(self._wait_for, worker)
 
-    async def poll(self) -> tuple[int, Report | Lost]:
+    async def poll(self) -> tuple[int, Heard | Lost]:
         try:
             return await self._said.receive()
         except anyio.EndOfStream:
@@ -67,8 +70,8 @@ class RayDriver:
                 f"the Ray cluster has lost what this run needs: {self._failed}", hint="run the same command again"
             ) from self._failed
 
-    def tell(self, worker: int, command: Command) -> None:
-        self._tell.send_nowait((worker, as_line(command)))
+    def tell(self, worker: int, command: Told) -> None:
+        self._tell.send_nowait((worker, self._program.line_of(command)))
 
     def stop(self, worker: int) -> None:
         if (task := self._running.get(worker)) is not None:
@@ -81,11 +84,10 @@ class RayDriver:
         """Say that a worker has ended, behind all that it has said itself."""
         from ray.exceptions import RayError  # noqa: PLC0415
 
-        how = "ended"
         try:
-            await self._running[worker]
+            how = await self._running[worker] or Lost("ended")
         except RayError as error:
-            how = " ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG]
+            how = Lost(" ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG])
         del self._running[worker]
         with suppress(RayError):  # without the post there is nobody to tell
             await self._post.say.remote(worker, [], how)
@@ -95,11 +97,12 @@ class RayDriver:
 
         try:
             while True:
-                for worker, report, how in await self._post.poll.remote():
+                for worker, said in await self._post.poll.remote():
                     self._heard_at[worker] = time.monotonic()
+                    ended = isinstance(said, Lost)
                     if worker not in self._given_up:
-                        self._say.send_nowait((worker, Lost(how) if report is None else report_of(report)))
-                    if report is None:
+                        self._say.send_nowait((worker, said if ended else self._program.report_of(said)))
+                    if ended:
                         self._given_up.add(worker)
         except RayError as error:
             self._failed = error
@@ -171,24 +174,29 @@ class ActorBroker:
         return f"{worker}-{self._session}"
 
 
-def on_ray(address: str | None) -> Callable[[Path], AbstractAsyncContextManager[RayDriver]]:
+def on_ray(address: str | None) -> Callable[[Path], AbstractAsyncContextManager[RayDriver[Command, Report]]]:
     """Runs workers on the cluster at this address, or on the one that Ray finds by itself."""
 
-    @asynccontextmanager
-    async def driver(_: Path) -> AsyncIterator[RayDriver]:
-        ray = _joined(address)
-        try:
-            async with anyio.create_task_group() as tasks:
-                found = RayDriver(ray, tasks=tasks)
-                try:
-                    yield found
-                finally:
-                    tasks.cancel_scope.cancel()
-                    found.close()
-        finally:
-            ray.shutdown()
+    def driver(_: Path) -> AbstractAsyncContextManager[RayDriver[Command, Report]]:
+        return workers_on_ray(ANSWERS_RANGES, address)
 
     return driver
+
+
+@asynccontextmanager
+async def workers_on_ray(program: Program[Told, Heard], address: str | None) -> AsyncIterator[RayDriver[Told, Heard]]:
+    """Workers of any program, each of which must say something within 20 seconds as long as it lives."""
+    ray = _joined(address)
+    try:
+        async with anyio.create_task_group() as tasks:
+            found = RayDriver(ray, program, tasks=tasks)
+            try:
+                yield found
+            finally:
+                tasks.cancel_scope.cancel()
+                found.close()
+    finally:
+        ray.shutdown()
 
 
 def _joined(address: str | None) -> Any:

@@ -1,11 +1,16 @@
 """What runs on the nodes of a Ray cluster: workers as tasks, and two actors beside the cluster's head: the broker, and the
-post, which carries what coordinator and workers say to each other."""
+post, which carries what coordinator and workers say to each other.
+
+What answers ranges is a task itself. Any other program is a process that a task starts and speaks for: it has no part of Ray
+in it, neither its environment nor its connections.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +21,25 @@ import msgspec
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.messages import decode_envelope, decode_lease, in_envelope
 from profiler.fleet.broker.settings import BrokerSettings
+from profiler.fleet.driver import Lost
 from profiler.fleet.messages import Job, as_line, command_of
+from profiler.fleet.process_driver import processes_of
+from profiler.fleet.program import speaks_lines
 from profiler.fleet.work import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from profiler.fleet.broker.messages import Lease, Renewal
     from profiler.fleet.messages import Command
+    from profiler.fleet.process_driver import ProcessDriver
 
 ANSWER_WITHIN_S = 2.0
 AT_ONCE = 1_000
 
-Said = tuple[int, bytes | None, str]  # a worker, its report, and where there is none how the worker ended
+Said = tuple[int, bytes | Lost]  # a worker, and its report or how it ended
 
 
 class Post:
@@ -40,12 +49,12 @@ class Post:
         self._said = anyio.create_memory_object_stream[Said](math.inf)
         self._told: dict[int, tuple[MemoryObjectSendStream[bytes], MemoryObjectReceiveStream[bytes]]] = {}
 
-    async def say(self, worker: int, reports: list[bytes], ended: str | None = None) -> None:
+    async def say(self, worker: int, reports: list[bytes], ended: Lost | None = None) -> None:
         """Of a worker; the coordinator says for it that it has ended."""
         for report in reports:
-            self._said[0].send_nowait((worker, report, ""))
+            self._said[0].send_nowait((worker, report))
         if ended is not None:
-            self._said[0].send_nowait((worker, None, ended))
+            self._said[0].send_nowait((worker, ended))
 
     async def poll(self) -> list[Said]:
         return await all_there_is(self._said[1])
@@ -93,11 +102,49 @@ class RayBroker:
 
 
 def work(worker: int, post: Any, *, folder: str) -> None:
-    """The task. Relative paths mean what they mean to the coordinator, where its folder is there."""
+    """The task that answers ranges."""
+    _enter(folder)
+    anyio.run(_work, worker, post)
+
+
+def relay(worker: int, post: Any, *, folder: str, module: str) -> Lost:
+    """The task that runs another program, and returns how that has ended."""
+    _enter(folder)
+    return anyio.run(_relay, worker, post, module)
+
+
+def _enter(folder: str) -> None:
+    """Relative paths mean what they mean to the coordinator, where its folder is there."""
     with suppress(OSError):
         os.chdir(folder)
         sys.path.insert(0, folder)
-    anyio.run(_work, worker, post)
+
+
+async def _relay(worker: int, post: Any, module: str) -> Lost:
+    async def pass_commands_on(driver: ProcessDriver[bytes, bytes]) -> None:
+        while True:
+            for line in await post.hear.remote(worker):
+                driver.tell(worker, line)
+
+    ended = Lost("ended")
+    with tempfile.TemporaryDirectory(prefix="worker-", ignore_cleanup_errors=True) as logs:
+        program, environ = speaks_lines(module), without_ray(os.environ)
+        async with processes_of(program, Path(logs), environ=environ) as driver, anyio.create_task_group() as tasks:
+            driver.start(worker)
+            tasks.start_soon(pass_commands_on, driver)
+            while True:
+                _, said = await driver.poll()
+                if isinstance(said, Lost):
+                    ended = said
+                    tasks.cancel_scope.cancel()
+                    break
+                await post.say.remote(worker, [said])
+    return ended
+
+
+def without_ray(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Ray tells its tasks, tokens and addresses among it, is nobody else's business."""
+    return {name: value for name, value in environ.items() if not name.startswith("RAY_")}
 
 
 async def _work(worker: int, post: Any) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from profiler.fleet.process_driver import processes
+from profiler.fleet.driver import Lost
+from profiler.fleet.process_driver import processes, processes_of
+from profiler.fleet.program import speaks_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,3 +33,27 @@ async def test_a_worker_that_is_just_ending_is_closed_once(tmp_path: Path, monke
                 await anyio.lowlevel.checkpoint()
             await anyio.wait_all_tasks_blocked()
         driver.close()
+
+
+ECHO = """
+import os, sys
+for line in sys.stdin:
+    if line == "end\\n":
+        sys.exit("it was told to end")
+    print(os.environ["WHO"], line, end="", flush=True)
+"""
+
+
+async def test_any_program_may_be_a_worker_and_has_the_environment_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "an_echo.py").write_text(ECHO)
+
+    with anyio.fail_after(60):
+        async with processes_of(speaks_lines("an_echo"), tmp_path / "logs", environ={"WHO": "echo"}) as driver:
+            driver.start(0)
+            driver.tell(0, b"a\n")
+            assert await driver.poll() == (0, b"echo a")
+            driver.tell(0, b"end\n")
+            assert await driver.poll() == (0, Lost("ended with exit code 1", "it was told to end"))

@@ -11,8 +11,9 @@ import pytest
 
 from profiler.cli.main import build_parser, main
 from profiler.core.errors import UsageError
+from profiler.fleet.driver import Lost
 from profiler.fleet.ray_driver import on_ray
-from profiler.fleet.ray_parts import Post, all_there_is
+from profiler.fleet.ray_parts import Post, all_there_is, without_ray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,10 @@ async def test_the_post_brings_reports_in_their_order_and_the_end_of_a_worker_be
     post = Post()
     await post.say(1, [b"a", b"b"])
     await post.say(2, [b"c"])
-    await post.say(1, [], "was lost")
+    await post.say(1, [], Lost("was lost"))
 
     with closing(post):
-        assert await post.poll() == [(1, b"a", ""), (1, b"b", ""), (2, b"c", ""), (1, None, "was lost")]
+        assert await post.poll() == [(1, b"a"), (1, b"b"), (2, b"c"), (1, Lost("was lost"))]
 
 
 async def test_commands_wait_for_a_worker_that_has_not_begun() -> None:
@@ -47,6 +48,12 @@ async def test_what_was_said_before_the_end_is_carried_and_then_it_is_over() -> 
         assert await all_there_is(said) == [b"last words"]
         with pytest.raises(anyio.EndOfStream):
             await all_there_is(said)
+
+
+def test_a_program_that_a_task_starts_hears_nothing_of_ray() -> None:
+    environ = {"RAY_AUTH_TOKEN": "t", "RAY_ADDRESS": "10.0.0.1:6379", "PATH": "/bin", "XRAY_": "x"}
+
+    assert without_ray(environ) == {"PATH": "/bin", "XRAY_": "x"}
 
 
 async def test_without_ray_one_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
