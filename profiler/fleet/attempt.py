@@ -14,7 +14,7 @@ from profiler.engine.session import answer_all
 from profiler.engine.threads import in_thread
 from profiler.metrics import state_json
 from profiler.storage import journal, resume, run_directory
-from profiler.storage.attempt_money import Money
+from profiler.storage.attempt_money import Money, inherited
 from profiler.storage.journal import Header
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
@@ -63,6 +63,8 @@ class RangeAttempt:
         self.first = grant.first
         self.name = name  # of this range among those of its worker
         self.won = False
+        self.inherited = Money()  # what the attempt before it has spent for the answers that it took over
+        self.money = Money()  # what it has spent itself, when it has ended
         self.bound_by: dict[str, Any] | None = None
         self._end = grant.end
         self._opened: OpenRun | None = None
@@ -98,6 +100,7 @@ class RangeAttempt:
 
     async def run(self) -> None:
         attempt = await in_thread(self._setting.folders.begin_attempt, self.first)
+        self.inherited = inherited(attempt.folder)
         try:
             await self._answer(attempt)
         except ProfilerError:
@@ -122,8 +125,9 @@ class RangeAttempt:
                     read=self._read,
                 )
                 self._asked = True
+            self.money = _money(budget, opened) - self.inherited
             async with setting.counting:
-                self.won = await in_thread(self._count_and_commit, attempt, _money(budget, opened))
+                self.won = await in_thread(self._count_and_commit, attempt, self.money)
 
     def _open(self, directory: RunDirectory) -> OpenRun:
         table, options = self._setting.table, self._setting.options

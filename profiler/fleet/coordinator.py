@@ -17,7 +17,7 @@ from profiler.fleet.handout import Handout
 from profiler.fleet.looks import WorkerState
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
 from profiler.fleet.prepare import owed
-from profiler.storage.attempt_money import own_money
+from profiler.storage.attempt_money import Money, own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +178,7 @@ class Coordinator:
 
     def _done(self, done: Done) -> None:
         self._losses = 0
+        self._looks.add(done.money)
         if done.won:
             self._looks.committed += done.end - done.first
         self._committed.set()
@@ -221,6 +222,7 @@ class Coordinator:
         if self._broker is not None:  # before another attempt takes over what this one has written
             await self._broker.forget(worker.number)
         spent = await self._spent_by(worker.number)
+        self._looks.add(spent)
         self._handout.take_back(worker.number)
         if self.stopped is not None:
             return
@@ -230,14 +232,14 @@ class Coordinator:
             self.stop(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
             return
         self._tell(_with_log(f"{said}; another one takes its place", lost.log))
-        self.join(cap=None if worker.cap is None else max(0, worker.cap - spent))
+        self.join(cap=None if worker.cap is None else max(0, worker.cap - spent.gone))
 
-    async def _spent_by(self, number: int) -> int:
-        """What the open ranges of a worker have cost in its hands, in pico-dollars."""
-        spent = 0
+    async def _spent_by(self, number: int) -> Money:
+        """What the open ranges of a worker have cost in its hands."""
+        spent = Money()
         for known in self._handout.of(number):
             if attempts := self._folders.attempts(known.first):
-                spent += (await in_thread(own_money, attempts[-1].folder)).gone
+                spent += await in_thread(own_money, attempts[-1].folder)
         return spent
 
     def _pass_on(self, line: str) -> None:

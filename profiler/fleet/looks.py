@@ -34,11 +34,18 @@ class FleetLooks:
         self.workers: dict[int, WorkerState] = {}
         self.lost = 0
         self.committed = 0  # items
-        self.money: Money | None = None  # of what is committed or was left by earlier commands
+        self.money: Money | None = (
+            None  # but for ranges that are in the hands of a worker; None where nothing costs money
+        )
         self.stopping = False
         self._prepared = prepared
         self._total = prepared.table.count if total is None else total
         self._rate = Rate()
+
+    def add(self, money: Money) -> None:
+        """What a worker has spent on a range that it has in its hands no longer."""
+        if self.money is not None:
+            self.money += money
 
     def look(self) -> Snapshot:
         statuses = [each.status for each in self.workers.values() if each.status is not None and not each.ended]
@@ -52,8 +59,8 @@ class FleetLooks:
                 failures.update(each.status.failures)
         cost = maybe = None
         if self.money is not None:
-            cost = dollars(self.money.spent) + sum(part.cost_usd or 0.0 for part in parts)
-            maybe = dollars(self.money.maybe) + sum(part.maybe_usd or 0.0 for part in parts)
+            cost = dollars(self.money.spent) + sum(part.cost_usd for part in parts)
+            maybe = dollars(self.money.maybe) + sum(part.maybe_usd for part in parts)
         return Snapshot(
             experiment_id=self._prepared.experiment.experiment_id,
             mode=self._prepared.source.mode,

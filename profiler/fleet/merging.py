@@ -19,7 +19,7 @@ from profiler.core.errors import LogError, Problem, StorageError
 from profiler.fleet.pipes import write_all
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction, reduce_outcomes
-from profiler.storage.attempt_money import Money, own_money
+from profiler.storage.attempt_money import Money, inherited
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
 from profiler.storage.ranges import Merged
 from profiler.storage.read_logs import read_outcomes
@@ -49,7 +49,6 @@ class Merger:
         self._sync = sync
         self._parts = {REQUESTS: run / REQUESTS, RESPONSES: run / RESPONSES, SCORES: folders.scores}
         self._saved = 0.0
-        self._removable: list[int] = []
         self._run = run
         self.merged = self._restored()
         for name, path in self._parts.items():
@@ -78,24 +77,29 @@ class Merger:
             for name, path in self._parts.items():
                 merged.sizes[name] = _append(folder / name, path, at=merged.sizes.get(name, 0))
             merged.money += found.money
+            merged.twice -= inherited(folder)  # of what the attempts before it have spent, it has taken this over
             merged.end = found.end
-            self._removable.append(found.first)
+            merged.winners.append(found.first)
         if merged.end > before and (self.complete or time.monotonic() > self._saved + SAVE_EVERY_S):
             self.save()
 
     def save(self) -> None:
         """From here on a kill costs nothing of what was put together so far."""
         merged = self.merged
-        self._count_losers()
+        others = self._count_others()
         if self._sync:
             for path in self._parts.values():
                 _sync(path)
         merged.counted = msgspec.Raw(state_json.dump(self.reduction))
         self._folders.note(merged)
-        for first in self._removable:
-            self._folders.forget(first)
-        self._removable.clear()
+        removed = {first for first in {*merged.winners, *others} if self._folders.forget(first)}
+        merged.winners = [first for first in merged.winners if first not in removed]
         self._saved = time.monotonic()
+
+    def count_the_late(self) -> None:
+        """What other attempts have spent since it was last counted is part of the bill."""
+        if self._folders.others(self.merged):
+            self.save()
 
     def give_names(self) -> None:
         """The run is complete: its scores get the place where everybody looks for them."""
@@ -119,26 +123,21 @@ class Merger:
         self.merged.sizes[SCORES] = self._folders.scores.stat().st_size
         return reduction
 
-    def _count_losers(self) -> None:
-        """Attempts that came too late for their items: what they have spent was spent for nothing."""
-        for attempt in self._folders.attempts():
-            if attempt.first < self.merged.end:
-                self._count_twice(own_money(attempt.folder), attempt.first)
-        for first in self._folders.all_done():
-            if first < self.merged.end and first not in self._removable:
-                found = self._folders.committed(first)
-                self._count_twice(Money() if found is None else found.money, first)
-
-    def _count_twice(self, money: Money, first: int) -> None:
-        self.merged.money += money
-        self.merged.twice += money
-        self._removable.append(first)
+    def _count_others(self) -> set[int]:
+        """Attempts that came too late for their items: what they have spent since this was last asked."""
+        merged = self.merged
+        now = self._folders.others(merged)
+        for first, money in now.items():
+            news = money - merged.others.get(first, Money())
+            merged.money += news
+            merged.twice += news
+        merged.others = now
+        return set(now)
 
     def _clear(self) -> None:
-        """What a kill has left of ranges that are put together already; their money is counted."""
-        for first in {*self._folders.all_done(), *(each.first for each in self._folders.attempts())}:
-            if first < self.merged.end:
-                self._folders.forget(first)
+        """Remove what a kill has left of items that are put together already, and whose money is counted."""
+        winners = self.merged.winners
+        self.merged.winners = [first for first in winners if not self._folders.forget(first)]
 
     def _restored(self) -> Merged:
         return self._folders.merged() or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))

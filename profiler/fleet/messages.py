@@ -15,6 +15,7 @@ from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
 from profiler.core.nouns import Mode
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
+from profiler.storage.attempt_money import Money
 from profiler.storage.journal_file import Fsync
 
 LAST_LINES = 20
@@ -83,13 +84,14 @@ class Want(msgspec.Struct, frozen=True, tag=True):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """How far a range is: the index behind the last item that was begun, how many are answered, and their cost."""
+    """How far a range is: the index behind the last item that was begun, how many are answered, and what this attempt has
+    spent itself, or may have."""
 
     first: int
     begun: int
     done: int
-    cost_usd: float | None = None
-    maybe_usd: float | None = None
+    cost_usd: float = 0.0
+    maybe_usd: float = 0.0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -113,11 +115,13 @@ class WasCut(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A range is answered. It counts if it was `won`; else another attempt at it was committed before."""
+    """A range is answered. It counts if it was `won`; else another attempt at it was committed before. `money` is what this
+    attempt has spent itself."""
 
     first: int
     end: int
     won: bool
+    money: Money = Money()
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):

@@ -259,6 +259,7 @@ class Fleet:
     def conclude(self) -> dict[str, Any]:
         """The summary of the complete run; then only what belongs to one stays."""
         prepared, merger, options = self._prepared, self._merger, self._options
+        merger.count_the_late()
         facts = runner.facts_of_run(
             prepared.experiment, prepared.table.header, prepared.source, options=options, told=self._told()
         )
@@ -271,7 +272,7 @@ class Fleet:
 
     def _told(self) -> dict[str, Any]:
         money, cap, card = self._merger.merged.money, self._cap(), self._prepared.card
-        known = dict.fromkeys(MONEY)
+        known: dict[str, Any] = dict.fromkeys(MONEY)
         if card is not None:
             known = {
                 "rate_card": card.as_json(),
@@ -279,6 +280,11 @@ class Fleet:
                 "spent_usd": dollars(money.spent),
                 "maybe_billed_usd": dollars(money.maybe),
             }
+        if money.spent and (twice := self._merger.merged.twice.spent) > 0:
+            known["paid_twice_usd"] = dollars(twice)
+            self._tell(
+                f"{usd(twice)} was paid for answers that were there already, by processes that were taken for lost"
+            )
         return {
             **known,
             "resumed": {"kept": self.kept, "maybe_billed": money.cut_off},

@@ -46,6 +46,7 @@ from profiler.fleet.messages import (
 )
 from profiler.metrics.builtin import resolve
 from profiler.money.budget import Cap
+from profiler.money.prices import dollars
 from profiler.provider.source import source_of
 from profiler.storage.ranges import RangeFolders
 
@@ -190,7 +191,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 (it ends this worker when the calls of its other ranges have ended)
                 self._stop(error)
             else:
-                self._send(Done(first=attempt.first, end=attempt.end, won=attempt.won))
+                self._send(Done(first=attempt.first, end=attempt.end, won=attempt.won, money=attempt.money))
             finally:
                 self._bound_by = attempt.bound_by or self._bound_by
                 del attempts[attempt.first]
@@ -270,6 +271,11 @@ def _link_of(job: Job, ask: Ask | None) -> tuple[Channel | None, Link | None]:
 
 def _part(attempt: RangeAttempt, view: View | None) -> Part:
     if view is None:  # its folder is not open yet, or it is being counted
-        return Part(attempt.first, attempt.begun, attempt.begun - attempt.first)
-    look = view.look()
-    return Part(attempt.first, attempt.begun, look.done, look.cost_usd, look.maybe_billed_usd)
+        spent, maybe = dollars(attempt.money.spent), dollars(attempt.money.maybe)
+        return Part(attempt.first, attempt.begun, attempt.begun - attempt.first, spent, maybe)
+    look, before = view.look(), attempt.inherited
+    spent, maybe = (
+        (look.cost_usd or 0.0) - dollars(before.spent),
+        (look.maybe_billed_usd or 0.0) - dollars(before.maybe),
+    )
+    return Part(attempt.first, attempt.begun, look.done, spent, maybe)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import RunDirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+LOCKS = Path("/proc/locks")
 ELSEWHERE = "choose another place with --output-dir"
 
 
@@ -54,3 +55,17 @@ def _in_use(folder: Path) -> RunDirectoryError:
         f"{folder}: another run is writing here",
         hint=f"wait for it to end, stop it, or {ELSEWHERE}",
     )
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a run holds the folder now.
+
+    Asks /proc, because trying the lock would get in the way of a run that starts.
+    """
+    try:
+        at = folder.stat()
+        held = LOCKS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    device = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
+    return any(line.split()[5:6] == [device] for line in held.splitlines() if "->" not in line)

@@ -27,6 +27,7 @@ from profiler.dataset.places import Place
 from profiler.dataset.unchanged import Stamp
 from profiler.storage import journal
 from profiler.storage.attempt_money import Money, money_in, own_money
+from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
 from profiler.storage.whole_file import sync_folder, write_whole
 
@@ -75,8 +76,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a committed attempt says of itself: the items from `first` to before `end`, their money (that of the attempts
-    before it included, as far as it has taken them over), and what was counted of them."""
+    """What a committed attempt says of itself: the items from `first` to before `end`, what it has spent itself (attempts
+    before it, whose answers it took over, tell their money in their own folders), and what was counted of the items."""
 
     format: int = FORMAT
     first: int
@@ -86,14 +87,21 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Merged(msgspec.Struct, kw_only=True):
-    """How far a run is put together: the items before `end` are in its logs, up to these `sizes`. `twice` is the part of
-    its money that bought answers which were not needed."""
+    """How far a run is put together: the items before `end` are in its logs, up to these `sizes`, and `money` is what they
+    have cost.
+
+    Other attempts at these items may still be written to, by a process that everybody takes for dead. `others` is what was
+    counted of them so far, by their first index, and `twice` the part of it that bought answers which were not needed.
+    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet.
+    """
 
     end: int = 0
     sizes: dict[str, int] = {}
     counted: msgspec.Raw
     money: Money = Money()
     twice: Money = Money()
+    others: dict[int, Money] = {}
+    winners: list[int] = []
     sessions: list[dict[str, Any]] = []
 
 
@@ -243,6 +251,9 @@ class RangeFolders:
         total, end = (Money(), 0) if merged is None else (merged.money, merged.end)
         if of is not _every:
             total = Money()
+        elif merged is not None:
+            for first, money in self.others(merged).items():
+                total += money - merged.others.get(first, Money())
         for first in self.all_done():
             if first >= end and of(first) and (found := self.committed(first)) is not None:
                 total += found.money
@@ -251,10 +262,29 @@ class RangeFolders:
                 total += own_money(attempt.folder)
         return total
 
-    def forget(self, first: int) -> None:
-        """Remove what is left of the items from one index on."""
-        for folder in (self.done(first), *(each.folder for each in self.attempts(first))):
-            shutil.rmtree(folder, ignore_errors=True)
+    def others(self, merged: Merged) -> dict[int, Money]:
+        """What attempts at items that are put together have spent, but for those that count: by their first index."""
+        found: dict[int, Money] = {}
+        for attempt in self.attempts():
+            if attempt.first < merged.end:
+                found[attempt.first] = found.get(attempt.first, Money()) + own_money(attempt.folder)
+        for first in self.all_done():
+            if first < merged.end and first not in merged.winners and (late := self.committed(first)) is not None:
+                found[first] = found.get(first, Money()) + late.money
+        return found
+
+    def forget(self, first: int) -> bool:
+        """Remove what is left of the items from one index on. Nothing is, and False is returned, while a process of this
+        machine holds an attempt at them: what that spends must be told."""
+        attempts = self.attempts(first)
+        if any(is_locked(each.folder) for each in attempts):
+            return False
+        for folder in (*(each.folder for each in attempts), self.done(first)):
+            gone = folder.with_name(f".gone-{secrets.token_hex(8)}")
+            with suppress(OSError):
+                folder.rename(gone)  # all of it at once: half an attempt would tell half of its money
+            shutil.rmtree(gone, ignore_errors=True)
+        return True
 
     def remove(self) -> None:
         """The run is complete; the table goes last."""

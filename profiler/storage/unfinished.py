@@ -5,7 +5,6 @@ It changes nothing and takes no lock, so it may look while the run goes on.
 
 from __future__ import annotations
 
-import os
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ import msgspec
 
 from profiler.money.prices import dollars, pico
 from profiler.storage import journal, ledger
+from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import JOURNAL, REQUESTS
 from profiler.storage.read_logs import Asked, Got, damaged, lines_of, outcome_of
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Outcome
 
-LOCKS = Path("/proc/locks")
 
 Line = TypeVar("Line")
 Record = TypeVar("Record")
@@ -124,17 +123,3 @@ def unfinished(folder: Path) -> Unfinished | None:
         raise damaged(path, f"cannot be read: {error.strerror or error}") from error
     found.sessions = replay.sessions
     return found
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a run holds the folder now.
-
-    Asks /proc, because trying the lock would get in the way of a run that starts.
-    """
-    try:
-        at = folder.stat()
-        held = LOCKS.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    device = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
-    return any(line.split()[5:6] == [device] for line in held.splitlines() if "->" not in line)

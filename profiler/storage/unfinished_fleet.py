@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from profiler.money.prices import dollars
+from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import REQUESTS, RESPONSES
 from profiler.storage.ranges import Merged, RangeFolders, read_table
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
-from profiler.storage.unfinished import Unfinished, is_locked, unfinished
+from profiler.storage.unfinished import Unfinished, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

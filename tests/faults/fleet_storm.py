@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from profiler.storage.saved_run import SavedRun
 from tests.faults.live import live_site, provider
 from tests.faults.runs import dialogues, ended, wait_until, whole_records
 from tests.faults.test_live_money import billed_usd
@@ -37,6 +38,7 @@ COUNT = 900
 CAP_USD = 0.04  # the bill of all would be a little less
 KILLS_A_RUN = 8
 KILLS_A_COMMAND = 4
+NOTHING_USD = 1e-9
 FAULTS = {"half-body": 0.02, "reset": 0.02, "500": 0.03}
 TARGETS = ("profiler.fleet.worker", "profiler.fleet.worker", "profiler.fleet.broker", "coordinator")
 
@@ -131,11 +133,18 @@ class Trial:
         if last.code not in (0, 4):
             self._violated(f"the last run ended with {last.code}: {last.said}")
             return
+        self._look_at_what_is_told(billed_usd(paid))
         self.report.finished += last.code == 0
         self.report.capped += last.code == 4
         logged = [record["dialogue_id"] for record in whole_records(self.site.responses)]
         if logged != [f"d{number}" for number in range(len(logged))] or (last.code == 0 and len(logged) != COUNT):
             self._violated(f"{len(logged)} dialogues are logged, or not in their order")
+
+    def _look_at_what_is_told(self, billed: float) -> None:
+        run = SavedRun(self.site.run_dir).summary["run"]
+        spent, maybe = run["spent_usd"], run["maybe_billed_usd"]
+        if not spent <= billed + NOTHING_USD or not billed <= spent + maybe + NOTHING_USD:
+            self._violated(f"billed {billed}, and told are {spent} and perhaps {maybe} more")
 
     def _violated(self, what: str) -> None:
         self.report.violations.append(f"{self.site.folder}: {what}")

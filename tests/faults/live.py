@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anyio.from_thread import start_blocking_portal
-
 from profiler.cli.main import main
 from profiler.core.json import dumps
 from profiler.provider.mock_server.server import MockServer
@@ -68,11 +66,9 @@ def provider(site: Site, *script: Any, **settings: Any) -> Iterator[Provider]:
         path = site.folder / "script.json"
         path.write_bytes(dumps(list(script)))
         settings["script_path"] = path
-    with start_blocking_portal() as portal:
-        server = MockServer(ServerSettings(dataset_path=site.dataset, **settings))
-        with portal.wrap_async_context_manager(server):
-            site.environ["ANTHROPIC_BASE_URL"] = server.base_url
-            yield Provider(server)
+    with MockServer(ServerSettings(dataset_path=site.dataset, **settings)) as server:
+        site.environ["ANTHROPIC_BASE_URL"] = server.base_url
+        yield Provider(server)
 
 
 def live_site(folder: Path, items: Sequence[dict[str, Any]], **settings: Any) -> Site:

@@ -9,12 +9,13 @@ import pytest
 
 from profiler.core.errors import LogError
 from profiler.storage import journal, ledger
+from profiler.storage.folder_lock import LOCKS, is_locked
 from profiler.storage.journal import Header
 from profiler.storage.ledger import Carried, Ledger
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL
 from profiler.storage.saved_run import SavedRun
-from profiler.storage.unfinished import LOCKS, is_locked, unfinished
+from profiler.storage.unfinished import unfinished
 
 if TYPE_CHECKING:
     from pathlib import Path
