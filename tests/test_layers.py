@@ -140,7 +140,17 @@ ORDERS = {
     ),
     "profiler.storage": (
         *("__init__", "names", "whole_file", "line_file", "status_file", "read_logs", "reorder", "journal", "ledger"),
-        *("journal_file", "ordered_log", "writer", "summary_file", "score_log", "folder_lock", "resume"),
+        *(
+            "journal_file",
+            "ordered_log",
+            "writer",
+            "summary_file",
+            "score_log",
+            "folder_lock",
+            "lease",
+            "claims",
+            "resume",
+        ),
         *(
             "run_directory",
             "identity",

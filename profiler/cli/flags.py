@@ -31,7 +31,11 @@ def refuse_useless_to_run(args: Namespace) -> None:
         raise UsageError(f"{flag} says how a sample is drawn, and none is asked for", hint="add --sample N")
     several = "--processes" if args.processes is not None else "--shard" if args.shard is not None else None
     if several is not None and args.reuse:
-        raise UsageError(f"--reuse takes answers over in one process, and {several} asks for several", hint="give one")
+        raise UsageError(
+            f"--reuse takes answers over in one process, and {several} asks for several",
+            hint=f"run once without {several}, and with --reuse: it takes over what is known and asks the rest; stopped at any "
+            "time, that run goes on with --processes N, which asks nothing again",
+        )
     if args.shard is not None:
         _refuse_with_shard(args)
     if args.broker is not None and args.shard is None:

@@ -91,7 +91,8 @@ def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[s
 
 
 def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
-    """The share of one of several commands that know nothing of each other; an experiment after the other."""
+    """The share of one of several commands that know nothing of each other; an experiment after the other. What is wrong
+    with one touches no other, but a signal, the money and the provider stop them all."""
     shard, options = Shard(*args.shard), _options(args, manifest, mode)
     options, watch = options_of(manifest, options), None if args.quiet else drawn_on(sys.stderr)
     if len(manifest.ids) > 1 and options.max_cost_usd is not None:
@@ -99,6 +100,7 @@ def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callabl
             "--shard cannot hold a cap over several experiments: no shard knows what the others spend",
             hint="give each experiment its own max_cost_usd, or run one with --select",
         )
+    failed = 0
     for experiment in manifest.experiments:
         run = partial(
             run_shard,
@@ -113,9 +115,19 @@ def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callabl
         try:
             ended = anyio.run(run)
         except ProfilerError as error:
-            raise with_the_way_on(error, args) from error
+            told = with_the_way_on(error, args)
+            if error.exit_code != ProfilerError.exit_code or len(manifest.ids) == 1:
+                raise told from error
+            failed += 1
+            remark(f"{experiment.experiment_id}: {told}" + (f" ({error.hint})" if error.hint else ""))
+            continue
         print(f"Completed shard {shard} of {experiment.experiment_id}")
-        tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
+        if ended.was_complete:
+            tell(f"{ended.folder.name}: already complete, nothing was asked")
+        else:
+            tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
+    if failed:
+        raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
     merge = ["profiler", "merge", "--config", args.config, "--output-dir", str(args.output_dir)]
     tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
     return 0

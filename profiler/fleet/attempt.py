@@ -110,7 +110,7 @@ class RangeAttempt:
 
     async def _answer(self, attempt: Attempt) -> None:
         setting = self._setting
-        with run_directory.hold(attempt.folder, tell=setting.tell) as directory:
+        with run_directory.hold(attempt.folder, claimed=True, tell=setting.tell) as directory:  # by its name
             opened = await in_thread(self._open, directory)
             with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:
                 self._opened = opened

@@ -18,6 +18,7 @@ from profiler.fleet.run import Fleet
 from profiler.metrics.builtin import resolve
 from profiler.provider.source import source_of
 from profiler.storage import journal, run_directory
+from profiler.storage.claims import Claims
 from profiler.storage.identity import examine
 from profiler.storage.ranges import RangeFolders, Table, read_table
 from profiler.storage.run_directory import Earlier
@@ -54,8 +55,9 @@ def merge(experiment: Experiment, *, options: Options, note: Callable[[str], Non
         raise RunDirectoryError(
             f"{folder}: found no run that shards share", hint="profiler run --shard K/N … begins one"
         )
-    with run_directory.hold(folder, tell=note) as directory:
-        _expect_all_answered(RangeFolders(folder), table)
+    claims = Claims(folder)
+    _expect_all_answered(RangeFolders(folder), table, claims)
+    with claims.whole(), run_directory.hold(folder, claimed=True, tell=note) as directory:
         asked = msgspec.structs.replace(options, mode=table.identity["mode"])
         prepared = _prepared(experiment, table, options=asked)
         fleet = Fleet(prepared, directory, options=asked, processes=1, left=None, tell=note)
@@ -70,7 +72,9 @@ def _merged_before(experiment: Experiment, *, options: Options, note: Callable[[
     if before is None or before.summary is None:
         return None
     _expect_same(experiment, before, options=msgspec.structs.replace(options, mode=before.identity["mode"]))
-    with run_directory.hold(folder, tell=note) as directory:  # takes away what a merge that was killed has left
+    with run_directory.hold(
+        folder, claimed=True, tell=note
+    ) as directory:  # takes away what a merge that was killed has left
         return result_of(directory, before.summary, kept=before.count, elapsed_s=0.0)
 
 
@@ -98,18 +102,43 @@ def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prep
     )
 
 
-def _expect_all_answered(folders: RangeFolders, table: Table) -> None:
+def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims) -> None:
+    """What is answered stays as it is."""
     merged = folders.merged()
     left = list(owed(folders, table, since=0 if merged is None else merged.end))
     if not left:
         return
-    items = sum(end - first for first, end in left)
+    items, of = sum(end - first for first, end in left), claims.divided_into()
     named = ", ".join(f"{first:,} to {end - 1:,}" for first, end in left[:NAMED])
     more = f" and {len(left) - NAMED:,} more pieces" if len(left) > NAMED else ""
+    hint = "run the shards that have not ended once more; each goes on where it was"
+    if of is not None:
+        running = claims.answered_now()
+        owing = sorted({table.range_of(first) % of for first, _ in left})
+        asleep = [number for number in owing if number not in running]
+        hint = _once_more(asleep, of) if asleep else "wait until they have ended, and merge then"
+        more += f"; owed by {_shards(owing, of)}"
+        if awake := [number for number in owing if number in running]:
+            more += f", of which {_shards(awake, of)} {'is' if len(awake) == 1 else 'are'} being answered now"
     raise RunDirectoryError(
-        f"{folders.root.parent}: {items:,} of {table.count:,} items are not answered yet: {named}{more}",
-        hint="run the shards that have not ended once more; each goes on where it was",
+        f"{folders.root.parent}: {items:,} of {table.count:,} items are not answered yet: {named}{more}", hint=hint
     )
+
+
+def _shards(numbers: Sequence[int], of: int) -> str:
+    """Their names, as one would give them to a job array."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"shard{'' if len(numbers) == 1 else 's'} {told} of {of}"
+
+
+def _once_more(numbers: Sequence[int], of: int) -> str:
+    return f"run {_shards(numbers, of)} once more (--shard K/{of}); each goes on where it was"
 
 
 def _sessions(folders: RangeFolders) -> list[dict[str, Any]]:

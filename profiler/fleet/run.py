@@ -28,6 +28,7 @@ from profiler.metrics.builtin import unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 from profiler.storage import run_directory, status_file
+from profiler.storage.claims import Claims
 from profiler.storage.ranges import RangeFolders, read_table
 from profiler.storage.unfinished_fleet import UnfinishedFleet
 
@@ -70,7 +71,11 @@ async def run_by_processes(
     if before is not None and before.complete:
         return await runner.run(experiment, options=options, watch=watch, note=note)
     begun = time.perf_counter()
-    with one_error(), run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory:
+    with (
+        one_error(),
+        run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory,
+        Claims(folder).whole(),
+    ):
         async with on(RangeFolders(folder).logs) as driver:
             for number in range(processes):  # they start while the dataset is looked at
                 driver.start(number)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
 import msgspec
 
 from profiler.core.errors import BudgetReached, RunDirectoryError
@@ -28,14 +29,18 @@ from profiler.fleet.process_driver import processes as process_driver
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.money.budget import usd
 from profiler.money.prices import pico
+from profiler.provider.source import source_of
 from profiler.storage import journal, run_directory
+from profiler.storage.claims import Claims
 from profiler.storage.folder_lock import locked
+from profiler.storage.identity import examine
+from profiler.storage.lease import RENEWED_EVERY_S
 from profiler.storage.line_file import LineFile
 from profiler.storage.ranges import RangeFolders
 from profiler.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from profiler.fleet.onlookers import Watch
     from profiler.fleet.prepare import Prepared, Range
     from profiler.manifest.settings import Experiment
+    from profiler.storage.lease import Lease
 
 
 class Shard(NamedTuple):
@@ -58,12 +64,17 @@ class Shard(NamedTuple):
 
 
 class ShardEnded(NamedTuple):
-    """What a shard has done: items answered now, and those of its ranges that were answered before."""
+    """What a shard has done: items answered now, and those of its ranges that were answered before; of a run that is put
+    together already, all of its items."""
 
     folder: Path
     answered_now: int
     kept: int
     elapsed_s: float
+
+    @property
+    def was_complete(self) -> bool:
+        return not self.answered_now
 
 
 async def run_shard(
@@ -82,24 +93,63 @@ async def run_shard(
     With the address of a `broker` it lends what limits and cap allow; without one each shard has an equal share.
     """
     folder, begun = options.folder_of(experiment), time.perf_counter()
-    if run_directory.earlier(folder) is not None:
-        raise RunDirectoryError(
-            f"{folder}: holds a run that is complete, or that one process has begun",
-            hint="choose another --output-dir, or move that folder aside",
-        )
-    folders = RangeFolders(folder)
-    with one_error(), locked(folders.root / f"shard-{shard.number}"):
+    if (count := _complete(experiment, folder, options)) is not None:
+        return ShardEnded(folder, 0, count, time.perf_counter() - begun)
+    folders, claims = RangeFolders(folder), Claims(folder)
+    with one_error(), locked(folder, shared=True, claimed=True), claims.shard(shard.number) as lease:
+        if (count := _complete(experiment, folder, options)) is not None:  # put together while this one came
+            folders.remove()
+            return ShardEnded(folder, 0, count, time.perf_counter() - begun)
+        _expect_as_many(folder, shard, claims.divided_into())
         async with on(folders.logs / f"shard-{shard.number}") as driver:
             for number in range(processes):
                 driver.start(number)
             prepared = await in_thread(
                 partial(prepare, experiment, RunDirectory(folder), options=options, processes=shard.of)
             )
+            _expect_as_many(folder, shard, claims.agree(shard.of))
             work = ShardWork(prepared, shard, options=options, processes=processes, tell=note)
             if broker is not None and prepared.source.mode == "live":
                 work.borrow_from(broker)
-            await work.run(driver, watch=watch)
+            await work.run(driver, watch=watch, also=[] if lease is None else [partial(_renewing, lease)])
     return ShardEnded(folder, work.total - work.kept, work.kept, time.perf_counter() - begun)
+
+
+def _complete(experiment: Experiment, folder: Path, options: Options) -> int | None:
+    """How many items the complete run has that is here, None where it is not complete. A job array that is started once
+    more, after its run was put together, has nothing to do."""
+    before = run_directory.earlier(folder)
+    if before is None:
+        return None
+    if before.summary is None:
+        raise RunDirectoryError(
+            f"{folder}: holds a run that one process has begun, and shards cannot take it up",
+            hint="go on with it without --shard (--processes N uses more cores), or choose another --output-dir",
+        )
+    source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
+    asked = examine(experiment, source=source, selection=options.selection, before=before).header
+    run_directory.refuse_another(folder, before.identity, asked.identity)
+    if options.retry_failed and before.summary["counts"].get("error"):
+        raise RunDirectoryError(
+            f"{folder}: is complete, and what failed in it is asked again by one process", hint="leave --shard out"
+        )
+    return before.count
+
+
+def _expect_as_many(folder: Path, shard: Shard, of: int | None) -> None:
+    """The ranges are divided once: otherwise some would be answered twice, and some by nobody."""
+    if of not in (None, shard.of):
+        raise RunDirectoryError(
+            f"{folder}: was begun as {of} shards, and --shard {shard} would divide it into {shard.of}",
+            hint=f"go on with --shard K/{of} for K from 0 to {of - 1}, each with as many --processes as its machine has "
+            "cores for; or end it on one machine with --processes N and without --shard",
+        )
+
+
+async def _renewing(lease: Lease) -> None:
+    while True:
+        await anyio.sleep(RENEWED_EVERY_S)
+        await in_thread(lease.renew)
 
 
 class ShardWork:
@@ -157,7 +207,10 @@ class ShardWork:
     def advance(self) -> None:
         """What is committed stays where it is."""
 
-    async def run(self, driver: Driver, *, watch: Watch | None) -> None:
+    async def run(
+        self, driver: Driver, *, watch: Watch | None, also: Sequence[Callable[[], Awaitable[None]]] = ()
+    ) -> None:
+        """`also` runs beside it; when it fails, the calls in flight end, and it is raised."""
         prepared, options = self._prepared, self._options
         path, sha256 = prepared.experiment.dataset_path, prepared.table.identity["dataset_sha256"]
         stamp = unchanged.stamp(path)
@@ -179,7 +232,13 @@ class ShardWork:
         with self._told_session(coordinator):
             try:
                 await run_looked_at(
-                    coordinator, self._looks, watch=watch, signals=options.signals, status=None, tell=self._tell
+                    coordinator,
+                    self._looks,
+                    watch=watch,
+                    signals=options.signals,
+                    status=None,
+                    also=also,
+                    tell=self._tell,
                 )
             except* BudgetReached as reached:
                 raise self._reached() from reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager, suppress
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCKS = Path("/proc/locks")
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})  # of a file system
 ELSEWHERE = "choose another place with --output-dir"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. The system releases the lock when the process ends, however it ends."""
+def locked(folder: Path, *, shared: bool = False, claimed: bool = False) -> Iterator[None]:
+    """Hold the folder for this process, or together with others that `shared` it too. The system releases the lock when
+    the process ends, however it ends.
+
+    A file system without locks is an error, unless the folder is `claimed` in another way.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -28,23 +34,25 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder}: cannot be used as a run directory: {error.strerror}", hint=ELSEWHERE
         ) from error
     try:
-        _lock(folder, fd)
+        _lock(folder, fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, needed=not claimed)
         yield
     finally:
         with suppress(OSError):  # nothing was written through it, and the lock goes with it all the same
             os.close(fd)
 
 
-def _lock(folder: Path, fd: int) -> None:
+def _lock(folder: Path, fd: int, operation: int, *, needed: bool) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
         moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
     except BlockingIOError as error:
         raise _in_use(folder) from error
     except OSError as error:
+        if not needed and error.errno in NO_LOCKS:
+            return
         raise RunDirectoryError(
             f"{folder}: cannot be locked: {error.strerror}",
-            hint="choose a place on a local disk with --output-dir",
+            hint="choose a place on a local disk with --output-dir, or use --shard 0/1 and profiler merge, which need no locks",
         ) from error
     if moved:  # another run with --fresh moved the folder aside after we had opened it
         raise _in_use(folder)

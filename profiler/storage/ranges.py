@@ -29,7 +29,7 @@ from profiler.storage import journal
 from profiler.storage.attempt_money import Money, money_in, own_money
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
-from profiler.storage.whole_file import sync_folder, write_whole
+from profiler.storage.whole_file import sync_folder, write_first, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,17 +131,12 @@ class RangeFolders:
 
     def begin(self, table: Table) -> Table:
         """From here on there is a run to go on with: that of the first who came, whose table is returned."""
-        path = self.root.parent / TABLE
-        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
         try:
             for folder in (self._attempts, self._done, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            write_whole(draft, msgspec.json.encode(table))
-            with suppress(FileExistsError):
-                path.hardlink_to(draft)
-            draft.unlink()
         except OSError as error:
             raise StorageError(self.root, error) from error
+        write_first(self.root.parent / TABLE, msgspec.json.encode(table))
         return self.table() or table
 
     def table(self) -> Table | None:

@@ -116,13 +116,16 @@ def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> No
 
 
 @contextmanager
-def hold(folder: Path, *, fresh: bool = False, tell: Callable[[str], None]) -> Iterator[RunDirectory]:
-    """Hold the folder for this process alone. `fresh` first moves aside the run that is there."""
+def hold(
+    folder: Path, *, fresh: bool = False, claimed: bool = False, tell: Callable[[str], None]
+) -> Iterator[RunDirectory]:
+    """Hold the folder for this process alone. `fresh` first moves aside the run that is there; a folder that is `claimed` in
+    another way needs no locks."""
     if fresh and folder.exists():
         with locked(folder):
             if aside := _move_aside(folder):
                 tell(f"moved the earlier run to {aside}")
-    with locked(folder):
+    with locked(folder, claimed=claimed):
         yield RunDirectory(folder)
 
 

@@ -6,6 +6,7 @@ This is the only place where that is done: write a draft beside it, sync, rename
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,19 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        raise StorageError(path, error) from error
+    sync_folder(path.parent)
+
+
+def write_first(path: Path, content: bytes) -> None:
+    """Write a file that never changes: of several who do so at once the first one decides what is in it."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
+    write_whole(draft, content)
+    try:
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    except OSError as error:
         raise StorageError(path, error) from error
     sync_folder(path.parent)
 

@@ -11,13 +11,16 @@ import pytest
 
 from profiler.core.errors import Interrupted, RunDirectoryError
 from profiler.engine.options import Options
+from profiler.engine.runner import run
 from profiler.fleet import prepare
 from profiler.fleet.merge import merge
 from profiler.fleet.shard import Shard, ShardEnded, run_shard
 from profiler.manifest.settings import Experiment, MockSettings
+from profiler.storage.claims import Claims
+from profiler.storage.folder_lock import locked
 from profiler.storage.saved_run import SavedRun
 from tests.profiler.fleet.inline import inline
-from tests.profiler.fleet.sites import by_one, dataset, experiment, results
+from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 from tests.profiler.fleet.test_run import COMPLETE, stopping
 
 
@@ -26,10 +29,13 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
 
 
+def options_of(folder: Path, **how: Any) -> Options:
+    return Options(output_dir=folder, mode="mock", fsync="off", **how)
+
+
 async def answered(asked: Experiment, folder: Path, number: int, of: int, **how: Any) -> ShardEnded:
-    options = Options(output_dir=folder, mode="mock", fsync="off", **how)
     with anyio.fail_after(60):
-        return await run_shard(asked, shard=Shard(number, of), options=options, note=print, on=inline)
+        return await run_shard(asked, shard=Shard(number, of), options=options_of(folder, **how), note=print, on=inline)
 
 
 @pytest.mark.parametrize(
@@ -68,18 +74,25 @@ async def test_a_shard_goes_on_where_it_was_and_merge_says_what_is_missing(tmp_p
     with pytest.raises(Interrupted):
         await run_shard(asked, shard=Shard(0, 2), options=options, note=print, watch=stopping(after=20), on=inline)
     await answered(asked, runs, 1, 2)
-    with pytest.raises(RunDirectoryError, match=r"of 200 items are not answered yet: [\d,]+ to [\d,]+"):
+    with pytest.raises(
+        RunDirectoryError, match=r"of 200 items are not answered yet: [\d,]+ to [\d,]+.*owed by shard 0 of 2$"
+    ) as caught:
         merge(asked, options=options, note=print)
+    assert caught.value.hint == "run shard 0 of 2 once more (--shard K/2); each goes on where it was"
     again = await answered(asked, runs, 0, 2)
     assert again.answered_now + again.kept == 104  # 13 ranges of 12, of which every second one is its own
     assert results(merge(asked, options=options, note=print).folder) == whole
 
 
 async def test_a_shard_touches_no_run_of_another_kind_and_none_that_asks_something_else(tmp_path: Path) -> None:
-    asked = experiment(dataset(tmp_path, 30))
+    asked = experiment(dataset(tmp_path, 30), mock=MockSettings(latency_s=0.002), concurrency=1)
     await by_one(asked, tmp_path / "one")
-    with pytest.raises(RunDirectoryError, match="holds a run that is complete"):
-        await answered(asked, tmp_path / "one", 0, 2)
+    with pytest.raises(RunDirectoryError, match="max_tokens: the run has 64, now it is 65"):
+        await answered(msgspec.structs.replace(asked, max_tokens=65), tmp_path / "one", 0, 2)
+    with pytest.raises(Interrupted):
+        await run(asked, options=options_of(tmp_path / "half"), watch=stopping(after=5))
+    with pytest.raises(RunDirectoryError, match="one process has begun, and shards cannot take it up"):
+        await answered(asked, tmp_path / "half", 0, 2)
     with pytest.raises(RunDirectoryError, match="found no run that shards share"):
         merge(asked, options=Options(output_dir=tmp_path / "none"), note=print)
     await answered(asked, tmp_path / "runs", 0, 2)
@@ -102,3 +115,59 @@ async def test_merging_again_tells_the_complete_run_and_takes_away_what_a_killed
         assert {path.name for path in again.folder.iterdir()} == COMPLETE
     with pytest.raises(RunDirectoryError, match="max_tokens: the run has 64, now it is 65"):
         merge(msgspec.structs.replace(asked, max_tokens=65), options=options, note=print)
+
+
+async def test_a_shard_that_is_started_once_more_after_all_is_done_has_nothing_to_do(tmp_path: Path) -> None:
+    asked, runs = experiment(dataset(tmp_path, 40)), tmp_path / "runs"
+    for number in (0, 1):
+        await answered(asked, runs, number, 2)
+    before = await answered(asked, runs, 1, 2)
+    assert (before.was_complete, before.kept) == (True, 20)
+    whole = results(merge(asked, options=options_of(runs), note=print).folder)
+    for _ in range(2):
+        again = await answered(asked, runs, 0, 2)
+        assert (again.was_complete, again.kept) == (True, 40)
+        assert results(again.folder) == whole
+        assert {path.name for path in again.folder.iterdir()} == COMPLETE
+    with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 7"):
+        await answered(asked, runs, 0, 2, limit=7)
+
+
+async def test_a_run_is_divided_into_shards_once(tmp_path: Path) -> None:
+    asked, runs = experiment(dataset(tmp_path, 60)), tmp_path / "runs"
+    await answered(asked, runs, 1, 3)
+    with pytest.raises(RunDirectoryError, match="begun as 3 shards, and --shard 1/4 would divide it into 4") as caught:
+        await answered(asked, runs, 1, 4)
+    assert caught.value.hint is not None
+    assert "--shard K/3 for K from 0 to 2" in caught.value.hint
+    done = await by_several(asked, runs, processes=2)  # the other way on that the hint tells
+    assert results(done.folder) == await by_one(asked, tmp_path / "one")
+
+
+@pytest.mark.parametrize("locks", ["locks", "leases"])
+async def test_nobody_answers_what_another_command_has_in_its_hands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str
+) -> None:
+    monkeypatch.setenv("PROFILER_LOCKS", locks)
+    asked, runs = experiment(dataset(tmp_path, 40)), tmp_path / "runs"
+    await answered(asked, runs, 1, 2)
+    claims = Claims(runs / "shared")
+    with claims.shard(0):
+        with pytest.raises(RunDirectoryError, match="shard-0"):
+            await answered(asked, runs, 0, 2)
+        with pytest.raises(
+            RunDirectoryError, match="owed by shard 0 of 2, of which shard 0 of 2 is being answered now"
+        ):
+            merge(asked, options=options_of(runs), note=print)
+        with pytest.raises(RunDirectoryError, match="shards are being answered here"):
+            await by_several(asked, runs, processes=2)
+    await answered(asked, runs, 0, 2)
+    with claims.shard(0), pytest.raises(RunDirectoryError, match="shards are being answered here"):
+        merge(asked, options=options_of(runs), note=print)
+    with claims.whole(), pytest.raises(RunDirectoryError, match="another command goes on with the whole run"):
+        await answered(asked, runs, 0, 2)
+    with locked(runs / "shared"), pytest.raises(RunDirectoryError, match="another run is writing here"):
+        await answered(asked, runs, 0, 2)
+    done = merge(asked, options=options_of(runs), note=print)
+    assert results(done.folder) == await by_one(asked, tmp_path / "one")
+    assert {path.name for path in done.folder.iterdir()} == COMPLETE

@@ -1,0 +1,87 @@
+"""What the commands of a job array print, and with which code they end."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from profiler.cli import main, run
+from profiler.fleet import prepare
+from profiler.fleet.shard import run_shard
+from tests.profiler.fleet.inline import inline
+from tests.profiler.fleet.sites import dataset
+
+MANIFEST = """
+defaults: {model: claude-haiku-4-5, max_tokens: 16, dataset_path: dialogues.jsonl, log_schema_version: 1}
+experiments: [{experiment_id: one}, {experiment_id: two, max_tokens: 32}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
+    monkeypatch.setattr(run, "run_shard", partial(run_shard, on=inline))
+    monkeypatch.chdir(tmp_path)
+    dataset(tmp_path, 40)
+    path = tmp_path / "manifest.yaml"
+    path.write_text(MANIFEST)
+    return path
+
+
+def shard(config: Path, which: str, *words: str) -> int:
+    return main.main(["run", "--config", str(config), "--mode", "mock", "--shard", which, *words])
+
+
+def merge(config: Path, *words: str) -> int:
+    return main.main(["merge", "--config", str(config), "--quiet", *words])
+
+
+def test_a_job_array_that_is_started_again_at_any_time_does_not_fail(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [shard(config, f"{number}/2") for number in (0, 1, 1)] == [0, 0, 0]
+    assert capsys.readouterr().err.count("already complete, nothing was asked") == 2
+    assert merge(config, "--select", "one") == 0
+    assert shard(config, "0/2") == 0  # one of the two is put together
+    assert [merge(config), merge(config), shard(config, "1/2")] == [0, 0, 0]
+    out = capsys.readouterr().out
+    assert out.count("Completed shard") == 4
+    assert out.count("Completed experiment two") == 2
+
+
+def test_what_is_wrong_with_one_experiment_keeps_no_shard_from_the_others(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shard(config, "0/3", "--select", "one") == 0
+    assert [shard(config, f"{number}/4") for number in range(4)] == [2, 2, 2, 2]
+    said = capsys.readouterr().err
+    assert (
+        "one: runs/one: was begun as 3 shards, and --shard 1/4 would divide it into 4 (go on with --shard K/3" in said
+    )
+    assert "shard 1/4 of 1 of 2 experiments could not be answered" in said
+    assert merge(config, "--json") == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(each["log_dir"]).name for each in found["experiments"]] == ["two"]
+    assert "owed by shards 1-2 of 3" in found["unfinished"][0]["error"]
+
+
+@pytest.mark.parametrize("which", ["0/0", "3/3", "-1/2", "1", "1/", "/2", "a/b", "1/2/3", "0.5/2"])
+def test_a_share_that_is_none_is_refused(config: Path, capsys: pytest.CaptureFixture[str], which: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        shard(config, which)
+    assert ended.value.code == 2
+    assert "expected K/N such as 0/8" in capsys.readouterr().err or which.startswith("-")
+
+
+def test_a_tag_and_a_limit_are_those_of_the_run(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ("--tag", "t1", "--limit", "5")
+    assert [shard(config, f"{number}/2", *wanted) for number in (0, 1)] == [0, 0]
+    assert shard(config, "1/2", "--tag", "t2", "--limit", "5") == 2
+    assert "selection.tags" in capsys.readouterr().err
+    assert shard(config, "1/2", "--fresh") == 2
+    assert "move the folder aside before the first shard begins" in capsys.readouterr().err
+    assert merge(config) == 0
+    assert shard(config, "1/2", *wanted) == 0
