@@ -44,25 +44,44 @@ def test_no_cheat_passes_no_honest_submission_fails_and_mutants_are_caught() -> 
     assert report.probes
 
 
-def test_a_cheat_that_passes_is_found() -> None:
-    report = report_of(planted(Corpus.CHEATS, reasons=("order",)))
+def test_whatever_is_wrong_is_found_and_nothing_else() -> None:
+    """All in one audit, for every worker and every look at the box takes a while."""
+    (looting,) = chosen(load_all(), ["cheats/loot/password_file"])
+    # without this, cheats of `loot` would fail whether or not they got out
+    escaped = replace(looting, append={RUNNER: looting.append[RUNNER] + "\n\ndef escaped():\n    return True\n"})
+    cheats = [
+        planted(Corpus.CHEATS, name="passes", reasons=("order",)),
+        planted(Corpus.CHEATS, name="other", reasons=("order",), replace=WITHOUT_THE_LAST),
+        planted(Corpus.CHEATS, name="caught", reasons=("missing_dialogue",), replace=WITHOUT_THE_LAST),
+        escaped,
+    ]
+    honest = [
+        planted(Corpus.HONEST, name="impossible", replace={RUNNER: (("not there", ""),)}),
+        planted(Corpus.HONEST, name="fails", replace=WITHOUT_THE_LAST),
+        planted(Corpus.HONEST, name="good"),
+    ]
+    mutants = [
+        planted(Corpus.MUTANTS, name="silent"),
+        planted(Corpus.MUTANTS, name="argued", survives="it changes nothing"),
+        *(planted(Corpus.MUTANTS, name=f"caught_{n}", replace=WITHOUT_THE_LAST) for n in range(2)),
+    ]
 
-    assert report.problems() == ("cheats/planted/unchanged (seed planted/0/planted/unchanged): passed",)
+    report = report_of(*cheats, *honest, *mutants)
 
-
-def test_a_cheat_that_fails_for_another_reason_is_found() -> None:
-    report = report_of(planted(Corpus.CHEATS, reasons=("order",), replace=WITHOUT_THE_LAST))
-
-    (problem,) = report.problems()
-    assert "failed for" in problem
-    assert "missing_dialogue" in problem
-    assert problem.endswith("not for order")
-
-
-def test_a_cheat_that_fails_for_its_reason_is_none() -> None:
-    report = report_of(planted(Corpus.CHEATS, reasons=("missing_dialogue",), replace=WITHOUT_THE_LAST))
-
-    assert report.problems() == ()
+    assert [trial.status for trial in report.trials[4:7]] == ["error", "fail", "pass"]
+    assert report.survivors() == ("silent", "argued")
+    assert report.score() == 0.5
+    passes, other, out, impossible, fails, silent, score = report.problems()
+    assert passes == "cheats/passes (seed planted/0/passes): passed"
+    assert "failed for" in other
+    assert "missing_dialogue" in other
+    assert other.endswith("not for order")
+    assert out.startswith("cheats/loot/password_file ")
+    assert "passed" in out
+    assert "found 0 times" in impossible
+    assert "missing_dialogue" in fails
+    assert "silent" in silent
+    assert score.startswith("only 50.0% of the mutants are caught")
 
 
 def test_no_worker_may_find_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,35 +107,6 @@ def test_an_audit_can_be_made_at_a_level_that_lacks_what_some_need() -> None:
     assert (report.level, report.left_out) == ("kernel", ("honest/planted/barred",))
 
 
-def test_an_honest_submission_that_fails_is_found() -> None:
-    report = report_of(planted(Corpus.HONEST, replace=WITHOUT_THE_LAST), UNCHANGED)
-
-    (problem,) = report.problems()
-    assert "missing_dialogue" in problem
-
-
-def test_a_mutant_that_survives_is_found_unless_somebody_argued() -> None:
-    silent = planted(Corpus.MUTANTS, name="planted/silent")
-    argued = planted(Corpus.MUTANTS, name="planted/argued", survives="it changes nothing")
-    caught = [planted(Corpus.MUTANTS, name=f"planted/{n}", replace=WITHOUT_THE_LAST) for n in range(2)]
-
-    report = report_of(silent, argued, *caught)
-
-    assert report.survivors() == ("planted/silent", "planted/argued")
-    assert report.score() == 0.5
-    survived, score = report.problems()
-    assert "planted/silent" in survived
-    assert score.startswith("only 50.0% of the mutants are caught")
-
-
-def test_getting_out_of_the_box_is_rewarded_so_that_it_is_found() -> None:
-    """What the cheats of `loot` do when an attempt works: without this they would fail whether or not they got out."""
-    (cheat,) = chosen(load_all(), ["cheats/loot/password_file"])
-    escaped = replace(cheat, append={RUNNER: cheat.append[RUNNER] + "\n\ndef escaped():\n    return True\n"})
-
-    assert "passed" in report_of(escaped).problems()[0]
-
-
 def test_a_probe_that_gets_out_is_found() -> None:
     probes = (
         Probe(name="one", stopped=True, said="EACCES", claimed=True),
@@ -126,15 +116,6 @@ def test_a_probe_that_gets_out_is_found() -> None:
     report = Report(level="kernel", seed="s", rounds=1, trials=(), probes=probes, left_out=())
 
     assert report.problems() == ("kernel: the probe 'two' got out: read 12 bytes",)
-
-
-def test_an_entry_that_cannot_be_laid_out_hides_nothing_else() -> None:
-    impossible = planted(Corpus.MUTANTS, name="planted/impossible", replace={RUNNER: (("not there", ""),)})
-
-    report = report_of(impossible, UNCHANGED)
-
-    assert [trial.status for trial in report.trials] == ["error", "pass"]
-    assert "found 0 times" in report.problems()[0]
 
 
 def test_an_audit_can_be_repeated() -> None:
