@@ -15,10 +15,11 @@ from msgspec import Raw
 
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Outcome
+from profiler.core.patterns import compiled
 from profiler.manifest.metrics import KINDS
 from profiler.metrics.builtin import BUILTIN, resolve
 from profiler.metrics.reduction import reduce_outcomes
-from profiler.metrics.reference import chosen_letter, numbers
+from profiler.metrics.reference import WRITTEN_NUMBER, chosen_letter, numbers
 
 
 def score(metric: dict[str, Any] | str, completion: str | None, expected: Any = None, **fields: Any) -> Any:
@@ -178,7 +179,18 @@ def test_a_number_is_read_however_it_is_written(whole: int, places: int) -> None
         assert numbers(f"It costs {written}, I believe.") == [number]
 
 
+@given(st.text(alphabet="0123,.eE+-\u2212 x\u0663\n", max_size=30))
+def test_numbers_stand_where_re2_finds_them(text: str) -> None:
+    """RE2 shares neither the code nor the ways of Python's engine, and cannot be led astray by what comes before."""
+    written = r"[-+\x{2212}]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,4})?"
+
+    places = [found.span() for found in compiled(written).finditer(text)]
+
+    assert [found.span() for found in WRITTEN_NUMBER.finditer(text)] == places
+
+
 HOSTILE = ["answer" + " " * 300_000, "1" + ",234" * 100_000 + "5", "a" * 300_000 + "!", "(" * 300_000, "-" * 300_000]
+HOSTILE += ["1." * 200_000, "1e" * 200_000, "1,1e-" * 100_000, "1," * 200_000]
 
 
 @pytest.mark.parametrize("metric", ["numeric", "choice", {"regex": {"pattern": "(a+)+$"}}])
