@@ -149,6 +149,7 @@ ORDERS = {
             "folder_lock",
             "lease",
             "claims",
+            "object_store",
             "resume",
         ),
         *(
@@ -251,7 +252,7 @@ ORDERS = {
             "worker",
         ),
         *("process_driver", "looks", "merging", "sessions", "shares", "jobs", "handout", "coordinator", "onlookers"),
-        *("run", "many", "broker_service", "shard", "merge", "ray_parts", "ray_driver"),
+        *("run", "many", "broker_service", "stored_run", "shard_work", "shard", "merge", "ray_parts", "ray_driver"),
     ),
     "profiler.fleet.broker": (
         *(
@@ -364,6 +365,7 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "genai_prices": "takes a third of a second to import, and only who asks for a price needs it",
     "ray": "an extra, and only a run on a cluster needs it",
     "rich": "start-up counts, and only a terminal needs it",
+    "obstore": "an extra, and only shards that meet in an object store need it",
     "pyarrow": "an extra, and only Parquet datasets need it",
     "pandas": "an extra, and only who asks for a frame needs it",
     "uvloop": "an extra",

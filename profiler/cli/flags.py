@@ -38,8 +38,8 @@ def refuse_useless_to_run(args: Namespace) -> None:
         )
     if args.shard is not None:
         _refuse_with_shard(args)
-    if args.broker is not None and args.shard is None:
-        raise UsageError("--broker lends to one of several shards; a whole run has its own", hint="add --shard K/N")
+    else:
+        _refuse_without_shard(args)
     if args.on is not None and args.processes is None:
         raise UsageError("--on says where several processes run, and not how many", hint="add --processes N")
     if args.on is not None and args.shard is not None:
@@ -48,6 +48,13 @@ def refuse_useless_to_run(args: Namespace) -> None:
         )
     if args.dry_run and args.fail_on_errors != 1.0:
         raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
+
+
+def _refuse_without_shard(args: Namespace) -> None:
+    if args.broker is not None:
+        raise UsageError("--broker lends to one of several shards; a whole run has its own", hint="add --shard K/N")
+    if args.store is not None:
+        raise UsageError("--store is where shards meet; a whole run has its folder", hint="add --shard K/N")
 
 
 def _refuse_with_shard(args: Namespace) -> None:

@@ -202,6 +202,12 @@ def _add_run(commands: Commands) -> None:
         help="with --shard: what limits and cap allow is lent by this profiler broker",
     )
     parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="with --shard: the machines see no common folder, and put what they answer into this object store, "
+        "such as s3://bucket/path (extra object-store)",
+    )
+    parser.add_argument(
         "--on",
         type=cluster,
         metavar="ray[:ADDRESS]",
@@ -233,12 +239,13 @@ def _add_merge(commands: Commands) -> None:
         commands,
         "merge",
         "put a run together that was answered in shards",
-        "It wants nothing but the folder that all of them wrote to, and ends as the run itself would have ended.",
+        "It wants nothing but the folder or the store that all of them wrote to, and ends as the run itself would have ended.",
     )
     _add_config(parser)
     parser.add_argument(
         "--output-dir", default="runs", metavar="DIR", help="where the run directories are (default: runs)"
     )
+    parser.add_argument("--store", metavar="URL", help="the object store that the shards were told")
     _add_select(parser)
     _add_fail_on_errors(parser)
     _add_output(parser)

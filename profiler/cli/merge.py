@@ -12,6 +12,7 @@ from profiler.cli.run_end import conclude
 from profiler.engine.options import Options
 from profiler.fleet.merge import merge_all
 from profiler.manifest.load import load_manifest
+from profiler.storage.object_store import object_store
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,7 +25,8 @@ def merge(args: Namespace) -> int:
         output_dir=Path(args.output_dir), manifest_sha256=manifest.sha256, search_path=manifest.path.parent
     )
     begun = time.monotonic()
-    ended = merge_all(manifest.experiments, options=options, note=tell)
+    store = None if args.store is None else object_store(args.store)
+    ended = merge_all(manifest.experiments, options=options, store=store, note=tell)
     return conclude(args, ended, elapsed_s=time.monotonic() - begun, tell=tell)
 
 

@@ -28,13 +28,15 @@ from profiler.engine.reuse import reusing
 from profiler.engine.run_money import least_cap
 from profiler.engine.runner import run_all_sync
 from profiler.fleet.many import run_all_by_processes
-from profiler.fleet.shard import Shard, run_shard
+from profiler.fleet.shard import run_shard
+from profiler.fleet.shard_work import Shard
 from profiler.manifest.load import load_manifest
 from profiler.money.budget import usd
 from profiler.money.price_list import card_of
 from profiler.money.prices import pico
 from profiler.provider.source import choose_mode, source_of
 from profiler.storage.kept_answers import kept_answers
+from profiler.storage.object_store import object_store
 from profiler.storage.ranges import read_table
 
 if TYPE_CHECKING:
@@ -93,7 +95,11 @@ def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[s
 def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
     """The share of one of several commands that know nothing of each other; an experiment after the other. What is wrong
     with one touches no other, but a signal, the money and the provider stop them all."""
-    shard, options = Shard(*args.shard), _options(args, manifest, mode)
+    store = None if args.store is None else object_store(args.store)
+    broker = args.broker if mode == "live" else None
+    number, of = args.shard
+    shard = Shard(number, of, processes=args.processes or 1, broker=broker, store=store)
+    options = _options(args, manifest, mode)
     options, watch = options_of(manifest, options), None if args.quiet else drawn_on(sys.stderr)
     if len(manifest.ids) > 1 and options.max_cost_usd is not None:
         raise UsageError(
@@ -107,8 +113,6 @@ def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callabl
             experiment,
             shard=shard,
             options=options,
-            processes=args.processes or 1,
-            broker=args.broker,
             watch=watch,
             note=tell,
         )
@@ -128,7 +132,8 @@ def _run_shard(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callabl
             tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
     if failed:
         raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
-    merge = ["profiler", "merge", "--config", args.config, "--output-dir", str(args.output_dir)]
+    merge = ["profiler", "merge", "--config", args.config]
+    merge += ["--output-dir", str(args.output_dir)] if args.store is None else ["--store", args.store]
     tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
     return 0
 

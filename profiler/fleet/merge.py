@@ -15,12 +15,15 @@ from profiler.engine.result import Ended, Result, result_of
 from profiler.engine.run_money import card_of_run
 from profiler.fleet.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
+from profiler.fleet.stored_run import StoredRun
+from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
+from profiler.metrics.reduction import Reduction
 from profiler.provider.source import source_of
 from profiler.storage import journal, run_directory
 from profiler.storage.claims import Claims
 from profiler.storage.identity import examine
-from profiler.storage.ranges import RangeFolders, Table, read_table
+from profiler.storage.ranges import Merged, RangeFolders, Table, read_table
 from profiler.storage.run_directory import Earlier
 
 if TYPE_CHECKING:
@@ -29,40 +32,63 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
     from profiler.provider.source import Source
+    from profiler.storage.object_store import ObjectStore
 
 NAMED = 5  # ranges that are not answered yet
 
 
-def merge_all(experiments: Sequence[Experiment], *, options: Options, note: Callable[[str], None]) -> list[Ended]:
+def merge_all(
+    experiments: Sequence[Experiment],
+    *,
+    options: Options,
+    store: ObjectStore | None = None,
+    note: Callable[[str], None],
+) -> list[Ended]:
     """Each that shards have answered; what is wrong with one touches no other."""
     found = []
     for experiment in experiments:
         name = experiment.experiment_id
         try:
-            found.append(Ended(experiment_id=name, result=merge(experiment, options=options, note=note)))
+            found.append(Ended(experiment_id=name, result=merge(experiment, options=options, store=store, note=note)))
         except Exception as error:  # noqa: BLE001 (as in a run: it is told when the others are merged)
             found.append(Ended(experiment_id=name, error=error))
     return found
 
 
-def merge(experiment: Experiment, *, options: Options, note: Callable[[str], None]) -> Result:
-    """The complete run, which has the bytes that one process would have written."""
+def merge(
+    experiment: Experiment, *, options: Options, store: ObjectStore | None = None, note: Callable[[str], None]
+) -> Result:
+    """The complete run, which has the bytes that one process would have written. What lies in a `store` stays there."""
     folder, begun = options.folder_of(experiment), time.perf_counter()
     if (done := _merged_before(experiment, options=options, note=note)) is not None:
         return done
+    folders, claims = RangeFolders(folder), Claims(folder)
+    stored = None if store is None else StoredRun(store, folders)
+    if stored is not None:
+        with claims.whole():
+            stored.pull()
     table = read_table(folder)
     if table is None:
         raise RunDirectoryError(
             f"{folder}: found no run that shards share", hint="profiler run --shard K/N … begins one"
         )
-    claims = Claims(folder)
-    _expect_all_answered(RangeFolders(folder), table, claims)
+    _expect_all_answered(folders, table, claims)
     with claims.whole(), run_directory.hold(folder, claimed=True, tell=note) as directory:
         asked = msgspec.structs.replace(options, mode=table.identity["mode"])
         prepared = _prepared(experiment, table, options=asked)
+        if stored is not None:
+            _fetch(stored, prepared)
         fleet = Fleet(prepared, directory, options=asked, processes=1, left=None, tell=note)
         found = fleet.merge(_sessions(prepared.folders))
         return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
+
+
+def _fetch(stored: StoredRun, prepared: Prepared) -> None:
+    stored.fetch_logs(prepared.table)
+    if prepared.folders.merged() is None and prepared.source.mode == "live":
+        money = stored.money_of_others()
+        counted = msgspec.Raw(state_json.dump(Reduction(prepared.metrics)))
+        prepared.folders.note(Merged(counted=counted, money=money, twice=money))
 
 
 def _merged_before(experiment: Experiment, *, options: Options, note: Callable[[str], None]) -> Result | None:

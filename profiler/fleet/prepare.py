@@ -96,7 +96,7 @@ def _laid_down(
     dialogues = header.count // header.repeats
     copied = not has_places(path, selection)
     if copied:
-        _copy(experiment, folders, selection, count=dialogues)
+        copy_dialogues(experiment, folders, selection, count=dialogues)
     every = items_of_a_range(header.count, processes=processes) // header.repeats or 1
     return Table(
         count=header.count,
@@ -108,7 +108,7 @@ def _laid_down(
     )
 
 
-def _copy(experiment: Experiment, folders: RangeFolders, selection: Selection, *, count: int) -> None:
+def copy_dialogues(experiment: Experiment, folders: RangeFolders, selection: Selection, *, count: int) -> None:
     """Write the dialogues down one a line. Of several shards that do so at once each writes the same."""
     folders.root.mkdir(parents=True, exist_ok=True)
     draft = folders.dialogues.with_name(f".{folders.dialogues.name}-{secrets.token_hex(4)}.tmp")

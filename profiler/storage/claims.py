@@ -47,6 +47,7 @@ class Claims:
         self._run = run
         self._folder = run / FLEET / "claims"
         self._division = run / FLEET / "shards.json"
+        self.away = run / FLEET / "who"  # only where the answers go to an object store: the name of this folder there
 
     def agree(self, of: int) -> int:
         """Into how many shards the run is divided: as the first one who came has said."""
@@ -83,6 +84,11 @@ class Claims:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Go on with all of the run, or put it together, while nobody answers a shard of it."""
+        if self.away.exists():
+            raise RunDirectoryError(
+                f"{self._run}: is the part of a run in an object store that one machine has answered",
+                hint="profiler merge --store URL puts the run together, in another --output-dir",
+            )
         busy = f"{self._run}: shards are being answered here, or another command has the whole run"
         with self._claimed() as held:
             try:

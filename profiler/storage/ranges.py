@@ -131,13 +131,16 @@ class RangeFolders:
 
     def begin(self, table: Table) -> Table:
         """From here on there is a run to go on with: that of the first who came, whose table is returned."""
+        self.make()
+        write_first(self.root.parent / TABLE, msgspec.json.encode(table))
+        return self.table() or table
+
+    def make(self) -> None:
         try:
             for folder in (self._attempts, self._done, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(self.root, error) from error
-        write_first(self.root.parent / TABLE, msgspec.json.encode(table))
-        return self.table() or table
 
     def table(self) -> Table | None:
         return read_table(self.root.parent)

@@ -32,10 +32,13 @@ def test_every_script_is_a_shell_script_with_commands_that_exist() -> None:
     for script in SCRIPTS:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     parsed = [build_parser().parse_args(command) for command in commands]
-    assert [args.command for args in parsed] == ["run", "run", "broker", "run", "run", "merge", "run", "run", "run"]
-    assert [args.shard for args in (*parsed[:2], *parsed[3:5])] == [None, None, (3, 16), (3, 16)]
+    assert [args.command for args in parsed] == [
+        *("run", "run", "broker", "run", "run", "merge", "run", "merge", "run", "run", "run")
+    ]
+    assert [args.shard for args in (*parsed[:2], *parsed[3:5], parsed[6])] == [None, None, *[(3, 16)] * 3]
+    assert parsed[6].store == parsed[7].store == "s3://bucket/profiler"
     assert parsed[3].broker == "tcp://{}:{}".format(*parsed[2].listen)
-    assert [(args.processes, args.on) for args in parsed[6:]] == [(16, ""), (16, "10.0.0.1:6379"), (16, "")]
+    assert [(args.processes, args.on) for args in parsed[8:]] == [(16, ""), (16, "10.0.0.1:6379"), (16, "")]
 
 
 def test_the_job_of_kubernetes_asks_each_share_once() -> None:

@@ -14,7 +14,8 @@ from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.fleet import prepare
 from profiler.fleet.merge import merge
-from profiler.fleet.shard import Shard, ShardEnded, run_shard
+from profiler.fleet.shard import ShardEnded, run_shard
+from profiler.fleet.shard_work import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.claims import Claims
 from profiler.storage.folder_lock import locked

@@ -1,0 +1,296 @@
+"""What shards without a common folder share of one run lies in an object store. Each works in a folder of its own, and puts
+there what others need:
+
+- `RUN/table.json`, `RUN/shards.json`: how the run is divided, as the first who came has said;
+- `RUN/attempts/FIRST-WHO/`: the files of an attempt that is answered. Nobody reads them until it counts;
+- `RUN/done/FIRST`: the name of the attempt that counts. Whoever creates this object has committed, and nobody else can;
+- `RUN/open/FIRST-WHO/`: journal and ledger of one that is not answered yet, as they were when they were last put;
+- `RUN/sessions/`: what each command says of its session.
+
+WHO is drawn once for each folder. In the folder, what is committed in the store stands as in any run, but without its logs.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import msgspec
+
+from profiler.core.errors import RunDirectoryError
+from profiler.engine.threads import in_thread
+from profiler.storage.attempt_money import Money, own_money
+from profiler.storage.claims import Claims
+from profiler.storage.names import (
+    COMMITTED,
+    INHERITED,
+    JOURNAL,
+    LEDGER,
+    REQUESTS,
+    RESPONSES,
+    SCORES,
+    TABLE,
+)
+from profiler.storage.whole_file import remove, replace, write_first, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from profiler.storage.object_store import ObjectStore
+    from profiler.storage.ranges import Attempt, RangeFolders, Table
+
+LOGS: Final = (REQUESTS, RESPONSES, SCORES)
+BESIDE: Final = "beside.json"  # the money of other attempts in the same folder
+STORED_AS: Final = "stored-as"  # in a committed attempt: its name in the store
+TAKEN_FROM: Final = "taken-from"  # in an attempt: whose journal it is, in the store
+PUT_EVERY_S: Final = 10.0
+OPEN_EVERY: Final = 3  # times that is: a journal is put as a whole
+
+
+class StoredRun:
+    """One run in the store, seen from one folder."""
+
+    def __init__(self, store: ObjectStore, folders: RangeFolders) -> None:
+        self._store = store
+        self._folders = folders
+        self._claims = Claims(folders.root.parent)
+        self._run = folders.root.parent.name
+        self._sizes: dict[int, tuple[str, int]] = {}  # of the journals that were put
+
+    # --- before the first call ----------------------------------------------------------------------------------
+
+    def pull_table(self) -> None:
+        """The ranges are those of the store, if it has any."""
+        theirs, path = self._store.get(f"{self._run}/table.json"), self._folders.root.parent / TABLE
+        if theirs is None:
+            return
+        self._folders.make()
+        write_first(path, theirs)
+        if path.read_bytes() != theirs:
+            raise self._another()
+
+    def agree(self, of: int) -> tuple[Table, int]:
+        """Put the table that was laid down here and into how many shards it is divided, unless somebody was first."""
+        path = self._folders.root.parent / TABLE
+        mine = path.read_bytes()
+        theirs = self._store.create(f"{self._run}/table.json", mine)
+        if theirs != mine:
+            if self._folders.attempts() or self._folders.all_done():
+                raise self._another()
+            write_whole(path, theirs)
+        table = self._folders.table()
+        assert table is not None  # noqa: S101 (it was just written)
+        divided = self._store.create(f"{self._run}/shards.json", msgspec.json.encode({"of": of}))
+        return table, msgspec.json.decode(divided, type=dict[str, int])["of"]
+
+    def _another(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self._folders.root.parent}: holds another run than {self._store.told}/{self._run}",
+            hint="choose another --output-dir, or another place in the store",
+        )
+
+    def take_in(self, mine: Callable[[int], bool]) -> None:
+        """Note what is committed in the store, and take up what lost machines have left of our ranges."""
+        self._who()
+        done = self._note_all()
+        known = {attempt.first for attempt in self._folders.attempts()} | done.keys()
+        left: dict[int, list[str]] = {}
+        for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}:
+            first = _first_of(name)
+            if first not in known and mine(first):
+                left.setdefault(first, []).append(name)
+        for first, names in left.items():
+            self._take_up(first, names)
+
+    def _note_all(self) -> dict[int, str]:
+        found = {}
+        for number in self._store.names(f"{self._run}/done"):
+            first = int(number)
+            found[first] = name = (self._store.get(f"{self._run}/done/{first}") or b"").decode()
+            self._note(first, name)
+        return found
+
+    def _note(self, first: int, name: str) -> None:
+        """The attempt that counts, instead of the one that was committed here, if there was one."""
+        folder = self._folders.done(first)
+        if _text_in(folder / STORED_AS) == name:
+            return
+        draft = self._draft()
+        for part in (COMMITTED, INHERITED):
+            if (content := self._store.get(f"{self._run}/attempts/{name}/{part}")) is not None:
+                (draft / part).write_bytes(content)
+        (draft / STORED_AS).write_text(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+
+    def _take_up(self, first: int, names: list[str]) -> None:
+        """The one that got furthest."""
+        journals = {name: self._store.get(f"{self._run}/open/{name}/{JOURNAL}") or b"" for name in names}
+        name = max(journals, key=lambda each: len(journals[each]))
+        draft = self._draft()
+        ledger = self._store.get(f"{self._run}/open/{name}/{LEDGER}")
+        if ledger is not None:
+            (draft / LEDGER).write_bytes(ledger)
+        (draft / JOURNAL).write_bytes(journals[name])
+        (draft / TAKEN_FROM).write_text(name)
+        draft.rename(self._folders.attempt(first, 0).folder)
+
+    def _draft(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix=".draft-", dir=self._folders.root))
+
+    # --- while it goes on ---------------------------------------------------------------------------------------
+
+    async def keep_putting(self) -> None:
+        """What is answered soon, and what is open every now and then."""
+        times = 0
+        while True:
+            await anyio.sleep(PUT_EVERY_S)
+            times += 1
+            await in_thread(self.put)
+            if times % OPEN_EVERY == 0:
+                await in_thread(self.put_open)
+
+    def put(self) -> None:
+        """Commit in the store what is committed here."""
+        for first in self._folders.all_done():
+            folder, name = self._folders.done(first), f"{first}-{self._who()}"
+            if (folder / STORED_AS).exists():
+                continue
+            for part in (*LOGS, INHERITED):
+                if (folder / part).exists():
+                    self._store.put(f"{self._run}/attempts/{name}/{part}", folder / part)
+            self._put_beside(f"attempts/{name}", self._folders.attempts(first))
+            self._store.put(f"{self._run}/attempts/{name}/{COMMITTED}", folder / COMMITTED)
+            won = self._store.create(f"{self._run}/done/{first}", name.encode()).decode()
+            if won != name:
+                self._note(first, won)
+                continue
+            write_whole(folder / STORED_AS, name.encode())
+            for part in LOGS:
+                remove(folder / part)
+
+    def put_open(self) -> None:
+        """What others need to go on, if this machine is lost: the money first, as for any attempt."""
+        attempts: dict[int, list[Attempt]] = {}
+        for each in self._folders.attempts():
+            attempts.setdefault(each.first, []).append(each)
+        for first, (*before, last) in attempts.items():
+            if self._folders.done(first).exists() or (last.folder / TAKEN_FROM).exists():
+                continue
+            self._put_last(f"open/{first}-{self._who()}", before, last)
+
+    def _put_last(self, name: str, before: list[Attempt], last: Attempt) -> None:
+        try:
+            size = (last.folder / JOURNAL).stat().st_size
+        except FileNotFoundError:  # it has just begun, or was committed meanwhile
+            return
+        if self._sizes.get(last.first) == (last.folder.name, size):
+            return
+        self._put_beside(name, before)
+        for part in (INHERITED, LEDGER, JOURNAL):
+            try:
+                content = (last.folder / part).read_bytes()
+            except FileNotFoundError:
+                continue
+            self._store.put(f"{self._run}/{name}/{part}", content)
+        self._sizes[last.first] = (last.folder.name, size)
+
+    def _put_beside(self, name: str, attempts: list[Attempt]) -> None:
+        spent = Money()
+        for each in attempts:
+            if not (each.folder / TAKEN_FROM).exists():  # whose it is, tells it
+                spent += own_money(each.folder)
+        if spent != Money():
+            self._store.put(f"{self._run}/{name}/{BESIDE}", msgspec.json.encode(spent))
+
+    def put_all(self) -> None:
+        """When a command ends, however it ends."""
+        self.put()
+        self.put_open()
+        for path in self._folders.sessions.glob("*.jsonl"):
+            self._store.put(f"{self._run}/sessions/{path.stem}-{self._who()}.jsonl", path)
+
+    def _who(self) -> str:
+        """The name of this folder, which belongs to one store."""
+        path = self._claims.away
+        if not path.exists():
+            write_first(path, f"{secrets.token_hex(4)} {self._store.told}".encode())
+        who, _, told = path.read_text().partition(" ")
+        if told != self._store.told:
+            raise RunDirectoryError(
+                f"{self._folders.root.parent}: what is answered here went to {told}, not to {self._store.told}",
+                hint=f"give --store {told}, or choose another --output-dir",
+            )
+        return who
+
+    # --- merging ------------------------------------------------------------------------------------------------
+
+    def pull(self) -> None:
+        """All that says how far the run is."""
+        self.pull_table()
+        divided = self._store.get(f"{self._run}/shards.json")
+        if divided is not None:
+            self._claims.agree(msgspec.json.decode(divided, type=dict[str, int])["of"])
+            self._note_all()
+
+    def fetch_logs(self, table: Table) -> None:
+        """The logs of what counts and is not put together yet, and the sessions."""
+        merged = self._folders.merged()
+        for each in self._folders.chain(0 if merged is None else merged.end, table.count):
+            folder = self._folders.done(each.first)
+            name = _text_in(folder / STORED_AS)
+            for part in LOGS:
+                if not (folder / part).exists():
+                    self._store.fetch(f"{self._run}/attempts/{name}/{part}", folder / f".{part}.tmp")
+                    replace(folder / f".{part}.tmp", folder / part)
+        self._folders.sessions.mkdir(exist_ok=True)
+        for name in self._store.names(f"{self._run}/sessions"):
+            self._store.fetch(f"{self._run}/sessions/{name}", self._folders.sessions / name)
+
+    def money_of_others(self) -> Money:
+        """What was spent by all attempts that do not count."""
+        total = Money()
+        names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/attempts")}
+        complete = set()
+        for name in names:
+            found = self._folders.done(_first_of(name))
+            content = self._store.get(f"{self._run}/attempts/{name}/{COMMITTED}")
+            if content is None:  # its machine was lost before all was put
+                continue
+            complete.add(name)
+            total += self._beside(f"attempts/{name}")
+            if _text_in(found / STORED_AS) != name:
+                total += msgspec.json.decode(content, type=_WithMoney).money
+        for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")} - complete:
+            total += self._beside(f"open/{name}") + self._own(f"open/{name}")
+        return total
+
+    def _beside(self, name: str) -> Money:
+        content = self._store.get(f"{self._run}/{name}/{BESIDE}")
+        return Money() if content is None else msgspec.json.decode(content, type=Money)
+
+    def _own(self, name: str) -> Money:
+        with tempfile.TemporaryDirectory(dir=self._folders.root) as folder:
+            for part in (INHERITED, LEDGER, JOURNAL):
+                if (content := self._store.get(f"{self._run}/{name}/{part}")) is not None:
+                    (Path(folder) / part).write_bytes(content)
+            return own_money(Path(folder))
+
+
+class _WithMoney(msgspec.Struct):
+    money: Money = Money()
+
+
+def _first_of(name: str) -> int:
+    return int(name.partition("-")[0])
+
+
+def _text_in(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
