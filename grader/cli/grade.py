@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.cli import grade_table
-from grader.experiment_profiler.grading import many, stored
+from grader.experiment_profiler.grading import stored
 from grader.experiment_profiler.grading.grade import TASK, TIMEOUT_S, WORLDS, Asked, Grading, draw_seed, reference
 from grader.experiment_profiler.judging.verdict import Result, Status
+from profiler.cli.parser import cluster
+from profiler.core.errors import ProfilerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grader.cli.main import Commands
     from grader.experiment_profiler.boxes.box import Box
+    from grader.workers.calls import Hire
     from task_kit.sandbox import Outcome
 
 LEVELS = ("process", "kernel", "namespaces", "container")
@@ -68,7 +71,18 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--fail-fast", action="store_true", help="end at the first process that fails: the same verdict"
     )
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="submissions at the same time (default: 1)")
+    parser.add_argument(
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="with --submissions: processes that grade, each one at a time (default: 1)",
+    )
+    parser.add_argument(
+        "--on",
+        type=cluster,
+        metavar="ray[:ADDRESS]",
+        help="run these processes on a Ray cluster, to which the submissions are sent",
+    )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write the result here; with --submissions one a line"
     )
@@ -90,10 +104,16 @@ def run(args: argparse.Namespace) -> int:
         partial=args.partial,
         fail_fast=args.fail_fast,
     )
+    if args.submissions is None and (args.jobs is not None or args.on is not None):
+        return _refuse(f"{'--on' if args.jobs is None else '--jobs'} is for many, and --submissions names none")
+    if args.on is not None and args.jobs is None:
+        return _refuse("--on says where several processes grade, and not how many; add --jobs N")
     try:
         return _run_one(args, asked) if args.submissions is None else _run_many(args, asked)
     except stored.StoredResultError as error:
         return _refuse(str(error))
+    except ProfilerError as error:
+        return _refuse(f"{error}" if error.hint is None else f"{error}; {error.hint}")
 
 
 def _run_one(args: argparse.Namespace, asked: Asked) -> int:
@@ -117,14 +137,26 @@ def _run_many(args: argparse.Namespace, asked: Asked) -> int:
     folders = sorted(folder for folder in found if folder.is_dir())
     if not folders:
         return _refuse(f"--submissions: found no folder that {args.submissions!r} matches; quote the pattern")
+    from grader.experiment_profiler.grading import many  # noqa: PLC0415 (one submission needs no processes)
+
     try:
-        counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs)
+        counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs or 1, hire=_hire(args))
     except KeyboardInterrupt:
         print(f"\nthe results in {args.output} stay, and the same command goes on", file=sys.stderr)
         raise
     told = {status.value: counts[status] for status in Status}
     print(json.dumps(told) if _wants_json(args) else ", ".join(f"{name} {count}" for name, count in told.items()))
     return next(status.exit_code for status in (Status.ERROR, Status.FAIL, Status.PASS) if counts[status])
+
+
+def _hire(args: argparse.Namespace) -> Hire:
+    if args.on is None:
+        from grader.workers.calls import on_this_machine  # noqa: PLC0415
+
+        return on_this_machine
+    from grader.workers.cluster import on_ray  # noqa: PLC0415 (only a cluster needs its driver)
+
+    return on_ray(args.on or None)
 
 
 def _refuse(message: str) -> int:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
         return BROKEN_PIPE
     except KeyboardInterrupt as stopped:
         print("\nerror: interrupted", file=sys.stderr)
-        return SIGNALLED + (stopped.number if isinstance(stopped, Stopped) else signal.SIGINT)
+        return SIGNALLED + getattr(stopped, "number", signal.SIGINT)
     except Exception:  # noqa: BLE001 (the last line of defence: whatever breaks here is not the submission's doing)
         traceback.print_exc()
         print("\nThis is a bug of the grader and says nothing of the submission.", file=sys.stderr)

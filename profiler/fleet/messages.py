@@ -13,6 +13,7 @@ import msgspec
 
 from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
 from profiler.core.nouns import Mode
+from profiler.fleet.program import Program
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
 from profiler.storage.attempt_money import Money
@@ -199,3 +200,6 @@ def command_of(line: bytes) -> Command:
 def report_of(line: bytes) -> Report:
     found: Report = _reports.decode(line)
     return found
+
+
+ANSWERS_RANGES: Program[Command, Report] = Program("profiler.fleet.worker", as_line, report_of)

@@ -16,9 +16,9 @@ from anyio import create_task_group
 from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
 from profiler.fleet.local_broker import LocalBroker, local_broker
-from profiler.fleet.messages import LAST_LINES, Command, Report
+from profiler.fleet.messages import ANSWERS_RANGES, LAST_LINES, Command, Report
 from profiler.fleet.pipes import lines_from, write_all
-from profiler.fleet.program import ANSWERS_RANGES, Heard, Program, Told
+from profiler.fleet.program import Heard, Program, Told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

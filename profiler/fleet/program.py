@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from profiler.fleet.messages import Command, Report, as_line, report_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,9 +21,6 @@ class Program(NamedTuple, Generic[Told, Heard]):
     module: str
     line_of: Callable[[Told], bytes]
     report_of: Callable[[bytes], Heard]
-
-
-ANSWERS_RANGES: Program[Command, Report] = Program("profiler.fleet.worker", as_line, report_of)
 
 
 def speaks_lines(module: str) -> Program[bytes, bytes]:

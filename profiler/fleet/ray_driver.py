@@ -20,8 +20,8 @@ import msgspec
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.fleet.broker.messages import Gone, in_envelope
 from profiler.fleet.driver import Lost
-from profiler.fleet.messages import Command, Lender, Report
-from profiler.fleet.program import ANSWERS_RANGES, Heard, Program, Told
+from profiler.fleet.messages import ANSWERS_RANGES, Command, Lender, Report
+from profiler.fleet.program import Heard, Program, Told
 from profiler.fleet.ray_parts import Post, RayBroker, relay, work
 
 if TYPE_CHECKING:

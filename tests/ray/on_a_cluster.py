@@ -44,6 +44,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from profiler.money.price_list import look_up  # noqa: E402
 from profiler.money.prices import cost, dollars  # noqa: E402
 from profiler.provider.mock_server.server import MockServer  # noqa: E402
+from tests.ray.grading import graded_on  # noqa: E402
 
 
 def main(folder: Path) -> None:
@@ -55,6 +56,7 @@ def main(folder: Path) -> None:
         with cluster() as (address, nodes, kill_node):
             seen["cluster_s"] = time.monotonic() - began
             assert nodes == 3
+            seen["graded"] = graded_on(folder, address)
             seen["mock"] = a_node_is_lost(folder, address, kill_node)
             seen["live"] = the_broker_is_lost(folder, address, server)
     seen["seconds"] = time.monotonic() - began

@@ -28,7 +28,13 @@ def test_the_bytes_are_those_of_one_process_and_the_cap_holds_whatever_is_lost(t
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 0, ended.stderr
     seen: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    mock, live = seen["mock"], seen["live"]
+    graded, mock, live = seen["graded"], seen["mock"], seen["live"]
+
+    assert graded["killed_in_time"]
+    assert graded["codes"] == [1, 1], graded["said"]
+    assert graded["verdicts"] == {"cheat": "fail", "crasher": "fail", "reference": "pass", "spy": "pass"}
+    assert graded["equal"]
+    assert graded["without_a_box"] == ["fail"]  # the spy can see
 
     assert mock["killed_in_time"]
     assert mock["code"] == 0, mock["said"]

@@ -5,21 +5,23 @@ The report also has the escape probes of the sandbox at the isolation level that
 
 from __future__ import annotations
 
+import pickle
 import secrets
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from grader.experiment_profiler.audit.corpus.entries import Corpus
 from grader.experiment_profiler.audit.loot import laid_out
-from grader.experiment_profiler.audit.trial import Job, Trial, attempt
+from grader.experiment_profiler.audit.trial import ATTEMPT, Job, Said, Trial
+from grader.workers.calls import call_all, on_this_machine
+from grader.workers.crew import Broken, InOrder
 from task_kit.sandbox import Level, detect, examine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from grader.experiment_profiler.audit.corpus.entries import Entry
     from grader.experiment_profiler.audit.loot import Loot
@@ -114,11 +116,9 @@ def audit(
     claimed = [
         entry for entry in entries if Level.parse(entry.stopped_from) <= level and level.label not in entry.barred_at
     ]
-    trials = []
     with laid_out() as loot:
-        for trial in attempts(_jobs(claimed, loot=loot, seed=seed, rounds=rounds, level=level), workers=jobs):
-            told(trial)
-            trials.append(trial)
+        owed = _jobs(claimed, loot=loot, seed=seed, rounds=rounds, level=level)
+        trials = attempts(owed, workers=jobs, told=told)
     return Report(
         level=level.label,
         seed=seed,
@@ -139,31 +139,23 @@ def _jobs(entries: Sequence[Entry], *, loot: Loot, seed: str, rounds: int, level
     ]
 
 
-def attempts(owed: Sequence[Job], *, workers: int, work: Callable[[Job], Trial] = attempt) -> Iterator[Trial]:
-    """The trials in the order of `owed`. Each worker is a fresh process whose environment holds the audit's loot.
+def attempts(
+    owed: Sequence[Job], *, workers: int, told: Callable[[Trial], None] = lambda trial: None, function: str = ATTEMPT
+) -> list[Trial]:
+    """The trials in the order of `owed`. Each worker is a fresh process whose environment holds the audit's loot."""
+    trials = []
 
-    A trial that kills its worker takes those of other workers along. They are tried again, each alone, and the one that
-    kills its worker again is the culprit.
-    """
-    done = 0
-    with _pool(workers) as pool:
-        try:
-            for trial in pool.map(work, owed):
-                done += 1
-                yield trial
-        except BrokenProcessPool:
-            pass
-    for job in owed[done:]:
-        yield _alone(job, work)
+    def note(number: int, found: bytes | Broken) -> None:
+        trials.append(_trial(owed[number], found))
+        told(trials[-1])
+
+    if owed:
+        given = (pickle.dumps(job) for job in owed)
+        call_all(function, given, heard=InOrder(note), hire=on_this_machine, size=min(workers, len(owed)))
+    return trials
 
 
-def _alone(job: Job, work: Callable[[Job], Trial]) -> Trial:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(work, job).result()
-        except BrokenProcessPool:
-            return Trial(entry=job.entry, seed=job.seed, status="error", problem="it killed the grader")
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"))
+def _trial(job: Job, found: bytes | Broken) -> Trial:
+    if isinstance(found, Broken):
+        return Trial(entry=job.entry, seed=job.seed, status="error", problem=f"it killed the grader: {found}")
+    return msgspec.json.decode(found, type=Said).of(job)

@@ -5,10 +5,13 @@ A trial never raises: whatever breaks becomes its problem, so that an audit repo
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from grader.experiment_profiler.audit.corpus.entries import Corpus
 from grader.experiment_profiler.audit.corpus.overlay import lay_out
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.judging.verdict import Result
 
 SHOWN: Final = 3
+ATTEMPT: Final = f"{__name__}:attempted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,25 @@ class Trial:
     @property
     def reason(self) -> str | None:
         return self.reasons[0] if self.reasons else None
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of its trial; see `Trial`."""
+
+    status: str
+    reasons: tuple[str, ...]
+    reward: float
+    problem: str | None
+
+    def of(self, job: Job) -> Trial:
+        return Trial(entry=job.entry, seed=job.seed, **msgspec.structs.asdict(self))
+
+
+def attempted(given: bytes) -> bytes:
+    """In a worker: `given` is a pickled job, for none but the audit itself speaks to its workers."""
+    trial = attempt(pickle.loads(given))  # noqa: S301 (see above)
+    said = Said(status=trial.status, reasons=trial.reasons, reward=trial.reward, problem=trial.problem)
+    return msgspec.json.encode(said)
 
 
 def attempt(job: Job) -> Trial:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import profiler
 from grader.experiment_profiler.boxes import layout, plan
 from grader.experiment_profiler.boxes import submission as submissions
-from grader.experiment_profiler.boxes.submission import UnusableSubmission
+from grader.experiment_profiler.boxes.submission import Submission, UnusableSubmission
 from grader.experiment_profiler.grading.boxed import Boxed, counts_questions
 from grader.experiment_profiler.judging import partial
 from grader.experiment_profiler.judging.reasons import first
@@ -51,6 +51,7 @@ AT_ONCE: Final = min(2, os.cpu_count() or 1)
 
 
 Watch = Callable[["Box", sandbox.Outcome], None]
+Take = Callable[[Path], Submission]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +124,16 @@ class Grading:
         self._boxes: dict[str, dict[str, float]] = {}
         self._result = Result(task=TASK, asked=asked.public(), versions=_versions())
 
-    def run(self, folder: Path) -> Result:
-        result = self._safely(folder)
+    def run(self, folder: Path, *, take: Take = submissions.take) -> Result:
+        """`take` reads the submission, where somebody has not read it already."""
+        result = self._safely(folder, take)
         self._mark("total")
         return replace(result, timings={"seconds": self._phases, "boxes": self._boxes})
 
-    def _safely(self, folder: Path) -> Result:
+    def _safely(self, folder: Path, take: Take) -> Result:
         """Faults of the grader or the machine become a result too, which says nothing about the submission."""
         try:
-            return self._graded(folder)
+            return self._graded(folder, take)
         except UnusableSubmission as error:
             return self._decided(
                 [Finding(check="submission", where="the folder", reason="submission", said=str(error))]
@@ -141,11 +143,11 @@ class Grading:
         except Exception as error:  # noqa: BLE001 (a bug must not look like a verdict, nor end a batch)
             return replace(self._result, reason="grader", error="".join(traceback.format_exception(error)))
 
-    def _graded(self, folder: Path) -> Result:
+    def _graded(self, folder: Path, take: Take) -> Result:
         self._result = replace(self._result, submission={"path": os.fspath(folder)})
         self._isolate()
         self._mark("isolation")
-        taken = submissions.take(folder)
+        taken = take(folder)
         self._result = replace(self._result, submission={"path": taken.path, "sha256": taken.sha256})
         drawn = plan.draw(self.asked.seed, count=self.asked.worlds)
         self._mark("worlds")

@@ -1,44 +1,60 @@
 """Grades many submissions at once and writes their results to a file, one a line, in the order of the folders.
 
-A file that is there already is continued. What breaks with one submission is an error of that one alone.
+A file that is there already is continued. Processes grade, here or on a cluster, each one submission at a time. What breaks
+with one submission, and be it the process that grades it, is an error of that one alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from grader.experiment_profiler.grading import stored
-from grader.experiment_profiler.grading.grade import Asked, Grading, draw_seed
+from grader.experiment_profiler.grading import sent, stored
+from grader.experiment_profiler.grading.grade import TASK, Asked, draw_seed
 from grader.experiment_profiler.grading.stored import StoredResultError
-from grader.experiment_profiler.grading.threads import Pool
-from grader.experiment_profiler.judging.verdict import Status
+from grader.experiment_profiler.judging.verdict import Result, Status
+from grader.workers.calls import call_all, on_this_machine
+from grader.workers.crew import Broken, InOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
-AHEAD: Final = 4  # gradings begun for each that can run: enough that none waits, few enough for memory
+    from grader.workers.calls import Hire
+
+AHEAD: Final = 4  # gradings begun for each process: enough that none waits, few enough for memory
 
 
-def grade_many(folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int) -> Counter[str]:
+def grade_many(
+    folders: Sequence[Path], asked: Asked, *, output: Path, jobs: int, hire: Hire = on_this_machine
+) -> Counter[str]:
     """The number of results of each status. An empty seed draws another one for each submission."""
     try:
         done = _done(output, folders, asked)
-        file = output.open("a", encoding="utf-8")
+        file = output.open("ab")
     except OSError as error:
         raise StoredResultError(f"{output}: cannot be written: {error.strerror}; choose another --output") from error
     counts = Counter(str(result["status"]) for result in done)
-    with file:
-        for result in _graded(folders[len(done) :], asked, jobs=jobs):
-            file.write(stored.line(result))
+    owed = folders[len(done) :]
+    batch = Batch(owed, asked)
+
+    def keep(number: int, found: bytes | Broken) -> None:
+        line = batch.line(number, found)
+        try:
+            file.write(line)
             file.flush()
-            counts[str(result["status"])] += 1
+        except OSError as error:
+            raise StoredResultError(f"{output}: cannot be written: {error.strerror}") from error
+        counts[str(json.loads(line)["status"])] += 1
+
+    with file:
+        if owed:
+            size = min(jobs, len(owed))
+            call_all(sent.GRADE, batch.sent(), heard=InOrder(keep), hire=hire, size=size, ahead=AHEAD * size)
     return counts
 
 
@@ -88,21 +104,30 @@ def _belongs(result: dict[str, Any], folders: Sequence[Path], asked: Asked, *, p
 # --- grading --------------------------------------------------------------------------------------------------------
 
 
-def _graded(folders: Sequence[Path], asked: Asked, *, jobs: int) -> Iterator[dict[str, Any]]:
-    """Results in the order of the folders, however long each takes. Threads will do: the work happens in boxes."""
-    waiting = iter(folders)
-    running: deque[Future[dict[str, Any]]] = deque()
-    with Pool(jobs) as pool:
-        while True:
-            running.extend(
-                pool.submit(_grade_one, folder, asked) for folder in islice(waiting, jobs * AHEAD - len(running))
-            )
-            if not running:
-                return
-            yield running.popleft().result()
+class Batch:
+    """The gradings of some folders. Each has its own settings, for each has its own seed."""
 
+    def __init__(self, folders: Sequence[Path], asked: Asked) -> None:
+        self._folders = folders
+        self._asked = asked
+        self._begun: dict[int, Asked] = {}
 
-def _grade_one(folder: Path, asked: Asked) -> dict[str, Any]:
-    """Grade one submission, one box at a time, because `jobs` shares out the cores already."""
-    own = asked if asked.seed else replace(asked, seed=draw_seed())
-    return Grading(own, at_once=1).run(folder).as_dict()
+    def sent(self) -> Iterator[bytes]:
+        for number, folder in enumerate(self._folders):
+            asked = self._asked if self._asked.seed else replace(self._asked, seed=draw_seed())
+            self._begun[number] = asked
+            yield sent.read(folder, asked)
+
+    def line(self, number: int, found: bytes | Broken) -> bytes:
+        """The line of a result; a grading that had none is an error of that one alone."""
+        asked = self._begun.pop(number)
+        if not isinstance(found, Broken):
+            return found
+        result = Result(
+            task=TASK,
+            reason="machine",
+            error=f"no result: {found}",
+            submission={"path": os.fspath(self._folders[number])},
+            asked=asked.public(),
+        )
+        return stored.line(result.as_dict()).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ import pytest
 
 from grader.cli import grade as grade_command
 from grader.cli import grade_table, main
+from grader.experiment_profiler.grading import many
 from grader.experiment_profiler.grading.grade import Grading, grade, reference
 from grader.experiment_profiler.judging.reasons import REASONS
 from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of
+from grader.workers.calls import Signalled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,14 +168,27 @@ def test_where_nothing_can_be_written_it_is_told(
 def test_who_interrupts_many_is_told_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Grading, folder: Path) -> Result:
-        raise KeyboardInterrupt
+    def interrupted(*_: object, **__: object) -> None:
+        raise Signalled(signal.SIGTERM)
 
-    monkeypatch.setattr(Grading, "run", interrupted)
+    monkeypatch.setattr(many, "call_all", interrupted)
     (tmp_path / "folder").mkdir()
 
-    assert main.main(["--submissions", str(tmp_path / "*"), "--output", str(tmp_path / "r.jsonl")]) == 130
+    assert main.main(["--submissions", str(tmp_path / "*"), "--output", str(tmp_path / "r.jsonl")]) == 143
     assert "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--use-reference", "--jobs", "2"], "--jobs is for many"),
+        (["--use-reference", "--on", "ray"], "--on is for many"),
+        (["--submissions", "*", "--output", "o", "--on", "ray"], "not how many; add --jobs N"),
+    ],
+)
+def test_what_is_for_many_is_refused_with_one(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(words) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_lines_are_counted_from_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

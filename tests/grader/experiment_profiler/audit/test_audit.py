@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from grader.cli.audit_table import ASCII, lines
@@ -17,7 +19,7 @@ from grader.cli.main import main
 from grader.experiment_profiler.audit.audit import Report, attempts, audit, chosen
 from grader.experiment_profiler.audit.corpus.entries import Corpus, Entry, load_all
 from grader.experiment_profiler.audit.loot import VARIABLE, Loot, laid_out
-from grader.experiment_profiler.audit.trial import Job, Trial
+from grader.experiment_profiler.audit.trial import Job, Said, Trial
 from task_kit.sandbox import Probe
 
 RUNNER = "experiment_profiler/runner.py"
@@ -87,7 +89,7 @@ def test_whatever_is_wrong_is_found_and_nothing_else() -> None:
 def test_no_worker_may_find_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Job] = []
 
-    def noted(jobs: list[Job], *, workers: int) -> list[Trial]:
+    def noted(jobs: list[Job], **_: object) -> list[Trial]:
         given.extend(jobs)
         return []
 
@@ -127,10 +129,12 @@ def test_an_audit_can_be_repeated() -> None:
     assert len({trial.seed for trial in first.trials}) == 2
 
 
-def deadly(job: Job) -> Trial:
-    if job.entry.name == "planted/deadly":
+def deadly(given: bytes) -> bytes:
+    """In a worker, instead of a grading."""
+    if pickle.loads(given).entry.name == "planted/deadly":
+        print("its last words", flush=True)
         os._exit(9)
-    return Trial(entry=job.entry, seed=job.seed, status="pass")
+    return msgspec.json.encode(Said(status="pass", reasons=(), reward=1.0, problem=None))
 
 
 def test_a_trial_that_kills_its_grader_is_told_from_those_beside_it() -> None:
@@ -138,9 +142,13 @@ def test_a_trial_that_kills_its_grader_is_told_from_those_beside_it() -> None:
     names = ("planted/a", "planted/deadly", "planted/b")
     owed = [Job(entry=planted(Corpus.CHEATS, name=name), seed="s", loot=loot) for name in names]
 
-    problems = [trial.problem for trial in attempts(owed, workers=2, work=deadly)]
+    before, killer, after = attempts(owed, workers=2, function=f"{__name__}:deadly")
 
-    assert problems == [None, "it killed the grader", None]
+    assert (before.problem, after.problem) == (None, None)
+    assert killer.problem is not None
+    assert killer.problem.startswith("it killed the grader: ")
+    assert "ended with exit code 9" in killer.problem
+    assert killer.problem.endswith("its last words")
 
 
 # --- what is laid out ------------------------------------------------------------------------------------------------

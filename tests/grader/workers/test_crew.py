@@ -1,0 +1,111 @@
+"""Every call is made and tells what it found, whoever is lost; and who kills its workers takes nobody along."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from grader.workers.crew import TRIES, Broken, Crew, CrewFailed, InOrder
+from grader.workers.messages import Alive, Done, Raised
+from profiler.fleet.driver import Lost
+from tests.grader.workers.scripted import Scripted, calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grader.workers.messages import Assignment, Report
+
+KILLED = Lost("was ended by SIGKILL", "its last words")
+
+
+async def found_by(
+    workers: Scripted, given: Sequence[bytes], *, size: int, at_once: int = 1
+) -> dict[int, bytes | Broken]:
+    found: dict[int, bytes | Broken] = {}
+
+    def heard(number: int, what: bytes | Broken) -> None:
+        assert number not in found
+        found[number] = what
+
+    await Crew(workers, size=size, at_once=at_once).run("m:f", given, heard=heard)
+    return found
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (3, 1), (2, 4), (9, 1)])
+async def test_each_call_is_made_once(size: int, at_once: int) -> None:
+    workers = Scripted(calls(bytes.upper), last_first=True)
+
+    assert await found_by(workers, [b"a", b"b", b"c"], size=size, at_once=at_once) == {0: b"A", 1: b"B", 2: b"C"}
+    assert sorted(number for _, number in workers.told) == [0, 1, 2]
+    assert len(workers.started) == size
+
+
+async def test_who_kills_its_worker_is_told_from_those_beside_it() -> None:
+    """Four at once in a worker: who was beside the deadly one dies with it once, and no more."""
+    tries: Counter[int] = Counter()
+
+    def says(_: int, assignment: Assignment) -> list[Report | Lost]:
+        tries[assignment.number] += 1
+        if assignment.given == b"deadly":
+            return [KILLED]
+        slow = assignment.number < 3 and tries[assignment.number] == 1
+        return [] if slow else [Done(number=assignment.number, found=b"")]
+
+    found = await found_by(Scripted(says), [b"", b"", b"", b"deadly", b"", b""], size=1, at_once=4)
+
+    (broken,) = [what for what in found.values() if isinstance(what, Broken)]
+    assert broken == found[3]
+    assert "each of 3 workers that did it was lost; the last was ended by SIGKILL" in str(broken)
+    assert str(broken).endswith("its last words")
+    assert tries == {0: 2, 1: 2, 2: 2, 3: TRIES, 4: 1, 5: 1}
+
+
+async def test_a_lost_node_costs_a_try_and_another_worker_takes_its_place() -> None:
+    workers = Scripted(lambda worker, it: [KILLED] if worker == 0 else [Done(number=it.number, found=it.given)])
+
+    assert await found_by(workers, [b"a"], size=1) == {0: b"a"}
+    assert workers.started == [0, 1]
+
+
+async def test_an_exception_is_a_bug_that_comes_again_so_it_is_not_tried_again() -> None:
+    workers = Scripted(lambda _, it: [Alive(), Raised(number=it.number, lines="Traceback: mine")])
+
+    found = await found_by(workers, [b"a"], size=1)
+
+    assert "Traceback: mine" in str(found[0])
+    assert workers.told == [(0, 0)]
+
+
+async def test_workers_that_end_before_they_begin_end_the_work_and_say_why() -> None:
+    lost = Lost("ended with exit code 1", "ModuleNotFoundError: No module named 'grader'")
+
+    with pytest.raises(CrewFailed, match="No module named 'grader'"):
+        await found_by(Scripted(calls(bytes), begins=lambda _: lost), [b"a"], size=2)
+
+
+async def test_no_call_gets_far_ahead_of_the_oldest_that_has_not_ended() -> None:
+    ended: list[int] = []
+    newest = 0
+
+    def given() -> Iterator[bytes]:
+        nonlocal newest
+        for number in range(20):
+            newest = number
+            yield b""
+
+    def says(_: int, assignment: Assignment) -> list[Report | Lost]:
+        """The first worker is lost with the first call when the others cannot go on."""
+        if assignment.number == 0:
+            return [] if newest == 0 else [Done(number=0, found=b"")]
+        assert newest < 6 or 0 in ended
+        return [Done(number=assignment.number, found=b"")]
+
+    class Stuck(Scripted):
+        async def poll(self) -> tuple[int, Report | Lost]:
+            return await super().poll() if self._said else (0, KILLED)
+
+    await Crew(Stuck(says), size=2, ahead=6).run("m:f", given(), heard=InOrder(lambda number, _: ended.append(number)))
+
+    assert ended == list(range(20))

@@ -1,0 +1,159 @@
+"""Submissions that are graded on a cluster: what a grader does with them, and what they see of the cluster from inside.
+
+Nothing but verdicts comes out of a box. So the spy, which else is the reference, fails when it sees anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from grader.experiment_profiler.grading.grade import reference
+
+LOOK_EVERY_S = 0.02
+PATIENCE_S = 120
+WORKER = b"grader.workers.worker"
+LISTENING = "0A"
+ANYWHERE, HEAD = (0, 0, 0, 0), (127, 0, 0, 2)
+CRASHER = "import os, signal; os.kill(-1, signal.SIGKILL); os.killpg(0, signal.SIGKILL); os._exit(1)\n"
+SPY = """
+import glob, os, socket
+
+def seen():
+    words = [b"RAY_", b"raylet", b"gcs_server", *{secrets!r}]
+    for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline") + ["/proc/self/environ"]:
+        try:
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError:
+            continue
+        for word in words:
+            if word in text:
+                yield path
+    for name, value in os.environ.items():
+        if name.startswith("RAY") or value.encode() in {secrets!r}:
+            yield name
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            link = os.readlink("/proc/self/fd/" + number)
+        except OSError:
+            continue  # that of the listing
+        if link.startswith("socket:") or "ray" in link:
+            yield link
+    for path in {paths!r}:
+        if os.path.exists(path):
+            yield path
+    for address in {addresses!r}:
+        try:
+            socket.create_connection(address, timeout=1).close()
+            yield address
+        except OSError:
+            pass
+
+what = list(seen())
+if what:
+    raise SystemExit(what[0])
+"""
+
+
+def graded_on(folder: Path, address: str) -> dict[str, Any]:
+    """Four submissions, here and on the cluster, where a worker is killed meanwhile."""
+    write(folder / "in", address)
+    many, on_ray = ("--submissions", str(folder / "in" / "*"), "--jobs", "2"), ("--on", f"ray:{address}")
+    spy = ("--submissions", str(folder / "in" / "spy"), "--jobs", "1", "--fail-fast", "--isolation", "process")
+    here, spied = run(folder, "here", *many), run(folder, "spied", *spy, *on_ray)
+    here.wait(PATIENCE_S)
+    spied.wait(PATIENCE_S)
+    began = time.monotonic()
+    there = run(folder, "there", *many, *on_ray)
+    killed = kill_a_worker(there)
+    there.wait(PATIENCE_S)
+    return {
+        "codes": [here.returncode, there.returncode],
+        "said": (folder / "there.said").read_text(),
+        "killed_in_time": killed,
+        "verdicts": {Path(line["submission"]["path"]).name: line["status"] for line in results(folder, "there")},
+        "equal": results(folder, "here") == results(folder, "there"),
+        "without_a_box": [line["status"] for line in results(folder, "spied")],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def write(folder: Path, address: str) -> None:
+    for name in ("cheat", "crasher", "reference", "spy"):
+        shutil.copytree(reference(), folder / name)
+    runner = folder / "cheat" / "experiment_profiler" / "runner.py"
+    honest = runner.read_text()
+    assert honest.count("enumerate(samples)") == 1
+    runner.write_text(honest.replace("enumerate(samples)", "enumerate(list(samples)[:-1])"))
+    (folder / "crasher" / "experiment_profiler" / "__init__.py").write_text(CRASHER)
+    secrets = [os.environ["RAY_AUTH_TOKEN"].encode(), address.encode()]
+    paths = ["/tmp/ray", str(Path.home() / ".ray")]
+    spy = SPY.format(secrets=secrets, paths=paths, addresses=listening())
+    (folder / "spy" / "experiment_profiler" / "__init__.py").write_text(spy)
+
+
+def listening() -> list[tuple[str, int]]:
+    """Wherever anything on this machine listens, all ports of the cluster among them. Who listens on all addresses does so
+    on that of the head."""
+    found = set()
+    for line in (*lines_of("/proc/net/tcp"), *lines_of("/proc/net/tcp6")):
+        local, state = line.split()[1], line.split()[3]
+        if state == LISTENING:
+            host, port = local.split(":")
+            raw = bytes.fromhex(host)[::-1]
+            told = len(raw) == len(ANYWHERE) and any(raw)
+            found.add((".".join(map(str, raw if told else HEAD)), int(port, 16)))
+    assert len(found) > 3
+    return sorted(found)
+
+
+def lines_of(table: str) -> list[str]:
+    return Path(table).read_text().splitlines()[1:]
+
+
+def run(folder: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-m",
+        "grader",
+        "grade",
+        "--seed",
+        "s",
+        "--output",
+        str(folder / f"{name}.jsonl"),
+        *words,
+    ]
+    with (folder / f"{name}.said").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def kill_a_worker(command: subprocess.Popen[bytes]) -> bool:
+    """As soon as one has a box to die with, which is when it has started the process that its boxes are forked from."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while command.poll() is None and time.monotonic() < give_up_at:
+        for path in Path("/proc").iterdir():
+            with suppress(OSError):
+                if path.name.isdigit() and WORKER in (path / "cmdline").read_bytes() and children_of(path.name):
+                    os.kill(int(path.name), signal.SIGKILL)
+                    return True
+        time.sleep(LOOK_EVERY_S)
+    return False
+
+
+def children_of(process: str) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
+def results(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Without what differs from grading to grading."""
+    lines = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "timings"} for line in lines]
