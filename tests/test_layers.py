@@ -150,6 +150,7 @@ ORDERS = {
             "lease",
             "claims",
             "object_store",
+            "kept_lines",
             "resume",
         ),
         *(

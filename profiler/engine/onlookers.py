@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.engine.options import Options, Watch
-    from profiler.engine.progress import Snapshot
+    from profiler.engine.progress import Snapshot, View
     from profiler.engine.shared import Shared
 
 STATUS_EVERY_S = 1.0
@@ -49,14 +49,22 @@ async def _beside(shared: Shared, task: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _tell_status(shared: Shared, options: Options) -> None:
-    """Say each second, in the folder of each experiment that asks, how far it is."""
+    """Say each second, in the folder of each experiment that asks, how far it is.
+
+    One of many that had not begun a second ago may be over before anybody looks, so nothing is said of it yet.
+    """
     told: set[Path] = set()
+    seen: set[View] = set()
     try:
         while True:
             await anyio.sleep(STATUS_EVERY_S)
-            looks = {options.folder / view.experiment_id: view.look() for view in shared.overview.views}
-            await in_thread(_write_all, looks, told - looks.keys())
-            told = set(looks)
+            views = set(shared.overview.views)
+            looks = {
+                options.folder / view.experiment_id: view.look() for view in (views if shared.alone else views & seen)
+            }
+            if looks or told:
+                await in_thread(_write_all, looks, told - looks.keys())
+            told, seen = set(looks), views
     finally:
         for folder in told:
             status_file.remove(folder)

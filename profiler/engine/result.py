@@ -1,7 +1,9 @@
-"""The result of a run: its logs reduced to a summary and judged by the manifest's thresholds."""
+"""The result of a run: its logs reduced to a summary and judged by the manifest's thresholds, and what is told of the run
+itself."""
 
 from __future__ import annotations
 
+import platform
 import traceback
 import zlib
 from pathlib import Path
@@ -9,20 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler import __version__
 from profiler.core.errors import ProfilerError
 from profiler.core.json import dumps, loads
+from profiler.engine.run_money import MONEY
 from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
 from profiler.metrics.builtin import BUILTIN
+from profiler.provider.source import facts
 from profiler.storage import run_directory
+from profiler.storage.identity import now
 from profiler.storage.saved_run import reduce_and_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
     from profiler.metrics.reduction import Reduction
+    from profiler.provider.source import Source
+    from profiler.storage.journal import Header
     from profiler.storage.run_directory import RunDirectory
 
 
@@ -107,6 +116,34 @@ def summary_of(
     for fault in reduction.faults:
         tell(str(fault))
     return _judged(summary.build(reduction, _with_directions(facts, metrics)), experiment, metrics)
+
+
+def facts_of_run(
+    experiment: Experiment, header: Header, source: Source, *, options: Options, told: dict[str, Any]
+) -> dict[str, Any]:
+    """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs.
+
+    `told` is what only the run itself can tell: its money, sessions, what was resumed and what bound it.
+    """
+    live = source.mode == "live"
+    return {
+        "experiment_id": experiment.experiment_id,
+        "mode": source.mode,
+        **facts(source),
+        **header.counts,
+        "manifest_sha256": options.manifest_sha256,
+        "dataset_sha256": header.identity["dataset_sha256"],
+        "versions": {"profiler": __version__, "python": platform.python_version()},
+        "metrics": plain(experiment.metrics),
+        **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
+        **{name: told[name] for name in MONEY},
+        "started": header.started,
+        "finished": now(source.mode),
+        "resumed": told["resumed"] if live else None,
+        "sessions": told["sessions"] if live else None,
+        "bound_by": told["bound_by"],
+        "identity": header.identity,
+    }
 
 
 def _with_directions(facts: Mapping[str, Any], metrics: Sequence[Metric[Any]]) -> dict[str, Any]:

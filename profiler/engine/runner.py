@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from contextlib import closing, contextmanager
 from functools import partial
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group
 
-from profiler import __version__
 from profiler.core.errors import DatasetError, ProfilerError
 from profiler.dataset import file, unchanged
 from profiler.dataset.sendable import refuse_unsendable
@@ -22,19 +20,18 @@ from profiler.engine.onlookers import onlooking
 from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all
-from profiler.engine.result import Ended, Result, forget_frames, result_of, summarized, summarized_again
+from profiler.engine.result import Ended, Result, facts_of_run, forget_frames, result_of, summarized, summarized_again
 from profiler.engine.reuse import known_answers, reusing, tell_taken
-from profiler.engine.run_money import MONEY, card_of_run, least_cap, money_facts, money_of_all
+from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
-from profiler.manifest.metrics import plain
 from profiler.metrics.builtin import all_builtin, resolve, unmeasured
 from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.requests import planner_of
-from profiler.provider.source import facts, source_of
+from profiler.provider.source import source_of
 from profiler.storage import run_directory
-from profiler.storage.identity import examine, is_known, now
+from profiler.storage.identity import examine, is_known
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     from profiler.provider.source import Source
     from profiler.storage.journal import Header
     from profiler.storage.resume import OpenRun
+    from profiler.storage.run_directory import RunDirectory
 
 
 DEFAULTS = Options()
@@ -129,7 +127,7 @@ async def _run_one(
     turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
 ) -> Result:
     """The story of one experiment."""
-    begun, sync, experiment = time.perf_counter(), options.fsync != "off", turn.experiment
+    begun, experiment = time.perf_counter(), turn.experiment
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
     card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
@@ -147,27 +145,35 @@ async def _run_one(
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)
         async with client_of_run(experiment, client, clients=shared.clients, options=options, tell=tell) as asked:
-            opened = await shared.aside(directory.open, header, retry_failed=options.retry_failed, sync=sync)
-            with (
-                closing(opened),
-                _same_dataset(experiment, opened, options=options, stamp=stamp, tell=tell),
-                shared.money.of(experiment, opened, card=card) as budget,
-            ):
-                _tell_begin(turn, opened, survey, tell=tell)
-                known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
-                if known is not None:
-                    await take_over(experiment, opened, options=options, known=known, stopped=lambda: shared.stopped)
-                    tell_taken(turn, opened, tell=tell)
-                bound_by = None
-                if turn.answers_of is None:
-                    bound_by = await answer_all(
-                        experiment, opened, options=options, source=source, client=asked, budget=budget, shared=shared
-                    )
-        facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
-        quick = opened.small and all_builtin(metrics)
-        words = directory.folder, experiment, metrics, facts
-        result = await shared.counted(summarized, *words, tell=tell, at_once=quick)
-        await shared.aside(directory.complete, result, sync=sync)
+            with closing(await _opened(directory, header, source, options=options, shared=shared)) as opened:
+                with (
+                    _same_dataset(experiment, opened, options=options, stamp=stamp, tell=tell),
+                    shared.money.of(experiment, opened, card=card) as budget,
+                ):
+                    _tell_begin(turn, opened, survey, tell=tell)
+                    known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
+                    if known is not None:
+                        await take_over(
+                            experiment, opened, options=options, known=known, stopped=lambda: shared.stopped
+                        )
+                        tell_taken(turn, opened, tell=tell)
+                    bound_by = None
+                    if turn.answers_of is None:
+                        bound_by = await answer_all(
+                            experiment,
+                            opened,
+                            options=options,
+                            source=source,
+                            client=asked,
+                            budget=budget,
+                            shared=shared,
+                        )
+                facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
+                if not (quick := opened.small and all_builtin(metrics)):
+                    await shared.aside(opened.force_journal)  # a power cut while it is counted loses nothing
+                words = directory.folder, experiment, metrics, facts
+                result = await shared.counted(summarized, *words, tell=tell, at_once=quick)
+                await shared.aside(directory.complete, opened, result)
     return result_of(directory, result, kept=opened.kept + opened.taken, elapsed_s=time.perf_counter() - begun)
 
 
@@ -196,6 +202,18 @@ def run_all_sync(
     asked = partial(run_all, experiments, options=options, client=client, watch=watch, note=note)
     each = experiments.experiments if isinstance(experiments, Manifest) else experiments
     return with_a_loop(asked, each, options=options)
+
+
+async def _opened(
+    directory: RunDirectory, header: Header, source: Source, *, options: Options, shared: Shared
+) -> OpenRun:
+    """A new run of the mock, for which nobody pays, does not wait for the device: its header gets there with the first
+    answers."""
+    at_once = options.fsync == "always" or source.mode == "live"
+    begin = partial(
+        directory.open, header, retry_failed=options.retry_failed, sync=options.fsync != "off", at_once=at_once
+    )
+    return begin() if directory.earlier is None and not at_once else await shared.aside(begin)
 
 
 @contextmanager
@@ -239,34 +257,6 @@ def _facts_of(
     }
     found = facts_of_run(turn.experiment, opened.header, source, options=options, told=told)
     return found if turn.answers_of is None else {**found, "answers_of": turn.answers_of.name}
-
-
-def facts_of_run(
-    experiment: Experiment, header: Header, source: Source, *, options: Options, told: dict[str, Any]
-) -> dict[str, Any]:
-    """The `run` part of summary.json. In mock mode it holds only what is the same in two equal runs.
-
-    `told` is what only the run itself can tell: its money, sessions, what was resumed and what bound it.
-    """
-    live = source.mode == "live"
-    return {
-        "experiment_id": experiment.experiment_id,
-        "mode": source.mode,
-        **facts(source),
-        **header.counts,
-        "manifest_sha256": options.manifest_sha256,
-        "dataset_sha256": header.identity["dataset_sha256"],
-        "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": plain(experiment.metrics),
-        **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
-        **{name: told[name] for name in MONEY},
-        "started": header.started,
-        "finished": now(source.mode),
-        "resumed": told["resumed"] if live else None,
-        "sessions": told["sessions"] if live else None,
-        "bound_by": told["bound_by"],
-        "identity": header.identity,
-    }
 
 
 def _tell_begin(turn: Turn, opened: OpenRun, survey: Survey | None, *, tell: Callable[[str], None]) -> None:

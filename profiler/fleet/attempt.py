@@ -125,6 +125,7 @@ class RangeAttempt:
                     read=self._read,
                 )
                 self._asked = True
+                await in_thread(opened.force_journal)  # it may be long until it is counted
             self.money = _money(budget, opened) - self.inherited
             async with setting.counting:
                 self.won = await in_thread(self._count_and_commit, attempt, self.money)
@@ -140,9 +141,10 @@ class RangeAttempt:
             dataset_stamp=table.dataset_stamp,
         )
         directory.refuse_another_run(header.identity)
+        sync = options.fsync != "off"
         if directory.earlier is None:
-            return resume.begin(directory.folder, header, sync=options.fsync != "off")
-        return resume.take_up(directory.folder, header, retry_failed=options.retry_failed)
+            return resume.begin(directory.folder, header, sync=sync)
+        return resume.take_up(directory.folder, header, retry_failed=options.retry_failed, sync=sync)
 
     @contextmanager
     def _read(self, dialogue: int) -> Iterator[Iterator[Dialogue]]:

@@ -11,7 +11,7 @@ import anyio
 from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
 from profiler.engine import runner
-from profiler.engine.result import result_of, summary_of
+from profiler.engine.result import facts_of_run, result_of, summary_of
 from profiler.engine.run_money import MONEY
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
@@ -265,7 +265,7 @@ class Fleet:
         """The summary of the complete run; then only what belongs to one stays."""
         prepared, merger, options = self._prepared, self._merger, self._options
         merger.count_the_late()
-        facts = runner.facts_of_run(
+        facts = facts_of_run(
             prepared.experiment, prepared.table.header, prepared.source, options=options, told=self._told()
         )
         found = summary_of(merger.reduction, prepared.experiment, prepared.metrics, facts, tell=self._tell)

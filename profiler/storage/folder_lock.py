@@ -44,7 +44,9 @@ def locked(folder: Path, *, shared: bool = False, claimed: bool = False) -> Iter
 def _lock(folder: Path, fd: int, operation: int, *, needed: bool) -> None:
     try:
         fcntl.flock(fd, operation | fcntl.LOCK_NB)
-        moved = not folder.exists() or not os.path.samestat(os.fstat(fd), folder.stat())
+        moved = not os.path.samestat(os.fstat(fd), folder.stat())
+    except FileNotFoundError:
+        moved = True
     except BlockingIOError as error:
         raise _in_use(folder) from error
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from profiler.core.errors import StorageError
+from profiler.storage.whole_file import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,9 @@ class JournalFile:
         self._file = file
         self._ledger = ledger
         self._fsync: Fsync = fsync
-        self._unsynced = False
-        self._resting = False  # a sync is under way, or was less than a second ago
+        self._named = False  # whether the names in its folder are on the device too
+        self._syncing = False
+        self._waited = False  # what was appended first since the last sync has waited for a second
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -41,31 +43,36 @@ class JournalFile:
         """Append the records of these dialogues. `rescue`: the run ends because of the disk, so sync them at once."""
         try:
             self._file.write(block)
-            if self._fsync == "always" or (rescue and self._fsync != "off"):
+            if self._fsync == "always":
                 self._file.sync()
+            elif rescue and self._fsync != "off":
+                self._sync()
         except StorageError:
             self.failed = True
             raise
         if self._ledger is not None:
             for index in indexes:
                 self._ledger.leave(index)  # the record tells the money from here on
-        self._unsynced = True
 
     def sync_if_due(self, tasks: TaskGroup, *, wake: Callable[[], None]) -> None:
-        """Begin to sync, in a task, what was appended; where that was done less than a second ago, `wake` is called in
-        time: it must ask again."""
-        if self._unsynced and not self._resting and self._fsync == "interval":
-            self._resting = True
-            tasks.start_soon(self._sync_and_rest, wake)
+        """Begin to sync, in a task, what was appended a second ago. Until then `wake` is called in time: it must ask
+        again."""
+        if self._syncing or not self._file.unsynced or self._fsync != "interval":
+            return
+        if self._waited:
+            self._syncing, self._waited = True, False
+            tasks.start_soon(self._sync_now, tasks, wake)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FSYNC_INTERVAL_S, self._has_waited, wake)
 
-    async def _sync_and_rest(self, wake: Callable[[], None]) -> None:
+    def _has_waited(self, wake: Callable[[], None]) -> None:
+        self._waited, self._timer = True, None
+        wake()
+
+    async def _sync_now(self, tasks: TaskGroup, wake: Callable[[], None]) -> None:
         await self.sync_the_rest()
-        self._timer = asyncio.get_running_loop().call_later(FSYNC_INTERVAL_S, self._rested, wake)
-
-    def _rested(self, wake: Callable[[], None]) -> None:
-        self._resting = False
-        if self._unsynced:
-            wake()
+        self._syncing = False
+        self.sync_if_due(tasks, wake=wake)
 
     def forget_timer(self) -> None:
         if self._timer is not None:
@@ -73,9 +80,8 @@ class JournalFile:
 
     async def sync_the_rest(self) -> None:
         """Sync in a thread what was not synced yet."""
-        if self._fsync != "interval" or not self._unsynced:
+        if self._fsync != "interval" or not self._file.unsynced:
             return
-        self._unsynced = False
         try:
             await anyio.to_thread.run_sync(self._sync)
         except StorageError:
@@ -84,5 +90,8 @@ class JournalFile:
 
     def _sync(self) -> None:
         self._file.sync()
+        if not self._named:
+            sync_folder(self._file.path.parent)
+            self._named = True
         if self._ledger is not None:
             self._ledger.sync()

@@ -19,6 +19,8 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unsynced = False  # something was written since the file was last forced to the device, and could be forced
+        self._lost = False  # the device has failed once
         try:
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self.size = os.fstat(self.fd).st_size
@@ -26,7 +28,7 @@ class LineFile:
             raise StorageError(path, error) from error
 
     def write(self, block: bytes) -> None:
-        written = 0
+        self.unsynced, written = not self._lost, 0
         try:
             while written < len(block):
                 written += os.write(self.fd, block[written:] if written else block)
@@ -44,9 +46,11 @@ class LineFile:
 
     def sync(self) -> None:
         """Force the file to the device. A failure is final: the kernel may have dropped the data already."""
+        self.unsynced = False  # before it: what is written meanwhile may come too late for it
         try:
             os.fdatasync(self.fd) if hasattr(os, "fdatasync") else os.fsync(self.fd)
         except OSError as error:
+            self.unsynced, self._lost = False, True
             raise StorageError(self.path, error) from error
 
     def close(self) -> None:

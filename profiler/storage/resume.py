@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.json import DecodeError
+from profiler.core.errors import StorageError
 from profiler.money.prices import pico
 from profiler.storage import journal, ledger
 from profiler.storage.journal_file import JournalFile
+from profiler.storage.kept_lines import cut_requests, cut_responses
 from profiler.storage.ledger import Ledger
 from profiler.storage.line_file import LineFile, end_of_line
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
 from profiler.storage.ordered_log import Follower, OrderedLog
-from profiler.storage.read_logs import Asked, Got
 from profiler.storage.reorder import Order
 from profiler.storage.whole_file import sync_folder
 from profiler.storage.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from profiler.storage.journal import Header
@@ -40,7 +39,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
     last one which was looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all
     earlier sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were
     under way when the last session ended. `reused` counts the answers of earlier runs, those that are taken over in this
-    session (`taken`) included.
+    session (`taken`) included. `sync`: what is left unfinished is on the device when the run is closed.
     """
 
     header: Header
@@ -64,6 +63,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
     ledger: Ledger | None = None
     sessions: list[dict[str, Any]]
     notes: list[str]
+    sync: bool
 
     @property
     def first(self) -> int:
@@ -116,7 +116,23 @@ class OpenRun(msgspec.Struct, kw_only=True):
         self.journal.write(journal.session_line(session))
         journal.add_session(self.sessions, session)
 
+    def force_journal(self) -> None:
+        """Bring to the device what is not there yet. The names in a new folder get there too."""
+        if self.sync and self.journal.unsynced:
+            self.journal.sync()
+            sync_folder(self.folder)
+
+    def force(self) -> None:
+        """Bring all to the device: the journal first, which vouches for the logs."""
+        if self.sync:
+            self.journal.sync()
+            self.requests.sync()
+            with LineFile(self.folder / RESPONSES) as responses:
+                responses.sync()
+
     def close(self) -> None:
+        with suppress(StorageError):  # an error is why something is left, and that one is told
+            self.force_journal()
         self.order.close()
         self.requests.close()
         self.journal.close()
@@ -124,12 +140,15 @@ class OpenRun(msgspec.Struct, kw_only=True):
             self.ledger.close()
 
 
-def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
-    """Begin a new run in an empty folder."""
+def begin(folder: Path, header: Header, *, sync: bool, at_once: bool = True) -> OpenRun:
+    """Begin a new run in an empty folder.
+
+    `at_once`: the header is on the device before anything else is. Otherwise it gets there with the first records.
+    """
     with ExitStack() as opened:
         journal_file = opened.enter_context(LineFile(folder / JOURNAL))
         journal.begin(journal_file, header)
-        if sync:  # nothing that follows means anything without the header
+        if sync and at_once:  # nothing that follows means anything without the header
             journal_file.sync()
             sync_folder(folder)
         run = OpenRun(
@@ -143,20 +162,21 @@ def begin(folder: Path, header: Header, *, sync: bool) -> OpenRun:
             done=bytearray(header.count),
             sessions=[],
             notes=[],
+            sync=sync,
         )
         opened.pop_all()
     return run
 
 
-def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
+def take_up(folder: Path, header: Header, *, retry_failed: bool, sync: bool = True) -> OpenRun:
     """Open an unfinished run, and cut off torn lines and those that the journal does not vouch for."""
     notes: list[str] = []
     left = ledger.read(folder)
     with ExitStack() as opened:
-        requests, asked = _cut_requests(folder / REQUESTS, header, notes=notes, opened=opened)
+        requests, asked = cut_requests(folder / REQUESTS, header, notes=notes, opened=opened)
         file = opened.enter_context(LineFile(folder / JOURNAL))
         with ExitStack() as meanwhile:
-            responses, laid_out = _cut_responses(folder / RESPONSES, header, notes=notes, opened=meanwhile)
+            responses, laid_out = cut_responses(folder / RESPONSES, header, notes=notes, opened=meanwhile)
             replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed, left=left)
             if replayed.end < file.size:
                 notes.append(f"{JOURNAL}: cut {file.size - replayed.end} bytes of a torn last line")
@@ -191,68 +211,10 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool) -> OpenRun:
             cut_off_now=carried.cut_off - (left.carried.cut_off if left is not None else 0),
             sessions=replayed.sessions,
             notes=notes,
+            sync=sync,
         )
         opened.pop_all()
     return run
-
-
-class _RequestLine(Asked, gc=False, kw_only=True):
-    """What a line of requests.jsonl has to say."""
-
-    request_hash: str
-
-
-def _cut_requests(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
-    """Open requests.jsonl, without what is torn or damaged: those lines are made again from the dataset."""
-    file = opened.enter_context(LineFile(path))
-    decode = msgspec.json.Decoder(_RequestLine).decode
-    standing = _standing(path, lambda line, number: decode(line).index == header.first + number, most=header.count)
-    return file, _cut(file, standing, anew="written anew from the dataset", notes=notes)
-
-
-def _cut_responses(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
-    """Open responses.jsonl, without what is torn or damaged: the journal holds those lines too."""
-    file = opened.enter_context(LineFile(path))
-    decode = msgspec.json.Decoder(Got).decode
-    first, most = header.first, header.count
-    standing = _standing(path, lambda line, number: decode(line).index in (first + number, None), most=most)
-    return file, _cut(file, standing, anew=f"laid out anew from {JOURNAL}", notes=notes)
-
-
-class _Standing(NamedTuple):
-    """How many lines of a log can be kept, where the last of them ends, and whether a damaged one follows it."""
-
-    lines: int
-    end: int
-    damaged: bool
-
-
-def _standing(path: Path, fits: Callable[[bytes, int], bool], *, most: int) -> _Standing:
-    """The lines up to the first that is not what the reduction expects in its place."""
-    lines = end = 0
-    with path.open("rb") as reading:
-        for line in reading:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                whole = lines < most and fits(line, lines)
-            except (DecodeError, UnicodeDecodeError, RecursionError):
-                whole = False
-            if not whole:
-                return _Standing(lines, end, damaged=True)
-            lines += 1
-            end += len(line)
-    return _Standing(lines, end, damaged=False)
-
-
-def _cut(file: LineFile, standing: _Standing, *, anew: str, notes: list[str]) -> int:
-    """Leave only the lines that stand; returns how many they are."""
-    if standing.end < file.size:
-        torn = f"cut {file.size - standing.end} bytes of a torn last line"
-        damaged = f"line {standing.lines + 1} is damaged; from there on it is {anew}"
-        notes.append(f"{file.path.name}: {damaged if standing.damaged else torn}")
-        file.cut(standing.end)
-    return standing.lines
 
 
 class _Replayed(msgspec.Struct, kw_only=True):

@@ -162,38 +162,38 @@ class RunDirectory:
         if self.earlier is not None:
             refuse_another(self.folder, self.earlier.identity, identity)
 
-    def open(self, header: Header, *, retry_failed: bool = False, sync: bool = True) -> OpenRun:
+    def open(self, header: Header, *, retry_failed: bool = False, sync: bool = True, at_once: bool = True) -> OpenRun:
         """Begin a run or resume it. A complete run is opened once more for the dialogues that failed."""
         self.refuse_another_run(header.identity)
         if self.earlier is None:
             if self._found:
                 self.refuse_strays()
-            return resume.begin(self.folder, header, sync=sync)
+            return resume.begin(self.folder, header, sync=sync, at_once=at_once)
         if self.earlier.summary is not None:
             self._reopen(header, self.earlier.summary)
         known = journal.read_header(self.folder / JOURNAL) or header
-        return resume.take_up(self.folder, known, retry_failed=retry_failed)
+        return resume.take_up(self.folder, known, retry_failed=retry_failed, sync=sync)
 
-    def complete(self, summary: Mapping[str, Any], *, sync: bool = True) -> None:
-        """The run is complete once its summary is written; then only what belongs to a complete run stays."""
+    def complete(self, opened: OpenRun, summary: Mapping[str, Any]) -> None:
+        """The run is complete once its summary is written; then only what belongs to a complete run stays.
+
+        The logs are on the device before the summary is, and the journal that vouches for them before they are.
+        """
+        opened.force()
         self.write_summary(summary)
-        self.finish(sync=sync)
+        self._let_go(sync=opened.sync)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary, and before it the scores that were counted with it."""
         score_log.publish(self.folder)
         summary_file.write(summary_path(self.folder), summary)
 
-    def finish(self, *, sync: bool = True) -> None:
-        """Remove the files that only an unfinished run has, after the summary was written.
+    def _let_go(self, *, sync: bool) -> None:
+        """Remove the files that only an unfinished run has.
 
-        Before the journal goes, the logs that it vouches for are synced. The ledger goes last, because a journal
-        without it would forget money. A journal that comes back after a power cut is of a run that owes nothing.
+        The ledger goes last, because a journal without it would forget money. A journal that comes back after a power
+        cut is of a run that owes nothing.
         """
-        if sync:
-            for name in (REQUESTS, RESPONSES):
-                with LineFile(self.folder / name) as file:
-                    file.sync()
         remove(self.folder / JOURNAL)
         if (self.folder / LEDGER).exists():
             if sync:

@@ -20,9 +20,10 @@ def write_whole(path: Path, content: bytes) -> None:
     """Replace a file. A full disk leaves the old one, and no draft."""
     draft = draft_of(path)
     try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
+        with draft.open("wb", buffering=0) as file:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:] if written else content)
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:

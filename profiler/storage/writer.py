@@ -112,28 +112,36 @@ class Writer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the tasks. On leaving, everything queued is written, unless the disk refuses."""
+        """Run the tasks. On leaving, everything queued is written, unless the disk refuses.
+
+        What ends well is not forced to the device here: whoever completes the run does that.
+        """
         async with self._responses.log:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._flush_soon, tasks)
                     yield
                     tasks.cancel_scope.cancel()
-                await self._leave()  # everything: a run is complete only with its logs
+                await self._lay_out()  # everything: a run is complete only with its logs
+            except BaseException:
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await self._leave()  # after a failure as much as possible; the journal has the rest
+                raise
             finally:
                 self._responses.forget_timer()
                 self._journal.forget_timer()
-                with anyio.move_on_after(CLOSING_S, shield=True):
-                    await self._leave()  # after a failure as much as possible; the journal has the rest
 
     async def _leave(self) -> None:
         """Write what came in since the last turn, even when responses.jsonl cannot follow."""
         if self._failed:
             self._rescue()
             return
+        await self._lay_out()
+        await self._journal.sync_the_rest()
+
+    async def _lay_out(self) -> None:
         self.flush()
         await self._responses.catch_up()
-        await self._journal.sync_the_rest()
 
     def _wake(self) -> None:
         self._queued.set()

@@ -294,8 +294,8 @@ def test_fsync_always_makes_a_record_durable_before_it_counts(tmp_path: Path, st
     assert all(records[number + 1] == "fdatasync journal.jsonl" for number in writes)
 
 
-def test_the_journal_is_durable_before_anything_stands_on_it(tmp_path: Path, strace: list[str]) -> None:
-    seen = traced(Site(folder=tmp_path).write(dialogues(9)), strace, "interval")
+def test_fsync_always_makes_the_journal_durable_before_anything_stands_on_it(tmp_path: Path, strace: list[str]) -> None:
+    seen = traced(Site(folder=tmp_path).write(dialogues(9)), strace, "always")
 
     assert seen.index("fdatasync journal.jsonl") < seen.index("write requests.jsonl")
 

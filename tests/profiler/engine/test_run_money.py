@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from profiler.money.price_list import look_up
 from profiler.money.prices import PICO, cost, dollars
 from profiler.provider.requests import Planner, params_of
 from profiler.storage import ledger
-from profiler.storage.names import LEDGER
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 from tests.profiler.building import dialogue
 
 if TYPE_CHECKING:
@@ -104,6 +105,28 @@ async def test_every_answer_says_what_it_cost_and_the_summary_what_all_did(tmp_p
     assert result.summary["run"]["maybe_billed_usd"] == 0
     assert result.summary["run"]["rate_card"]["standard"]["output"] == 5.0
     assert not (result.folder / LEDGER).exists()
+
+
+@pytest.mark.parametrize("mode", ["live", "mock"])
+async def test_only_who_pays_waits_for_the_device_before_the_first_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Without its first line a journal would forget whatever else a power cut leaves of a run."""
+    forced: list[str] = []
+    really = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        forced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        really(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    before: list[list[str]] = []
+    client = Provider(lambda _: before.append(list(forced)))
+
+    await run(experiment(tmp_path, count=3), options=options(tmp_path, mode=mode, fsync="interval"), client=client)
+
+    assert before[0] == ([JOURNAL] if mode == "live" else [])
+    assert forced[-3:] == [JOURNAL, REQUESTS, RESPONSES]
 
 
 async def test_the_mock_has_no_cost_and_no_rate_card(tmp_path: Path) -> None:

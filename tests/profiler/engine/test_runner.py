@@ -363,7 +363,7 @@ def test_a_kill_between_the_summary_and_the_end_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "finish", killed)
+        patch.setattr(RunDirectory, "_let_go", killed)
         with pytest.raises(KeyboardInterrupt):
             run_sync(experiment, options=options(tmp_path))
     assert {JOURNAL, *FILES} <= set(files(tmp_path / "exp"))

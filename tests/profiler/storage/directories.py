@@ -63,11 +63,13 @@ def run(folder: Path, *, asked: Iterable[int], answered: Iterable[int]) -> None:
         anyio.run(write, under_way, asked, answered)
 
 
-def finish(folder: Path) -> OpenRun:
-    """Resume a directory and write everything that is missing."""
-    with opened(folder) as under_way:
+def finish(folder: Path, *, summary: dict[str, Any] | None = None) -> OpenRun:
+    """Resume a directory and write everything that is missing; with a `summary` it is complete then."""
+    with hold(folder, tell=print) as directory, closing(directory.open(header())) as under_way:
         owed = [index for index in range(COUNT) if not under_way.done[index]]
         anyio.run(write, under_way, range(under_way.asked, COUNT), owed)
+        if summary is not None:
+            directory.complete(under_way, summary)
         return under_way
 
 
@@ -79,10 +81,7 @@ SUMMARY_OF_IT: dict[str, Any] = {
 
 
 def complete(folder: Path) -> None:
-    finish(folder)
-    with hold(folder, tell=print) as directory:
-        directory.write_summary(SUMMARY_OF_IT)
-        directory.finish()
+    finish(folder, summary=SUMMARY_OF_IT)
 
 
 def contents(folder: Path) -> tuple[bytes, bytes]:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from tests.profiler.storage.directories import (
     header,
     looked_at,
     run,
+    write,
 )
 
 
@@ -60,36 +63,47 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return events
 
 
-def test_the_logs_are_on_the_device_before_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish(tmp_path)
-    (tmp_path / LEDGER).touch()
-    directory = RunDirectory(tmp_path)
-    events = watched(monkeypatch)
-    directory.finish()
-    assert sorted(events[:2]) == [f"sync {REQUESTS}", f"sync {RESPONSES}"]
-    assert events[2:5] == [f"unlink {JOURNAL}", f"sync {tmp_path.name}", f"unlink {LEDGER}"]
-    assert all(event.startswith("unlink ") and STATUS in event for event in events[5:])
-
-
-def test_scores_and_summary_are_on_the_device_with_their_names_before_the_journal_goes(
+def test_a_run_is_completed_in_an_order_that_bears_a_power_cut_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What vouches for a file is on the device before that file is, and with its name before the journal goes."""
     finish(tmp_path)
-    with hold(tmp_path, tell=print) as directory:
+    with hold(tmp_path, tell=print) as directory, closing(directory.open(header())) as opened:
+        (tmp_path / LEDGER).touch()
         reduce_and_draft(tmp_path, [BUILTIN["completion_rate"]], tell=print)
         events = watched(monkeypatch)
-        directory.complete(SUMMARY_OF_IT)
-    assert events[:3] == [f"sync .{SCORES}.tmp", f"name {SCORES}", f"sync .{SUMMARY}.tmp"]
-    assert events[3:5] == [f"name {SUMMARY}", f"sync {tmp_path.name}"]
-    assert f"unlink {JOURNAL}" in events[5:]
+        directory.complete(opened, SUMMARY_OF_IT)
+    assert events[:3] == [f"sync {JOURNAL}", f"sync {REQUESTS}", f"sync {RESPONSES}"]
+    assert events[3:6] == [f"sync .{SCORES}.tmp", f"name {SCORES}", f"sync .{SUMMARY}.tmp"]
+    assert events[6:8] == [f"name {SUMMARY}", f"sync {tmp_path.name}"]
+    assert events[8:11] == [f"unlink {JOURNAL}", f"sync {tmp_path.name}", f"unlink {LEDGER}"]
+    assert all(event.startswith("unlink ") and STATUS in event for event in events[11:])
 
 
-def test_without_fsync_nothing_is_forced_when_the_journal_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("forced"))
-    monkeypatch.setattr(os, "fdatasync", lambda _: pytest.fail("forced"))
-    RunDirectory(tmp_path).finish(sync=False)
-    assert not (tmp_path / JOURNAL).exists()
+def test_what_is_left_unfinished_is_on_the_device_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes between the last answer and the summary."""
+    with hold(tmp_path, tell=print) as directory:
+        under_way = directory.open(header(), at_once=False)
+        events = watched(monkeypatch)
+        with closing(under_way):
+            anyio.run(write, under_way, range(3), range(3))
+            assert events == []
+    assert events == [f"sync {JOURNAL}", f"sync {tmp_path.name}"]
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_without_fsync_nothing_is_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, complete: bool) -> None:
+    with hold(tmp_path, tell=print) as directory, monkeypatch.context() as forced:
+        forced.setattr(os, "fsync", lambda _: pytest.fail("forced"))
+        forced.setattr(os, "fdatasync", lambda _: pytest.fail("forced"))
+        with closing(directory.open(header(), sync=False)) as opened:
+            anyio.run(write, opened, range(COUNT), range(COUNT))
+            if complete:
+                forced.setattr("profiler.storage.summary_file.write", lambda *_: None)
+                directory.complete(opened, SUMMARY_OF_IT)
+    assert (tmp_path / JOURNAL).exists() is not complete
 
 
 def test_a_reopened_run_owes_its_failed_dialogues_only(tmp_path: Path) -> None:
@@ -130,12 +144,9 @@ def paid_for(folder: Path) -> None:
             cents, maybe = (3, 0.05) if failed else (1, None)
             line = record(index, type="error" if failed else "answer", cost_usd=cents / 100)
             file.write(dump_line({**loads(line_of(line)), **({"maybe_usd": maybe} if maybe else {})}))
-    finish(folder)
     session = {"started": "2026-01-01", "finished": "2026-01-02", "answered": COUNT}
-    with hold(folder, tell=print) as directory:
-        facts = {**SUMMARY_OF_IT["run"], "started": "2026-01-01", "spent_usd": 0.1, "maybe_billed_usd": 0.05}
-        directory.write_summary({**SUMMARY_OF_IT, "run": {**facts, "sessions": [session]}})
-        directory.finish()
+    facts = {**SUMMARY_OF_IT["run"], "started": "2026-01-01", "spent_usd": 0.1, "maybe_billed_usd": 0.05}
+    finish(folder, summary={**SUMMARY_OF_IT, "run": {**facts, "sessions": [session]}})
 
 
 def test_the_money_and_the_sessions_of_a_reopened_run_are_not_forgotten(tmp_path: Path) -> None:
