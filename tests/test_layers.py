@@ -252,8 +252,9 @@ ORDERS = {
             "work",
             "worker",
         ),
-        *("process_driver", "looks", "merging", "sessions", "shares", "jobs", "handout", "coordinator", "onlookers"),
-        *("run", "many", "broker_service", "stored_run", "shard_work", "shard", "merge", "ray_parts", "ray_driver"),
+        *("process_driver", "looks", "merging", "sessions", "shares", "jobs", "handout", "watchdog", "coordinator"),
+        *("onlookers", "run", "many", "broker_service", "stored_run", "shard_work", "shard", "merge"),
+        *("ray_parts", "ray_driver"),
     ),
     "profiler.fleet.broker": (
         *(

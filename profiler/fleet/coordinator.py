@@ -6,7 +6,7 @@ to others, and another one is started in its place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import anyio
 
@@ -17,6 +17,7 @@ from profiler.fleet.handout import Handout
 from profiler.fleet.looks import WorkerState
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
 from profiler.fleet.prepare import owed
+from profiler.fleet.watchdog import LOOK_EVERY_S, Watchdog
 from profiler.storage.attempt_money import Money, own_money
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
     from profiler.fleet.driver import Broker, Driver
     from profiler.fleet.looks import FleetLooks
+    from profiler.fleet.merging import Merging
     from profiler.fleet.messages import Job, Report, Stopped
     from profiler.fleet.prepare import Prepared, Range
 
 LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
 TOLD_LINES: Final = 200
+ABANDONED_WITHIN: Final = 10  # looks: whoever is told to end its calls does so at once
 SIGTERM: Final = 15
 
 
@@ -36,18 +39,6 @@ class WorkerFailed(ProfilerError):
     """Workers end and nobody ended them, or code that they ran has failed."""
 
     exit_code = 70
-
-
-class Merging(Protocol):
-    """Whoever puts together what is committed: up to `end` it has."""
-
-    @property
-    def end(self) -> int: ...
-
-    @property
-    def complete(self) -> bool: ...
-
-    def advance(self) -> None: ...
 
 
 class Coordinator:
@@ -82,6 +73,7 @@ class Coordinator:
         self._handout = Handout(filter(belongs, pieces), prepared.folders)
         self._numbers = 0
         self._losses = 0
+        self._watchdog = Watchdog(patience=round(driver.patience_s / LOOK_EVERY_S))
         self._committed = anyio.Event()
         self._budget_reached: Exception | None = None
 
@@ -91,6 +83,7 @@ class Coordinator:
         """Give a worker that was started its job."""
         self._numbers = max(self._numbers, number + 1)
         self._workers[number] = WorkerState(number, cap=cap)
+        self._watchdog.expect(number)
         self._driver.tell(number, self._job_of(number, cap))
 
     def join(self, *, cap: int | None) -> int:
@@ -115,7 +108,8 @@ class Coordinator:
                 self._driver.tell(number, Drain())
 
     def abandon(self) -> None:
-        """End the calls in flight too."""
+        """End the calls in flight too, and soon whoever does not even hear that."""
+        self._watchdog.patience = min(self._watchdog.patience, ABANDONED_WITHIN)
         for number in self._working():
             self._driver.tell(number, Abandon())
 
@@ -130,8 +124,9 @@ class Coordinator:
             beside.start_soon(self._merge)
             self._hand_out()
             while self._working():
-                number, said = await self._driver.poll()
-                await self._hear(number, said)
+                if (heard := await self._next()) is not None:
+                    await self._hear(*heard)
+                await self._look_for_the_silent()
             self._committed.set()
             beside.cancel_scope.cancel()
         await in_thread(self._merger.advance)
@@ -148,10 +143,27 @@ class Coordinator:
             with anyio.CancelScope(shield=True):
                 await in_thread(self._merger.advance)
 
+    async def _next(self) -> tuple[int, Report | Lost] | None:
+        """What is said next; None when nobody says anything for a moment."""
+        with anyio.move_on_after(LOOK_EVERY_S):
+            return await self._driver.poll()
+        return None
+
+    async def _look_for_the_silent(self) -> None:
+        """One that hangs is ended, and then `Lost` is heard of it. One that cannot even be ended is lost without that."""
+        hanging, unreachable = self._watchdog.look()
+        for number in hanging:
+            self._workers[number].hangs = True
+            self._driver.stop(number)
+        for number in unreachable:
+            await self._hear(number, Lost("cannot be ended", certain=False))
+
     async def _hear(self, number: int, said: Report | Lost) -> None:
         worker = self._workers.get(number)
         if worker is None or worker.ended:
             return
+        if not worker.hangs:
+            self._watchdog.heard(number)
         match said:
             case Want():
                 worker.idle = True
@@ -186,7 +198,7 @@ class Coordinator:
 
     async def _ended(self, worker: WorkerState, said: Ended) -> None:
         """The worker's last word. The process is gone soon, and nobody waits for that."""
-        worker.ended = True
+        self._has_ended(worker)
         if said.bound_by is not None:
             self.bound_by[worker.number] = said.bound_by
         self._handout.take_back(worker.number)
@@ -200,7 +212,7 @@ class Coordinator:
             self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
             if (
                 self._broker is not None
-            ):  # it lends what others do not need; without it only this one's share is used up
+            ):  # nothing is left for others either; without it only this one's share is used up
                 self.stop(self._budget_reached)
         elif error.kind == Interrupted.__name__:
             self._has_left(worker)
@@ -217,9 +229,11 @@ class Coordinator:
 
     async def _lost(self, worker: WorkerState, lost: Lost) -> None:
         """Nobody knows what it was doing. What it has written down is kept."""
-        worker.ended = True
+        self._has_ended(worker)
         self._looks.lost += 1
-        if self._broker is not None:  # before another attempt takes over what this one has written
+        # Before another attempt takes over what this one has written. Of one that may still spend something the broker finds
+        # out by itself that it has gone.
+        if self._broker is not None and lost.certain:
             await self._broker.forget(worker.number)
         spent = await self._spent_by(worker.number)
         self._looks.add(spent)
@@ -227,12 +241,17 @@ class Coordinator:
         if self.stopped is not None:
             return
         self._losses += 1
-        said = f"worker {worker.number} {lost.how}"
+        silence = f"has said nothing for {self._driver.patience_s:.0f} s and " if worker.hangs else ""
+        said = f"worker {worker.number} {silence}{lost.how}"
         if self._losses > LOSSES_IN_A_ROW * (len(self._working()) + 1):
             self.stop(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
             return
         self._tell(_with_log(f"{said}; another one takes its place", lost.log))
         self.join(cap=None if worker.cap is None else max(0, worker.cap - spent.gone))
+
+    def _has_ended(self, worker: WorkerState) -> None:
+        worker.ended = True
+        self._watchdog.forget(worker.number)
 
     async def _spent_by(self, number: int) -> Money:
         """What the open ranges of a worker have cost in its hands."""

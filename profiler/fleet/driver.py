@@ -17,10 +17,12 @@ Heard_co = TypeVar("Heard_co", covariant=True)
 
 
 class Lost(NamedTuple):
-    """A worker that is no more: how it ended, and the last lines of its log."""
+    """A worker that is no more: how it ended, and the last lines of its log. `certain`: somebody saw it end, so it will never
+    spend anything again."""
 
     how: str
     log: str = ""
+    certain: bool = True
 
 
 class Broker(Protocol):
@@ -51,11 +53,13 @@ class Workers(Protocol[Told_contra, Heard_co]):
         """Pass a command on. Nothing happens where the worker is gone: `poll` tells that."""
 
     def stop(self, worker: int) -> None:
-        """End a worker at once, whatever it does."""
+        """End a worker, whatever it does, if it can be reached."""
 
 
 class Driver(Workers[Command, Report], Protocol):
-    """Workers that answer the ranges of a run, and what these share."""
+    """Workers that answer the ranges of a run, and what these share. One that says nothing for `patience_s` counts as lost."""
+
+    patience_s: float
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
         """Start one where all workers reach it. What it must not forget it keeps in the folder."""

@@ -22,6 +22,7 @@ class WorkerState:
         self.cap = cap  # its share of the money, in pico-dollars
         self.idle = False  # it wants a range, and there is none
         self.ended = False  # it has said its last word
+        self.hangs = False  # it says nothing any more, and was ended
         self.finishing = False  # it was told that nothing is left
         self.status: Status | None = None
         self.rate = Rate()

@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -35,6 +35,18 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_S: Final = 2.0
 AT_ONCE: Final = 1 << 20
+
+
+class Merging(Protocol):
+    """Whoever puts together what is committed: up to `end` it has."""
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    def advance(self) -> None: ...
 
 
 class Merger:

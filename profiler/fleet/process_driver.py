@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 LAST_BYTES = 8_192
 ENDING_S = 10.0
+LAST_WORDS_S = 0.5
 
 
 class ProcessDriver(Generic[Told, Heard]):
     """`logs` is a folder for what workers say besides their reports."""
+
+    patience_s = 60.0  # they cannot be out of reach, but code of the user's own may block them for a while
 
     def __init__(
         self, program: Program[Told, Heard], logs: Path, *, tasks: TaskGroup, environ: Mapping[str, str]
@@ -70,8 +73,14 @@ class ProcessDriver(Generic[Told, Heard]):
                 write_all(process.stdin.fileno(), self._program.line_of(command))
 
     def stop(self, worker: int) -> None:
+        """Before it is killed it may write down where it hangs: that stands in its log then."""
         if (process := self._processes.get(worker)) is not None:
-            process.kill()
+            process.send_signal(signal.SIGUSR2)
+            self._tasks.start_soon(self._kill_soon, process)
+
+    async def _kill_soon(self, process: subprocess.Popen[bytes]) -> None:
+        await anyio.sleep(LAST_WORDS_S)
+        process.kill()
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
         return await local_broker(folder, settings)

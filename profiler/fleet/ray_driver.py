@@ -1,7 +1,7 @@
 """Workers as tasks of a Ray cluster, whose nodes all see the folder of the run.
 
-What a cluster loses is found out here, and the ranges of lost workers go to others: Ray retries nothing. It notices a node
-that cannot be reached after a minute only, so a worker that says nothing for long is given up before.
+What a cluster loses goes to others by the coordinator's hand: Ray retries nothing. It notices a node that cannot be reached
+after a minute only, so a worker that says nothing for long is given up before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
@@ -35,12 +34,13 @@ if TYPE_CHECKING:
 ON_THE_HEAD = {
     "node:__internal_head__": 0.001
 }  # every head has one: what the run cannot do without is not lost with a node
-SILENT_S = 20.0  # a worker reports four times a second
 LOOK_EVERY_S = 1.0
 HOW_LONG = 300
 
 
 class RayDriver(Generic[Told, Heard]):
+    patience_s = 20.0  # a worker that answers ranges reports four times a second
+
     def __init__(self, ray: Any, program: Program[Told, Heard], *, tasks: TaskGroup) -> None:
         self._ray = ray
         self._program = program
@@ -50,12 +50,11 @@ class RayDriver(Generic[Told, Heard]):
         self._task = ray.remote(work if own else relay).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
         self._given = {} if own else {"module": program.module}
         self._running: dict[int, Any] = {}
-        self._heard_at: dict[int, float] = {}
         self._given_up: set[int] = set()
         self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
         self._tell, self._told = anyio.create_memory_object_stream[tuple[int, bytes]](math.inf)
         self._failed: Exception | None = None
-        for task in (self._carry_reports, self._carry_commands, self._look_for_the_silent):
+        for task in (self._carry_reports, self._carry_commands):
             tasks.start_soon(task)
 
     def start(self, worker: int) -> None:
@@ -87,7 +86,8 @@ class RayDriver(Generic[Told, Heard]):
         try:
             how = await self._running[worker] or Lost("ended")
         except RayError as error:
-            how = Lost(" ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG])
+            said = " ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG]
+            how = Lost(said, certain=False)  # the task of a node that Ray takes for dead may go on for a while
         del self._running[worker]
         with suppress(RayError):  # without the post there is nobody to tell
             await self._post.say.remote(worker, [], how)
@@ -98,7 +98,6 @@ class RayDriver(Generic[Told, Heard]):
         try:
             while True:
                 for worker, said in await self._post.poll.remote():
-                    self._heard_at[worker] = time.monotonic()
                     ended = isinstance(said, Lost)
                     if worker not in self._given_up:
                         self._say.send_nowait((worker, said if ended else self._program.report_of(said)))
@@ -115,17 +114,6 @@ class RayDriver(Generic[Told, Heard]):
         with suppress(RayError):
             async for worker, command in self._told:
                 await self._post.tell.remote(worker, [command])
-
-    async def _look_for_the_silent(self) -> None:
-        while True:
-            await anyio.sleep(LOOK_EVERY_S)
-            now = time.monotonic()
-            for worker in list(self._running):
-                silent_s = now - self._heard_at.get(worker, now)  # who has not begun says nothing
-                if silent_s > SILENT_S and worker not in self._given_up:
-                    self._given_up.add(worker)
-                    self._say.send_nowait((worker, Lost(f"has said nothing for {silent_s:.0f} s")))
-                    self.stop(worker)
 
     def close(self) -> None:
         for worker in list(self._running):

@@ -5,6 +5,7 @@ It is started by the process driver: `python -m profiler.fleet.worker`.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ def main() -> int:
     # Code of the user's own may print: what it says goes to the log, and does not come between the reports.
     reports = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
+    faulthandler.register(signal.SIGUSR2, all_threads=False)  # when we hang, our log says where
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody, and the coordinator tells us
     line = _first_line()
     if line is None:  # nothing to do: the coordinator has found an error

@@ -39,8 +39,8 @@ class Desk:
         self._folder = folder
         self._money_of = money_of
         self._broker = Broker(settings, now=time.monotonic())
-        purse = self._broker.purse
-        self._kept = None if purse is None else KeptMoney(folder, purse)
+        self.purse = self._broker.purse
+        self._kept = None if self.purse is None else KeptMoney(folder, self.purse)
         if self._kept is not None and self._kept.found:
             self._broker.take_up(now=time.monotonic())
 
@@ -57,9 +57,12 @@ class Desk:
         """For as long as nobody cancels this."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            for who in self._broker.overdue(time.monotonic()):
-                self._end(who, dead=False)
-            self._write()
+            self.give_up_the_overdue()
+
+    def give_up_the_overdue(self) -> None:
+        for who in self._broker.overdue(time.monotonic()):
+            self._end(who, dead=False)
+        self._write()
 
     def close(self) -> None:
         if self._kept is not None:

@@ -69,7 +69,8 @@ class Purse:
             account = self.accounts[who] = Account()
         before = msgspec.structs.replace(account)
         if seq > account.seq:  # an old message, from before the broker was killed, must not take away what came later
-            account.granted = min(account.granted, max(use.bound, use.billed + use.held))
+            # What it has spent counts, even where an answer was dearer than its worst case.
+            account.granted = max(min(account.granted, use.bound), use.billed)
             account.attempts, account.before = use.attempts, use.before
             account.billed = use.billed
         account.granted += self._slice(use)
@@ -81,10 +82,10 @@ class Purse:
     def _slice(self, use: MoneyUse) -> int:
         """What is granted now, on top of what the worker keeps."""
         free = self.free
-        if use.least > free or not use.more:
+        if use.least > free:
             return 0
-        share = free // (SHARE * max(1, len(self.accounts)))
-        return min(free, use.more, max(share, use.least))
+        share = free // (SHARE * len(self.accounts))
+        return min(use.more, max(share, use.least))
 
     def may_come(self, who: str) -> bool:
         """Whether others may give something back: they have calls under way, or hold more than they have used."""

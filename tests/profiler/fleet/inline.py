@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 
 
 class InlineDriver:
-    """What is said passes through bytes, as it does between processes. `on_report` may do something about it."""
+    """What is said passes through bytes, as it does between processes. `on_report` may do something about it. A worker that
+    is `mute` goes on and is not heard, and without `reach` it cannot be ended either."""
+
+    patience_s = 60.0
+    reach = True
 
     def __init__(self, tasks: TaskGroup) -> None:
         self.started: list[int] = []
+        self.mute: set[int] = set()
         self.commands: list[tuple[int, Command]] = []
         self.on_report: Callable[[int, Report], object] = lambda _, __: None
         self.change_job: Callable[[Job], Job] = lambda job: job
@@ -48,6 +53,8 @@ class InlineDriver:
         def send(report: Report) -> None:
             if not scope.cancel_called:  # the dead say nothing
                 self.on_report(worker, report)
+                if worker in self.mute:
+                    return
                 self._say.send_nowait((worker, report_of(as_line(report))))
 
         with self._scopes[worker] as scope, inbox:
@@ -66,7 +73,8 @@ class InlineDriver:
         self._inboxes[worker].send_nowait(command_of(as_line(command)))
 
     def stop(self, worker: int) -> None:
-        self._scopes[worker].cancel()
+        if self.reach:
+            self._scopes[worker].cancel()
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
         return await local_broker(folder, settings)

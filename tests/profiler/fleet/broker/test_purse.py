@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,11 +15,15 @@ from profiler.fleet.broker.broker import LEASE_S, Broker
 from profiler.fleet.broker.messages import MoneyUse, Renewal
 from profiler.fleet.broker.purse import MoneyLine, Purse
 from profiler.fleet.broker.settings import BrokerSettings
+from tests.profiler.fleet.broker.money_storm import CALL, MoneyStorm
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from profiler.fleet.broker.messages import Lease
 
 CAP = 1000
+STORMS, STEPS, CAP_OF_CALLS = 12, 1_000, 30
 NUMBERS = st.integers(0, 3)
 SOON_S = 0.3
 
@@ -164,6 +169,66 @@ Storm.TestCase.settings = settings(max_examples=60, stateful_step_count=50, dead
 TestStorm = Storm.TestCase
 
 
+@pytest.mark.parametrize("readable", [1.0, 0.7])
+def test_the_bill_of_the_provider_never_passes_the_cap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readable: float
+) -> None:
+    most = 0.0
+    for seed in range(STORMS):
+        root = tmp_path / f"{seed}"
+        storm = MoneyStorm(root, seed=seed, cap=CAP_OF_CALLS * CALL, readable=readable, silent_s=7, patched=monkeypatch)
+        for _ in range(STEPS):
+            storm.step()
+        assert storm.told <= storm.written_off()
+        most = max(most, storm.bill / storm.cap_of_all)
+    assert most > 0.4
+
+
+def test_what_the_dead_have_not_spent_is_lent_again_to_the_last_cent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where messages arrive and folders can be read, nothing is written off but what they tell."""
+    for seed in range(STORMS):
+        root = tmp_path / f"{seed}"
+        storm = MoneyStorm(root, seed=seed, cap=CAP_OF_CALLS * CALL, readable=1.0, silent_s=3, patched=monkeypatch)
+        for _ in range(STEPS // 4):
+            storm.talk()
+            storm.step()
+        assert storm.told == storm.written_off()
+
+
+def test_a_worker_may_give_back_and_never_take_by_itself() -> None:
+    purse = Purse(1000)
+    assert purse.renew("a", MoneyUse(bound=700), seq=1) == 0
+    purse.renew("a", MoneyUse(more=400, least=10), seq=2)
+    assert purse.renew("a", MoneyUse(bound=900), seq=3) == 400
+    assert purse.renew("a", MoneyUse(bound=300), seq=4) == 300
+    assert purse.free == 700
+
+
+def test_an_old_message_gives_nothing_back() -> None:
+    """It comes late to a broker that has replaced another, and knows no more than what is on disk."""
+    purse = Purse(1000)
+    purse.renew("a", MoneyUse(more=100, least=10), seq=1)
+    purse.renew("a", MoneyUse(bound=100, more=300, least=10), seq=2)
+    again = Purse(1000)
+    again.take_up(purse.changes)
+
+    for seq in (1, 2):
+        assert again.renew("a", MoneyUse(more=0), seq=seq) == 400
+    assert again.renew("a", MoneyUse(bound=50), seq=3) == 50
+    assert again.renew("a", MoneyUse(), seq=1) == 50
+
+
+def test_an_answer_that_was_dearer_than_its_worst_case_leaves_less_for_others() -> None:
+    purse = Purse(1000)
+    purse.renew("a", MoneyUse(more=100, least=10), seq=1)
+
+    purse.renew("a", MoneyUse(bound=100, billed=250), seq=2)
+
+    assert purse.free == 750
+
+
 def test_all_of_the_cap_can_be_spent_and_then_nobody_is_told_to_wait() -> None:
     purse = Purse(100)
     assert purse.renew("a", MoneyUse(more=100, least=10), seq=1) == 50
@@ -176,6 +241,9 @@ def test_all_of_the_cap_can_be_spent_and_then_nobody_is_told_to_wait() -> None:
     assert purse.renew("b", MoneyUse(billed=12, bound=12, more=20, least=9), seq=2) == 12
     assert not purse.may_come("b")
     assert purse.free == 8
+    purse.renew("b", MoneyUse(billed=5, bound=12, least=9), seq=3)
+    assert not purse.may_come("b")  # of its own rest it knows itself
+    assert purse.may_come("a")
 
 
 def test_what_a_lost_worker_has_not_spent_comes_back_and_where_nobody_can_tell_nothing_does() -> None:
