@@ -295,8 +295,11 @@ ORDERS = {
             "merge",
             "broker",
         ),
-        *("compare_words", "compare_table", "compare_markdown", "compare_junit", "compare", "compare_options"),
-        *("commands", "report", "mock_server", "mock_server_options", "main"),
+        *("compare_words", "compare_table", "compare_markdown", "compare_junit", "compare"),
+        *("commands", "report", "mock_server", "options", "main"),
+    ),
+    "profiler.cli.options": (
+        *("__init__", "values", "common", "compare", "mock_server", "running", "results", "preparing"),
     ),
     "task_kit": ("sandbox", "experiment_profiler", "leakage_modeling", "task", "stage", "cli", "__init__", "__main__"),
     "task_kit.leakage_modeling": ("__init__", "worlds", "worker", "agents"),
@@ -397,9 +400,11 @@ LAZY_PACKAGES = {  # what any module may import inside a function, and why
     "task_kit": "a command of the second task imports of it only what it runs",
 }
 LAZY_MODULES = {  # which modules may import others of profiler inside a function, and why
+    "profiler.__main__": "Ctrl-C during the imports of the command line ends it quietly",
     "profiler.cli.main": "a command imports only what it runs, so that --help stays under 100 ms",
     "profiler.cli.run": "only a run on a cluster needs its driver",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
+    "profiler.cli.options.values": "--help needs no value, and so not what the manifest says of it",
     "profiler.engine.reuse": "it stands on sqlite, which only a run with --reuse needs",
     "profiler.provider.mock": "few manifests send tools or schemas, and the others need not load what answers them",
     "profiler.__init__": "`import profiler` is cheap; a public name is loaded when it is first used",

@@ -15,7 +15,7 @@ from grader.cli import grade_table
 from grader.experiment_profiler.grading import stored
 from grader.experiment_profiler.grading.grade import TASK, TIMEOUT_S, WORLDS, Asked, Grading, draw_seed, reference
 from grader.experiment_profiler.judging.verdict import Result, Status
-from profiler.cli.parser import cluster
+from profiler.cli.options.values import cluster
 from profiler.core.errors import ProfilerError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from profiler.cli.parser import at_least_one, fault, limit, port, positive, seconds, share, whole
+from profiler.cli.options.values import at_least_one, fault, limit, port, positive, seconds, share, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _ArgumentGroup
