@@ -131,12 +131,14 @@ class _Summaries(Sequence[dict[str, Any]]):
 
 def _as_json(result: Result) -> dict[str, Any]:
     rate = result.answered_now / result.elapsed_s if result.elapsed_s else None
+    repeats = result.summary["run"].get("repeats", 1)
     return {
         "log_dir": str(result.folder),
         "answered_now": result.answered_now,
         "kept": result.kept,
         "elapsed_s": round(result.elapsed_s, 3),
-        "dialogues_per_s": rate and round(rate, 1),
+        "answers_per_s": rate and round(rate, 1),
+        "dialogues_per_s": rate and round(rate / repeats, 1),
         "missed": result.missed,
         "summary": result.summary,
     }

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Reply
 
+# No model writes faster. Where an answer seems to be, its parts were held back somewhere on their way and came together, so
+# the time between them is that of reading, not of writing.
+SHORTEST_WRITING_S = 0.001
+MOST_TOKENS_PER_S = 10_000.0
+
 
 class StreamTimes(msgspec.Struct, frozen=True):
     """The times of all turns so far: the slowest first token, every gap, and the seconds in which answers were written."""
@@ -27,9 +32,16 @@ class StreamTimes(msgspec.Struct, frozen=True):
         if self.gaps_s:
             ordered = sorted(self.gaps_s)
             found |= {"gap_p50_s": _at_rank(ordered, 0.5), "gap_p95_s": _at_rank(ordered, 0.95)}
-        if self.writing_s and (tokens := _answer_tokens(usage)) is not None and tokens > self.turns:
-            found["tokens_per_s"] = (tokens - self.turns) / self.writing_s
+        if (tokens_per_s := self._tokens_per_s(_answer_tokens(usage))) is not None:
+            found["tokens_per_s"] = tokens_per_s
         return {name: round(value, 6) for name, value in found.items()}
+
+    def _tokens_per_s(self, tokens: int | None) -> float | None:
+        """None where nobody knows how many tokens there were, or the parts came together."""
+        if tokens is None or tokens <= self.turns or self.writing_s < SHORTEST_WRITING_S:
+            return None
+        rate = (tokens - self.turns) / self.writing_s
+        return rate if rate <= MOST_TOKENS_PER_S else None
 
 
 def with_turn(before: StreamTimes | None, reply: Reply) -> StreamTimes | None:

@@ -24,6 +24,8 @@ NO_EVENT = (ValueError, TypeError, LookupError, AttributeError)
 # Kinds of deltas that add a text to their block: the field of the delta, which is also the one of the block.
 GROWING = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
+BEGINNING = ("text", "thinking")  # kinds of blocks that may begin with a text, in the field of the same name
+
 
 class StreamedMessage:
     """A message as far as its events have come. `begun` is when its request was sent, by `time.perf_counter`."""
@@ -54,7 +56,7 @@ class StreamedMessage:
             case "message_start":
                 self._message = dict(event["message"])
             case "content_block_start":
-                self._blocks[_index_of(event)] = dict(event["content_block"])
+                self._begin(_index_of(event), dict(event["content_block"]), at=at)
             case "content_block_delta":
                 self._grow(_index_of(event), event["delta"], at=at)
             case "message_delta" if self._message is not None:
@@ -65,15 +67,26 @@ class StreamedMessage:
             case _:  # pings, ends of blocks, and whatever is new
                 pass
 
+    def _begin(self, index: int, block: dict[str, Any], *, at: float) -> None:
+        """A new block. It usually begins empty; where it has a text already, that is a part like any other."""
+        self._blocks[index] = block
+        kind = block.get("type")
+        if kind in BEGINNING and block.get(kind):
+            self._came(at, thought=kind == "thinking")
+
+    def _came(self, at: float, *, thought: bool) -> None:
+        """Note when a part of the message came."""
+        if thought and self._thoughts == len(self._times):
+            self._thoughts += 1
+        self._times.append(at)
+
     def _grow(self, index: int, delta: dict[str, Any], *, at: float) -> None:
         kind = delta["type"]
         if (field := GROWING.get(kind)) is not None:
             if not isinstance(text := delta[field], str):
                 raise TypeError(f"{field}: found {text!r:.40}, expected a text")
             if text:
-                if kind == "thinking_delta" and self._thoughts == len(self._times):
-                    self._thoughts += 1
-                self._times.append(at)
+                self._came(at, thought=kind == "thinking_delta")
                 self._written.setdefault((index, field), []).append(text)
         elif kind == "signature_delta":
             self._blocks[index]["signature"] = delta["signature"]

@@ -117,6 +117,15 @@ def test_a_second_run_asks_nothing(shell: Shell) -> None:
     assert "demo_run: already complete, nothing was asked" in second.err
 
 
+def test_dialogues_a_second_are_dialogues_where_each_is_asked_several_times(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROFILER_REPEATS", "5")
+    (found,) = shell.run(SAMPLE, "--json", "--quiet").json["experiments"]
+    assert found["answered_now"] == 15
+    assert found["dialogues_per_s"] == pytest.approx(found["answers_per_s"] / 5, abs=0.1)
+
+
 def test_quiet_leaves_the_result_only(shell: Shell) -> None:
     said = shell.run(SAMPLE, "--quiet")
     assert (said.code, said.err) == (0, "")
@@ -126,9 +135,11 @@ def test_quiet_leaves_the_result_only(shell: Shell) -> None:
 def test_json_is_all_that_is_on_stdout(shell: Shell) -> None:
     said = shell.run(SAMPLE, "--json")
     (found,) = said.json["experiments"]
-    assert set(found) == {"log_dir", "answered_now", "kept", "elapsed_s", "dialogues_per_s", "missed", "summary"}
+    assert set(found) == {
+        *("log_dir", "answered_now", "kept", "elapsed_s", "answers_per_s", "dialogues_per_s", "missed", "summary")
+    }
     assert (found["answered_now"], found["kept"], found["summary"]["fact_coverage"]) == (3, 0, 0.8889)
-    assert found["dialogues_per_s"] > 0
+    assert found["dialogues_per_s"] == found["answers_per_s"] > 0
     assert "Completed" not in said.err
     again = shell.run(SAMPLE, "--json", "--quiet")
     assert again.err == ""

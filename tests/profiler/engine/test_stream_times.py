@@ -42,6 +42,20 @@ def test_tokens_a_second_are_those_after_the_first_and_no_thoughts(
     assert told(usage, writing_s=2.0).get("tokens_per_s") == tokens_per_s
 
 
+@pytest.mark.parametrize(
+    ("parts_came_within_s", "tokens_per_s"),
+    [(0.0005, None), (0.0009, None), (0.009, None), (0.01, 10_000.0), (0.1, 1_000.0)],
+)
+def test_parts_that_came_together_do_not_tell_how_fast_they_were_written(
+    parts_came_within_s: float, tokens_per_s: float | None
+) -> None:
+    assert told({"output_tokens": 101}, writing_s=parts_came_within_s).get("tokens_per_s") == tokens_per_s
+
+
+def test_a_few_tokens_that_came_together_tell_no_speed_either() -> None:
+    assert "tokens_per_s" not in told({"output_tokens": 4}, writing_s=0.0009)
+
+
 def test_of_several_turns_the_slowest_first_token_counts_and_all_gaps() -> None:
     turns = [reply(ttft_s=ttft_s, gaps_s=(ttft_s / 2,), writing_s=1.0) for ttft_s in (0.2, 0.4, 0.3)]
     times = None

@@ -167,6 +167,23 @@ async def test_thoughts_and_calls_are_put_together_from_their_parts() -> None:
         ]
 
 
+async def test_a_text_that_a_block_begins_with_is_its_first_part() -> None:
+    for block in (began(0, type="text", text="Par"), began(0, type="thinking", thinking="Hm", signature="")):
+        for reply in await both(START, block, ENDED, STOP):
+            assert reply.ttft_s is not None
+            assert reply.gaps_s == ()
+        for reply in await both(START, block, began(1, type="text", text="is."), ENDED, STOP):
+            assert len(reply.gaps_s) == 1
+    for reply in await both(START, *TEXT[:1], ENDED, STOP):
+        assert reply.ttft_s is None
+
+
+async def test_a_thought_that_a_block_begins_with_is_no_part_of_the_answer() -> None:
+    thought = began(0, type="thinking", thinking="Hm", signature="")
+    for reply in await both(START, thought, began(1, type="text", text="Paris."), ENDED, STOP):
+        assert (reply.completion, reply.writing_s) == ("Paris.", 0.0)
+
+
 async def test_a_call_that_is_cut_off_keeps_what_was_written() -> None:
     ended = {**ENDED, "delta": {"stop_reason": "max_tokens", "stop_sequence": None}}
     for reply in await both(START, *CALL[:3], ended, STOP):
