@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from profiler.core.errors import ProfilerError
 from profiler.dataset.places import reading_from, reading_lines
 from profiler.engine.session import answer_all
 from profiler.engine.threads import in_thread
 from profiler.metrics import state_json
+from profiler.metrics.builtin import all_builtin
 from profiler.storage import journal, resume, run_directory
 from profiler.storage.attempt_money import Money, inherited
 from profiler.storage.journal import Header
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 from profiler.storage.ranges import Committed
-from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.saved_run import reducing, to_its_end
+from profiler.storage.score_log import publish
 from profiler.storage.whole_file import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from profiler.core.nouns import Dialogue
     from profiler.engine.options import Options
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from profiler.fleet.messages import Grant
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
+    from profiler.metrics.reduction import Reduction
     from profiler.money.budget import Budget
     from profiler.money.prices import RateCard
     from profiler.provider.client import Client
@@ -128,7 +134,8 @@ class RangeAttempt:
                 await in_thread(opened.force_journal)  # it may be long until it is counted
             self.money = _money(budget, opened) - self.inherited
             async with setting.counting:
-                self.won = await in_thread(self._count_and_commit, attempt, self.money)
+                reduction = await self._count(attempt.folder)
+                self.won = await in_thread(self._commit, attempt, reduction, self.money)
 
     def _open(self, directory: RunDirectory) -> OpenRun:
         table, options = self._setting.table, self._setting.options
@@ -160,11 +167,28 @@ class RangeAttempt:
         with reading as dialogues:
             yield dialogues
 
-    def _count_and_commit(self, attempt: Attempt, money: Money) -> bool:
+    async def _count(self, folder: Path) -> Reduction:
+        """In steps between the calls of the next range: a thread would only be in the way of the event loop, both want to
+        compute. A live run's loop must not wait for any step, and a metric of the user's own may take its time."""
+        setting = self._setting
+        count = partial(reducing, folder, setting.metrics, first=self.first, tell=setting.tell)
+        if setting.source.mode == "live" or not all_builtin(setting.metrics):
+            return await in_thread(to_its_end, count())
+        steps = count()
+        with closing(steps):
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as ended:
+                    found: Reduction = ended.value
+                    return found
+                await checkpoint()
+
+    def _commit(self, attempt: Attempt, reduction: Reduction, money: Money) -> bool:
         """What is committed is on the device first. The journal goes only afterwards: a kill before leaves a whole
         attempt, from which the next one takes everything."""
         setting = self._setting
-        reduction = reduce_and_score(attempt.folder, setting.metrics, first=self.first, tell=setting.tell)
+        publish(attempt.folder)
         if setting.options.fsync != "off":
             for name in (REQUESTS, RESPONSES):
                 with LineFile(attempt.folder / name) as file:

@@ -270,10 +270,12 @@ class Coordinator:
     # --- handing out --------------------------------------------------------------------------------------------
 
     def _hand_out(self) -> None:
+        among = len(self._working())
         for worker in self._workers.values():
             if not worker.idle or worker.ended:
                 continue
-            if (granted := self._handout.take(worker.number)) is not None:
+            number = worker.number
+            if (granted := self._handout.take(number, among=among, speed=self._speed_of(number))) is not None:
                 worker.idle = False
                 self._driver.tell(worker.number, Grant(granted.first, granted.end))
             elif (theft := self._handout.theft_for(worker.number, self._speed_of)) is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Speed = Callable[[int], float]  # of a worker, in items a second
 
 WORTH_STEALING_S: Final = 0.5  # of work: to take over less costs more than it saves
+JOINED_S: Final = 2.0  # of work: so long a worker may be busy with ranges that it answers as one
 
 
 class OpenRange:
@@ -45,6 +46,8 @@ class Handout:
 
     def __init__(self, pieces: Iterable[Range], folders: RangeFolders) -> None:
         self._unassigned = deque(pieces)
+        self._left = sum(end - first for first, end in self._unassigned)
+        self._begun = {each.first for each in folders.attempts()}  # where attempts begin, of earlier commands too
         self._open: dict[int, OpenRange] = {}
         self._folders = folders
         self._closed = False
@@ -58,13 +61,28 @@ class Handout:
         """Hand nothing out any more."""
         self._closed = True
         self._unassigned.clear()
+        self._left = 0
 
-    def take(self, worker: int) -> OpenRange | None:
+    def take(self, worker: int, *, among: int = 1, speed: float = 0.0) -> OpenRange | None:
+        """The next range for one `among` so many workers. Who is fast (`speed`, in items a second) takes those behind it
+        too and answers them as one range: each has a price of its own, whatever its size."""
         if not self._unassigned:
             return None
+        most = min(speed * JOINED_S, self._left / (2 * among))
         first, end = self._unassigned.popleft()
+        if first not in self._begun:
+            while (following := self._following(end)) is not None and following[1] - first <= most:
+                self._unassigned.popleft()
+                end = following[1]
+        self._begun.add(first)
+        self._left -= end - first
         found = self._open[first] = OpenRange(first, end, worker=worker)
         return found
+
+    def _following(self, end: int) -> Range | None:
+        """The range that begins here, if it is the next one and nobody has begun it."""
+        following = self._unassigned[0] if self._unassigned else None
+        return following if following is not None and following[0] == end and end not in self._begun else None
 
     def of(self, worker: int) -> list[OpenRange]:
         return [each for each in self._open.values() if each.worker == worker]
@@ -93,6 +111,7 @@ class Handout:
             first = each.end
         if first < known.end:
             self._unassigned.appendleft((first, known.end))
+            self._left += known.end - first
 
     def was_cut(self, cut: WasCut) -> None:
         known = self._open.get(cut.first)
@@ -105,6 +124,7 @@ class Handout:
         rest, known.end = (cut.end, known.end), cut.end
         if not self._closed:
             self._unassigned.append(rest)
+            self._left += rest[1] - rest[0]
 
     def theft_for(self, worker: int, speed: Speed) -> Theft | None:
         """Take from whoever will take longest; what it can answer as long as we answer the rest stays there."""

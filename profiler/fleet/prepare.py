@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -19,7 +19,8 @@ from profiler.metrics.builtin import resolve
 from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.source import source_of
 from profiler.storage.identity import examine
-from profiler.storage.journal import Header
+from profiler.storage.journal import Header, read_header
+from profiler.storage.names import JOURNAL
 from profiler.storage.ranges import RangeFolders, Table
 from profiler.storage.run_directory import Earlier, refuse_another
 from profiler.storage.whole_file import replace
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from profiler.metrics.metric import Metric
     from profiler.money.prices import RateCard
     from profiler.provider.source import Source
+    from profiler.storage.ranges import Attempt
     from profiler.storage.run_directory import RunDirectory
 
 LEAST_ITEMS: Final = 1_000
@@ -124,16 +126,24 @@ def items_of_a_range(count: int, *, processes: int) -> int:
 def owed(folders: RangeFolders, table: Table, *, since: int) -> Iterator[Range]:
     """What is not committed of the items from `since` on, in pieces.
 
-    A piece ends where a range ends, and where somebody has begun an attempt at the rest of one: so no answer is lost.
+    A piece ends where a range ends, or as far as an attempt at it reaches that somebody has begun, and before the next
+    attempt: so no answer is lost.
     """
-    stops = sorted({*folders.all_done(), *(each.first for each in folders.attempts())})
-    bounds = [*table.firsts, table.count]
-    for first, end in itertools.pairwise(bounds):
-        at = max(first, since)
-        while at < end and (at := _end_of_chain(folders, at, end)) < end:
-            stop = next((each for each in stops if at < each < end), end)
-            yield at, stop
-            at = stop
+    reaches = {each.first: reach(each) for each in folders.attempts()}  # the last attempt of each
+    stops = sorted({*folders.all_done(), *reaches, table.count})
+    ends = [*table.firsts[1:], table.count]
+    at = _end_of_chain(folders, since, table.count)
+    while at < table.count:
+        end = reaches.get(at) or ends[bisect_right(ends, at)]
+        end = min(end, stops[bisect_right(stops, at)])
+        yield at, end
+        at = _end_of_chain(folders, end, table.count)
+
+
+def reach(attempt: Attempt) -> int | None:
+    """The index behind the last item that an attempt was begun with. It may have left some of them to others since."""
+    header = read_header(attempt.folder / JOURNAL)
+    return None if header is None else header.first + header.count
 
 
 def _end_of_chain(folders: RangeFolders, first: int, end: int) -> int:

@@ -6,7 +6,8 @@ It takes no lock and may look while the run goes on; it changes nothing unless i
 from __future__ import annotations
 
 import glob
-from itertools import zip_longest
+from contextlib import contextmanager
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from profiler.core.errors import LogError, UsageError
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve
-from profiler.metrics.reduction import reduce_outcomes
+from profiler.metrics.reduction import BATCH, Reduction, reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
 from profiler.storage.item import Item
@@ -27,12 +28,11 @@ from profiler.storage.unfinished_fleet import begun as begun_in
 from profiler.storage.whole_file import sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from os import PathLike
 
     from profiler.core.nouns import Outcome
     from profiler.metrics.metric import Metric
-    from profiler.metrics.reduction import Note, Reduction
 
 HINT = "a run directory is wanted, such as runs/demo_run"
 
@@ -222,10 +222,30 @@ def reduce_and_draft(
     log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
 ) -> Reduction:
     """The same, but the scores are still a draft, which becomes scores.jsonl when the summary is written."""
+    return to_its_end(reducing(log_dir, metrics, first=first, tell=tell))
+
+
+def to_its_end(steps: Generator[None, None, Reduction]) -> Reduction:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            found: Reduction = ended.value
+            return found
+
+
+def reducing(
+    log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
+) -> Generator[None, None, Reduction]:
+    """The same in steps of a millisecond or so, for an event loop that has other things to do between them."""
     scores = ScoreLog(log_dir, metrics, first=first)
     try:
+        reduction = Reduction(metrics, note=scores.note)
         outcomes = read_outcomes(log_dir, first=first)
-        reduction = _reduced(outcomes, metrics, log=log_dir / RESPONSES, note=scores.note)
+        while batch := list(islice(outcomes, BATCH)):
+            with _located(log_dir / RESPONSES):
+                reduction.extend(batch)
+            yield
         scores.finish()
     except BaseException:
         scores.drop()
@@ -247,10 +267,15 @@ def _silent(_: str) -> None:
     return None
 
 
-def _reduced(
-    outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path, note: Note | None = None
-) -> Reduction:
+def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path) -> Reduction:
+    with _located(log):
+        return reduce_outcomes(outcomes, metrics)
+
+
+@contextmanager
+def _located(log: Path) -> Iterator[None]:
+    """Say in which line of a log an outcome is that cannot be counted."""
     try:
-        return reduce_outcomes(outcomes, metrics, note=note)
+        yield
     except BadOutcome as error:
         raise damaged(log, error.reason, line=error.position + 1) from error
