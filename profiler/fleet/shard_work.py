@@ -21,6 +21,7 @@ from profiler.money.budget import usd
 from profiler.money.prices import pico
 from profiler.storage import journal
 from profiler.storage.line_file import LineFile
+from profiler.storage.unfinished_fleet import UnfinishedFleet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -52,9 +53,8 @@ class Shard(NamedTuple):
 
 
 class ShardWork:
-    """One command's work on a shard. It stands where the merger of a run by one command stands: nothing is merged here."""
-
-    end = 0
+    """One command's work on a shard. It stands where the merger of a run by one command stands, but puts nothing together:
+    up to `end` a command for the whole run has done so before."""
 
     def __init__(
         self,
@@ -71,14 +71,13 @@ class ShardWork:
         self._processes = shard.processes
         self._tell = tell
         self._live = prepared.source.mode == "live"
-        bounds = [*table.firsts, table.count]
-        self.total = sum(
-            bounds[number + 1] - bounds[number] for number in range(shard.number, len(table.places), shard.of)
-        )
-        self.kept = self.total - self.left()
+        merged = prepared.folders.merged()
+        self.end, self._spent_before = (0, 0) if merged is None else (merged.end, merged.money.gone)
+        self.total = self._items_before(table.count)
+        self.kept = self._kept()
         self._gone = prepared.folders.money(of=self._is_mine)
         self._looks = FleetLooks(prepared, total=self.total)
-        self._looks.committed = self.kept
+        self._looks.committed = self.total - self.left()
         self._broker: DistantBroker | None = None
         if self._live:
             self._looks.money = self._gone
@@ -92,9 +91,21 @@ class ShardWork:
     def _belongs(self, piece: Range) -> bool:
         return self._is_mine(piece[0])
 
+    def _items_before(self, end: int) -> int:
+        """How many items of its ranges lie before an index."""
+        table = self._prepared.table
+        bounds = [*table.firsts, table.count]
+        numbers = range(self._shard.number, len(table.places), self._shard.of)
+        return sum(max(0, min(bounds[number + 1], end) - bounds[number]) for number in numbers)
+
+    def _kept(self) -> int:
+        """Items of its ranges that have an answer."""
+        found = UnfinishedFleet(self._prepared.folders.root.parent, self._prepared.table)
+        return self._items_before(self.end) + found.kept_of(self._is_mine)
+
     def left(self) -> int:
         """Items of its ranges that nobody has committed."""
-        pieces = owed(self._prepared.folders, self._prepared.table, since=0)
+        pieces = owed(self._prepared.folders, self._prepared.table, since=self.end)
         return sum(end - first for first, end in filter(self._belongs, pieces))
 
     @property
@@ -154,7 +165,7 @@ class ShardWork:
         """The share of this shard, in pico-dollars."""
         said, own = self._options.max_cost_usd, self._prepared.experiment.max_cost_usd
         cap = own if said is None else said
-        return None if cap is None or not self._live else pico(cap) // self._shard.of
+        return None if cap is None or not self._live else max(0, pico(cap) - self._spent_before) // self._shard.of
 
     def _share_of_cap(self) -> int | None:
         cap = self._cap()
@@ -184,7 +195,7 @@ class ShardWork:
             finally:
                 ended = ended_session(
                     session,
-                    answered=self.total - self.left() - self.kept,
+                    answered=self._kept() - self.kept,
                     bound_by=bound_by_of(coordinator.bound_by.values()),
                     spent=self._prepared.folders.money(of=self._is_mine) - self._gone,
                 )

@@ -20,7 +20,7 @@ from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.unfinished import Unfinished, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from profiler.core.nouns import Outcome
     from profiler.storage.ranges import Table
@@ -62,6 +62,10 @@ class UnfinishedFleet:
         self._merged = self._folders.merged() or Merged(counted=msgspec.Raw(b"{}"))
         self._pieces = list(self._found())
         self.kept = sum(piece.items for piece in self._pieces)
+
+    def kept_of(self, belongs: Callable[[int], bool]) -> int:
+        """Of the pieces with these first indexes, behind what is put together."""
+        return sum(piece.items for piece in self._pieces[1:] if belongs(piece.first))
 
     def _found(self) -> Iterator[Piece]:
         at, end = self._merged.end, self._table.count

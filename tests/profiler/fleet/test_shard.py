@@ -19,6 +19,7 @@ from profiler.fleet.shard_work import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.claims import Claims
 from profiler.storage.folder_lock import locked
+from profiler.storage.ranges import RangeFolders
 from profiler.storage.saved_run import SavedRun
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
@@ -81,6 +82,7 @@ async def test_a_shard_goes_on_where_it_was_and_merge_says_what_is_missing(tmp_p
         merge(asked, options=options, note=print)
     assert caught.value.hint == "run shard 0 of 2 once more (--shard K/2); each goes on where it was"
     again = await answered(asked, runs, 0, 2)
+    assert again.kept >= 20
     assert again.answered_now + again.kept == 104  # 13 ranges of 12, of which every second one is its own
     assert results(merge(asked, options=options, note=print).folder) == whole
 
@@ -172,3 +174,19 @@ async def test_nobody_answers_what_another_command_has_in_its_hands(
     done = merge(asked, options=options_of(runs), note=print)
     assert results(done.folder) == await by_one(asked, tmp_path / "one")
     assert {path.name for path in done.folder.iterdir()} == COMPLETE
+
+
+async def test_shards_go_on_with_a_run_of_several_processes_where_that_was(tmp_path: Path) -> None:
+    """Also behind what is put together already, which nobody asks again."""
+    asked = experiment(dataset(tmp_path, 240), mock=MockSettings(latency_s=0.002), concurrency=4)
+    runs = tmp_path / "runs"
+    with pytest.raises(Interrupted):
+        await by_several(asked, runs, processes=2, watch=stopping(after=120))
+    merged = RangeFolders(runs / "shared").merged()
+    assert merged is not None
+    assert merged.end > 0
+    ended = [await answered(asked, runs, number, 3) for number in range(3)]
+    assert sum(each.kept for each in ended) >= 120
+    assert sum(each.answered_now + each.kept for each in ended) == 240
+    done = merge(asked, options=options_of(runs), note=print)
+    assert results(done.folder) == await by_one(asked, tmp_path / "one")

@@ -111,7 +111,7 @@ async def test_a_machine_that_is_lost_with_its_disk_is_replaced_by_any_other(tmp
         merge(asked, options=options_of(tmp_path / "merged"), store=store, note=print)
     calls: list[int] = []
     again = await answered(asked, tmp_path / "m2", 0, 2, store, watch=counting(calls))
-    assert again.answered_now + again.kept == 60
+    assert (again.answered_now + again.kept, again.kept > 20) == (60, True)
     assert calls[-1] <= 60 - 20  # what the first had answered, and had put there when it ended, was not asked again
     assert (await answered(asked, tmp_path / "m3", 0, 2, store)).was_complete
     done = merge(asked, options=options_of(tmp_path / "merged"), store=store, note=print)
