@@ -95,7 +95,7 @@ class StoredRun:
 
     def take_in(self, mine: Callable[[int], bool]) -> None:
         """Note what is committed in the store, and take up what lost machines have left of our ranges."""
-        self._who()
+        self.put()  # what a killed command has committed here: its money counts, whoever has won
         done = self._note_all()
         known = {attempt.first for attempt in self._folders.attempts()} | done.keys()
         left: dict[int, list[str]] = {}
@@ -156,8 +156,9 @@ class StoredRun:
 
     def put(self) -> None:
         """Commit in the store what is committed here."""
+        who = self._who()
         for first in self._folders.all_done():
-            folder, name = self._folders.done(first), f"{first}-{self._who()}"
+            folder, name = self._folders.done(first), f"{first}-{who}"
             if (folder / STORED_AS).exists():
                 continue
             for part in (*LOGS, INHERITED):
@@ -179,9 +180,8 @@ class StoredRun:
         for each in self._folders.attempts():
             attempts.setdefault(each.first, []).append(each)
         for first, (*before, last) in attempts.items():
-            if self._folders.done(first).exists() or (last.folder / TAKEN_FROM).exists():
-                continue
-            self._put_last(f"open/{first}-{self._who()}", before, last)
+            if not (last.folder / TAKEN_FROM).exists():  # else nothing was added yet to what is there
+                self._put_last(f"open/{first}-{self._who()}", before, last)
 
     def _put_last(self, name: str, before: list[Attempt], last: Attempt) -> None:
         try:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from profiler.core.errors import Interrupted, RunDirectoryError
 from profiler.engine.options import Options
@@ -16,7 +21,7 @@ from profiler.fleet import prepare
 from profiler.fleet.merge import merge
 from profiler.fleet.shard import ShardEnded, run_shard
 from profiler.fleet.shard_work import Shard
-from profiler.fleet.stored_run import StoredRun
+from profiler.fleet.stored_run import LOGS, StoredRun
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.attempt_money import money_in, own_money
 from profiler.storage.object_store import ObjectStore, object_store
@@ -26,9 +31,11 @@ from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 from tests.profiler.fleet.test_run import COMPLETE, stopping
 from tests.profiler.storage.directories import opened
-from tests.profiler.storage.test_ranges import SIZE, table
+from tests.profiler.storage.test_ranges import COUNT, MEMORY, SIZE, table
 
 DOLLAR = 10**12
+WHO, FIRST = st.integers(0, 2), st.sampled_from(range(0, COUNT, SIZE))
+TABLE = table(identity={"mode": "live"})
 stores = pytest.importorskip("obstore.store", reason="the extra object-store is not installed")
 
 
@@ -198,47 +205,132 @@ class Machine:
         self.stored = StoredRun(store, self.folders)
         self.stored.pull_table()
         if self.folders.table() is None:
-            self.folders.begin(table(identity={"mode": "live"}))
+            self.folders.begin(TABLE)
         self.stored.agree(1)
         self.stored.take_in(lambda _: True)
 
-    def answer(self, *items: int) -> Attempt:
-        """In a new attempt; each costs a dollar."""
-        attempt = self.folders.begin_attempt(0)
-        with opened(attempt.folder) as run:
-            for item in items:
-                run.journal.write(line_of(record(item, cost_usd=1.0)))
-        return attempt
+    def answer(self, count: int, first: int = 0) -> tuple[Attempt, int]:
+        """So many items that have no answer, in a new attempt; each costs a dollar. Returns how many were left to answer."""
+        attempt = self.folders.begin_attempt(first)
+        header = msgspec.structs.replace(TABLE.header, first=first, count=SIZE)
+        with opened(attempt.folder, header) as run:
+            left = [index for index in range(first, first + SIZE) if not run.done[index - first]][:count]
+            for index in left:
+                run.journal.write(line_of(record(index, cost_usd=1.0)))
+        for name in LOGS:
+            (attempt.folder / name).write_bytes(attempt.folder.as_posix().encode())
+        return attempt, len(left)
 
     def commit(self, attempt: Attempt) -> None:
-        money = own_money(attempt.folder)
-        committed = Committed(first=0, end=SIZE, money=money, counted=msgspec.Raw(b"{}"))
-        assert self.folders.commit(attempt, committed)
-        self.stored.put()
+        first, money = attempt.first, own_money(attempt.folder)
+        committed = Committed(first=first, end=first + SIZE, money=money, counted=msgspec.Raw(b"{}"))
+        self.folders.commit(attempt, committed)
 
 
 def test_every_dollar_of_lost_late_and_double_machines_is_counted_once(tmp_path: Path) -> None:
     store = ObjectStore(stores.MemoryStore(), told="memory")
     lost, double = Machine(tmp_path / "lost", store), Machine(tmp_path / "double", store)
-    lost.answer(0, 1)
+    lost.answer(2)
     lost.stored.put_open()
     after = Machine(tmp_path / "after", store)
     assert own_money(after.folders.attempt(0, 0).folder).spent == 2 * DOLLAR  # its share of a cap knows of it
-    after.answer(2)
+    after.answer(1)
     after.stored.put_open()
-    winner = after.answer(3, 4, 5, 6, 7)
+    winner, _ = after.answer(5)
     assert money_in(winner.folder).spent == 8 * DOLLAR  # the answers of the lost one were taken over
     after.commit(winner)
-    double.commit(double.answer(*range(SIZE)))
+    double.commit(double.answer(SIZE)[0])
+    for each in (after, double):
+        each.stored.put()
     merging = StoredRun(store, RangeFolders(tmp_path / "merged/shared"))
     merging.pull()
     (counts,) = merging._folders.chain(0, SIZE)
     assert counts.money.spent == 5 * DOLLAR
     assert merging.money_of_others().spent == (2 + 1 + 8) * DOLLAR
-    zombie = lost.answer(2)  # and was not lost after all
+    zombie, _ = lost.answer(1)  # and was not lost after all
     lost.stored.put_open()
     assert merging.money_of_others().spent == (2 + 1 + 8 + 1) * DOLLAR
     lost.commit(zombie)
+    lost.stored.put()
     assert merging.money_of_others().spent == (2 + 1 + 8 + 1) * DOLLAR
     assert store.get("shared/done/0") == after.folders.done(0).joinpath("stored-as").read_bytes()
     assert lost.folders.committed(0) == counts  # who has lost knows what counts
+
+
+class Meeting(RuleBasedStateMachine):
+    """Machines that answer the same ranges, are cut off from the store in the middle of a put, are lost, and come late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.store = Failing(stores.MemoryStore(), at=0, after=False)
+        self.machines: dict[int, Machine] = {}
+        self.bill = 0
+        self.committed: dict[str, bytes | None] = {}
+        self.folders = 0
+
+    def teardown(self) -> None:
+        """When all have put what they have, every dollar is told."""
+        self.store.at = 0
+        for machine in self.machines.values():
+            machine.stored.put_all()
+        merging = StoredRun(self.store, RangeFolders(self.place / "merged/shared"))
+        merging.pull()
+        counts = [each for start in range(0, COUNT, SIZE) for each in merging._folders.chain(start, start + SIZE)]
+        told = merging.money_of_others().spent + sum(each.money.spent for each in counts)
+        shutil.rmtree(self.place)
+        assert told == self.bill * DOLLAR
+
+    def machine(self, who: int) -> Machine:
+        if who not in self.machines:
+            self.folders += 1
+            self.store.at = 0
+            self.machines[who] = Machine(self.place / str(self.folders), self.store)
+        return self.machines[who]
+
+    @rule(who=WHO, first=FIRST, count=st.integers(1, SIZE))
+    def answers(self, who: int, first: int, count: int) -> None:
+        machine = self.machine(who)
+        if machine.folders.committed(first) is None:
+            self.bill += machine.answer(count, first)[1]
+
+    @rule(who=WHO, first=FIRST)
+    def ends(self, who: int, first: int) -> None:
+        machine = self.machine(who)
+        if machine.folders.committed(first) is None:
+            attempt, asked = machine.answer(SIZE, first)
+            self.bill += asked
+            machine.commit(attempt)
+
+    @rule(who=WHO, puts=st.integers(1, 12), after=st.booleans())
+    def is_cut_off(self, who: int, puts: int, after: bool) -> None:
+        stored = self.machine(who).stored
+        self.store.at, self.store.after = self.store.puts + puts, after
+        with suppress(Killed):
+            stored.put_all()
+        self.store.at = 0
+
+    @rule(who=WHO)
+    def begins_again(self, who: int) -> None:
+        self.machines[who] = Machine(self.machine(who).folders.root.parent.parent, self.store)
+
+    @rule(who=WHO)
+    def puts_and_is_lost(self, who: int) -> None:
+        if (machine := self.machines.pop(who, None)) is not None:
+            machine.stored.put_all()
+            shutil.rmtree(machine.folders.root)
+
+    @invariant()
+    def what_is_committed_is_there_as_a_whole_and_stays(self) -> None:
+        done = {number: self.store.get(f"shared/done/{number}") for number in self.store.names("shared/done")}
+        assert self.committed.items() <= done.items()
+        for name in done.values():
+            assert name is not None
+            parts = [self.store.get(f"shared/attempts/{name.decode()}/{part}") for part in (*LOGS, "committed.json")]
+            assert None not in parts
+            assert len(set(parts[:-1])) == 1  # of one attempt, never mixed
+        self.committed = done
+
+
+Meeting.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestMeeting = Meeting.TestCase
