@@ -33,6 +33,7 @@ ORDERS = {
             "metrics",
             "value_types",
             "settings",
+            "threshold_names",
             "source",
             "checker",
             "yaml_reader",

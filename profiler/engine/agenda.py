@@ -103,7 +103,9 @@ def same_questions(experiments: Sequence[Experiment], options: Options) -> list[
     found: dict[tuple[bytes, int], list[Experiment]] = {}
     for experiment in experiments:
         question = _digest(
-            msgspec.structs.replace(experiment, experiment_id="-", metrics=(), pass_at=(), thresholds={})
+            msgspec.structs.replace(
+                experiment, experiment_id="-", written_in=None, metrics=(), pass_at=(), thresholds={}
+            )
         )
         measured = _digest([question, experiment.metrics, experiment.pass_at, experiment.thresholds])
         again = seen[measured] = seen.get(measured, -1) + 1

@@ -13,6 +13,7 @@ import anyio
 
 from profiler.core import plugins
 from profiler.core.errors import UsageError
+from profiler.manifest.rules import streamed_only
 from profiler.provider.mock import load_answers
 from profiler.provider.validate import Checked, uncounted
 
@@ -47,7 +48,7 @@ async def client_of_run(
         async with clients.of(experiment) as client:
             if options.resolved_mode == "live":
                 tell(f"{experiment.experiment_id}: asking {getattr(client, 'describes', 'the provider')}")
-            elif wanted := experiment.streamed_only:
+            elif wanted := streamed_only(experiment):
                 tell(f"{experiment.experiment_id}: no value for {' and '.join(wanted)}: the mock does not stream")
             yield Checked(client, tell=tell)
 

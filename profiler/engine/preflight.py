@@ -17,6 +17,7 @@ from profiler.dataset import file
 from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.open_client import check_client
 from profiler.engine.run_money import card_of_run, least_cap
+from profiler.manifest.rules import streamed_only
 from profiler.metrics.builtin import resolve
 from profiler.metrics.expectations import refuse_unexpected
 from profiler.provider.open import open_client
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
 
 OF_A_DATASET = ("dataset_path", "dataset_fields", "provider", "tools", "tool_choice", "output_format")
-OF_A_CLIENT = ("client", "provider", "base_url", "api_version", "stream", "streamed_only")
+OF_A_CLIENT = ("client", "provider", "base_url", "api_version", "stream")
 
 
 async def check_all(
@@ -101,7 +102,10 @@ class _Check:
         return [fault for fault in faults if fault is not None]
 
     async def _client(self, experiment: Experiment) -> ProfilerError | None:
-        about = ("client", *(getattr(experiment, name) for name in OF_A_CLIENT), experiment.mock.responses_path)
+        about = (
+            *("client", *(getattr(experiment, name) for name in OF_A_CLIENT), experiment.mock.responses_path),
+            tuple(streamed_only(experiment)),
+        )
         if about not in self._faults:
             self._faults[about] = None if self._given is not None else await _client_fault(experiment, self._options)
         return self._faults[about]

@@ -14,7 +14,7 @@ import msgspec
 from profiler.core.errors import Problem
 from profiler.core.wording import expected
 from profiler.manifest.checker import BAD, Checker, Complaint, annotations_of
-from profiler.manifest.settings import MERGED, REQUIRED, SECTIONS, Experiment
+from profiler.manifest.settings import MERGED, REQUIRED, SECTIONS, Experiment, Settings
 
 At = tuple[str | int, ...]
 
@@ -82,7 +82,7 @@ class Draft(msgspec.Struct, kw_only=True):
 
     def missing(self) -> list[Problem]:
         source, at = self.home
-        known = annotations_of(Experiment)
+        known = annotations_of(Settings)
         return [
             source.problem(at, f"found no {name!r}, expected {expected(known[name])}")
             for name in REQUIRED
@@ -92,11 +92,11 @@ class Draft(msgspec.Struct, kw_only=True):
     def bad(self) -> set[str]:
         return {key for key, value in self.values.items() if value is BAD or _holds_bad(key, value)}
 
-    def experiment(self) -> Experiment:
+    def experiment(self, *, written_in: Path | None = None) -> Experiment:
         """The experiment so far, with stand-ins and defaults for what is missing or wrong."""
         bad = self.bad()
         good = {key: _section(key, value) for key, value in self.values.items() if key not in bad}
-        return Experiment(**{**_STAND_INS, **good})
+        return Experiment(**{**_STAND_INS, **good}, written_in=written_in)
 
     def _lay_section(self, key: str, values: dict[str, Any], origin: tuple[Source, At]) -> None:
         source, at = origin
@@ -119,7 +119,7 @@ class Draft(msgspec.Struct, kw_only=True):
 
 def check_layer(written: dict[str, Any], *, source: Source, at: At, folder: Path) -> tuple[Layer, list[Problem]]:
     checker = Checker(folder=folder)
-    values = checker.partial(Experiment, written, at)
+    values = checker.partial(Settings, written, at)
     return Layer(source=source, at=at, values=values), placed(checker.complaints, source)
 
 

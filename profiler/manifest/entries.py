@@ -15,7 +15,7 @@ from profiler.manifest import matrix
 from profiler.manifest.checker import annotations_of
 from profiler.manifest.draft import At, Draft, Layer, check_layer
 from profiler.manifest.environment import read_overrides
-from profiler.manifest.settings import Experiment
+from profiler.manifest.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ class Forms:
     def _check_top(self, top: dict[str, Any]) -> None:
         for key in top.keys() - TOP_KEYS:
             hint = did_you_mean(key, sorted(TOP_KEYS))
-            if key in annotations_of(Experiment):
+            if key in annotations_of(Settings):
                 hint = "put it under defaults, or into each experiment"
             self._complain((key,), f"found the unknown key {key!r} beside 'experiments'", hint=hint, at_key=True)
 

@@ -15,7 +15,7 @@ from profiler.core.wording import did_you_mean
 from profiler.manifest import yaml_reader
 from profiler.manifest.checker import annotations_of, is_text
 from profiler.manifest.draft import At, Layer, check_layer
-from profiler.manifest.settings import SECTIONS, Experiment
+from profiler.manifest.settings import SECTIONS, Settings
 from profiler.manifest.source import open_document
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Variable(msgspec.Struct, frozen=True):
 
 def _names() -> dict[str, tuple[str, ...]]:
     names: dict[str, tuple[str, ...]] = {}
-    for field in annotations_of(Experiment):
+    for field in annotations_of(Settings):
         names[f"{PREFIX}{field.upper()}"] = (field,)
         for inner in annotations_of(SECTIONS[field]) if field in SECTIONS else ():
             names[f"{PREFIX}{field.upper()}__{inner.upper()}"] = (field, inner)
@@ -88,7 +88,7 @@ def _unknown(name: str) -> Problem:
 def _value(text: str, path: tuple[str, ...], *, name: str) -> Any:
     # the bytes as the system gave them, so that a wrong encoding is reported like that of a file
     data = text.encode("utf-8", "surrogateescape")
-    kind = annotations_of(Experiment)[path[0]]
+    kind = annotations_of(Settings)[path[0]]
     if len(path) > 1:
         kind = annotations_of(SECTIONS[path[0]])[path[1]]
     if is_text(kind):

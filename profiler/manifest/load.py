@@ -61,7 +61,7 @@ def load_manifest(
 ) -> Manifest:
     path = Path(path)
     data = _bytes_of(path)
-    forms = Forms(yaml_reader.read(data, name=str(path)), folder=path.absolute().parent)
+    forms = _forms(data, path)
     drafts = forms.drafts(os.environ if environ is None else environ)
     chosen = _selected(drafts, select)
     problems = [
@@ -76,11 +76,34 @@ def load_manifest(
     return Manifest(
         path=path.absolute(),
         sha256=hashlib.sha256(data).hexdigest(),
-        experiments=tuple(draft.experiment() for draft in chosen),
+        experiments=tuple(draft.experiment(written_in=path) for draft in chosen),
         ids=tuple(draft.name for draft in drafts if draft.name is not None),
         max_cost_usd=forms.max_cost_usd,
         warnings=tuple(dict.fromkeys(problem for draft in chosen for problem in _doubtful(draft))),
     )
+
+
+def setting_problem(
+    experiment: Experiment, at: tuple[str | int, ...], message: str, *, hint: str | None = None
+) -> Problem:
+    """Something wrong with a setting that shows only beside a dataset, or by the way an experiment is run.
+
+    For its place the manifest is read once more: the places of all settings of 100,000 experiments would fill the memory.
+    """
+    complaint = Complaint(at=at, message=message, hint=hint)
+    if experiment.written_in is not None:
+        try:
+            drafts = _forms(_bytes_of(experiment.written_in), experiment.written_in).drafts(os.environ)
+        except ManifestError:  # it was changed meanwhile
+            drafts = []
+        for draft in drafts:
+            if draft.name == experiment.experiment_id:
+                return draft.problem(complaint)
+    return Problem(path=f"{experiment.experiment_id}: {'.'.join(map(str, at))}", message=message, hint=hint)
+
+
+def _forms(data: bytes, path: Path) -> Forms:
+    return Forms(yaml_reader.read(data, name=str(path)), folder=path.absolute().parent)
 
 
 def _selected(drafts: list[Draft], patterns: Sequence[str]) -> list[Draft]:

@@ -18,7 +18,7 @@ import msgspec
 from profiler.core.wording import did_you_mean, found
 from profiler.manifest.checker import BAD, Checker, annotations_of, is_scalar
 from profiler.manifest.draft import At, Draft, Source, placed
-from profiler.manifest.settings import MERGED, SECTIONS, Experiment
+from profiler.manifest.settings import MERGED, SECTIONS, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def _points(checker: Checker, key: str, values: Any, *, source: Source, at: At) 
 
 def varied() -> dict[str, Any]:
     """The keys of a matrix with their annotations; besides them, `request.` and any key."""
-    whole = annotations_of(Experiment)
+    whole = annotations_of(Settings)
     kinds = {
         key: kind for key, kind in whole.items() if (is_scalar(kind) or key in MAPPINGS) and key != "experiment_id"
     }

@@ -9,10 +9,10 @@ from profiler.core.patterns import HINT, BadPattern, compiled
 from profiler.core.sent_parameters import choice_faults, format_faults, known_keys, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
-from profiler.manifest.measured import LESS_IS_BETTER as QUICK_IS_BETTER
-from profiler.manifest.measured import Slo
+from profiler.manifest.measured import STREAMED, Slo
 from profiler.manifest.metrics import KINDS, JsonSchema, MetricEntry, as_entry, called
-from profiler.manifest.settings import MEASURED, PARTS, SHARES, Bounds, Experiment, LineNumber
+from profiler.manifest.settings import Bounds, Experiment, LineNumber
+from profiler.manifest.threshold_names import LESS_IS_BETTER, MEASURED, PARTS, SHARES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from profiler.core.sent_parameters import ParameterFault
 
-LESS_IS_BETTER = (*(name for name in MEASURED if not name.startswith("tokens_per_s")), *PARTS, *QUICK_IS_BETTER)
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
 NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
 LOOK = "error_rate, cost_usd, latency_s.p50 to latency_s.max, ttft_s.*, queue_s.*, tokens.*"
@@ -215,6 +214,19 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def streamed_only(experiment: Experiment) -> dict[str, tuple[str | int, ...]]:
+    """What an experiment asks for that only streams can tell, such as `ttft_s`, and the setting that asks for it."""
+    found: dict[str, tuple[str | int, ...]] = {}
+    for i, metric in enumerate(experiment.metrics):
+        entry = as_entry(metric)
+        of_slo = entry is not None and entry.options is experiment.slo is not None
+        for field in _needs(metric):
+            found.setdefault(field, ("slo", field) if of_slo else ("metrics", i))
+    for name in experiment.thresholds:
+        found.setdefault(name.partition(".")[0], ("thresholds", name))
+    return {field: at for field, at in found.items() if field in STREAMED}
 
 
 def doubtful(experiment: Experiment) -> list[Complaint]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from profiler.manifest.matrix import varied
-from profiler.manifest.settings import REQUIRED, SECTIONS, Experiment
+from profiler.manifest.settings import REQUIRED, SECTIONS, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NULL = {"type": "null"}
@@ -45,13 +45,13 @@ def _generated() -> tuple[dict[str, Any], dict[str, Any]]:
 
     Null is allowed: it resets a key to its default.
     """
-    definitions = msgspec.json.schema(Experiment, schema_hook=_path_schema)["$defs"]
+    definitions = msgspec.json.schema(Settings, schema_hook=_path_schema)["$defs"]
     for definition in definitions.values():
         required = () if _merges(definition) else definition["required"]
         definition["properties"] = {
             key: value if key in required else _nullable(value) for key, value in definition["properties"].items()
         }
-    properties: dict[str, Any] = definitions.pop("Experiment")["properties"]
+    properties: dict[str, Any] = definitions.pop("Settings")["properties"]
     properties["experiment_id"] = {
         key: value for key, value in properties["experiment_id"].items() if key != "anyOf"
     } | properties["experiment_id"]["anyOf"][0]
@@ -59,7 +59,7 @@ def _generated() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _merges(definition: dict[str, Any]) -> bool:
-    return definition["title"] in {"Experiment", *(section.__name__ for section in SECTIONS.values())}
+    return definition["title"] in {"Settings", *(section.__name__ for section in SECTIONS.values())}
 
 
 def _path_schema(kind: type) -> dict[str, Any]:

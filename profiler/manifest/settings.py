@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from profiler.core.nouns import CacheSettings
-from profiler.manifest.measured import STREAMED, Slo
-from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, MetricEntry, as_entry
+from profiler.manifest.measured import Slo
+from profiler.manifest.metrics import KINDS, WITHOUT_OPTIONS, MetricEntry
 from profiler.manifest.value_types import (
     ATTRIBUTE,
     END,
@@ -40,17 +40,6 @@ from profiler.manifest.value_types import (
 USUAL_METRICS = ("fact_coverage", "refusal_rate", "completion_rate", "geometric_mean")
 BUILTIN_METRICS = (*USUAL_METRICS, "refusal_as_expected")
 NAMED_METRICS = (*BUILTIN_METRICS, *WITHOUT_OPTIONS)
-
-# What a threshold may be set on besides metrics: numbers of summary.json by their dotted names, and the share of
-# dialogues that failed.
-TIMES = ("p50", "p90", "p95", "p99", "max", "mean")
-MEASURED = (
-    *("error_rate", "cost_usd"),
-    *(f"{clock}.{which}" for clock in ("latency_s", "queue_s", *STREAMED) for which in TIMES),
-    *(f"tokens.{kind}" for kind in ("input", "output", "cache_creation_input", "cache_read_input", "thinking")),
-)
-PARTS = ("refusal_as_expected.over_refusal", "refusal_as_expected.under_refusal")
-SHARES = (*BUILTIN_METRICS, *PARTS, "error_rate", "goodput")  # always from 0 to 1
 
 MetricName = Annotated[
     str,
@@ -158,8 +147,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max: Annotated[float | None, Meta(description="The most that passes.")] = None
 
 
-class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model with one set of parameters over one dataset."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a manifest may say of one experiment."""
 
     experiment_id: Annotated[ExperimentId, Meta(description="Names the experiment and its run directory.")]
     model: Annotated[ModelId, Meta(description="The model that is asked.")]
@@ -269,20 +258,20 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             metrics = (*others, MetricEntry(goodput=self.slo))
             msgspec.structs.force_setattr(self, "metrics", metrics)
 
-    @property
-    def streamed_only(self) -> tuple[str, ...]:
-        """What it asks to be measured, or sets a threshold on, that only streams have."""
-        entries = [entry for each in self.metrics if (entry := as_entry(each)) is not None and len(entry.kinds) == 1]
-        needed = [field for entry in entries for field in entry.needs] + [
-            name.partition(".")[0] for name in self.thresholds
-        ]
-        return tuple(dict.fromkeys(field for field in needed if field in STREAMED))
-
     def bounds(self) -> dict[str, Bounds]:
         """The thresholds; a bare number is a minimum."""
         return {
             name: limit if isinstance(limit, Bounds) else Bounds(min=limit) for name, limit in self.thresholds.items()
         }
+
+
+class Experiment(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model with one set of parameters over one dataset.
+
+    `written_in` is the manifest that it was read from, for messages that point at a setting; None if it was made in Python.
+    """
+
+    written_in: Path | None = None
 
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {

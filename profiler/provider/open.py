@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
-from profiler.core.errors import UsageError
+from profiler.core.errors import ManifestError, Problem, UsageError
+from profiler.manifest.load import setting_problem
+from profiler.manifest.rules import streamed_only
 from profiler.provider.address import address_of
 from profiler.provider.cloud import meant, platform_sdk, secrets
 from profiler.provider.endpoint import (
@@ -45,11 +47,8 @@ async def open_client(
     """The client for one run. Without a `lane` it is the profiler's own, or the SDK's where only the SDK gets there."""
     lane = lane or ("stream" if experiment.stream else None)
     stream = lane in {"stream", "sdk-stream"}
-    if mode == "live" and not stream and (wanted := experiment.streamed_only):
-        raise UsageError(
-            f"{' and '.join(wanted)}: measured only where answers are streamed, and these are not",
-            hint="say stream: true in the manifest or --client stream",
-        )
+    if mode == "live" and not stream and (wanted := streamed_only(experiment)):
+        raise ManifestError([_not_streamed(experiment, name, at) for name, at in wanted.items()])
     if mode == "mock":
         yield MockClient(experiment.mock)
     elif experiment.provider != "anthropic":
@@ -65,6 +64,11 @@ async def open_client(
     else:
         async with _own(experiment, environ, stream=stream) as client:
             yield client
+
+
+def _not_streamed(experiment: Experiment, name: str, at: tuple[str | int, ...]) -> Problem:
+    message = f"found {name}, which is measured only where answers are streamed, and these are not"
+    return setting_problem(experiment, at, message, hint="say stream: true in the manifest or --client stream")
 
 
 @asynccontextmanager

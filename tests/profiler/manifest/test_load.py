@@ -63,7 +63,11 @@ def problem(text: str | bytes, *select: str, **environ: str) -> Problem:
 def test_a_single_experiment_needs_four_keys() -> None:
     experiment = one(BASE)
     assert experiment == Experiment(
-        experiment_id="one", model="claude-haiku-4-5", max_tokens=16, dataset_path=Path("data.json").resolve()
+        experiment_id="one",
+        model="claude-haiku-4-5",
+        max_tokens=16,
+        dataset_path=Path("data.json").resolve(),
+        written_in=Path("m.yaml"),
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from profiler.core.nouns import Failure, Outcome
 from profiler.manifest.measured import STREAMED
-from profiler.manifest.settings import MEASURED, Bounds
+from profiler.manifest.settings import Bounds
+from profiler.manifest.threshold_names import MEASURED
 from profiler.metrics import metric, summary
 from profiler.metrics.builtin import BUILTIN, resolve
 from profiler.metrics.reduction import reduce_outcomes

@@ -226,7 +226,10 @@ async def test_a_choice_among_tools_needs_tools_in_every_dialogue(
     with_tools = {"dialogue_id": "with", "user": "x", "request": {"tools": [TOOL]}}
     said = await refused(tmp_path, [with_tools, {"dialogue_id": "bare", "user": "x"}], tool_choice={"type": "any"})
 
-    assert "dialogue 'bare' brings no tools, which the tool_choice of the manifest needs" in said
+    assert said.startswith(
+        f"{tmp_path}/d.jsonl:2: dialogue 'bare' brings no tools, which the tool_choice of the manifest"
+    )
+    assert "hint: set tools in the manifest" in said
 
 
 async def test_a_schema_that_answers_are_checked_with_must_be_sent(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from profiler.core.errors import CallError, UsageError
+from profiler.core.errors import CallError, ManifestError
+from profiler.manifest.load import load_manifest
 from profiler.manifest.measured import Slo
 from profiler.provider.http import stream_connection
 from profiler.provider.open import open_client
@@ -17,6 +18,8 @@ from tests.profiler.provider.loopback import KEY, MESSAGE, Say, http, serving
 from tests.profiler.provider.test_lanes import STREAMS, answered, asking, experiment, failed, request_for, stream_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from profiler.core.nouns import Reply
     from profiler.provider.open import Lane
 
@@ -242,15 +245,35 @@ async def test_what_only_streams_can_tell_is_refused_before_a_run_that_does_not_
     asked: dict[str, Any], lane: Lane | None
 ) -> None:
     wanted, environ = experiment("http://127.0.0.1:1", **asked), {"ANTHROPIC_API_KEY": KEY}
-    with pytest.raises(UsageError, match="measured only where answers are streamed") as caught:
+    with pytest.raises(ManifestError, match="measured only where answers are streamed") as caught:
         async with open_client(wanted, mode="live", lane=lane, environ=environ):
             pass
 
-    assert caught.value.hint == "say stream: true in the manifest or --client stream"
+    assert "hint: say stream: true in the manifest or --client stream" in str(caught.value)
     async with open_client(wanted, mode="live", lane="stream", environ=environ):
         pass
     async with open_client(wanted, mode="mock", environ={}):
         pass
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("metrics: [completion_rate, ttft_s]", "6:28"),
+        ("slo:\n  latency_s: 9\n  gap_p95_s: 1", "8:14"),
+        ("thresholds: {tokens_per_s.p50: 20}", "6:32"),
+    ],
+)
+async def test_a_setting_that_needs_streams_is_named_with_its_place(written: str, place: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    (tmp_path / "d.json").write_text('[{"dialogue_id": "a", "user": "x"}]')
+    path.write_text(f"experiment_id: e\nmodel: m\nmax_tokens: 9\n\ndataset_path: d.json\n{written}\n")
+    (wanted,) = load_manifest(path).experiments
+    with pytest.raises(ManifestError) as caught:
+        async with open_client(wanted, mode="live", environ={"ANTHROPIC_API_KEY": KEY}):
+            pass
+
+    assert str(caught.value).startswith(f"{path}:{place}: found ")
 
 
 async def test_the_connection_of_a_whole_stream_is_used_again() -> None:
