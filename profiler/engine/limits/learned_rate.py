@@ -39,7 +39,10 @@ class LearnedRate:
     nothing holds them back, it was wrong, and the rate is learned again at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, doubling_s: float = DOUBLING_S) -> None:
+        """`doubling_s` is how long the rate takes to double above one that was refused: the longer, the later refusals are
+        heard of."""
+        self._doubling_s = doubling_s
         self.per_second: float | None = None
         self._base = 0.0  # the rate that was refused, as far as it is known
         self._left = 0
@@ -136,6 +139,6 @@ class LearnedRate:
             # it.
             missing = 1 - self._answered / self._plateau
             return self._base * (1 - (1 - CUT) * missing**3)
-        start = self._base if self._plateau else self._base * CUT
-        doublings = (self._answered - self._plateau) / max(DOUBLING_CALLS, DOUBLING_S * self._base)
+        start, doubling_s = (self._base, self._doubling_s) if self._plateau else (self._base * CUT, DOUBLING_S)
+        doublings = (self._answered - self._plateau) / max(DOUBLING_CALLS, doubling_s * self._base)
         return start * math.exp2(min(doublings, 64))

@@ -125,7 +125,7 @@ class Broker:
             self._rates.see(name, told, now=now)
         for event in message.events:
             self._answered(event.answered_before, who=who)
-            self._failed(event)
+            self._failed(event, who=who)
         self._answered(message.answered, who=who)
         self._health.heard(who, undecided=message.undecided)
         self.stop = self.stop or self._health.stop
@@ -143,7 +143,7 @@ class Broker:
         for _ in range(min(count, self._slots.part_of(who))):
             self._concurrency.succeeded()
 
-    def _failed(self, event: Event) -> None:
+    def _failed(self, event: Event, *, who: str) -> None:
         if event.of == "dialogue":
             self._health.gave_up(event.error)
             return
@@ -152,7 +152,7 @@ class Broker:
         overload = self._overloaded.count(overloaded=error.kind == OVERLOADED, left_at=left_at)
         outage = unheard(error) and self._health.outage is not None
         if error.kind == RATE_LIMITED and not error.ramp:
-            self._rates.refused(event, now=self._now)
+            self._rates.refused(who, event, now=self._now)
         if error.ramp or error.kind == RATE_LIMITED or overload or outage:
             self._pause.refused(
                 error.retry_after_s, left_at=left_at, at_most_s=self._settings.longest_pause_s, now=self._now

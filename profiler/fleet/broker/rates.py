@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LIMITS = ("requests", "input_tokens", "output_tokens")
 PART = 2.0  # what one worker gets at once of what is there: so many times its even part
 RENEW_S = 1.0
+DOUBLING_S = 60.0  # of a learned rate: some refusals more are met before all have heard of the first
 PACED_S = 1.0  # of a learned rate, no more than this much is ever saved up
 
 
@@ -26,6 +27,8 @@ class Portion:
 
     def __init__(self, now: float) -> None:
         self.at = now  # of its latest message
+        self.paced_from = now  # its first lease at the rate that is learned now
+        self.pace = 0  # which of the rates that is
         self.waits = False  # it uses what it gets to the full
         self.used = dict.fromkeys(LIMITS, 0.0)
         self.left = dict.fromkeys(LIMITS, 0.0)
@@ -40,7 +43,7 @@ class Portion:
 class SharedRates:
     def __init__(self, limits: RateLimits | None, *, workers: int, now: float) -> None:
         self.buckets: dict[str, TokenBucket] = {}
-        self.learned = LearnedRate()
+        self.learned = LearnedRate(doubling_s=DOUBLING_S)
         self.scarce = False  # somebody got less than it wanted in the last answer
         self._workers = workers
         self._portions: dict[str, Portion] = {}
@@ -49,6 +52,7 @@ class SharedRates:
         self._pace = 0.0  # requests that the learned rate allows now
         self._paced_at = now
         self._emptied_at = -math.inf
+        self._paces = 0  # how often the learned rate was cut
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits is not None else None
             if allowed is not None:
@@ -104,20 +108,30 @@ class SharedRates:
         since = told.age_s * (told.limit or bucket.per_minute) / MINUTE_S
         bucket.correct(limit=told.limit, remaining=told.remaining + since - granted, in_flight=in_flight, now=now)
 
-    def refused(self, event: Event, *, now: float) -> None:
+    def refused(self, who: str, event: Event, *, now: float) -> None:
         """Too much was asked for: limits that the headers of the refusal do not name are taken for used up.
 
         Calls that left before the limits were last taken for used up say nothing new.
         """
         left_at = now - event.ago_s
-        if event.unexplained and self.learned.refused(left_at=left_at, now=now):
+        if (
+            event.unexplained
+            and self._left_at_this_pace(who, left_at)
+            and self.learned.refused(left_at=left_at, now=now)
+        ):
             self._pace = min(self._pace, 0.0)
+            self._paces += self.learned.per_second is not None
         if left_at < self._emptied_at:
             return
         self._emptied_at = now
         for name, bucket in self.buckets.items():
             if name not in event.named:
                 bucket.empty(now)
+
+    def _left_at_this_pace(self, who: str, left_at: float) -> bool:
+        """A call that left under a lease from before the rate was cut says nothing of the new rate."""
+        portion = self._portions[who]
+        return self._paces == 0 or (portion.pace == self._paces and left_at >= portion.paced_from)
 
     def answered(self, count: int) -> None:
         if self.learned.per_second is not None:
@@ -128,6 +142,8 @@ class SharedRates:
         """What a worker gets of each limit until it renews; None is as much as it likes."""
         portion = self._portions.setdefault(message.who, Portion(now))
         since_s, portion.at = min(now - portion.at, RENEW_S), now
+        if portion.pace != self._paces:
+            portion.pace, portion.paced_from = self._paces, now
         self.scarce = False
         lent: dict[str, float | None] = {}
         for name in LIMITS:

@@ -190,6 +190,32 @@ def test_a_limit_that_only_a_header_names_holds_for_all() -> None:
     assert lease.requests <= 50
 
 
+def test_refusals_of_calls_that_left_before_everybody_heard_of_a_slower_pace_slow_nobody_down_further() -> None:
+    machine = broker(workers=2)
+    seq = dict.fromkeys("ab", 0)
+    refused = Event(of="call", kind="rate_limited", message="slow", status=429, retryable=True, unexplained=True)
+
+    def pace_after(who: str, now: float, *, ago_s: float | None = None) -> float | None:
+        """Of a worker that has had ten answers and, where it says how long ago that call has left, a refusal."""
+        seq[who] += 1
+        events = () if ago_s is None else (msgspec.structs.replace(refused, ago_s=ago_s, answered_before=10),)
+        used = Amounts(requests=11.0 * seq[who])
+        return machine.renew(says(who, seq[who], used=used, events=events), now=now).per_minute.get("requests")
+
+    for moment in (0.0, 1.0, 2.0):
+        assert [pace_after(who, moment) for who in "ab"] == [None, None]
+    assert pace_after("a", 3.0, ago_s=0.1) is None
+    pace = pace_after("a", 3.5, ago_s=0.1)
+    assert pace is not None
+
+    assert pace_after("b", 4.0, ago_s=0.3) == pytest.approx(pace, rel=0.2)  # it has not heard of that pace before
+    before = pace_after("b", 5.0)
+    assert before is not None
+    now = pace_after("b", 6.0, ago_s=0.3)
+    assert now is not None
+    assert now < 0.9 * before
+
+
 def test_a_worker_that_was_given_up_is_told_so_and_has_nothing() -> None:
     machine = broker(per_minute=600)
     machine.renew(says("a", 1, money=MoneyUse(more=100, least=10)), now=0.0)

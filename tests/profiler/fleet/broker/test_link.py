@@ -59,6 +59,19 @@ async def test_tokens_that_the_provider_sets_aside_are_shared_out_too() -> None:
 
 
 @jumping
+async def test_a_limit_that_nobody_names_is_learned_by_all_together_at_few_refusals() -> None:
+    limited, fleet = (
+        LimitedProvider(requests_per_minute=PER_MINUTE, burst_s=2.0, tells=False, latency_s=0.3, spread=0.3),
+        Fleet(concurrency=64),
+    )
+    async with asking(limited) as client:
+        await fleet.ask_for(client, 60)
+
+    assert 0.93 <= limited.answered / (PER_MINUTE / 60 * 62) <= 1.0
+    assert limited.share() <= 0.02
+
+
+@jumping
 async def test_a_refusal_that_one_worker_meets_keeps_all_from_calling() -> None:
     refused: list[int] = []
 
