@@ -44,7 +44,7 @@ class Purse:
         self.cap = cap
         self.gone = gone
         self.accounts: dict[str, Account] = {}
-        self.settled: set[str] = set()
+        self.settled: set[str] = set()  # workers that an earlier broker has given up
         self.changes: list[MoneyLine] = []
 
     @property
@@ -97,7 +97,6 @@ class Purse:
     def settle(self, who: str, billed: int | None) -> None:
         """A worker is gone that has spent so much, or may have. If nobody can tell, all it was granted counts."""
         account = self.accounts.pop(who, None)
-        self.settled.add(who)
         if account is not None:
             amount = account.granted if billed is None else billed
             self.gone += amount

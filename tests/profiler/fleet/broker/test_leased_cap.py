@@ -86,6 +86,19 @@ def test_a_worker_that_was_given_up_counts_from_zero_what_its_folders_told_befor
     assert bench.budget.reserve(REQUEST) is None
 
 
+def test_calls_in_flight_of_a_worker_that_was_given_up_are_no_bound_for_new_ones() -> None:
+    bench = Bench()
+    bench.cap.begin("attempts/0", bench.budget)
+    bench.renew(WHOLE)
+    hold = bench.budget.reserve(REQUEST)
+    assert hold is not None
+
+    bench.cap.lose()
+    told = bench.cap.use(slots=4)
+
+    assert (told.held, told.bound) == (hold, 0)
+
+
 def test_scraps_go_back_when_no_call_in_flight_could_add_to_them() -> None:
     bench = Bench()
     bench.cap.begin("attempts/0", bench.budget)

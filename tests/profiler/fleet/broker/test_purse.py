@@ -257,6 +257,23 @@ def test_what_a_lost_worker_has_not_spent_comes_back_and_where_nobody_can_tell_n
     assert (purse.gone, purse.free) == (55, 45)
 
 
+def test_the_last_call_that_the_cap_has_room_for_gets_it() -> None:
+    assert Purse(100).renew("a", MoneyUse(more=100, least=100), seq=1) == 100
+
+
+def test_every_message_that_could_be_mistaken_for_news_later_is_on_disk() -> None:
+    purse = Purse(1000)
+    purse.renew("a", MoneyUse(more=400, least=10), seq=1)
+    purse.renew("a", MoneyUse(bound=300, more=100, least=10), seq=2)  # it gives back, and gets the same again
+    assert [(line.seq, line.granted) for line in purse.changes] == [(1, 400), (2, 400)]
+
+    purse.renew("a", MoneyUse(bound=400, attempts={"attempts/8.0": 0}), seq=3)  # from here on that folder tells
+    assert purse.changes[-1].attempts == {"attempts/8.0": 0}
+
+    purse.renew("a", MoneyUse(bound=400, attempts={"attempts/8.0": 0}), seq=4)
+    assert len(purse.changes) == 3
+
+
 def test_what_is_kept_on_disk_is_the_same_purse() -> None:
     purse = Purse(100, gone=5)
     purse.renew("a", MoneyUse(more=40, least=10, attempts={"attempts/0.1": 3}, before=2), seq=4)
