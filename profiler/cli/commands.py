@@ -19,7 +19,7 @@ from profiler.cli.questions import first_questions, question_in_words
 from profiler.core.errors import ProfilerError, RunDirectoryError, StorageError, UsageError
 from profiler.dataset import file
 from profiler.dataset.sendable import refuse_unsendable
-from profiler.engine.open_client import check_client
+from profiler.engine.run_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary

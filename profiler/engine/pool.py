@@ -16,7 +16,7 @@ import msgspec
 from profiler.core.errors import BudgetReached, CallError
 from profiler.engine.attempt import GiveUp, StopRun
 from profiler.engine.deadlines import Deadlines, Worker
-from profiler.engine.results import Results
+from profiler.engine.records import Records
 from profiler.engine.unbegun import Unbegun
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Pool:
         self._client = client
         self._writer = writer
         self._machine = machine
-        self._results = Results(writer, clock=machine.clock if machine.timed else None)
+        self._records = Records(writer, clock=machine.clock if machine.timed else None)
         self._deadlines = Deadlines()
         self._backing_off = 0
         self._draining = anyio.Event()
@@ -104,7 +104,7 @@ class Pool:
             slots=self.slots.limit,
             backing_off=self._backing_off,
             retried=machine.retried,
-            failures=dict(self._results.failures),
+            failures=dict(self._records.failures),
             stopping=self.stopped is not None,
             held_up_by=machine.held_up_by,
         )
@@ -246,11 +246,11 @@ class Pool:
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply, or return the job when its dialogue has turns left."""
         goes_on = self._machine.answered(job, reply)
-        if self._machine.limits is not None and self._results.held is not None:
-            self._results.release()
+        if self._machine.limits is not None and self._records.held is not None:
+            self._records.release()
         if goes_on:
             return job
-        self._results.answered(job, reply)
+        self._records.answered(job, reply)
         return None
 
     def _obey(self, job: Job, decision: TryAgain | GiveUp | StopRun) -> Job | None:
@@ -265,11 +265,11 @@ class Pool:
         if decision.unheard:
             # The next answer, or the end of the run, shows whether the others fare better. If they do not, the run
             # stops, and these dialogues are still owed rather than failed.
-            self._results.hold(job, decision.error)
+            self._records.hold(job, decision.error)
             return None
         if not decision.error.retryable:
-            self._results.release()  # a refusal proves that the provider is up
-        self._results.failed(job, decision.error)
+            self._records.release()  # a refusal proves that the provider is up
+        self._records.failed(job, decision.error)
         return None
 
     def _late(self, worker: Worker) -> Job | None:
@@ -279,10 +279,10 @@ class Pool:
 
     def _end_held(self) -> None:
         """Nothing is left to ask: record as errors what was held back, unless there was no answer at all."""
-        held, limits = self._results.held, self._machine.limits
+        held, limits = self._records.held, self._machine.limits
         if held is not None and limits is not None and (failed := limits.all_ended(held)) is not None:
             raise failed
-        self._results.release()
+        self._records.release()
 
     async def _back_off(self, job: Job, wait_s: float) -> None:
         """Wait before a retry; the slot is free for others meanwhile, unless too many jobs wait already."""

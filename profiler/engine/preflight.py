@@ -15,7 +15,7 @@ import msgspec
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
 from profiler.dataset.sendable import refuse_unsendable
-from profiler.engine.open_client import check_client
+from profiler.engine.run_client import check_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.manifest.rules import streamed_only
 from profiler.metrics.builtin import resolve

@@ -17,11 +17,11 @@ from profiler.engine import collector
 from profiler.engine.agenda import Agenda
 from profiler.engine.loop import with_a_loop
 from profiler.engine.onlookers import onlooking
-from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended, Result, facts_of_run, forget_frames, result_of, summarized, summarized_again
 from profiler.engine.reuse import known_answers, reusing, tell_taken
+from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared

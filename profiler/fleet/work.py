@@ -20,8 +20,8 @@ from anyio import create_task_group
 from profiler.core.errors import Interrupted
 from profiler.engine import collector
 from profiler.engine.agenda import Turn
-from profiler.engine.open_client import client_of_run
 from profiler.engine.options import Options
+from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
 from profiler.engine.session import one_error
 from profiler.engine.shared import Shared

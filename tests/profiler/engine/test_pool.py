@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from profiler.core.errors import CallError, DatasetError, Interrupted, Problem, ProfilerError, ProviderFailed
 from profiler.core.nouns import Record, Reply, Request
-from profiler.engine import attempt, deadlines, results, unbegun
+from profiler.engine import attempt, deadlines, records, unbegun
 from profiler.engine import pool as pool_module
 from profiler.engine.attempt import AttemptMachine
 from profiler.engine.limits.provider_limits import ProviderLimits
@@ -166,7 +166,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (attempt, unbegun, deadlines, pool_module, results):
+    for module in (attempt, unbegun, deadlines, pool_module, records):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from profiler.storage.writer import Writer
 
 
-class Ended(NamedTuple):
+class EndTimes(NamedTuple):
     """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
 
     at_s: float | UnsetType
     queue_s: float
 
 
-UNTIMED: Final = Ended(UNSET, 0.0)
+UNTIMED: Final = EndTimes(UNSET, 0.0)
 
 
-class Results:
+class Records:
     """The ends of a run's dialogues. Without a `clock` no times are recorded, so that equal runs give equal bytes."""
 
     def __init__(self, writer: Writer, *, clock: RunClock | None) -> None:
         self.failures: dict[str, int] = {}
         self._writer = writer
         self._clock = clock
-        self._held: list[tuple[Job, CallError, Ended]] = []
+        self._held: list[tuple[Job, CallError, EndTimes]] = []
 
     def answered(self, job: Job, reply: Reply) -> None:
         self._writer.put(record_reply(job, reply, ended=self._ended(job)))
@@ -67,18 +67,18 @@ class Results:
         for job, error, ended in held:
             self._failed(job, error, ended=ended)
 
-    def _failed(self, job: Job, error: CallError, *, ended: Ended) -> None:
+    def _failed(self, job: Job, error: CallError, *, ended: EndTimes) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
         self._writer.put(record_failure(job, error, ended=ended))
 
-    def _ended(self, job: Job) -> Ended:
+    def _ended(self, job: Job) -> EndTimes:
         if self._clock is None:
             return UNTIMED
         now = time.monotonic()
-        return Ended(micro(self._clock.at(now)), micro(max(0.0, now - job.started - job.attempts.client_s)))
+        return EndTimes(micro(self._clock.at(now)), micro(max(0.0, now - job.started - job.attempts.client_s)))
 
 
-def record_reply(job: Job, reply: Reply, *, ended: Ended) -> Record:
+def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
     at_s, queue_s = ended
     record = Record(
@@ -126,7 +126,7 @@ def tool_calls(content: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def record_failure(job: Job, error: CallError, *, ended: Ended) -> Record:
+def record_failure(job: Job, error: CallError, *, ended: EndTimes) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
     record = Record(
         dialogue_id=request.dialogue.dialogue_id,

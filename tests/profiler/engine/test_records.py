@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from profiler.core.errors import CallError
-from profiler.engine import results
+from profiler.engine import records
 from profiler.engine.job import Attempts, Job
 from profiler.engine.options import Options
-from profiler.engine.results import Results, micro
+from profiler.engine.records import Records, micro
 from profiler.engine.run_clock import RunClock
 from profiler.engine.runner import run
 from profiler.manifest.settings import Experiment
@@ -31,8 +31,8 @@ def test_times_are_rounded_to_whole_microseconds(seconds: float, expected: float
 
 async def test_a_dialogue_whose_end_is_held_back_waited_until_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, kept = Clock(), Kept()
-    monkeypatch.setattr(results, "time", clock)
-    held = Results(kept, clock=RunClock(first_call=clock.now - 1.0))  # type: ignore[arg-type]
+    monkeypatch.setattr(records, "time", clock)
+    held = Records(kept, clock=RunClock(first_call=clock.now - 1.0))  # type: ignore[arg-type]
     job = Job(Planner(PARAMS).request(0, dialogue()), clock.now, Attempts(client_s=1.0), None)
 
     clock.now += 4.0
