@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 from profiler.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _BUCKETS = 256
 _WIDTH = 8
@@ -65,6 +67,15 @@ class Duplicates:
                 hashes.update(_repeated(bucket))
         return Suspects(frozenset(hashes), repeats)
 
+    def save(self, path: Path) -> list[int]:
+        """Write all hashes down, for `any_twice`; returns how many are in each bucket. None may have left memory yet.
+
+        Processes whose hashes are compared must hash alike: they share PYTHONHASHSEED.
+        """
+        with path.open("wb") as file:
+            file.writelines(self._buckets)
+        return [len(bucket) for bucket in self._buckets]
+
     def _spill(self) -> None:
         try:
             if self._spilled is None:
@@ -88,6 +99,19 @@ class Duplicates:
                 self._spilled.seek(starts[number])
                 whole.frombytes(self._spilled.read(starts[number + 1] - starts[number]))
         return whole
+
+
+def any_twice(saved: Sequence[tuple[Path, list[int]]]) -> bool:
+    """Whether a hash occurs twice in all these files together."""
+    with ExitStack() as opened:
+        files = [(opened.enter_context(path.open("rb")), sizes) for path, sizes in saved]
+        for number in range(_BUCKETS):
+            bucket: array[int] = array("q")
+            for file, sizes in files:
+                bucket.frombytes(file.read(_WIDTH * sizes[number]))
+            if len(set(bucket)) < len(bucket):
+                return True
+    return False
 
 
 def _offsets(begin: int, buckets: list[array[int]]) -> array[int]:

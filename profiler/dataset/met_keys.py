@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from profiler.core.nouns import Dialogue
 
@@ -40,6 +40,19 @@ class MetKeys:
             self.toolless = dialogue.dialogue_id
         if dialogue.metadata and len(self.own_keys) < KEPT_KEYS:
             self.own_keys.update(itertools.islice(dialogue.metadata, KEPT_KEYS))
+
+    def met(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {**vars(self), "own_keys": sorted(self.own_keys)}
+
+    def add(self, met: Mapping[str, Any]) -> None:
+        """What was met in the part of the dataset that follows."""
+        for name in ("facts", "refusal", "expected", "blocks", "formats"):
+            setattr(self, name, getattr(self, name) or met[name])
+        if self.toolless is None:
+            self.toolless = met["toolless"]
+        if len(self.own_keys) < KEPT_KEYS:
+            self.own_keys.update(met["own_keys"])
 
     def told(self) -> dict[str, Any]:
         """The fields of a survey that it fills."""

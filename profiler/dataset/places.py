@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LINED = frozenset({".jsonl", ".ndjson"})
 _BUFFER = 1 << 20
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _BATCH = 256
 
 _decode = msgspec.json.Decoder(Dialogue).decode
@@ -56,13 +56,13 @@ def places(path: Path, *, every: int, count: int) -> list[Place]:
     dialogue = offset = 0
     with path.open("rb", buffering=_BUFFER) as lines:
         for number, line in enumerate(lines, 1):
-            if line.isspace() or (number == 1 and line.removeprefix(_BOM).isspace()):
+            if line.isspace() or (number == 1 and line.removeprefix(BOM).isspace()):
                 offset += len(line)
                 continue
             if dialogue == count:
                 break
             if dialogue % every == 0:
-                found.append(Place(dialogue, offset + len(_BOM) * (number == 1 and line.startswith(_BOM)), number))
+                found.append(Place(dialogue, offset + len(BOM) * (number == 1 and line.startswith(BOM)), number))
             dialogue += 1
             offset += len(line)
     if dialogue < count:

@@ -15,7 +15,7 @@ from profiler.engine.threads import in_thread
 from profiler.fleet.driver import Lost
 from profiler.fleet.handout import Handout
 from profiler.fleet.looks import WorkerState
-from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Status, Told, Want, WasCut
+from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Looked, Status, Told, Want, WasCut
 from profiler.fleet.prepare import owed
 from profiler.fleet.watchdog import LOOK_EVERY_S, Watchdog
 from profiler.storage.attempt_money import Money, own_money
@@ -160,7 +160,7 @@ class Coordinator:
 
     async def _hear(self, number: int, said: Report | Lost) -> None:
         worker = self._workers.get(number)
-        if worker is None or worker.ended:
+        if worker is None or worker.ended or isinstance(said, Looked):  # a slice that nobody waits for any more
             return
         if not worker.hangs:
             self._watchdog.heard(number)

@@ -13,6 +13,7 @@ import msgspec
 
 from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
 from profiler.core.nouns import Mode
+from profiler.dataset.slices import Found, Slice
 from profiler.fleet.program import Program
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
@@ -54,6 +55,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     broker: Lender | None = None
 
 
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Survey a slice of the dataset, and write the hashes of its ids to a file. This comes before the job."""
+
+    dataset: str
+    part: Slice
+    hashes: str
+
+
 class Grant(msgspec.Struct, frozen=True, tag=True):
     """Answer the items from `first` to before `end`."""
 
@@ -78,6 +87,12 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
 
 class Abandon(msgspec.Struct, frozen=True, tag=True):
     """End the calls in flight too."""
+
+
+class Looked(msgspec.Struct, frozen=True, tag=True):
+    """What is in a slice."""
+
+    found: Found
 
 
 class Want(msgspec.Struct, frozen=True, tag=True):
@@ -167,8 +182,8 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
         return error
 
 
-Command = Job | Grant | Cut | Finish | Drain | Abandon
-Report = Want | Status | WasCut | Done | Told | Ended
+Command = Job | Look | Grant | Cut | Finish | Drain | Abandon
+Report = Looked | Want | Status | WasCut | Done | Told | Ended
 
 
 def _plain(value: Any) -> Any:

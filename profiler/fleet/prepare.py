@@ -12,6 +12,7 @@ import msgspec
 from profiler.dataset import unchanged
 from profiler.dataset.places import has_places, places, write_lines
 from profiler.dataset.sendable import refuse_unsendable
+from profiler.dataset.slices import thinned
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.fleet.adopt import adopt, let_go, started
 from profiler.metrics import state_json
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from profiler.dataset.file import Survey
     from profiler.dataset.selection import Selection
+    from profiler.dataset.slices import Surveyed
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
@@ -58,8 +60,18 @@ class Prepared(NamedTuple):
     survey: Survey | None
 
 
-def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options, processes: int) -> Prepared:
-    """Find everything that is wrong before the first call, and lay the ranges down, or find those that are there."""
+def prepare(
+    experiment: Experiment,
+    directory: RunDirectory,
+    *,
+    options: Options,
+    processes: int,
+    known: Surveyed | None = None,
+) -> Prepared:
+    """Find everything that is wrong before the first call, and lay the ranges down, or find those that are there.
+
+    What workers have found in the dataset is `known`.
+    """
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
     card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
@@ -68,9 +80,10 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
     table, begun = folders.table(), directory.earlier  # the latter by one process, which has let go of it
     if table is None and begun is None:
         directory.refuse_strays()
-    stamp = unchanged.stamp(experiment.dataset_path)
+    stamp = unchanged.stamp(experiment.dataset_path) if known is None else known.stamp
     before = begun if table is None else Earlier(count=table.count, identity=table.identity)
-    header, survey = examine(experiment, source=source, selection=options.selection, before=before, stamp=stamp)
+    seen, selection = None if known is None else known.survey, options.selection
+    header, survey = examine(experiment, source=source, selection=selection, before=before, stamp=stamp, known=seen)
     if before is not None:
         refuse_another(directory.folder, before.identity, header.identity)
     if survey is not None:
@@ -79,7 +92,7 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
     if table is None:
         if begun is not None:
             header = msgspec.structs.replace(header, started=started(directory.folder))
-        table = _laid_down(experiment, header, folders, options=options, processes=processes)
+        table = _laid_down(experiment, header, folders, options=options, processes=processes, known=known)
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=header.identity["dataset_sha256"])
         if begun is not None:
             adopt(directory.folder, table, folders, metrics)
@@ -92,7 +105,13 @@ def prepare(experiment: Experiment, directory: RunDirectory, *, options: Options
 
 
 def _laid_down(
-    experiment: Experiment, header: Header, folders: RangeFolders, *, options: Options, processes: int
+    experiment: Experiment,
+    header: Header,
+    folders: RangeFolders,
+    *,
+    options: Options,
+    processes: int,
+    known: Surveyed | None,
 ) -> Table:
     path, selection = experiment.dataset_path, options.selection
     dialogues = header.count // header.repeats
@@ -100,13 +119,17 @@ def _laid_down(
     if copied:
         copy_dialogues(experiment, folders, selection, count=dialogues)
     every = items_of_a_range(header.count, processes=processes) // header.repeats or 1
+    if known is not None:
+        found = thinned(known.places, every=every, count=dialogues)
+    else:
+        found = places(folders.dialogues if copied else path, every=every, count=dialogues)
     return Table(
         count=header.count,
         identity=header.identity,
         started=header.started,
         dataset_stamp=unchanged.stamp(path),
         copied=copied,
-        places=places(folders.dialogues if copied else path, every=every, count=dialogues),
+        places=found,
     )
 
 

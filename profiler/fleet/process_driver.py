@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ class ProcessDriver(Generic[Told, Heard]):
         self._environ = environ
         self._logs = logs
         self._tasks = tasks
+        self._hash_seed = str(secrets.randbelow(1 << 32))  # they hash alike, see `Duplicates.save`
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
 
@@ -58,7 +60,11 @@ class ProcessDriver(Generic[Told, Heard]):
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                env={**self._environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={
+                    "PYTHONHASHSEED": self._hash_seed,
+                    **self._environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                },
                 start_new_session=True,  # Ctrl-C reaches the coordinator, which tells the others
             )
         self._tasks.start_soon(self._listen, worker)

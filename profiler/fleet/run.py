@@ -16,6 +16,7 @@ from profiler.engine.run_money import MONEY
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordinator import Coordinator
+from profiler.fleet.crew import Crew, bounded
 from profiler.fleet.jobs import job_of
 from profiler.fleet.looks import FleetLooks
 from profiler.fleet.merging import Merger
@@ -33,7 +34,7 @@ from profiler.storage.ranges import RangeFolders, read_table
 from profiler.storage.unfinished_fleet import UnfinishedFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -71,23 +72,28 @@ async def run_by_processes(
     if before is not None and before.complete:
         return await runner.run(experiment, options=options, watch=watch, note=note)
     begun = time.perf_counter()
+    if on is process_driver:
+        processes = bounded(processes, tell=tell)
     with (
         one_error(),
         run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory,
         Claims(folder).whole(),
     ):
         async with on(RangeFolders(folder).logs) as driver:
-            for number in range(processes):  # they start while the dataset is looked at
-                driver.start(number)
+            crew = Crew(driver, processes=processes)
             try:
+                known = None
+                if on is process_driver and directory.earlier is None and read_table(folder) is None:
+                    known = await crew.survey(experiment, options.selection, folder=RangeFolders(folder).surveyed)
                 prepared = await in_thread(
-                    partial(prepare, experiment, directory, options=options, processes=processes)
+                    partial(prepare, experiment, directory, options=options, processes=processes, known=known)
                 )
             finally:
                 if read_table(folder) is None:
                     RangeFolders(folder).remove()
-            fleet = Fleet(prepared, directory, options=options, processes=processes, left=left, tell=tell)
-            await fleet.run(driver, watch=watch)
+            crew.complete(ranges=len(prepared.table.places))
+            fleet = Fleet(prepared, directory, options=options, processes=len(crew.numbers), left=left, tell=tell)
+            await fleet.run(driver, crew.numbers, watch=watch)
         found = await in_thread(fleet.conclude)
         return result_of(directory, found, kept=fleet.kept, elapsed_s=time.perf_counter() - begun)
 
@@ -154,7 +160,8 @@ class Fleet:
 
     # --- the run ------------------------------------------------------------------------------------------------
 
-    async def run(self, driver: Driver, *, watch: Watch | None) -> None:
+    async def run(self, driver: Driver, numbers: Sequence[int], *, watch: Watch | None) -> None:
+        """By the workers with these numbers, which have been started."""
         prepared, options = self._prepared, self._options
         experiment = prepared.experiment
         stamp, sha256 = unchanged.stamp(experiment.dataset_path), prepared.table.identity["dataset_sha256"]
@@ -179,7 +186,7 @@ class Fleet:
             tell=self._tell,
             broker=self._broker,
         )
-        for number in range(self._processes):
+        for number in numbers:
             coordinator.employ(number, cap=None)
         self._begin_session()
         try:

@@ -37,6 +37,7 @@ from profiler.fleet.messages import (
     Finish,
     Grant,
     Job,
+    Look,
     Part,
     Status,
     Stopped,
@@ -218,7 +219,7 @@ class Worker:
                 case Abandon():
                     self._stop(Interrupted("stopped", signum=SIGTERM))
                     self._shared.abandon()
-                case Job():
+                case Job() | Look():  # those come first, and only once
                     pass
                 case _:
                     assert_never(command)

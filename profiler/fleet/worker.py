@@ -9,13 +9,15 @@ import faulthandler
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio import create_task_group
 
+from profiler.dataset.slices import look_at
 from profiler.engine.loop import loop_options
-from profiler.fleet.messages import Job, as_line, command_of
+from profiler.fleet.messages import Job, Look, Looked, as_line, command_of
 from profiler.fleet.pipes import lines_from, write_all
 from profiler.fleet.work import Worker
 
@@ -33,16 +35,28 @@ def main() -> int:
     os.dup2(STDERR, STDOUT)
     faulthandler.register(signal.SIGUSR2, all_threads=False)  # when we hang, our log says where
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody, and the coordinator tells us
-    line = _first_line()
-    if line is None:  # nothing to do: the coordinator has found an error
+    job = _job(reports)
+    if job is None:  # nothing to do: the coordinator has found an error
         return 0
-    job = command_of(line)
-    assert isinstance(job, Job)  # noqa: S101 (our own coordinator says it first)
     anyio.run(_work, job, reports, backend_options=loop_options([job.experiment], live=job.mode == "live"))
     return 0
 
 
-def _first_line() -> bytes | None:
+def _job(reports: int) -> Job | None:
+    """Before there is one, the coordinator may have slices of the dataset to look at."""
+    while (line := _line()) is not None:
+        match command_of(line):
+            case Job() as job:
+                return job
+            case Look() as look:
+                found = look_at(Path(look.dataset), look.part, hashes=Path(look.hashes))
+                write_all(reports, as_line(Looked(found)))
+            case other:
+                raise AssertionError(f"{other} before there is a job")
+    return None
+
+
+def _line() -> bytes | None:
     """Read byte by byte: what follows the line is for the event loop."""
     line = bytearray()
     while byte := os.read(STDIN, 1):

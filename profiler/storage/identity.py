@@ -65,14 +65,17 @@ def examine(
     selection: Selection = ALL,
     before: Earlier | None,
     stamp: Stamp | None = None,
+    known: Survey | None = None,
 ) -> Examined:
-    """Make the header for a run of this experiment. A dataset that an earlier run has checked is only hashed again."""
+    """Make the header for a run of this experiment. A dataset that an earlier run has checked is only hashed again; of
+    one that others have looked at just now it is `known` what is in it."""
     survey = None
     sha256 = fingerprint(experiment.dataset_path) if before is not None else None
     if before is not None and sha256 == before.identity.get("dataset_sha256"):
         count = before.count
     else:
-        survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
+        path, fields = experiment.dataset_path, experiment.dataset_fields
+        survey = known or file.survey(path, fields=fields, selection=selection)
         count, sha256 = survey.count * experiment.repeats, survey.sha256
     answers = experiment.mock.responses_path
     mocked = source.mode == "mock"

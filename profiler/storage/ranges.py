@@ -125,6 +125,7 @@ class RangeFolders:
         self.dialogues = self.root / "dialogues.jsonl"  # the copy, where the dataset's file has no places
         self.scores = self.root / "scores.jsonl"  # grows here; a complete run has it under its own name
         self.logs = self.root / "logs"
+        self.surveyed = self.root / "surveyed"  # only there while the dataset is surveyed in slices
         self.sessions = self.root / "sessions"  # what shards say of theirs
         self._attempts = self.root / "attempts"
         self._done = self.root / "done"

@@ -11,12 +11,15 @@ import msgspec
 import pytest
 
 from profiler.core.errors import DatasetError, Interrupted, RunDirectoryError, UsageError
+from profiler.dataset import slices
+from profiler.dataset.slices import put_together
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.engine.session import answer_all
 from profiler.fleet import attempt, prepare
 from profiler.fleet.attempt import RangeAttempt
 from profiler.fleet.coordinator import WorkerFailed
+from profiler.fleet.crew import A_CORE, EARLY_A_CORE, bounded, cores
 from profiler.fleet.messages import Done, Grant, Job, Report, Status, Want, WasCut
 from profiler.fleet.process_driver import processes
 from profiler.manifest.metrics import MetricEntry
@@ -72,6 +75,48 @@ async def test_processes_of_their_own_give_these_bytes_too(tmp_path: Path) -> No
     done = await by_several(asked, tmp_path / "several", processes=2, on=processes)
     assert results(done.folder) == whole
     assert {path.name for path in done.folder.iterdir()} == COMPLETE
+
+
+async def test_workers_survey_a_large_dataset_together_and_one_reader_names_its_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[Any] = []
+
+    def noted(*given: Any) -> Any:
+        together.append(put_together(*given))
+        return together[-1]
+
+    monkeypatch.setattr(slices, "WORTH_SLICING", 1)
+    monkeypatch.setattr(slices, "put_together", noted)
+    path = dataset(tmp_path, 2_000)
+    asked = experiment(path)
+    whole = await by_one(asked, tmp_path / "one")
+    done = await by_several(asked, tmp_path / "several", processes=2, on=processes)
+    assert results(done.folder) == whole
+    assert together[0].survey.count == 2_000
+    assert {each.name for each in done.folder.iterdir()} == COMPLETE
+
+    path.write_text(path.read_text() + '{"dialogue_id": "d7", "user": "again"}\n')
+    with pytest.raises(DatasetError, match="'d7' at line 2001 was already used at line 8"):
+        await by_several(asked, tmp_path / "twice", processes=2, on=processes)
+    assert together[1] is None
+
+
+async def test_no_more_workers_start_than_there_is_work_for(tmp_path: Path) -> None:
+    drivers: list[InlineDriver] = []
+    await by_several(
+        experiment(dataset(tmp_path, 30)), tmp_path / "several", processes=999, on=arranged(drivers.append)
+    )
+    assert len(drivers[0].started) <= max(30, EARLY_A_CORE * cores())
+
+
+def test_more_processes_than_a_machine_can_use_are_told_and_not_started() -> None:
+    told: list[str] = []
+    most = bounded(1_000_000, tell=told.append)
+    assert most == A_CORE * cores()
+    assert [line.split(" are more than")[0] for line in told] == ["1,000,000 processes"]
+    assert bounded(most, tell=told.append) == most
+    assert len(told) == 1
 
 
 async def test_a_stop_keeps_what_is_answered_and_any_number_goes_on(tmp_path: Path) -> None:
