@@ -63,6 +63,8 @@ class Merger:
         self._saved = 0.0
         self._run = run
         self.merged = self._restored()
+        if self.complete:
+            self._take_name_back()
         for name, path in self._parts.items():
             self._cut(path, self.merged.sizes.get(name, 0))
         try:
@@ -118,6 +120,12 @@ class Merger:
         path = self._parts[RESPONSES].with_name(SCORES)
         if self._folders.scores.exists():
             replace(self._folders.scores, path)
+
+    def _take_name_back(self) -> None:
+        """Who gave the scores their name was killed before the summary was there."""
+        path = self._parts[RESPONSES].with_name(SCORES)
+        if path.exists() and not self._folders.scores.exists():
+            replace(path, self._folders.scores)
 
     def _counted_of(self, found: Committed, folder: Path) -> Reduction:
         try:

@@ -20,6 +20,7 @@ from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.claims import Claims
 from profiler.storage.folder_lock import locked
 from profiler.storage.ranges import RangeFolders
+from profiler.storage.run_directory import RunDirectory
 from profiler.storage.saved_run import SavedRun
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
@@ -189,4 +190,21 @@ async def test_shards_go_on_with_a_run_of_several_processes_where_that_was(tmp_p
     assert sum(each.kept for each in ended) >= 120
     assert sum(each.answered_now + each.kept for each in ended) == 240
     done = merge(asked, options=options_of(runs), note=print)
+    assert results(done.folder) == await by_one(asked, tmp_path / "one")
+
+
+async def test_a_merge_that_is_killed_just_before_the_summary_is_ended_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, options = experiment(dataset(tmp_path, 40)), options_of(tmp_path / "runs")
+    await answered(asked, tmp_path / "runs", 0, 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as power_cut:
+        power_cut.setattr(RunDirectory, "write_summary", killed)
+        with pytest.raises(KeyboardInterrupt):
+            merge(asked, options=options, note=print)
+    done = merge(asked, options=options, note=print)
     assert results(done.folder) == await by_one(asked, tmp_path / "one")
