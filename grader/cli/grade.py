@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from grader.cli.main import Commands
     from grader.experiment_profiler.boxes.box import Box
-    from grader.workers.calls import Hire
     from task_kit.sandbox import Outcome
 
 LEVELS = ("process", "kernel", "namespaces", "container")
@@ -137,26 +136,17 @@ def _run_many(args: argparse.Namespace, asked: Asked) -> int:
     folders = sorted(folder for folder in found if folder.is_dir())
     if not folders:
         return _refuse(f"--submissions: found no folder that {args.submissions!r} matches; quote the pattern")
+    from grader.cli.hiring import hire  # noqa: PLC0415
     from grader.experiment_profiler.grading import many  # noqa: PLC0415 (one submission needs no processes)
 
     try:
-        counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs or 1, hire=_hire(args))
+        counts = many.grade_many(folders, asked, output=args.output, jobs=args.jobs or 1, hire=hire(args.on))
     except KeyboardInterrupt:
         print(f"\nthe results in {args.output} stay, and the same command goes on", file=sys.stderr)
         raise
     told = {status.value: counts[status] for status in Status}
     print(json.dumps(told) if _wants_json(args) else ", ".join(f"{name} {count}" for name, count in told.items()))
     return next(status.exit_code for status in (Status.ERROR, Status.FAIL, Status.PASS) if counts[status])
-
-
-def _hire(args: argparse.Namespace) -> Hire:
-    if args.on is None:
-        from grader.workers.calls import on_this_machine  # noqa: PLC0415
-
-        return on_this_machine
-    from grader.workers.cluster import on_ray  # noqa: PLC0415 (only a cluster needs its driver)
-
-    return on_ray(args.on or None)
 
 
 def _refuse(message: str) -> int:

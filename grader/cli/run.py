@@ -12,6 +12,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from profiler.cli.parser import at_least_one, cluster
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -67,6 +69,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--grading", choices=("regret", "legacy-threshold"), help="legacy-threshold is the rule of the public original"
     )
     parser.add_argument("--concurrency", type=int, metavar="C", help="episodes at once (default: 8)")
+    parser.add_argument(
+        "--jobs",
+        type=at_least_one,
+        metavar="N",
+        help="processes that play, each one episode at a time, where no model does",
+    )
+    parser.add_argument("--on", type=cluster, metavar="ray[:ADDRESS]", help="run these processes on a Ray cluster")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG}, where there is one)")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="the folder of the run (default: a new one below runs/)"

@@ -13,8 +13,10 @@ import anyio
 import msgspec
 
 from grader.cli import run_table
+from grader.cli.hiring import hire
 from grader.cli.run import CONFIG, TASK
 from grader.leakage_modeling.grading import folder as folders
+from grader.leakage_modeling.grading.many import play_many
 from grader.leakage_modeling.grading.regrade import regrade
 from grader.leakage_modeling.grading.runs import Plan, play_all
 from grader.leakage_modeling.grading.seeds import sealed_seed, secret_in, secret_of_installation
@@ -25,7 +27,7 @@ from task_kit.leakage_modeling.agents.scripted import VARIANTS
 from task_kit.leakage_modeling.agents.transcript import read
 from task_kit.leakage_modeling.worker.nursery import open_nursery
 from task_kit.leakage_modeling.worlds.settings import Settings, load_settings, override
-from task_kit.sandbox import Level, SandboxError
+from task_kit.sandbox import Level, SandboxError, detect
 
 if TYPE_CHECKING:
     import argparse
@@ -194,8 +196,25 @@ def default_output(args: argparse.Namespace, *, what: str) -> Path:
 
 
 def played(args: argparse.Namespace, plans: Mapping[Path, Plan], *, resume: bool = False) -> list[Report]:
-    """Play plans one after the other, each into its folder, all with one nursery."""
+    """Play plans one after the other, each into its folder, all with one nursery or by the processes of --jobs."""
     level = None if args.require_isolation is None else Level.parse(args.require_isolation)
+    if args.on is not None and args.jobs is None:
+        raise UsageError("--on says where several processes play, and not how many", hint="add --jobs N")
+    told = tell if args.verbose else keep_quiet
+    if args.jobs is not None:
+        isolation = detect(level).level.label
+        return [
+            play_many(
+                plan,
+                isolation=isolation,
+                output=output,
+                tell=told,
+                hire=hire(args.on),
+                processes=args.jobs,
+                resume=resume,
+            )
+            for output, plan in plans.items()
+        ]
 
     async def play(nursery: Zygote) -> list[Report]:
         return [
@@ -205,7 +224,7 @@ def played(args: argparse.Namespace, plans: Mapping[Path, Plan], *, resume: bool
                 isolation=nursery.level.label,
                 output=output,
                 environ=os.environ,
-                tell=tell if args.verbose else keep_quiet,
+                tell=told,
                 resume=resume,
             )
             for output, plan in plans.items()

@@ -16,9 +16,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from grader.workers.ending import end_what_runs
 from grader.workers.messages import Alive, Done, Raised, Ready, as_line, assignment_of
 from profiler.fleet.pipes import write_all
-from task_kit import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,12 +75,13 @@ def work(assignment: Assignment, reports: Reports) -> None:
 
 
 def given_up(at_work: list[threading.Thread]) -> bool:
-    """End all boxes until nobody waits for one. False where that takes too long."""
+    """End what runs until nobody waits for it. False where that takes too long."""
     deadline = time.monotonic() + ENDING_S
+    end_what_runs()
     while running := [thread for thread in at_work if thread.is_alive()]:
         if time.monotonic() > deadline:
             return False
-        sandbox.give_up()
+        end_what_runs()
         running[0].join(AGAIN_S)
     return True
 

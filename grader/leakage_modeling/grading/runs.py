@@ -38,6 +38,7 @@ from task_kit.leakage_modeling.worlds.dictionary import prompt_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from profiler.core.nouns import Reply, Request
     from profiler.provider.client import Client
@@ -94,7 +95,7 @@ async def play_all(
     resume: bool = False,
 ) -> Report:
     """Play and grade all episodes of a plan; with `resume` only those without a verdict in the folder."""
-    run, folder = _run(plan, isolation), RunFolder(output)
+    run, folder = run_of(plan, isolation), RunFolder(output)
     if not resume:
         folder.begin(run)
     with locked(output):
@@ -114,23 +115,11 @@ async def _played(
     stand: Mapping[str, EpisodeResult],
 ) -> Report:
     """Play all episodes except those that stand."""
-    settings = plan.settings
-    all_jobs = list(_jobs(plan, run.sealed_seed))
+    all_jobs = list(jobs_of(plan, run.sealed_seed))
     jobs = [job for job in all_jobs if job.name not in stand]
-    stage = Stage(
-        settings=settings,
-        folder=folder,
-        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
-        threads=anyio.CapacityLimiter(cores()),
-        desk=anyio.CapacityLimiter(1),
-        prompt=partial(prompt_text, settings=settings),
-        model=run.model,
-        timed=plan.live,
-    )
-    # Where pyarrow is installed, pandas would keep texts in Arrow's memory, and each of the many small frames of an
-    # episode would cost a third more.
-    with pd.option_context("mode.string_storage", "python"):
-        async with _asker(plan, jobs, environ=environ) as asker:
+    stage = stage_of(plan, folder, nursery=nursery)
+    with frugal_texts():
+        async with asker_of(plan, jobs, environ=environ) as asker:
             found, stopped = await _play(stage, jobs, asker=asker, tell=tell)
     found |= stand
     results = tuple(found[job.name] for job in all_jobs if job.name in found)
@@ -138,12 +127,36 @@ async def _played(
     return Report(run=run, folder=folder.path, asked=len(all_jobs), results=results, stopped=stopped)
 
 
-def _run(plan: Plan, isolation: str) -> Run:
+def frugal_texts() -> AbstractContextManager[None]:
+    """Where pyarrow is installed, pandas would keep texts in Arrow's memory, and each of the many small frames of an episode
+    would cost a third more."""
+    return pd.option_context("mode.string_storage", "python")
+
+
+def stage_of(plan: Plan, folder: RunFolder, *, nursery: Nursery) -> Stage:
+    settings = plan.settings
+    return Stage(
+        settings=settings,
+        folder=folder,
+        workers=Workers(nursery, limits=CallLimits(stdout_chars=settings.max_stdout_chars)),
+        threads=anyio.CapacityLimiter(cores()),
+        desk=anyio.CapacityLimiter(1),
+        prompt=partial(prompt_text, settings=settings),
+        model=model_of(plan),
+        timed=plan.live,
+    )
+
+
+def model_of(plan: Plan) -> str:
+    return plan.settings.model if plan.live else scripted.MODEL
+
+
+def run_of(plan: Plan, isolation: str) -> Run:
     """What `run.json` says about the run."""
     return Run(
         mode=plan.mode,
         live=plan.live,
-        model=plan.settings.model if plan.live else scripted.MODEL,
+        model=model_of(plan),
         runs=plan.settings.num_runs,
         repeats=plan.repeats,
         sealed_seed=plan.seed or secrets.token_hex(16),
@@ -160,7 +173,7 @@ def seed_of(sealed_seed: str, index: int) -> int:
     return int.from_bytes(sha256(f"leakage_modeling/{sealed_seed}/{index}".encode()).digest()[:16])
 
 
-def _jobs(plan: Plan, sealed_seed: str) -> Iterator[Job]:
+def jobs_of(plan: Plan, sealed_seed: str) -> Iterator[Job]:
     """All episodes in order: in local mode every policy in every world, else one agent a world."""
     for index in range(plan.settings.num_runs):
         seed = seed_of(sealed_seed, index)
@@ -210,7 +223,7 @@ def _first(error: BaseException, kind: type[Ends]) -> Ends:
 
 
 @asynccontextmanager
-async def _asker(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> AsyncIterator[Asker]:
+async def asker_of(plan: Plan, jobs: list[Job], *, environ: Mapping[str, str]) -> AsyncIterator[Asker]:
     """Opens what asks the model; in runs without a model, scripts answer."""
     settings = plan.settings
     experiment = Experiment(

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from grader.workers.calls import Signalled, call_all
+from grader.workers.ending import ENDS
 from task_kit import sandbox
 from tests.grader.workers.scripted import Scripted, calls, hires
 
@@ -63,7 +64,7 @@ def hang(given: bytes) -> bytes:
     worker = sys.modules["__main__"]
     worker.ENDING_S = NEVER_S  # type: ignore[attr-defined]
     saying = Path(os.fsdecode(given)).open("w")  # noqa: SIM115 (it is closed when this process has ended)
-    sandbox.give_up = lambda: print("given up", file=saying, flush=True)
+    ENDS.append(lambda: print("given up", file=saying, flush=True))
     print("begun", file=saying, flush=True)
     threading.Event().wait()
     return b""
