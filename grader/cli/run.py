@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from profiler.cli.parser import at_least_one, cluster
+from profiler.cli.options.values import at_least_one, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
+import anyio
+
 from grader.workers.messages import Alive, Assignment, Done, Raised, Ready
 from profiler.core.errors import ProfilerError
 from profiler.fleet.driver import Lost
+from profiler.fleet.watchdog import LOOK_EVERY_S, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -50,11 +53,14 @@ class Crew:
         self._ahead = ahead
         self._started = 0
         self._ended_early = 0  # in a row
+        self._gone: set[int] = set()
         self._hands: dict[int, dict[int, Assignment]] = {}  # of those who are ready: what each is doing
         self._again: list[Assignment] = []  # what was lost with a worker
         self._losses: dict[int, int] = {}  # how often each of those was lost
         self._numbers = 0
         self._all_given = False
+        self._watchdog = Watchdog(patience=round(workers.patience_s / LOOK_EVERY_S))
+        self._hanging: set[int] = set()
 
     async def run(self, function: str, given: Iterable[bytes], *, heard: Heard) -> None:
         """Call the function with each of `given`, which is asked for one when somebody can do it. `heard` is told what
@@ -66,23 +72,41 @@ class Crew:
             self._hand_out(function, waiting)
             if self._all_given and not self._open():
                 return
-            worker, said = await self._workers.poll()
-            match said:
-                case Ready():
-                    self._hands[worker] = {}
-                    self._ended_early = 0
-                case Alive():
-                    pass
-                case Done():
-                    del self._hands[worker][said.number]
-                    heard(said.number, said.found)
-                case Raised():
-                    del self._hands[worker][said.number]
-                    heard(said.number, Broken("the grader has failed", said.lines))
-                case Lost():
-                    self._lost(worker, said, heard)
-                case _:
-                    assert_never(said)
+            with anyio.move_on_after(LOOK_EVERY_S):
+                self._hear(*await self._workers.poll(), heard)
+            self._look_for_the_silent(heard)
+
+    def _hear(self, worker: int, said: Report | Lost, heard: Heard) -> None:
+        if worker in self._gone:
+            return  # it was given up, and is there all the same
+        if worker not in self._hanging:
+            self._watchdog.heard(worker)
+        match said:
+            case Ready():
+                self._hands[worker] = {}
+                self._ended_early = 0
+            case Alive():
+                pass
+            case Done():
+                del self._hands[worker][said.number]
+                heard(said.number, said.found)
+            case Raised():
+                del self._hands[worker][said.number]
+                heard(said.number, Broken("the grader has failed", said.lines))
+            case Lost():
+                self._lost(worker, said, heard)
+            case _:
+                assert_never(said)
+
+    def _look_for_the_silent(self, heard: Heard) -> None:
+        """One that hangs is ended, and then `Lost` is heard of it. One that cannot even be ended is lost without that. Who
+        has not begun is not looked for: on a cluster it may wait for room."""
+        hanging, unreachable = self._watchdog.look()
+        for worker in hanging:
+            self._hanging.add(worker)
+            self._workers.stop(worker)
+        for worker in unreachable:
+            self._lost(worker, Lost("cannot be ended"), heard)
 
     def stop(self) -> None:
         """End all workers at once, whatever they do."""
@@ -122,6 +146,10 @@ class Crew:
         return Assignment(number=self._numbers - 1, function=function, given=given)
 
     def _lost(self, worker: int, lost: Lost, heard: Heard) -> None:
+        self._watchdog.forget(worker)
+        self._gone.add(worker)
+        if worker in self._hanging:
+            lost = lost._replace(how=f"has said nothing for {self._workers.patience_s:.0f} s and {lost.how}")
         hands = self._hands.pop(worker, None)
         if hands is None:
             self._ended_early += 1

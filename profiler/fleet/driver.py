@@ -41,7 +41,10 @@ class Broker(Protocol):
 
 
 class Workers(Protocol[Told_contra, Heard_co]):
-    """Workers of any program. They have numbers, and none is used twice."""
+    """Workers of any program. They have numbers, and none is used twice. One that says nothing for `patience_s` counts as
+    lost."""
+
+    patience_s: float
 
     def start(self, worker: int) -> None:
         """Start a worker; what it is to do it hears as commands."""
@@ -57,9 +60,7 @@ class Workers(Protocol[Told_contra, Heard_co]):
 
 
 class Driver(Workers[Command, Report], Protocol):
-    """Workers that answer the ranges of a run, and what these share. One that says nothing for `patience_s` counts as lost."""
-
-    patience_s: float
+    """Workers that answer the ranges of a run, and what these share."""
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
         """Start one where all workers reach it. What it must not forget it keeps in the folder."""

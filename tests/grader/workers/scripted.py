@@ -21,6 +21,8 @@ class Scripted:
     """What is said passes through bytes, as it does between processes. The newest report is heard first with
     `last_first`."""
 
+    patience_s = 60.0
+
     def __init__(
         self, says: Says, *, begins: Callable[[int], Report | Lost] = lambda _: Ready(), last_first: bool = False
     ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from grader.workers.crew import TRIES, Broken, Crew, CrewFailed, InOrder
 from grader.workers.messages import Alive, Done, Raised
 from profiler.fleet.driver import Lost
+from profiler.fleet.watchdog import Watchdog
 from tests.grader.workers.scripted import Scripted, calls
 
 if TYPE_CHECKING:
@@ -109,3 +111,38 @@ async def test_no_call_gets_far_ahead_of_the_oldest_that_has_not_ended() -> None
     await Crew(Stuck(says), size=2, ahead=6).run("m:f", given(), heard=InOrder(lambda number, _: ended.append(number)))
 
     assert ended == list(range(20))
+
+
+async def test_one_that_says_nothing_any_more_is_ended_and_its_call_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that cannot be ended either is not waited for; what it says later is not heard."""
+    monkeypatch.setattr("grader.workers.crew.LOOK_EVERY_S", 0.001)
+    ended: list[int] = []
+
+    class Silent(Scripted):
+        async def poll(self) -> tuple[int, Report | Lost]:
+            if not self._said:
+                await anyio.sleep_forever()
+            return await super().poll()
+
+        def stop(self, worker: int) -> None:
+            ended.append(worker)
+            if worker == 0:
+                self._said.append((0, KILLED))
+
+        def start(self, worker: int) -> None:
+            super().start(worker)
+            if worker == 3:
+                self._said.append((1, Done(number=1, found=b"too late")))
+
+    class Looks(Watchdog):
+        """Sees both hang, and later that the second is still there."""
+
+        def look(self) -> tuple[list[int], list[int]]:
+            return ([], []) if workers._said else next(seen, ([], []))
+
+    seen = iter([([0, 1], []), ([], [1])])
+    workers = Silent(lambda worker, it: [Done(number=it.number, found=b"by %d" % worker)] if worker > 1 else [])
+    monkeypatch.setattr("grader.workers.crew.Watchdog", Looks)
+
+    assert await found_by(workers, [b"", b""], size=2) == {0: b"by 2", 1: b"by 3"}
+    assert ended == [0, 1]
