@@ -34,7 +34,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class Group(msgspec.Struct):
-    """Errors that say the same, and the first of them."""
+    """Errors with the same message, and the first of them."""
 
     kind: str
     message: str
@@ -43,7 +43,7 @@ class Group(msgspec.Struct):
 
 
 def warnings(summary: Mapping[str, Any], folder: Path, *, retry: str) -> Iterator[str]:
-    """What a reader of the numbers must know; nothing after a run in which all went well."""
+    """Lines that a reader of the numbers should see; none after a run in which all went well."""
     counts = summary["counts"]
     if failed := counts["error"]:
         share = failed / counts["total"]

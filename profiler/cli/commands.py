@@ -72,7 +72,7 @@ def _summary(run: SavedRun, args: Namespace) -> dict[str, Any]:
 
 
 def _recomputed(run: SavedRun, args: Namespace) -> dict[str, Any]:
-    """Counted again, and scores.jsonl written anew, unless it would then hold other metrics than the run's own."""
+    """The summary, counted again. scores.jsonl is rewritten too, unless other metrics than the run's own are asked for."""
     if args.metric or not run.complete:
         return run.recompute(args.metric, search_path=Path.cwd(), note=remark)
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def junit(report: Report, *, strict: bool) -> bytes:
-    """A test case for each --fail-if-worse and run; without any, one for each metric and run that never fails."""
+    """One test case for each --fail-if-worse and run; without that flag, one for each metric and run, none of which fails."""
     cases, failures, skipped = [], 0, 0
     for gate in report.gates:
         inside = ""

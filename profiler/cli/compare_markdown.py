@@ -22,7 +22,7 @@ RULE: Final = "|---|---:|---:|---:|---|"
 
 
 def code(text: str) -> str:
-    """As code that ends where it should, whatever it holds."""
+    """The text as inline code, with enough backticks around it for whatever it holds."""
     shown = clean(" ".join(text.split())) or " "
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
@@ -30,7 +30,7 @@ def code(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """The same inside a table, where a bar would end the cell even in code."""
+    """The same for a cell of a table, where a `|` would end the cell even inside code."""
     return code(text).replace("|", "\\|")
 
 

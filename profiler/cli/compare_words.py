@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Style(NamedTuple):
-    """`name` for a name, `sentence` for a sentence that may hold some."""
+    """How a format shows names: `name` renders one, `sentence` a sentence that may contain some."""
 
     name: Callable[[str], str]
     sentence: Callable[[str], str]
 
 
 PLAIN: Final = Style(repr, str)
-PER_THOUSAND: Final = "cost_usd"  # that of one dialogue has too many zeros to be read
+PER_THOUSAND: Final = "cost_usd"  # the cost of one dialogue has too many zeros to be read
 SHOWN_IDS: Final = 5
 
 
@@ -123,7 +123,7 @@ def below(report: Report, *, style: Style) -> str:
 
 
 def conclusions(report: Report, *, style: Style) -> Iterator[str]:
-    """What follows for all runs together."""
+    """The sentences about all runs together, such as which is the cheapest that is not worse."""
     for each in report.cheapest:
         yield _cheapest(each, style)
     for one in report.dominated:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def refuse_useless_to_run(args: Namespace) -> None:
-    """Raise for a flag of `run` that does not go with the others."""
+    """Raise when flags of `run` contradict each other, or one is useless without another."""
     if args.assume_latency is not None and not args.dry_run:
         raise UsageError(
             "--assume-latency only reckons: a run that asks takes as long as it takes", hint="add --dry-run"
@@ -67,7 +67,7 @@ def _refuse_with_shard(args: Namespace) -> None:
 
 
 def wanted_ids(args: Namespace) -> tuple[str, ...]:
-    """The ids of --ids and --ids-from, each once, in the order in which they are told."""
+    """The ids of --ids and --ids-from, each once, in the order given."""
     ids = [name.strip() for name in args.ids.split(",")] if args.ids is not None else []
     if args.ids_from is not None:
         ids += [line.strip() for line in _text_of(args.ids_from).splitlines()]
@@ -90,7 +90,7 @@ def refuse_useless_to_summarize(args: Namespace) -> None:
 
 
 def without_effect(args: Namespace, mode: Mode, experiments: Sequence[Experiment]) -> str | None:
-    """One warning for all flags of `run` that change nothing here."""
+    """A warning that names the flags of `run` that have no effect here; None if all have one."""
     idle: list[str] = []
     if args.client is not None and (mode == "mock" or all(each.client is not None for each in experiments)):
         idle.append("--client")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from profiler.metrics.metric import Score
     from profiler.storage.item import Item
 
-HEADLINES = 4  # metrics that `list` has room for
+HEADLINES = 4  # the most metrics that `list` shows
 OK, NOT_READABLE = 0, 2
 
 
@@ -175,7 +175,7 @@ def _plain(score: Score) -> str:
 
 @contextmanager
 def _paged(*, wanted: bool) -> Iterator[IO[str]]:
-    """stdout, or the pager that $PAGER names, else less, where somebody sits at a terminal."""
+    """Where `show` prints: on a terminal the pager that $PAGER names (else less), otherwise stdout."""
     command = shlex.split(os.environ.get("PAGER", "less -FRX"))
     if not wanted or not sys.stdout.isatty() or not command or shutil.which(command[0]) is None:
         yield sys.stdout

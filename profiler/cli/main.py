@@ -84,7 +84,8 @@ def print_failure(error: ProfilerError) -> int:
 def _print_crash(error: Exception, *, again: str) -> int:
     """Print an unexpected failure.
 
-    For code of the user: their lines only. For the disk: what it refused. For a bug of ours: all that helps to mend it.
+    An error in code of the user shows their lines only, an error of the disk what it refused, and a bug of ours the whole
+    traceback.
     """
     from profiler.core.own_code import said, their_traceback  # noqa: PLC0415 (--help does not need it)
 
@@ -105,7 +106,7 @@ def _print_crash(error: Exception, *, again: str) -> int:
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):
-    """Keeps the layout of the exit codes, and each command on one line."""
+    """A help formatter that keeps the layout of the exit codes, and each command on one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)

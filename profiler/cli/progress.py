@@ -20,11 +20,11 @@ PANEL_EVERY_S = 0.25
 ECHO = 3  # columns left free beside the panel, for the ^C that a terminal echoes
 LEAST_WIDTH = 20
 LINE_EVERY_S = 5.0
-SHOWN = 8  # experiments, or processes, with a line of their own
+SHOWN = 8  # the most experiments, or processes, that get a line of their own
 
 
 def drawn_on(file: TextIO) -> Draws:
-    """The panel where it can be drawn, else lines."""
+    """What draws the progress: a live panel where the terminal can show one, else plain lines."""
     if file.isatty() and os.environ.get("TERM") != "dumb" and (file.encoding or "").lower() == "utf-8":
         try:
             from rich.console import Console  # noqa: PLC0415 (rich is loaded only when it draws)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 def run_experiments(args: Namespace) -> int:
-    """Run every selected experiment, all of them together."""
+    """The command `run`: runs every selected experiment, all of them together."""
     refuse_useless_to_run(args)
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
     tell = _silent if args.quiet else remark
@@ -197,7 +197,7 @@ def _kept(experiment: Experiment, args: Namespace, options: Options) -> Kept | N
 
 
 def _known(experiment: Experiment, options: Options, reusable: Reusable) -> Known | None:
-    """How answers of earlier runs are found that a live run would take over."""
+    """A function that finds the answers of earlier runs that a live run would take over."""
     source = msgspec.structs.asdict(source_of(experiment, mode="live", environ=os.environ))
     answers = reusable.answers_for(options.folder_of(experiment), source)
     return None if answers is None else answers.find

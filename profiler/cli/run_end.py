@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 WORST_FIRST = (70, 130, 143, 2, 3, 4, 1, 0)
-COMPARED = 4  # experiments that have room side by side
-NAMED = 20  # experiments that were not begun; --json has all
+COMPARED = 4  # the most experiments that are shown side by side
+NAMED = 20  # the most names of experiments that were not begun; --json has all
 
 
 def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float, tell: Callable[[str], None]) -> int:
@@ -50,7 +50,7 @@ def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float, tell:
 
 
 def with_the_way_on(error: Exception, args: Namespace) -> Exception:
-    """The error, with the command that resumes what it stopped, or that begins anew without paying for anything twice."""
+    """The error with a hint: the command that resumes the run, or that starts over without paying for anything twice."""
     if not isinstance(error, ProfilerError):
         return error
     again = None
@@ -86,7 +86,7 @@ def _pace(results: Sequence[Result], elapsed_s: float) -> str:
 
 
 def _print_table(results: Sequence[Result]) -> None:
-    """A table, and the two lines of each run that scripts look for."""
+    """Print the table, and for each run the two lines that scripts look for."""
     summary_table.render(_Summaries(results), file=sys.stdout)
     for result in results:
         print(f"Completed experiment {result.folder.name}")
@@ -158,7 +158,7 @@ def _exit_code(error: Exception | None) -> int:
 
 
 def _judge(args: Namespace, results: Sequence[Result]) -> int:
-    """What is wrong with the results on stderr, what to do next, and the exit code that says it."""
+    """Say on stderr what is wrong with the results and what to do about it. Returns the exit code."""
     code, failed_metrics, tagged = OK, False, False
     retry = shlex.join(["profiler", *_with_flag(args.given, "--retry-failed")])
     for result in results:
@@ -185,7 +185,7 @@ def _judge(args: Namespace, results: Sequence[Result]) -> int:
 
 
 def _useful(args: Namespace, results: Sequence[Result], *, tagged: bool) -> Iterator[list[str]]:
-    """The commands that most people want now: the numbers by tag, what they are compared with, and something to look at."""
+    """The commands that most people want next: numbers by tag, a comparison with the run before, a report."""
     folders = [str(result.folder) for result in results]
     folder = folders[0] if len(folders) == 1 else str(Path(args.output_dir))
     yield ["summarize", "--log-dir", folder, *(["--by-tag"] if tagged else [])]
@@ -198,11 +198,11 @@ def _useful(args: Namespace, results: Sequence[Result], *, tagged: bool) -> Iter
 
 
 def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[Ended]) -> None:
-    """What each experiment that did not end well says, the state of all, and how to go on."""
+    """Say what stopped each experiment that did not complete, the state of all, and how to go on."""
     told: set[int] = set()
     for each in failed:
         error = each.error
-        if error is None or id(error) in told:  # what stopped several is said once
+        if error is None or id(error) in told:  # one error that stopped several experiments is shown once
             continue
         told.add(id(error))
         whose = [other.experiment_id for other in failed if other.error is error and other.begun]
@@ -232,7 +232,7 @@ def _with_flag(words: list[str], flag: str) -> list[str]:
 
 
 def _resume_command(args: Namespace, errors: Sequence[Exception | None]) -> str:
-    """The same command, with a cap that would do where one was reached."""
+    """The same command; where the cap was reached, with one that is probably enough."""
     words: list[str] = args.given
     enough = [each.enough_usd for each in errors if isinstance(each, BudgetReached) and each.of_all]
     if any(enough):

@@ -133,7 +133,7 @@ def _asked(summary: Mapping[str, Any]) -> str:
 
 
 def kept_in_words(run: Mapping[str, Any]) -> str:
-    """How much of an unfinished run there is; `run` is that part of its summary."""
+    """A sentence that says how much of an unfinished run has been answered; `run` is that part of its summary."""
     owed, noun = (run["items"], "answers") if "items" in run else (run.get("dialogues"), "dialogues")
     return f"{_whole(run.get('kept'))} of {_whole(owed)} {noun} are kept"
 
@@ -165,7 +165,7 @@ def _several(summaries: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _footnotes(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What has no room in a row."""
+    """Notes below the table, for what does not fit into a row."""
     for line in _unfinished(summary):
         yield f"{_name(summary)}: {line}"
     if _short_cost(summary).endswith("*"):
@@ -270,7 +270,7 @@ def _cost(summary: Mapping[str, Any]) -> str:
 
 
 def _short_cost(summary: Mapping[str, Any]) -> str:
-    """The number alone; a star says that a footnote has more to say."""
+    """The cost as a bare number, with a star where a footnote says more."""
     whole = _cost(summary)
     number, _, more = whole.partition(" ")
     return f"{number}*" if more else number

@@ -21,7 +21,7 @@ Row = tuple[str, ...]
 NOTHING: Final = "-"
 BETWEEN: Final = 2  # spaces
 RICH_EDGES: Final = 2
-LONGEST_TURNED: Final = 24  # a longer name gets a number when the table is turned
+LONGEST_TURNED: Final = 24  # a longer name is replaced by a number when the table is turned on its side
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

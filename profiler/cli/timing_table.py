@@ -23,7 +23,7 @@ WAYS: Final = {
 
 
 def of(summary: Mapping[str, Any]) -> Iterator[Table]:
-    """A table where percentiles have intervals: simulated times have none."""
+    """The table of times. Only percentiles with intervals are shown, which simulated times (mock) do not have."""
     told = {name: found for name in MEASURES if "ci95" in (found := _part(summary, name))}
     if told:
         yield Table(
@@ -44,7 +44,7 @@ def _rows(name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _interval(ends: object, n: object) -> str:
-    """An end that so few values cannot tell is beyond all of them."""
+    """An interval in words. An end that so few values cannot tell is shown as beyond the largest or smallest of them."""
     if not (isinstance(ends, list) and len(ends) == 2):
         return NOTHING
     low = f"≤ the smallest of {_whole(n)}" if ends[0] is None else _number(ends[0])

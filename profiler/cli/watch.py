@@ -26,7 +26,7 @@ STALE_S = 10.0
 
 
 class Followed:
-    """A run as its status tells of it. How old that is one's own clock says: that of another machine may differ."""
+    """A run as its status.json shows it. The age of the status is measured with this machine's clock, as clocks differ."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,7 +35,7 @@ class Followed:
 
     @property
     def silent_s(self) -> float:
-        """How long nothing has changed."""
+        """For how many seconds the status has not changed."""
         return time.monotonic() - self._changed
 
     @property

@@ -27,7 +27,7 @@ MEASURED = 1 << 18  # characters of base64 that are decoded to find out how larg
 
 
 class Limits(NamedTuple):
-    """What a provider takes of images: bytes of base64 each, and from where."""
+    """What a provider accepts as an image: how many bytes of base64, and from which kinds of source."""
 
     image_bytes: int
     by_reference: bool = True  # by address, or by the id of a file
@@ -46,7 +46,7 @@ class BlockFault(msgspec.Struct, frozen=True):
 
 
 def block_faults(messages: Iterable[tuple[str, Any]], *, limits: Limits = USUAL_LIMITS) -> Iterator[BlockFault]:
-    """`messages`: role and content of each. Contents that are texts are never wrong."""
+    """Yield what is wrong with the blocks of `messages` (role and content of each). Plain texts are never wrong."""
     images: list[tuple[str, dict[str, Any]]] = []
     for number, (role, content) in enumerate(messages):
         if isinstance(content, list):
@@ -107,7 +107,7 @@ def _refused_image(place: str, source: dict[str, Any], *, limits: Limits, edge: 
         return
     data = source.get("data")
     if not isinstance(data, str):
-        return  # told already
+        return  # reported already
     if len(data) > limits.image_bytes:
         message = f"found an image of {len(data):,} bytes in base64, this provider takes at most {limits.image_bytes:,}"
         yield BlockFault(place, message)

@@ -54,7 +54,7 @@ class ProfilerError(Exception):
     """The base of all errors that a command reports as a message instead of a traceback."""
 
     exit_code = 2
-    way_on: tuple[str, ...] = ()  # flags with which the same command goes on and pays for nothing twice
+    way_on: tuple[str, ...] = ()  # flags to add to the command so that it goes on without paying for anything twice
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ class UsageError(ProfilerError):
 class FileProblems(ProfilerError):
     """A file has problems. The message names all of them."""
 
-    grouped = True  # of problems that say the same only the first few are shown, then their lines
+    grouped = True  # of problems with the same message only the first few are shown, then the lines of the others
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         groups: dict[tuple[str, str], list[Problem]] = {}
@@ -83,7 +83,7 @@ class FileProblems(ProfilerError):
 
 
 def _shown(group: Sequence[Problem]) -> Iterator[str]:
-    """The first few problems that say the same, and where the others are."""
+    """The first few problems with the same message, and the lines of the others."""
     yield from map(str, group[:SHOWN_ALIKE])
     if others := group[SHOWN_ALIKE:]:
         lines = ", ".join(f"{each.line:,}" for each in others[:SHOWN_LINES] if each.line is not None)

@@ -41,7 +41,7 @@ def told(value: Any, mismatch: Mismatch, *, known: Sequence[str] = ()) -> Told:
 
 
 def _in_document(value: Any, path: Sequence[str | int]) -> tuple[tuple[str | int, ...], Any]:
-    """The steps that are in the document, and what they lead to. The API also names the types of blocks on the way."""
+    """The steps of the path that exist in the document, and what they lead to: the API's path also names types of blocks."""
     steps: list[str | int] = []
     tagged = False
     for at, step in enumerate(path):

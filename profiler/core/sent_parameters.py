@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BY_NAME = ("tools", "tool_choice", "output_format")  # may stand in the `request` of a dialogue too
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-# Keys that have a place of their own, so that nothing is said twice. "" is for those of the same name.
+# Keys of the API that the manifest sets elsewhere, and where; "" means under the same name.
 ELSEWHERE = {
     **dict.fromkeys(
         ("model", "max_tokens", "system", "temperature", "top_p", "top_k", "stop_sequences", "thinking"), ""
@@ -77,7 +77,7 @@ def _under(key: str, faults: Iterator[ParameterFault]) -> Iterator[ParameterFaul
 
 
 def request_faults(request: Mapping[str, Any], *, of_dialogue: bool = False) -> Iterator[ParameterFault]:
-    """Keys of `request` that have a place elsewhere."""
+    """Yield the keys of `request` that must be set elsewhere in the manifest."""
     for key in request:
         if of_dialogue and key in OF_MANIFEST:
             message = f"found {key!r}, which changes what a call costs"
@@ -126,7 +126,7 @@ def _one_tool(at: int, tool: Any) -> Iterator[ParameterFault]:
     try:
         field_check("beta_message", "tools")([tool])
     except Mismatch as mismatch:
-        mismatch.path.pop(0)  # the list of one
+        mismatch.path.pop(0)  # the place in the list of one tool that was checked
         yield _mismatched(tool, mismatch, at=(at,), known=tags("beta_message", "tools"))
         return
     if tool.get("type", "custom") not in (None, "custom"):

@@ -71,7 +71,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 def reading(
     path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None = None, selection: Selection = ALL
 ) -> Iterator[Iterator[Dialogue]]:
-    """Like `read`, for callers who may stop early: the file is closed at the end of the block."""
+    """Like `read`, as a context manager: the file is closed at the end of the block, also when the caller stops early."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
     path = Path(path)

@@ -56,11 +56,11 @@ class Reporter:
             self._remark(Problem(path=self._path, line=line, message=f"{about}: {message}"))
 
     def renamed(self, row: dict[str, Any], *, number: int) -> dict[str, Any]:
-        """The row with the names that a dialogue has."""
+        """The row with its keys renamed to those of a dialogue (`dataset_fields`)."""
         return row if self.renaming is None else self.renaming.row(row, number)
 
     def decoded(self, value: Any, *, line: int) -> Dialogue:
-        """The dialogue of a row that is decoded already."""
+        """The dialogue in a row that is a mapping already; None if the row is wrong."""
         return from_mapping(value, numbered=lambda number: self.numbered(number, line=line))
 
     def numbered(self, number: int, *, line: int) -> None:
@@ -250,7 +250,7 @@ def _csv_cells_by_name(names: list[str], cells: list[str]) -> dict[str, Any]:
 
 def _csv_value(name: str, cell: Any, *, line: int, report: Reporter) -> Any:
     if not isinstance(cell, str):
-        return cell  # metadata that the renaming put together
+        return cell  # metadata that the renaming has collected
     if name in JSON_CELLS or (name in _LISTS and cell.startswith("[")):
         return json_cell(name, cell)
     if name in _LISTS:
@@ -261,7 +261,7 @@ def _csv_value(name: str, cell: Any, *, line: int, report: Reporter) -> Any:
 
 
 def _csv_list(name: str, cell: str, *, line: int, report: Reporter) -> list[str]:
-    """A list written with `|` or `;`. What could be meant in another way is remarked on."""
+    """The texts of a list written with `|` or `;`. Says so when it could be meant in another way."""
     mark = next((mark for mark in "|;" if mark in cell), "|")
     parts = [part.strip() for part in cell.split(mark) if part.strip()]
     shown = repr(cell if len(cell) <= SHOWN_CELL else cell[:SHOWN_CELL] + "…")

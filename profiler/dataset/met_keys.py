@@ -55,7 +55,7 @@ class MetKeys:
             self.own_keys.update(met["own_keys"])
 
     def told(self) -> dict[str, Any]:
-        """The fields of a survey that it fills."""
+        """The fields of a `Survey` that it fills."""
         return {
             "absent": tuple(self._absent()),
             "own_keys": tuple(sorted(self.own_keys)),

@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 def has_places(path: Path, selection: Selection) -> bool:
-    """Whether the dialogues that are asked stand one a line in the file, one after the other."""
+    """Whether the file has one dialogue a line, and all of them are asked."""
     return path.suffix.lower() in LINED and selection.is_all
 
 

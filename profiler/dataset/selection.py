@@ -30,7 +30,7 @@ Rank = tuple[int, str]  # the id settles what a hash of 64 bits leaves open
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that is told must hold, in this order. An empty one is the whole file."""
+    """Which dialogues are asked. All conditions must hold; they are applied in this order. Without any, it is the whole file."""
 
     ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not (self.ids or self.tags) and self.sample is None
 
     def told(self) -> dict[str, Any]:
-        """What it says, the limit aside, as plain values for whoever compares two runs."""
+        """The selection without its limit, as plain values, by which two runs are compared."""
         told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, limit=None))
         if self.ids:
             told["ids"] = f"{len(self.ids):,} ids, sha256 {sha256(repr(self.ids).encode()).hexdigest()}"
@@ -116,7 +116,7 @@ def _rank(dialogue: Dialogue, seed: int) -> Rank:
 
 
 class _Lowest:
-    """The lowest ranks of all that were seen."""
+    """Keeps the lowest of all ranks that were added."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -131,7 +131,7 @@ class _Lowest:
             heapq.heapreplace(self._highest_first, _Reversed(rank))
 
     def number(self, count: int) -> Rank:
-        """The count-th lowest."""
+        """The `count`-th lowest rank."""
         return sorted(each.rank for each in self._highest_first)[count - 1]
 
 

@@ -34,7 +34,7 @@ class Remembered(Generic[Found]):
         self._found: OrderedDict[tuple[Path, Hashable, Stamp], Found] = OrderedDict()
 
     def of(self, path: Path, look: Callable[[], Found], *, asked: Hashable = None) -> Found:
-        """What `look` finds in this file when it is `asked` so, from memory where nothing can have changed."""
+        """What `look` finds in this file, from memory if the file cannot have changed. `asked` tells apart different looks."""
         key = self._key(path, asked)
         if key in self._found:
             return self._found[key]
@@ -47,7 +47,7 @@ class Remembered(Generic[Found]):
         return found
 
     def knows(self, path: Path, *, asked: Hashable = None) -> bool:
-        """Whether `of` need not look."""
+        """Whether `of` can answer from memory."""
         return self._key(path, asked) in self._found
 
     def _key(self, path: Path, asked: Hashable) -> tuple[Path, Hashable, Stamp]:
@@ -76,7 +76,7 @@ def stamp(path: str | PathLike[str]) -> Stamp:
 
 
 def expect_unchanged(path: Path, *, since: Stamp, sha256: str) -> None:
-    """Raise unless this is the file that was checked. A new time of change alone is no difference."""
+    """Raise unless the file has the content that was checked. A new modification time alone is not a difference."""
     if stamp(path) != since and fingerprint(path) != sha256:
         hint = "start over with --fresh: dialogues may have been asked in other words, which requests.jsonl shows"
         raise DatasetError([Problem(path=str(path), message="the file changed during the run", hint=hint)])

@@ -31,7 +31,7 @@ class Turn(NamedTuple):
 
 
 class Turns(Protocol):
-    """Whoever says what begins next."""
+    """Says which experiment begins next: the `Agenda` of a run, or a worker that is given parts of experiments."""
 
     @property
     def empty(self) -> bool: ...
@@ -50,7 +50,7 @@ class Agenda:
         self._group_of = group_of
         self._options = options
         self._groups: dict[Hashable, deque[Experiment]] = {}
-        self._ready: deque[Turn] = deque()  # those that need no place: the answers are there
+        self._ready: deque[Turn] = deque()  # these need no slots: their answers are there already
         self._waiting: dict[str, list[Experiment]] = {}  # by the id of the one that is asked for them
         waits: set[str] = set()
         for asked, *rest in same_questions(experiments, options):
@@ -81,7 +81,7 @@ class Agenda:
         return Turn(begun)
 
     def ended(self, experiment: Experiment, *, complete: bool) -> None:
-        """Those that waited for it take its answers over, or the first of them is asked instead."""
+        """An experiment has ended: those that waited for its answers take them over, or the first of them is asked instead."""
         waited = self._waiting.pop(experiment.experiment_id, [])
         if complete:
             self._ready.extend(Turn(each, self._options.folder_of(experiment)) for each in waited)

@@ -21,7 +21,7 @@ class Allowance(Protocol):
     def cap(self) -> Cap | None: ...
 
     def limits_of(self, slots: Slots, *, longest_pause_s: float) -> ProviderLimits:
-        """What lets calls leave. From here on `slots` are as many as are allowed."""
+        """The limits that calls must pass. From here on, the size of `slots` is set from outside."""
 
     def asking(self, pool: Pool, *, folder: Path, budget: Budget | None) -> AbstractContextManager[None]:
-        """Meanwhile this pool asks, and its run directory tells what it has spent."""
+        """While this lasts, the pool makes calls; what they cost is written down in the run directory."""

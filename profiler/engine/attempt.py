@@ -170,7 +170,7 @@ class AttemptMachine:
         return job.draw is not None
 
     def take_wait(self, job: Job) -> float:
-        """The seconds that this job has to wait before its next call. Asking resets them to 0."""
+        """Take the seconds that this job must wait before its next call; afterwards there is nothing left to wait for."""
         wait_s, job.attempts.wait_s = job.attempts.wait_s, 0.0
         return wait_s
 

@@ -45,7 +45,7 @@ class Clients:
         self._opening = anyio.Lock()
 
     def begins(self, experiment: Experiment) -> None:
-        """From now on it is among those that ask, or has ended."""
+        """This experiment has begun, so its client need not be kept open for it any longer than it asks."""
         if self._live:
             self._to_begin[_about(experiment)] -= 1
 
@@ -79,11 +79,11 @@ class Clients:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close those whose other experiments never began."""
+        """Close the clients that were kept open for experiments that never began."""
         while self._open:
             await self._open.popitem()[1].closing.aclose()
 
 
 def _about(experiment: Experiment) -> Hashable:
-    """All of an experiment that its client depends on."""
+    """The settings that decide which client an experiment needs."""
     return experiment.provider, experiment.base_url, experiment.timeout_s, experiment.stream

@@ -28,7 +28,7 @@ class Worker:
 
 
 class Deadlines:
-    """All workers, and the timer at whose end they are looked at.
+    """Ends calls at their deadlines, with one timer for all workers.
 
     Calls that begin later also end later, unless the deadline of their dialogue comes first. So the timer is set to the
     earliest end, and is set anew before that only for such a call.
@@ -44,7 +44,7 @@ class Deadlines:
         return sum(worker.call_ends != math.inf for worker in self.workers)
 
     def look_at(self, moment: float) -> None:
-        """A call ends then, which is before the next look."""
+        """Set the timer to this moment: a call must end then, earlier than those that the timer was set for."""
         if self._timer is not None:
             self._timer.cancel()
         self.next_look = moment

@@ -88,7 +88,7 @@ class Pool:
         self._draining.set()
 
     def leave_out(self, count: int) -> None:
-        """So many of the last requests are somebody else's now: the iterator ends before them."""
+        """Leave the last `count` requests to somebody else: the iterator ends before them."""
         self._unbegun.drop(count)
 
     def abandon(self) -> None:
@@ -116,13 +116,13 @@ class Pool:
 
     @property
     def could_use(self) -> float:
-        """For how many slots it would have use if there were no limit: those that wait, and a slot for each request."""
+        """How many slots the pool could use without a limit: one for each job under way or waiting, and for each request."""
         more = 0.0 if self._unbegun.empty else self._unbegun.count - self._coming
         return self.slots.taken + self._backing_off + more
 
     @property
     def wants(self) -> float:
-        """How many slots it has use for, those that it holds included."""
+        """How many slots the pool can use right now, the ones it holds included."""
         if self._unbegun.empty:
             return self.slots.taken
         return min(self.slots.limit, self.slots.taken - self._coming + self._unbegun.count)

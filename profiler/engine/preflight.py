@@ -40,8 +40,10 @@ OF_A_CLIENT = ("client", "provider", "base_url", "api_version", "stream")
 async def check_all(
     experiments: Sequence[Experiment], *, options: Options, given: Client | None = None
 ) -> dict[str, int]:
-    """All that is wrong, at once; what several experiments share is looked at and said once. Returns how many answers
-    each wants. Of a single one the run itself tells, before its first call."""
+    """Raise one error with everything that is wrong, each thing once. Returns how many answers each experiment wants.
+
+    For a single experiment nothing is done here: the run itself finds all of it before the first call.
+    """
     if len(experiments) == 1:
         return {}
     found: dict[str, list[str]] = {}
@@ -116,7 +118,7 @@ class _Check:
         return self._faults[about]
 
     def _folder(self, experiment: Experiment) -> None:
-        """The run that the folder holds may be another one, which only --fresh moves aside."""
+        """Raise if the folder holds a run with another identity, which only --fresh may move aside."""
         options = self._options
         folder = options.folder_of(experiment)
         before = None if options.fresh else run_directory.earlier(folder)
@@ -150,7 +152,7 @@ def _fault(check: Callable[[], object]) -> ProfilerError | None:
 
 
 async def _client_fault(experiment: Experiment, options: Options) -> ProfilerError | None:
-    """Nothing is sent: an address, a key or a file that cannot be used is found when a client opens."""
+    """What is wrong with an address, a key or a file shows when the client is opened; nothing is sent."""
     try:
         check_client(experiment, search_path=options.plugins_folder)
         if experiment.client is None:

@@ -101,7 +101,7 @@ class Looks(Protocol):
 
 
 class Rate:
-    """How much a second, taken over the last seconds."""
+    """A rate per second, taken over the last few seconds."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
@@ -192,7 +192,7 @@ class View:
 
 
 def round_figures(wanted: float) -> float:
-    """Two places, rounded up."""
+    """Round up to two significant figures."""
     unit = 10.0 ** (math.floor(math.log10(wanted)) - 1)
     return float(f"{math.ceil(wanted / unit) * unit:.2g}")
 
@@ -215,17 +215,17 @@ class Overview:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """Those of the experiments that ask now."""
+        """The views of the experiments that are making calls now."""
         return tuple(self._views)
 
     def asked(self, view: View) -> None:
-        """It asks no more. Of a single one the last look is still wanted."""
+        """This experiment makes no more calls. When it is the only one, its last look is still shown."""
         if self._many:
             self._views.remove(view)
             self._ended.add(view.look())
 
     def ended(self, name: str, *, complete: bool) -> None:
-        """One that was complete before, or has taken over what another was answered, has never asked."""
+        """Count an ended experiment. One that was complete already, or took its answers over, never had a view."""
         self._ended.experiments += 1
         if complete and name not in self._ended.looked_at:
             self._ended.done += self._dialogues.get(name, 0)
@@ -266,7 +266,7 @@ class Overview:
 
 
 class _Ended:
-    """What experiments that ask no more come to, together."""
+    """The sums over all experiments that have ended."""
 
     def __init__(self) -> None:
         self.experiments = 0
@@ -287,6 +287,6 @@ class _Ended:
 
 
 def _sum(values: list[float | None]) -> float | None:
-    """None where nothing is known."""
+    """The sum of the known values; None if none is known."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

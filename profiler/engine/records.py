@@ -38,7 +38,7 @@ UNTIMED: Final = EndTimes(UNSET, 0.0)
 
 
 class Records:
-    """The ends of a run's dialogues. Without a `clock` no times are recorded, so that equal runs give equal bytes."""
+    """Makes the records of dialogues that end. Without a `clock` it records no times, so that equal runs give equal bytes."""
 
     def __init__(self, writer: Writer, *, clock: RunClock | None) -> None:
         self.failures: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Records:
         self._failed(job, error, ended=self._ended(job))
 
     def hold(self, job: Job, error: CallError) -> None:
-        """Hold an end back: how the others fare shows whether it is the dialogue's. Its waiting time is taken now."""
+        """Hold back a failure that may be the provider's rather than the dialogue's. Its waiting time is taken now."""
         self._held.append((job, error, self._ended(job)))
 
     @property
@@ -62,7 +62,7 @@ class Records:
         return self._held[-1][1] if self._held else None
 
     def release(self) -> None:
-        """The others fare better, so the failures held back are those of their dialogues: record them."""
+        """Another call got through, so the failures held back are the dialogues' own: record them."""
         held, self._held = self._held, []
         for job, error, ended in held:
             self._failed(job, error, ended=ended)
@@ -109,7 +109,7 @@ def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
 
 
 def _with_what_was_said(record: Record, reply: Reply) -> Record:
-    """With the tools that the reply calls, and with what the provider says of a refusal; few replies have either."""
+    """The record with the tool calls of the reply, and with what the provider says about a refusal; few have either."""
     if calls := tool_calls(reply.content or ()):
         record = msgspec.structs.replace(record, tool_calls=calls)
     if isinstance(details := reply.metadata.get("stop_details"), dict) and details:
@@ -118,7 +118,7 @@ def _with_what_was_said(record: Record, reply: Reply) -> Record:
 
 
 def tool_calls(content: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The calls among the blocks of a reply: which tool, and with what."""
+    """The tool calls among the blocks of a reply: name of the tool and its input."""
     return [
         {name: block[name] for name in ("id", "name", "input") if name in block}
         for block in content

@@ -147,7 +147,7 @@ def facts_of_run(
 
 
 def _with_directions(facts: Mapping[str, Any], metrics: Sequence[Metric[Any]]) -> dict[str, Any]:
-    """Which way metrics of the user's own are better: whoever compares runs later may not have their code."""
+    """Note in the summary which way the user's own metrics are better: whoever compares runs later may not have their code."""
     own = {each.name: each.better for each in metrics if each.better is not None and each.name not in BUILTIN}
     known = {name: fact for name, fact in facts.items() if name != "better"}
     return {**known, "better": own} if own else known

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def reusing(
     experiments: Sequence[Experiment], *, options: Options, tell: Callable[[str], None]
 ) -> Iterator[Reusable | None]:
-    """Find them before anything is asked, or moved aside; None where nothing is to be reused."""
+    """Find the runs that `--reuse` names, before anything is asked or moved aside; None without `--reuse`."""
     if not options.reuse:
         yield None
         return
@@ -50,7 +50,7 @@ def reusing(
 def known_answers(
     turn: Turn, run: OpenRun, source: Source, *, reusable: Reusable | None, tell: Callable[[str], None]
 ) -> Known | None:
-    """How this experiment finds answers that it need not ask for, if there may be any."""
+    """A function that finds the known answer to a request; None if there cannot be any."""
     if turn.answers_of is not None:
         return _same_answers(turn.answers_of)
     if reusable is None or not run.owed:
@@ -64,7 +64,7 @@ def known_answers(
 
 
 def _same_answers(folder: Path) -> Known:
-    """What a complete run was answered that has asked the same, in dataset order: its errors too."""
+    """A function that gives the records of a complete run with the same questions, errors included, in dataset order."""
     records = read_records(folder)
 
     def known(request: Request) -> Record:

@@ -40,7 +40,7 @@ class RunMoney:
         self._kept = kept
 
     def held_by_manifest(self, experiment: Experiment) -> bool:
-        """Whether the experiment's own cap is the smaller one, which --max-cost cannot raise."""
+        """Whether the experiment's own cap in the manifest is the one that decides; --max-cost cannot raise it."""
         own, said = experiment.max_cost_usd, self._options.max_cost_usd
         return own is not None and (said is None or own <= said)
 
@@ -60,7 +60,7 @@ class RunMoney:
                     self._kept.note(experiment.experiment_id, budget.spent + budget.maybe)
 
     def took(self, experiment: Experiment, *, spent: int, in_all: int) -> None:
-        """An experiment has spent this much in a session that others have seen to, and `in_all` over all its sessions."""
+        """Count what other processes have spent on an experiment: in this session, and `in_all` over all its sessions."""
         if self.cap is not None:
             self.cap.gone += spent
         if self._kept is not None:

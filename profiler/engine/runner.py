@@ -112,7 +112,7 @@ async def run_all(
 async def _ended(
     turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
 ) -> Ended:
-    """A fault of one experiment touches no other."""
+    """Run one experiment, and keep its error to itself: the others go on."""
     name = turn.experiment.experiment_id
     try:
         result = await _run_one(turn, options=options, client=client, shared=shared, tell=tell)
@@ -220,7 +220,7 @@ async def _opened(
 def _same_dataset(
     experiment: Experiment, opened: OpenRun, *, options: Options, stamp: unchanged.Stamp, tell: Callable[[str], None]
 ) -> Iterator[None]:
-    """Make sure that all of a run, in all its sessions, was asked from one version of the dataset.
+    """Make sure that the dataset does not change during a run, over all its sessions.
 
     A change during the session is an error, or a warning where the session ends with another error anyway.
     """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Read = Callable[[int], AbstractContextManager[Iterator[Dialogue]]]
     Known = Callable[[Request], Record | None]
 
-LOOKED_UP_AT_ONCE = 256  # answers of earlier runs, before others have their turn
+LOOKED_UP_AT_ONCE = 256  # so many answers of earlier runs are looked up before other tasks get a turn
 
 
 async def answer_all(
@@ -50,7 +50,7 @@ async def answer_all(
 ) -> dict[str, Any] | None:
     """Ask everything that is owed. Returns what kept a live run from going faster.
 
-    `read` gives the dialogues from the one with a number on, where they do not come from the beginning of the dataset's file.
+    `read(number)` opens the dialogues from that one on, where they are not read from the beginning of the dataset's file.
     """
     live = source.mode == "live"
     planner = planner_of(experiment)
@@ -99,7 +99,7 @@ async def answer_all(
 async def take_over(
     experiment: Experiment, run: OpenRun, *, options: Options, known: Known, stopped: Callable[[], Exception | None]
 ) -> None:
-    """Answer what is owed with what was answered elsewhere, as far as that is `known`, and pay nothing for it."""
+    """Take over the answers that are `known` from elsewhere, at no cost; what is not known stays owed."""
     planner = planner_of(experiment)
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     with _reading(experiment, run, options) as dialogues, one_error():
@@ -118,7 +118,7 @@ async def take_over(
 
 
 def _reading(experiment: Experiment, run: OpenRun, options: Options) -> AbstractContextManager[Iterator[Dialogue]]:
-    """The dialogues from the first on that lacks an answer."""
+    """Open the dataset at the first dialogue that lacks an answer."""
     return file.reading(
         experiment.dataset_path,
         start=run.first // experiment.repeats,

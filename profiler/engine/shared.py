@@ -59,11 +59,11 @@ class UnderWay:
 
     @property
     def wants(self) -> float:
-        """How many places it has use for now, or will have when its folder is open."""
+        """How many slots it can use now, or will be able to use once its folder is open."""
         return self._expected if self.pool is None else self.pool.wants
 
     def has_asked(self) -> None:
-        """Only its results are to be written now."""
+        """It has no more calls to make; only its results are still to be written."""
         self.pool = None
         self._expected = 0
 
@@ -83,7 +83,7 @@ class Shared:
         allowance: Allowance | None = None,
         reusable: Reusable | None = None,
     ) -> None:
-        """`in_parts`: the experiments are asked in parts, several of which may be open at once."""
+        """`in_parts`: each experiment is asked in parts (ranges of its items), of which several may be open at once."""
         self.alone = len(experiments) == 1 and not in_parts
         self.reusable = reusable
         self.money = money
@@ -113,11 +113,11 @@ class Shared:
         self._changed = anyio.Event()
 
     def group_of(self, experiment: Experiment) -> Hashable:
-        """Who asks the same model at the same address: the key is that of the environment. The mock has room for all."""
+        """Experiments of one group share limits: they ask the same model at the same address (the key is the environment's)."""
         return _source(experiment) if self._live else None
 
     def provider_of(self, experiment: Experiment) -> Provider:
-        """What all of one group share."""
+        """The slots and limits that all experiments of one group share."""
         group = self.group_of(experiment)
         if group not in self._providers:
             if not self._live:
@@ -133,21 +133,21 @@ class Shared:
         return ProviderLimits(RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s)
 
     def slots_of(self, experiment: Experiment) -> Slots:
-        """Its own, within those of its provider. Who is alone has all of them."""
+        """Slots of its own, within those of its provider; an experiment that runs alone takes the provider's."""
         slots = self.provider_of(experiment).slots
         return slots if self.alone else Slots(self._bound_of(experiment), within=slots)
 
     def _bound_of(self, experiment: Experiment) -> int:
-        """What the manifest says of one holds within what the options say of all; the usual value says nothing."""
+        """The experiment's `concurrency`, but not more than `--concurrency`, which holds for all of them together."""
         places, own = self._concurrency, experiment.concurrency
         return own if places is None else places if own == USUAL_CONCURRENCY else min(places, own)
 
     async def aside(self, work: Callable[Words, Value], *args: Words.args, **words: Words.kwargs) -> Value:
-        """In a thread, as long as there are others that it would hold up."""
+        """Do work that blocks: in a thread when other experiments are running, else right here."""
         return work(*args, **words) if self.alone else await in_thread(work, *args, **words)
 
     async def next_of(self, agenda: Turns) -> Turn | None:
-        """The next experiment for which there will soon be a place. None when the run stops, or all have begun."""
+        """Wait until there is room for one more experiment, and return it. None when the run stops, or all have begun."""
         with self.slots.offered_to(self.look_again):
             while self.stopped is None and not agenda.empty:
                 if (turn := self._next_of(agenda)) is not None:
@@ -195,7 +195,7 @@ class Shared:
 
     @contextmanager
     def asking(self, pool: Pool, view: View, *, folder: Path, budget: Budget | None) -> Iterator[None]:
-        """An experiment that calls: it is seen, and stopped with the others."""
+        """While an experiment makes calls: it appears in the progress view, and a signal stops it with the others."""
         under_way = self._under_way[view.experiment_id]
         under_way.pool = pool
         self.overview.add(view)
@@ -246,7 +246,7 @@ class Shared:
         return sum(pool.status().in_flight for pool in self._pools())
 
     def advise(self, reached: BudgetReached, experiment: Experiment, view: View) -> None:
-        """Say with which cap the run would probably end, where the one that it has does not do, and where it is set."""
+        """Add to the error a cap with which the run would probably finish, and where to set it."""
         cap = self.money.cap
         if cap is None or cap.has_room(view.next_call):
             reached.enough_usd = view.enough_usd()
@@ -261,7 +261,7 @@ class Shared:
             )
 
     def pool_of(self, name: str) -> Pool | None:
-        """That of an experiment, or of a part of one, while it asks."""
+        """The pool of an experiment (or of a part of one); None while it makes no calls."""
         under_way = self._under_way.get(name)
         return None if under_way is None else under_way.pool
 
@@ -277,7 +277,7 @@ def _room_for_calls(places: int, *, tell: Callable[[str], None]) -> int:
 
 
 def _has_use_for_more(slots: Slots, wanted: float) -> bool:
-    """Half as many calls again as there are places may have their folders open: to open one takes as long as a call."""
+    """Whether to open another folder: up to half again as many as the slots need, because opening takes as long as a call."""
     return wanted < slots.limit + slots.limit // 2
 
 

@@ -33,7 +33,7 @@ class Slots:
 
     @property
     def free(self) -> bool:
-        """Whether one could be taken right now: here and in all that these slots lie within."""
+        """Whether a slot could be taken right now, here and in the slots around these."""
         slots: Slots | None = self
         while slots is not None:
             if slots.taken >= slots.limit:
@@ -43,7 +43,7 @@ class Slots:
 
     @property
     def room(self) -> int:
-        """How many could be taken right now."""
+        """How many slots could be taken right now."""
         found, slots = self.limit - self.taken, self.within
         while slots is not None:
             found, slots = min(found, slots.limit - slots.taken), slots.within
@@ -85,7 +85,7 @@ class Slots:
 
     @contextmanager
     def offered_to(self, taker: Callable[[], object]) -> Iterator[None]:
-        """Meanwhile `taker` is called whenever there may be a slot to take; who came first is asked first."""
+        """While this lasts, `taker` is called whenever there may be a slot to take; the first taker is called first."""
         takers = self.outermost.takers
         takers.append(taker)
         try:
@@ -115,7 +115,7 @@ class Slots:
             slots = slots.within
 
     def serve(self) -> None:
-        """Of the outermost: let in who waits, as long as there is room; what is left is offered."""
+        """Hand free slots to the waiting jobs, then offer the rest. Called on the outermost slots only."""
         for slots in list(self.line):
             while slots.waiting and slots.free:
                 slots.count(1)

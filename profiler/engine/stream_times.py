@@ -27,7 +27,7 @@ class StreamTimes(msgspec.Struct, frozen=True):
     writing_s: float
 
     def told(self, usage: dict[str, Any] | None) -> dict[str, float]:
-        """The fields of a record; each only where it has a value."""
+        """The fields for the record; those without a value are left out."""
         found = {"ttft_s": self.ttft_s}
         if self.gaps_s:
             ordered = sorted(self.gaps_s)
@@ -59,7 +59,7 @@ def with_turn(before: StreamTimes | None, reply: Reply) -> StreamTimes | None:
 
 
 def _at_rank(ordered: Sequence[float], q: float) -> float:
-    """The value of rank ⌈q·n⌉, as everywhere."""
+    """The value of rank ⌈q·n⌉: the rule for all our percentiles."""
     return ordered[max(0, math.ceil(q * len(ordered) - 1e-9) - 1)]
 
 

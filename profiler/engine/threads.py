@@ -16,5 +16,6 @@ Value = TypeVar("Value")
 
 
 async def in_thread(work: Callable[Words, Value], *args: Words.args, **words: Words.kwargs) -> Value:
-    """Its result. Whoever is cancelled meanwhile waits for its end: what it writes belongs to a folder that is held."""
+    """Do the work in a thread and return its result. A caller that is cancelled still waits for the end of the thread, because
+    it may write into a folder that the caller holds."""
     return await anyio.to_thread.run_sync(partial(work, *args, **words))

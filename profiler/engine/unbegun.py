@@ -39,7 +39,7 @@ class Unbegun:
         self.over.set()
 
     def drop(self, count: int) -> None:
-        """So many of the last are no longer to be begun."""
+        """Leave out the last `count` requests."""
         self.count -= count
         if self._requests is not None and self.count <= 0:
             self._expect_the_end(self._requests)

@@ -50,7 +50,7 @@ class Checker:
         self.complaints: list[Complaint] = []
 
     def partial(self, kind: type[msgspec.Struct], written: dict[str, Any], at: tuple[str | int, ...]) -> dict[str, Any]:
-        """Convert the fields of a mapping that need not be complete. A wrong one becomes BAD, one that is null None."""
+        """Convert the fields of a mapping that need not be complete. A wrong value becomes BAD, a null becomes None."""
         checked: dict[str, Any] = {}
         for key, value in written.items():
             annotation = self._annotation(kind, key, (*at, key))

@@ -41,7 +41,7 @@ class Forms:
         self.document = document
         self.folder = folder
         self.problems: list[Problem] = list(document.problems)
-        self.max_cost_usd: float | None = None  # beside `experiments`: of all of them together
+        self.max_cost_usd: float | None = None  # the one beside `experiments`, which holds for all of them together
 
     def drafts(self, environ: Mapping[str, str]) -> list[Draft]:
         # Relative paths in variables start at the working directory, those in the manifest at the manifest.
@@ -80,7 +80,7 @@ class Forms:
             self._complain((key,), f"found the unknown key {key!r} beside 'experiments'", hint=hint, at_key=True)
 
     def _read_cap(self, top: dict[str, Any]) -> None:
-        """The cap of the whole is checked as one of an experiment is."""
+        """Read `max_cost_usd` beside `experiments`; it is checked like that of an experiment."""
         if top.get("max_cost_usd") is not None:
             layer, problems = check_layer(
                 {"max_cost_usd": top["max_cost_usd"]}, source=self.document, at=(), folder=self.folder

@@ -29,7 +29,7 @@ RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE", "PROFILER_BROKER_TOKEN"})
 
 
 class Variable(msgspec.Struct, frozen=True):
-    """A variable of the environment, as the place of a problem."""
+    """A variable of the environment, for messages that say where a wrong setting comes from."""
 
     name: str
 

@@ -59,7 +59,7 @@ def size(axes: Axes) -> int:
 
 
 def sets(settings: dict[str, Any], key: str) -> bool:
-    """Whether these settings say something under the key of an axis."""
+    """Whether these settings already give a value for the key of an axis."""
     section, _, inner = key.partition(".")
     if not inner:
         return key in settings
@@ -81,7 +81,7 @@ def _drafted(draft: Draft, points: dict[str, Point]) -> Draft:
         if inner:
             expanded.put_inside(section, inner, point.value, point.origin)
         elif point.value is None:
-            # null in an axis: this experiment has the default
+            # null in an axis: this experiment gets the default
             expanded.values.pop(key, None)
         else:
             expanded.put(key, point.value, point.origin)
@@ -153,7 +153,8 @@ def _complain_of_key(checker: Checker, key: str, at: At) -> None:
 
 
 def _complain_of_repeats(checker: Checker, values: list[Any], checked: list[Any], at: At) -> None:
-    """By what a key makes of them: to `temperature` 0 and 0.0 are the same, and would be paid twice."""
+    """Complain of equal values in an axis. They are compared as the key converts them: a temperature of 0 and one of 0.0 are
+    the same experiment, which would be paid for twice."""
     for i, value in enumerate(checked):
         # 1, 1.0 and true are equal in Python, but three values where they are sent as they stand
         if value is not BAD and any(type(value) is type(earlier) and value == earlier for earlier in checked[:i]):
@@ -172,7 +173,7 @@ def _safe(value: Any) -> str:
 
 
 def _in_words(value: Any) -> str:
-    """A mapping by its values: `enabled-2048`; a file by its name."""
+    """A value as part of an id: a mapping by its values (`enabled-2048`), a file by its name."""
     match value:
         case {"file": str(path)} if len(value) == 1:
             return PurePath(path).stem

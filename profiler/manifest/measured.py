@@ -11,7 +11,7 @@ Limit = Annotated[float, Meta(gt=0)]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Something that was measured of each answer; there is nothing to set."""
+    """A number that was measured for each answer. It has no options."""
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -31,7 +31,7 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return {name: limit for name in self.__struct_fields__ if (limit := getattr(self, name)) is not None}
 
 
-# What each reads from a record; streams alone have some of it.
+# The field of a record that each of them reads; some exist only where answers are streamed.
 FIELDS = {
     "latency_s": "latency_s",
     "ttft_s": "ttft_s",

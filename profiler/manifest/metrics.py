@@ -111,7 +111,9 @@ KINDS: dict[str, type[Options]] = {
     **dict.fromkeys(FIELDS, Measured),
     "goodput": Slo,
 }
-WITHOUT_OPTIONS = tuple(kind for kind in KINDS if kind not in {"regex", "json_schema", "goodput"})  # may stand alone
+WITHOUT_OPTIONS = tuple(
+    kind for kind in KINDS if kind not in {"regex", "json_schema", "goodput"}
+)  # kinds that may be written as a bare name, without options
 OF_TEXTS = tuple(kind for kind, options in KINDS.items() if issubclass(options, Text))
 JUDGED_BY_EXPECTED = ("exact_match", "contains", "numeric", "choice")
 
@@ -178,25 +180,25 @@ def called(metric: str | MetricEntry) -> str:
 
 
 def as_entry(metric: str | MetricEntry) -> MetricEntry | None:
-    """An entry with options, also of a kind that stands as a name alone; None of all other names."""
+    """The entry with its options, also for a kind that is written as a bare name; None for every other name."""
     if isinstance(metric, str):
         return msgspec.convert({metric: {}}, MetricEntry) if metric in WITHOUT_OPTIONS else None
     return metric
 
 
 def plain(metrics: Iterable[str | MetricEntry]) -> list[Any]:
-    """As they stand in a manifest, for summary.json."""
+    """The metrics as plain values, written as in a manifest, for summary.json."""
     return [metric if isinstance(metric, str) else msgspec.to_builtins(metric) for metric in metrics]
 
 
 def checks_sent(metric: str | MetricEntry) -> bool:
-    """Whether it has a value only where a schema was sent with the question."""
+    """Whether the metric needs a schema that was sent with the question."""
     entry = as_entry(metric)
     return entry is not None and isinstance(entry.options, JsonSchema) and entry.options.schema == "sent"
 
 
 def compares(metric: str | MetricEntry) -> bool:
-    """Whether it has a value only where a dialogue has `expected`."""
+    """Whether the metric compares answers with the `expected` of their dialogues."""
     entry = as_entry(metric)
     if entry is None:
         return False

@@ -47,7 +47,7 @@ def needed_fields(experiment: Experiment) -> Iterator[Complaint]:
 
 
 def _needs(metric: str | MetricEntry) -> Sequence[str]:
-    """The fields of a record that a metric reads; of one's own metrics nobody knows."""
+    """The fields of a record that a metric reads; for a metric of the user's own that is not known."""
     entry = as_entry(metric)
     if entry is None:
         return ["completion"] if metric in NEEDS_COMPLETION else []

@@ -62,7 +62,7 @@ def _expectation_sums(outcome: Outcome) -> Sums | None:
 
 
 def _as_expected(outcome: Outcome) -> bool | None:
-    """Refused where it should be, answered where it should not."""
+    """True where a refusal was expected and came, or an answer was expected and came."""
     if outcome.type == "error" or outcome.expect_refusal is None:
         return None
     return (outcome.type == "refusal") == outcome.expect_refusal

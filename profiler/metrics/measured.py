@@ -35,7 +35,7 @@ def _output_tokens(outcome: Outcome) -> Value:
 
 
 def _cost(outcome: Outcome) -> Value:
-    """What an answer that was taken over once cost, not the nothing that it costs now."""
+    """What the answer cost. If it was taken over from an earlier run: what it cost there, not the 0 that it costs now."""
     return outcome.cost_usd if outcome.reused_from is None else outcome.reused_cost_usd
 
 

@@ -36,7 +36,7 @@ class MetricCalls:
         self.fail(place, MetricFault.of(self.metrics[place].name, error, dialogue_id=dialogue_id))
 
     def contributions(self, batch: list[Outcome]) -> list[list[Any]]:
-        """A column for each metric."""
+        """What each metric gets from these outcomes: one list (column) for each metric."""
         return [self._contributions(place, batch) for place in range(len(self._asked))]
 
     def _contributions(self, place: int, batch: list[Outcome]) -> list[Any]:

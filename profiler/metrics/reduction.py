@@ -167,7 +167,7 @@ class Reduction:
         self._add(Group(count, self._calls.repeated(contributions, count)), tags)
 
     def _fold_dialogue(self, dialogue: Dialogue, count: int) -> None:
-        """Add dialogues, `count` of them, that are alike."""
+        """Add `count` dialogues with equal contributions."""
         tags, answers = dialogue
         states = self._calls.repeated(self._calls.of_dialogue(answers), count)
         self._add(Group(count * len(answers), states), tags)
@@ -211,7 +211,7 @@ class Reduction:
 
     @staticmethod
     def holding(metrics: Sequence[Metric[Any]], content: Content) -> Reduction:
-        """The reduction again. It takes the content over."""
+        """A reduction that goes on from this content, which it takes over."""
         found = Reduction(metrics)
         found._all, found._totals, found._repeats = content.all, content.totals, content.repeats
         found._types, found._errors, found._errors_beyond = content.types, content.errors, content.errors_beyond

@@ -71,7 +71,7 @@ class Scorer:
 
 
 def _told_by(contributed: Sequence[Any], score_of: Callable[[Any], Score], known: dict[Any, Score]) -> list[Score]:
-    """Contributions are alike mostly, so their scores are remembered."""
+    """The scores that follow from contributions. `known` remembers them, because most contributions equal an earlier one."""
     try:
         return [known[each] for each in contributed]
     except KeyError:
@@ -86,7 +86,7 @@ def _finite(column: Sequence[Score]) -> bool:
 
 
 def _checked(score: object) -> Score:
-    """As a file can hold it: numbers of other libraries become Python's."""
+    """The score as a file can hold it: numbers of other libraries become Python numbers."""
     if type(score) in PLAIN:
         return score  # type: ignore[return-value]
     if isinstance(score, (str, bytes)) or not hasattr(score, "__float__"):

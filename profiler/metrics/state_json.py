@@ -95,7 +95,7 @@ def expect_speakable(name: str, state: Any) -> None:
 
 
 def spoken(state: Any) -> Any:
-    """A state in JSON's words: lists stand for tuples, and what is no tuple is wrapped."""
+    """A state as JSON: lists stand for tuples, and every other value is wrapped."""
     kind = type(state)
     if kind in PLAIN:
         return state
@@ -111,7 +111,7 @@ def spoken(state: Any) -> Any:
 
 
 def heard(found: Any) -> Any:
-    """The state again."""
+    """The state that `spoken` made into JSON."""
     if isinstance(found, list):
         return tuple([heard(each) for each in found])
     if isinstance(found, dict):

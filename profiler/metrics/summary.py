@@ -73,7 +73,7 @@ def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def _more(estimate: Estimate) -> dict[str, Any]:
-    """What is told only where there is something to tell."""
+    """The keys that a summary has only where there is something to say."""
     found, more = estimate.repeated, dict[str, Any]()
     if found is not None:
         more["dialogues"] = found.dialogues

@@ -36,7 +36,7 @@ class Cap:
 
     @staticmethod
     def of(amount: int) -> Cap:
-        """A cap in pico-dollars."""
+        """A cap of `amount` pico-dollars."""
         cap = Cap(0.0)
         cap.cap = amount
         return cap
@@ -51,18 +51,18 @@ class Cap:
 
     @property
     def may_grow(self) -> bool:
-        """Whether there may be more room although nothing is set aside."""
+        """Whether room may appear although no call holds money: only where a cap is lent in pieces, and this one is not."""
         return False
 
     def reached(self, next_call: int) -> str:
-        """In words, why the next call, which may cost so much, is not made."""
+        """A sentence that says why the next call, which may cost so much, is not made."""
         return (
             f"the cap of {usd(self.cap)} for all experiments could be passed: {usd(self.gone)} spent or maybe billed, and "
             f"the next call may cost up to {usd(next_call)}"
         )
 
     async def freed(self) -> None:
-        """Until something that was set aside is settled."""
+        """Wait until the money set aside for some call is settled."""
         if self._freed is None:
             self._freed = anyio.Event()
         await self._freed.wait()
@@ -98,7 +98,7 @@ class Budget:
 
     @property
     def room(self) -> int | None:
-        """What may still be set aside; None without a cap."""
+        """How much may still be set aside; None without a cap."""
         return None if self.cap is None else self.cap - self.committed
 
     def reserve(self, request: Request) -> int | None:
@@ -136,7 +136,7 @@ class Budget:
         self.release(hold)
 
     def doubt(self, paid: int) -> None:
-        """Count what was paid among what may have been billed: it is part of a sum that is not known."""
+        """Move money from what was paid to what may have been billed: another part of the same dialogue has no known price."""
         self.spent -= paid
         self.maybe += paid
 

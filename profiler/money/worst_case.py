@@ -74,7 +74,7 @@ _decode = msgspec.json.Decoder(_Sent).decode
 
 
 def _unseen(body: bytes, *, window: int) -> int:
-    """Tokens that the API may add to a prompt by itself."""
+    """How many tokens the API may add to the prompt by itself."""
     sent = _decode(body)
     tools = [tool.type for tool in sent.tools or () if tool.type not in (None, "custom")]
     size = UNSEEN_PROMPT * (bool(sent.tools) + bool((sent.output_config or {}).get("format"))) + UNSEEN_TOOL * len(
@@ -101,7 +101,7 @@ def _searches(body: bytes) -> int:
 
 
 def _media(blocks: Iterable[Any], *, window: int) -> int:
-    """What blocks add to the bytes of the body. The bytes of an image are taken off, as they are not read as text."""
+    """How many tokens images and documents add. The bytes of an image count negatively: they are not read as text."""
     extra = 0
     for block in blocks:
         kind, source = block.get("type"), block.get("source")

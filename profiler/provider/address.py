@@ -57,7 +57,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secrets(self) -> list[str]:
-        """What no message may show: the password, as written and decoded, and the header made of it."""
+        """The secrets that no message may show: the password, as written and decoded, and the header made of it."""
         password = (self.login or "").partition(":")[2]
         encoded = (self.authorization or "").removeprefix("Basic ")
         return [secret for secret in (password, unquote(password), encoded) if secret]

@@ -46,7 +46,7 @@ def platform_sdk(experiment: Experiment, **options: Any) -> Any:
 
 
 def secrets(environ: Mapping[str, str]) -> list[str | None]:
-    """What no message may show."""
+    """The secrets that no message may show."""
     return [environ.get(name) for name in SECRETS]
 
 

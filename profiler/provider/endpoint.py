@@ -69,7 +69,7 @@ class Endpoint:
 
     @property
     def describes(self) -> str:
-        """What may be shown of it: the host, and the proxy in between."""
+        """The endpoint for messages, without secrets: the host, and the proxy in between."""
         return shown_place(self.url, self.proxy)
 
 

@@ -169,7 +169,7 @@ def _kind(status: int, type_: str | None, code: str | None) -> Kind:
 
 
 def _told(body: bytes) -> ErrorBody | None:
-    """The body as an error of the API, or None when it is something else."""
+    """The error object in the body, or None when the body is something else."""
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

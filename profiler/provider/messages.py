@@ -124,7 +124,7 @@ def _mended(body: bytes) -> bytes | None:
 
 
 def _metadata(message: WireMessage, calls: list[str | None]) -> dict[str, Any]:
-    """What is worth keeping besides the text. Nearly all replies have nothing, hence the quick way out."""
+    """The `metadata` of a reply: whatever else is worth keeping. Most replies have nothing, hence the quick way out."""
     if message.stop_reason == "end_turn" and message.stop_details is None and not calls:
         return {}
     found: dict[str, Any] = {}

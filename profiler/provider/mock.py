@@ -49,7 +49,7 @@ class PreparedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     completion: str
     replies: tuple[str, ...] = ()
     stop_reason: str = "end_turn"
-    usage: Any = None  # may be as odd as a provider's, to try out how that is handled
+    usage: Any = None  # may be malformed, to try out how a malformed usage of a provider is handled
     metadata: dict[str, Any] = {}
 
 
@@ -132,7 +132,7 @@ class MockClient:
         )
 
     def _invented(self, request: Request) -> Reply | None:
-        """A call of a tool, or JSON for a schema, where the request asks for that."""
+        """A made-up tool call, or JSON that fits a schema, where the request asks for that; else None."""
         from profiler.provider.inventing.answers import answer  # noqa: PLC0415 (few requests ask for that)
 
         found = answer(request, seed=self._seed)
@@ -160,7 +160,7 @@ class MockClient:
         return (completion, "end_turn") if len(completion) <= room else (completion[:room], "max_tokens")
 
     def _salt(self, params: Params) -> int:
-        """A number that makes other models and settings answer differently."""
+        """A number made from the model and the settings, so that others get different answers."""
         if params is not self._salted_for:
             self._salted_for = params
             self._salted = salt_of(self._seed, model=params.model, temperature=params.temperature)

@@ -44,7 +44,7 @@ Lane = Literal["fast", "sdk", "stream", "sdk-stream"]
 async def open_client(
     experiment: Experiment, *, mode: Mode, lane: Lane | None = None, environ: Mapping[str, str]
 ) -> AsyncIterator[Client]:
-    """The client for one run. Without a `lane` it is the profiler's own, or the SDK's where only the SDK gets there."""
+    """Open the client for one run. Without a `lane` it is the profiler's own, or the SDK's for providers that only it reaches."""
     lane = lane or ("stream" if experiment.stream else None)
     stream = lane in {"stream", "sdk-stream"}
     if mode == "live" and not stream and (wanted := streamed_only(experiment)):

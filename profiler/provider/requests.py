@@ -154,7 +154,7 @@ class Planner:
         return (self._system if dialogue.system is None else dialogue.system) or None
 
     def _head_of(self, own: dict[str, Any], system: str | None) -> tuple[bytes, msgspec.Raw | msgspec.UnsetType]:
-        """The same for a dialogue with a `request` of its own, and what its line says of it."""
+        """The head for a dialogue with a `request` of its own, and what its line says under `request`."""
         settings = _wire_settings(_with_own(self._params, own))
         return self._head_with(system, dumps(settings)[:-1]), _told(settings)
 
@@ -175,7 +175,7 @@ def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 
 
 def _wire_settings(params: Params) -> dict[str, Any]:
-    """Only what the manifest sets: models differ in what they refuse, so no default is ever sent."""
+    """The settings that are sent. Only what the manifest sets is: models differ in what they refuse, so no default is sent."""
     settings: dict[str, Any] = {"model": params.model, "max_tokens": params.max_tokens}
     for name in (*SAMPLING, "thinking"):
         if (value := getattr(params, name)) is not None:
@@ -200,7 +200,7 @@ def _wire_settings(params: Params) -> dict[str, Any]:
 
 
 def _with_own(params: Params, own: dict[str, Any]) -> Params:
-    """The settings of an experiment with what a dialogue says itself. Null takes away what the manifest has."""
+    """The settings of an experiment, overridden by those of the dialogue's own `request`. A null removes a setting."""
     named = {key: own[key] for key in BY_NAME if key in own}
     if "tools" in named:
         named["tools"] = tuple(named["tools"] or ())
@@ -209,6 +209,6 @@ def _with_own(params: Params, own: dict[str, Any]) -> Params:
 
 
 def _told(settings: dict[str, Any]) -> msgspec.Raw | msgspec.UnsetType:
-    """What a line says under `request`: all settings that it has no key of its own for."""
+    """What a line of requests.jsonl has under `request`: all settings without a key of their own."""
     rest = {key: value for key, value in settings.items() if key not in OF_A_LINE}
     return msgspec.Raw(dumps(rest)) if rest else msgspec.UNSET

@@ -37,7 +37,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> str:
-        """The source in words, for whoever looks at the answers."""
+        """The source in words, for tables and reports."""
         if self.client is not None:
             return f"own client {self.client}"
         return "the deterministic mock" if self.mode == "mock" else f"{self.provider} at {self.address}"

@@ -99,19 +99,19 @@ class StreamClient:
         return bad_reply(problem, answer.headers, b"".join(answer.pieces), redact=self._endpoint.redact)
 
     def _redacted(self, error: CallError) -> CallError:
-        """What a proxy answered may repeat the credentials that it was sent."""
+        """The error without credentials, which the answer of a proxy may repeat."""
         error.message = self._endpoint.redact(error.message)
         error.args = (error.message,)
         return error
 
 
 def streamed(body: bytes) -> bytes:
-    """The planned body, with the wish for a stream at its end."""
+    """The planned body with `"stream": true` added."""
     return body[:-1] + b',"stream":true}'
 
 
 def _event_in(data: bytes) -> dict[str, object]:
-    """What is JSON to some is JSON here: the stream has been paid for."""
+    """The event in the data. Sloppy JSON is accepted too, because the stream has been paid for."""
     try:
         value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -68,11 +68,11 @@ class Checked:
             raise self._no_reply(request, reply)
         self._answered_any = True
         if not self._own and (is_usual(reply.usage) or uncounted(reply.usage) is None):
-            return reply  # our own clients have decoded all other fields by type
+            return reply  # our own clients have decoded the other fields by their types already
         return self._mended(request, reply)
 
     def _mended(self, request: Request, reply: Reply) -> Reply:
-        """The reply without what cannot be counted or written, each kind told once."""
+        """The reply without what cannot be counted or written; each kind of problem is reported once."""
         changes: dict[str, Any] = {}
         if reason := uncounted(reply.usage) or _unwritable("usage", reply.usage, dict[str, Any]):
             changes["usage"] = {}
@@ -153,7 +153,7 @@ class _OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _UsualUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What providers say today: one look in C finds most usages in order."""
+    """The usage as providers send it today. Decoding into it is one check in C that most usages pass."""
 
     input_tokens: _Count = None
     output_tokens: _Count = None
@@ -177,7 +177,7 @@ def is_usual(usage: object) -> bool:
 
 
 def uncounted(usage: object) -> str | None:
-    """Why a usage cannot be counted or paid for; None when it can."""
+    """Why a usage cannot be counted or priced; None when it can."""
     if type(usage) is not dict:
         return f"usage: found {found(usage)}, expected an object of counts"
     for name, count in usage.items():

@@ -1,4 +1,4 @@
-"""The options of the commands for the time before a run: `validate`, `schema`, `init`, `mock-server` and `doctor`."""
+"""The options of the commands that one uses before a run: `validate`, `schema`, `init`, `mock-server` and `doctor`."""
 
 from __future__ import annotations
 

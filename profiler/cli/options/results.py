@@ -1,4 +1,4 @@
-"""The options of the commands that look at the runs that there are."""
+"""The options of the commands that show runs: `summarize`, `list`, `show`, `watch`, `compare`, `export` and `report`."""
 
 from __future__ import annotations
 

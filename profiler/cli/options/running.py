@@ -1,4 +1,4 @@
-"""The options of the commands that ask: `run`, and `merge` and `broker`, which belong to runs in shards."""
+"""The options of `run`, and of `merge` and `broker`, which belong to a run in shards."""
 
 from __future__ import annotations
 
