@@ -35,3 +35,18 @@ def test_every_path_in_the_readme_exists() -> None:
 
     assert links
     assert [link for link in links if not (regenerate.ROOT / link).exists()] == []
+
+
+def test_every_step_of_a_dialogue_is_where_the_overview_says() -> None:
+    overview = (regenerate.ROOT / "docs" / "TECHNICAL_OVERVIEW.md").read_text(encoding="utf-8")
+    steps = [row.split("|")[2:4] for row in re.findall(r"^\| .*\.py` \| `.*$", overview, re.MULTILINE)]
+    assert len(steps) > 10
+    for modules, functions in steps:
+        texts = [
+            (regenerate.ROOT / "profiler" / name).read_text(encoding="utf-8")
+            for name in re.findall(r"`([\w/]+\.py)`", modules)
+        ]
+        for name in re.findall(r"`([\w.]+)`", functions):
+            owner, _, function = name.rpartition(".")
+            found = [text for text in texts if f"def {function}(" in text]
+            assert any(f"class {owner}:" in text for text in found) if owner else found, name
