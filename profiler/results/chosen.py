@@ -23,7 +23,7 @@ KEPT_IDS = 10_000  # to guess what a mistyped one was meant to be
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is told must hold. `worst` is a name and how many."""
+    """Which items to choose: all conditions must hold. `worst` is the name of a value, and how many items to take."""
 
     ids: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ def _says(item: Item, text: str) -> bool:
 
 
 def _worst(items: Iterable[Item], value: Callable[[Item], Any], number: int, *, highest: bool) -> list[Item]:
-    """Those without a value are not among them; equal ones stay in the order of the run."""
+    """The worst items. Items without a value are left out; equal ones stay in the order of the run."""
     sign = -1 if highest else 1
     keyed = (
         (sign * found, place, item)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HINT: Final = """write NAME OPERATOR VALUE, as in --where 'exact_match == false and (latency_s > 5 or error != null)'"""
 LITERALS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None}
-DEEPEST: Final = 50  # brackets in brackets
+DEEPEST: Final = 50  # the deepest nesting of brackets
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.])
     |(?P<text>"(?:[^"\\]|\\.)*"|'[^']*')
@@ -147,12 +147,12 @@ class _Reader:
 
 
 def _equal(found: Any, wanted: Any) -> bool:
-    """Python takes true for 1, people do not."""
+    """Equality as people mean it: to Python, true equals 1."""
     return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """What has no order with a value, such as null, is neither above nor below it."""
+    """Whether an order holds. A value that cannot be ordered, such as null, is neither above nor below another."""
 
     def holds(found: Any, wanted: Any) -> bool:
         numbers = isinstance(found, int | float) and isinstance(wanted, int | float)

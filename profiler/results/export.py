@@ -65,7 +65,7 @@ def export(
 
 
 class _Counted:
-    """Rows, and how many have passed."""
+    """Passes rows on, and counts them."""
 
     def __init__(self, rows: Iterator[list[Any]]) -> None:
         self._rows = rows
@@ -79,7 +79,7 @@ class _Counted:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A file beside the one that is wanted, which takes its name when it is whole."""
+    """A temporary file beside the wanted one, renamed to it when it is complete."""
     draft = draft_of(path)
     try:
         draft.unlink(missing_ok=True)

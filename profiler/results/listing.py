@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def when(self) -> str | None:
-        """The last time that it says; runs in mock mode have none."""
+        """The time of the run, as text; runs in mock mode have none in their files."""
         return self.finished or self.started
 
 

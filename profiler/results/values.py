@@ -43,7 +43,7 @@ TEXT_PARTS: Final = (("error", "message"), ("stop_details", "explanation"))
 MADE_OF: Final = {
     "question": ("prompt",),
     "answer": ("completion", "replies"),
-}  # names that no line has, and their fields
+}  # names of values, and the fields of a record that they are made of
 
 
 def holds_text(name: str) -> bool:
@@ -74,7 +74,7 @@ GETTERS: Final[dict[str, Callable[[Item], Any]]] = {
 
 
 def value_of(name: str, *, scores: Collection[str]) -> Callable[[Item], Any]:
-    """How an item's value of this name is had. A score goes before a field of the same name."""
+    """A function that gets the value of this name from an item. A score wins over a field of the same name."""
     if name in scores:
         return lambda item: item.scores.get(name)
     if name.startswith(METADATA):

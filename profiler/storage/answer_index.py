@@ -60,14 +60,14 @@ class AnswerIndex:
 
     def __init__(self) -> None:
         self._next = 1
-        self._first_of: dict[int, int] = {}  # of each source the run that goes before all others
+        self._first_of: dict[int, int] = {}  # for each source, the run whose answers are preferred
         self._db = sqlite3.connect("", isolation_level=None)
         for setting in (f"cache_size = -{CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
             self._db.execute(f"PRAGMA {setting}")
         self._db.execute(TABLE)
 
     def add(self, answers: Iterable[Answer], *, run: int, source: int) -> int:
-        """Add the answers of a run; returns how many they are."""
+        """Add the answers of a run, and return how many there were."""
         rows = (
             (_key(each.request_hash), each.repeat, source, run, crc32(each.dialogue_id.encode()), each.at, each.size)
             for each in answers

@@ -54,12 +54,12 @@ def money_in(folder: Path) -> Money:
 
 
 def own_money(attempt: Path) -> Money:
-    """What was spent in this attempt and in none before it."""
+    """What this attempt has spent itself, without the attempts before it."""
     return money_in(attempt) - inherited(attempt)
 
 
 def inherited(folder: Path) -> Money:
-    """How much of its money an attempt has taken over from the one before it."""
+    """How much of an attempt's money was spent by the attempt before it, whose answers it took over."""
     try:
         return msgspec.json.decode((folder / INHERITED).read_bytes(), type=Money)
     except FileNotFoundError:

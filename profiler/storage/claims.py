@@ -37,11 +37,11 @@ WAIT: Final = "wait for it to end, or stop it"
 
 
 class _NoLocks(Exception):
-    """The file system has none."""
+    """The file system has no locks."""
 
 
 class Claims:
-    """Those of one run."""
+    """The claims on one run and its shards."""
 
     def __init__(self, run: Path) -> None:
         self._run = run
@@ -56,7 +56,7 @@ class Claims:
         return self.divided_into() or of
 
     def divided_into(self) -> int | None:
-        """None where no shard has begun."""
+        """Into how many shards the run is divided; None if no shard has begun."""
         try:
             found: int = msgspec.json.decode(self._division.read_bytes(), type=dict[str, int])["of"]
         except FileNotFoundError:
@@ -101,7 +101,7 @@ class Claims:
             yield
 
     def answered_now(self) -> list[int]:
-        """The shards that are being answered now."""
+        """The numbers of the shards that are being answered right now."""
         found = {int(match[1]) for path in _files_in(self._folder) if (match := re.match(r"shard-(\d+)\.", path))}
         return sorted(filter(self._is_answered, found))
 
@@ -174,7 +174,7 @@ def _close(fd: int) -> None:
 
 @contextmanager
 def _renewed(found: Lease) -> Iterator[None]:
-    """Renewed in a thread: what goes on meanwhile has no event loop."""
+    """Renew a lease every now and then, in a thread, because the code inside the block has no event loop."""
     over = threading.Event()
 
     def renew() -> None:

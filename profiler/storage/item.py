@@ -68,7 +68,7 @@ class Item(msgspec.Struct, frozen=True):
 
     @property
     def replies(self) -> tuple[str, ...]:
-        """Every reply of a dialogue of several turns, else the one there is; none where the call failed."""
+        """All replies: one for each turn of the dialogue; none if the call failed."""
         if replies := self.record.get("replies"):
             return tuple(replies)
         completion = self.record.get("completion")

@@ -62,7 +62,7 @@ def _inside(place: Path, path: Path, own: dict[Path, Path]) -> list[Path]:
 
 
 def _takes(folder: Path, *, fresh: bool) -> Iterator[Known]:
-    """The runs that there were under this name, the last first."""
+    """The run in this folder and those that --fresh has moved aside for it, newest first, back to one that is complete."""
     if holds_run(folder):
         yield Known(folder, folder.name, writes=None if fresh else folder)
         if fresh and (folder / SUMMARY).exists():

@@ -26,11 +26,11 @@ RELEASED: Final = b"released\n"
 
 
 class Claimed(RunDirectoryError):
-    """Somebody else has it."""
+    """Another process holds the lease."""
 
 
 class Lease:
-    """One that this process has."""
+    """A lease that this process holds."""
 
     def __init__(self, path: Path, owner: bytes) -> None:
         self._path = path
@@ -38,7 +38,7 @@ class Lease:
         self._renewed = time.monotonic()
 
     def renew(self) -> None:
-        """Raise when somebody else has it meanwhile. A file system that fails for a moment is borne."""
+        """Renew the lease. Raises if another process has it by now; a file system that fails for a moment is tolerated."""
         try:
             with self._path.open("r+b") as file:
                 theirs = file.read() != self._owner
@@ -126,8 +126,10 @@ def _expect_lapsed(path: Path, now: float) -> None:
 
 
 def _left_s(path: Path, now: float) -> float:
-    """How long it is still good. The file is opened for that, because attributes may come from a cache that opening
-    renews."""
+    """For how many seconds the lease is still valid.
+
+    Opening the file refreshes its attributes, which a network file system may otherwise serve from a cache.
+    """
     try:
         with path.open("rb") as file:
             released = file.read(len(RELEASED)) == RELEASED
@@ -137,7 +139,7 @@ def _left_s(path: Path, now: float) -> float:
 
 
 def _now(folder: Path) -> float:
-    """The time by the clock of the file system."""
+    """The current time by the clock of the file system."""
     path = folder / f".now-{secrets.token_hex(8)}"
     try:
         with path.open("xb") as file:

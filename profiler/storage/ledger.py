@@ -57,7 +57,7 @@ class Underway(NamedTuple):
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger of an earlier session says."""
+    """What the ledger of an earlier session recorded."""
 
     carried: Carried
     journal_size: int

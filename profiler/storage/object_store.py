@@ -30,13 +30,13 @@ class ObjectStore:
         self.told = told
 
     def get(self, name: str) -> bytes | None:
-        """None where there is none."""
+        """The content of an object; None if there is none of that name."""
         with self._errors(name), suppress(FileNotFoundError):
             return bytes(self._obstore.get(self._store, name).bytes())
         return None
 
     def fetch(self, name: str, path: Path) -> None:
-        """Write it into a file, a block at a time."""
+        """Download an object into a file, a block at a time."""
         with self._errors(name):
             blocks = iter(self._obstore.get(self._store, name).stream())
         with path.open("wb") as file:
@@ -48,7 +48,7 @@ class ObjectStore:
                 file.write(block)
 
     def put(self, name: str, content: bytes | Path) -> None:
-        """Replace it."""
+        """Write an object, replacing what is there."""
         with self._errors(name):
             self._obstore.put(self._store, name, content)
 
@@ -66,7 +66,7 @@ class ObjectStore:
         return content
 
     def names(self, prefix: str) -> list[str]:
-        """Those below a folder, in order, without its name and the slash."""
+        """The sorted names of the objects below a folder, without the folder's own name."""
         with self._errors(prefix):
             found = [each["path"] for chunk in self._obstore.list(self._store, prefix) for each in chunk]
         return sorted(name.removeprefix(f"{prefix}/") for name in found)
@@ -92,7 +92,7 @@ class ObjectStore:
 
 
 class _ThereAlready(Exception):
-    """Somebody else was first, or this process itself."""
+    """The object exists already: another process was first, or this one, whose first try got no reply."""
 
 
 def object_store(url: str) -> ObjectStore:

@@ -52,7 +52,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def header(self) -> journal.Header:
-        """That of the run as a whole, as one process would have it."""
+        """The header of the whole run, as a single process would write it."""
         return journal.Header(journal=journal.FORMAT, count=self.count, identity=self.identity, started=self.started)
 
     @property
@@ -118,7 +118,7 @@ def _every(_: int) -> bool:
 
 
 class RangeFolders:
-    """The folders of one run."""
+    """The folders of a run that several processes share."""
 
     def __init__(self, run: Path) -> None:
         self.root = run / FLEET
@@ -206,7 +206,7 @@ class RangeFolders:
     # --- what is committed --------------------------------------------------------------------------------------
 
     def done(self, first: int) -> Path:
-        """Where the committed attempt at the items from `first` on is, if there is one."""
+        """The folder of the committed attempt that begins at item `first`; None if there is none."""
         return self._done / str(first)
 
     def committed(self, first: int) -> Committed | None:
@@ -231,7 +231,7 @@ class RangeFolders:
             first = found.end
 
     def merged(self) -> Merged | None:
-        """None where nothing was put together yet."""
+        """How far the run is put together; None if nothing is yet."""
         path = self.root / "merged.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=Merged)
@@ -293,7 +293,7 @@ class RangeFolders:
 
 
 def read_table(run: Path) -> Table | None:
-    """The table of the run in a folder, None where no processes share one."""
+    """The table of the run in a folder; None if the run is not shared by several processes."""
     path = run / TABLE
     try:
         table = msgspec.json.decode(path.read_bytes(), type=Table)

@@ -59,7 +59,7 @@ class Order:
         self.held += len(lines)
 
     def note(self, index: int, *, offset: int, size: int) -> None:
-        """Keep only the place of a line, on disk. It is written to its slot by `settle`."""
+        """Remember only where a line stands in the journal. `settle` writes that to disk."""
         self._late.append((index, offset, size))
         if len(self._late) >= SLOTS_AT_ONCE:
             self.settle()

@@ -67,7 +67,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     @property
     def first(self) -> int:
-        """The first item that has to be looked at, because its line in requests.jsonl or its answer is missing."""
+        """The first item with something missing: its line in requests.jsonl, or its answer."""
         missing = self.done.find(0)
         return self.header.first + min(self.asked, missing if missing >= 0 else len(self.done))
 
@@ -80,7 +80,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
         return self.end - self.header.first - self.kept - self.taken
 
     def take(self, index: int) -> None:
-        """This item is not asked: what an earlier run was answered is written down for it."""
+        """Mark an item as done: the answer of an earlier run has been written down for it."""
         self.done[index - self.header.first] = 1
         self.taken += 1
         self.reused += 1
@@ -93,7 +93,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     @property
     def small(self) -> bool:
-        """Whether its logs are read and counted in less time than a thread takes to begin."""
+        """Whether the logs are so small that counting them takes less time than starting a thread."""
         return self.requests.size + self.journal.size <= SMALL
 
     def writer(self, *, fields: tuple[str, ...] | None, fsync: Fsync) -> Writer:

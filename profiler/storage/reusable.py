@@ -90,7 +90,7 @@ class Reusable:
             self.notes.append(f"--reuse: {run.folder} has no answers that could be taken over")
 
     def answers_for(self, folder: Path, identity: Mapping[str, Any]) -> Answers | None:
-        """Those that the run of this folder and identity may take over; None where none of the runs has its source."""
+        """The answers that the run with this folder and identity may take over; None if no run asked the same source."""
         source = self._sources.get(_source_of(identity) or b"")
         if source is None:
             return None
@@ -114,7 +114,7 @@ class Reusable:
 
 
 class Answers:
-    """What one run may take over."""
+    """The answers that one run may take over."""
 
     def __init__(self, all_of_them: Reusable, *, source: int, own: int, live: bool) -> None:
         self._all = all_of_them
@@ -180,7 +180,7 @@ class _Logs:
 
 
 def _source_of(identity: Mapping[str, Any]) -> bytes | None:
-    """Who answered, as one value; None for runs of versions that did not write it down."""
+    """Who answered, as one comparable value; None for runs of old versions, which did not record it."""
     if "address" not in identity:
         return None
     return dumps({name: identity.get(name) for name in run_directory.SOURCE})

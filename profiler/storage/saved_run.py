@@ -118,7 +118,7 @@ class SavedRun:
             yield Item(request, record, scores["scores"])
 
     def _facts(self) -> dict[str, Any]:
-        """What is known of the run itself."""
+        """The facts about the run itself: the `run` part of its summary."""
         if self.complete:
             facts: dict[str, Any] = summary_file.read(self.folder)["run"]
             return facts
@@ -237,7 +237,7 @@ def to_its_end(steps: Generator[None, None, Reduction]) -> Reduction:
 def reducing(
     log_dir: Path, metrics: Sequence[Metric[Any]], *, first: int = 0, tell: Callable[[str], None]
 ) -> Generator[None, None, Reduction]:
-    """The same in steps of a millisecond or so, for an event loop that has other things to do between them."""
+    """Reduce in steps of about a millisecond each, so that an event loop can do other work in between."""
     scores = ScoreLog(log_dir, metrics, first=first)
     try:
         reduction = Reduction(metrics, note=scores.note)
@@ -274,7 +274,7 @@ def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log
 
 @contextmanager
 def _located(log: Path) -> Iterator[None]:
-    """Say in which line of a log an outcome is that cannot be counted."""
+    """The error for an outcome that cannot be counted, with the line of the log that it is in."""
     try:
         yield
     except BadOutcome as error:

@@ -60,14 +60,14 @@ class ScoreLog:
         return self._scorer.faults
 
     def finish(self) -> None:
-        """All passed: the draft is whole, and can be published."""
+        """All items have been scored: the draft is complete, and can be published."""
         try:
             self._file.close()
         except OSError as error:
             raise StorageError(self.path, error) from error
 
     def drop(self) -> None:
-        """Leave nothing half-made behind; the file of before, if there is one, stays."""
+        """Remove the draft; an older scores.jsonl stays as it is."""
         with suppress(OSError):  # what could not be written is of no use
             self._file.close()
         with suppress(OSError):
@@ -96,7 +96,7 @@ def publish(folder: Path) -> None:
 
 
 def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> Iterator[dict[str, Any]]:
-    """The lines that scores.jsonl would have."""
+    """The lines of scores.jsonl, computed from the outcomes instead of read from the file."""
     scorer, index, remaining = Scorer(metrics), count(), iter(outcomes)
     while batch := list(islice(remaining, BATCH)):
         yield from msgspec.to_builtins(_lines(batch, scorer.columns(batch), scorer.names, index=index))

@@ -29,7 +29,7 @@ def write(folder: Path, status: msgspec.Struct) -> None:
 
 
 def read(folder: Path, kind: type[Status]) -> Status | None:
-    """None where there is none, or one of another version."""
+    """The status in a folder; None if there is none, or another version wrote it."""
     try:
         return msgspec.json.decode((folder / STATUS).read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError):

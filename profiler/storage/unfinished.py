@@ -95,7 +95,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
         }
 
     def money(self) -> tuple[int, int]:
-        """Spent, and maybe billed, in pico-dollars: from records, and from the ledger for calls without one."""
+        """What was spent and what may have been billed, in pico-dollars: from the records, and from the ledger for other calls."""
         left = ledger.read(self.folder)
         if left is None:
             return self.cost, self.maybe

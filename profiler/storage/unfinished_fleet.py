@@ -53,7 +53,7 @@ class Piece(NamedTuple):
 
 
 class UnfinishedFleet:
-    """What is kept of the run, and what is known of it."""
+    """An unfinished run that several processes share: its answers, and the facts about it."""
 
     def __init__(self, folder: Path, table: Table) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class UnfinishedFleet:
         self.kept = sum(piece.items for piece in self._pieces)
 
     def kept_of(self, belongs: Callable[[int], bool]) -> int:
-        """Of the pieces with these first indexes, behind what is put together."""
+        """How many items are answered but not put together yet, in the pieces whose first index `belongs`."""
         return sum(piece.items for piece in self._pieces[1:] if belongs(piece.first))
 
     def _found(self) -> Iterator[Piece]:

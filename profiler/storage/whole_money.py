@@ -55,7 +55,7 @@ class WholeMoney:
         return total
 
     def begin(self, ids: Sequence[str]) -> None:
-        """These are run now; what they spend shows in their folders if nobody comes to note it."""
+        """Note that these experiments are being run. If the command is killed, their folders tell what they have spent."""
         self._write([_Line(name) for name in ids if name not in self._known])
 
     def begin_anew(self, ids: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ class WholeMoney:
         self._write([_Line(name) for name in ids])
 
     def note(self, name: str, amount: int) -> None:
-        """What an experiment has spent when it ends."""
+        """Note what an experiment has spent, when it ends."""
         if self._known.get(name) != amount:
             self._write([_Line(name, dollars(amount))])
 

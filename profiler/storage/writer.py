@@ -99,7 +99,7 @@ class Writer:
         self._responses.offer(indexes, block, offset=offset)
 
     async def make_room(self) -> None:
-        """Where workers wait when the queue is `full`.
+        """Wait until there is room in the queue; workers do so when it is `full`.
 
         One of them goes on in each turn of the event loop. So a turn takes no longer than one batch, however many
         workers a client that never waits keeps busy.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The chance of even one false alarm among all stays below the level (Holm 1979)."""
+    """Correct p-values so that the chance of even one false alarm among all stays below the level (Holm 1979)."""
     corrected, least = [0.0] * len(ps), 0.0
     for rank, at in enumerate(_by_size(ps)):
         least = max(least, min(1.0, ps[at] * (len(ps) - rank)))
@@ -18,7 +18,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
-    """The share of false alarms among those that are shown stays below the level, on average."""
+    """Correct p-values so that the share of false alarms among the shown differences stays below the level, on average."""
     corrected, most = [0.0] * len(ps), 1.0
     for rank, at in reversed(list(enumerate(_by_size(ps), 1))):
         most = min(most, ps[at] * len(ps) / rank)

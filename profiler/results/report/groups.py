@@ -36,7 +36,7 @@ class Groups:
         return str(found.get("type", NAMELESS)), found.get("status"), alike(str(found.get("message", "")))
 
     def number_of(self, item: Item) -> int:
-        """Which group an error that was counted is in."""
+        """The number of the group that a counted error belongs to."""
         key = self._key(item)
         if not self._numbers:
             self._numbers = {each: number for number, each in enumerate(self._errors)}
@@ -57,7 +57,7 @@ class Groups:
 
 
 def category(item: Item) -> str:
-    """What the provider says the refusal is about, or else how it is known to be one."""
+    """What the provider says the refusal is about; if it says nothing, how the refusal was recognised."""
     details = item.record.get("stop_details")
     if isinstance(details, dict) and details.get("category"):
         return str(details["category"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Counted:
-    """What is counted over all items of one run."""
+    """The counts over all items of one run."""
 
     def __init__(self) -> None:
         self.spreads = {name: Spread() for name in MEASURES}
@@ -33,7 +33,7 @@ class Counted:
         self.scores: dict[str, None] = {}  # names, in the order of the run
 
     def add(self, item: Item, measures: Mapping[str, float | None]) -> None:
-        """After it was cut, for what is left out is not counted either."""
+        """Count an item. It has been cut before (--no-texts, --drop): what is left out is not counted either."""
         self.timeline.add(item.record)
         self.scores.update(dict.fromkeys(item.scores))
         for name, value in measures.items():

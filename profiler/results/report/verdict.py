@@ -62,7 +62,7 @@ def _wrong(name: str, score: Any, better: Mapping[str, Better]) -> bool:
 
 
 def perfect(name: str, score: Any, better: Mapping[str, Better]) -> bool:
-    """Whether nothing can be better than this score; of most numbers nobody knows."""
+    """Whether no score could be better than this one. False for most numbers, which have no known best value."""
     if name == SHARE:
         return bool(score >= 1)
     return isinstance(score, bool) and score == (better[name] == "higher")
@@ -86,7 +86,7 @@ def change(base: Item | None, new: Item | None, better: Mapping[str, Better]) ->
 
 
 def _gap(base: Any, new: Any, better: Better) -> tuple[float, bool]:
-    """By how much it got better, and whether true/false became its opposite."""
+    """By how much a score got better, and whether a true/false score flipped."""
     if base is None or new is None:
         return 0, False
     gap = (new - base) * (1 if better == "higher" else -1)
