@@ -308,9 +308,10 @@ ORDERS = {
             "merge",
             "broker",
         ),
-        *("compare_words", "compare_table", "compare_markdown", "compare_junit", "compare"),
+        *("comparing", "compare"),
         *("commands", "report", "mock_server", "options", "main"),
     ),
+    "profiler.cli.comparing": ("__init__", "words", "table", "markdown", "junit"),
     "profiler.cli.options": (
         *("__init__", "values", "common", "compare", "mock_server", "running", "results", "preparing"),
     ),

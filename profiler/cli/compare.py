@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from profiler.cli import table
-from profiler.cli.compare_junit import junit
-from profiler.cli.compare_markdown import markdown
-from profiler.cli.compare_table import tables
+from profiler.cli.comparing.junit import junit
+from profiler.cli.comparing.markdown import markdown
+from profiler.cli.comparing.table import tables
 from profiler.cli.output import print_json
 from profiler.core.errors import UsageError
 from profiler.results.comparing.compare import compare

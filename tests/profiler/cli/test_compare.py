@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from profiler.cli.compare_markdown import cell, code
-from profiler.cli.compare_words import number
+from profiler.cli.comparing.markdown import cell, code
+from profiler.cli.comparing.words import number
 from profiler.cli.main import main
 from tests.profiler.results.comparing.folders import item, write_run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from profiler.cli import compare_words as words
+from profiler.cli.comparing import words
 from profiler.cli.table import Table
 
 if TYPE_CHECKING:

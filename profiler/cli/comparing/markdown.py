@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from profiler.cli import compare_words as words
+from profiler.cli.comparing import words
 from profiler.cli.table import clean
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-from profiler.cli import compare_words as words
+from profiler.cli.comparing import words
 from profiler.cli.table import clean
 
 if TYPE_CHECKING:
