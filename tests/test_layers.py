@@ -166,8 +166,9 @@ ORDERS = {
             "item",
             "saved_run",
         ),
-        *("known_runs", "answer_index", "reusable", "kept_answers", "whole_money"),
+        *("reuse", "kept_answers", "whole_money"),
     ),
+    "profiler.storage.reuse": ("__init__", "known_runs", "answer_index", "reusable"),
     "profiler.results": (
         "__init__",
         "values",

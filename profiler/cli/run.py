@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
     from profiler.storage.kept_answers import Kept
-    from profiler.storage.reusable import Reusable
+    from profiler.storage.reuse.reusable import Reusable
 
 
 def run_experiments(args: Namespace) -> int:

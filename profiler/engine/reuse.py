@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.storage.known_runs import known_runs
 from profiler.storage.read_logs import paid_before, read_records
+from profiler.storage.reuse.known_runs import known_runs
 from profiler.storage.saved_run import completed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.provider.source import Source
     from profiler.storage.resume import OpenRun
-    from profiler.storage.reusable import Reusable
+    from profiler.storage.reuse.reusable import Reusable
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def reusing(
     if not (options.fresh or options.retry_failed) and all(map(completed, folders)):
         yield None  # nothing will be asked
         return
-    from profiler.storage.reusable import Reusable  # noqa: PLC0415 (it stands on sqlite, which no other run needs)
+    from profiler.storage.reuse.reusable import Reusable  # noqa: PLC0415 (it stands on sqlite, which no other run needs)
 
     with closing(Reusable(runs)) as reusable:
         for line in reusable.notes:

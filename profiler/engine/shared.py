@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from profiler.engine.run_money import RunMoney
     from profiler.manifest.settings import Experiment, RateLimits
     from profiler.money.budget import Budget
-    from profiler.storage.reusable import Reusable
+    from profiler.storage.reuse.reusable import Reusable
 
 
 Words = ParamSpec("Words")

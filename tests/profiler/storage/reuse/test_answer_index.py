@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as some
 
-from profiler.storage.answer_index import Answer, AnswerIndex, Place
+from profiler.storage.reuse.answer_index import Answer, AnswerIndex, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from profiler.core.errors import UsageError
-from profiler.storage.known_runs import Known, known_runs
 from profiler.storage.names import JOURNAL, SUMMARY
+from profiler.storage.reuse.known_runs import Known, known_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ import msgspec
 from profiler.core.json import DecodeError, dumps
 from profiler.core.nouns import Record, RecordType, Request
 from profiler.storage import run_directory
-from profiler.storage.answer_index import Answer, AnswerIndex
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
 from profiler.storage.read_logs import READ_BUFFER, as_record, damaged, paid_before
+from profiler.storage.reuse.answer_index import Answer, AnswerIndex
 from profiler.storage.saved_run import asides_of
 from profiler.storage.unfinished import unfinished
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from profiler.storage.known_runs import Known
+    from profiler.storage.reuse.known_runs import Known
 
 FILES_OPEN = 64
 # How long an answer took belongs to the run in which it was asked for.
