@@ -73,6 +73,7 @@ class RangeAttempt:
         self.money = Money()  # what it has spent itself, when it has ended
         self.bound_by: dict[str, Any] | None = None
         self._end = grant.end
+        self._attempt: Attempt | None = None
         self._opened: OpenRun | None = None
         self._asked = False  # all is answered, and only to be counted
         self._setting = setting
@@ -87,6 +88,14 @@ class RangeAttempt:
         if self._opened is None:
             return self.first
         return self.end if self._asked else max(self._opened.begun, self._opened.first)
+
+    def overtaken(self) -> bool:
+        """Whether somebody took this process for dead: there is another attempt at its range, or it has been counted."""
+        attempt = self._attempt
+        if attempt is None or self._asked:
+            return False
+        next_one = self._setting.folders.attempt(attempt.first, attempt.number + 1)
+        return next_one.folder.exists() or not attempt.folder.exists()
 
     def cut(self, *, keep: int) -> int:
         """Leave the rest to others, but for so many items that nobody has begun; returns where the range ends now.
@@ -106,6 +115,7 @@ class RangeAttempt:
 
     async def run(self) -> None:
         attempt = await in_thread(self._setting.folders.begin_attempt, self.first)
+        self._attempt = attempt
         self.inherited = inherited(attempt.folder)
         try:
             await self._answer(attempt)

@@ -25,6 +25,7 @@ from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
 from profiler.engine.session import one_error
 from profiler.engine.shared import Shared
+from profiler.engine.threads import in_thread
 from profiler.fleet.attempt import RangeAttempt, Setting
 from profiler.fleet.broker.link import Link, linked
 from profiler.fleet.broker.wire import Channel
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
 
 STATUS_EVERY_S = 0.25
+SUCCESSOR_EVERY_S = 1.0
 SIGTERM = 15
 
 
@@ -172,6 +174,7 @@ class Worker:
             async with create_task_group() as beside:
                 beside.start_soon(self._obey, commands, setting)
                 beside.start_soon(self._tell_status)
+                beside.start_soon(self._look_for_successors)
                 async with create_task_group() as ranges:
                     while (turn := await shared.next_of(self._granted)) is not None:
                         ranges.start_soon(self._answer, turn)
@@ -242,6 +245,14 @@ class Worker:
         while True:
             await anyio.sleep(STATUS_EVERY_S)
             self._send(self._status())
+
+    async def _look_for_successors(self) -> None:
+        """Who has been taken for dead begins nothing more: it would be paid twice."""
+        while True:
+            await anyio.sleep(SUCCESSOR_EVERY_S)
+            for attempt in list(self._granted.attempts.values()):
+                if await in_thread(attempt.overtaken):
+                    self._stop(Interrupted("another process goes on with what this one has begun", signum=SIGTERM))
 
     def _status(self) -> Status:
         look = self._shared.overview.look()

@@ -76,7 +76,6 @@ class LeasedCap(Cap):
 
     def end(self, folder: str) -> None:
         self._attempts.pop(folder, None)
-        self._known.discard(folder)
 
     def use(self, *, slots: int) -> MoneyUse:
         """What to tell the broker. From here on the worker keeps to the bound that it tells."""
@@ -94,7 +93,6 @@ class LeasedCap(Cap):
         self.cap = min(self.cap, committed + kept)
         return MoneyUse(
             billed=self.gone,
-            held=self.reserved,
             bound=self.cap,
             more=wanted - kept,
             least=self._least,

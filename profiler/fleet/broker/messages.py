@@ -63,16 +63,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has spent, may have spent and has set aside since it began, and what it wants.
+    """What a worker has spent since it began, or may have, and what it wants.
 
-    `bound` is the most that `billed` and `held` together will come to before the answer is there: what was granted, or
-    less, when the worker gives something back. `more` is what it would like besides, `least` what it needs for a single
+    `bound` is the most that `billed` and what it has set aside will come to before the answer is there: what was granted,
+    or less, when the worker gives something back. `more` is what it would like besides, `least` what it needs for a single
     call. `attempts` are the folders it writes to, each with what counts no more of what that folder tells, and `before` is
     what the worker has spent in other folders: from these the broker can tell what a lost worker has spent.
     """
 
     billed: int = 0
-    held: int = 0
     bound: int = 0
     more: int = 0
     least: int = 0

@@ -12,10 +12,11 @@ import anyio
 import pytest
 
 from profiler.fleet import prepare, watchdog, work
-from profiler.fleet.messages import Status
+from profiler.fleet.messages import Ended, Status
 from profiler.fleet.process_driver import ProcessDriver, processes
 from profiler.fleet.watchdog import BEGIN_WITHIN, END_WITHIN, Watchdog
 from profiler.manifest.settings import MockSettings
+from profiler.storage.ranges import RangeFolders
 from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 
@@ -108,6 +109,39 @@ async def test_the_ranges_of_one_that_falls_silent_go_to_another(tmp_path: Path,
     assert results(done.folder) == whole
     how = "was ended by SIGKILL" if reach else "cannot be ended"
     assert any(f"worker 1 has said nothing for 0 s and {how}; another one takes its place" in line for line in told)
+
+
+async def test_who_was_taken_for_dead_begins_nothing_more_when_another_has_its_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "LEAST_ITEMS", 100)
+    monkeypatch.setattr(work, "SUCCESSOR_EVERY_S", 0.01)
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.02), concurrency=6)
+    whole = await by_one(asked, tmp_path / "one")
+    folders = RangeFolders(tmp_path / "several" / "shared")
+    overtaken: list[int] = []
+    answered: list[int] = []
+    ends: list[Ended] = []
+
+    def heard(worker: int, report: Report) -> None:
+        if worker != 1:
+            return
+        if isinstance(report, Ended):
+            ends.append(report)
+        if isinstance(report, Status):
+            answered.append(report.answered)
+            if report.answered > 5 and not overtaken:
+                overtaken.append(report.parts[0].first)
+                folders.begin_attempt(overtaken[0])
+
+    def arrange(driver: InlineDriver) -> None:
+        driver.on_report = heard
+
+    done = await by_several(asked, tmp_path / "several", processes=2, on=arranged(arrange))
+
+    assert results(done.folder) == whole
+    assert [end.error and end.error.message for end in ends] == ["another process goes on with what this one has begun"]
+    assert answered[-1] < 100
 
 
 OWN = """

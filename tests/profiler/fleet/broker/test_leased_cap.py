@@ -51,6 +51,18 @@ def test_nothing_is_set_aside_before_the_broker_knows_the_folder_or_when_the_lea
     assert bench.budget.reserve(REQUEST) is None
 
 
+def test_a_broker_that_knows_of_no_loan_is_obeyed() -> None:
+    bench = Bench()
+    bench.cap.begin("attempts/0", bench.budget)
+    bench.renew(WHOLE)
+    assert bench.budget.reserve(REQUEST)
+
+    told = bench.cap.use(slots=4)
+    bench.cap.lend(0, told=told, may_come=True, ends_at=time.monotonic() + 5)
+
+    assert bench.budget.reserve(REQUEST) is None
+
+
 def test_what_is_told_of_each_folder_and_of_those_before_adds_up() -> None:
     bench = Bench()
     other = bench.new_budget()
@@ -96,7 +108,7 @@ def test_calls_in_flight_of_a_worker_that_was_given_up_are_no_bound_for_new_ones
     bench.cap.lose()
     told = bench.cap.use(slots=4)
 
-    assert (told.held, told.bound) == (hold, 0)
+    assert (bench.budget.reserved, told.bound) == (hold, 0)
 
 
 def test_scraps_go_back_when_no_call_in_flight_could_add_to_them() -> None:

@@ -51,7 +51,7 @@ class Spender:
         if self.waiting is None:
             self.seq += 1
             self.bound = min(self.bound, self.billed + self.held + keep)
-            use = MoneyUse(billed=self.billed, held=self.held, bound=self.bound, more=more, least=min(more, 7))
+            use = MoneyUse(billed=self.billed, bound=self.bound, more=more, least=min(more, 7))
             self.waiting = Renewal(who=self.who, seq=self.seq, money=use), now
         return self.waiting[0]
 
