@@ -81,6 +81,12 @@ def lock(file: LineFile) -> None:
                     f"{file.path}: another broker serves this run", hint="stop that command, or wait for it to end"
                 ) from error
             time.sleep(LOCK_WITHIN_S / 10)
+        except OSError as error:
+            file.close()
+            raise RunDirectoryError(
+                f"{file.path}: cannot be locked, so two brokers could lend one cap: {error.strerror}",
+                hint="let shards have their even share, without --broker, or keep the run where the file system has locks",
+            ) from error
         else:
             return
 

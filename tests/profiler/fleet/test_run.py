@@ -311,3 +311,16 @@ async def test_an_attempt_whose_folder_went_because_another_had_won_is_no_error(
 
     assert overtaken
     assert results(several.folder) == whole
+
+
+async def test_what_one_process_has_taken_over_from_earlier_runs_several_do_not_ask_again(tmp_path: Path) -> None:
+    """The way on that --reuse with --processes names."""
+    asked = experiment(dataset(tmp_path, 90), mock=MockSettings(latency_s=0.002), concurrency=2)
+    await by_one(asked, tmp_path / "pilot", limit=30)
+    reuse = (tmp_path / "pilot/shared",)
+    options = Options(output_dir=tmp_path / "runs", mode="mock", fsync="off", reuse=reuse)
+    with pytest.raises(Interrupted):
+        await run(asked, options=options, watch=stopping(after=40))
+    done = await by_several(asked, tmp_path / "runs", processes=2)
+    assert done.summary["reused"]["n"] == 30
+    assert results(done.folder) == await by_one(asked, tmp_path / "one", reuse=reuse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -76,3 +77,14 @@ def test_a_line_that_says_something_else_is_told_with_what_to_do(tmp_path: Path)
         pass
     assert refused.value.hint is not None
     assert "remove it if no worker of this run is alive any more" in refused.value.hint
+
+
+def test_where_there_are_no_locks_nobody_lends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two brokers could not tell each other apart."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RunDirectoryError, match="two brokers could lend one cap"):
+        KeptMoney(tmp_path, Purse(1000, gone=0))
