@@ -85,3 +85,19 @@ def test_a_tag_and_a_limit_are_those_of_the_run(config: Path, capsys: pytest.Cap
     assert "move the folder aside before the first shard begins" in capsys.readouterr().err
     assert merge(config) == 0
     assert shard(config, "1/2", *wanted) == 0
+
+
+def test_shards_meet_in_a_store_and_merge_takes_the_run_from_there(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("obstore", reason="the extra object-store is not installed")
+    store = (config.parent / "store").as_uri()
+    for number in range(2):
+        assert shard(config, f"{number}/2", "--store", store, "--output-dir", f"machine{number}") == 0
+    assert f"profiler merge --config {config} --store {store}" in capsys.readouterr().err
+    assert merge(config, "--store", store) == 0
+    assert capsys.readouterr().out.count("Completed experiment") == 2
+    assert main.main(["run", "--config", str(config), "--mode", "mock", "--store", store]) == 2
+    assert "--store is where shards meet" in capsys.readouterr().err
+    assert merge(config, "--store", "nowhere", "--output-dir", "other") == 2
+    assert "expected a URL such as s3://bucket/path" in capsys.readouterr().err
