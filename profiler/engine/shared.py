@@ -59,8 +59,9 @@ class UnderWay:
 
     @property
     def wants(self) -> float:
-        """How many slots it can use now, or will be able to use once its folder is open."""
-        return self._expected if self.pool is None else self.pool.wants
+        """How many slots it can use now, or will be able to use once its folder is open. Its provider may have fewer."""
+        wanted = self._expected if self.pool is None else self.pool.wants
+        return min(wanted, self.slots.limit)
 
     def has_asked(self) -> None:
         """It has no more calls to make; only its results are still to be written."""

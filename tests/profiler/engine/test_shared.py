@@ -58,6 +58,14 @@ async def test_as_many_begin_as_places_need_and_half_as_many_again() -> None:
     assert await begun(found, agenda) == ["e0", "e1"]
 
 
+async def test_places_that_the_provider_does_not_have_keep_the_next_one_from_nothing() -> None:
+    """A process of several is lent a part of the places that an experiment may have."""
+    same = [experiment(f"e{at}") for at in range(4)]
+    found, agenda = shared(*same, dialogues=100, concurrency=8)
+    found.provider_of(same[0]).slots.limit = 4
+    assert await begun(found, agenda) == ["e0", "e1"]
+
+
 async def test_in_turn_means_one_at_a_time() -> None:
     found, agenda = shared(*(experiment(f"e{at}") for at in range(3)), dialogues=1, in_turn=True)
     assert await begun(found, agenda) == ["e0"]
