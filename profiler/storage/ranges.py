@@ -10,6 +10,7 @@ whoever walks from one committed end to the next beginning finds every item once
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
 import tempfile
@@ -300,6 +301,8 @@ def read_table(run: Path) -> Table | None:
     except (FileNotFoundError, NotADirectoryError):  # whoever opens the run says what is wrong with its folder
         return None
     except (OSError, DecodeError) as error:
+        if isinstance(error, PermissionError) and not os.access(run, os.R_OK | os.X_OK):
+            return None  # as above
         raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
     if table.format != FORMAT:
         message = f"found ranges in format {table.format}, this version writes {FORMAT}"

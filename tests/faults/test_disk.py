@@ -214,10 +214,11 @@ def test_a_complete_run_on_a_disk_that_became_read_only(tmp_path: Path, small_di
     assert refused(site.run("--fresh"), f"error: {site.run_dir}: {moved}", "--output-dir")
 
 
-def test_a_read_only_place_for_a_new_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_a_place_for_a_new_run_without_rights(tmp_path: Path, mode: int) -> None:
     site = Site(folder=tmp_path).write(dialogues(3))
     wrapper = without_override()
-    (tmp_path / "runs").mkdir(mode=0o555)
+    (tmp_path / "runs").mkdir(mode=mode)
 
     assert refused(
         site.run(wrapper=wrapper), f"error: {site.run_dir}: cannot be used", "Permission denied", "--output-dir"
