@@ -267,7 +267,7 @@ ORDERS = {
             "watchdog",
             "coordinator",
         ),
-        *("onlookers", "run", "many", "broker_service", "stored_run", "shard_work", "shard", "merge"),
+        *("onlookers", "run", "many", "broker_service", "stored_run", "stored_whole", "shard_work", "shard", "merge"),
         *("ray_parts", "ray_driver"),
     ),
     "profiler.fleet.broker": (

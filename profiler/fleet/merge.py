@@ -15,7 +15,7 @@ from profiler.engine.result import Ended, Result, result_of
 from profiler.engine.run_money import card_of_run
 from profiler.fleet.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
-from profiler.fleet.stored_run import StoredRun
+from profiler.fleet.stored_whole import StoredWhole
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
@@ -63,7 +63,7 @@ def merge(
     if (done := _merged_before(experiment, options=options, note=note)) is not None:
         return done
     folders, claims = RangeFolders(folder), Claims(folder)
-    stored = None if store is None else StoredRun(store, folders)
+    stored = None if store is None else StoredWhole(store, folders)
     if stored is not None:
         with claims.whole():
             stored.pull()
@@ -83,7 +83,7 @@ def merge(
         return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
 
 
-def _fetch(stored: StoredRun, prepared: Prepared) -> None:
+def _fetch(stored: StoredWhole, prepared: Prepared) -> None:
     stored.fetch_logs(prepared.table)
     if prepared.folders.merged() is None and prepared.source.mode == "live":
         money = stored.money_of_others()

@@ -15,8 +15,9 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import msgspec
@@ -35,14 +36,18 @@ from profiler.storage.names import (
     SCORES,
     TABLE,
 )
-from profiler.storage.whole_file import remove, replace, write_first, write_whole
+from profiler.storage.whole_file import remove, write_first, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from profiler.storage.object_store import ObjectStore
     from profiler.storage.ranges import Attempt, RangeFolders, Table
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+AT_ONCE: Final = 16  # objects
 LOGS: Final = (REQUESTS, RESPONSES, SCORES)
 BESIDE: Final = "beside.json"  # the money of other attempts in the same folder
 STORED_AS: Final = "stored-as"  # in a committed attempt: its name in the store
@@ -100,24 +105,26 @@ class StoredRun:
         known = {attempt.first for attempt in self._folders.attempts()} | done.keys()
         left: dict[int, list[str]] = {}
         for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}:
-            first = _first_of(name)
+            first = first_of(name)
             if first not in known and mine(first):
                 left.setdefault(first, []).append(name)
         for first, names in left.items():
             self._take_up(first, names)
 
     def _note_all(self) -> dict[int, str]:
-        found = {}
-        for number in self._store.names(f"{self._run}/done"):
-            first = int(number)
-            found[first] = name = (self._store.get(f"{self._run}/done/{first}") or b"").decode()
+        firsts = [int(number) for number in self._store.names(f"{self._run}/done")]
+
+        def noted(first: int) -> str:
+            name = (self._store.get(f"{self._run}/done/{first}") or b"").decode()
             self._note(first, name)
-        return found
+            return name
+
+        return dict(zip(firsts, at_once(noted, firsts), strict=True))
 
     def _note(self, first: int, name: str) -> None:
         """The attempt that counts, instead of the one that was committed here, if there was one."""
         folder = self._folders.done(first)
-        if _text_in(folder / STORED_AS) == name:
+        if text_in(folder / STORED_AS) == name:
             return
         draft = self._draft()
         for part in (COMMITTED, INHERITED):
@@ -227,69 +234,18 @@ class StoredRun:
             )
         return who
 
-    # --- merging ------------------------------------------------------------------------------------------------
 
-    def pull(self) -> None:
-        """All that says how far the run is."""
-        self.pull_table()
-        divided = self._store.get(f"{self._run}/shards.json")
-        if divided is not None:
-            self._claims.agree(msgspec.json.decode(divided, type=dict[str, int])["of"])
-            self._note_all()
-
-    def fetch_logs(self, table: Table) -> None:
-        """The logs of what counts and is not put together yet, and the sessions."""
-        merged = self._folders.merged()
-        for each in self._folders.chain(0 if merged is None else merged.end, table.count):
-            folder = self._folders.done(each.first)
-            name = _text_in(folder / STORED_AS)
-            for part in LOGS:
-                if not (folder / part).exists():
-                    self._store.fetch(f"{self._run}/attempts/{name}/{part}", folder / f".{part}.tmp")
-                    replace(folder / f".{part}.tmp", folder / part)
-        self._folders.sessions.mkdir(exist_ok=True)
-        for name in self._store.names(f"{self._run}/sessions"):
-            self._store.fetch(f"{self._run}/sessions/{name}", self._folders.sessions / name)
-
-    def money_of_others(self) -> Money:
-        """What was spent by all attempts that do not count."""
-        total = Money()
-        names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/attempts")}
-        complete = set()
-        for name in names:
-            found = self._folders.done(_first_of(name))
-            content = self._store.get(f"{self._run}/attempts/{name}/{COMMITTED}")
-            if content is None:  # its machine was lost before all was put
-                continue
-            complete.add(name)
-            total += self._beside(f"attempts/{name}")
-            if _text_in(found / STORED_AS) != name:
-                total += msgspec.json.decode(content, type=_WithMoney).money
-        for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")} - complete:
-            total += self._beside(f"open/{name}") + self._own(f"open/{name}")
-        return total
-
-    def _beside(self, name: str) -> Money:
-        content = self._store.get(f"{self._run}/{name}/{BESIDE}")
-        return Money() if content is None else msgspec.json.decode(content, type=Money)
-
-    def _own(self, name: str) -> Money:
-        with tempfile.TemporaryDirectory(dir=self._folders.root) as folder:
-            for part in (INHERITED, LEDGER, JOURNAL):
-                if (content := self._store.get(f"{self._run}/{name}/{part}")) is not None:
-                    (Path(folder) / part).write_bytes(content)
-            return own_money(Path(folder))
+def at_once(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What comes of each, in order: a store takes its time for each object, and bears many at once."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(work, items))
 
 
-class _WithMoney(msgspec.Struct):
-    money: Money = Money()
-
-
-def _first_of(name: str) -> int:
+def first_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def _text_in(path: Path) -> str | None:
+def text_in(path: Path) -> str | None:
     try:
         return path.read_text()
     except FileNotFoundError:

@@ -22,6 +22,7 @@ from profiler.fleet.merge import merge
 from profiler.fleet.shard import ShardEnded, run_shard
 from profiler.fleet.shard_work import Shard
 from profiler.fleet.stored_run import LOGS, StoredRun
+from profiler.fleet.stored_whole import StoredWhole
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.attempt_money import money_in, own_money
 from profiler.storage.object_store import ObjectStore, object_store
@@ -242,7 +243,7 @@ def test_every_dollar_of_lost_late_and_double_machines_is_counted_once(tmp_path:
     double.commit(double.answer(SIZE)[0])
     for each in (after, double):
         each.stored.put()
-    merging = StoredRun(store, RangeFolders(tmp_path / "merged/shared"))
+    merging = StoredWhole(store, RangeFolders(tmp_path / "merged/shared"))
     merging.pull()
     (counts,) = merging._folders.chain(0, SIZE)
     assert counts.money.spent == 5 * DOLLAR
@@ -274,7 +275,7 @@ class Meeting(RuleBasedStateMachine):
         self.store.at = 0
         for machine in self.machines.values():
             machine.stored.put_all()
-        merging = StoredRun(self.store, RangeFolders(self.place / "merged/shared"))
+        merging = StoredWhole(self.store, RangeFolders(self.place / "merged/shared"))
         merging.pull()
         counts = [each for start in range(0, COUNT, SIZE) for each in merging._folders.chain(start, start + SIZE)]
         told = merging.money_of_others().spent + sum(each.money.spent for each in counts)
