@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,15 @@ ON_THE_HEAD = {
 }  # every head has one: what the run cannot do without is not lost with a node
 LOOK_EVERY_S = 1.0
 HOW_LONG = 300
+
+
+HOW = {
+    "NodeDiedError": "was lost with its node",
+    "LocalRayletDiedError": "was lost with its node",
+    "WorkerCrashedError": "died: its process was killed, or crashed",
+    "OutOfMemoryError": "was ended, because its node had too little memory left",
+    "TaskCancelledError": "was ended",
+}
 
 
 class RayDriver(Generic[Told, Heard]):
@@ -86,8 +96,9 @@ class RayDriver(Generic[Told, Heard]):
         try:
             how = await self._running[worker] or Lost("ended")
         except RayError as error:
-            said = " ".join(f"was lost: {type(error).__name__}: {error}".split())[:HOW_LONG]
-            how = Lost(said, certain=False)  # the task of a node that Ray takes for dead may go on for a while
+            how = Lost(
+                how_lost(error), certain=False
+            )  # the task of a node that Ray takes for dead may go on for a while
         del self._running[worker]
         with suppress(RayError):  # without the post there is nobody to tell
             await self._post.say.remote(worker, [], how)
@@ -187,8 +198,18 @@ async def workers_on_ray(program: Program[Told, Heard], address: str | None) -> 
         ray.shutdown()
 
 
+def how_lost(error: Exception) -> str:
+    """In one sentence; what Ray says is a page."""
+    words, kind = " ".join(str(error).split()), type(error).__name__
+    how = HOW.get(kind, f"was lost: {kind}: {words.partition('. ')[0]}"[:HOW_LONG])
+    address = re.search(r"Node IP: ([^\s,]+)", words)
+    return f"{how}, {address[1]}" if address is not None and "node" in how else how
+
+
 def _joined(address: str | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What Ray tells of lost nodes and processes, a page each, it prints on stdout, where our result stands.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:

@@ -38,7 +38,8 @@ def test_the_bytes_are_those_of_one_process_and_the_cap_holds_whatever_is_lost(t
 
     assert mock["killed_in_time"]
     assert mock["code"] == 0, mock["said"]
-    assert "another one takes its place" in mock["said"]
+    assert "was lost with its node, 127.0.0.5; another one takes its place" in mock["said"]
+    assert "raylet" not in mock["said"]  # Ray's own pages about it
     assert mock["equal"] == RESULTS
 
     assert live["killed_in_time"]

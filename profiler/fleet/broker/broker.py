@@ -170,6 +170,8 @@ class Broker:
         if self.purse is not None and message.money is not None:
             money = self.purse.renew(who, message.money, seq=message.seq)
             may_come = money > message.money.bound or self.purse.may_come(who)
+        elif self.purse is not None:  # what it would spend nobody would count
+            money = 0
         return Lease(
             seq=message.seq,
             expires_s=LEASE_S,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
-from profiler.core.errors import ProviderFailed
+from profiler.core.errors import ProviderFailed, UsageError
 from profiler.engine.limits.rate_gate import LIMITS, RateGate
 from profiler.engine.session import one_error
 from profiler.fleet.broker.granted_bucket import GrantedBucket
@@ -129,6 +129,7 @@ class Link:
         if lease.lost:
             self._lost()
             return
+        self._expect_same_cap(lease)
         self._lease = lease
         ends_at = written_at + lease.expires_s
         for name, bucket in self._buckets.items():
@@ -144,6 +145,15 @@ class Link:
             self._got_money = (lease.money or 0) > message.money.bound
             self.cap.lend(lease.money or 0, told=message.money, may_come=lease.money_may_come, ends_at=ends_at)
         self._let_know(lease)
+
+    def _expect_same_cap(self, lease: Lease) -> None:
+        """A cap that only one of both keeps is none: nothing would be lent, or nothing counted."""
+        if (self.cap is None) != (lease.money is None):
+            with_cap, without = ("broker", "worker") if self.cap is None else ("worker", "broker")
+            raise UsageError(
+                f"the {with_cap} keeps a cap and the {without} does not",
+                hint="give --max-cost to the broker and to all that it lends to, or to none of them",
+            )
 
     def _message(self) -> Renewal:
         now = time.monotonic()

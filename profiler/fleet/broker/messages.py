@@ -114,7 +114,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker may use until it renews, and for no longer than `expires_s` after it wrote its message.
 
     An amount that is None has no limit. If `spread_s` is not 0 the amounts are to last that long. `money` is a bound like
-    that of the message; None means that there is no cap. `share` is what the worker may use each minute when it cannot
+    that of the message; None means that the broker keeps no cap. `share` is what the worker may use each minute when it cannot
     reach the broker.
     """
 

@@ -60,6 +60,25 @@ def test_shards_with_a_broker_share_one_cap(tmp_path: Path) -> None:
     assert not token.exists()
 
 
+@pytest.mark.parametrize(
+    ("capped", "lends", "said"),
+    [
+        (("--max-cost", "1"), (), "the worker keeps a cap and the broker does not"),
+        ((), ("--max-cost", "1"), "the broker keeps a cap and the worker does not"),
+    ],
+)
+def test_a_cap_that_only_one_of_both_keeps_is_told_before_anything_is_spent(
+    tmp_path: Path, capped: tuple[str, ...], lends: tuple[str, ...], said: str
+) -> None:
+    site = live_site(tmp_path, dialogues(20))
+    with provider(site) as paid, broker(site, *lends) as address:
+        run = site.run("--broker", address, "--shard", "0/2", *capped)
+
+    assert run.code == 2, run
+    assert said in run.err
+    assert paid.calls == 0
+
+
 def test_without_a_token_one_is_told_what_to_start_first(tmp_path: Path) -> None:
     site = live_site(tmp_path, dialogues(3))
     with provider(site):

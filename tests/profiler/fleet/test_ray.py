@@ -12,7 +12,7 @@ import pytest
 from profiler.cli.main import build_parser, main
 from profiler.core.errors import UsageError
 from profiler.fleet.driver import Lost
-from profiler.fleet.ray_driver import on_ray
+from profiler.fleet.ray_driver import how_lost, on_ray
 from profiler.fleet.ray_parts import Post, all_there_is, without_ray
 
 if TYPE_CHECKING:
@@ -54,6 +54,28 @@ def test_a_program_that_a_task_starts_hears_nothing_of_ray() -> None:
     environ = {"RAY_AUTH_TOKEN": "t", "RAY_ADDRESS": "10.0.0.1:6379", "PATH": "/bin", "XRAY_": "x"}
 
     assert without_ray(environ) == {"PATH": "/bin", "XRAY_": "x"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "told"),
+    [
+        (
+            "NodeDiedError",
+            "Task failed because the node it was running on is dead. Node IP: 10.0.0.7, node ID: e55b8c. This can happen if …",
+            "was lost with its node, 10.0.0.7",
+        ),
+        (
+            "WorkerCrashedError",
+            "The worker died unexpectedly.\nCheck logs.",
+            "died: its process was killed, or crashed",
+        ),
+        ("OddError", "Something\nhappened. To find out\nwhat, read on", "was lost: OddError: Something happened"),
+        ("OddError", "x" * 1000, f"was lost: OddError: {'x' * 280}"),
+    ],
+)
+def test_what_ray_says_of_a_lost_worker_becomes_a_sentence(kind: str, said: str, told: str) -> None:
+    error: Exception = type(kind, (Exception,), {})(said)
+    assert how_lost(error) == told
 
 
 async def test_without_ray_one_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,6 +236,8 @@ class MoneyStorm:
         if self.random.random() < 0.3 and self._nobody_heard(content):
             path.write_bytes(content[: -self.random.randint(1, 5)])
         self.desk = self.new_desk(gone=self.told if self.random.random() < 0.5 else 0)
+        if self.random.random() < 0.5:
+            self.desk.give_up_the_overdue()
 
     def _nobody_heard(self, content: bytes) -> bool:
         """Whether the worker that the last line is about still waits for the answer; then it will not come."""

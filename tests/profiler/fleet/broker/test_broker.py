@@ -231,6 +231,24 @@ def test_a_worker_that_was_given_up_is_told_so_and_has_nothing() -> None:
     assert machine.purse.gone == 40
 
 
+def test_what_a_worker_that_leaves_has_spent_stays_spent_and_the_rest_is_free() -> None:
+    machine = broker(workers=2)
+    for who in "ab":
+        machine.renew(says(who, 1, money=MoneyUse(more=400, least=10)), now=0.0)
+    assert machine.purse is not None
+    lent_to_b = machine.purse.accounts["b"].granted
+
+    machine.renew(says("a", 2, money=MoneyUse(billed=150, bound=400), leaves=True), now=1.0)
+    assert (machine.purse.gone, machine.purse.free) == (150, 850 - lent_to_b)
+
+    machine.renew(says("b", 2, leaves=True), now=1.0)  # it does not say
+    assert machine.purse.gone == 150 + lent_to_b
+
+
+def test_who_keeps_no_cap_is_lent_nothing_under_one() -> None:
+    assert broker().renew(says("a", 1), now=0.0).money == 0
+
+
 def test_a_worker_out_of_reach_may_use_its_even_share_so_the_others_get_less() -> None:
     def lent(*, dead: bool) -> float:
         machine = broker(workers=2, per_minute=600)
