@@ -98,7 +98,7 @@ ORDERS = {
         "pytest_plugin",
     ),
     "profiler.provider.mock_server.wire": (
-        *("__init__", "http", "connection", "cross_origin", "encoding", "multipart", "paging"),
+        *("__init__", "request_parser", "reply_bytes", "connection", "cross_origin", "encoding", "multipart", "paging"),
     ),
     "profiler.provider.mock_server.history": ("__init__", "counters", "spool", "journal"),
     "profiler.provider.mock_server.admission": (

@@ -33,13 +33,14 @@ from profiler.provider.mock_server.stored.batches import Batches
 from profiler.provider.mock_server.stored.files import Files
 from profiler.provider.mock_server.wire.cross_origin import cross_origin_fields
 from profiler.provider.mock_server.wire.encoding import compressed, decoded
-from profiler.provider.mock_server.wire.http import HEADS, Malformed, render
+from profiler.provider.mock_server.wire.reply_bytes import render
+from profiler.provider.mock_server.wire.request_parser import HEADS, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.provider.mock_server.reading.requests import Version
-    from profiler.provider.mock_server.wire.http import Head, Incoming
+    from profiler.provider.mock_server.wire.request_parser import Head, Incoming
 
 LOOKED_AT = frozenset({"content-encoding", "x-dialogue-id"})  # header fields that change how a message is answered
 SEARCHED = 1 << 20  # bytes of a body in which the rules of a script look for their words

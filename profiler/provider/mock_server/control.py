@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from profiler.provider.mock_server.history.journal import Journal
     from profiler.provider.mock_server.settings import ServerSettings
     from profiler.provider.mock_server.stored.files import Files
-    from profiler.provider.mock_server.wire.http import Incoming
+    from profiler.provider.mock_server.wire.request_parser import Incoming
 
 Spec = TypeVar("Spec")
 

@@ -17,7 +17,7 @@ from profiler.provider.mock_server.endpoints import BATCH_ITEM, MESSAGE, MESSAGE
 from profiler.provider.mock_server.plain_chat import PlainChat
 from profiler.provider.mock_server.settings import ApiError, Outgoing, ServerSettings, invalid
 from profiler.provider.mock_server.static_answer import STATIC, STATIC_BODY, STATIC_STREAM, wants_stream
-from profiler.provider.mock_server.wire.http import render, render_stream_head
+from profiler.provider.mock_server.wire.reply_bytes import render, render_stream_head
 
 if TYPE_CHECKING:
     from profiler.provider.mock_server.admission.admission import Admission

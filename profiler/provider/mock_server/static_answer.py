@@ -8,7 +8,7 @@ from typing import Any, Final
 from profiler.core.json import dumps
 from profiler.provider.mock_server.answering.answers import USAGE
 from profiler.provider.mock_server.delivery.events import event, events
-from profiler.provider.mock_server.wire.http import LAST_CHUNK, chunk
+from profiler.provider.mock_server.wire.reply_bytes import LAST_CHUNK, chunk
 
 STATIC: Final[dict[str, Any]] = {
     "id": "msg_static",

@@ -14,7 +14,7 @@ from profiler.provider.mock_server.admission.fault_script import Faults, Subject
 from profiler.provider.mock_server.admission.faults import OK, Fault, error_of, own_reply
 from profiler.provider.mock_server.admission.rate_limits import Limits, Need
 from profiler.provider.mock_server.settings import ApiError, LimitRule, ServerSettings
-from profiler.provider.mock_server.wire.http import field_lines
+from profiler.provider.mock_server.wire.reply_bytes import field_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

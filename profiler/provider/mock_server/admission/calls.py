@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from profiler.provider.mock_server.admission.rate_limits import Need
     from profiler.provider.mock_server.endpoints import ServerEndpoint
     from profiler.provider.mock_server.settings import End
-    from profiler.provider.mock_server.wire.http import Incoming
+    from profiler.provider.mock_server.wire.request_parser import Incoming
 
 JSON = "application/json"
 

@@ -11,7 +11,7 @@ from profiler.core.errors import ManifestError, Problem, UsageError
 from profiler.core.wording import did_you_mean
 from profiler.provider.mock_server.admission.faults import NAMES, NO_FAULT, OK, ONLY_AT, STATUSES, Fault
 from profiler.provider.mock_server.endpoints import BATCH_ITEM, check_selector, covers
-from profiler.provider.mock_server.wire.http import HEADER_VALUE, TOKEN
+from profiler.provider.mock_server.wire.request_parser import HEADER_VALUE, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from profiler.core.json import dumps
 from profiler.provider.mock_server.settings import ApiError
-from profiler.provider.mock_server.wire.http import render
+from profiler.provider.mock_server.wire.reply_bytes import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from profiler.provider.mock_server.admission.faults import (
     wrong_reply,
 )
 from profiler.provider.mock_server.delivery.events import characters, event, events
-from profiler.provider.mock_server.wire.http import LAST_CHUNK, chunk, render, render_stream_head
+from profiler.provider.mock_server.wire.reply_bytes import LAST_CHUNK, chunk, render, render_stream_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ from profiler.provider.mock_server.admission.faults import (
     broken_transport,
     wrong_reply,
 )
-from profiler.provider.mock_server.wire.http import LAST_CHUNK, chunk, render, render_chunked_head
+from profiler.provider.mock_server.wire.reply_bytes import LAST_CHUNK, chunk, render, render_chunked_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

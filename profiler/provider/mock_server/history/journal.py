@@ -18,12 +18,12 @@ from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.endpoints import check_selector, covers
 from profiler.provider.mock_server.history.spool import Spool
 from profiler.provider.mock_server.settings import invalid
-from profiler.provider.mock_server.wire.http import HEADS
+from profiler.provider.mock_server.wire.request_parser import HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from profiler.provider.mock_server.wire.http import Head
+    from profiler.provider.mock_server.wire.request_parser import Head
 
 LONGEST_BODY = 64 << 10  # of each body so much is kept
 FLUSH_AT = 64 << 10

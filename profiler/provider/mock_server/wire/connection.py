@@ -11,13 +11,14 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
 
-from profiler.provider.mock_server.wire.http import CONTINUE, Malformed, Parser
+from profiler.provider.mock_server.wire.reply_bytes import CONTINUE
+from profiler.provider.mock_server.wire.request_parser import Malformed, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from profiler.provider.mock_server.settings import Outgoing, ServerSettings
-    from profiler.provider.mock_server.wire.http import Incoming
+    from profiler.provider.mock_server.wire.request_parser import Incoming
 
 READ_AHEAD = 256 << 10  # bytes of further requests that may wait while one is answered
 LINGER_S = 5.0  # for a refused sender to read why before the connection is gone

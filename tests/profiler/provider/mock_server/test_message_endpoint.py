@@ -8,7 +8,7 @@ import pytest
 
 from profiler.provider.mock_server.app import App
 from profiler.provider.mock_server.settings import ServerSettings
-from profiler.provider.mock_server.wire.http import Parser
+from profiler.provider.mock_server.wire.request_parser import Parser
 from tests.profiler.provider.mock_server.raw import ASKED, post
 
 MARKED = {"type": "text", "text": "word " * 5000, "cache_control": {"type": "ephemeral"}}

@@ -15,7 +15,7 @@ from profiler.provider.mock_server.app import App
 from profiler.provider.mock_server.plain_chat import PlainChat
 from profiler.provider.mock_server.reading.models import Models
 from profiler.provider.mock_server.settings import LimitRule, ServerSettings
-from profiler.provider.mock_server.wire.http import Parser, parse_head
+from profiler.provider.mock_server.wire.request_parser import Parser, parse_head
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, post
 from tests.profiler.provider.mock_server.reading.asking import body, exchange
 

@@ -15,7 +15,7 @@ from profiler.provider.mock import MockClient
 from profiler.provider.mock_server.app import App
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import MAX_BODY, ServerSettings
-from profiler.provider.mock_server.wire.http import Parser
+from profiler.provider.mock_server.wire.request_parser import Parser
 from profiler.provider.requests import Planner
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post
 

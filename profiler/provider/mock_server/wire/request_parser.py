@@ -1,14 +1,13 @@
-"""HTTP/1.1: finds requests in a stream of bytes, and writes replies as bytes.
+"""Finds HTTP/1.1 requests in a stream of bytes, which may come split anywhere.
 
-The bytes may come split anywhere. Requests come out whole and in order; whatever cannot be read in exactly one way is
-`Malformed`, with the status that says why.
+Requests come out whole and in order; whatever cannot be read in exactly one way is `Malformed`, with the status that says
+why.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 MAX_HEAD = 64 << 10
 HEADS = 256  # of clients that send the same head again and again
 MAX_CHUNK_LINE = 4 << 10
-
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_NAME}) ([!-~]+) HTTP/([0-9])\.([0-9])", re.ASCII)
@@ -258,44 +255,3 @@ def _framing(headers: Mapping[str, str]) -> int | None:
     if _DIGITS.fullmatch(length) is None:
         raise Malformed(f"found content-length {length[:40]!r}, expected a number of bytes")
     return int(length)
-
-
-def _reason(status: int) -> str:
-    if status == 529:
-        return "Overloaded"
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Scripted"
-
-
-@lru_cache(maxsize=64)
-def _opening(status: int, content_type: str) -> bytes:
-    return f"HTTP/1.1 {status} {_reason(status)}\r\ncontent-type: {content_type}\r\n".encode()
-
-
-SET_BY_RENDER = frozenset({"content-type", "content-length", "transfer-encoding"})
-
-
-def field_lines(headers: Mapping[str, str]) -> bytes:
-    """Header lines for fields of somebody's own; those that frame a reply stay ours."""
-    lines = (f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() not in SET_BY_RENDER)
-    return "".join(lines).encode("latin-1")
-
-
-def render(status: int, body: bytes, *, fields: bytes = b"", content_type: str = "application/json") -> bytes:
-    """A whole reply; `fields` are further header lines, each with its line break."""
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (_opening(status, content_type), fields, len(body), body)
-
-
-def render_chunked_head(status: int, *, fields: bytes = b"", content_type: str) -> bytes:
-    return b"%b%btransfer-encoding: chunked\r\n\r\n" % (_opening(status, content_type), fields)
-
-
-def render_stream_head(*, fields: bytes = b"") -> bytes:
-    fields += b"cache-control: no-cache\r\n"
-    return render_chunked_head(200, fields=fields, content_type="text/event-stream; charset=utf-8")
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-LAST_CHUNK = b"0\r\n\r\n"

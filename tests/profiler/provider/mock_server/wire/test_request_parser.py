@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.provider.mock_server.wire.http import MAX_HEAD, Incoming, Malformed, Parser, chunk, render
+from profiler.provider.mock_server.wire.reply_bytes import chunk, render
+from profiler.provider.mock_server.wire.request_parser import MAX_HEAD, Incoming, Malformed, Parser
 
 POST = b"POST /v1/messages HTTP/1.1\r\nhost: here\r\n"
 
