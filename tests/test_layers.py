@@ -73,6 +73,7 @@ ORDERS = {
             "mock",
             "redact",
             "reply_type",
+            "refused_settings",
             "requests",
             "source",
             "failures",

@@ -6,7 +6,6 @@ Sends nothing, writes nothing and needs no key.
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +19,7 @@ from profiler.metrics.expectations import refuse_unexpected
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.money.worst_case import dialogue_most, prompt_bound
+from profiler.provider.refused_settings import refused_settings
 from profiler.provider.requests import Planner, params_of
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ METHOD = (
     "output: low a tenth of max_tokens, at most 50; expected half of it, at most 500 without thinking; worst all of it",
     "retries are not counted, nor answers that an earlier run has",
 )
-
-# The models from 4.7 on refuse sampling parameters and thinking budgets, whatever their value.
-FIRST_WITHOUT_SAMPLING = (4, 7)
-_VERSION = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
-_OLD_VERSION = re.compile(r"claude-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,7 +255,7 @@ def _time(
 def _warnings(
     experiment: Experiment, sums: Sums, *, kept: Kept | None, cost_usd: Span | None, max_cost_usd: float | None
 ) -> Iterator[str]:
-    yield from unsupported(experiment)
+    yield from refused_settings(experiment)
     if kept is not None and kept.differs:
         yield f"its folder holds another run, so a live one is refused there without --fresh: {kept.differs[0]}"
     total = sums.kept + sums.reused + sums.answers
@@ -279,26 +274,3 @@ def _warnings(
         yield f"the expected cost is above the cap of {usd(pico(max_cost_usd))}: the run would stop there, resumable"
     elif max_cost_usd is not None and before + cost_usd.most > max_cost_usd:
         yield f"the worst case is above the cap of {usd(pico(max_cost_usd))}: the run may stop there, resumable"
-
-
-def unsupported(experiment: Experiment) -> Iterator[str]:
-    """Warnings for parameters of the manifest that the model is known to refuse."""
-    sampling = [name for name in ("temperature", "top_p", "top_k") if getattr(experiment, name) is not None]
-    thinking = experiment.thinking or {}
-    if sampling and _refuses_sampling(experiment.model):
-        yield f"{experiment.model} refuses {', '.join(sampling)} (400 for every request): leave them out"
-    elif sampling:
-        yield f"{', '.join(sampling)}: sent with anthropic-version 2023-06-01, which takes them"
-    if "budget_tokens" in thinking and _refuses_sampling(experiment.model):
-        yield f"{experiment.model} refuses thinking.budget_tokens: use thinking: {{type: adaptive}}"
-    budget = thinking.get("budget_tokens")
-    if isinstance(budget, int) and budget >= experiment.max_tokens:
-        yield f"thinking.budget_tokens is {budget:,}, expected less than max_tokens ({experiment.max_tokens:,})"
-
-
-def _refuses_sampling(model: str) -> bool:
-    """Goes by the version in the model's name; a name without one is taken to accept everything."""
-    if model.startswith("claude-mythos-preview"):
-        return True
-    found = _VERSION.match(model) or _OLD_VERSION.match(model)
-    return found is not None and (int(found[1]), int(found[2] or 0)) >= FIRST_WITHOUT_SAMPLING

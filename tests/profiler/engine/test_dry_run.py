@@ -16,7 +16,7 @@ from profiler.cli.dry_run_table import as_table
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
 from profiler.dataset.selection import Selection
-from profiler.engine.dry_run import DryRun, estimate, unsupported
+from profiler.engine.dry_run import DryRun, estimate
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.load import load_manifest
@@ -165,35 +165,6 @@ def test_images_are_told(tmp_path: Path) -> None:
     found = estimated(tmp_path, {"messages": [{"role": "user", "content": [image, {"type": "text", "text": "?"}]}]})
 
     assert any(warning.startswith("1 images") for warning in found.warnings)
-
-
-@pytest.mark.parametrize(
-    "model",
-    ["claude-opus-4-7", "claude-haiku-5-5", "claude-sonnet-5", "claude-opus-5-5-20261001", "claude-mythos-preview"],
-)
-def test_newer_models_refuse_sampling_parameters(tmp_path: Path, model: str) -> None:
-    [said] = unsupported(experiment(tmp_path, model=model, temperature=0.0, top_p=0.5))
-
-    assert said.startswith(f"{model} refuses temperature, top_p (400")
-
-
-@pytest.mark.parametrize(
-    "model", ["claude-haiku-4-5-20251001", "claude-opus-4-6", "claude-3-5-haiku-20241022", "claude-opus-4-20250514"]
-)
-def test_older_models_take_sampling_parameters_with_the_older_version(tmp_path: Path, model: str) -> None:
-    [said] = unsupported(experiment(tmp_path, model=model, temperature=0.0))
-
-    assert said == "temperature: sent with anthropic-version 2023-06-01, which takes them"
-
-
-def test_a_thinking_budget_must_fit_into_max_tokens(tmp_path: Path) -> None:
-    [said] = unsupported(experiment(tmp_path, thinking={"type": "enabled", "budget_tokens": 1_024}))
-
-    assert "expected less than max_tokens (100)" in said
-
-
-def test_nothing_is_said_of_what_every_model_takes(tmp_path: Path) -> None:
-    assert list(unsupported(experiment(tmp_path, model="claude-opus-5", system="Be brief."))) == []
 
 
 NO_NETWORK = """
