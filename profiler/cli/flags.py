@@ -1,4 +1,5 @@
-"""Refuses flags that do not fit together, and warns of flags that change nothing, before anything else happens."""
+"""Turns the flags of `run` into options; before that, refuses flags that do not fit together and warns of those that change
+nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
+from profiler.engine.options import Options
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
     from profiler.core.nouns import Mode
+    from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment
 
 
@@ -100,3 +103,27 @@ def without_effect(args: Namespace, mode: Mode, experiments: Sequence[Experiment
         return None
     why = "in mock mode, where nothing is sent or spent" if mode == "mock" else "on a client of your own"
     return f"warning: {' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect {why}"
+
+
+def options_from(args: Namespace, manifest: Manifest, mode: Mode) -> Options:
+    return Options(
+        output_dir=Path(args.output_dir),
+        mode=mode,
+        lane=args.client,
+        manifest_sha256=manifest.sha256,
+        search_path=manifest.path.parent,
+        limit=args.limit,
+        ids=wanted_ids(args),
+        tags=tuple(args.tag),
+        sample=args.sample,
+        seed=args.seed or 0,
+        by_tag=args.by is not None,
+        concurrency=args.concurrency,
+        max_cost_usd=args.max_cost,
+        fresh=args.fresh,
+        retry_failed=args.retry_failed,
+        reuse=tuple(args.reuse),
+        fsync=args.fsync,
+        signals=True,
+        in_turn=args.in_turn,
+    )

@@ -147,6 +147,10 @@ class Interrupted(ProfilerError):
         self.exit_code = 128 + signum
 
 
+# A longer `retry-after` is cut to this; the deadline of the dialogue ends the wait anyway.
+LONGEST_RETRY_AFTER_S = 3600.0
+
+
 @dataclass(eq=False, repr=False)
 class CallError(Exception):
     """One call to a client failed. Clients raise it; the engine turns it into a retry or a record.

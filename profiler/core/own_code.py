@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from functools import cache
 from pathlib import Path
@@ -38,5 +37,7 @@ def _is_library(frame: traceback.FrameSummary) -> bool:
 
 @cache
 def _libraries() -> frozenset[str]:
-    """Asked for only once something has failed: `sysconfig` takes some milliseconds to answer."""
+    """Asked for only once something has failed: `sysconfig` takes some milliseconds to load and to answer."""
+    import sysconfig  # noqa: PLC0415
+
     return frozenset(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -8,7 +8,7 @@ Errors carry the path that the API would name, with the type of a block in it: `
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -53,7 +53,7 @@ class Mismatch(Exception):
 
 @cache
 def table() -> Table:
-    source = files("profiler.core") / "sdk_shapes.json"
+    source = Path(__file__).with_name("sdk_shapes.json")
     return msgspec.json.decode(source.read_bytes(), type=Table)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from profiler.storage.read_logs import paid_before, read_records
-from profiler.storage.reuse.known_runs import known_runs
 from profiler.storage.saved_run import completed
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ def reusing(
     if not options.reuse:
         yield None
         return
+    from profiler.storage.reuse.known_runs import known_runs  # noqa: PLC0415 (no other run needs it, nor what it stands on)
+
     folders = [options.folder_of(each) for each in experiments]
     runs = known_runs(options.reuse, folders=folders, fresh=options.fresh)
     if not (options.fresh or options.retry_failed) and all(map(completed, folders)):

@@ -6,6 +6,7 @@ variable counts as unset.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,18 +38,17 @@ class Variable(msgspec.Struct, frozen=True):
         return Problem(path=f"environment:{self.name}", message=message, hint=hint)
 
 
-def _names() -> dict[str, tuple[str, ...]]:
-    names: dict[str, tuple[str, ...]] = {}
+@cache
+def names() -> dict[str, tuple[str, ...]]:
+    """Every variable that is a setting, and which. Looking through the types takes longer than reading a manifest."""
+    found: dict[str, tuple[str, ...]] = {}
     for field in annotations_of(Settings):
-        names[f"{PREFIX}{field.upper()}"] = (field,)
+        found[f"{PREFIX}{field.upper()}"] = (field,)
         for inner in annotations_of(SECTIONS[field]) if field in SECTIONS else ():
-            names[f"{PREFIX}{field.upper()}__{inner.upper()}"] = (field, inner)
+            found[f"{PREFIX}{field.upper()}__{inner.upper()}"] = (field, inner)
     # One variable for all experiments would give them all the same name, and so the same run directory.
-    del names["PROFILER_EXPERIMENT_ID"]
-    return names
-
-
-NAMES = _names()
+    del found["PROFILER_EXPERIMENT_ID"]
+    return found
 
 
 def read_overrides(environ: Mapping[str, str], *, folder: Path) -> tuple[list[Layer], list[Problem]]:
@@ -63,14 +63,14 @@ def read_overrides(environ: Mapping[str, str], *, folder: Path) -> tuple[list[La
 
 
 def _override(name: str, text: str, *, folder: Path) -> tuple[list[Layer], list[Problem]]:
-    if name not in NAMES:
+    if name not in names():
         return [], [_unknown(name)]
     try:
-        value = _value(text, NAMES[name], name=name)
+        value = _value(text, names()[name], name=name)
     except ManifestError as error:
         return [], [Variable(name).problem((), problem.message) for problem in error.problems]
     # wraps the value in its keys, from the inside: 2 becomes {"retry": {"max_attempts": 2}}
-    for key in reversed(NAMES[name]):
+    for key in reversed(names()[name]):
         value = {key: value}
     layer, problems = check_layer(value, source=Variable(name), at=(), folder=folder)
     return [layer], problems
@@ -80,7 +80,7 @@ def _unknown(name: str) -> Problem:
     if name in {"PROFILER_EXPERIMENT_ID", "PROFILER_MATRIX"}:
         message = "found an override of what names the experiments, expected it in the manifest only"
         return Variable(name).problem((), message)
-    close = did_you_mean(name, NAMES) or did_you_mean(name, RESERVED_ENVIRONMENT)
+    close = did_you_mean(name, names()) or did_you_mean(name, RESERVED_ENVIRONMENT)
     hint = close or f"{PREFIX}<KEY> overrides a key of a manifest"
     return Variable(name).problem((), "found an unknown variable, expected the key of an experiment", hint=hint)
 

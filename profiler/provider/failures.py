@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.core.errors import CallError
+from profiler.core.errors import LONGEST_RETRY_AFTER_S, CallError
 from profiler.core.wording import LONGEST_MESSAGE, shortened
 from profiler.provider.messages import limits_of, request_id_of
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from profiler.provider.messages import NotAMessage
     from profiler.provider.redact import Redactor
 
-LONGEST_S = 3600.0  # a longer `retry-after` is cut to this; the deadline of the dialogue ends the wait anyway
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -195,7 +194,7 @@ def _text(body: bytes) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds to wait according to the headers, from 0 (the moment has passed) to `LONGEST_S`; None if they say
+    """Seconds to wait according to the headers, from 0 (the moment has passed) to `LONGEST_RETRY_AFTER_S`; None if they say
     nothing."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -213,7 +212,7 @@ def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> fl
 
 
 def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), LONGEST_S)
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
 
 
 def _number(text: str | None) -> float | None:

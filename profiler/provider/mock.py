@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import cache
 from hashlib import blake2b
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
@@ -21,6 +21,7 @@ from profiler.dataset.unchanged import Remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from statistics import NormalDist
 
     from profiler.core.nouns import Dialogue, Params, Request
     from profiler.manifest.settings import MockSettings
@@ -179,7 +180,7 @@ class MockClient:
             return stall
         if not latency.sigma:
             return latency.median_s
-        spread = NormalDist().inv_cdf(self._draw(request, "latency"))
+        spread = _normal().inv_cdf(self._draw(request, "latency"))
         return round(latency.median_s * math.exp(latency.sigma * spread), 6)
 
     def _fail_perhaps(self, request: Request) -> None:
@@ -253,3 +254,11 @@ def _usage(request: Request, completion: str) -> dict[str, int]:
         "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
         "output_tokens": min(1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens),
     }
+
+
+@cache
+def _normal() -> NormalDist:
+    """Few manifests want calls to take differently long, and `statistics` loads fractions and decimals."""
+    from statistics import NormalDist  # noqa: PLC0415
+
+    return NormalDist()

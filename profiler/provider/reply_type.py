@@ -12,6 +12,7 @@ have no reply and do not come here.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -54,7 +55,14 @@ _DECLINES = rf"""(?:
     | (?:that|this|it)(?:{_QUOTE}s|\ is)\ (?:not\ something\ i\ (?:can|will|am\ able\ to)|something\ i\ {_CANNOT})\ {_ACT}
     | (?:that|this|it)\ isn{_QUOTE}t\ something\ i(?:\ can|\ will|{_QUOTE}m\ able\ to|\ am\ able\ to)\ {_ACT}
 )"""
-_REFUSAL = re.compile(_PREAMBLE + _DECLINES, re.IGNORECASE | re.VERBOSE)
+
+
+@cache
+def _refusal() -> re.Pattern[str]:
+    """Compiled when a reply begins so that it may match: that takes 10 ms, and many a run has none."""
+    return re.compile(_PREAMBLE + _DECLINES, re.IGNORECASE | re.VERBOSE)
+
+
 # The first three letters show that nearly every reply cannot match, in a tenth of the 2 µs that the pattern takes.
 # So whatever the pattern may begin with must be listed here too.
 _QUOTES = "'’‘ʼ`"
@@ -83,4 +91,4 @@ def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, An
 def _declines(completion: str) -> bool:
     if completion[:3].lower() not in _OPENINGS and completion[:1] not in _LEADING:
         return False
-    return _REFUSAL.match(completion, 0, OPENING_CHARS) is not None
+    return _refusal().match(completion, 0, OPENING_CHARS) is not None

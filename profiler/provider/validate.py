@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from profiler.core import own_code
-from profiler.core.errors import CallError
+from profiler.core.errors import LONGEST_RETRY_AFTER_S, CallError
 from profiler.core.json import encode, whole_characters
 from profiler.core.nouns import LARGEST_COUNT, RateHeaders, Reply
 from profiler.core.wording import found, printable, shortened
-from profiler.provider.failures import LONGEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,7 +130,7 @@ def mend_failure(error: CallError) -> None:
     error.sent = bool(get("sent", True))
     error.retry_after_s = None
     if isinstance(asked, int | float) and asked == asked:  # noqa: PLR0124 (all but NaN, however large)
-        error.retry_after_s = float(min(max(asked, 0.0), LONGEST_S))
+        error.retry_after_s = float(min(max(asked, 0.0), LONGEST_RETRY_AFTER_S))
     error.limits = limits if _is_sound(limits := get("limits"), RateHeaders | None) else None
 
 

@@ -67,6 +67,15 @@ def earlier(folder: Path) -> Earlier | None:
     return Earlier(count=count, identity=identity, summary=summary)
 
 
+def shared_by_processes(folder: Path) -> bool:
+    """Whether several processes share the run in a folder, and it has not ended."""
+    path = folder / TABLE
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StorageError(path, error) from error
+
+
 def summary_path(folder: Path) -> Path:
     return folder / SUMMARY
 

@@ -24,7 +24,6 @@ from profiler.storage.item import Item
 from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.score_log import ScoreLog, publish, worked_out
-from profiler.storage.unfinished_fleet import begun as begun_in
 from profiler.storage.whole_file import sync_folder
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Outcome
     from profiler.metrics.metric import Metric
+    from profiler.storage.unfinished import Unfinished
+    from profiler.storage.unfinished_fleet import UnfinishedFleet
 
 HINT = "a run directory is wanted, such as runs/demo_run"
 
@@ -261,6 +262,13 @@ def _metrics_of(
     facts: dict[str, Any], names: Sequence[Any] | None, *, search_path: Path | None
 ) -> tuple[Metric[Any], ...]:
     return resolve(names or USUAL_METRICS, search_path=search_path, pass_at=facts.get("pass_at") or ())
+
+
+def begun_in(folder: Path) -> Unfinished | UnfinishedFleet | None:
+    """What is kept of an unfinished run, by one process or by several."""
+    from profiler.storage.unfinished_fleet import begun  # noqa: PLC0415 (what runs has no use for it)
+
+    return begun(folder)
 
 
 def _silent(_: str) -> None:

@@ -43,6 +43,23 @@ def heavy(modules: set[str]) -> set[str]:
     return modules & {"msgspec", "orjson", "anyio", "asyncio", "aiofiles", "rich", "yaml", "anthropic", "pydantic"}
 
 
+# What a plain run in one process has no use for: processes, a dry run, reuse, a server, what looks into other runs.
+OF_OTHER_RUNS = (
+    *("profiler.fleet", "profiler.engine.dry_run", "profiler.storage.reuse", "profiler.storage.object_store"),
+    *("profiler.provider.mock_server", "profiler.provider.inventing", "profiler.results", "profiler.cli.commands"),
+    *("sqlite3", "httpx2", "uvloop", "re2", "jsonschema", "genai_prices", "pyarrow", "multiprocessing"),
+)
+OF_LIVE_RUNS = (
+    *("profiler.provider.lanes", "profiler.provider.fast", "profiler.provider.failures", "profiler.storage.ranges"),
+    *("profiler.storage.whole_money", "profiler.provider.http.connection", "email", "statistics", "sysconfig"),
+)
+
+
+def unused(modules: set[str], *names: str) -> set[str]:
+    """Those of these packages and modules that were loaded all the same."""
+    return {name for name in names if any(f"{each}.".startswith(f"{name}.") for each in modules)}
+
+
 @pytest.mark.parametrize("name", profiler.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(profiler, name) is not None
@@ -75,6 +92,13 @@ def test_a_mock_run_loads_neither_the_sdk_nor_what_draws(tmp_path: Path) -> None
     modules = modules_after("run", "--config", str(SAMPLE), "--output-dir", str(tmp_path), "--mode", "mock")
     assert "profiler.engine.runner" in modules
     assert heavy(modules).isdisjoint({"anthropic", "pydantic", "rich"})
+    assert unused(modules, *OF_OTHER_RUNS, *OF_LIVE_RUNS) == set()
+
+
+def test_a_live_run_needs_nothing_of_other_ways_to_run() -> None:
+    modules = modules_after("-c", "import profiler.cli.run, profiler.provider.lanes, profiler.storage.whole_money")
+    assert heavy(modules).isdisjoint({"anthropic", "pydantic", "rich"})
+    assert unused(modules, *OF_OTHER_RUNS) == set()
 
 
 async def test_run_works_where_an_event_loop_is_running(tmp_path: Path) -> None:

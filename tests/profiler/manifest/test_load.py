@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import ManifestError, Problem
 from profiler.core.nouns import Record
-from profiler.manifest.environment import NAMES, RESERVED_ENVIRONMENT
+from profiler.manifest.environment import RESERVED_ENVIRONMENT, names
 from profiler.manifest.load import Bounds, Experiment, Latency, Manifest, MockSettings, load_manifest
 from profiler.manifest.measured import Slo
 from profiler.manifest.metrics import called, plain
@@ -512,7 +512,7 @@ def test_the_environment_of_the_process_is_used_unless_another_is_given(monkeypa
 
 
 def test_no_variable_is_both_a_setting_and_reserved() -> None:
-    assert RESERVED_ENVIRONMENT.isdisjoint(NAMES)
+    assert RESERVED_ENVIRONMENT.isdisjoint(names())
 
 
 # Hostile input

@@ -1,0 +1,90 @@
+"""`profiler run` by several processes, or of the share of one of several commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from profiler.cli.flags import options_from
+from profiler.cli.output import remark
+from profiler.cli.progress import drawn_on
+from profiler.cli.run_end import with_the_way_on
+from profiler.core.errors import ProfilerError, UsageError
+from profiler.engine.options import options_of
+from profiler.fleet.many import run_all_by_processes
+from profiler.fleet.shard import run_shard
+from profiler.fleet.shard_work import Shard
+from profiler.storage.object_store import object_store
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from profiler.core.nouns import Mode
+    from profiler.engine.options import Options
+    from profiler.engine.result import Ended
+    from profiler.fleet.onlookers import Watch
+    from profiler.manifest.load import Manifest
+
+
+def ended_by_processes(
+    args: Namespace, manifest: Manifest, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
+) -> list[Ended]:
+    """By as many as are asked for, of this machine or of a cluster."""
+    processes = args.processes or 1
+    run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
+    if args.on is not None:
+        from profiler.fleet.ray_driver import on_ray  # noqa: PLC0415 (only a run on a cluster needs it)
+
+        run = partial(run, on=on_ray(args.on or None))
+    return anyio.run(run)
+
+
+def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
+    """The share of one of several commands that know nothing of each other; an experiment after the other. What is wrong
+    with one touches no other, but a signal, the money and the provider stop them all."""
+    store = None if args.store is None else object_store(args.store)
+    broker = args.broker if mode == "live" else None
+    number, of = args.shard
+    shard = Shard(number, of, processes=args.processes or 1, broker=broker, store=store)
+    options = options_from(args, manifest, mode)
+    options, watch = options_of(manifest, options), None if args.quiet else drawn_on(sys.stderr)
+    if len(manifest.ids) > 1 and options.max_cost_usd is not None:
+        raise UsageError(
+            "--shard cannot hold a cap over several experiments: no shard knows what the others spend",
+            hint="give each experiment its own max_cost_usd, or run one with --select",
+        )
+    failed = 0
+    for experiment in manifest.experiments:
+        run = partial(
+            run_shard,
+            experiment,
+            shard=shard,
+            options=options,
+            watch=watch,
+            note=tell,
+        )
+        try:
+            ended = anyio.run(run)
+        except ProfilerError as error:
+            told = with_the_way_on(error, args)
+            if error.exit_code != ProfilerError.exit_code or len(manifest.ids) == 1:
+                raise told from error
+            failed += 1
+            remark(f"{experiment.experiment_id}: {told}" + (f" ({error.hint})" if error.hint else ""))
+            continue
+        print(f"Completed shard {shard} of {experiment.experiment_id}")
+        if ended.was_complete:
+            tell(f"{ended.folder.name}: already complete, nothing was asked")
+        else:
+            tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
+    if failed:
+        raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
+    merge = ["profiler", "merge", "--config", args.config]
+    merge += ["--output-dir", str(args.output_dir)] if args.store is None else ["--store", args.store]
+    tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
+    return 0
