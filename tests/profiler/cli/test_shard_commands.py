@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from profiler.cli import main, run
+from profiler.cli import main, run_shared
 from profiler.fleet import prepare
 from profiler.fleet.shard import run_shard
 from tests.profiler.fleet.inline import inline
@@ -23,7 +23,7 @@ experiments: [{experiment_id: one}, {experiment_id: two, max_tokens: 32}]
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
-    monkeypatch.setattr(run, "run_shard", partial(run_shard, on=inline))
+    monkeypatch.setattr(run_shared, "run_shard", partial(run_shard, on=inline))
     monkeypatch.chdir(tmp_path)
     dataset(tmp_path, 40)
     path = tmp_path / "manifest.yaml"
