@@ -334,7 +334,19 @@ ORDERS = {
     ),
     "task_kit.sandbox": (
         *("level", "kernel", "copying", "escapes", "plan", "landlock", "privileges", "seccomp", "spec", "tree"),
-        *("confine", "container", "interpreter", "stranger", "launcher", "view", "box", "boxes", "probes", "watch"),
+        *(
+            "confine",
+            "container",
+            "kept_folders",
+            "interpreter",
+            "stranger",
+            "launcher",
+            "view",
+            "box",
+            "boxes",
+            "probes",
+            "watch",
+        ),
         *("detection", "supervisor", "inside", "zygote", "__init__"),
     ),
     # the module that finds the commands comes before them: they know the type of its parser

@@ -7,19 +7,17 @@ imported or read.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import re
-import shutil
 import sys
 import sysconfig
-import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from task_kit.sandbox.kept_folders import cache_folder, laid_out, taken
 from task_kit.sandbox.spec import SandboxError
 
 if TYPE_CHECKING:
@@ -71,59 +69,12 @@ def masked() -> list[str]:
 
 
 @cache
-def cache_folder() -> Path:
-    """The cache. Nobody else may write to it, because it decides what code inside can read."""
-    preferred = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-kit-sandbox"
-    try:
-        preferred.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return passing_folder()
-    found = preferred.lstat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise SandboxError(f"{preferred}: expected a folder that only you can write to", hint="remove it")
-    return preferred
-
-
-def passing_folder() -> Path:
-    """A temporary cache, for users who cannot keep one. It is removed with the process that made it."""
-    folder, owner = Path(tempfile.mkdtemp(prefix="task-kit-sandbox-")), os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return folder
-
-
-@cache
 def empty_environment() -> Path:
     base = Path(executable())
     version = ".".join(map(str, sys.version_info[:3]))
     config = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {version}\n"
     key = hashlib.sha256(f"{LAYOUT}\0{base}\0{config}".encode()).hexdigest()[:16]
     return laid_out(f"python-{key}", links={"bin/python": base}, files={"pyvenv.cfg": config})
-
-
-def laid_out(name: str, *, links: dict[str, Path], files: dict[str, str]) -> Path:
-    """Made beside its place and renamed, so that two processes that make it at once both find a whole folder."""
-    folder = cache_folder() / name
-    if folder.is_dir():
-        return folder
-    building = Path(tempfile.mkdtemp(dir=cache_folder(), prefix=".building-"))
-    for path, target in links.items():
-        (building / path).parent.mkdir(parents=True, exist_ok=True)
-        (building / path).symlink_to(target)
-    for path, text in files.items():
-        (building / path).write_text(text, encoding="utf-8")
-    building.chmod(0o755)
-    try:
-        building.rename(folder)
-    except OSError:
-        shutil.rmtree(building)
-        if not folder.is_dir():
-            raise
-    return folder
 
 
 def packages(names: Iterable[str]) -> tuple[Path, ...]:
@@ -137,8 +88,8 @@ def farm(names: tuple[str, ...]) -> Path:
     sites = [path for path in sys.path if Path(path).name in SITE_FOLDERS and Path(path).is_dir()]
     dates = [(path, os.stat(path).st_mtime_ns) for path in sites]
     folder = "packages-" + hashlib.sha256(repr((LAYOUT, names, sys.prefix, dates)).encode()).hexdigest()[:16]
-    if (cache_folder() / folder).is_dir():
-        return cache_folder() / folder
+    if (kept := taken(folder)) is not None:
+        return kept
     links = {name: target for found in closure(names) for name, target in links_of(found)}
     return laid_out(folder, links=links, files={})
 

@@ -9,7 +9,6 @@ import pytest
 
 from task_kit import sandbox
 from task_kit.sandbox import Level, SandboxError, interpreter
-from task_kit.sandbox.launcher import ROOT
 
 from .running import LEVELS, run
 
@@ -87,40 +86,6 @@ def test_links_of_others_open_nothing(tmp_path: Path) -> None:
     (tmp_path / "yaml").symlink_to("/etc")
 
     assert interpreter.with_targets([tmp_path]) == [tmp_path]
-
-
-def test_where_nothing_may_be_kept_nothing_is_left(tmp_path: Path) -> None:
-    """A fork that ends in the ordinary way takes nothing of its parent's along."""
-    code = """
-import os
-from task_kit.sandbox import interpreter
-folder = interpreter.cache_folder()
-if not os.fork():
-    raise SystemExit
-os.wait()
-print(folder, folder.exists())
-"""
-    (tmp_path / "file").touch()
-    env = {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path), "PYTHONPATH": ROOT}
-
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-
-    folder, was_there = done.stdout.split()
-    assert Path(folder).parent == tmp_path
-    assert was_there == "True"
-    assert not Path(folder).exists()
-
-
-def test_a_cache_that_others_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "task-kit-sandbox").mkdir()
-    (tmp_path / "task-kit-sandbox").chmod(0o777)
-    interpreter.cache_folder.cache_clear()
-    try:
-        with pytest.raises(SandboxError, match="a folder that only you can write to"):
-            interpreter.cache_folder()
-    finally:
-        interpreter.cache_folder.cache_clear()
 
 
 def test_a_folder_that_several_distributions_share_is_entered(tmp_path: Path) -> None:
