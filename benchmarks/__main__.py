@@ -20,7 +20,8 @@ work than it was asked to gets no figure.
 - A goal that is missed does not change the exit code, because a busy machine is not a bug.
 
 Other work on the machine shows as a wide min – max, and in the load before and after. A new scenario is a new module
-with `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS`.
+with `measure(scale) -> list[Figure]`, and a name in `benchmarks.scenarios.SCENARIOS` (in
+`LONG` if it takes more than two minutes: then it is measured only when it is named).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING
 from benchmarks import machine, report, results
 from benchmarks.figure import Scale
 from benchmarks.report import Report
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import LONG, SCENARIOS
 from profiler.core.json import dump_pretty
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str]) -> int:
     args = _parser().parse_args(words)
-    chosen = [each for each in SCENARIOS if any(fnmatchcase(name(each), glob) for glob in args.only or ["*"])]
+    asked = [each for each in (*SCENARIOS, *LONG) if any(fnmatchcase(name(each), glob) for glob in args.only or [])]
+    chosen = asked if args.only else SCENARIOS
     if not chosen:
-        print(f"no scenario has such a name; there are {', '.join(map(name, SCENARIOS))}", file=sys.stderr)
+        print(f"no scenario has such a name; there are {', '.join(map(name, (*SCENARIOS, *LONG)))}", file=sys.stderr)
         return 2
     if args.write and (args.quick or args.only):
         print("--write wants a full run: leave out --quick and --only", file=sys.stderr)

@@ -253,6 +253,7 @@ ORDERS = {
             "adopt",
             "prepare",
             "attempt",
+            "granted",
             "work",
             "worker",
         ),

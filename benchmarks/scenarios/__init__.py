@@ -17,6 +17,7 @@ from benchmarks.scenarios import (
     http_streams,
     http_unsaid_limits,
     journal_cost,
+    large_fleet,
     latency_bound,
     many_experiments,
     memory,
@@ -56,3 +57,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     mock_server,
     episodes,
 )
+
+LONG: tuple[Scenario, ...] = (large_fleet,)  # take minutes, so they are measured only when they are named

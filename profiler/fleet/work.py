@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
@@ -19,7 +18,6 @@ from anyio import create_task_group
 
 from profiler.core.errors import Interrupted
 from profiler.engine import collector
-from profiler.engine.agenda import Turn
 from profiler.engine.options import Options
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
@@ -29,6 +27,7 @@ from profiler.engine.threads import in_thread
 from profiler.fleet.attempt import RangeAttempt, Setting
 from profiler.fleet.broker.link import Link, linked
 from profiler.fleet.broker.wire import Channel
+from profiler.fleet.granted import Granted
 from profiler.fleet.messages import (
     Abandon,
     Cut,
@@ -43,7 +42,6 @@ from profiler.fleet.messages import (
     Status,
     Stopped,
     Told,
-    Want,
     WasCut,
 )
 from profiler.metrics.builtin import resolve
@@ -55,50 +53,15 @@ from profiler.storage.ranges import RangeFolders
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from profiler.engine.agenda import Turn
     from profiler.engine.progress import View
     from profiler.fleet.broker.link import Ask
     from profiler.fleet.messages import Command, Report
-    from profiler.manifest.settings import Experiment
 
 STATUS_EVERY_S = 0.25
 SUCCESSOR_EVERY_S = 1.0
 LOOK_FOR_ROOM_EVERY_S = 0.05
 SIGTERM = 15
-
-
-class Granted:
-    """The ranges that were handed to this worker. It wants another one when there is room."""
-
-    def __init__(self, experiment: Experiment, *, send: Callable[[Report], None]) -> None:
-        self.attempts: dict[int, RangeAttempt] = {}  # those that are open, by their first index
-        self._experiment = experiment
-        self._send = send
-        self._ready: deque[Grant] = deque()
-        self._wanted = False
-        self._over = False
-
-    @property
-    def empty(self) -> bool:
-        return self._over and not self._ready
-
-    def take(self, has_room: Callable[[Experiment], bool]) -> Turn | None:
-        if not has_room(self._experiment):
-            return None
-        if self._ready:
-            grant = self._ready.popleft()
-            return Turn(msgspec.structs.replace(self._experiment, experiment_id=str(grant.first)))
-        if not (self._wanted or self._over):
-            self._wanted = True
-            self._send(Want())
-        return None
-
-    def add(self, attempt: RangeAttempt, grant: Grant) -> None:
-        self.attempts[grant.first] = attempt
-        self._ready.append(grant)
-        self._wanted = False
-
-    def finish(self) -> None:
-        self._over = True
 
 
 class Worker:

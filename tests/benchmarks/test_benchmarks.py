@@ -15,7 +15,7 @@ from benchmarks.__main__ import name
 from benchmarks.figure import PATIENT, Figure, Scale, alternate, median, ratios
 from benchmarks.process import ChildFailed, fresh
 from benchmarks.report import number
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import LONG, SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 HERE = [name(each) for each in SCENARIOS if not name(each).startswith("http_")]  # the others: test_http_scenarios.py
-LENGTHY = ["mock_server", "episodes"]
+LENGTHY = ["mock_server", "episodes", *map(name, LONG)]
 SHORT = [each for each in HERE if each not in LENGTHY]
 GOALS = {
     "start_up.help": "≤ 100",
@@ -46,6 +46,8 @@ GOALS = {
     "memory.peak_stalled": "≤ 150",
     "resume.first_call": "≤ 5",
     "resume.first_call_stalled": "≤ 5",
+    "large_fleet.coordinator_peak": "≤ 200",
+    "large_fleet.first_call": "≤ 30",
     "mock_server.static_by_asyncio": "≥ 0.600",
     "mock_server.full_by_asyncio": "≥ 0.600",
     "mock_server.full_no_journal_by_asyncio": "≥ 0.600",

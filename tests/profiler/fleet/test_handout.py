@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
+import pytest
 
 from profiler.core.json import dump_line
 from profiler.dataset.places import Place
 from profiler.fleet.handout import Handout
 from profiler.fleet.messages import Part, WasCut
 from profiler.fleet.prepare import owed
+from profiler.fleet.work import STATUS_EVERY_S
 from profiler.storage.journal import FORMAT, Header
 from profiler.storage.ranges import RangeFolders, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from profiler.fleet.handout import OpenRange
+
 FAST = 1e9
+STEP_S = 0.05
 RANGES = 40
 
 
@@ -99,3 +106,83 @@ def test_a_slow_worker_keeps_what_it_answers_while_a_fast_one_answers_the_rest(t
     rest = hands.take(1)
     assert rest is not None
     assert (rest.first, rest.end) == (10, 50)
+
+
+class Tables(NamedTuple):
+    """Ranges as they are on disk, without a disk."""
+
+    done: dict[int, int]
+
+    def attempts(self) -> list[Any]:
+        return []
+
+    def chain(self, first: int, end: int) -> Iterator[Any]:
+        while first < end and first in self.done:
+            yield SimpleNamespace(end=self.done[first])
+            first = self.done[first]
+
+
+class Simulated:
+    """A worker in simulated time."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.range: OpenRange | None = None
+        self.begun = 0.0
+        self.answered = 0.0
+
+    def answer(self, seconds: float, *, end: int) -> bool:
+        """Whether its range is answered then."""
+        before, self.begun = self.begun, min(float(end), self.begun + self.speed * seconds)
+        self.answered += self.begun - before
+        return self.begun >= end
+
+
+class Simulation:
+    """Workers that are told of ranges, cuts and rests as the coordinator tells them."""
+
+    def __init__(self, items: int, speeds: list[float]) -> None:
+        self.now = self.told = 0.0
+        self.workers = [Simulated(speed) for speed in speeds]
+        self.tables = Tables({})
+        ranges = [(first, min(items, first + 10_000)) for first in range(0, items, 10_000)]
+        self.hands = Handout(ranges, cast("Any", self.tables))
+
+    def speed(self, number: int) -> float:
+        answered = self.workers[number].answered
+        return answered / self.now if answered else 1.0
+
+    def seconds(self) -> float:
+        """Until all is answered."""
+        while not self.hands.over:
+            self.now += STEP_S
+            for number, worker in enumerate(self.workers):
+                self.work(number, worker)
+            if self.now - self.told >= STATUS_EVERY_S:
+                self.told = self.now
+                for number, worker in enumerate(self.workers):
+                    if worker.range is not None:
+                        self.hands.heard(number, [Part(worker.range.first, int(worker.begun), 0)])
+            self.steal()
+        return self.now
+
+    def work(self, number: int, worker: Simulated) -> None:
+        if worker.range is not None and worker.answer(STEP_S, end=worker.range.end):
+            self.tables.done[worker.range.first] = worker.range.end
+            self.hands.done(worker.range.first)
+            worker.range = None
+        if worker.range is None:
+            worker.range = self.hands.take(number, among=len(self.workers), speed=self.speed(number))
+            worker.begun = 0.0 if worker.range is None else float(worker.range.first)
+
+    def steal(self) -> None:
+        for number, worker in enumerate(self.workers):
+            if worker.range is None and (theft := self.hands.theft_for(number, self.speed)) is not None:
+                begun = int(self.workers[theft.victim.worker].begun) + 1
+                self.hands.was_cut(WasCut(theft.victim.first, min(theft.victim.end, begun + theft.keep)))
+
+
+@pytest.mark.parametrize("speeds", [[27_000.0, 1_350.0], [1_350.0, *[27_000.0] * 7], [27_000.0] * 4])
+def test_a_worker_twenty_times_slower_costs_no_more_than_a_tenth_of_the_best_time(speeds: list[float]) -> None:
+    items = 400_000 * len(speeds)
+    assert Simulation(items, speeds).seconds() <= 1.1 * items / sum(speeds)
