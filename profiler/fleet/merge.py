@@ -19,7 +19,8 @@ from profiler.fleet.stored_whole import StoredWhole
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
-from profiler.provider.source import source_of
+from profiler.provider.requests import api_version_of
+from profiler.provider.source import Source, source_of
 from profiler.storage import journal, run_directory
 from profiler.storage.claims import Claims
 from profiler.storage.identity import examine
@@ -29,9 +30,9 @@ from profiler.storage.run_directory import Earlier
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from profiler.core.nouns import Mode
     from profiler.engine.options import Options
     from profiler.manifest.settings import Experiment
-    from profiler.provider.source import Source
     from profiler.storage.object_store import ObjectStore
 
 NAMED = 5  # ranges that are not answered yet
@@ -98,21 +99,29 @@ def _merged_before(experiment: Experiment, *, options: Options, note: Callable[[
     if before is None or before.summary is None:
         return None
     _expect_same(experiment, before, options=msgspec.structs.replace(options, mode=before.identity["mode"]))
-    with run_directory.hold(
-        folder, claimed=True, tell=note
-    ) as directory:  # takes away what a merge that was killed has left
+    # This takes away what a merge that was killed has left.
+    with run_directory.hold(folder, claimed=True, tell=note) as directory:
         return result_of(directory, before.summary, kept=before.count, elapsed_s=0.0)
 
 
 def _expect_same(experiment: Experiment, before: Earlier, *, options: Options) -> Source:
     """The shards were told which dialogues to ask, and in which mode; whoever merges need not say it again."""
-    source = source_of(experiment, mode=options.resolved_mode, environ=os.environ)
+    source = _source_of(experiment, before, mode=options.resolved_mode)
     chosen = Selection(limit=before.identity.get("limit"))
     now = examine(experiment, source=source, selection=chosen, before=before).header.identity
     if "selection" in before.identity:
         now["selection"] = before.identity["selection"]
     run_directory.refuse_another(options.folder_of(experiment), before.identity, now)
     return source
+
+
+def _source_of(experiment: Experiment, before: Earlier, *, mode: Mode) -> Source:
+    """Nobody is asked any more: where the shards had an address from their environment, it need not be in this one."""
+    address = before.identity.get("address")
+    if mode == "mock" or experiment.client is not None or experiment.base_url is not None or address is None:
+        return source_of(experiment, mode=mode, environ=os.environ)
+    version = api_version_of(experiment)
+    return Source(mode=mode, provider=experiment.provider, address=address, api_version=version)
 
 
 def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prepared:
