@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Retry
     from profiler.money.budget import Budget
     from profiler.provider.requests import Planner
+
+Times = Literal["all", "replies", "none"]
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -87,9 +89,9 @@ def ends_early(reply: Reply) -> bool:
 class AttemptMachine:
     """Moves jobs from call to call.
 
-    When not `timed` (mock mode) no clock is read for what is recorded: only latencies that the client simulates count,
-    so that equal runs give equal files. `real_replies` says that the client is the user's own; then the real time
-    counts for each reply that has no simulated one.
+    `times` says for which times a clock is read. "all": in live mode. "none": with the mock, where only the latencies that it
+    simulates count, so that equal runs give equal files. "replies": with a client of the user's own in mock mode, whose
+    replies take the time that they really take unless it simulates one.
     """
 
     def __init__(
@@ -101,18 +103,17 @@ class AttemptMachine:
         limits: ProviderLimits | None = None,
         budget: Budget | None = None,
         ledger: LedgerPlaces | None = None,
-        timed: bool = True,
-        real_replies: bool = False,
+        times: Times = "all",
         clock: RunClock | None = None,
     ) -> None:
         self.limits = limits
         self.clock = clock or RunClock()
         self._clock_stands = True
         self.budget = budget
-        self.timed = timed
+        self.timed = times == "all"
         self.timeout_s = timeout_s
         self.retried = 0
-        self._real_replies = real_replies
+        self._replies_timed = times != "none"
         self._retry = retry
         self._planner = planner
         self._ledger = ledger
@@ -201,7 +202,7 @@ class AttemptMachine:
             job.draw = None
         if reply.latency_s is not None:
             attempts.client_s += reply.latency_s
-        elif self.timed or self._real_replies:
+        elif self._replies_timed:
             attempts.client_s += time.monotonic() - attempts.called
         if job.cost is not None:
             job.cost.answered(reply.usage)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.pool import Pool
     from profiler.money.budget import Budget
+    from profiler.provider.source import Source
     from profiler.storage.writer import Writer
 
 RATE_OVER_S = 10.0
@@ -123,18 +124,16 @@ class View:
         self,
         *,
         experiment_id: str,
-        mode: Mode,
+        source: Source,
         total: int,
         kept: int,
         pool: Pool,
         writer: Writer,
         free: int = 0,
         budget: Budget | None = None,
-        own_client: str | None = None,
     ) -> None:
         self.experiment_id = experiment_id
-        self._mode = mode
-        self._own_client = own_client
+        self._source = source
         self._total = total
         self._kept = kept
         self._free = free  # of these, answers of earlier runs, which say nothing of what the others will cost
@@ -154,8 +153,8 @@ class View:
         counters: dict[str, Any] = msgspec.structs.asdict(self._pool.status()) | self._money(self._kept + done)
         return Snapshot(
             experiment_id=self.experiment_id,
-            mode=self._mode,
-            own_client=self._own_client,
+            mode=self._source.mode,
+            own_client=self._source.client,
             total=self._total,
             done=self._kept + done,
             rate=rate,

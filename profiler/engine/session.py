@@ -64,16 +64,14 @@ async def answer_all(
         limits=provider.limits,
         budget=budget,
         ledger=await shared.aside(run.open_ledger) if live else None,
-        timed=live,
-        real_replies=source.own,
+        times="all" if live else "replies" if source.own else "none",
         clock=RunClock(earlier_s=seconds_since(run.header.started) if run.sessions or read is not None else 0.0),
     )
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
     pool = Pool(client=client, writer=writer, slots=shared.slots_of(experiment), machine=machine)
     view = View(
         experiment_id=experiment.experiment_id,
-        mode=source.mode,
-        own_client=source.client,
+        source=source,
         total=run.header.count,
         kept=run.kept + run.taken,
         free=run.reused,

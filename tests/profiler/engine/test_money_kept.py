@@ -187,7 +187,7 @@ async def session(provider: Provider, planner: Planner, *, turns: list[int], cap
     provider.session = one = Session(disk)
     provider.in_flight.clear()
     machine = AttemptMachine(
-        retry=Retry(max_attempts=3), timeout_s=60, planner=planner, budget=budget, ledger=one, timed=False
+        retry=Retry(max_attempts=3), timeout_s=60, planner=planner, budget=budget, ledger=one, times="none"
     )
     pool = Pool(client=provider, writer=one, slots=Slots(slots), machine=machine)  # type: ignore[arg-type]
     done = disk.done

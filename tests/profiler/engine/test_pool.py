@@ -114,7 +114,7 @@ class Bench:
             planner=self.planner,
             limits=None if gate is None else ProviderLimits(gate, slots=self.slots, longest_pause_s=deadline_s),
             budget=budget,
-            timed=timed,
+            times="all" if timed else "none",
         )
         self.pool = Pool(
             client=self.client,

@@ -7,6 +7,7 @@ import pytest
 from profiler.engine import progress
 from profiler.engine.pool import PoolStatus
 from profiler.engine.progress import Snapshot, View
+from profiler.provider.source import Source
 
 if TYPE_CHECKING:
     from profiler.core.nouns import Mode
@@ -51,7 +52,9 @@ class Run:
 
     def view(self, *, total: int = 1000, kept: int = 0, mode: Mode = "mock") -> View:
         counters: Any = self
-        return View(experiment_id="demo", mode=mode, total=total, kept=kept, pool=counters, writer=counters)
+        return View(
+            experiment_id="demo", source=Source(mode=mode), total=total, kept=kept, pool=counters, writer=counters
+        )
 
 
 class Clock:
