@@ -144,7 +144,7 @@ class Coordinator:
                 await in_thread(self._merger.advance)
 
     async def _next(self) -> tuple[int, Report | Lost] | None:
-        """What is said next; None when nobody says anything for a moment."""
+        """The next report; None when no worker reports anything for a moment."""
         with anyio.move_on_after(LOOK_EVERY_S):
             return await self._driver.poll()
         return None
@@ -197,7 +197,7 @@ class Coordinator:
         self._handout.done(done.first)
 
     async def _ended(self, worker: WorkerState, said: Ended) -> None:
-        """The worker's last word. The process is gone soon, and nobody waits for that."""
+        """Handle the last report of a worker. Its process ends soon; nobody waits for that."""
         self._has_ended(worker)
         if said.bound_by is not None:
             self.bound_by[worker.number] = said.bound_by
@@ -228,7 +228,7 @@ class Coordinator:
             self.stop(Interrupted("all workers were asked to leave; everything answered is kept", signum=SIGTERM))
 
     async def _lost(self, worker: WorkerState, lost: Lost) -> None:
-        """Nobody knows what it was doing. What it has written down is kept."""
+        """A worker is lost. What it has written to disk is kept; what it was doing otherwise is not known."""
         self._has_ended(worker)
         self._looks.lost += 1
         # Before another attempt takes over what this one has written. Of one that may still spend something the broker finds
@@ -254,7 +254,7 @@ class Coordinator:
         self._watchdog.forget(worker.number)
 
     async def _spent_by(self, number: int) -> Money:
-        """What the open ranges of a worker have cost in its hands."""
+        """What the open ranges of a worker have cost so far, counting this worker's calls only."""
         spent = Money()
         for known in self._handout.of(number):
             if attempts := self._folders.attempts(known.first):
@@ -262,7 +262,7 @@ class Coordinator:
         return spent
 
     def _pass_on(self, line: str) -> None:
-        """What several workers say alike is said once."""
+        """Pass on what a worker says to people; the same line from several workers only once."""
         if line not in self._told and len(self._told) < TOLD_LINES:
             self._told.add(line)
             self._tell(line)
@@ -290,7 +290,7 @@ class Coordinator:
                 self._driver.tell(worker.number, Finish())
 
     def _speed_of(self, number: int) -> float:
-        """Items a second; who has answered nothing yet is taken to be as fast as one."""
+        """How many items a second a worker answers; 1 while it has answered nothing yet."""
         status = self._workers[number].status
         if status is None or not status.answered:
             return 1.0

@@ -29,10 +29,10 @@ class Broker(Protocol):
     """Who shares out what the workers have in common; it is replaced when it dies."""
 
     def lender(self, worker: int) -> Lender:
-        """How a worker finds it."""
+        """How the worker of this number reaches the broker."""
 
     async def keep(self) -> None:
-        """Replace it when it dies, for as long as nobody cancels this."""
+        """Watch the broker, and replace it when it dies. Runs until it is cancelled."""
 
     async def forget(self, worker: int) -> None:
         """This worker is no more: what it was lent is free again, but for what it has spent."""
@@ -50,7 +50,7 @@ class Workers(Protocol[Told_contra, Heard_co]):
         """Start a worker; what it is to do it hears as commands."""
 
     async def poll(self) -> tuple[int, Heard_co | Lost]:
-        """The next thing that any worker says. `Lost` is the last of each."""
+        """Wait for the next report of any worker. The last one of each worker is `Lost`."""
 
     def tell(self, worker: int, command: Told_contra) -> None:
         """Pass a command on. Nothing happens where the worker is gone: `poll` tells that."""

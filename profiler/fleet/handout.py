@@ -19,7 +19,7 @@ JOINED_S: Final = 2.0  # of work: so long a worker may be busy with ranges that 
 
 
 class OpenRange:
-    """A range in a worker's hands."""
+    """A range that a worker is answering now."""
 
     def __init__(self, first: int, end: int, *, worker: int) -> None:
         self.first = first
@@ -27,7 +27,7 @@ class OpenRange:
         self.worker = worker
         self.begun = first
         self.being_cut = False
-        self.refused = False  # nothing could be taken from it when it was last looked at
+        self.refused = False  # nothing could be taken from it the last time that somebody tried
 
     @property
     def left(self) -> int:
@@ -42,7 +42,7 @@ class Theft(NamedTuple):
 
 
 class Handout:
-    """The ranges of one command."""
+    """Hands out the ranges of one command to its workers."""
 
     def __init__(self, pieces: Iterable[Range], folders: RangeFolders) -> None:
         self._unassigned = deque(pieces)
@@ -54,11 +54,11 @@ class Handout:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left, and nothing in anybody's hands."""
+        """Whether all ranges are done: none left, and none being answered."""
         return not (self._unassigned or self._open)
 
     def close(self) -> None:
-        """Hand nothing out any more."""
+        """From now on, hand out nothing."""
         self._closed = True
         self._unassigned.clear()
         self._left = 0
@@ -88,7 +88,7 @@ class Handout:
         return [each for each in self._open.values() if each.worker == worker]
 
     def heard(self, worker: int, parts: Iterable[Part]) -> None:
-        """How far a worker says that its ranges are."""
+        """Note how far a worker is with its ranges, by its own report."""
         for part in parts:
             if (known := self._open.get(part.first)) is not None and known.worker == worker:
                 known.begun, known.refused = max(known.begun, part.begun), False
@@ -98,7 +98,7 @@ class Handout:
             self._owe(known)
 
     def take_back(self, worker: int) -> None:
-        """A worker is no more: what it has not committed is somebody else's."""
+        """A worker has ended: the ranges that it has not committed go to others."""
         for known in self.of(worker):
             del self._open[known.first]
             self._owe(known)

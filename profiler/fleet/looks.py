@@ -20,9 +20,9 @@ class WorkerState:
     def __init__(self, number: int, *, cap: int | None) -> None:
         self.number = number
         self.cap = cap  # its share of the money, in pico-dollars
-        self.idle = False  # it wants a range, and there is none
-        self.ended = False  # it has said its last word
-        self.hangs = False  # it says nothing any more, and was ended
+        self.idle = False  # it waits for a range, and none is left
+        self.ended = False  # it has sent its last report
+        self.hangs = False  # it reported nothing for too long, and was ended
         self.finishing = False  # it was told that nothing is left
         self.status: Status | None = None
         self.rate = Rate()
@@ -44,7 +44,7 @@ class FleetLooks:
         self._rate = Rate()
 
     def add(self, money: Money) -> None:
-        """What a worker has spent on a range that it has in its hands no longer."""
+        """Add what a worker has spent on a range that it is no longer answering."""
         if self.money is not None:
             self.money += money
 

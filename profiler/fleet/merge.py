@@ -138,7 +138,7 @@ def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prep
 
 
 def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims) -> None:
-    """What is answered stays as it is."""
+    """Raise unless every item is answered. The answers stay as they are."""
     merged = folders.merged()
     left = list(owed(folders, table, since=0 if merged is None else merged.end))
     if not left:
@@ -161,7 +161,7 @@ def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims) ->
 
 
 def _shards(numbers: Sequence[int], of: int) -> str:
-    """Their names, as one would give them to a job array."""
+    """The numbers of shards in words, as one would write them for a job array."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -177,7 +177,7 @@ def _once_more(numbers: Sequence[int], of: int) -> str:
 
 
 def _sessions(folders: RangeFolders) -> list[dict[str, Any]]:
-    """What the shards say of theirs, in the order in which they began."""
+    """The sessions of the shards, in the order in which they began."""
     found: list[dict[str, Any]] = []
     for path in sorted(folders.sessions.glob("*.jsonl")):
         of_shard: list[dict[str, Any]] = []

@@ -82,7 +82,7 @@ class Merger:
         return self.merged.end == self._table.count
 
     def advance(self) -> None:
-        """Go as far as possible."""
+        """Append the committed ranges that follow, as far as there are any."""
         merged = self.merged
         before = merged.end
         for found in self._folders.chain(merged.end, self._table.count):
@@ -163,7 +163,7 @@ class Merger:
         return self._folders.merged() or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))
 
     def _cut(self, path: Path, size: int) -> None:
-        """Drop what was appended and not noted."""
+        """Cut a log back to its noted size: a kill came between appending and noting."""
         try:
             with path.open("ab") as file:
                 if file.tell() < size:
@@ -188,7 +188,7 @@ def _append(source: Path, target: Path, *, at: int) -> int:
 
 
 def _copy(source: int, target: int, size: int) -> int:
-    """Some bytes, in the kernel where it can."""
+    """Copy some bytes, inside the kernel if it can do that between these files."""
     if hasattr(os, "copy_file_range"):
         with suppress(OSError):  # not between these two file systems, or the disk is full, which the next lines tell
             if (copied := os.copy_file_range(source, target, size)) > 0:

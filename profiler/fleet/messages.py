@@ -24,8 +24,8 @@ LAST_LINES = 20
 
 
 class Lender(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker, as a worker finds it: where it listens, what lets one in, and the worker's name there, which nobody else
-    ever has. `capped`: money is lent as well."""
+    """How a worker reaches the broker: its address, the token that lets one in, and the worker's name there (`who`), which is
+    never used twice. `capped`: the broker lends money as well."""
 
     url: str
     token: str
@@ -41,7 +41,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """All that a worker needs to know before its first range."""
+    """Command to a worker, its first: all that it needs to know before it gets a range."""
 
     worker: int
     folder: str
@@ -64,29 +64,29 @@ class Look(msgspec.Struct, frozen=True, tag=True):
 
 
 class Grant(msgspec.Struct, frozen=True, tag=True):
-    """Answer the items from `first` to before `end`."""
+    """Command: answer the range of items from `first` to before `end`."""
 
     first: int
     end: int
 
 
 class Cut(msgspec.Struct, frozen=True, tag=True):
-    """Leave the rest of a range to others, but for so many items that nobody has begun."""
+    """Command: give up the end of the range that begins at `first`; `keep` of its items not begun yet stay with the worker."""
 
     first: int
     keep: int
 
 
 class Finish(msgspec.Struct, frozen=True, tag=True):
-    """Nothing is left to hand out."""
+    """Command: there are no more ranges; the worker ends when it has answered those that it has."""
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
-    """Begin nothing new, and let the calls in flight end."""
+    """Command: begin nothing new, and let the calls in flight end."""
 
 
 class Abandon(msgspec.Struct, frozen=True, tag=True):
-    """End the calls in flight too."""
+    """Command: end the calls in flight too."""
 
 
 class Looked(msgspec.Struct, frozen=True, tag=True):
@@ -96,12 +96,12 @@ class Looked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Want(msgspec.Struct, frozen=True, tag=True):
-    """There is room for another range."""
+    """Report of a worker: it has room for another range."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """How far a range is: the index behind the last item that was begun, how many are answered, and what this attempt has
-    spent itself, or may have."""
+    """How far a worker is with a range: the index behind the last item that was begun, how many are answered, and what this
+    attempt has spent itself, or may have."""
 
     first: int
     begun: int
@@ -111,7 +111,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How a worker fares."""
+    """Report of a worker, several times a second: how far it is, and what it is doing."""
 
     parts: list[Part]
     answered: int  # by this worker, all ranges together
@@ -124,7 +124,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class WasCut(msgspec.Struct, frozen=True, tag=True):
-    """Where a range ends now."""
+    """Report: the answer to `Cut`, which says where the range ends now."""
 
     first: int
     end: int
@@ -141,7 +141,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):
-    """A line for people."""
+    """Report: a line for people to read."""
 
     line: str
 

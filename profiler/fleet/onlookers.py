@@ -38,7 +38,7 @@ async def run_looked_at(
     also: Sequence[Callable[[], Awaitable[None]]] = (),
     tell: Callable[[str], None],
 ) -> None:
-    """Run it to its end. `status` is the folder in which others are told how far it is; `also` runs beside it."""
+    """Run the fleet to its end while it can be watched. `status` is the folder for status.json; `also` runs beside the fleet."""
     tasks = list(also)
     if watch is not None:
         tasks.append(partial(watch, looks))

@@ -14,7 +14,7 @@ AT_ONCE = 1 << 16
 
 
 async def lines_from(fd: int) -> AsyncIterator[bytes]:
-    """Whole lines until the other end is closed. A torn last one was never said."""
+    """Yield whole lines until the other end closes. A torn last line is ignored."""
     os.set_blocking(fd, False)
     rest = b""
     while True:

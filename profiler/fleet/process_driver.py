@@ -103,7 +103,7 @@ class ProcessDriver(Generic[Told, Heard]):
         self._say.send_nowait((worker, Lost(how, _last_lines(self._log_of(worker)))))
 
     def _close(self, worker: int) -> bool:
-        """False when it was closed before."""
+        """Close a worker's pipes. Returns False if that was done before."""
         if (process := self._processes.pop(worker, None)) is None:
             return False
         for pipe in (process.stdin, process.stdout):
@@ -124,7 +124,7 @@ class ProcessDriver(Generic[Told, Heard]):
             await in_thread(process.wait)
 
     def close(self) -> None:
-        """Nobody is left behind: who has not ended by itself is killed."""
+        """Leave no process behind: kill those that have not ended by themselves."""
         for worker, process in list(self._processes.items()):
             process.kill()
             process.wait()

@@ -16,7 +16,7 @@ Heard = TypeVar("Heard")
 
 
 class Program(NamedTuple, Generic[Told, Heard]):
-    """`line_of` and `report_of` say how its commands and reports stand in a line."""
+    """A program that workers run. `line_of` writes a command as a line, `report_of` reads a report from one."""
 
     module: str
     line_of: Callable[[Told], bytes]

@@ -34,7 +34,7 @@ class Watchdog:
         self._silent.pop(worker, None)
 
     def look(self) -> tuple[list[int], list[int]]:
-        """Who is to be ended now because it is silent, and who is still there some time after that."""
+        """Which workers must be ended now because they are silent, and which are still there long after they were ended."""
         if time.monotonic() < self._looked_at + LOOK_EVERY_S:
             return [], []
         self._looked_at = time.monotonic()

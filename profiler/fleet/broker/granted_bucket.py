@@ -52,7 +52,7 @@ class GrantedBucket:
                 self._alone.empty(now)
 
     def lose(self) -> None:
-        """What was granted is void."""
+        """The grant is void: nothing is left of it."""
         self.used, self._ends_at = 0.0, -math.inf
 
     def level(self, now: float) -> float:

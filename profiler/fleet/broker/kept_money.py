@@ -92,7 +92,7 @@ def lock(file: LineFile) -> None:
 
 
 def _state(purse: Purse) -> list[MoneyLine]:
-    """The same purse in as few lines as it takes."""
+    """The purse as lines, as few as possible."""
     return [
         MoneyLine(settled=purse.gone),
         *(MoneyLine(who=who, settled=0) for who in sorted(purse.settled)),

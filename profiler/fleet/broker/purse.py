@@ -52,7 +52,7 @@ class Purse:
         return self.cap - self.gone - sum(each.granted for each in self.accounts.values())
 
     def take_up(self, lines: Iterable[MoneyLine]) -> None:
-        """What an earlier broker has noted."""
+        """Go on from the notes of an earlier broker."""
         for line in lines:
             if line.settled is not None:
                 self.gone += line.settled
@@ -63,7 +63,7 @@ class Purse:
                 self.accounts[line.who] = Account(line.granted, line.seq, line.attempts, line.before)
 
     def renew(self, who: str, use: MoneyUse, *, seq: int) -> int:
-        """How much the worker may spend in all."""
+        """Renew a worker's loan. Returns how much it may spend in all, from its beginning on."""
         account = self.accounts.get(who)
         if account is None:
             account = self.accounts[who] = Account()

@@ -59,12 +59,12 @@ class SharedRates:
                 self.buckets[name] = TokenBucket(allowed, now=now)
 
     def start_empty(self, now: float) -> None:
-        """Nobody knows what was used just before."""
+        """Begin with empty buckets, because it is not known what was used just before."""
         for bucket in self.buckets.values():
             bucket.empty(now)
 
     def take_back(self, who: str, used: Amounts, *, in_flight: Amounts, now: float) -> None:
-        """A worker says what it has used so far; the rest of what it was given is free again."""
+        """Count what a worker has used so far; the rest of what it was given is free again."""
         portion = self._portions.get(who)
         if portion is None:  # new, or lent to by a broker before this one, which counted what was used until then
             portion = self._portions[who] = Portion(now)

@@ -23,7 +23,7 @@ TOKEN_WITHIN_S = 5.0
 
 
 class BrokerServer:
-    """Lets in who says the token first."""
+    """Serves the workers' messages over TCP; a connection must begin with the token."""
 
     def __init__(self, desk: Desk, *, token: str) -> None:
         self._desk = desk
@@ -31,7 +31,7 @@ class BrokerServer:
 
     @asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[int]:
-        """Listen meanwhile; gives the port."""
+        """Listen while the block runs; yields the port."""
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, self._talk)

@@ -32,7 +32,7 @@ class SharedHealth:
 
     @property
     def stop(self) -> Stop | None:
-        """Why no worker would fare better."""
+        """The reason to stop all workers; None while calls may still succeed."""
         failed = self._stop
         if failed is None and self._hopeless and self._latest is not None:
             failed = all_refused(self._latest)

@@ -28,7 +28,7 @@ class SharedSlots:
 
     @property
     def asking(self) -> int:
-        """How many workers have use for slots."""
+        """How many workers could use slots now."""
         return sum(each.want > 0 for each in self._parts.values())
 
     def resize(self, limit: int) -> None:
