@@ -3,7 +3,7 @@ the workers have spent, or may have, is within the cap."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -259,6 +259,18 @@ def test_what_a_lost_worker_has_not_spent_comes_back_and_where_nobody_can_tell_n
 
 def test_the_last_call_that_the_cap_has_room_for_gets_it() -> None:
     assert Purse(100).renew("a", MoneyUse(more=100, least=100), seq=1) == 100
+
+
+def test_who_is_told_to_wait_waits_for_somebody() -> None:
+    machine = Broker(BrokerSettings(workers=2, concurrency=8, cap=100), now=0.0)
+
+    def lease(who: str, seq: int, **use: Any) -> Lease:
+        return machine.renew(Renewal(who=who, seq=seq, money=MoneyUse(**use)), now=0.0)
+
+    assert lease("a", 1, more=100, least=60).money_may_come  # it has come
+    assert lease("b", 1, more=50, least=50).money_may_come  # what the other has not used may come back
+    lease("a", 2, billed=60, bound=60)
+    assert not lease("b", 2, more=50, least=50).money_may_come
 
 
 def test_every_message_that_could_be_mistaken_for_news_later_is_on_disk() -> None:
