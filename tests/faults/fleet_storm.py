@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from profiler.fleet.broker.process import TOKEN
 from profiler.storage.saved_run import SavedRun
-from tests.faults.live import live_site, provider
+from tests.faults.live import KEY, live_site, provider
 from tests.faults.runs import dialogues, ended, wait_until, whole_records
 from tests.faults.test_live_money import billed_usd
 
@@ -79,6 +80,7 @@ class Trial:
         self.moments = moments
         self.report = Report()
         self.most = min(kills, KILLS_A_RUN)
+        self.tokens: set[str] = set()
 
     def survive(self) -> Report:
         with provider(self.site, faults=FAULTS, latency_s=0.01, latency_sigma=1.0) as paid:
@@ -118,10 +120,31 @@ class Trial:
         return True
 
     def _kill(self, target: str, process: subprocess.Popen[str]) -> None:
+        self._look_at_arguments(process.pid)
         pids = [process.pid] if target == "coordinator" else children(process.pid, target)
         if pids:
             os.kill(self.moments.choice(pids), signal.SIGKILL)
             self.report.kills[target.rpartition(".")[2]] += 1
+
+    def _look_at_arguments(self, coordinator: int) -> None:
+        """Whoever lists the processes of a machine sees neither key nor token."""
+        for pid, parent, words in processes():
+            if coordinator in (pid, parent):
+                self.tokens |= tokens_of(pid)
+                if any(secret in word for secret in (KEY, *self.tokens) for word in words):
+                    self._violated(f"a secret is in the arguments {words}")
+
+    def _look_at_files(self) -> None:
+        secrets = [secret.encode() for secret in (KEY, *self.tokens)]
+        for path in self.site.folder.rglob("*"):
+            if path.is_file() and any(secret in path.read_bytes() for secret in secrets):
+                self._violated(f"a secret is in {path}")
+
+    def _look_at_calls(self, paid: Provider) -> None:
+        """What was answered is asked again only where it was in flight when somebody was killed."""
+        again, most = paid.stats["asked"]["after_an_answer"], self.report.kills.total() * CONCURRENCY
+        if again > most:
+            self._violated(f"{again} calls for what was answered, expected {most} at most")
 
     def _look_at_the_bill(self, paid: Provider) -> None:
         if (billed := billed_usd(paid)) > CAP_USD:
@@ -134,6 +157,8 @@ class Trial:
             self._violated(f"the last run ended with {last.code}: {last.said}")
             return
         self._look_at_what_is_told(billed_usd(paid))
+        self._look_at_calls(paid)
+        self._look_at_files()
         self.report.finished += last.code == 0
         self.report.capped += last.code == 4
         logged = [record["dialogue_id"] for record in whole_records(self.site.responses)]
@@ -153,6 +178,15 @@ class Trial:
 def children(parent: int, module: str) -> list[int]:
     """The processes of this module that a process has started."""
     return [pid for pid, ppid, words in processes() if ppid == parent and module in words]
+
+
+def tokens_of(pid: int) -> set[str]:
+    """That of a broker stands in its environment, which only its owner can read."""
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return set()
+    return {word.partition("=")[2] for word in words if word.startswith(f"{TOKEN}=")}
 
 
 def parts_of(site: Site) -> Iterator[int]:

@@ -111,6 +111,19 @@ def test_calls_in_flight_of_a_worker_that_was_given_up_are_no_bound_for_new_ones
     assert (bench.budget.reserved, told.bound) == (hold, 0)
 
 
+def test_who_wanted_nothing_more_has_not_been_refused_anything() -> None:
+    bench = Bench()
+    bench.cap.begin("attempts/0", bench.budget)
+    bench.renew(WHOLE)
+    assert bench.budget.reserve(REQUEST)
+    bench.renew(0, may_come=False)  # it keeps what it has use for, and gives the rest back
+
+    while bench.budget.reserve(REQUEST):
+        pass
+
+    assert bench.cap.may_grow
+
+
 def test_scraps_go_back_when_no_call_in_flight_could_add_to_them() -> None:
     bench = Bench()
     bench.cap.begin("attempts/0", bench.budget)
