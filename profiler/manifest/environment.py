@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PREFIX = "PROFILER_"
 
 # Variables that are not settings of an experiment. Any other PROFILER_ name that is not a setting is an error.
-RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE", "PROFILER_BROKER_TOKEN"})
+RESERVED_ENVIRONMENT = frozenset({"PROFILER_MODE", "PROFILER_BROKER_TOKEN", "PROFILER_LOCKS"})
 
 
 class Variable(msgspec.Struct, frozen=True):

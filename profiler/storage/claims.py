@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from profiler.core.errors import LogError, Problem, RunDirectoryError
+from profiler.core.errors import LogError, Problem, RunDirectoryError, UsageError
 from profiler.core.json import DecodeError
 from profiler.storage import lease
 from profiler.storage.folder_lock import NO_LOCKS
@@ -122,7 +122,7 @@ class Claims:
             yield held
 
     def _lock(self, held: ExitStack, name: str, operation: int, *, busy: str) -> None:
-        if os.environ.get(LOCKS) == "leases":
+        if _wanted() == "leases":
             raise _NoLocks
         path = self._folder / f"{name}.lock"
         try:
@@ -154,6 +154,13 @@ class Claims:
             except Claimed:
                 return True
         return lease.is_taken(self._folder, name)
+
+
+def _wanted() -> str:
+    found = os.environ.get(LOCKS, "locks")
+    if found not in ("locks", "leases"):
+        raise UsageError(f"{LOCKS}: found {found!r}, expected leases or locks")
+    return found
 
 
 def _name_of(number: int) -> str:

@@ -101,3 +101,23 @@ def test_shards_meet_in_a_store_and_merge_takes_the_run_from_there(
     assert "--store is where shards meet" in capsys.readouterr().err
     assert merge(config, "--store", "nowhere", "--output-dir", "other") == 2
     assert "expected a URL such as s3://bucket/path" in capsys.readouterr().err
+
+
+def test_leases_are_asked_for_by_a_variable_that_a_manifest_does_not_refuse(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROFILER_LOCKS", "leases")
+    assert [shard(config, f"{number}/2", "--select", "one") for number in (0, 1)] == [0, 0]
+    assert sorted(path.name for path in Path("runs/one/fleet/claims").iterdir()) == [
+        "shard-0.lease.1",
+        "shard-1.lease.1",
+    ]
+    assert merge(config, "--select", "one") == 0
+
+
+def test_what_nobody_understands_as_locks_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROFILER_LOCKS", "lease")
+    assert shard(config, "0/2", "--select", "one") == 2
+    assert "PROFILER_LOCKS: found 'lease', expected leases or locks" in capsys.readouterr().err
