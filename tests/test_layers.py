@@ -133,6 +133,7 @@ ORDERS = {
         "reference",
         "builtin",
         "expectations",
+        "fit",
         "totals",
         "counted",
         "metric_calls",

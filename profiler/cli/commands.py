@@ -18,13 +18,12 @@ from profiler.cli.output import print_json, remark
 from profiler.cli.questions import first_questions, question_in_words
 from profiler.core.errors import ProfilerError, RunDirectoryError, StorageError, UsageError
 from profiler.dataset import file
-from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.run_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
-from profiler.metrics.expectations import refuse_unexpected
+from profiler.metrics.fit import refuse_unfit
 from profiler.storage.folder_lock import locked
 from profiler.storage.saved_run import find_runs
 
@@ -92,8 +91,7 @@ def validate(args: Namespace) -> int:
         warnings += check_client(experiment, search_path=manifest.path.parent)
         resolve(experiment.metrics, search_path=manifest.path.parent)
         survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
-        refuse_unexpected(experiment, survey)
-        refuse_unsendable(experiment, survey)
+        refuse_unfit(experiment, survey)
         counts[experiment.experiment_id] = survey.count
         warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
         warnings += survey.remarks

@@ -13,9 +13,8 @@ from msgspec import UNSET
 
 from profiler.dataset import file
 from profiler.dataset.selection import ALL, Selection
-from profiler.dataset.sendable import refuse_unsendable
 from profiler.metrics.builtin import unmeasured
-from profiler.metrics.expectations import refuse_unexpected
+from profiler.metrics.fit import refuse_unfit
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.money.worst_case import dialogue_most, prompt_bound
@@ -105,8 +104,7 @@ def estimate(
     `known` finds an answer of an earlier run that would be taken over.
     """
     survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields, selection=selection)
-    refuse_unexpected(experiment, survey, selection=selection)
-    refuse_unsendable(experiment, survey, selection=selection)
+    refuse_unfit(experiment, survey, selection=selection)
     repeats = experiment.repeats
     planner = Planner(params_of(experiment), system=experiment.system)
     ceiling = None if card is None else Ceiling(card)

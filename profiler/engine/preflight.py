@@ -14,12 +14,11 @@ import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
-from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine.run_client import check_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.manifest.rules import streamed_only
 from profiler.metrics.builtin import resolve
-from profiler.metrics.expectations import refuse_unexpected
+from profiler.metrics.fit import refuse_unfit
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -132,8 +131,7 @@ class _Check:
 
     def _dataset(self, experiment: Experiment) -> None:
         survey = self._surveyed(experiment)
-        refuse_unexpected(experiment, survey, selection=self._options.selection)
-        refuse_unsendable(experiment, survey, selection=self._options.selection)
+        refuse_unfit(experiment, survey, selection=self._options.selection)
 
     def _surveyed(self, experiment: Experiment) -> Survey:
         path, fields = experiment.dataset_path, experiment.dataset_fields

@@ -12,7 +12,6 @@ from anyio import create_task_group
 
 from profiler.core.errors import DatasetError, ProfilerError
 from profiler.dataset import file, unchanged
-from profiler.dataset.sendable import refuse_unsendable
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
 from profiler.engine.loop import with_a_loop
@@ -27,7 +26,7 @@ from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.metrics.builtin import all_builtin, resolve, unmeasured
-from profiler.metrics.expectations import refuse_unexpected
+from profiler.metrics.fit import refuse_unfit
 from profiler.provider.requests import planner_of
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -139,8 +138,7 @@ async def _run_one(
         header, survey = look() if at_hand else await shared.aside(look)
         directory.refuse_another_run(header.identity)
         if survey is not None:
-            refuse_unexpected(experiment, survey, selection=options.selection)
-            refuse_unsendable(experiment, survey, selection=options.selection)
+            refuse_unfit(experiment, survey, selection=options.selection)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
             done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
             return result_of(directory, done, kept=header.count, elapsed_s=0.0)

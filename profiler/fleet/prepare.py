@@ -11,13 +11,12 @@ import msgspec
 
 from profiler.dataset import unchanged
 from profiler.dataset.places import has_places, places, write_lines
-from profiler.dataset.sendable import refuse_unsendable
 from profiler.dataset.slices import thinned
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.fleet.adopt import adopt, let_go, started
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
-from profiler.metrics.expectations import refuse_unexpected
+from profiler.metrics.fit import refuse_unfit
 from profiler.provider.source import source_of
 from profiler.storage.identity import examine
 from profiler.storage.journal import Header, read_header
@@ -87,8 +86,7 @@ def prepare(
     if before is not None:
         refuse_another(directory.folder, before.identity, header.identity)
     if survey is not None:
-        refuse_unexpected(experiment, survey, selection=options.selection)
-        refuse_unsendable(experiment, survey, selection=options.selection)
+        refuse_unfit(experiment, survey, selection=options.selection)
     if table is None:
         if begun is not None:
             header = msgspec.structs.replace(header, started=started(directory.folder))
