@@ -109,7 +109,7 @@ def show(args: Namespace) -> int:
     with _paged(wanted=not (args.no_pager or args.json)) as out:
         for item in items:
             shown += 1
-            out.write(msgspec.json.encode(item).decode() if args.json else "\n".join(_told(item)) + "\n")
+            out.write(msgspec.json.encode(item).decode() if args.json else "\n".join(_in_lines(item)) + "\n")
             out.write("\n")
     if not args.json:
         remark(f"{shown:,} shown of {args.run}" if shown else f"none of the dialogues in {args.run} is so")
@@ -135,7 +135,7 @@ def _choice(args: Namespace) -> Choice:
     )
 
 
-def _told(item: Item) -> Iterator[str]:
+def _in_lines(item: Item) -> Iterator[str]:
     record = item.record
     repeat = f", repeat {item.repeat}" if "repeat" in item.request or "repeat" in record else ""
     yield f"--- {printable(item.dialogue_id)} (number {record.get('index', '?')}{repeat}): {item.type}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from profiler.core.image_size import image_kind, image_size
-from profiler.core.mismatch_words import told
+from profiler.core.mismatch_words import in_words
 from profiler.core.shapes import Mismatch, field_check, tags
 from profiler.core.wording import found
 
@@ -74,7 +74,7 @@ def _unknown(role: str, content: list[Any], place: str) -> Iterator[BlockFault]:
         try:
             check([block])
         except Mismatch as mismatch:
-            path, message, hint, _ = told([block], mismatch, known=tags(kind, "content"))
+            path, message, hint, _ = in_words([block], mismatch, known=tags(kind, "content"))
             where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[1:])
             yield BlockFault(f"{place}[{number}]{where}", message, hint)
 

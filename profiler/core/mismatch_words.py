@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PLAIN = {"a valid dictionary": "a mapping", "a valid list": "a list", "a valid string": "a string"}
 
 
-class Told(NamedTuple):
+class MismatchInWords(NamedTuple):
     """`path` leads to the value that is wrong, or to the mapping in which a key is missing."""
 
     path: tuple[str | int, ...]
@@ -23,21 +23,21 @@ class Told(NamedTuple):
     at_key: bool = False
 
 
-def told(value: Any, mismatch: Mismatch, *, known: Sequence[str] = ()) -> Told:
+def in_words(value: Any, mismatch: Mismatch, *, known: Sequence[str] = ()) -> MismatchInWords:
     """`known` are the types that a block may have, for a guess at what was meant."""
     path, inner = _in_document(value, mismatch.path)
     if mismatch.problem == "Field required":
-        return Told(path[:-1], f"found no {path[-1]!r}, expected it")
+        return MismatchInWords(path[:-1], f"found no {path[-1]!r}, expected it")
     if mismatch.problem.startswith("Extra inputs"):
         keys = [key for key in inner if key != path[-1]] if isinstance(inner, dict) else []
-        return Told(
+        return MismatchInWords(
             path, f"found the key {path[-1]!r}, which the API does not know", did_you_mean(path[-1], keys), True
         )
     if mismatch.problem.startswith("Input tag"):
         tag = inner.get("type") if isinstance(inner, dict) else None
-        return Told((*path, "type"), f"found the unknown type {found(tag)}", did_you_mean(tag, known))
+        return MismatchInWords((*path, "type"), f"found the unknown type {found(tag)}", did_you_mean(tag, known))
     wanted = mismatch.problem.removeprefix("Input should be ")
-    return Told(path, f"found {found(inner)}, expected {_PLAIN.get(wanted, wanted)}")
+    return MismatchInWords(path, f"found {found(inner)}, expected {_PLAIN.get(wanted, wanted)}")
 
 
 def _in_document(value: Any, path: Sequence[str | int]) -> tuple[tuple[str | int, ...], Any]:

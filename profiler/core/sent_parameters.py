@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.json_schema import schema_fault
-from profiler.core.mismatch_words import told
+from profiler.core.mismatch_words import in_words
 from profiler.core.shapes import Mismatch, field_check, table, tags
 from profiler.core.wording import did_you_mean, found
 
@@ -172,5 +172,5 @@ def format_faults(output_format: Any) -> Iterator[ParameterFault]:
 def _mismatched(
     value: Any, mismatch: Mismatch, *, at: tuple[int, ...] = (), known: Sequence[str] = ()
 ) -> ParameterFault:
-    path, message, hint, at_key = told(value, mismatch, known=known)
+    path, message, hint, at_key = in_words(value, mismatch, known=known)
     return ParameterFault(path=(*at, *path), message=message, hint=hint, at_key=at_key)

@@ -144,7 +144,7 @@ def _survey_of(path: Path, selection: Selection, *, fields: FieldNames | None) -
     if not count:
         hint = f"the tags must all be there, found {' and '.join(selection.tags)}" if selection.tags else None
         raise UsageError(f"{path}: none of its {whole.count:,} dialogues is selected", hint=hint)
-    return msgspec.structs.replace(whole, count=count, **judged.told())
+    return msgspec.structs.replace(whole, count=count, **judged.survey_fields())
 
 
 def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Survey:
@@ -171,7 +171,7 @@ def _survey(path: Path, *, limit: int | None, fields: FieldNames | None) -> Surv
                 sha256=file.finish(),
                 size=file.tell(),
                 remarks=tuple(map(str, remarks)),
-                **judged.told(),
+                **judged.survey_fields(),
             )
     raise found.error()
 

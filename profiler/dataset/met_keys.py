@@ -54,7 +54,7 @@ class MetKeys:
         if len(self.own_keys) < KEPT_KEYS:
             self.own_keys.update(met["own_keys"])
 
-    def told(self) -> dict[str, Any]:
+    def survey_fields(self) -> dict[str, Any]:
         """The fields of a `Survey` that it fills."""
         return {
             "absent": tuple(self._absent()),

@@ -44,7 +44,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether every dialogue is asked, up to the limit."""
         return not (self.ids or self.tags) and self.sample is None
 
-    def told(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Any]:
         """The selection without its limit, as plain values, by which two runs are compared."""
         told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, limit=None))
         if self.ids:

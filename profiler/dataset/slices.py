@@ -115,7 +115,7 @@ def put_together(path: Path, found: Sequence[tuple[Found, Path]], sha256: str, s
     if not count:
         return None
     places = [place for place in places if place.dialogue < count]
-    survey = Survey(count=count, sha256=sha256, size=path.stat().st_size, **judged.told())
+    survey = Survey(count=count, sha256=sha256, size=path.stat().st_size, **judged.survey_fields())
     return Surveyed(survey=survey, places=places, stamp=stamp)
 
 

@@ -152,7 +152,7 @@ def record_failure(job: Job, error: CallError, *, ended: EndTimes) -> Record:
 
 def _with_times(record: Record, job: Job, streamed: StreamTimes | None) -> Record:
     """The record with the times that few dialogues have. Waits are measured only where times are recorded at all."""
-    more = {} if streamed is None else streamed.told(record.usage)
+    more = {} if streamed is None else streamed.record_fields(record.usage)
     if record.at_s is not UNSET:
         waits = {"held_s": micro(job.attempts.held_s), "between_s": micro(job.attempts.between_s)}
         more |= {name: seconds for name, seconds in waits.items() if seconds}

@@ -59,7 +59,7 @@ def known_answers(
     answers = reusable.answers_for(run.folder, run.header.identity)
     if answers is None:
         name = turn.experiment.experiment_id
-        tell(f"{name}: --reuse: none of these runs was answered by {source.told}, so everything is asked")
+        tell(f"{name}: --reuse: none of these runs was answered by {source.in_words}, so everything is asked")
         return None
     return answers.find
 

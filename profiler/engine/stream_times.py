@@ -26,7 +26,7 @@ class StreamTimes(msgspec.Struct, frozen=True):
     gaps_s: tuple[float, ...]
     writing_s: float
 
-    def told(self, usage: dict[str, Any] | None) -> dict[str, float]:
+    def record_fields(self, usage: dict[str, Any] | None) -> dict[str, float]:
         """The fields for the record; those without a value are left out."""
         found = {"ttft_s": self.ttft_s}
         if self.gaps_s:

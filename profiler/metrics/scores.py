@@ -44,7 +44,7 @@ class Scorer:
             if metric.score_of is None or contributed is None:
                 columns.append(self._column(metric, batch))
             else:
-                columns.append(_told_by(contributed, metric.score_of, known))
+                columns.append(_scores_from(contributed, metric.score_of, known))
         return columns
 
     def _column(self, metric: Metric[Any], batch: Sequence[Outcome]) -> list[Score]:
@@ -70,7 +70,7 @@ class Scorer:
             return None
 
 
-def _told_by(contributed: Sequence[Any], score_of: Callable[[Any], Score], known: dict[Any, Score]) -> list[Score]:
+def _scores_from(contributed: Sequence[Any], score_of: Callable[[Any], Score], known: dict[Any, Score]) -> list[Score]:
     """The scores that follow from contributions. `known` remembers them, because most contributions equal an earlier one."""
     try:
         return [known[each] for each in contributed]

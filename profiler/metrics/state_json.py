@@ -86,7 +86,7 @@ def refuse_unspeakable(metrics: Sequence[Metric[Any]]) -> None:
 
 def expect_speakable(name: str, state: Any) -> None:
     try:
-        spoken(state)
+        state_as_json(state)
     except TypeError as error:
         raise UsageError(
             f"metric {name!r} keeps {error}, which several processes cannot pass on to each other",
@@ -94,37 +94,37 @@ def expect_speakable(name: str, state: Any) -> None:
         ) from None
 
 
-def spoken(state: Any) -> Any:
+def state_as_json(state: Any) -> Any:
     """A state as JSON: lists stand for tuples, and every other value is wrapped."""
     kind = type(state)
     if kind in PLAIN:
         return state
     if kind is tuple:
-        return [spoken(each) for each in state]
+        return [state_as_json(each) for each in state]
     if kind is list:
-        return {"list": [spoken(each) for each in state]}
+        return {"list": [state_as_json(each) for each in state]}
     if kind is dict:
         if strange := next((key for key in state if type(key) is not str), None):
             raise TypeError(f"a dict with the key {strange!r}")
-        return {"dict": {key: spoken(each) for key, each in state.items()}}
+        return {"dict": {key: state_as_json(each) for key, each in state.items()}}
     raise TypeError(f"a {kind.__name__}")
 
 
-def heard(found: Any) -> Any:
-    """The state that `spoken` made into JSON."""
+def state_from_json(found: Any) -> Any:
+    """The state that `state_as_json` made into JSON."""
     if isinstance(found, list):
-        return tuple([heard(each) for each in found])
+        return tuple([state_from_json(each) for each in found])
     if isinstance(found, dict):
         if "list" in found:
-            return [heard(each) for each in found["list"]]
-        return {key: heard(each) for key, each in found["dict"].items()}
+            return [state_from_json(each) for each in found["list"]]
+        return {key: state_from_json(each) for key, each in found["dict"].items()}
     return found
 
 
 def _group(group: Group) -> list[Any]:
-    return [group.n, [spoken(state) for state in group.states]]
+    return [group.n, [state_as_json(state) for state in group.states]]
 
 
 def _group_of(found: list[Any]) -> Group:
     n, states = found
-    return Group(n, tuple([heard(state) for state in states]))
+    return Group(n, tuple([state_from_json(state) for state in states]))

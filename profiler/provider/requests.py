@@ -76,7 +76,7 @@ class Planner:
         self._system = system
         settings = _wire_settings(params)
         self._settings = dumps(settings)[:-1]  # open at its end: the rest of the body follows
-        self._told = _told(settings)
+        self._told = _request_of_line(settings)
         # The line in requests.jsonl names the version only where it is not the usual one.
         self._version_told = None if params.api_version == API_VERSION else params.api_version
         self._head = lru_cache(SYSTEMS_REMEMBERED)(self._head_with)
@@ -156,7 +156,7 @@ class Planner:
     def _head_of(self, own: dict[str, Any], system: str | None) -> tuple[bytes, msgspec.Raw | msgspec.UnsetType]:
         """The head for a dialogue with a `request` of its own, and what its line says under `request`."""
         settings = _wire_settings(_with_own(self._params, own))
-        return self._head_with(system, dumps(settings)[:-1]), _told(settings)
+        return self._head_with(system, dumps(settings)[:-1]), _request_of_line(settings)
 
     def _head_with(self, system: str | None, settings: bytes | None = None) -> bytes:
         """A request's body up to its messages."""
@@ -208,7 +208,7 @@ def _with_own(params: Params, own: dict[str, Any]) -> Params:
     return msgspec.structs.replace(params, **named, request={**params.request, **rest})
 
 
-def _told(settings: dict[str, Any]) -> msgspec.Raw | msgspec.UnsetType:
+def _request_of_line(settings: dict[str, Any]) -> msgspec.Raw | msgspec.UnsetType:
     """What a line of requests.jsonl has under `request`: all settings without a key of their own."""
     rest = {key: value for key, value in settings.items() if key not in OF_A_LINE}
     return msgspec.Raw(dumps(rest)) if rest else msgspec.UNSET

@@ -36,7 +36,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return self.client is not None
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The source in words, for tables and reports."""
         if self.client is not None:
             return f"own client {self.client}"
@@ -71,4 +71,4 @@ def choose_mode(asked: str, environ: Mapping[str, str]) -> Mode:
 
 def facts(source: Source) -> dict[str, Any]:
     """The part of summary.json that names the source."""
-    return {"client": source.told, "address": source.address, "api_version": source.api_version}
+    return {"client": source.in_words, "address": source.address, "api_version": source.api_version}

@@ -83,7 +83,7 @@ def examine(
         **snapshot(experiment),
         **msgspec.structs.asdict(source),
         "limit": selection.limit,
-        **({} if selection.is_all else {"selection": selection.told()}),
+        **({} if selection.is_all else {"selection": selection.as_plain()}),
         "dataset_sha256": sha256,
         "mock_responses_sha256": fingerprint(answers) if answers and mocked else None,
     }

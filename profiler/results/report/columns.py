@@ -42,7 +42,7 @@ class Columns:
         for new, column in zip(row[1:], self._changes, strict=True):
             column.append(CHANGES.index(change(row[0], new, self._better)))
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "ids": self.ids,
             "repeats": self._repeats if any(self._repeats) else None,
@@ -51,7 +51,7 @@ class Columns:
             "types": TYPES,
             "changes": CHANGES,
             "change": self._changes,
-            "runs": [columns.told() for columns in self._runs],
+            "runs": [columns.as_json() for columns in self._runs],
         }
 
 
@@ -84,7 +84,7 @@ class _RunColumns:
             score = item.scores.get(name)
             scores.append(round(score, 6) if isinstance(score, float) else score)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         measures = {name: column for name, column in self._measures.items() if any(each is not None for each in column)}
         return {
             "type": self._type,

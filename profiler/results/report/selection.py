@@ -82,7 +82,7 @@ class Selection:
             numbers.add(number)
         return sorted(numbers)
 
-    def told(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[dict[str, Any]]:
         """Of each kind, how many there are; those that are the worst of a measure, how many of them are kept."""
         return [
             {"kind": name, "total": kept.offered if not name.startswith("worst ") else len(kept.numbers())}

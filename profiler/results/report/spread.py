@@ -27,7 +27,7 @@ class Spread:
         self.least = min(self.least, value)
         self.most = max(self.most, value)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "n": self.zeros + self.buckets.total(),
             "zeros": self.zeros,

@@ -40,10 +40,10 @@ class Counted:
             if value is not None:
                 self.spreads[name].add(value)
 
-    def told(self, *, errors: bool) -> dict[str, Any]:
+    def as_json(self, *, errors: bool) -> dict[str, Any]:
         return {
-            "spreads": {name: spread.told() for name, spread in self.spreads.items() if spread.told()["n"]},
-            "timeline": self.timeline.told(),
+            "spreads": {name: spread.as_json() for name, spread in self.spreads.items() if spread.as_json()["n"]},
+            "timeline": self.timeline.as_json(),
             "errors": self.groups.errors() if errors else [],
             "refusals": self.groups.refusals(),
         }

@@ -42,7 +42,7 @@ class Timeline:
                 wider[bin_ // 2] += count
             setattr(self, name, wider)
 
-    def told(self) -> dict[str, Any] | None:
+    def as_json(self) -> dict[str, Any] | None:
         if not self._ended:
             return None
         bins = range(int(self._last / self._width) + 1)

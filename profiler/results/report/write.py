@@ -67,7 +67,7 @@ def write_report(
                 block.clear()
         if block:
             page.packed("texts", _packed(columns_of(block), privacy))
-        page.packed("columns", _packed(columns.told(), privacy))
+        page.packed("columns", _packed(columns.as_json(), privacy))
         facts = _facts(survey, names, privacy, kept, shown=len(columns.ids))
         page.packed("facts", _packed({**facts, **compared(runs, question, privacy)}, privacy))
     return Written(survey.selection.rows, len(columns.ids), privacy.texts)
@@ -111,13 +111,13 @@ def _facts(
         "rows_a_block": ROWS_A_BLOCK,
         "rows": survey.selection.rows,
         "shown": shown,
-        "kinds": [{**each, "shown": kept.get(each["kind"], each["total"])} for each in survey.selection.told()],
+        "kinds": [{**each, "shown": kept.get(each["kind"], each["total"])} for each in survey.selection.as_json()],
         "runs": [
             {
                 "name": name,
                 "complete": run.complete,
                 "summary": privacy.cut_summary(summary),
-                **counted.told(errors=errors),
+                **counted.as_json(errors=errors),
             }
             for name, run, summary, counted in zip(names, survey.runs, survey.summaries, survey.counted, strict=True)
         ],

@@ -111,4 +111,4 @@ def test_an_id_that_no_dialogue_has_is_a_mistake() -> None:
 
 @pytest.mark.parametrize("selection", [Selection(tags=("easy", "rare")), Selection(ids=("d1",), sample=3, by_tag=True)])
 def test_what_is_told_is_the_same_when_it_is_read_from_a_file(selection: Selection) -> None:
-    assert orjson.loads(orjson.dumps(selection.told())) == selection.told()
+    assert orjson.loads(orjson.dumps(selection.as_plain())) == selection.as_plain()

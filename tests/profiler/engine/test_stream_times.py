@@ -13,7 +13,7 @@ GAPS = tuple(float(gap) for gap in range(20, 0, -1))
 
 def told(usage: dict[str, Any] | None = None, **times: Any) -> dict[str, float]:
     given = StreamTimes(turns=1, ttft_s=0.5, gaps_s=(), writing_s=0.0)
-    return msgspec.structs.replace(given, **times).told(usage)
+    return msgspec.structs.replace(given, **times).record_fields(usage)
 
 
 def test_gaps_are_told_by_rank_without_interpolation() -> None:
@@ -63,7 +63,7 @@ def test_of_several_turns_the_slowest_first_token_counts_and_all_gaps() -> None:
         times = with_turn(times, each)
 
     assert times is not None
-    assert times.told({"output_tokens": 33}) == {
+    assert times.record_fields({"output_tokens": 33}) == {
         "ttft_s": 0.4,
         "gap_p50_s": 0.15,
         "gap_p95_s": 0.2,

@@ -40,19 +40,19 @@ def test_a_live_run_knows_its_address_without_its_password(
     source = source_of(asked(**settings), mode="live", environ=environ)
 
     assert source.address == address
-    assert source.told == f"{settings.get('provider', 'anthropic')} at {address}"
+    assert source.in_words == f"{settings.get('provider', 'anthropic')} at {address}"
 
 
 def test_the_mock_asks_nobody() -> None:
     assert source_of(asked(base_url="http://x"), mode="mock", environ=KEYED) == Source(mode="mock")
-    assert source_of(asked(), mode="mock", environ={}).told == "the deterministic mock"
+    assert source_of(asked(), mode="mock", environ={}).in_words == "the deterministic mock"
 
 
 @pytest.mark.parametrize("mode", ["mock", "live"])
 def test_an_own_client_is_named(mode: Any) -> None:
-    assert source_of(asked(client="mine:make"), mode=mode, environ={}).told == "own client mine:make"
+    assert source_of(asked(client="mine:make"), mode=mode, environ={}).in_words == "own client mine:make"
     given = source_of(asked(client="mine:make"), mode=mode, environ={}, given=Own())
-    assert given.told == f"own client {__name__}:Own"
+    assert given.in_words == f"own client {__name__}:Own"
     assert (given.address, given.mode) == (None, mode)
 
 

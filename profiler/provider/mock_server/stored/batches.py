@@ -179,7 +179,7 @@ def _read(body: bytes) -> list[Item]:
     try:
         items = _decoder.decode(body).requests
     except msgspec.ValidationError as error:
-        raise invalid(_told(error)) from None
+        raise invalid(_in_words_of_the_api(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"The request body is not valid JSON: {error}") from None
     if len(items) > MOST_ITEMS:
@@ -195,7 +195,7 @@ def _read(body: bytes) -> list[Item]:
     return items
 
 
-def _told(error: msgspec.ValidationError) -> str:
+def _in_words_of_the_api(error: msgspec.ValidationError) -> str:
     """A mistake in the words of the API: `requests.0.params: Field required`."""
     problem, _, at = str(error).partition(" - at ")
     place = _INDEX.sub(r".\1", at.strip("`").removeprefix("$").removeprefix("."))
