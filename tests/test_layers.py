@@ -266,6 +266,7 @@ ORDERS = {
             "sessions",
             "shares",
             "jobs",
+            "same_dataset",
             "handout",
             "watchdog",
             "coordinator",

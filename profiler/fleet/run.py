@@ -23,6 +23,7 @@ from profiler.fleet.merging import Merger
 from profiler.fleet.onlookers import run_looked_at
 from profiler.fleet.prepare import prepare
 from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.same_dataset import expect_same_dataset
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shares import settings_of_broker
 from profiler.metrics.builtin import unmeasured
@@ -164,8 +165,7 @@ class Fleet:
         """By the workers with these numbers, which have been started."""
         prepared, options = self._prepared, self._options
         experiment = prepared.experiment
-        stamp, sha256 = unchanged.stamp(experiment.dataset_path), prepared.table.identity["dataset_sha256"]
-        unchanged.expect_unchanged(experiment.dataset_path, since=prepared.table.dataset_stamp, sha256=sha256)
+        stamp = await in_thread(partial(expect_same_dataset, prepared, selection=options.selection))
         self._tell_begin()
         if self._live:
             settings = settings_of_broker(
@@ -207,6 +207,7 @@ class Fleet:
                 if self._broker is not None:
                     await self._broker.close()
                 await in_thread(self._end_session)
+        sha256 = prepared.table.identity["dataset_sha256"]
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=sha256)
 
     def _cap(self) -> int | None:

@@ -253,6 +253,26 @@ async def test_a_run_that_several_share_is_not_mixed_with_one_by_one_process(tmp
     assert any(line.startswith("moved the earlier run to") for line in told)
 
 
+async def test_a_dataset_that_was_changed_and_put_back_is_found_by_what_was_asked(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
+    whole = await by_one(asked, tmp_path / "one")
+    with pytest.raises(Interrupted):
+        await by_several(asked, tmp_path / "several", processes=2, watch=stopping(after=50))
+    changed = tmp_path / "changed" / "shared"
+    shutil.copytree(tmp_path / "several" / "shared", changed)
+    asked.dataset_path.write_bytes(asked.dataset_path.read_bytes())  # written to, with the same words
+
+    kept = next(path for path in changed.rglob("requests.jsonl") if path.stat().st_size)
+    first, *rest = kept.read_bytes().splitlines(keepends=True)
+    line = msgspec.json.decode(first)
+    kept.write_bytes(b"".join([msgspec.json.encode({**line, "request_hash": "0" * 64}) + b"\n", *rest]))
+    with pytest.raises(RunDirectoryError, match=f"{line['dialogue_id']!r} was asked in other words"):
+        await by_several(asked, tmp_path / "changed", processes=2)
+
+    done = await by_several(asked, tmp_path / "several", processes=2)
+    assert results(done.folder) == whole
+
+
 async def test_several_go_on_with_what_one_process_has_begun(tmp_path: Path) -> None:
     asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4, repeats=2)
     whole = await by_one(asked, tmp_path / "one")

@@ -177,6 +177,13 @@ async def test_a_loan_counts_from_when_its_message_was_written() -> None:
 
 
 @jumping
+async def test_not_a_cent_more_is_set_aside_than_was_lent() -> None:
+    async with lent_money(lambda message: lends(message, more=CALL - 1)) as (_, budget):
+        await anyio.sleep(0.5)
+        assert budget.reserve(REQUEST) is None
+
+
+@jumping
 async def test_the_answer_to_another_message_is_none() -> None:
     async with lent_money(lambda message: lends(message, seq=message.seq - 1)) as (_, budget):
         await anyio.sleep(3.0)

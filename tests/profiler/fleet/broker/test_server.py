@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from profiler.core.errors import ProfilerError, UsageError
+from profiler.core.errors import LogError, Problem, ProfilerError, UsageError
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
-from profiler.fleet.broker.messages import Gone, MoneyUse, Renewal
+from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
 from profiler.fleet.broker.process import start_broker, tell_gone
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.settings import BrokerSettings
@@ -95,6 +95,19 @@ async def test_a_worker_whose_folder_cannot_be_read_counts_with_its_whole_slice(
         await ask(address, Gone(who="a"))
 
     assert json.loads((root / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 400}
+
+
+async def test_a_worker_whose_journal_is_damaged_counts_with_its_whole_slice(tmp_path: Path) -> None:
+    def damaged(path: Path) -> int:
+        raise LogError([Problem(path=str(path), message="is not what it should be")])
+
+    (tmp_path / "attempts" / "7").mkdir(parents=True)
+    desk = Desk(SETTINGS, folder=tmp_path, money_of=damaged)
+    desk.answer(Envelope(renewal=wants("a", 1, attempts={"attempts/7": 0})))
+    desk.answer(Envelope(gone=Gone(who="a")))
+    desk.close()
+
+    assert json.loads((tmp_path / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 400}
 
 
 async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_lent_what_it_had_lent(
