@@ -44,9 +44,8 @@ def measure(scale: Scale) -> list[Figure]:
 def _leg(scale: Scale, count: int, latency_s: float, *, dialogues: int = DIALOGUES) -> tuple[float, float]:
     """Seconds of wall time and of CPU."""
     dataset = workload.dialogues(scale, dialogues)
-    # Left until all benchmarks end: for minutes after many files have been removed, ext4 takes long to make new ones.
-    folder = tempfile.mkdtemp(dir=scale.folder)
-    seconds, cpu = fresh(running, dataset=dataset, output_dir=folder, count=count, latency_s=latency_s).value
+    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+        seconds, cpu = fresh(running, dataset=dataset, output_dir=folder, count=count, latency_s=latency_s).value
     return float(seconds), float(cpu)
 
 
