@@ -55,7 +55,7 @@ class ProcessDriver(Generic[Told, Heard]):
         self._logs.mkdir(parents=True, exist_ok=True)
         with self._log_of(worker).open("ab") as log:
             self._processes[worker] = subprocess.Popen(  # noqa: S603 (a program of ours)
-                [sys.executable, "-m", self._program.module],
+                [sys.executable, "-P", "-m", self._program.module],  # -P: nothing from the folder that we are in
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

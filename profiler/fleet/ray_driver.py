@@ -58,7 +58,7 @@ class RayDriver(Generic[Told, Heard]):
         self._post = ray.remote(Post).options(num_cpus=0, resources=ON_THE_HEAD).remote()
         own = program is ANSWERS_RANGES
         self._task = ray.remote(work if own else relay).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
-        self._given = {} if own else {"module": program.module}
+        self._given = {"folder": str(Path.cwd())} if own else {"module": program.module}
         self._running: dict[int, Any] = {}
         self._given_up: set[int] = set()
         self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
@@ -68,7 +68,7 @@ class RayDriver(Generic[Told, Heard]):
             tasks.start_soon(task)
 
     def start(self, worker: int) -> None:
-        self._running[worker] = self._task.remote(worker, self._post, folder=str(Path.cwd()), **self._given)
+        self._running[worker] = self._task.remote(worker, self._post, **self._given)
         self._tasks.start_soon(self._wait_for, worker)
 
     async def poll(self) -> tuple[int, Heard | Lost]:

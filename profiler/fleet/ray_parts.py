@@ -102,22 +102,16 @@ class RayBroker:
 
 
 def work(worker: int, post: Any, *, folder: str) -> None:
-    """The task that answers ranges."""
-    _enter(folder)
-    anyio.run(_work, worker, post)
-
-
-def relay(worker: int, post: Any, *, folder: str, module: str) -> Lost:
-    """The task that runs another program, and returns how that has ended."""
-    _enter(folder)
-    return anyio.run(_relay, worker, post, module)
-
-
-def _enter(folder: str) -> None:
-    """Relative paths mean what they mean to the coordinator, where its folder is there."""
+    """The task that answers ranges. Relative paths mean what they mean to the coordinator, where its folder is there."""
     with suppress(OSError):
         os.chdir(folder)
         sys.path.insert(0, folder)
+    anyio.run(_work, worker, post)
+
+
+def relay(worker: int, post: Any, *, module: str) -> Lost:
+    """The task that runs another program, and returns how that has ended."""
+    return anyio.run(_relay, worker, post, module)
 
 
 async def _relay(worker: int, post: Any, module: str) -> Lost:

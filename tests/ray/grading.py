@@ -67,8 +67,8 @@ if what:
 def graded_on(folder: Path, address: str) -> dict[str, Any]:
     """Four submissions, here and on the cluster, where a worker is killed meanwhile."""
     write(folder / "in", address)
-    many, on_ray = ("--submissions", str(folder / "in" / "*"), "--jobs", "2"), ("--on", f"ray:{address}")
-    spy = ("--submissions", str(folder / "in" / "spy"), "--jobs", "1", "--fail-fast", "--isolation", "process")
+    many, on_ray = ("--submissions", "[!a]*", "--jobs", "2"), ("--on", f"ray:{address}")
+    spy = ("--submissions", "spy", "--jobs", "1", "--fail-fast", "--isolation", "process")
     here, spied = run(folder, "here", *many), run(folder, "spied", *spy, *on_ray)
     here.wait(PATIENCE_S)
     spied.wait(PATIENCE_S)
@@ -90,6 +90,8 @@ def graded_on(folder: Path, address: str) -> dict[str, Any]:
 def write(folder: Path, address: str) -> None:
     for name in ("cheat", "crasher", "reference", "spy"):
         shutil.copytree(reference(), folder / name)
+    (folder / "anyio").mkdir()  # one that is called like a module, in the folder of the command
+    (folder / "anyio" / "__init__.py").write_text("raise SystemExit('it ran outside of a box')")
     runner = folder / "cheat" / "experiment_profiler" / "runner.py"
     honest = runner.read_text()
     assert honest.count("enumerate(samples)") == 1
@@ -133,7 +135,7 @@ def run(folder: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
         *words,
     ]
     with (folder / f"{name}.said").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=folder / "in", stdout=log, stderr=log)
 
 
 def kill_a_worker(command: subprocess.Popen[bytes]) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +21,6 @@ from grader.experiment_profiler.grading.grade import Grading, grade, reference
 from grader.experiment_profiler.judging.reasons import REASONS
 from grader.experiment_profiler.judging.verdict import Finding, Result, Status, checks_of
 from grader.workers.calls import Signalled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FAILED = (Finding(check="limits", where="w"), Finding(check="order", where="w run", reason="order", said="x before y"))
 
@@ -288,3 +287,21 @@ def test_help_loads_no_command() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "['grader', 'grader.cli', 'grader.cli.main']"
+
+
+def test_nothing_is_imported_from_the_folder_that_one_is_in(tmp_path: Path) -> None:
+    """Submissions may lie there, and one may be called like a module."""
+    (tmp_path / "argparse").mkdir()
+    (tmp_path / "argparse" / "__init__.py").write_text("raise SystemExit('it ran outside of a box')")
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "grader", "--version"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.split()[0]) == (0, "experiment-profiler"), done.stderr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from grader.workers.calls import Signalled, call_all
+from grader.workers.calls import Signalled, call_all, on_this_machine
 from grader.workers.ending import ENDS
 from task_kit import sandbox
 from tests.grader.workers.scripted import Scripted, calls, hires
@@ -147,3 +147,23 @@ def test_what_goes_wrong_here_comes_out_as_it_is() -> None:
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         call_all("m:f", [b""], heard=broken, hire=hires(Scripted(calls(bytes))), size=1)
+
+
+def shout(given: bytes) -> bytes:
+    """In a worker."""
+    return given.upper()
+
+
+def test_a_worker_imports_nothing_from_the_folder_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submissions may lie there, and one may be called like a module."""
+    for name in ("msgspec", "json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('it ran outside of a box')")
+    monkeypatch.chdir(tmp_path)
+    found: list[object] = []
+
+    call_all(f"{__name__}:shout", [b"a"], heard=lambda *what: found.append(what), hire=on_this_machine, size=1)
+
+    assert found == [(0, b"A")]
