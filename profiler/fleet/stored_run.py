@@ -80,6 +80,7 @@ class StoredRun:
 
     def agree(self, of: int) -> tuple[Table, int]:
         """Put the table that was laid down here and into how many shards it is divided, unless somebody was first."""
+        self._store.expect_conditions(f"{self._run}/probe")
         path = self._folders.root.parent / TABLE
         mine = path.read_bytes()
         theirs = self._store.create(f"{self._run}/table.json", mine)

@@ -65,6 +65,18 @@ class ObjectStore:
             return self.get(name) or b""
         return content
 
+    def expect_conditions(self, name: str) -> None:
+        """Raise where the condition is ignored, as some stores do that speak a cloud's protocol: there everybody would win."""
+        self.create(name, b"first")
+        if self.create(name, b"second") != b"first":
+            raise self._unconditional()
+
+    def _unconditional(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self.told}: cannot make an object on condition that it is not there yet, so nobody could commit",
+            hint="use a store with conditional puts, or a shared folder",
+        )
+
     def names(self, prefix: str) -> list[str]:
         """The sorted names of the objects below a folder, without the folder's own name."""
         with self._errors(prefix):
@@ -81,10 +93,7 @@ class ObjectStore:
         except known.AlreadyExistsError as error:
             raise _ThereAlready from error
         except (known.NotSupportedError, NotImplementedError) as error:
-            raise RunDirectoryError(
-                f"{self.told}: cannot make an object on condition that it is not there yet, so nobody could commit",
-                hint="use a store with conditional puts, or a shared folder",
-            ) from error
+            raise self._unconditional() from error
         except (known.BaseError, OSError, ValueError) as error:
             raise RunDirectoryError(
                 f"{self.told}/{name}: {_first_line(error)}", hint="what is answered is kept; the same command goes on"

@@ -139,17 +139,17 @@ def counting(calls: list[int]) -> Any:
 
 @pytest.mark.parametrize(
     ("at", "after", "disk_is_lost"),
-    [(5, False, True), (6, False, False), (7, False, True), (7, True, False), (7, True, True), (12, True, False)],
+    [(7, False, True), (8, False, False), (9, False, True), (9, True, False), (9, True, True), (14, True, False)],
 )
 async def test_a_kill_in_the_middle_of_an_upload_commits_nothing_or_all(
     tmp_path: Path, at: int, after: bool, disk_is_lost: bool
 ) -> None:
-    """Of each range three logs are put, then what was counted, and then it is committed: the seventh is the first commit."""
+    """Of each range three logs are put, then what was counted, and then it is committed: the ninth is the first commit."""
     asked = experiment(dataset(tmp_path, 40))
     store = Failing(stores.MemoryStore(), at=at, after=after)
     with pytest.raises(Killed):
         await answered(asked, tmp_path / "m0", 0, 1, store)
-    assert len(store.names("shared/done")) == (at - 2) // 5 - (at % 5 == 2 and not after)
+    assert len(store.names("shared/done")) == (at - 4) // 5 - (at % 5 == 4 and not after)
     store.at = 0
     if disk_is_lost:
         shutil.rmtree(tmp_path / "m0")

@@ -91,3 +91,13 @@ def test_a_store_that_cannot_create_on_condition_is_refused(monkeypatch: pytest.
     monkeypatch.setattr(obstore, "put", unable)
     with pytest.raises(RunDirectoryError, match="s3://old: cannot make an object on condition"):
         store.create("done/0", b"me")
+
+
+def test_a_store_that_ignores_the_condition_is_found_out(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        store.expect_conditions("run/probe")
+    obstore: Any = importlib.import_module("obstore")
+    put = obstore.put
+    monkeypatch.setattr(obstore, "put", lambda where, name, content, **_: put(where, name, content))
+    with pytest.raises(RunDirectoryError, match="cannot make an object on condition"):
+        store.expect_conditions("run/probe")
