@@ -23,19 +23,20 @@ def refuse_useless_to_run(args: Namespace) -> None:
     """Raise when flags of `run` contradict each other, or one is useless without another."""
     if args.assume_latency is not None and not args.dry_run:
         raise UsageError(
-            "--assume-latency only reckons: a run that asks takes as long as it takes", hint="add --dry-run"
+            "--assume-latency needs --dry-run: it only says which latency the estimate assumes", hint="add --dry-run"
         )
     if args.retry_failed and args.fresh:
         raise UsageError(
-            "--retry-failed goes on with the earlier run that --fresh moves aside", hint="give one of the two"
+            "--retry-failed and --fresh contradict each other: one goes on with the earlier run, the other starts over",
+            hint="give one of the two",
         )
     if args.sample is None and (args.seed is not None or args.by is not None):
         flag = "--by" if args.seed is None else "--seed"
-        raise UsageError(f"{flag} says how a sample is drawn, and none is asked for", hint="add --sample N")
+        raise UsageError(f"{flag} needs --sample: it says how the sample is drawn", hint="add --sample N")
     several = "--processes" if args.processes is not None else "--shard" if args.shard is not None else None
     if several is not None and args.reuse:
         raise UsageError(
-            f"--reuse takes answers over in one process, and {several} asks for several",
+            f"--reuse works in one process, and {several} asks for several",
             hint=f"run once without {several}, and with --reuse: it takes over what is known and asks the rest; stopped at any "
             "time, that run goes on with --processes N, which asks nothing again",
         )
@@ -44,27 +45,38 @@ def refuse_useless_to_run(args: Namespace) -> None:
     else:
         _refuse_without_shard(args)
     if args.on is not None and args.processes is None:
-        raise UsageError("--on says where several processes run, and not how many", hint="add --processes N")
+        raise UsageError(
+            "--on needs --processes: it says where they run, not how many there are", hint="add --processes N"
+        )
     if args.on is not None and args.shard is not None:
         raise UsageError(
-            "--on gives a whole run to a cluster, and --shard is a share of one", hint="give one of the two"
+            "--on and --shard contradict each other: one runs all of it on a cluster, the other a part of it here",
+            hint="give one of the two",
         )
     if args.dry_run and args.fail_on_errors != 1.0:
-        raise UsageError("--fail-on-errors judges answers, and --dry-run asks for none", hint="give one of the two")
+        raise UsageError(
+            "--fail-on-errors has no effect with --dry-run, which gets no answers", hint="give one of the two"
+        )
 
 
 def _refuse_without_shard(args: Namespace) -> None:
     if args.broker is not None:
-        raise UsageError("--broker lends to one of several shards; a whole run has its own", hint="add --shard K/N")
+        raise UsageError(
+            "--broker needs --shard: it lends limits and money to shards; a whole run needs no broker",
+            hint="add --shard K/N",
+        )
     if args.store is not None:
-        raise UsageError("--store is where shards meet; a whole run has its folder", hint="add --shard K/N")
+        raise UsageError(
+            "--store needs --shard: shards put their answers there; a whole run has its own folder",
+            hint="add --shard K/N",
+        )
 
 
 def _refuse_with_shard(args: Namespace) -> None:
     useless = {"--fresh": args.fresh, "--json": args.json, "--fail-on-errors": args.fail_on_errors != 1.0}
     if found := next((flag for flag, given in useless.items() if given), None):
         raise UsageError(
-            f"{found} is about a whole run, and --shard answers a share of one",
+            f"{found} is for a whole run, and --shard answers a part of one",
             hint="move the folder aside before the first shard begins" if found == "--fresh" else "give it to merge",
         )
 
@@ -89,7 +101,7 @@ def _text_of(name: str) -> str:
 
 def refuse_useless_to_summarize(args: Namespace) -> None:
     if args.metric and not args.recompute:
-        raise UsageError("--metric counts anew, which only --recompute does", hint="add --recompute")
+        raise UsageError("--metric needs --recompute, which counts again from the logs", hint="add --recompute")
 
 
 def without_effect(args: Namespace, mode: Mode, experiments: Sequence[Experiment]) -> str | None:

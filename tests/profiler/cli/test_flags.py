@@ -27,9 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--assume-latency", "2"), "--assume-latency only reckons"),
-        (("--retry-failed", "--fresh"), "--fresh moves aside"),
-        (("--dry-run", "--fail-on-errors", "0.1"), "--dry-run asks for none"),
+        (("--assume-latency", "2"), "--assume-latency needs --dry-run"),
+        (("--retry-failed", "--fresh"), "--retry-failed and --fresh contradict each other"),
+        (("--dry-run", "--fail-on-errors", "0.1"), "--fail-on-errors has no effect with --dry-run"),
     ],
 )
 def test_flags_that_do_not_fit_together_are_refused_before_anything_is_done(

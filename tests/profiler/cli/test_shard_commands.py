@@ -98,7 +98,7 @@ def test_shards_meet_in_a_store_and_merge_takes_the_run_from_there(
     assert merge(config, "--store", store) == 0
     assert capsys.readouterr().out.count("Completed experiment") == 2
     assert main.main(["run", "--config", str(config), "--mode", "mock", "--store", store]) == 2
-    assert "--store is where shards meet" in capsys.readouterr().err
+    assert "--store needs --shard" in capsys.readouterr().err
     assert merge(config, "--store", "nowhere", "--output-dir", "other") == 2
     assert "expected a URL such as s3://bucket/path" in capsys.readouterr().err
 

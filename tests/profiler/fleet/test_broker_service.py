@@ -106,7 +106,7 @@ def test_a_token_of_the_environment_is_in_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--broker", "tcp://127.0.0.1:1"], "--broker lends to one of several shards"),
+        (["run", "--broker", "tcp://127.0.0.1:1"], "--broker needs --shard"),
         (["run", "--broker", "http://127.0.0.1:1", "--shard", "0/2", "--mode", "live"], "expected tcp://HOST:PORT"),
     ],
 )

@@ -105,8 +105,8 @@ def test_another_kind_of_cluster_is_refused(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--on", "ray"], "--on says where several processes run, and not how many"),
-        (["--on", "ray", "--processes", "2", "--shard", "0/2"], "--on gives a whole run to a cluster"),
+        (["--on", "ray"], "--on needs --processes"),
+        (["--on", "ray", "--processes", "2", "--shard", "0/2"], "--on and --shard contradict each other"),
     ],
 )
 def test_on_goes_with_processes_alone(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
