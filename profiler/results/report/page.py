@@ -6,19 +6,21 @@ Everything that comes from a run is in the blocks, so that no text of a model ca
 from __future__ import annotations
 
 import base64
-import codecs
 import hashlib
 import os
 import zlib
+from contextlib import contextmanager, suppress
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from profiler.core.errors import StorageError
 from profiler.core.json import dump_leniently, dumps
 from profiler.results.report.packing import as_characters
 from profiler.storage.whole_file import draft_of, replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import IO, Self
@@ -52,10 +54,13 @@ class Page:
         self._file: IO[bytes]
 
     def __enter__(self) -> Self:
-        self._file = self._draft.open("wb")
-        if self._dense:
-            self._file.write(codecs.BOM_UTF16_LE)  # no header and no setting of a server overrules it
-        self._text(self._head)
+        with self._refusing():
+            self._file = self._draft.open("wb")
+        try:
+            self._text(("\ufeff" if self._dense else "") + self._head)  # no header of a server overrules that mark
+        except BaseException:
+            self._drop()
+            raise
         return self
 
     def __exit__(
@@ -64,14 +69,19 @@ class Page:
         try:
             if kind is None:
                 self._text(self._tail)
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                with self._refusing():
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                    self._file.close()
+                    replace(self._draft, self._path)
         finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Take away what has not got its name."""
+        with suppress(OSError):  # what could not be written cannot be written now either
             self._file.close()
-            if kind is not None:
-                self._draft.unlink(missing_ok=True)
-        if kind is None:
-            replace(self._draft, self._path)
+        self._draft.unlink(missing_ok=True)
 
     def packed(self, name: str, content: bytes) -> None:
         """A block of JSON, which the script unpacks when it is needed."""
@@ -80,7 +90,16 @@ class Page:
         self._text(f'<script type="text/plain" class="{name}-block" data-bytes="{len(small)}">{text}</script>\n')
 
     def _text(self, text: str) -> None:
-        self._file.write(text.encode(UTF_16 if self._dense else "utf-8"))
+        with self._refusing():
+            self._file.write(text.encode(UTF_16 if self._dense else "utf-8"))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Say which file the disk did not take."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(self._path, error, answers=False) from error
 
 
 def json_of(value: Any) -> bytes:

@@ -29,9 +29,11 @@ function intervalPicture(found, ends) {
 
 function drawMetrics() {
   const rows = metricRows(F.runs.map((run) => run.summary.metrics ?? {}));
+  const repeated = rows.some(([, found]) => found.some((each) => each?.n_effective !== undefined));
+  const effective = (number) => (repeated ? [{ number }] : []);
   const head = [
     "metric",
-    ...F.runs.flatMap((_, at) => [{ number: F.runs.length > 1 ? `${letter(at)} value` : "value" }, "95 % interval", { number: "n" }]),
+    ...F.runs.flatMap((_, at) => [{ number: F.runs.length > 1 ? `${letter(at)} value` : "value" }, "95 % interval", { number: "n" }, ...effective("effective n")]),
     "drawn",
   ];
   const body = rows.map(([name, found]) => {
@@ -39,7 +41,7 @@ function drawMetrics() {
     const ends = [Math.min(0, ...bounds), Math.max(1, ...bounds)];
     return [
       name,
-      ...found.flatMap((each) => [{ number: shown(each?.value) }, each?.error ?? interval(each?.ci95), { number: shown(each?.n) }]),
+      ...found.flatMap((each) => [{ number: shown(each?.value) }, each?.error ?? interval(each?.ci95), { number: shown(each?.n) }, ...effective(shown(each?.n_effective))]),
       intervalPicture(found, ends),
     ];
   });
@@ -47,6 +49,9 @@ function drawMetrics() {
     "metrics",
     table(head, body),
     el("p", { class: "soft" }, "Intervals are of each run alone. n: how many dialogues the value is of, or answers where each was asked several times."),
+    repeated
+      ? el("p", { class: "soft" }, "effective n: the answers to one dialogue are alike, so they tell as much as so many answers to different dialogues would. The interval follows it.")
+      : "",
     byTag(),
   );
 }

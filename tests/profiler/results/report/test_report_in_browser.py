@@ -70,7 +70,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder / "one.html", base)
     _write(folder / "two.html", base, new)
     _write(folder / "hostile.html", hostile)
-    repeated = [item(i, f"answer {i}", dialogue_id=f"x{i // 2}", repeat=i % 2) for i in range(6)]
+    told: list[dict[str, Any]] = [
+        {"repeat": i % 2, "asked_repeat": i % 2, "dialogue_id": f"x{i // 2}"} for i in range(6)
+    ]
+    told[5]["type"] = "refusal"
+    repeated = [item(i, f"answer {i}", **each) for i, each in enumerate(told)]
     _write(folder / "repeated.html", make_run(folder / "repeated", repeated))
     _write(folder / "without.html", base, texts=False)
     with pytest.MonkeyPatch.context() as patch:
@@ -187,6 +191,7 @@ def test_each_of_several_answers_has_its_permalink(reports: Path, opened: Callab
 
     assert page.locator("#dialogue h3").first.inner_text() == "x1, repeat 1"
     assert "answer 3" in page.locator("#dialogue").inner_text()
+    assert "effective n" in page.locator("#metrics table").first.inner_text().lower()
 
 
 def test_the_keyboard_is_enough(reports: Path, opened: Callable[..., Opened]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from profiler import Experiment, Options, run_sync
-from profiler.core.errors import UsageError
+from profiler.core.errors import StorageError, UsageError
 from profiler.core.json import loads
 from profiler.manifest.settings import MockSettings
 from profiler.results.comparing.compare import compare
@@ -22,6 +22,7 @@ from profiler.results.report.page import SCRIPT
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import Written, write_report
 from profiler.storage.saved_run import SavedRun
+from tests.profiler.building import files_end_at
 from tests.profiler.results.report.making import failure, item, make_run
 
 if TYPE_CHECKING:
@@ -213,6 +214,19 @@ def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
     columns = blocks(tmp_path / "r.html")["columns"]
     assert columns["ids"] == ["x0", "x0", "x1", "x1"]
     assert columns["repeats"] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("room", [64, 60_000])
+def test_a_disk_that_is_full_leaves_the_report_of_before(tmp_path: Path, room: int) -> None:
+    run = make_run(tmp_path / "mine", [item(0)])
+    (tmp_path / "r.html").write_text("before")
+
+    with files_end_at(room), pytest.raises(StorageError, match=r"r\.html: cannot write") as caught:
+        write(tmp_path / "r.html", run)
+
+    assert "answered" not in str(caught.value.hint)
+    assert (tmp_path / "r.html").read_text() == "before"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["mine", "r.html"]
 
 
 def test_what_changed_between_two_runs_is_told(tmp_path: Path) -> None:
