@@ -115,14 +115,13 @@ def measure(
     left, right = base.measures[metric], new.measures[metric]
     gaps: array[float] = left[:0]
     gaps.extend(map(sub, right, left))
-    known = bytes(map(eq, gaps, gaps))  # NaN is not equal to itself
-    whole = all(known)
-    differences = gaps if whole else left[:0] + _array_like(left, compress(gaps, known))
+    known = None if not isnan(sum(gaps)) else bytes(map(eq, gaps, gaps))  # NaN is not equal to itself
+    differences = gaps if known is None else _array_like(left, compress(gaps, known))
     n = len(differences)
     flips = None
     if metric in base.true_false and metric in new.true_false:
         flips = _flips(base.ids, gaps)
-    if clusters is not None and not whole:
+    if clusters is not None and known is not None:
         clusters = list(compress(clusters, known))
     test, note = _tested(differences, flips=flips, clusters=clusters)
     return Measured(
@@ -131,13 +130,13 @@ def measure(
         n=n,
         identical=not any(differences),
         differences=differences,
-        known=None if whole else known,
-        base=fsum(left if whole else compress(left, known)) / n if n else None,
-        new=fsum(right if whole else compress(right, known)) / n if n else None,
+        known=known,
+        base=fsum(left if known is None else compress(left, known)) / n if n else None,
+        new=fsum(right if known is None else compress(right, known)) / n if n else None,
         test=test,
         note=note,
         flips=flips,
-        bounds=None if whole or metric == ERRORS else _bounds(base, new, metric, known, differences),
+        bounds=None if known is None or metric == ERRORS else _bounds(base, new, metric, known, differences),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from itertools import chain
+from bisect import bisect_right
+from itertools import chain, repeat
 from operator import eq
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BETWEEN = "\n"
-ALL_BITS = (1 << 64) - 1
+PARTS = 16
 
 
 class DialogueIds:
@@ -58,22 +58,23 @@ class DialogueIds:
 def places_of(wanted: DialogueIds, among: DialogueIds) -> array[int]:
     """For each id that is wanted its place among others, -1 where it is not there.
 
-    Hashes of 64 bits stand for the ids, which no two of many millions share by chance, in the order of their leading bits
-    with the place in the others: a dictionary would take six times the memory.
+    Hashes of 64 bits stand for the ids, which no two of many millions share by chance. One dictionary of them all would
+    take twice the memory of everything else, so they are looked up in parts.
     """
-    bits = len(among).bit_length()
-    hashes = array("Q", map(ALL_BITS.__and__, map(hash, among)))
-    ordered = array("Q", sorted((each >> bits << bits) | place for place, each in enumerate(hashes)))
-    places, last = (1 << bits) - 1, len(hashes)
-    found = array("q")
-    for each in map(ALL_BITS.__and__, map(hash, wanted)):
-        leading = each >> bits
-        at = bisect_left(ordered, leading << bits)
-        while at < last and ordered[at] >> bits == leading:
-            if hashes[ordered[at] & places] == each:
-                found.append(ordered[at] & places)
-                break
-            at += 1
-        else:
-            found.append(-1)
+    found = array("q", [-1]) * len(wanted)
+    for (there, at), (here, places) in zip(_in_parts(among), _in_parts(wanted), strict=True):
+        place_of = dict(zip(there, at, strict=True))
+        for place, each in zip(places, map(place_of.get, here, repeat(-1)), strict=True):
+            found[place] = each
     return found
+
+
+def _in_parts(ids: DialogueIds) -> list[tuple[array[int], array[int]]]:
+    """Hashes and places, by the last bits of the hash."""
+    parts = [(array("q"), array("I")) for _ in range(PARTS)]
+    adding = [(hashes.append, places.append) for hashes, places in parts]
+    for place, each in enumerate(map(hash, ids)):
+        add_hash, add_place = adding[each % PARTS]
+        add_hash(each)
+        add_place(place)
+    return parts

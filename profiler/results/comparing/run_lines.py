@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 BATCH: Final = 4096
 NOTHING: Final = msgspec.Raw(b"null")
+NO_TAGS: Final = msgspec.Raw(b"[]")
 DIALOGUE_ID: Final = attrgetter("dialogue_id")
+SCORES_OF: Final = attrgetter("scores")
+KNOWN_OTHERWISE: Final = ("completion_rate", "refusal_rate")  # by the type of the answer
 
 Line = TypeVar("Line")
 _plain = msgspec.json.Decoder(dict[str, Any]).decode
@@ -36,10 +39,15 @@ class Asked(msgspec.Struct, gc=False):
     required_facts: msgspec.Raw = NOTHING
     expected: msgspec.Raw = NOTHING
     expect_refusal: bool | None = None
-    tags: tuple[str, ...] = ()
 
 
-class AskedInCluster(Asked, gc=False):
+class AskedWithTags(Asked, gc=False):
+    """Of the run that others are compared with: its tags count."""
+
+    tags: msgspec.Raw = NO_TAGS
+
+
+class AskedInCluster(AskedWithTags, gc=False):
     metadata: dict[str, Any] = {}
 
 
@@ -79,11 +87,11 @@ class Batch(msgspec.Struct, frozen=True):
     scores: dict[str, list[Score]]
 
 
-def batches(run: SavedRun, *, clusters: bool, search_path: Path | None) -> Iterator[Batch]:
-    kind = AskedInCluster if clusters else Asked
+def batches(run: SavedRun, kind: type[Asked], *, search_path: Path | None) -> Iterator[Batch]:
+    """`kind`: what is wanted of the questions."""
     names, scored = _scores(run, search_path)
     asked, answered = _asked_and_answered(run, kind)
-    scores_of = {name: attrgetter(f"scores.{field}") for field, name in names.items()}
+    scores_of = {name: attrgetter(field) for field, name in names.items()}
     number = 0
     while any(lines := (list(islice(asked, BATCH)), list(islice(answered, BATCH)), list(islice(scored, BATCH)))):
         ids = list(map(DIALOGUE_ID, lines[1]))
@@ -91,7 +99,8 @@ def batches(run: SavedRun, *, clusters: bool, search_path: Path | None) -> Itera
             if (others := list(map(DIALOGUE_ID, found))) != ids:
                 at = number + _first_difference(others, ids) + 1
                 raise damaged(run.folder / name, f"is of another dialogue than {RESPONSES}", line=at)
-        columns = {name: list(map(get, lines[2])) for name, get in scores_of.items()}
+        scores = list(map(SCORES_OF, lines[2]))
+        columns = {name: list(map(get, scores)) for name, get in scores_of.items()}
         yield Batch(ids, lines[0], lines[1], columns)
         number += len(ids)
 
@@ -109,7 +118,8 @@ def _scores(run: SavedRun, search_path: Path | None) -> tuple[dict[str, str], It
     in_file = run.complete and path.exists()
     lines = lines_of(path, _plain, complete=True) if in_file else run.scores(search_path=search_path)
     first = next(lines, None)
-    names = {f"score_{number}": name for number, name in enumerate(first["scores"] if first else ())}
+    scored = [name for name in (first["scores"] if first else ()) if name not in KNOWN_OTHERWISE]
+    names = {f"score_{number}": name for number, name in enumerate(scored)}
     fields = [(field, bool | float | None, None) for field in names]
     scores = msgspec.defstruct("Scores", fields, rename=names, gc=False)
     kind = msgspec.defstruct("ScoredBy", [("scores", scores)], bases=(Scored,), gc=False)
