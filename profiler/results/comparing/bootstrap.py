@@ -1,7 +1,8 @@
-"""The seeded bootstrap: where pairs are few or some differ by far more than the rest, Student's t is not to be trusted.
+"""The seeded bootstrap: where some pairs differ by far more than the rest, Student's t is not to be trusted.
 
-Studentized: each resample is measured in its own standard errors, which follows a skewed distribution where percentiles of
-the means would not. Equal data give equal numbers: the seed is part of the method.
+Each resample is measured in its own standard errors, with its own skewness taken out (Hall's transformation, 1992). A
+resample in which all pairs are equal counts as infinitely far away: where few pairs differ at all, there is little to
+learn. Equal data give equal numbers: the seed is part of the method.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 
 SEED: Final = 20_260_101
 FEWEST: Final = 10  # of fewer pairs a resample says less than t
-FEW: Final = 30
+UNSEEN: Final = 7  # resamples are so much smaller, and half at least: a small sample has not seen the whole of a tail
 MANY: Final = 5_000  # beyond, resampling takes long
-DRAWS: Final = 4_000_000
-MOST_RESAMPLES: Final = 9_999
+DRAWS: Final = 2_000_000
+MOST_RESAMPLES: Final = 4_999
 LEAST_RESAMPLES: Final = 999
-COCHRAN: Final = (
-    100  # times the squared skewness: from so many values on t holds. Cochran said 25; simulated, that is too few
-)
+COCHRAN: Final = 50  # times the squared skewness: from so many pairs on t holds. Cochran said 25; simulated, too few
+LEAST_SKEWNESS: Final = 1e-9
 MOST_LOOKED_AT: Final = 100_000
 
 
 class Bootstrap(msgspec.Struct, frozen=True):
-    """`ratios`: the means of the resamples in their own standard errors, sorted."""
+    """`ratios`: the means of the resamples in their own standard errors, without their skewness, sorted."""
 
     n: int
     difference: float
     standard_error: float
+    skewness: float
     ratios: array[float]
     method: str = "studentized bootstrap"
 
@@ -51,25 +52,31 @@ class Bootstrap(msgspec.Struct, frozen=True):
 
     @property
     def interval(self) -> Interval:
-        return (
-            self.difference - self._quantile(0.975) * self.standard_error,
-            self.difference - self._quantile(0.025) * self.standard_error,
-        )
+        """The bounds that are not refused at 2.5 % on either side; infinite where too many resamples are."""
+        above = -(-975 * (len(self.ratios) + 1) // 1000)
+        return self._bound(self.ratios[above - 1]), self._bound(self.ratios[-above])
 
     def p_at_most(self, bound: float) -> float:
-        at = (self.difference - bound) / self.standard_error
-        return (len(self.ratios) - bisect_left(self.ratios, at) + 1) / (len(self.ratios) + 1)
+        return (len(self.ratios) - bisect_left(self.ratios, self._ratio(bound)) + 1) / (len(self.ratios) + 1)
 
     def p_at_least(self, bound: float) -> float:
-        at = (self.difference - bound) / self.standard_error
-        return (bisect_right(self.ratios, at) + 1) / (len(self.ratios) + 1)
+        return (bisect_right(self.ratios, self._ratio(bound)) + 1) / (len(self.ratios) + 1)
 
-    def _quantile(self, q: float) -> float:
-        """Linear between neighbours."""
-        place = q * (len(self.ratios) - 1)
-        below = math.floor(place)
-        low, high = self.ratios[below], self.ratios[min(below + 1, len(self.ratios) - 1)]
-        return low + (place - below) * (high - low)
+    def _ratio(self, bound: float) -> float:
+        return without_skewness((self.difference - bound) / self.standard_error, skewness=self.skewness, n=self.n)
+
+    def _bound(self, ratio: float) -> float:
+        """The bound that has this ratio."""
+        skewness, root = self.skewness, math.sqrt(self.n)
+        if abs(skewness) > LEAST_SKEWNESS and math.isfinite(ratio):
+            ratio = 3 * root / skewness * (math.cbrt(1 + skewness * (ratio / root - skewness / (6 * self.n))) - 1)
+        return self.difference - ratio * self.standard_error
+
+
+def without_skewness(ratio: float, *, skewness: float, n: int) -> float:
+    """A mean in its standard errors, by Hall's cubic, which keeps the order and can be turned round."""
+    part = skewness * ratio / math.sqrt(n)
+    return ratio * (1 + part / 3 + part * part / 27) + skewness / (6 * math.sqrt(n))
 
 
 class Cautious(msgspec.Struct, frozen=True):
@@ -97,9 +104,10 @@ class Cautious(msgspec.Struct, frozen=True):
         return max(self.bootstrap.p, self.t.p)
 
     @property
-    def interval(self) -> Interval:
+    def interval(self) -> Interval | None:
+        """None where it has no end."""
         low, high = zip(self.bootstrap.interval, self.t.interval, strict=True)
-        return min(low), max(high)
+        return (min(low), max(high)) if math.isfinite(min(low)) and math.isfinite(max(high)) else None
 
     def p_at_most(self, bound: float) -> float:
         return max(self.bootstrap.p_at_most(bound), self.t.p_at_most(bound))
@@ -114,36 +122,44 @@ def compare_values(differences: Sequence[float]) -> tuple[Cautious | MeanDiffere
     n = len(differences)
     if not isinstance(plain, MeanDifference) or n < FEWEST or n > MOST_LOOKED_AT:
         return plain, None
-    if n >= FEW and not heavy_tailed(differences):
+    if not heavy_tailed(differences):
         return plain, None
     if n > MANY:
         return plain, "a few pairs differ by far more than the rest, so the interval may be too narrow"
-    bootstrap = resampled(differences)
-    return (plain if bootstrap is None else Cautious(bootstrap, plain)), None
+    found = Cautious(resampled(differences), plain)
+    return found, None if found.interval else "so few pairs differ that no interval can be given"
 
 
 def heavy_tailed(values: Sequence[float]) -> bool:
     """By Cochran's rule: whether more values would be needed for the mean to be near normal."""
     n = len(values)
-    mean, squares = spread_of(values)
+    return n < COCHRAN * skewness_of(values, *spread_of(values)) ** 2
+
+
+def skewness_of(values: Sequence[float], mean: float, squares: float) -> float:
     cubes = math.fsum([(value - mean) ** 3 for value in values])
-    return squares > 0 and n < COCHRAN * n * cubes * cubes / squares**3
+    return math.sqrt(len(values)) * cubes / squares**1.5 if squares > 0 else 0.0
 
 
-def resampled(differences: Sequence[float]) -> Bootstrap | None:
-    """None where so few values differ that resamples without any spread are frequent."""
+def resampled(differences: Sequence[float]) -> Bootstrap:
     n = len(differences)
     mean, squares = spread_of(differences)
     around = [each - mean for each in differences]
-    flat = squares * 1e-12
+    size = max((n + 1) // 2, n - UNSEEN)
     choices, resamples = Random(SEED).choices, max(LEAST_RESAMPLES, min(MOST_RESAMPLES, DRAWS // n))  # noqa: S311
-    ratios = array("d")
-    for _ in range(resamples):
-        drawn = choices(around, k=n)
-        total = sum(drawn)
-        spread = sum(map(mul, drawn, drawn)) - total * total / n
-        if spread > flat:
-            ratios.append(total / math.sqrt(spread * n / (n - 1)))
-    if len(ratios) < 0.99 * resamples:
-        return None
-    return Bootstrap(n, mean, math.sqrt(squares / (n - 1) / n), array("d", sorted(ratios)))
+    ratios = sorted(_ratio_of(choices(around, k=size), size, squares * 1e-12) for _ in range(resamples))
+    error = math.sqrt(squares / (n - 1) / n)
+    return Bootstrap(n, mean, error, skewness_of(differences, mean, squares), array("d", ratios))
+
+
+def _ratio_of(drawn: list[float], size: int, flat: float) -> float:
+    """The mean of a resample in its standard errors, without its skewness. `flat`: below it there is no spread."""
+    squared = list(map(mul, drawn, drawn))
+    total, squares = sum(drawn), sum(squared)
+    mean = total / size
+    spread = squares - total * mean
+    if spread <= flat:
+        return math.copysign(math.inf, total)
+    cubes = sum(map(mul, squared, drawn)) - 3 * mean * squares + 2 * total * mean * mean
+    skewness = math.sqrt(size) * cubes / spread**1.5
+    return without_skewness(total / math.sqrt(spread * size / (size - 1)), skewness=skewness, n=size)

@@ -85,7 +85,9 @@ def test_a_run_is_followed_from_another_process_to_its_end(tmp_path: Path) -> No
 
 
 def test_ctrl_c_ends_the_watching_and_says_how_far_it_is(tmp_path: Path) -> None:
-    run = started("run", "--config", slow_manifest(tmp_path, dialogues=20_000), "--output-dir", tmp_path / "runs", "--quiet")
+    run = started(
+        "run", "--config", slow_manifest(tmp_path, dialogues=20_000), "--output-dir", tmp_path / "runs", "--quiet"
+    )
     folder = tmp_path / "runs" / "slow"
     wait_for(folder / "status.json")
     watching = started("watch", folder)

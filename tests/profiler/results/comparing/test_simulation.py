@@ -26,3 +26,11 @@ def test_t_intervals_hold_the_truth(shape: str) -> None:
     cell = simulation.numbers(200, shape, draws=500)
 
     assert cell.covered == pytest.approx(0.95, abs=0.04)
+
+
+def test_few_pairs_that_differ_are_no_alarm() -> None:
+    """With t alone one comparison in six would cry wolf."""
+    cell = simulation.numbers(50, "one in ten differs", draws=200)
+
+    assert cell.alarms is not None
+    assert cell.alarms <= 0.055
