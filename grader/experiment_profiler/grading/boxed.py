@@ -89,10 +89,14 @@ class Boxed:
 
     def _ended(self, box: Box) -> Ended:
         limits = sandbox.Limits(wall_s=self.wall_s, cpu_s=CPU_S, output_bytes=OUTPUT_BYTES)
-        kept = room.keep(box.folder.parent, disk_bytes=limits.disk_bytes)
+        wired = counts_questions(self.level) and box.asks_live
+        kept = None
         try:
-            wired = counts_questions(self.level) and box.asks_live
-            layout.lay_out(box, self.taken, seed=self.seed, wired=wired)
+            kept = room.keep(
+                box.folder.parent,
+                disk_bytes=limits.disk_bytes,
+                lay_out=lambda: layout.lay_out(box, self.taken, seed=self.seed, wired=wired),
+            )
             with Wire(box) if wired else nullcontext() as wire:
                 outcome = sandbox.run(box.spec(limits, room=kept, wired=wired), level=self.level)
             self.watch(box, outcome)
