@@ -31,6 +31,7 @@ exit codes:
                                              of your own
   130, 143  stopped by a signal; everything answered is kept, and the command to resume is printed"""
 
+RESUMABLE = ("run", "merge")
 DISK, BUG, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 HOMES = {
     "run": "run",
@@ -53,16 +54,21 @@ def main(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     args.given = [word for word in argv if word != "--fresh"]  # the command to resume with must not start over again
+    command = None
     try:
         home = HOMES.get(args.command, "commands")
-        code: int = import_module(f"profiler.cli.{home}").COMMANDS[args.command](args)
+        command = import_module(f"profiler.cli.{home}").COMMANDS[args.command]
+        code: int = command(args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
+        if command is None:  # it was still being imported: there is nothing to keep or to resume
+            raise
         again = shlex.join(["profiler", *args.given])
-        print(f"\nerror: interrupted; everything answered is kept\nhint: resume with: {again}", file=sys.stderr)
+        kept = f"; everything answered is kept\nhint: resume with: {again}" if args.command in RESUMABLE else ""
+        print(f"\nerror: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last line of defence: a bug is a crash that says what to do)
         from profiler.core.errors import ProfilerError  # noqa: PLC0415 (--help does not need it)

@@ -23,6 +23,4 @@ def test_ctrl_c_during_imports_is_one_sentence_and_exit_code_130(module: str) ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert done.stderr.strip().startswith("error: interrupted")
+    assert (done.stdout, done.stderr) == ("", "\nerror: interrupted before the command began\n")
