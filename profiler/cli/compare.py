@@ -17,7 +17,7 @@ from profiler.core.errors import UsageError
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question
 from profiler.storage.saved_run import SavedRun
-from profiler.storage.whole_file import write_whole
+from profiler.storage.whole_file import spare_runs, write_whole
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,6 +31,8 @@ UNDECIDED: Final = 5
 def compare_runs(args: Namespace) -> int:
     if args.strict and not args.fail_if_worse:
         raise UsageError("--strict is about what --fail-if-worse leaves undecided", hint="add --fail-if-worse METRIC")
+    if args.junit:
+        spare_runs(Path(args.junit))
     report = compare(SavedRun(args.base), [SavedRun(each) for each in args.new], _question(args))
     if args.json:
         print_json(msgspec.to_builtins(report))

@@ -20,9 +20,24 @@ class Parser(argparse.ArgumentParser):
         # kept for `error`, which argparse gives a message but not the words of the command line
         self._given = list(args or ())
         found, unknown = super().parse_known_args(args, namespace)
+        unknown = self._added(found, unknown)
         if unknown:  # reported here, where the options of this command are known, not in the parser above
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
+
+    def _added(self, found: argparse.Namespace, unknown: list[str]) -> list[str]:
+        """Add what argparse left to the list that this command takes, and return what is no part of it.
+
+        To argparse a list ends where the first option comes: `show RUN --json ID` would have no ID.
+        """
+        literal = self._given[self._given.index("--") + 1 :] if "--" in self._given else []
+        words = [word for word in unknown if word != "--"]
+        options = [word for word in words if word.startswith("-") and word not in literal]
+        lists = [action.dest for action in self._actions if action.nargs in {"*", "+"} and not action.option_strings]
+        if options or not lists:
+            return words
+        setattr(found, lists[-1], [*getattr(found, lists[-1]), *words])
+        return []
 
     def error(self, message: str) -> NoReturn:
         choices = self._choices_of(message)

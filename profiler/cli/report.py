@@ -13,6 +13,7 @@ from profiler.results.comparing.report import Question
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
 from profiler.storage.saved_run import SavedRun
+from profiler.storage.whole_file import spare_runs
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,6 +25,7 @@ def report(args: Namespace) -> int:
     path = Path(args.output)
     if path.is_dir():
         raise UsageError(f"{path}: found a folder, expected the name of a file", hint=f"-o {path / 'report.html'}")
+    spare_runs(path)
     privacy = Privacy(texts=not args.no_texts, drop=args.drop, environ=os.environ)
     runs = [SavedRun(each) for each in args.run]
     question = Question(

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from profiler.core.errors import StorageError
+from profiler.core.errors import StorageError, UsageError
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, STATUS, SUMMARY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+OF_A_RUN: Final = (REQUESTS, RESPONSES, SCORES, SUMMARY, STATUS, JOURNAL, LEDGER)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -44,6 +47,13 @@ def write_first(path: Path, content: bytes) -> None:
     except OSError as error:
         raise StorageError(path, error) from error
     sync_folder(path.parent)
+
+
+def spare_runs(path: Path) -> None:
+    """Refuse to put a result in the place of a file of a run: that may be all there is of answers that were paid for."""
+    real = path.resolve()
+    if real.name in OF_A_RUN and all((real.parent / name).exists() for name in (REQUESTS, RESPONSES)):
+        raise UsageError(f"{path}: is a file of a run and is not replaced", hint="name another file")
 
 
 def draft_of(path: Path) -> Path:

@@ -177,3 +177,15 @@ def test_comparing_needs_neither_numpy_nor_scipy() -> None:
         "import sys, profiler.cli.compare\nprint([name for name in sys.modules if name.startswith(('numpy', 'scipy'))])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_verdicts_never_replace_what_a_run_consists_of(
+    say: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "base" / "summary.json"
+    before = path.read_bytes()
+
+    code, _, err = say("--junit", str(path))
+
+    assert (code, path.read_bytes()) == (2, before)
+    assert "is a file of a run" in err

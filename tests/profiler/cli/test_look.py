@@ -169,3 +169,16 @@ def test_calls_of_tools_and_what_a_refusal_is_about_are_shown(
     assert (called["refusal_category"], refusal["refusal_category"]) == (None, "cyber")
     _, out, _ = said(capsys, "validate", "--config", tmp_path / "m.yaml", "--show", "1")
     assert 'sent besides: {"tools":[{"name":"look_up"' in out
+
+
+def test_ids_may_stand_after_the_options_and_look_like_them(run: SavedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "show", run.folder, "--json", "d1", "--limit", "5", "d3")
+    assert code == 0
+    assert [json.loads(line)["request"]["dialogue_id"] for line in out.splitlines()] == ["d1", "d3"]
+
+    code, _, err = said(capsys, "show", run.folder, "--json", "--", "--limit")
+    assert (code, err) == (2, "error: there is no dialogue '--limit' in this run\n")
+
+    with pytest.raises(SystemExit):
+        main.main(["show", str(run.folder), "--json", "d1", "--limmit"])
+    assert "did you mean '--limit'?" in capsys.readouterr().err

@@ -36,3 +36,20 @@ def test_what_cannot_be_written_or_read_is_told(tmp_path: Path, capsys: pytest.C
     assert "nowhere" in capsys.readouterr().err
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 2
     assert "found no run in it" in capsys.readouterr().err
+
+
+def test_it_never_replaces_what_a_run_consists_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "mine", [item(0)])
+    before = (run / "responses.jsonl").read_bytes()
+
+    assert main(["report", str(run), "-o", str(run / "responses.jsonl")]) == 2
+    assert "is a file of a run" in capsys.readouterr().err
+    assert (run / "responses.jsonl").read_bytes() == before
+
+
+def test_runs_may_stand_after_the_options(tmp_path: Path) -> None:
+    one, two = (str(make_run(tmp_path / name, [item(0)])) for name in ("one", "two"))
+    path = tmp_path / "r.html"
+
+    assert main(["report", one, "-o", str(path), two]) == 0
+    assert "<title>Report: one and two</title>" in path.read_text()
