@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler.core.errors import UsageError
+from profiler.results.rows import usual_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 BATCH: Final = 4_096
 
+LARGEST: Final = 2**63 - 1  # the largest whole number of most formats; logs hold up to 2**64 - 1
+
 Kinds = list[set[type]]
+
+
+class Large(int):
+    """Stands for the type of whole numbers beyond LARGEST."""
 
 
 def pyarrow() -> Any:
@@ -26,26 +33,28 @@ def pyarrow() -> Any:
         raise UsageError("this needs pyarrow, which is not installed", hint=hint) from None
 
 
-def kinds_of(rows: Iterable[list[Any]]) -> Kinds:
-    """The types of the values of each column; a list counts as one only where it holds nothing but texts."""
-    found: Kinds = []
+def kinds_of(rows: Iterable[list[Any]], names: Sequence[str]) -> Kinds:
+    """The types of the values of each column, and the usual type of one without any.
+
+    A list counts as one only where it holds nothing but texts.
+    """
+    found: Kinds = [set() for _ in names]
     for row in rows:
-        found = found or [set() for _ in row]
         for kinds, value in zip(found, row, strict=True):
             if value is not None:
                 kinds.add(_kind(value))
-    return found
+    return [kinds or {usual_type(name)} for kinds, name in zip(found, names, strict=True)]
 
 
 def _kind(value: Any) -> type:
     if isinstance(value, list | tuple):
         return list if all(isinstance(each, str) for each in value) else dict
-    return type(value)
+    return Large if isinstance(value, int) and value > LARGEST else type(value)
 
 
 def schema_of(arrow: Any, names: Sequence[str], kinds: Kinds) -> Any:
     """A column keeps its type where all its values share one; columns of mixed values and objects are JSON text."""
-    types = [_type_of(arrow, kind) for kind in kinds or [set()] * len(names)]
+    types = [_type_of(arrow, kind) for kind in kinds]
     fields = [
         arrow.field(name, found or arrow.string(), metadata=None if found else {"json": "true"})
         for name, found in zip(names, types, strict=True)
@@ -57,9 +66,11 @@ def _type_of(arrow: Any, kinds: set[type]) -> Any:
     """None for what has to become JSON text."""
     if kinds == {int, float}:
         return arrow.float64()
+    if Large in kinds and kinds <= {int, Large}:
+        return arrow.decimal128(20)  # holds them all, those below zero too, to the digit
     if len(kinds) > 1:
         return None
-    (kind,) = kinds or {str}
+    (kind,) = kinds
     simple = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
     return arrow.list_(arrow.string()) if kind is list else simple.get(kind)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HINT: Final = """write NAME OPERATOR VALUE, as in --where 'exact_match == false and (latency_s > 5 or error != null)'"""
 LITERALS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None}
 DEEPEST: Final = 50  # the deepest nesting of brackets
+MOST_DIGITS: Final = 1_000  # of a whole number; Python refuses to read one of more than 4,300
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.])
     |(?P<text>"(?:[^"\\]|\\.)*"|'[^']*')
@@ -130,7 +131,8 @@ class _Reader:
     def _literal(self) -> Any:
         token = self._next()
         if token.kind == "number":
-            return float(token.text) if re.search(r"[.eE]", token.text) else int(token.text)
+            whole = len(token.text) <= MOST_DIGITS and not re.search(r"[.eE]", token.text)
+            return int(token.text) if whole else float(token.text)
         if token.kind == "text":
             return self._unquoted(token)
         if token.kind == "word" and token.text in LITERALS:
@@ -142,7 +144,10 @@ class _Reader:
             return token.text[1:-1]
         try:
             return msgspec.json.decode(token.text)
-        except msgspec.DecodeError as error:
+        except (
+            msgspec.DecodeError,
+            UnicodeEncodeError,
+        ) as error:  # the latter: bytes that the shell passed are no UTF-8
             raise _wrong(self._text, token.at, f"is no text: {error}") from None
 
 

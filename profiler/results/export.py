@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler.core.errors import StorageError, UsageError
-from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
+from profiler.results.arrow import LARGEST, batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
-from profiler.storage.whole_file import draft_of, replace
+from profiler.storage.whole_file import draft_of, replace, spare_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +52,7 @@ def export(
         _STREAMED[to](columns.names, counted, sys.stdout.buffer, raw)
         return counted.number
     path = Path(output)
+    spare_runs(path)
     with _draft(path) as draft:
         if to in _STREAMED:
             with draft.open("wb") as file:
@@ -59,7 +60,7 @@ def export(
         elif to == "sqlite":
             _write_sqlite(columns.names, counted, draft)
         else:
-            kinds = kinds_of(columns.rows(run.items(search_path=search_path)))
+            kinds = kinds_of(columns.rows(run.items(search_path=search_path)), columns.names)
             _write_parquet(columns.names, counted, draft, kinds)
     return counted.number
 
@@ -133,8 +134,9 @@ def _write_jsonl(names: list[str], rows: _Counted, file: IO[bytes], _: bool) -> 
 
 
 def _write_sqlite(names: list[str], rows: _Counted, path: Path) -> None:
-    """One table, `items`. SQLite has neither lists nor true and false: those are JSON text, these 1 and 0."""
-    quoted = ", ".join('"{}"'.format(name.replace('"', '""')) for name in names)
+    """One table, `items`. SQLite has neither lists nor true and false: those are JSON text, these 1 and 0. Whole numbers
+    that it cannot hold are text."""
+    quoted = ", ".join('"{}"'.format(name.replace('"', '""')) for name in _told_apart(names))
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA journal_mode = OFF")  # the file is whole or not there at all
         database.execute(f"CREATE TABLE {TABLE} ({quoted})")
@@ -145,7 +147,22 @@ def _write_sqlite(names: list[str], rows: _Counted, path: Path) -> None:
         )
 
 
+def _told_apart(names: list[str]) -> Iterator[str]:
+    """To SQLite names of columns are the same where only the case of ASCII letters differs: the second one is `name_2`."""
+    taken: set[bytes] = set()
+    for name in (each.replace("\0", "\N{REPLACEMENT CHARACTER}") for each in names):
+        free = next(
+            tried
+            for tried in (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
+            if tried.encode().lower() not in taken
+        )
+        taken.add(free.encode().lower())
+        yield free
+
+
 def _stored(value: Any) -> Any:
+    if isinstance(value, int) and value > LARGEST:
+        return str(value)
     return msgspec.json.encode(value).decode() if isinstance(value, list | tuple | dict) else value
 
 

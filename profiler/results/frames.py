@@ -30,14 +30,14 @@ class Run(SavedRun):
         """A `pyarrow.Table`. Without `texts` nothing of what was asked and answered is in it."""
         arrow = pyarrow()
         columns, rows = self._rows(texts, drop, search_path)
-        schema = schema_of(arrow, columns.names, kinds_of(rows))
+        schema = schema_of(arrow, columns.names, kinds_of(rows, columns.names))
         return arrow.Table.from_batches(batches(arrow, schema, rows), schema=schema)
 
     def to_pandas(self, *, texts: bool = True, drop: Sequence[str] = (), search_path: Path | None = None) -> Any:
         """A `pandas.DataFrame`. Whole numbers and true/false stay that where some are missing."""
         pandas = _pandas()
         columns, rows = self._rows(texts, drop, search_path)
-        kinds = kinds_of(rows) or [set() for _ in columns.names]
+        kinds = kinds_of(rows, columns.names)
         values = zip(*rows, strict=True) if rows else ([] for _ in columns.names)
         return pandas.DataFrame(
             {

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from profiler.core.errors import UsageError
 from profiler.core.wording import did_you_mean
-from profiler.results.values import ERROR, METADATA, RECORD, REFUSAL, REQUEST, TEXTS, TOKENS, holds_text, value_of
+from profiler.results.values import (
+    ERROR,
+    METADATA,
+    RECORD,
+    REFUSAL,
+    REQUEST,
+    TEXTS,
+    TOKENS,
+    holds_text,
+    metadata_key,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,25 +35,38 @@ SOMETIMES: Final = (  # columns that are there only where some item has a value
     *("cache_creation_input_tokens", "cache_read_input_tokens", "thinking_tokens", "expected", *REFUSAL),
 )
 MOST_METADATA: Final = 1_000
+WHOLE: Final = ("repeat", "index", "attempts", "max_tokens", "error.status", *TOKENS)
+
+
+def usual_type(name: str) -> type:
+    """What the values of this column are in runs that have some: a table of a run without any has the same columns."""
+    if name in LISTS:
+        return list
+    if name in WHOLE:
+        return int
+    if name == "expect_refusal":
+        return bool
+    number = name == "temperature" or (name.endswith(("_s", "_usd")) and not name.startswith(METADATA))
+    return float if number else str
 
 
 class Columns:
     """The columns of a run's table: which there are is known after one look at all items."""
 
     def __init__(self, items: Iterable[Item], *, scores: Sequence[str], texts: bool, drop: Sequence[str] = ()) -> None:
-        metadata: dict[str, None] = {}
+        metadata: dict[str, str] = {}
         missing = {name: value_of(name, scores=()) for name in SOMETIMES}
         for item in items:
             for name in [name for name, value in missing.items() if value(item) is not None]:
                 del missing[name]
             for key in item.request.get("metadata") or ():
                 if len(metadata) < MOST_METADATA:
-                    metadata[f"{METADATA}{key}"] = None
+                    metadata[f"{METADATA}{key}"] = key
         named = ["dialogue_id", *TEXTS, *RECORD, *REFUSAL, *ERROR, *REQUEST, *TOKENS]
         named = [name for name in dict.fromkeys(named) if name not in missing]
         self._value: dict[str, Callable[[Item], Any]] = {name: value_of(name, scores=()) for name in named}
         self._value |= {f"{SCORES}{name}": value_of(name, scores=scores) for name in scores}
-        self._value |= {name: value_of(name, scores=()) for name in metadata}
+        self._value |= {name: metadata_key(key) for name, key in metadata.items()}
         if not texts:
             self._value = {name: value for name, value in self._value.items() if not holds_text(name)}
         for name in drop:

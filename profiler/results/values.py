@@ -58,6 +58,20 @@ def _inside(value: Any, keys: tuple[str, ...]) -> Any:
     return value
 
 
+def _at(path: str, value: Any) -> Any:
+    """What stands at `a.b`: the value of the key `a.b` if there is one, else that of `b` in the object at `a`."""
+    if not isinstance(value, dict) or path in value:
+        return value.get(path) if isinstance(value, dict) else None
+    heads = (path[:at] for at, sign in enumerate(path) if sign == ".")
+    found = (_at(path[len(head) + 1 :], value[head]) for head in heads if head in value)
+    return next((each for each in found if each is not None), None)
+
+
+def metadata_key(key: str) -> Callable[[Item], Any]:
+    """A function that gets the value of this key of the metadata, whatever dots are in it."""
+    return _of("request", "metadata", key)
+
+
 def _of(line: str, *keys: str) -> Callable[[Item], Any]:
     return lambda item: _inside(getattr(item, line), keys)
 
@@ -78,8 +92,8 @@ def value_of(name: str, *, scores: Collection[str]) -> Callable[[Item], Any]:
     if name in scores:
         return lambda item: item.scores.get(name)
     if name.startswith(METADATA):
-        key = name.removeprefix(METADATA)
-        return _of("request", "metadata", key)
+        path = name.removeprefix(METADATA)
+        return lambda item: _at(path, item.request.get("metadata"))
     if name in GETTERS:
         return GETTERS[name]
     known = (*scores, *GETTERS)

@@ -21,7 +21,7 @@ SPECIAL: dict[int, Any] = {
 }
 
 
-def finished(folder: Path, *, metrics: list[Any] | None = None) -> SavedRun:
+def finished(folder: Path, *, metrics: list[Any] | None = None, extra: dict[str, Any] | None = None) -> SavedRun:
     rows = [
         {
             "dialogue_id": f"d{n}",
@@ -31,6 +31,7 @@ def finished(folder: Path, *, metrics: list[Any] | None = None) -> SavedRun:
             "required_facts": [str(n + 1)],
             "level": n,
             "topic": "=sum",
+            **(extra or {}),
         }
         for n in range(12)
     ]

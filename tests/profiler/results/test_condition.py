@@ -11,7 +11,7 @@ from profiler.results.condition import condition
 from profiler.storage.item import Item
 
 ITEM = Item(
-    {"metadata": {"level": 3, "deep": {"x": 1}}, "tags": ["a", "b"], "expected": "yes"},
+    {"metadata": {"level": 3, "deep": {"x": 1, "y.z": 2}, "deep.w": 4}, "tags": ["a", "b"], "expected": "yes"},
     {
         "dialogue_id": "d1",
         "type": "answer",
@@ -37,6 +37,8 @@ ITEM = Item(
         *[("refusal-rate == false", True), ("latency_s > 2", True), ("attempts == 1", True), ("attempts > -1", True)],
         *[("type == 'answer'", True), ('type == "answer"', True), ("type < 'b'", True), ("type < 1", False)],
         *[("metadata.level == 3", True), ("metadata.none == null", True), ("tags contains 'a'", True)],
+        *[("metadata.deep.x == 1", True), ("metadata.deep.y.z == 2", True), ("metadata.deep.w == 4", True)],
+        *[("metadata.deep.x.y == null", True), (f"attempts < {'9' * 5_000}", True)],
         *[("tags contains 'c'", False), ("answer contains 'so'", True), ("latency_s contains 'so'", False)],
         *[("ttft_s < 0.3", True), ("gap_p95_s > 0.1", False), ("held_s >= 1.5", True), ("between_s == null", True)],
         *[("error == null", True), ("error.status == 500", False), ("output_tokens == 7", True)],
@@ -65,6 +67,7 @@ def test_a_condition_holds_as_it_reads(text: str, holds: bool) -> None:
         ("__import__('os') == 1", "'__import__'"),
         ("ok == 'open", "cannot be read"),
         ('ok == "\\q"', "is no text"),
+        ('ok == "\udcff"', "is no text"),
         ("(" * 60 + "ok == true" + ")" * 60, "nested too deeply"),
         ("not " * 10_000 + "ok == true", "nested too deeply"),
     ],

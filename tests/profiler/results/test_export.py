@@ -44,6 +44,7 @@ WORDS = (
     "error.message",
     "model",
     "metadata.topic",
+    "metadata.site",
 )
 
 
@@ -200,3 +201,43 @@ def test_an_export_is_on_the_device_before_it_gets_its_name(
     monkeypatch.setattr(os, "fsync", fsync)
     export(run, str(tmp_path / "x.csv"), to="csv")
     assert synced == [".x.csv.tmp", f"{tmp_path.name} with its name"]
+
+
+@pytest.fixture(scope="module")
+def odd_run(tmp_path_factory: pytest.TempPathFactory) -> SavedRun:
+    """Metadata whose keys differ in letter case alone, and whole numbers of 64 bits without a sign."""
+    extra = {"Site": 1, "site": "x", "hash": 2**64 - 1, "deep": {"x": 1}}
+    return finished(tmp_path_factory.mktemp("run"), extra=extra)
+
+
+def test_sqlite_takes_names_that_it_cannot_tell_apart(odd_run: SavedRun, tmp_path: Path) -> None:
+    export(odd_run, str(tmp_path / "x.sqlite"), to="sqlite")
+    row = from_sqlite(tmp_path / "x.sqlite")[0]
+    assert (row["metadata.Site"], row["metadata.site_2"]) == (1, "x")
+
+
+def test_whole_numbers_beyond_what_a_format_holds_stay_whole(odd_run: SavedRun, tmp_path: Path) -> None:
+    for to in READERS:
+        export(odd_run, str(tmp_path / f"x.{to}"), to=to)
+        assert int(READERS[to](tmp_path / f"x.{to}")[0]["metadata.hash"]) == 2**64 - 1
+
+
+def test_a_column_without_a_value_has_the_type_that_it_has_in_other_runs(run: SavedRun, tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    export(run, str(tmp_path / "x.parquet"), to="parquet")
+    schema = arrow.parquet.read_schema(tmp_path / "x.parquet")
+    assert schema.field("cost_usd").type == schema.field("temperature").type == arrow.float64()
+    assert schema.field("error.status").type == arrow.int64()
+    assert schema.field("expect_refusal").type == arrow.bool_()
+    assert schema.field("request_id").type == arrow.string()
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json"])
+def test_an_export_never_replaces_what_a_run_consists_of(run: SavedRun, tmp_path: Path, name: str) -> None:
+    link, before = tmp_path / "answers.jsonl", (run.folder / name).read_bytes()
+    link.symlink_to(run.folder / name)
+    for path in (run.folder / name, link):
+        with pytest.raises(UsageError, match="is a file of a run"):
+            export(run, str(path), to="jsonl")
+    assert (run.folder / name).read_bytes() == before
+    export(run, str(run.folder / "mine.jsonl"), to="jsonl")  # a file beside them is nobody's loss

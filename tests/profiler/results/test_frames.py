@@ -57,3 +57,12 @@ def test_what_is_missing_is_said(run: Run, method: str, package: str, monkeypatc
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError, match=f"needs {package}"):
         getattr(run, method)()
+
+
+def test_whole_numbers_without_a_sign_stay_whole(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    run = profiler.read_run(finished(tmp_path, extra={"hash": 2**64 - 1, "small": 2**63 - 1}).folder)
+    frame = run.to_pandas()
+    assert frame["metadata.hash"][0] == 2**64 - 1
+    assert frame["metadata.small"].dtype == "Int64"
+    assert frame["cost_usd"].dtype == "float64"  # though nobody knows what it cost

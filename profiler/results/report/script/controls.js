@@ -150,11 +150,20 @@ function anywhereKeys(event) {
   event.preventDefault();
 }
 
+/** What an address says, as it stands where somebody wrote a bare % into it. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Opens the dialogue that the address names. */
 function follow() {
-  const found = /^#d=([^&]*)(?:&r=(\d+))?$/.exec(location.hash);
+  const found = /^#d=(.*?)(?:&r=(\d+))?$/s.exec(location.hash);
   if (!found) return;
-  const id = decodeURIComponent(found[1]);
+  const id = decoded(found[1]);
   const repeat = Number(found[2] ?? 0);
   const row = C.ids.findIndex((each, at) => each === id && (C.repeats?.[at] ?? 0) === repeat);
   byId("dialogues").scrollIntoView();

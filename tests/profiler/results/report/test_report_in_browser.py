@@ -184,6 +184,15 @@ def test_a_permalink_opens_its_dialogue(reports: Path, opened: Callable[..., Ope
     assert page.locator('#table tr[aria-selected="true"]').inner_text().split()[0] == "d133"
 
 
+@pytest.mark.parametrize("part", ["#d=100%", "#d=a&b=c"])
+def test_a_permalink_typed_by_hand_opens_the_report_and_says_what_it_lacks(
+    reports: Path, opened: Callable[..., Opened], part: str
+) -> None:
+    page = opened().at(reports / "one.html", part=part)
+
+    assert page.locator("#found").inner_text() == f"Dialogue {part.removeprefix('#d=')} is not in this file."
+
+
 def test_each_of_several_answers_has_its_permalink(reports: Path, opened: Callable[..., Opened]) -> None:
     page = opened().at(reports / "repeated.html", part="#d=x1&r=1")
 
