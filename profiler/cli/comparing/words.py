@@ -136,6 +136,9 @@ def conclusions(report: Report, *, style: Style) -> Iterator[str]:
             "undecided": f"may be worse{by} or not: too few pairs to decide",
         }[gate.state]
         yield f"{style.name(gate.metric)}: {style.name(gate.run)} {state}."
+    if report.gates:  # the table may say "no difference shown" of what these say is worse
+        alone = "its one question" if len(report.gates) == 1 else f"its {len(report.gates):,} questions"
+        yield f"What --fail-if-worse asks is tested one-sided (2.5 %) and corrected for {alone} alone, not for the table."
     yield from (f"Not compared: {style.sentence(line)}." for line in report.not_compared)
 
 

@@ -189,3 +189,13 @@ def test_the_verdicts_never_replace_what_a_run_consists_of(
 
     assert (code, path.read_bytes()) == (2, before)
     assert "is a file of a run" in err
+
+
+def test_the_question_of_a_gate_says_that_it_is_corrected_by_itself(say: Callable[..., tuple[int, str, str]]) -> None:
+    said = "What --fail-if-worse asks is tested one-sided (2.5 %) and corrected for its {} alone, not for the table."
+    _, out, _ = say("--fail-if-worse", "refusal_as_expected")
+    assert said.format("one question") in " ".join(out.split())
+    _, out, _ = say("--fail-if-worse", "refusal_as_expected", "--fail-if-worse", "latency_s", "--markdown")
+    assert said.format("2 questions") in out
+    _, out, _ = say()
+    assert "--fail-if-worse" not in out
