@@ -18,14 +18,17 @@ from profiler.cli.table import NOTHING, Table, clean, draw
 from profiler.core.errors import UsageError
 from profiler.core.wording import printable
 from profiler.results.chosen import Choice, chosen
+from profiler.results.comparing.metrics_compared import directions
+from profiler.results.comparing.report import Question
 from profiler.results.listing import Row, rows
+from profiler.results.values import score_names
 from profiler.storage.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from profiler.metrics.metric import Score
+    from profiler.metrics.metric import Better, Score
     from profiler.storage.item import Item
 
 HEADLINES = 4  # the most metrics that `list` shows
@@ -97,12 +100,18 @@ def _cost(row: Row) -> str:
     return f"{row.cost_usd:.4g}" + (f" (+{maybe:.4g}?)" if maybe else "")
 
 
+def _better(run: SavedRun) -> Mapping[str, Better | None]:
+    """Which way each metric is better. A finished run says it itself, so metrics of one's own need not be at hand."""
+    if run.complete:
+        return directions([run.summary["run"]], Question(search_path=Path.cwd()))[0]
+    return {metric.name: metric.better for metric in run.metrics(search_path=Path.cwd())}
+
+
 def show(args: Namespace) -> int:
     run = SavedRun(args.run)
     choice = _choice(args)
-    metrics = run.metrics(search_path=Path.cwd())
-    better = {metric.name: metric.better for metric in metrics}
-    scores = [metric.name for metric in metrics if metric.score is not None]
+    scores = score_names(run, search_path=Path.cwd())
+    better = _better(run)
     # A number that no metric has (a time, a cost) is worse the higher it is.
     items = chosen(run.items(search_path=Path.cwd()), choice, scores=scores, better=better.get)
     shown = 0

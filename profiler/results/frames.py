@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from profiler.core.errors import UsageError
 from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
+from profiler.results.values import score_names
 from profiler.storage.saved_run import SavedRun
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Run(SavedRun):
         )
 
     def _rows(self, texts: bool, drop: Sequence[str], search_path: Path | None) -> tuple[Columns, list[list[Any]]]:
-        scores = [metric.name for metric in self.metrics(search_path=search_path) if metric.score is not None]
+        scores = score_names(self, search_path=search_path)
         columns = Columns(self.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
         return columns, list(columns.rows(self.items(search_path=search_path)))
 

@@ -10,8 +10,10 @@ from profiler.core.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from pathlib import Path
 
     from profiler.storage.item import Item
+    from profiler.storage.saved_run import SavedRun
 
 REQUEST: Final = ("required_facts", "expect_refusal", "expected", "tags", "temperature", "max_tokens", "api_version")
 RECORD: Final = (
@@ -99,3 +101,10 @@ def value_of(name: str, *, scores: Collection[str]) -> Callable[[Item], Any]:
     known = (*scores, *GETTERS)
     hint = did_you_mean(name, known) or f"known are {', '.join(known)}, and metadata.NAME"
     raise UsageError(f"there is no value {name!r} in this run", hint=hint)
+
+
+def score_names(run: SavedRun, *, search_path: Path | None) -> list[str]:
+    """What each item is scored by. Of a finished run its own file says it, so metrics of one's own need not be at hand."""
+    for line in run.scores(search_path=search_path):
+        return list(line["scores"])
+    return [metric.name for metric in run.metrics(search_path=search_path) if metric.score is not None]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,6 +168,22 @@ def test_stdout_gets_the_same_bytes_as_a_file(
         export(run, "-", to=to)
         export(run, str(tmp_path / "x"), to=to)
         assert capfdbinary.readouterr().out == (tmp_path / "x").read_bytes()
+
+
+@pytest.mark.parametrize("to", READERS)
+def test_a_finished_run_is_exported_where_a_metric_of_ones_own_is_not_at_hand(tmp_path: Path, to: str) -> None:
+    own = tmp_path / "own_metric_of_export.py"
+    own.write_text("from profiler import mean\nlong = mean('long', lambda outcome: 0.25, lower=0, upper=1)\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(tmp_path)
+        run = finished(tmp_path, metrics=["numeric", "own_metric_of_export:long"])
+    sys.modules.pop("own_metric_of_export", None)
+    own.unlink()
+
+    export(run, str(tmp_path / "x"), to=to, raw=to == "csv")
+
+    found = [row["scores.long"] for row in READERS[to](tmp_path / "x")]
+    assert found == [0.25] * 12
 
 
 @pytest.mark.parametrize("to", READERS)
