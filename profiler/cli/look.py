@@ -89,8 +89,12 @@ def _mode(row: Row) -> str:
 def _metric(found: Any) -> str:
     if not isinstance(found, dict) or not isinstance(found.get("value"), int | float):
         return NOTHING
-    value, interval = f"{found['value']:.4g}", found.get("ci95")
-    return value if interval is None else f"{value} [{interval[0]:.3g}, {interval[1]:.3g}]"
+    value = f"{found['value']:.4g}"
+    match found.get("ci95"):
+        case [int() | float() as low, int() | float() as high]:
+            return f"{value} [{low:.3g}, {high:.3g}]"
+        case _:
+            return value
 
 
 def _cost(row: Row) -> str:

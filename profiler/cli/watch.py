@@ -80,20 +80,25 @@ async def _follow(run: SavedRun) -> None:
         while not run.complete:
             followed.refresh()
             if followed.silent_s > STALE_S and not stale:
-                print(f"no sign of life for {STALE_S:.0f} seconds; waiting for more", file=sys.stderr)
+                print(f"no sign of life for {STALE_S:.0f} seconds: {_state(run)}; waiting for more", file=sys.stderr)
             stale = followed.silent_s > STALE_S
             await anyio.sleep(LOOK_EVERY_S)
         drawing.cancel_scope.cancel()
 
 
 def _conclude(run: SavedRun) -> int:
-    facts: dict[str, Any] = run.summary["run"] if not run.complete else {}
     if run.complete:
         print(f"{run.folder}: complete")
         print(f"see it with: profiler summarize --log-dir {run.folder}", file=sys.stderr)
     else:
-        print(f"{run.folder}: {facts['state']}, {kept_in_words(facts)}")
+        print(f"{run.folder}: {_state(run)}")
     return 0
+
+
+def _state(run: SavedRun) -> str:
+    """How far an unfinished run is, and whether somebody on this machine works on it."""
+    facts: dict[str, Any] = run.summary["run"]
+    return f"{facts['state']}, {kept_in_words(facts)}"
 
 
 COMMANDS = {"watch": watch}

@@ -50,9 +50,13 @@ def rows(folder: Path) -> Iterator[Row]:
     for run in runs_below(folder):
         name = str(run.folder.relative_to(folder)) if run.folder != folder else run.folder.name
         try:
-            yield _finished(name, run) if run.complete else _begun(name, run)
+            row = _finished(name, run) if run.complete else _begun(name, run)
+            yield msgspec.convert(msgspec.to_builtins(row), Row)  # checks the types: somebody may have edited a file
         except ProfilerError as error:
             yield Row(folder=name, state="unreadable", fault=str(error))
+        except (msgspec.ValidationError, LookupError, TypeError, AttributeError) as error:
+            fault = f"{run.folder}: its files do not hold what a run writes there: {error}"
+            yield Row(folder=name, state="unreadable", fault=fault)
 
 
 def _finished(name: str, run: SavedRun) -> Row:

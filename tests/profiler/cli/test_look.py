@@ -4,9 +4,10 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +28,32 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SavedRun:
 def said(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
     code = main.main([str(word) for word in words])
     return (code, *capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"cost_usd": {"total": 3}},
+        {"counts": {"total": "many"}},
+        {"run": {"identity": ["x"]}},
+        {"run": {"items": 3}},
+        {"metrics": {"m": {"value": 1, "ci95": {}}}},
+    ],
+)
+def test_a_run_whose_summary_was_edited_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: dict[str, Any]
+) -> None:
+    whole = finished(tmp_path)
+    edited = tmp_path / "runs" / "edited"
+    shutil.copytree(whole.folder, edited)
+    (edited / "summary.json").write_text(json.dumps(whole.summary | edit))
+
+    code, out, err = said(capsys, "list", tmp_path / "runs")
+
+    assert code == (0 if "metrics" in edit else 2)
+    assert "complete 12" in out
+    assert "edited" in out
+    assert ("do not hold what a run writes" in err) == ("metrics" not in edit)
 
 
 def test_list_shows_a_line_a_run(run: SavedRun, capsys: pytest.CaptureFixture[str]) -> None:
