@@ -106,9 +106,11 @@ def _flips(each: Comparison, name: str, style: Style) -> Iterator[str]:
 
 def _could_have_been_seen(each: Comparison, name: str) -> str:
     seen = number(each.smallest_seen, each.metric)
-    words = f"{name}: with {each.n:,} pairs a true difference of {seen} would have been shown four times in five"
+    words = (
+        f"{name}: with {each.n:,} pairs a true difference of {seen} would have been shown at least four times in five"
+    )
     if each.pairs_needed is not None and each.pairs_needed > each.n:
-        words += f"; the one that was seen would need {each.pairs_needed:,} pairs"
+        words += f"; the one that was seen would need up to {each.pairs_needed:,} pairs"
     return words + "."
 
 

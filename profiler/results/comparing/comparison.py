@@ -202,8 +202,9 @@ def judged(measured: Sequence[Measured], *, margins: Mapping[str, float]) -> lis
         equivalence(each.test, margins[each.metric]) if each.test and each.metric in margins else None
         for each in measured
     ]
+    family = sum(p is not None for p in corrected)
     return [
-        _judged(each, p, Equivalence(margins[each.metric], raw, within) if each.metric in margins else None)
+        _judged(each, p, Equivalence(margins[each.metric], raw, within) if each.metric in margins else None, family)
         for each, p, raw, within in zip(measured, corrected, outside, _corrected(outside), strict=True)
     ]
 
@@ -213,7 +214,7 @@ def _corrected(ps: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(asked) for p in ps]
 
 
-def _judged(measured: Measured, p: float | None, within: Equivalence | None) -> Comparison:
+def _judged(measured: Measured, p: float | None, within: Equivalence | None, family: int) -> Comparison:
     test = measured.test
     return Comparison(
         metric=measured.metric,
@@ -227,8 +228,8 @@ def _judged(measured: Measured, p: float | None, within: Equivalence | None) -> 
         method=test.method if test else None,
         p_corrected=p,
         verdict=_verdict(measured, p, within),
-        smallest_seen=smallest_seen(test) if test else None,
-        pairs_needed=pairs_needed(test, test.difference) if test else None,
+        smallest_seen=smallest_seen(test, family=family) if test else None,
+        pairs_needed=pairs_needed(test, test.difference, family=family) if test else None,
         equivalence=within,
         flips=measured.flips,
         bounds=measured.bounds,

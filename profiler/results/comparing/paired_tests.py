@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from profiler.metrics.intervals import Interval
 
 POWER_80: Final = normal_quantile(0.8)
-SEEN: Final = Z95 + POWER_80  # a difference of so many standard errors is shown in four of five such comparisons
 
 
 class PairedTest(Protocol):
@@ -198,13 +197,19 @@ def equivalence(test: PairedTest, margin: float) -> float | None:
     return None if above is None or below is None else max(above, below)
 
 
-def smallest_seen(test: PairedTest) -> float | None:
-    """The true difference that a comparison like this one shows in four of five cases."""
-    return SEEN * test.standard_error or None
+def smallest_seen(test: PairedTest, *, family: int = 1) -> float | None:
+    """The true difference that a comparison like this one, of a family of so many, shows in four of five cases."""
+    return _seen(family) * test.standard_error or None
 
 
-def pairs_needed(test: PairedTest, difference: float) -> int | None:
+def pairs_needed(test: PairedTest, difference: float, *, family: int = 1) -> int | None:
     """How many pairs would show a true `difference` in four of five cases."""
     if not difference or not test.standard_error:
         return None
-    return math.ceil(test.n * (SEEN * test.standard_error / difference) ** 2)
+    return math.ceil(test.n * (_seen(family) * test.standard_error / difference) ** 2)
+
+
+def _seen(family: int) -> float:
+    """How many standard errors show: Holm asks the first of a family for a p of 5 % divided by their number, and the
+    others for less."""
+    return normal_quantile(1 - 0.025 / family) + POWER_80

@@ -142,6 +142,21 @@ def test_what_could_have_been_seen_is_seen_in_four_of_five_cases() -> None:
     assert shown == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.parametrize("family", [1, 12])
+def test_what_could_have_been_seen_is_so_where_many_comparisons_are_made_too(family: int) -> None:
+    source = np.random.default_rng(3)
+    like_this = compare_means(source.normal(0, 1, 100).tolist())
+    assert like_this is not None
+    seen = paired_tests.smallest_seen(like_this, family=family)
+    assert seen is not None
+
+    drawn = source.normal(seen, 1, (2000, 100))
+    ps = stats.ttest_1samp(drawn, 0, axis=1).pvalue
+    shown = sum(ps <= 0.05 / family) / 2000  # Bonferroni's: what Holm asks of the smallest p
+
+    assert shown == pytest.approx(0.8, abs=0.1)
+
+
 def test_the_pairs_needed_are_so_many_that_the_difference_is_the_smallest_seen() -> None:
     test = TrueFalse(100, 12, 8)
     needed = paired_tests.pairs_needed(test, test.difference)
