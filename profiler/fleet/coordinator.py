@@ -172,7 +172,7 @@ class Coordinator:
             case WasCut():
                 self._handout.was_cut(said)
             case Done():
-                self._done(said)
+                self._done(worker, said)
             case Told():
                 self._pass_on(said.line)
             case Ended():
@@ -188,8 +188,9 @@ class Coordinator:
         worker.rate.of(status.answered)
         self._handout.heard(worker.number, status.parts)
 
-    def _done(self, done: Done) -> None:
+    def _done(self, worker: WorkerState, done: Done) -> None:
         self._losses = 0
+        worker.forget(done.first)
         self._looks.add(done.money)
         if done.won:
             self._looks.committed += done.end - done.first

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from profiler.engine.progress import Rate, Snapshot, WorkerLook
 from profiler.money.prices import dollars
 
@@ -26,6 +28,12 @@ class WorkerState:
         self.finishing = False  # it was told that nothing is left
         self.status: Status | None = None
         self.rate = Rate()
+
+    def forget(self, first: int) -> None:
+        """The range that begins there is counted as committed from now on, and what was said of it before would count it twice."""
+        if self.status is not None:
+            parts = [part for part in self.status.parts if part.first != first]
+            self.status = msgspec.structs.replace(self.status, parts=parts)
 
 
 class FleetLooks:
