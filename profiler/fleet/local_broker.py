@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from profiler.core.errors import ProfilerError
 from profiler.engine.threads import in_thread
 from profiler.fleet.broker.process import BrokerProcess, start_broker, tell_gone
 from profiler.fleet.messages import Lender
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from profiler.fleet.broker.settings import BrokerSettings
 
 LOOK_EVERY_S = 0.2
+MOST_FAILED = 3  # replacements in a row: one may be killed while it starts, too
 
 
 class LocalBroker:
@@ -31,10 +33,18 @@ class LocalBroker:
         return Lender(url=self.process.address, token=self._token, who=self._name_of(worker), capped=self._capped)
 
     async def keep(self) -> None:
+        failed = 0
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            if self.process.poll() is not None:
+            if self.process.poll() is None:
+                continue
+            try:
                 await in_thread(self.process.restart)
+                failed = 0
+            except ProfilerError:
+                failed += 1
+                if failed > MOST_FAILED:
+                    raise
 
     async def forget(self, worker: int) -> None:
         await tell_gone(self.process.address, self._name_of(worker), token=self._token)
