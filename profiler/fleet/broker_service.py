@@ -18,6 +18,7 @@ from profiler.engine.session import one_error
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.process import TOKEN, tell_gone
 from profiler.fleet.broker.server import BrokerServer
+from profiler.fleet.broker.wire import place_of
 from profiler.fleet.messages import Lender
 from profiler.fleet.shares import settings_of_broker
 from profiler.money.prices import pico
@@ -96,6 +97,7 @@ class DistantBroker:
     """The broker of somebody else's, for the workers of one command."""
 
     def __init__(self, url: str, *, token: str, capped: bool) -> None:
+        place_of(url)  # raises where it is none
         self._url = url
         self._token = token
         self._capped = capped

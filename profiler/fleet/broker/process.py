@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.core.errors import ProfilerError
+from profiler.core.errors import ProfilerError, UsageError
 from profiler.fleet.broker.messages import Gone
 from profiler.fleet.broker.wire import Channel
 
@@ -81,8 +82,9 @@ class BrokerProcess:
         stdin, stdout = process.stdin, process.stdout
         if stdin is None or stdout is None:
             raise AssertionError("both were asked for")
-        stdin.write(msgspec.json.encode(self._settings) + b"\n")
-        stdin.flush()
+        with suppress(BrokenPipeError):  # it has died already, and says nothing
+            stdin.write(msgspec.json.encode(self._settings) + b"\n")
+            stdin.flush()
         said = stdout.readline()
         if not said.strip().isdigit():
             process.wait()
@@ -97,7 +99,8 @@ class BrokerProcess:
 def _close(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            pipe.close()
+            with suppress(BrokenPipeError):  # of what it has not read
+                pipe.close()
 
 
 def start_broker(folder: Path, settings: BrokerSettings, *, token: str) -> BrokerProcess:
@@ -106,5 +109,7 @@ def start_broker(folder: Path, settings: BrokerSettings, *, token: str) -> Broke
 
 async def tell_gone(address: str, who: str, *, token: str) -> bool:
     """Tell the broker that a worker has ended for certain. False when it cannot be told; it finds out by itself then."""
-    async with Channel(address, token=token) as channel:
-        return await channel.ask(Gone(who=who)) is not None
+    with suppress(UsageError):  # another broker listens there now
+        async with Channel(address, token=token) as channel:
+            return await channel.ask(Gone(who=who)) is not None
+    return False

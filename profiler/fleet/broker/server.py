@@ -10,7 +10,7 @@ import msgspec
 from anyio.abc import SocketAttribute
 
 from profiler.fleet.broker.messages import decode_envelope
-from profiler.fleet.broker.wire import BROKEN, Lines, same_token
+from profiler.fleet.broker.wire import BROKEN, NOT_KNOWN, Lines, same_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,11 @@ class BrokerServer:
             lines = Lines(stream)
             try:
                 with anyio.fail_after(TOKEN_WITHIN_S):
-                    if not same_token(await lines.receive(), self._token):
+                    greeting = await lines.receive()
+                    if not same_token(greeting, self._token):
+                        if greeting.startswith(b'"'):  # a worker's, which should know why it gets nothing
+                            await lines.receive()  # closed with something unread, a connection may lose the answer
+                            await stream.send(NOT_KNOWN + b"\n")
                         return
                 while True:
                     await lines.send(self._desk.answer(decode_envelope(await lines.receive())))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 LONGEST_LINE = 1 << 20
 SCHEME = "tcp://"
+NOT_KNOWN = b'"not known"'  # the answer to whoever says a wrong token
 
 _encode = msgspec.json.encode
 BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead)
@@ -59,13 +60,16 @@ class Channel:
     """A worker's end. It connects when it is needed, and anew after a fault."""
 
     def __init__(self, address: str, *, token: str) -> None:
+        self._address = address
         self._place = place_of(address)
         self._token = token
         self._stream: SocketStream | None = None
         self._lines: Lines | None = None
+        self._known = False  # this broker has answered before
 
     async def ask(self, message: Renewal | Gone) -> Lease | None:
-        """The answer; None when the broker cannot be reached, or answers too late or with something else."""
+        """The answer; None when the broker cannot be reached, or answers too late or with something else. A token that is wrong
+        from the beginning is an error; later, another broker listens there, and the own one is gone."""
         sent = in_envelope(message)
         try:
             with anyio.fail_after(PATIENCE_S):
@@ -74,7 +78,12 @@ class Channel:
                     self._lines = Lines(self._stream)
                     await self._lines.send(self._token)
                 await self._lines.send(sent)
-                return decode_lease(await self._lines.receive())
+                answer = await self._lines.receive()
+                if not self._known:
+                    self._expect_known(answer)
+                lease = decode_lease(answer)
+                self._known = True
+                return lease
         except (*BROKEN, TimeoutError, anyio.DelimiterNotFound, msgspec.DecodeError):
             await self.close()
             return None
@@ -82,6 +91,13 @@ class Channel:
             with anyio.CancelScope(shield=True):
                 await self.close()
             raise
+
+    def _expect_known(self, answer: bytes) -> None:
+        if answer == NOT_KNOWN:
+            raise UsageError(
+                f"the broker at {self._address} does not know the token of this command",
+                hint="give PROFILER_BROKER_TOKEN to the broker and to all that it lends to, or to none of them",
+            )
 
     async def close(self) -> None:
         stream, self._stream, self._lines = self._stream, None, None

@@ -79,6 +79,18 @@ def test_a_cap_that_only_one_of_both_keeps_is_told_before_anything_is_spent(
     assert paid.calls == 0
 
 
+def test_a_token_that_the_broker_does_not_know_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    site = live_site(tmp_path, dialogues(20))
+    with provider(site) as paid, broker(site, "--max-cost", "1") as address:
+        stranger = site.at(site.runs, PROFILER_BROKER_TOKEN="of-another-run")
+        run = stranger.run("--broker", address, "--shard", "0/2", "--max-cost", "1")
+
+    assert run.code == 2, run
+    assert f"the broker at {address} does not know the token of this command" in run.err
+    assert paid.calls == 0
+    assert "of-another-run" not in run.err
+
+
 def test_without_a_token_one_is_told_what_to_start_first(tmp_path: Path) -> None:
     site = live_site(tmp_path, dialogues(3))
     with provider(site):

@@ -53,13 +53,24 @@ def wants(who: str, seq: int, **use: object) -> Renewal:
 
 async def test_only_who_knows_the_token_gets_an_answer(tmp_path: Path) -> None:
     async with serving(tmp_path) as address:
-        assert await ask(address, wants("thief", 1), token=TOKEN[:-1] + "m") is None
-        assert await ask(address, wants("thief", 1), token="") is None
+        for wrong in (TOKEN[:-1] + "m", ""):
+            with pytest.raises(UsageError, match="does not know the token"):
+                await ask(address, wants("thief", 1), token=wrong)
         lease = await ask(address, wants("a", 1))
 
     assert lease is not None
     assert (lease.seq, lease.slots, lease.money) == (1, 4, 400)
     assert b"thief" not in (tmp_path / NAME).read_bytes()
+
+
+async def test_a_worker_that_has_been_lent_something_takes_another_broker_at_the_address_for_one_that_is_gone(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as address, Channel(address, token=TOKEN) as channel:
+        assert await channel.ask(wants("a", 1)) is not None
+        await channel.close()
+        channel._token = "that of before"
+        assert await channel.ask(wants("a", 2)) is None
 
 
 @pytest.mark.parametrize(
