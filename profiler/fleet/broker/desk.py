@@ -13,6 +13,7 @@ from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
 from profiler.storage.attempt_money import own_money
+from profiler.storage.folder_lock import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,17 @@ class Desk:
     def give_up_the_overdue(self) -> None:
         for who in self._broker.overdue(time.monotonic()):
             self._end(who, dead=False)
+        self._write()
+
+    def settle_the_dead(self, *, of: str) -> None:
+        """Give up the workers of earlier commands whose names end with `of`, as far as no process holds what they wrote and it
+        can be told what they spent. They must be of this machine, which sees only its own processes."""
+        accounts = {} if self.purse is None else dict(self.purse.accounts)
+        for who, account in accounts.items():
+            if not who.endswith(of) or any(is_locked(self._folder / name) for name in account.attempts):
+                continue
+            if (billed := self._billed(who)) is not None:
+                self._broker.end(who, billed=billed)
         self._write()
 
     def close(self) -> None:

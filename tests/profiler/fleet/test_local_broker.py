@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+import orjson
 import pytest
 
 from profiler.core.errors import ProfilerError
 from profiler.fleet import local_broker
+from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.process import start_broker
 from profiler.fleet.broker.settings import BrokerSettings
-from profiler.fleet.local_broker import MOST_FAILED, LocalBroker
+from profiler.fleet.local_broker import MOST_FAILED, LocalBroker, machine
+from profiler.storage.run_directory import hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,3 +75,28 @@ async def test_one_that_never_starts_ends_the_run_with_its_words(
         await LocalBroker(dying, token="t", capped=False).keep()  # type: ignore[arg-type]
 
     assert dying.starts == MOST_FAILED + 1
+
+
+async def test_what_dead_workers_of_earlier_commands_have_not_spent_is_free_at_once(tmp_path: Path) -> None:
+    """Later it is too late: their folders go when what they answered is put together, and then nobody can tell."""
+    for name in ("dead", "alive", "elsewhere"):
+        (tmp_path / "attempts" / name).mkdir(parents=True)
+    lent = {f"1-x@{machine()}": "dead", f"2-x@{machine()}": "alive", "3-x@another": "elsewhere", "4-x": "elsewhere"}
+    lent[f"5-x@{machine()}"] = "removed"
+    lines = [
+        {"who": who, "seq": 3, "granted": 100, "attempts": {f"attempts/{name}": 0}, "before": 30}
+        for who, name in lent.items()
+    ]
+    (tmp_path / NAME).write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    settings = BrokerSettings(workers=1, concurrency=1, cap=1000)
+
+    with hold(tmp_path / "attempts" / "alive", tell=print):
+        broker = await local_broker.local_broker(tmp_path, settings)
+        await broker.close()
+
+    kept = [orjson.loads(line) for line in (tmp_path / NAME).read_bytes().splitlines()]
+    assert kept[0] == {"settled": 30}
+    assert {line["who"]: line.get("granted") for line in kept[1:]} == dict.fromkeys(lent, 100) | {
+        f"1-x@{machine()}": None
+    }
+    assert broker.lender(1).who.endswith(f"@{machine()}")
