@@ -30,10 +30,12 @@ COMPARED = 4  # the most experiments that are shown side by side
 NAMED = 20  # the most names of experiments that were not begun; --json has all
 
 
-def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float, tell: Callable[[str], None]) -> int:
-    """Show what is complete, tell the rest, and return the exit code of the worst. Raises what stopped a single one."""
+def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float | None, tell: Callable[[str], None]) -> int:
+    """Show what is complete, tell the rest, and return the exit code of the worst. Raises what stopped a single one. Without
+    `elapsed_s` nothing was asked, and no pace is told."""
     results = [each.result for each in ended if each.result is not None]
-    _tell_how_fast(results, elapsed_s=elapsed_s, tell=tell)
+    if elapsed_s is not None:
+        _tell_how_fast(results, elapsed_s=elapsed_s, tell=tell)
     if args.json and (results or len(ended) > 1):
         _print_json(results, [each for each in ended if each.result is None])
     elif results:

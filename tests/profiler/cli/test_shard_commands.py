@@ -52,6 +52,22 @@ def test_a_job_array_that_is_started_again_at_any_time_does_not_fail(
     assert out.count("Completed experiment two") == 2
 
 
+def test_merge_says_what_it_put_together_and_no_pace_at_which_nothing_was_asked(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shard(config, "0/1") == 0
+    said = []
+    for words in (["--select", "one"], ["--select", "one"], []):
+        capsys.readouterr()
+        assert main.main(["merge", "--config", str(config), *words]) == 0
+        said.append(capsys.readouterr().err)
+
+    assert "one: put together\n" in said[0]
+    assert "one: already complete\n" in said[1]
+    assert "experiments put together: 1 of 2, the others were complete before\n" in said[2]
+    assert all("/s)" not in each for each in said)
+
+
 def test_what_is_wrong_with_one_experiment_keeps_no_shard_from_the_others(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
