@@ -69,11 +69,10 @@ def earlier(folder: Path) -> Earlier | None:
 
 def shared_by_processes(folder: Path) -> bool:
     """Whether several processes share the run in a folder, and it has not ended."""
-    path = folder / TABLE
     try:
-        return path.exists()
-    except OSError as error:
-        raise StorageError(path, error) from error
+        return (folder / TABLE).exists()
+    except OSError:  # whoever opens the run says what is wrong with its folder
+        return False
 
 
 def summary_path(folder: Path) -> Path:
