@@ -46,7 +46,7 @@ class OtherBytes(Exception):
 
 
 def measure(scale: Scale) -> list[Figure]:
-    count = scale.pick(1_000_000, usual=200_000, quick=2_000)
+    count = scale.pick(1_000_000, quick=2_000)
     one, two = alternate(scale.few, lambda: _mock(scale, count, by=1), lambda: _mock(scale, count, by=2))
     rates = [[count / ended.value for ended in side] for side in (one, two)]
     figures = [
@@ -120,7 +120,7 @@ def starting(*, dataset: str, output_dir: str) -> float:
 
 
 def _over_http(scale: Scale) -> list[Figure]:
-    count = scale.pick(200_000, usual=40_000, quick=400)
+    count = scale.pick(200_000, usual=100_000, quick=400)
     with serving("--static") as server:
         one, two = alternate(
             scale.few,
