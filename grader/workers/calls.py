@@ -57,12 +57,13 @@ def call_all(
     for its end. What `heard` and `hire` raise comes out of here as it is."""
 
     async def run() -> None:
-        async with anyio.create_task_group() as tasks:
-            with _signals() as signals:
+        scope = anyio.CancelScope()
+        with _signals() as signals:
+            async with anyio.create_task_group() as tasks:
                 async with hire() as workers:
                     crew = Crew(workers, size=size, at_once=at_once, ahead=ahead)
-                    with anyio.CancelScope() as scope:
-                        tasks.start_soon(_watch, signals, scope, crew, got)
+                    tasks.start_soon(_watch, signals, scope, crew, got)
+                    with scope:
                         await crew.run(function, given, heard=heard)
                 tasks.cancel_scope.cancel()
 
