@@ -213,9 +213,11 @@ def size(path: Path) -> int:
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    if not path.exists():
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:  # also one that the run removes just now
         return []
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return [line for line in found.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def whole_records(path: Path) -> list[dict[str, Any]]:

@@ -67,6 +67,7 @@ def test_rates_reasons_and_cost_are_counted_by_policy() -> None:
     assert "hurried" in as_text(1, "seen", found)
 
 
+@pytest.mark.long
 def test_every_policy_is_judged_in_a_world_and_a_blind_one_has_learnt_from_others() -> None:
     weights = learn(1, worlds=3)
 
