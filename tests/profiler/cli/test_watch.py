@@ -20,6 +20,8 @@ from tests.profiler.storage import directories
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from profiler.storage.saved_run import SavedRun
+
 SNAPSHOT = Snapshot(
     experiment_id="e",
     mode="mock",
@@ -119,6 +121,26 @@ def test_a_run_on_which_nobody_works_says_how_to_go_on(
     said = capsys.readouterr().err
     assert "nobody works on this run: 2 of 8 dialogues are kept" in said
     assert "the command that began it goes on with it" in said
+
+
+def test_a_run_that_falls_silent_is_said_to_be_unfinished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STALE_S", 0.3)
+    directories.run(tmp_path, asked=range(4), answered=[0, 3])
+    status_file.write(tmp_path, SNAPSHOT)
+    state_of = watch._state
+
+    def state_before_its_end(run: SavedRun) -> str:
+        found = state_of(run)
+        (tmp_path / "summary.json").write_text("{}")
+        return found
+
+    monkeypatch.setattr(watch, "_state", state_before_its_end)
+
+    assert main.main(["watch", str(tmp_path)]) == 0
+
+    assert "seconds: unfinished, 2 of 8 dialogues are kept" in capsys.readouterr().err
 
 
 def test_how_old_a_status_is_does_not_depend_on_another_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

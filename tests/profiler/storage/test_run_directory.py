@@ -115,6 +115,19 @@ def test_a_reopened_run_owes_its_failed_dialogues_only(tmp_path: Path) -> None:
     assert contents(tmp_path) == WHOLE
 
 
+def test_the_journal_of_a_reopened_run_is_on_the_device_before_anything_that_it_replaces_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(tmp_path)
+    events = watched(monkeypatch)
+
+    looked_at(tmp_path, retry_failed=True)
+
+    at = events.index(f"name {JOURNAL}")
+    assert f"sync .{JOURNAL}.tmp" in events[:at]
+    assert events.index(f"unlink {SUMMARY}") > at
+
+
 def test_a_reopened_run_that_was_projected_knows_its_dialogues_by_their_place(tmp_path: Path) -> None:
     complete(tmp_path)
     kept = [b'{"dialogue_id":"d%d","type":"%s"}\n' % (i, answer(i).type.encode()) for i in range(COUNT)]

@@ -96,6 +96,21 @@ def test_too_few_to_tell_says_what_could_have_been_seen(tmp_path: Path) -> None:
     assert found.pairs_needed > 40
 
 
+def test_what_could_have_been_seen_is_reckoned_with_every_comparison_that_is_made(tmp_path: Path) -> None:
+    base, new = flags(40, 20), flags(40, 22)
+    runs = [
+        write_run(tmp_path / name, scored(values)) for name, values in (("base", base), ("new", new), ("more", new))
+    ]
+    alone, beside = (of(compare(runs[0], rest, Question(better=HIGHER)), "right") for rest in (runs[1:2], runs[1:]))
+
+    assert alone.smallest_seen is not None
+    assert beside.smallest_seen is not None
+    assert beside.smallest_seen > alone.smallest_seen
+    assert alone.pairs_needed is not None
+    assert beside.pairs_needed is not None
+    assert beside.pairs_needed > alone.pairs_needed
+
+
 def test_equivalence_is_shown_only_within_a_margin_that_was_given(tmp_path: Path) -> None:
     base, new = flags(1000, 500), [*flags(1000, 500)[:-1], True]
 
