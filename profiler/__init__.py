@@ -60,7 +60,7 @@ __all__ = [
 if TYPE_CHECKING:
     from profiler.core.errors import CallError, ProfilerError
     from profiler.core.nouns import Dialogue, Message, Outcome, Record, Reply, Request
-    from profiler.engine.asker import Asker
+    from profiler.engine.calls.asker import Asker
     from profiler.engine.options import Options
     from profiler.engine.result import Ended, Result
     from profiler.engine.runner import run, run_all, run_all_sync, run_sync
@@ -72,19 +72,19 @@ if TYPE_CHECKING:
     from profiler.provider.mock_server.server import MockServer
     from profiler.provider.open import open_client
     from profiler.results.frames import Run, read_run
-    from profiler.storage.saved_run import SavedRun, reduce_logs
+    from profiler.storage.reading.saved_run import SavedRun, reduce_logs
 else:
     # The module of each public name; it is imported when the name is first used (see `__getattr__`).
     _HOMES = {
         "profiler.provider.client": ("Client",),
         "profiler.core.errors": ("CallError", "ProfilerError"),
-        "profiler.storage.saved_run": ("SavedRun", "reduce_logs"),
+        "profiler.storage.reading.saved_run": ("SavedRun", "reduce_logs"),
         "profiler.results.frames": ("Run", "read_run"),
         "profiler.manifest.load": ("Manifest", "load_manifest"),
         "profiler.metrics.metric": ("Estimate", "Metric", "mean", "rate", "total"),
         "profiler.core.nouns": ("Dialogue", "Message", "Outcome", "Record", "Reply", "Request"),
         "profiler.metrics.reduction": ("Reduction", "reduce_outcomes"),
-        "profiler.engine.asker": ("Asker",),
+        "profiler.engine.calls.asker": ("Asker",),
         "profiler.engine.options": ("Options",),
         "profiler.provider.mock_server.server": ("MockServer",),
         "profiler.provider.open": ("open_client",),

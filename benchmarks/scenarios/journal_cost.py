@@ -22,8 +22,8 @@ from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
 from profiler.core.json import encode_lines
-from profiler.storage import resume, writer
 from profiler.storage.line_file import LineFile
+from profiler.storage.writing import resume, writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -22,10 +22,10 @@ from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
 from benchmarks.serving import serving
 from profiler.engine.options import Options
+from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.jobs import job_of
 from profiler.fleet.messages import Want
-from profiler.fleet.prepare import prepare
-from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.preparing.prepare import prepare
 from profiler.fleet.run import run_by_processes
 from profiler.storage import run_directory
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY

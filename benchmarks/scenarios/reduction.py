@@ -16,7 +16,7 @@ from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics.builtin import resolve
-from profiler.storage.saved_run import reduce_logs
+from profiler.storage.reading.saved_run import reduce_logs
 
 if TYPE_CHECKING:
     from benchmarks.figure import Scale

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from grader.training.episode import Result, ToolCall
-from profiler.engine.asker import Asker
+from profiler.engine.calls.asker import Asker
 from profiler.manifest.settings import Retry
 from task_kit.leakage_modeling.agents.loop import Episode as Conversation
 from task_kit.leakage_modeling.agents.tools import Result as Answer

@@ -13,7 +13,7 @@ import anyio
 
 from grader.workers.crew import Crew
 from grader.workers.messages import GRADES
-from profiler.fleet.process_driver import processes_of
+from profiler.fleet.drivers.process_driver import processes_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from grader.workers.crew import Heard
     from grader.workers.messages import Assignment, Report
-    from profiler.fleet.driver import Workers
+    from profiler.fleet.drivers.driver import Workers
 
     Hire = Callable[[], AbstractAsyncContextManager[Workers[Assignment, Report]]]
 

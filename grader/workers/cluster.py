@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, chdir
 from typing import TYPE_CHECKING
 
 from grader.workers.messages import GRADES
-from profiler.fleet.ray_driver import workers_on_ray
+from profiler.fleet.drivers.ray_driver import workers_on_ray
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from grader.workers.calls import Hire
     from grader.workers.messages import Assignment, Report
-    from profiler.fleet.driver import Workers
+    from profiler.fleet.drivers.driver import Workers
 
 
 def on_ray(address: str | None) -> Hire:

@@ -12,14 +12,14 @@ import anyio
 
 from grader.workers.messages import Alive, Assignment, Done, Raised, Ready
 from profiler.core.errors import ProfilerError
-from profiler.fleet.driver import Lost
-from profiler.fleet.watchdog import LOOK_EVERY_S, Watchdog
+from profiler.fleet.coordination.watchdog import LOOK_EVERY_S, Watchdog
+from profiler.fleet.drivers.driver import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from grader.workers.messages import Report
-    from profiler.fleet.driver import Workers
+    from profiler.fleet.drivers.driver import Workers
 
     Heard = Callable[[int, "bytes | Broken"], None]
 

@@ -9,7 +9,7 @@ import msgspec
 from profiler.cli.table import clean
 from profiler.core.wording import alike
 from profiler.storage.names import RESPONSES
-from profiler.storage.read_logs import lines_of
+from profiler.storage.reading.read_logs import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ import anyio
 from profiler.cli.output import remark
 from profiler.core.errors import UsageError
 from profiler.engine.options import Options, options_of
-from profiler.fleet.broker_service import serve_broker
+from profiler.fleet.shards.broker_service import serve_broker
 from profiler.manifest.load import load_manifest
 
 if TYPE_CHECKING:

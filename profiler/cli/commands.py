@@ -25,12 +25,12 @@ from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
 from profiler.metrics.fit import refuse_unfit
 from profiler.storage.folder_lock import locked
-from profiler.storage.saved_run import find_runs
+from profiler.storage.reading.saved_run import find_runs
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 OK, THRESHOLD_MISSED = 0, 1
 

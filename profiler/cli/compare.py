@@ -16,7 +16,7 @@ from profiler.cli.output import print_json
 from profiler.core.errors import UsageError
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from profiler.storage.whole_file import spare_runs, write_whole
 
 if TYPE_CHECKING:

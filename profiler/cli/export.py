@@ -9,7 +9,7 @@ from profiler.cli.output import remark
 from profiler.core.errors import UsageError
 from profiler.results.every_eval import export_every_eval
 from profiler.results.export import FORMATS, STDOUT, export
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from argparse import Namespace

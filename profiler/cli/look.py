@@ -22,14 +22,14 @@ from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
 from profiler.results.listing import Row, rows
 from profiler.results.values import score_names
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Mapping
 
     from profiler.metrics.metric import Better, Score
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 HEADLINES = 4  # the most metrics that `list` shows
 OK, NOT_READABLE = 0, 2

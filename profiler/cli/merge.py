@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from profiler.cli.output import remark
 from profiler.cli.run_end import conclude
 from profiler.engine.options import Options
-from profiler.fleet.merge import merge_all
+from profiler.fleet.shards.merge import merge_all
 from profiler.manifest.load import load_manifest
-from profiler.storage.object_store import object_store
+from profiler.storage.shared_runs.object_store import object_store
 
 if TYPE_CHECKING:
     from argparse import Namespace

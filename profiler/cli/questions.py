@@ -10,7 +10,7 @@ import msgspec
 from profiler.core.wording import printable, shortened
 from profiler.dataset import file
 from profiler.provider.requests import Planner, params_of
-from profiler.storage.item import text_of
+from profiler.storage.reading.item import text_of
 
 if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment

@@ -12,7 +12,7 @@ from profiler.core.errors import UsageError
 from profiler.results.comparing.report import Question
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from profiler.storage.whole_file import spare_runs
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from profiler.cli.output import remark
 from profiler.cli.progress import duration
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.core.json import dump_pretty
-from profiler.storage.saved_run import run_before
+from profiler.storage.reading.saved_run import run_before
 
 if TYPE_CHECKING:
     from argparse import Namespace

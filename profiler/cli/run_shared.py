@@ -16,9 +16,9 @@ from profiler.cli.run_end import with_the_way_on
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.engine.options import options_of
 from profiler.fleet.many import run_all_by_processes
-from profiler.fleet.shard import run_shard
-from profiler.fleet.shard_work import Shard
-from profiler.storage.object_store import object_store
+from profiler.fleet.shards.shard import run_shard
+from profiler.fleet.shards.shard_work import Shard
+from profiler.storage.shared_runs.object_store import object_store
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from profiler.core.nouns import Mode
     from profiler.engine.options import Options
     from profiler.engine.result import Ended
-    from profiler.fleet.onlookers import Watch
+    from profiler.fleet.coordination.onlookers import Watch
     from profiler.manifest.load import Manifest
 
 
@@ -38,7 +38,7 @@ def ended_by_processes(
     processes = args.processes or 1
     run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
     if args.on is not None:
-        from profiler.fleet.ray_driver import on_ray  # noqa: PLC0415 (only a run on a cluster needs it)
+        from profiler.fleet.drivers.ray_driver import on_ray  # noqa: PLC0415 (only a run on a cluster needs it)
 
         run = partial(run, on=on_ray(args.on or None))
     return anyio.run(run)

@@ -16,7 +16,7 @@ from profiler.cli.summary_table import kept_in_words
 from profiler.core.errors import UsageError
 from profiler.engine.progress import Snapshot
 from profiler.storage import status_file
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -18,7 +18,7 @@ from profiler.engine.progress import Overview
 from profiler.manifest.value_types import Concurrency
 from profiler.provider.open import Lane
 from profiler.provider.source import choose_mode
-from profiler.storage.journal_file import Fsync
+from profiler.storage.writing.journal_file import Fsync
 
 if TYPE_CHECKING:
     from profiler.manifest.load import Manifest

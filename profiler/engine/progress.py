@@ -19,10 +19,10 @@ from profiler.money.prices import dollars, pico
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from profiler.engine.pool import Pool
+    from profiler.engine.calls.pool import Pool
     from profiler.money.budget import Budget
     from profiler.provider.source import Source
-    from profiler.storage.writer import Writer
+    from profiler.storage.writing.writer import Writer
 
 RATE_OVER_S = 10.0
 LEAST_BETWEEN_S = 0.125  # between looks that are kept for the rate, however often somebody looks

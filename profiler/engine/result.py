@@ -21,7 +21,7 @@ from profiler.metrics.builtin import BUILTIN
 from profiler.provider.source import facts
 from profiler.storage import run_directory
 from profiler.storage.identity import now
-from profiler.storage.saved_run import reduce_and_draft
+from profiler.storage.reading.saved_run import reduce_and_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.storage.read_logs import paid_before, read_records
-from profiler.storage.saved_run import completed
+from profiler.storage.reading.read_logs import paid_before, read_records
+from profiler.storage.reading.saved_run import completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from profiler.engine.session import Known
     from profiler.manifest.settings import Experiment
     from profiler.provider.source import Source
-    from profiler.storage.resume import OpenRun
     from profiler.storage.reuse.reusable import Reusable
+    from profiler.storage.writing.resume import OpenRun
 
 
 @contextmanager

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.provider.source import Source
     from profiler.storage.journal import Header
-    from profiler.storage.resume import OpenRun
     from profiler.storage.run_directory import RunDirectory
+    from profiler.storage.writing.resume import OpenRun
 
 
 DEFAULTS = Options()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import BudgetReached, DatasetError, Problem, ProfilerError, StorageError
 from profiler.dataset import file
-from profiler.engine.attempt import AttemptMachine
-from profiler.engine.pool import Pool
+from profiler.engine.calls.attempt import AttemptMachine
+from profiler.engine.calls.pool import Pool
+from profiler.engine.calls.run_clock import RunClock, seconds_since
 from profiler.engine.progress import View
-from profiler.engine.run_clock import RunClock, seconds_since
 from profiler.money.prices import dollars
 from profiler.provider.requests import planner_of
 from profiler.storage.identity import now
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
     from profiler.provider.source import Source
-    from profiler.storage.resume import OpenRun
-    from profiler.storage.writer import Writer
+    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.writer import Writer
 
     Read = Callable[[int], AbstractContextManager[Iterator[Dialogue]]]
     Known = Callable[[Request], Record | None]

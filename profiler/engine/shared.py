@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from profiler.core.errors import BudgetReached
     from profiler.engine.agenda import Turn, Turns
-    from profiler.engine.allowance import Allowance
+    from profiler.engine.calls.allowance import Allowance
+    from profiler.engine.calls.pool import Pool
     from profiler.engine.options import Options
-    from profiler.engine.pool import Pool
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
     from profiler.manifest.settings import Experiment, RateLimits

@@ -10,7 +10,7 @@ from profiler.fleet.shares import share_of
 if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.fleet.messages import Lender
-    from profiler.fleet.prepare import Prepared
+    from profiler.fleet.preparing.prepare import Prepared
 
 
 def job_of(

@@ -17,7 +17,7 @@ from profiler.engine.options import options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended
 from profiler.engine.run_money import money_of_all
-from profiler.fleet.process_driver import processes as process_driver
+from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.run import run_by_processes
 from profiler.storage.kept_answers import money_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
-    from profiler.fleet.onlookers import Watch
+    from profiler.fleet.coordination.onlookers import Watch
     from profiler.fleet.run import On
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment

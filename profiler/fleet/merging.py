@@ -19,19 +19,19 @@ from profiler.core.errors import LogError, Problem, StorageError
 from profiler.fleet.pipes import write_all
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction, reduce_outcomes
-from profiler.storage.attempt_money import Money, inherited
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
-from profiler.storage.ranges import Merged
-from profiler.storage.read_logs import read_outcomes
-from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.reading.read_logs import read_outcomes
+from profiler.storage.reading.saved_run import reduce_and_score
 from profiler.storage.score_log import ScoreLog, publish
+from profiler.storage.shared_runs.attempt_money import Money, inherited
+from profiler.storage.shared_runs.ranges import Merged
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from profiler.metrics.metric import Metric
-    from profiler.storage.ranges import Committed, RangeFolders, Table
+    from profiler.storage.shared_runs.ranges import Committed, RangeFolders, Table
 
 SAVE_EVERY_S: Final = 2.0
 AT_ONCE: Final = 1 << 20

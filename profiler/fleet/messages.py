@@ -17,8 +17,8 @@ from profiler.dataset.slices import Found, Slice
 from profiler.fleet.program import Program
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
-from profiler.storage.attempt_money import Money
-from profiler.storage.journal_file import Fsync
+from profiler.storage.shared_runs.attempt_money import Money
+from profiler.storage.writing.journal_file import Fsync
 
 LAST_LINES = 20
 
@@ -217,4 +217,4 @@ def report_of(line: bytes) -> Report:
     return found
 
 
-ANSWERS_RANGES: Program[Command, Report] = Program("profiler.fleet.worker", as_line, report_of)
+ANSWERS_RANGES: Program[Command, Report] = Program("profiler.fleet.workers.worker", as_line, report_of)

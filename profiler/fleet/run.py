@@ -15,24 +15,24 @@ from profiler.engine.result import facts_of_run, result_of, summary_of
 from profiler.engine.run_money import MONEY
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
-from profiler.fleet.coordinator import Coordinator
-from profiler.fleet.crew import Crew, bounded
+from profiler.fleet.coordination.coordinator import Coordinator
+from profiler.fleet.coordination.crew import Crew, bounded
+from profiler.fleet.coordination.looks import FleetLooks
+from profiler.fleet.coordination.onlookers import run_looked_at
+from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.jobs import job_of
-from profiler.fleet.looks import FleetLooks
 from profiler.fleet.merging import Merger
-from profiler.fleet.onlookers import run_looked_at
-from profiler.fleet.prepare import prepare
-from profiler.fleet.process_driver import processes as process_driver
-from profiler.fleet.same_dataset import expect_same_dataset
+from profiler.fleet.preparing.prepare import prepare
+from profiler.fleet.preparing.same_dataset import expect_same_dataset
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shares import settings_of_broker
 from profiler.metrics.builtin import unmeasured
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 from profiler.storage import run_directory, status_file
-from profiler.storage.claims import Claims
-from profiler.storage.ranges import RangeFolders, read_table
-from profiler.storage.unfinished_fleet import UnfinishedFleet
+from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
+from profiler.storage.shared_runs.claims import Claims
+from profiler.storage.shared_runs.ranges import RangeFolders, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
-    from profiler.fleet.driver import Broker, Driver
+    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.drivers.driver import Broker, Driver
     from profiler.fleet.messages import Job
-    from profiler.fleet.onlookers import Watch
-    from profiler.fleet.prepare import Prepared
+    from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment
-    from profiler.storage.attempt_money import Money
     from profiler.storage.run_directory import RunDirectory
+    from profiler.storage.shared_runs.attempt_money import Money
 
     On = Callable[[Path], AbstractAsyncContextManager[Driver]]
 

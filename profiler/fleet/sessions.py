@@ -14,7 +14,7 @@ from profiler.storage.identity import now
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from profiler.storage.attempt_money import Money
+    from profiler.storage.shared_runs.attempt_money import Money
 
 
 def begun_session(*, processes: int) -> dict[str, Any]:

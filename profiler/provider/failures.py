@@ -1,6 +1,6 @@
 """What an error of the provider means: status, headers and body become one `CallError`.
 
-Every live client uses this table. It says whether a failure may pass; whether to try again is for `engine.attempt`.
+Every live client uses this table. It says whether a failure may pass; whether to try again is for `engine.calls.attempt`.
 """
 
 from __future__ import annotations

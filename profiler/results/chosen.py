@@ -17,7 +17,7 @@ from profiler.results.values import value_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 KEPT_IDS = 10_000  # to guess what a mistyped one was meant to be
 

@@ -17,7 +17,7 @@ from profiler.results.values import value_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
     Condition = Callable[[Item], bool]
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from profiler.metrics.metric import Better
-    from profiler.storage.item import Item
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.item import Item
+    from profiler.storage.reading.saved_run import SavedRun
 
 VERSION: Final = "0.3.0"
 BETWEEN_0_AND_1: Final = (SHARE, "geometric_mean", "refusal_rate", "completion_rate")

@@ -25,7 +25,7 @@ from profiler.storage.whole_file import draft_of, replace, spare_runs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 FORMATS: Final = ("csv", "jsonl", "parquet", "sqlite")
 STDOUT: Final = "-"

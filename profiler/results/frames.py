@@ -9,7 +9,7 @@ from profiler.core.errors import UsageError
 from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
 from profiler.results.values import score_names
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import ProfilerError
-from profiler.storage.saved_run import moved_aside, runs_below
-from profiler.storage.unfinished_fleet import begun as begun_in
+from profiler.storage.reading.saved_run import moved_aside, runs_below
+from profiler.storage.reading.unfinished_fleet import begun as begun_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

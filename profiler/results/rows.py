@@ -25,7 +25,7 @@ from profiler.results.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 SCORES: Final = "scores."
 LISTS: Final = ("replies", "required_facts", "expected", "tags", "tool_calls")

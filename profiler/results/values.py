@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from profiler.storage.item import Item
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.item import Item
+    from profiler.storage.reading.saved_run import SavedRun
 
 REQUEST: Final = ("required_facts", "expect_refusal", "expected", "tags", "temperature", "max_tokens", "api_version")
 RECORD: Final = (

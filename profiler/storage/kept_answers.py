@@ -16,10 +16,10 @@ from profiler.provider.source import source_of
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.identity import examine
 from profiler.storage.names import JOURNAL
-from profiler.storage.ranges import RangeFolders, read_table
-from profiler.storage.read_logs import read_outcomes
+from profiler.storage.reading.read_logs import read_outcomes
+from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.run_directory import Earlier
-from profiler.storage.unfinished_fleet import UnfinishedFleet
+from profiler.storage.shared_runs.ranges import RangeFolders, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path

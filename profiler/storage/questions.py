@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from profiler.core.nouns import Request
-    from profiler.storage.resume import OpenRun
+    from profiler.storage.writing.resume import OpenRun
 
 
 class _Asked(msgspec.Struct, gc=False):

@@ -17,18 +17,19 @@ from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageEr
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.money.prices import pico
 from profiler.provider.source import Source
-from profiler.storage import journal, ledger, resume, score_log, status_file, summary_file
+from profiler.storage import journal, ledger, score_log, status_file, summary_file
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
+from profiler.storage.writing import resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from profiler.storage.journal import Header
-    from profiler.storage.resume import OpenRun
+    from profiler.storage.writing.resume import OpenRun
 
 UNTOLD = {"repeats": 1}  # settings that an identity leaves out where they are as usual
 SOURCE = (*Source.__struct_fields__, "mock", "mock_responses_sha256")  # the part of an identity that says who answers

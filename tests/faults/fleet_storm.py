@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from profiler.fleet.broker.process import TOKEN
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.faults.live import KEY, live_site, provider
 from tests.faults.runs import dialogues, ended, wait_until, whole_records
 from tests.faults.test_live_money import billed_usd
@@ -41,7 +41,7 @@ KILLS_A_RUN = 8
 KILLS_A_COMMAND = 4
 NOTHING_USD = 1e-9
 FAULTS = {"half-body": 0.02, "reset": 0.02, "500": 0.03}
-TARGETS = ("profiler.fleet.worker", "profiler.fleet.worker", "profiler.fleet.broker", "coordinator")
+TARGETS = ("profiler.fleet.workers.worker", "profiler.fleet.workers.worker", "profiler.fleet.broker", "coordinator")
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ COUNT = 2_500
 CONCURRENCY = 12
 WORKERS_KILLED_A_COMMAND = 2
 COMMANDS_A_RUN = 4
-MODULE = b"profiler.fleet.worker"
+MODULE = b"profiler.fleet.workers.worker"
 
 
 @dataclass(slots=True)

@@ -10,17 +10,17 @@ from anyio.lowlevel import checkpoint
 
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply, Request
-from profiler.engine.attempt import AttemptMachine
+from profiler.engine.calls.attempt import AttemptMachine
+from profiler.engine.calls.pool import Pool
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import LIMITS, RateGate
-from profiler.engine.pool import Pool
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import RateLimits, Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
-from tests.profiler.engine.test_pool import Kept
+from tests.profiler.engine.calls.test_pool import Kept
 
 FAILURES = 20_000
 ANSWERED = 500

@@ -45,12 +45,22 @@ def heavy(modules: set[str]) -> set[str]:
 
 # What a plain run in one process has no use for: processes, a dry run, reuse, a server, what looks into other runs.
 OF_OTHER_RUNS = (
-    *("profiler.fleet", "profiler.engine.dry_run", "profiler.storage.reuse", "profiler.storage.object_store"),
+    *(
+        "profiler.fleet",
+        "profiler.engine.dry_run",
+        "profiler.storage.reuse",
+        "profiler.storage.shared_runs.object_store",
+    ),
     *("profiler.provider.mock_server", "profiler.provider.inventing", "profiler.results", "profiler.cli.commands"),
     *("sqlite3", "httpx2", "uvloop", "re2", "jsonschema", "genai_prices", "pyarrow", "multiprocessing"),
 )
 OF_LIVE_RUNS = (
-    *("profiler.provider.lanes", "profiler.provider.fast", "profiler.provider.failures", "profiler.storage.ranges"),
+    *(
+        "profiler.provider.lanes",
+        "profiler.provider.fast",
+        "profiler.provider.failures",
+        "profiler.storage.shared_runs.ranges",
+    ),
     *("profiler.storage.whole_money", "profiler.provider.http.connection", "email", "statistics", "sysconfig"),
 )
 

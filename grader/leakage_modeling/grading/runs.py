@@ -22,7 +22,7 @@ import pandas as pd
 from grader.leakage_modeling.grading.episodes import ORACLE, Job, Stage, world_of
 from grader.leakage_modeling.grading.folder import EpisodeResult, Mode, Run, RunFolder
 from profiler.core.errors import BudgetReached, ProviderFailed
-from profiler.engine.asker import Asker
+from profiler.engine.calls.asker import Asker
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import Experiment, Retry
 from profiler.money.budget import Budget

@@ -12,8 +12,8 @@ from profiler.core.errors import ProfilerError
 from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
-from profiler.storage.attempt_money import own_money
 from profiler.storage.folder_lock import is_locked
+from profiler.storage.shared_runs.attempt_money import own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable

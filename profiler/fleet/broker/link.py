@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from profiler.engine.pool import Pool
+    from profiler.engine.calls.pool import Pool
     from profiler.engine.slots import Slots
     from profiler.fleet.broker.messages import Lease
     from profiler.money.budget import Budget

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from profiler.metrics.metric import Better
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 SLICES_KEPT: Final = 1_000
 

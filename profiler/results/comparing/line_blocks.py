@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from profiler.storage.read_logs import damaged, lines_of
+from profiler.storage.reading.read_logs import damaged, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

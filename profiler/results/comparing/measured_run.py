@@ -19,14 +19,14 @@ from profiler.results.comparing.dialogue_ids import DialogueIds, places_of
 from profiler.results.comparing.run_lines import NOTHING as NOT_SAID
 from profiler.results.comparing.run_lines import Asked, AskedInCluster, AskedWithTags, batches
 from profiler.storage.names import REQUESTS
-from profiler.storage.read_logs import damaged
+from profiler.storage.reading.read_logs import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from profiler.results.comparing.run_lines import Batch
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
     Numbers = array[float]
 

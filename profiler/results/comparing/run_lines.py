@@ -11,14 +11,14 @@ import msgspec
 from profiler.core.nouns import RecordType
 from profiler.results.comparing.line_blocks import decoded
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
-from profiler.storage.read_logs import damaged, lines_of
+from profiler.storage.reading.read_logs import damaged, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from profiler.metrics.metric import Score
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 BATCH: Final = 4096
 NOTHING: Final = msgspec.Raw(b"null")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from profiler.metrics.metric import Better
     from profiler.results.report.rows import Row
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 TYPES: Final = ("answer", "refusal", "truncated", "error")
 ABSENT: Final = -1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from profiler.results.comparing.report import Question
     from profiler.results.report.privacy import Privacy
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 
 def compared(runs: Sequence[SavedRun], question: Question, privacy: Privacy) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from profiler.core.wording import alike, shortened
 
 if TYPE_CHECKING:
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 MOST_GROUPS: Final = 1_000
 OTHER: Final = ("other errors, after the first thousand groups", None, "")

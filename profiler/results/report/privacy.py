@@ -13,7 +13,7 @@ from profiler.results.values import MADE_OF, TEXT_FIELDS, TEXT_PARTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 TEXTS_OF_RUN: Final = ("system", "tools", "request", "stop_sequences", "output_format")
 NEEDED: Final = ("dialogue_id", "index", "repeat", "type")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from profiler.storage.item import Item
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.item import Item
+    from profiler.storage.reading.saved_run import SavedRun
 
     Key = tuple[str, int]
     Row = list[Item | None]

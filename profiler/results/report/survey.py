@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from profiler.metrics.metric import Better
     from profiler.results.report.privacy import Privacy
-    from profiler.storage.item import Item
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.item import Item
+    from profiler.storage.reading.saved_run import SavedRun
 
 
 class Counted:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from profiler.metrics.metric import Better
-    from profiler.storage.item import Item
+    from profiler.storage.reading.item import Item
 
 Change = Literal[
     "", "right → wrong", "wrong → right", "lower score", "higher score", "became an error", "was an error", "other type"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from profiler.results.report.privacy import Privacy
     from profiler.results.report.rows import Row
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 ROWS_A_BLOCK: Final = 500
 MOST_IN_UTF_8: Final = 20_000

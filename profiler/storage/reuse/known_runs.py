@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from profiler.core.errors import UsageError
 from profiler.storage.names import SUMMARY
-from profiler.storage.saved_run import HINT, asides_of, holds_run, moved_aside
+from profiler.storage.reading.saved_run import HINT, asides_of, holds_run, moved_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,10 +17,10 @@ from profiler.core.json import DecodeError, dumps
 from profiler.core.nouns import Record, RecordType, Request
 from profiler.storage import run_directory
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
-from profiler.storage.read_logs import READ_BUFFER, as_record, damaged, paid_before
+from profiler.storage.reading.read_logs import READ_BUFFER, as_record, damaged, paid_before
+from profiler.storage.reading.saved_run import asides_of
+from profiler.storage.reading.unfinished import unfinished
 from profiler.storage.reuse.answer_index import Answer, AnswerIndex
-from profiler.storage.saved_run import asides_of
-from profiler.storage.unfinished import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -20,7 +20,7 @@ import anyio.to_thread
 from profiler.core.errors import CallError
 from profiler.core.json import dumps
 from profiler.core.nouns import Params
-from profiler.engine.asker import Answered, request_of
+from profiler.engine.calls.asker import Answered, request_of
 from profiler.money.prices import dollars
 from task_kit.leakage_modeling.agents.content import BadOutput, Call, content_of
 from task_kit.leakage_modeling.agents.tools import LEAST_BYTES, SUBMIT, Result, schemas

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from grader.workers.messages import Assignment, Done, Ready, as_line, assignment_of, report_of
-from profiler.fleet.driver import Lost
+from profiler.fleet.drivers.driver import Lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

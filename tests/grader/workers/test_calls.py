@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from grader.workers.messages import Report
-    from profiler.fleet.driver import Lost
+    from profiler.fleet.drivers.driver import Lost
 
 ROOT = Path(__file__).resolve().parents[3]
 SLEEPS = sandbox.Spec(
@@ -36,7 +36,7 @@ SLEEPS = sandbox.Spec(
 NEVER_S = 1e6  # so that nothing ends by itself what a signal should end
 COMMAND = f"""
 import signal, sys
-from profiler.fleet import process_driver
+from profiler.fleet.drivers import process_driver
 from grader.workers.calls import call_all, on_this_machine
 for number in (signal.SIGINT, signal.SIGTERM):  # a background job of a script is born deaf
     signal.signal(number, signal.default_int_handler)

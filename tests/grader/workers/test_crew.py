@@ -10,8 +10,8 @@ import pytest
 
 from grader.workers.crew import TRIES, Broken, Crew, CrewFailed, InOrder
 from grader.workers.messages import Alive, Done, Raised
-from profiler.fleet.driver import Lost
-from profiler.fleet.watchdog import Watchdog
+from profiler.fleet.coordination.watchdog import Watchdog
+from profiler.fleet.drivers.driver import Lost
 from tests.grader.workers.scripted import Scripted, calls
 
 if TYPE_CHECKING:

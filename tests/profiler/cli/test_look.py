@@ -17,7 +17,7 @@ from tests.profiler.results.runs import finished
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from profiler.cli import main, run_shared
-from profiler.fleet import prepare
-from profiler.fleet.shard import run_shard
+from profiler.fleet.preparing import prepare
+from profiler.fleet.shards.shard import run_shard
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import dataset
 

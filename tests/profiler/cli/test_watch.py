@@ -20,7 +20,7 @@ from tests.profiler.storage import directories
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 SNAPSHOT = Snapshot(
     experiment_id="e",

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import BudgetReached, CallError
 from profiler.core.nouns import Params, Record, Reply, Request
-from profiler.engine import attempt
-from profiler.engine.attempt import AttemptMachine
-from profiler.engine.pool import Pool
+from profiler.engine.calls import attempt
+from profiler.engine.calls.attempt import AttemptMachine
+from profiler.engine.calls.pool import Pool
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import Retry
 from profiler.money.budget import Budget

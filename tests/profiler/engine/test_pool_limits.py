@@ -10,12 +10,12 @@ import pytest
 
 from profiler.core.errors import CallError, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
-from profiler.engine import attempt
+from profiler.engine.calls import attempt
 from profiler.engine.limits.first_refusals import HOPELESS_AFTER
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.manifest.settings import RateLimits
 from tests.profiler.building import dialogue
-from tests.profiler.engine.test_pool import Bench, at_once, reply
+from tests.profiler.engine.calls.test_pool import Bench, at_once, reply
 from tests.profiler.jumping_clock import jumping
 
 

@@ -21,7 +21,8 @@ from profiler.core.errors import (
     UsageError,
 )
 from profiler.core.nouns import Reply, Request
-from profiler.engine import pool, runner, session
+from profiler.engine import runner, session
+from profiler.engine.calls import pool
 from profiler.engine.options import Options
 from profiler.engine.result import Result
 from profiler.engine.runner import run

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from profiler.fleet.driver import Lost
-from profiler.fleet.local_broker import LocalBroker, local_broker
+from profiler.fleet.drivers.driver import Lost
+from profiler.fleet.drivers.local_broker import LocalBroker, local_broker
 from profiler.fleet.messages import Job, as_line, command_of, report_of
-from profiler.fleet.work import Worker
+from profiler.fleet.workers.work import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -11,19 +11,19 @@ from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
 from profiler.storage import run_directory
-from profiler.storage.attempt_money import Money, inherited, own_money
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES
-from profiler.storage.ranges import Committed, RangeFolders
+from profiler.storage.shared_runs.attempt_money import Money, inherited, own_money
+from profiler.storage.shared_runs.ranges import Committed, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import opened
-from tests.profiler.storage.test_ranges import SIZE, table
+from tests.profiler.storage.shared_runs.test_ranges import SIZE, table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from profiler.storage.ranges import Attempt
+    from profiler.storage.shared_runs.ranges import Attempt
 
 DOLLAR = 10**12
 METRICS = resolve(())

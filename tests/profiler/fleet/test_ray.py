@@ -11,9 +11,9 @@ import pytest
 
 from profiler.cli.main import build_parser, main
 from profiler.core.errors import UsageError
-from profiler.fleet.driver import Lost
-from profiler.fleet.ray_driver import how_lost, on_ray
-from profiler.fleet.ray_parts import Post, all_there_is, without_ray
+from profiler.fleet.drivers.driver import Lost
+from profiler.fleet.drivers.ray_driver import how_lost, on_ray
+from profiler.fleet.drivers.ray_parts import Post, all_there_is, without_ray
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,17 +16,18 @@ from profiler.dataset.slices import put_together
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.engine.session import answer_all
-from profiler.fleet import attempt, prepare
-from profiler.fleet.attempt import RangeAttempt
-from profiler.fleet.coordinator import WorkerFailed
-from profiler.fleet.crew import A_CORE, EARLY_A_CORE, bounded, cores
+from profiler.fleet.coordination.coordinator import WorkerFailed
+from profiler.fleet.coordination.crew import A_CORE, EARLY_A_CORE, bounded, cores
+from profiler.fleet.drivers.process_driver import processes
 from profiler.fleet.messages import Done, Grant, Job, Report, Status, Want, WasCut
-from profiler.fleet.process_driver import processes
+from profiler.fleet.preparing import prepare
+from profiler.fleet.workers import attempt
+from profiler.fleet.workers.attempt import RangeAttempt
 from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
 from profiler.storage.folder_lock import locked
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler import Options, run_sync
 from profiler.manifest.load import load_manifest
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from pathlib import Path

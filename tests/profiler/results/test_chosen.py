@@ -9,7 +9,7 @@ from profiler.results.chosen import Choice, chosen
 from tests.profiler.results.runs import finished
 
 if TYPE_CHECKING:
-    from profiler.storage.saved_run import SavedRun
+    from profiler.storage.reading.saved_run import SavedRun
 
 
 @pytest.fixture(scope="module")

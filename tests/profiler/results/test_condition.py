@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import UsageError
 from profiler.results.condition import condition
-from profiler.storage.item import Item
+from profiler.storage.reading.item import Item
 
 ITEM = Item(
     {"metadata": {"level": 3, "deep": {"x": 1, "y.z": 2}, "deep.w": 4}, "tags": ["a", "b"], "expected": "yes"},

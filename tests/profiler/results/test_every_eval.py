@@ -18,7 +18,7 @@ from profiler.cli.main import main
 from profiler.core.errors import UsageError
 from profiler.manifest.settings import Experiment
 from profiler.results.every_eval import export_every_eval
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.runs import finished
 
 if TYPE_CHECKING:

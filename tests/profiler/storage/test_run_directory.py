@@ -18,8 +18,8 @@ from profiler.money.prices import dollars
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, STATUS, SUMMARY
+from profiler.storage.reading.saved_run import reduce_and_draft
 from profiler.storage.run_directory import Earlier, RunDirectory, differences, earlier, hold
-from profiler.storage.saved_run import reduce_and_draft
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import (
     COUNT,

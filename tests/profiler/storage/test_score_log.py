@@ -11,7 +11,7 @@ from profiler.core.errors import LogError, StorageError
 from profiler.metrics import metric as metrics
 from profiler.metrics.builtin import BUILTIN
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
-from profiler.storage.saved_run import SavedRun, reduce_and_score, reduce_logs
+from profiler.storage.reading.saved_run import SavedRun, reduce_and_score, reduce_logs
 from tests.profiler.building import files_end_at
 from tests.profiler.storage import directories
 

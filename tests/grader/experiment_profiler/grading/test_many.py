@@ -15,7 +15,7 @@ from grader.experiment_profiler.grading.grade import Asked, Grading, reference
 from grader.experiment_profiler.grading.many import grade_many
 from grader.experiment_profiler.grading.stored import StoredResultError
 from grader.workers.messages import Done
-from profiler.fleet.driver import Lost
+from profiler.fleet.drivers.driver import Lost
 from tests.grader.workers.scripted import Scripted, calls, hires
 
 if TYPE_CHECKING:

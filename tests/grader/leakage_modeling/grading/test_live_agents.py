@@ -69,7 +69,7 @@ async def test_agents_of_every_kind_play_over_the_wire(tmp_path: Path) -> None:
 
 
 async def test_a_provider_that_is_down_is_nobodys_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiler.engine.attempt.FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr("profiler.engine.calls.attempt.FIRST_WAIT_S", 0.001)
     with provider(scripts("honest"), faults=[500] * 100) as server:
         report = await played(tmp_path / "r", server, runs=2)
 

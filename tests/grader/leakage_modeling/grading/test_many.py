@@ -16,7 +16,7 @@ from grader.leakage_modeling.grading.many import play_many, played
 from grader.leakage_modeling.grading.runs import Plan, play_all
 from grader.workers.messages import Raised
 from profiler.core.errors import UsageError
-from profiler.fleet.driver import Lost
+from profiler.fleet.drivers.driver import Lost
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.sandbox import detect
 from tests.grader.workers.scripted import Scripted, calls, hires

@@ -19,7 +19,7 @@ from grader.leakage_modeling.grading.folder import Run, RunFolder
 from grader.leakage_modeling.grading.regrade import regrade
 from profiler.core.errors import CallError
 from profiler.core.nouns import Reply
-from profiler.engine.asker import Answered
+from profiler.engine.calls.asker import Answered
 from profiler.provider.failures import bad_reply
 from profiler.provider.messages import NotAMessage, reply_of
 from profiler.provider.redact import Redactor

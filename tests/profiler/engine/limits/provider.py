@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import msgspec
 
-from profiler.engine.attempt import AttemptMachine
+from profiler.engine.calls.attempt import AttemptMachine
+from profiler.engine.calls.pool import Pool
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.limits.rate_gate import RateGate
-from profiler.engine.pool import Pool
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import Experiment, Retry
 from profiler.provider.open import open_client

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from profiler.engine.attempt import AttemptMachine
-from profiler.engine.pool import Pool
+from profiler.engine.calls.attempt import AttemptMachine
+from profiler.engine.calls.pool import Pool
 from profiler.engine.slots import Slots
 from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.link import Link

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

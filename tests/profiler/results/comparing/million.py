@@ -23,7 +23,7 @@ import orjson
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,7 @@ from profiler.manifest.settings import Experiment
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.report import Question, Report
 from profiler.storage.names import RESPONSES, SCORES
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.comparing.folders import item, write_run
 from tests.profiler.storage import directories
 

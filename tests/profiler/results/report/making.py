@@ -8,7 +8,7 @@ from profiler.core.json import dump_line
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve
 from profiler.storage import summary_file
-from profiler.storage.saved_run import reduce_and_score
+from profiler.storage.reading.saved_run import reduce_and_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

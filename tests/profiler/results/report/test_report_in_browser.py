@@ -9,7 +9,7 @@ import pytest
 
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.browser.pages import Opened, started
 from tests.browser.prepare import AXE, REQUIRED
 from tests.profiler.results.report.making import failure, item, make_run

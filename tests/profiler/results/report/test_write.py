@@ -21,7 +21,7 @@ from profiler.results.comparing.report import Question
 from profiler.results.report.page import SCRIPT
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import Written, write_report
-from profiler.storage.saved_run import SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.building import files_end_at
 from tests.profiler.results.report.making import failure, item, make_run
 

@@ -10,7 +10,7 @@ import pytest
 from profiler.core.errors import CallError
 from profiler.core.json import loads
 from profiler.core.nouns import Reply
-from profiler.engine.asker import Answered
+from profiler.engine.calls.asker import Answered
 from task_kit.leakage_modeling.agents.loop import Ending, Episode, Rules
 from task_kit.leakage_modeling.agents.tools import Result, schemas
 from task_kit.leakage_modeling.agents.transcript import Story, Transcript, read

@@ -1,0 +1,302 @@
+"""Hands ranges out to workers, and does what follows from what they say.
+
+A worker that has nothing to do gets the rest of the range that will take longest. The ranges of a worker that is lost go
+to others, and another one is started in its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import anyio
+
+from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
+from profiler.engine.threads import in_thread
+from profiler.fleet.coordination.handout import Handout
+from profiler.fleet.coordination.looks import WorkerState
+from profiler.fleet.coordination.watchdog import LOOK_EVERY_S, Watchdog
+from profiler.fleet.drivers.driver import Lost
+from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Looked, Status, Told, Want, WasCut
+from profiler.fleet.preparing.prepare import owed
+from profiler.storage.shared_runs.attempt_money import Money, own_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from profiler.fleet.coordination.looks import FleetLooks
+    from profiler.fleet.drivers.driver import Broker, Driver
+    from profiler.fleet.merging import Merging
+    from profiler.fleet.messages import Job, Report, Stopped
+    from profiler.fleet.preparing.prepare import Prepared, Range
+
+LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
+TOLD_LINES: Final = 200
+ABANDONED_WITHIN: Final = 10  # looks: whoever is told to end its calls does so at once
+SIGTERM: Final = 15
+
+
+class WorkerFailed(ProfilerError):
+    """Workers end and nobody ended them, or code that they ran has failed."""
+
+    exit_code = 70
+
+
+class Coordinator:
+    """One command's. `job_of` makes the job of a worker from its number and its share of the money; `belongs` says which of
+    the ranges are its business."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        driver: Driver,
+        merger: Merging,
+        looks: FleetLooks,
+        job_of: Callable[[int, int | None], Job],
+        tell: Callable[[str], None],
+        broker: Broker | None = None,
+        belongs: Callable[[Range], bool] = lambda _: True,
+    ) -> None:
+        self.stopped: Exception | None = None
+        self.bound_by: dict[int, dict[str, Any]] = {}
+        self._folders = prepared.folders
+        self._live = prepared.source.mode == "live"
+        self._driver = driver
+        self._broker = broker
+        self._merger = merger
+        self._looks = looks
+        self._workers = looks.workers
+        self._job_of = job_of
+        self._tell = tell
+        self._told: set[str] = set()
+        pieces = owed(prepared.folders, prepared.table, since=merger.end)
+        self._handout = Handout(filter(belongs, pieces), prepared.folders)
+        self._numbers = 0
+        self._losses = 0
+        self._watchdog = Watchdog(patience=round(driver.patience_s / LOOK_EVERY_S))
+        self._committed = anyio.Event()
+        self._budget_reached: Exception | None = None
+
+    # --- starting and stopping ----------------------------------------------------------------------------------
+
+    def employ(self, number: int, *, cap: int | None) -> None:
+        """Give a worker that was started its job."""
+        self._numbers = max(self._numbers, number + 1)
+        self._workers[number] = WorkerState(number, cap=cap)
+        self._watchdog.expect(number)
+        self._driver.tell(number, self._job_of(number, cap))
+
+    def join(self, *, cap: int | None) -> int:
+        """One more worker, at any time; returns its number."""
+        number = self._numbers
+        self._driver.start(number)
+        self.employ(number, cap=cap)
+        return number
+
+    def join_late(self) -> None:
+        """Somebody wants one more. Without a broker a live one would spend what belongs to the others."""
+        if self.stopped is None and (self._broker is not None or not self._live):
+            self._tell(f"worker {self.join(cap=None)} joins")
+
+    def stop(self, reason: Exception) -> None:
+        """Begin nothing new, and let the calls in flight end."""
+        if self.stopped is None:
+            self.stopped = reason
+            self._looks.stopping = True
+            self._handout.close()
+            for number in self._working():
+                self._driver.tell(number, Drain())
+
+    def abandon(self) -> None:
+        """End the calls in flight too, and soon whoever does not even hear that."""
+        self._watchdog.patience = min(self._watchdog.patience, ABANDONED_WITHIN)
+        for number in self._working():
+            self._driver.tell(number, Abandon())
+
+    def _working(self) -> list[int]:
+        return [number for number, worker in self._workers.items() if not worker.ended]
+
+    # --- the run ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until everything is committed and put together; raises what stopped it, when all workers have ended."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._merge)
+            self._hand_out()
+            while self._working():
+                if (heard := await self._next()) is not None:
+                    await self._hear(*heard)
+                await self._look_for_the_silent()
+            self._committed.set()
+            beside.cancel_scope.cancel()
+        await in_thread(self._merger.advance)
+        if self.stopped is None and not self._merger.complete:
+            self.stopped = self._budget_reached or WorkerFailed("no worker is left, and not all is answered")
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def _merge(self) -> None:
+        """Put together what is committed, as soon as everything before it is."""
+        while True:
+            await self._committed.wait()
+            self._committed = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._merger.advance)
+
+    async def _next(self) -> tuple[int, Report | Lost] | None:
+        """The next report; None when no worker reports anything for a moment."""
+        with anyio.move_on_after(LOOK_EVERY_S):
+            return await self._driver.poll()
+        return None
+
+    async def _look_for_the_silent(self) -> None:
+        """One that hangs is ended, and then `Lost` is heard of it. One that cannot even be ended is lost without that."""
+        hanging, unreachable = self._watchdog.look()
+        for number in hanging:
+            self._workers[number].hangs = True
+            self._driver.stop(number)
+        for number in unreachable:
+            await self._hear(number, Lost("cannot be ended", certain=False))
+
+    async def _hear(self, number: int, said: Report | Lost) -> None:
+        worker = self._workers.get(number)
+        if worker is None or worker.ended or isinstance(said, Looked):  # a slice that nobody waits for any more
+            return
+        if not worker.hangs:
+            self._watchdog.heard(number)
+        match said:
+            case Want():
+                worker.idle = True
+            case Status():
+                self._look_at(worker, said)
+            case WasCut():
+                self._handout.was_cut(said)
+            case Done():
+                self._done(worker, said)
+            case Told():
+                self._pass_on(said.line)
+            case Ended():
+                await self._ended(worker, said)
+            case Lost():
+                await self._lost(worker, said)
+            case _:
+                assert_never(said)
+        self._hand_out()
+
+    def _look_at(self, worker: WorkerState, status: Status) -> None:
+        worker.status = status
+        worker.rate.of(status.answered)
+        self._handout.heard(worker.number, status.parts)
+
+    def _done(self, worker: WorkerState, done: Done) -> None:
+        self._losses = 0
+        worker.forget(done.first)
+        self._looks.add(done.money)
+        if done.won:
+            self._looks.committed += done.end - done.first
+        self._committed.set()
+        self._handout.done(done.first)
+
+    async def _ended(self, worker: WorkerState, said: Ended) -> None:
+        """Handle the last report of a worker. Its process ends soon; nobody waits for that."""
+        self._has_ended(worker)
+        if said.bound_by is not None:
+            self.bound_by[worker.number] = said.bound_by
+        self._handout.take_back(worker.number)
+        if said.error is not None and self.stopped is None:
+            await self._stopped_by(worker, said.error)
+        elif not worker.finishing and self.stopped is None:
+            self._has_left(worker)
+
+    async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
+        if error.kind == BudgetReached.__name__:
+            self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
+            if (
+                self._broker is not None
+            ):  # nothing is left for others either; without it only this one's share is used up
+                self.stop(self._budget_reached)
+        elif error.kind == Interrupted.__name__:
+            self._has_left(worker)
+        elif error.bug:
+            said = f"worker {worker.number} failed: {error.kind}: {error.message}"
+            self.stop(WorkerFailed(_with_log(said, error.lines)))
+        else:
+            self.stop(error.as_error())
+
+    def _has_left(self, worker: WorkerState) -> None:
+        self._tell(f"worker {worker.number} was asked to leave")
+        if not self._working():
+            self.stop(Interrupted("all workers were asked to leave; everything answered is kept", signum=SIGTERM))
+
+    async def _lost(self, worker: WorkerState, lost: Lost) -> None:
+        """A worker is lost. What it has written to disk is kept; what it was doing otherwise is not known."""
+        self._has_ended(worker)
+        self._looks.lost += 1
+        # Before another attempt takes over what this one has written. Of one that may still spend something the broker finds
+        # out by itself that it has gone.
+        if self._broker is not None and lost.certain:
+            await self._broker.forget(worker.number)
+        spent = await self._spent_by(worker.number)
+        self._looks.add(spent)
+        self._handout.take_back(worker.number)
+        if self.stopped is not None:
+            return
+        self._losses += 1
+        silence = f"has said nothing for {self._driver.patience_s:.0f} s and " if worker.hangs else ""
+        said = f"worker {worker.number} {silence}{lost.how}"
+        if self._losses > LOSSES_IN_A_ROW * (len(self._working()) + 1):
+            self.stop(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
+            return
+        self._tell(_with_log(f"{said}; another one takes its place", lost.log))
+        self.join(cap=None if worker.cap is None else max(0, worker.cap - spent.gone))
+
+    def _has_ended(self, worker: WorkerState) -> None:
+        worker.ended = True
+        self._watchdog.forget(worker.number)
+
+    async def _spent_by(self, number: int) -> Money:
+        """What the open ranges of a worker have cost so far, counting this worker's calls only."""
+        spent = Money()
+        for known in self._handout.of(number):
+            if attempts := self._folders.attempts(known.first):
+                spent += await in_thread(own_money, attempts[-1].folder)
+        return spent
+
+    def _pass_on(self, line: str) -> None:
+        """Pass on what a worker says to people; the same line from several workers only once."""
+        if line not in self._told and len(self._told) < TOLD_LINES:
+            self._told.add(line)
+            self._tell(line)
+
+    # --- handing out --------------------------------------------------------------------------------------------
+
+    def _hand_out(self) -> None:
+        among = len(self._working())
+        for worker in self._workers.values():
+            if not worker.idle or worker.ended:
+                continue
+            number = worker.number
+            if (granted := self._handout.take(number, among=among, speed=self._speed_of(number))) is not None:
+                worker.idle = False
+                self._driver.tell(worker.number, Grant(granted.first, granted.end))
+            elif (theft := self._handout.theft_for(worker.number, self._speed_of)) is not None:
+                self._driver.tell(theft.victim.worker, Cut(theft.victim.first, keep=theft.keep))
+        if self._handout.over and self.stopped is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        for worker in self._workers.values():
+            if not (worker.ended or worker.finishing):
+                worker.finishing = True
+                self._driver.tell(worker.number, Finish())
+
+    def _speed_of(self, number: int) -> float:
+        """How many items a second a worker answers; 1 while it has answered nothing yet."""
+        status = self._workers[number].status
+        if status is None or not status.answered:
+            return 1.0
+        return max(self._workers[number].rate.of(status.answered), 1e-3)
+
+
+def _with_log(said: str, log: str) -> str:
+    return f"{said}; the last lines of its log:\n{log}" if log else said

@@ -1,0 +1,1 @@
+"""All that is done once, before the first worker begins."""

@@ -1,0 +1,219 @@
+"""One attempt at a range: the engine answers it in a folder of its own, its logs are counted, and it is committed."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+from anyio.lowlevel import checkpoint
+
+from profiler.core.errors import ProfilerError
+from profiler.dataset.places import reading_from, reading_lines
+from profiler.engine.session import answer_all
+from profiler.engine.threads import in_thread
+from profiler.metrics import state_json
+from profiler.metrics.builtin import all_builtin
+from profiler.storage import journal, run_directory
+from profiler.storage.journal import Header
+from profiler.storage.line_file import LineFile
+from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
+from profiler.storage.reading.saved_run import reducing, to_its_end
+from profiler.storage.score_log import publish
+from profiler.storage.shared_runs.attempt_money import Money, inherited
+from profiler.storage.shared_runs.ranges import Committed
+from profiler.storage.whole_file import remove
+from profiler.storage.writing import resume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from profiler.core.nouns import Dialogue
+    from profiler.engine.options import Options
+    from profiler.engine.shared import Shared
+    from profiler.fleet.messages import Grant
+    from profiler.manifest.settings import Experiment
+    from profiler.metrics.metric import Metric
+    from profiler.metrics.reduction import Reduction
+    from profiler.money.budget import Budget
+    from profiler.money.prices import RateCard
+    from profiler.provider.client import Client
+    from profiler.provider.source import Source
+    from profiler.storage.run_directory import RunDirectory
+    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders, Table
+    from profiler.storage.writing.resume import OpenRun
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What all ranges of a worker have in common."""
+
+    experiment: Experiment
+    options: Options
+    source: Source
+    card: RateCard | None
+    metrics: Sequence[Metric[Any]]
+    table: Table
+    folders: RangeFolders
+    client: Client
+    shared: Shared
+    counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
+    tell: Callable[[str], None]
+
+
+class RangeAttempt:
+    """An attempt while it goes on."""
+
+    def __init__(self, grant: Grant, *, name: str, setting: Setting) -> None:
+        self.first = grant.first
+        self.name = name  # of this range among those of its worker
+        self.won = False
+        self.inherited = Money()  # what the attempt before it has spent for the answers that it took over
+        self.money = Money()  # what it has spent itself, when it has ended
+        self.bound_by: dict[str, Any] | None = None
+        self._end = grant.end
+        self._attempt: Attempt | None = None
+        self._opened: OpenRun | None = None
+        self._asked = False  # all is answered, and only to be counted
+        self._setting = setting
+
+    @property
+    def end(self) -> int:
+        return self._end if self._opened is None else self._opened.end
+
+    @property
+    def begun(self) -> int:
+        """The index behind the last item that was begun, or need not be."""
+        if self._opened is None:
+            return self.first
+        return self.end if self._asked else max(self._opened.begun, self._opened.first)
+
+    def overtaken(self) -> bool:
+        """Whether somebody took this process for dead: there is another attempt at its range, or it has been counted."""
+        attempt = self._attempt
+        if attempt is None or self._asked:
+            return False
+        next_one = self._setting.folders.attempt(attempt.first, attempt.number + 1)
+        return next_one.folder.exists() or not attempt.folder.exists()
+
+    def cut(self, *, keep: int) -> int:
+        """Leave the rest to others, but for so many items that nobody has begun; returns where the range ends now.
+
+        What has its line or its answer in the folder stays, and a dialogue's repeats stay together.
+        """
+        run, pool = self._opened, self._setting.shared.pool_of(self.name)
+        if run is None or pool is None or self._asked:
+            return self.end
+        last_kept = self.first + run.done.rfind(1) + 1
+        end = max(self.begun + keep, self.first + run.asked, last_kept, self.first + 1)
+        end += -end % self._setting.table.repeats
+        if end < run.end:
+            left_out, run.end = run.end - end, end  # first the end: the pool looks for it at once
+            pool.leave_out(left_out)
+        return run.end
+
+    async def run(self) -> None:
+        attempt = await in_thread(self._setting.folders.begin_attempt, self.first)
+        self._attempt = attempt
+        self.inherited = inherited(attempt.folder)
+        try:
+            await self._answer(attempt)
+        except ProfilerError:
+            if attempt.folder.exists():
+                raise
+            # One that was taken for dead has won: its answers were put together, and the folders of all others removed.
+
+    async def _answer(self, attempt: Attempt) -> None:
+        setting = self._setting
+        with run_directory.hold(attempt.folder, claimed=True, tell=setting.tell) as directory:  # by its name
+            opened = await in_thread(self._open, directory)
+            with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:
+                self._opened = opened
+                self.bound_by = await answer_all(
+                    msgspec.structs.replace(setting.experiment, experiment_id=self.name),
+                    opened,
+                    options=setting.options,
+                    source=setting.source,
+                    client=setting.client,
+                    budget=budget,
+                    shared=setting.shared,
+                    read=self._read,
+                )
+                self._asked = True
+                await in_thread(opened.force_journal)  # it may be long until it is counted
+            self.money = _money(budget, opened) - self.inherited
+            async with setting.counting:
+                reduction = await self._count(attempt.folder)
+                self.won = await in_thread(self._commit, attempt, reduction, self.money)
+
+    def _open(self, directory: RunDirectory) -> OpenRun:
+        table, options = self._setting.table, self._setting.options
+        header = Header(
+            journal=journal.FORMAT,
+            first=self.first,
+            count=self._end - self.first,
+            identity=table.identity,
+            started=table.started,
+            dataset_stamp=table.dataset_stamp,
+        )
+        directory.refuse_another_run(header.identity)
+        sync = options.fsync != "off"
+        if directory.earlier is None:
+            return resume.begin(directory.folder, header, sync=sync)
+        return resume.take_up(directory.folder, header, retry_failed=options.retry_failed, sync=sync)
+
+    @contextmanager
+    def _read(self, dialogue: int) -> Iterator[Iterator[Dialogue]]:
+        """The dialogues from this number on."""
+        setting, table = self._setting, self._setting.table
+        place = table.place_before(dialogue)
+        skip = dialogue - place.dialogue
+        if table.copied:
+            reading = reading_lines(setting.folders.dialogues, place, skip=skip)
+        else:
+            experiment = setting.experiment
+            reading = reading_from(experiment.dataset_path, place, skip=skip, fields=experiment.dataset_fields)
+        with reading as dialogues:
+            yield dialogues
+
+    async def _count(self, folder: Path) -> Reduction:
+        """In steps between the calls of the next range: a thread would only be in the way of the event loop, both want to
+        compute. A live run's loop must not wait for any step, and a metric of the user's own may take its time."""
+        setting = self._setting
+        count = partial(reducing, folder, setting.metrics, first=self.first, tell=setting.tell)
+        if setting.source.mode == "live" or not all_builtin(setting.metrics):
+            return await in_thread(to_its_end, count())
+        steps = count()
+        with closing(steps):
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as ended:
+                    found: Reduction = ended.value
+                    return found
+                await checkpoint()
+
+    def _commit(self, attempt: Attempt, reduction: Reduction, money: Money) -> bool:
+        """What is committed is on the device first. The journal goes only afterwards: a kill before leaves a whole
+        attempt, from which the next one takes everything."""
+        setting = self._setting
+        publish(attempt.folder)
+        if setting.options.fsync != "off":
+            for name in (REQUESTS, RESPONSES):
+                with LineFile(attempt.folder / name) as file:
+                    file.sync()
+        counted = msgspec.Raw(state_json.dump(reduction))
+        committed = Committed(first=self.first, end=self.end, money=money, counted=counted)
+        won = setting.folders.commit(attempt, committed)
+        if won:
+            for name in (JOURNAL, LEDGER):
+                remove(setting.folders.done(self.first) / name)
+        return won
+
+
+def _money(budget: Budget | None, opened: OpenRun) -> Money:
+    if budget is None:
+        return Money()
+    return Money(budget.spent, budget.maybe, opened.carried.cut_off)

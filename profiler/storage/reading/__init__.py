@@ -1,0 +1,1 @@
+"""Reads runs, complete or not, for whoever looks at them."""

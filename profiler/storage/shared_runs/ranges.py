@@ -1,0 +1,323 @@
+"""How a run that several processes share lies on disk: its items are cut into ranges, and each is answered in a folder of
+its own.
+
+`fleet/table.json` says what the ranges are. `fleet/attempts/FIRST.N/` is the N-th attempt at the items from FIRST on: a
+run directory of its own, in which one process works. `fleet/done/FIRST/` is an attempt that was committed: a rename, which
+only one attempt can win. It says itself how far it reaches, so a process may leave the rest of its range to others, and
+whoever walks from one committed end to the next beginning finds every item once, whatever a lost process still commits.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import tempfile
+from bisect import bisect_right
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from profiler.core.errors import LogError, Problem, StorageError
+from profiler.core.json import DecodeError
+from profiler.dataset.places import Place
+from profiler.dataset.unchanged import Stamp
+from profiler.storage import journal
+from profiler.storage.folder_lock import is_locked
+from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
+from profiler.storage.shared_runs.attempt_money import Money, money_in, own_money
+from profiler.storage.whole_file import sync_folder, write_first, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FORMAT: Final = 1
+WON_BY_ANOTHER: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ranges of a run are; it never changes. `places` has where each begins, in the dataset itself or, with
+    `copied`, in a copy of the dialogues that are asked."""
+
+    format: int = FORMAT
+    count: int
+    identity: dict[str, Any]
+    started: str | None
+    dataset_stamp: Stamp
+    copied: bool
+    places: list[Place]
+
+    @property
+    def header(self) -> journal.Header:
+        """The header of the whole run, as a single process would write it."""
+        return journal.Header(journal=journal.FORMAT, count=self.count, identity=self.identity, started=self.started)
+
+    @property
+    def repeats(self) -> int:
+        """How often each dialogue is asked."""
+        found: int = self.identity.get("repeats", 1)
+        return found
+
+    @property
+    def firsts(self) -> list[int]:
+        """The index of the first item of every range."""
+        return [place.dialogue * self.repeats for place in self.places]
+
+    def range_of(self, index: int) -> int:
+        """The number of the range in which an item lies."""
+        return bisect_right(self.places, index // self.repeats, key=attrgetter("dialogue")) - 1
+
+    def place_before(self, dialogue: int) -> Place:
+        """The last place at or before this dialogue."""
+        return self.places[bisect_right(self.places, dialogue, key=attrgetter("dialogue")) - 1]
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a committed attempt says of itself: the items from `first` to before `end`, what it has spent itself (attempts
+    before it, whose answers it took over, tell their money in their own folders), and what was counted of the items."""
+
+    format: int = FORMAT
+    first: int
+    end: int
+    money: Money = Money()
+    counted: msgspec.Raw
+
+
+class Merged(msgspec.Struct, kw_only=True):
+    """How far a run is put together: the items before `end` are in its logs, up to these `sizes`, and `money` is what they
+    have cost.
+
+    Other attempts at these items may still be written to, by a process that everybody takes for dead. `others` is what was
+    counted of them so far, by their first index, and `twice` the part of it that bought answers which were not needed.
+    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet.
+    """
+
+    end: int = 0
+    sizes: dict[str, int] = {}
+    counted: msgspec.Raw
+    money: Money = Money()
+    twice: Money = Money()
+    others: dict[int, Money] = {}
+    winners: list[int] = []
+    sessions: list[dict[str, Any]] = []
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A folder in which one process answers the items from `first` on."""
+
+    first: int
+    number: int
+    folder: Path
+
+
+def _every(_: int) -> bool:
+    return True
+
+
+class RangeFolders:
+    """The folders of a run that several processes share."""
+
+    def __init__(self, run: Path) -> None:
+        self.root = run / FLEET
+        self.dialogues = self.root / "dialogues.jsonl"  # the copy, where the dataset's file has no places
+        self.scores = self.root / "scores.jsonl"  # grows here; a complete run has it under its own name
+        self.logs = self.root / "logs"
+        self.surveyed = self.root / "surveyed"  # only there while the dataset is surveyed in slices
+        self.sessions = self.root / "sessions"  # what shards say of theirs
+        self._attempts = self.root / "attempts"
+        self._done = self.root / "done"
+
+    def begin(self, table: Table) -> Table:
+        """From here on there is a run to go on with: that of the first who came, whose table is returned."""
+        self.make()
+        write_first(self.root.parent / TABLE, msgspec.json.encode(table))
+        return self.table() or table
+
+    def make(self) -> None:
+        try:
+            for folder in (self._attempts, self._done, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(self.root, error) from error
+
+    def table(self) -> Table | None:
+        return read_table(self.root.parent)
+
+    # --- attempts -----------------------------------------------------------------------------------------------
+
+    def attempts(self, first: int | None = None) -> list[Attempt]:
+        """Those that were begun and not committed, in their order; only those from one index on, or all."""
+        found = []
+        for name in _names_in(self._attempts):
+            begin, _, number = name.partition(".")
+            if begin.isdecimal() and number.isdecimal() and first in (None, int(begin)):
+                found.append(Attempt(int(begin), int(number), self._attempts / name))
+        return sorted(found, key=lambda each: (each.first, each.number))
+
+    def attempt(self, first: int, number: int) -> Attempt:
+        return Attempt(first, number, self._attempts / f"{first}.{number}")
+
+    def begin_attempt(self, first: int) -> Attempt:
+        """A folder for a new attempt, with all that the last one before it has in its own.
+
+        That one may still be written to, by a process that everybody takes for dead. So its files are copied in this
+        order: money first, then the journal, then the logs that it vouches for.
+        """
+        while True:
+            before = self.attempts(first)
+            number = before[-1].number + 1 if before else 0
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._attempts))
+            if before:
+                _take_over(before[-1].folder, draft)
+                (draft / INHERITED).write_bytes(msgspec.json.encode(money_in(draft)))
+            attempt = self.attempt(first, number)
+            try:
+                draft.rename(attempt.folder)
+            except OSError as error:
+                shutil.rmtree(draft, ignore_errors=True)
+                if error.errno not in WON_BY_ANOTHER:
+                    raise StorageError(attempt.folder, error) from error
+            else:
+                return attempt
+
+    def commit(self, attempt: Attempt, committed: Committed) -> bool:
+        """Make an attempt the one whose answers count. False when another one is that already.
+
+        What is in the folder is on the device before it gets its name.
+        """
+        try:
+            write_whole(attempt.folder / COMMITTED, msgspec.json.encode(committed))
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # somebody has counted these items and cleared up
+                return False
+            raise
+        try:
+            attempt.folder.rename(self._done / str(attempt.first))
+        except OSError as error:
+            if error.errno in WON_BY_ANOTHER:
+                return False
+            raise StorageError(attempt.folder, error) from error
+        sync_folder(self._done)
+        return True
+
+    # --- what is committed --------------------------------------------------------------------------------------
+
+    def done(self, first: int) -> Path:
+        """The folder of the committed attempt that begins at item `first`; None if there is none."""
+        return self._done / str(first)
+
+    def committed(self, first: int) -> Committed | None:
+        path = self.done(first) / COMMITTED
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Committed)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(path, error) from error
+        except DecodeError as error:
+            raise LogError([Problem(path=str(path), message=f"is not what a committed part says: {error}")]) from error
+
+    def all_done(self) -> list[int]:
+        """The first indexes of all committed attempts, those included that nobody will count."""
+        return sorted(int(name) for name in _names_in(self._done) if name.isdecimal())
+
+    def chain(self, first: int, end: int) -> Iterator[Committed]:
+        """The committed attempts that follow each other from `first` on."""
+        while first < end and (found := self.committed(first)) is not None:
+            yield found
+            first = found.end
+
+    def merged(self) -> Merged | None:
+        """How far the run is put together; None if nothing is yet."""
+        path = self.root / "merged.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Merged)
+        except FileNotFoundError:
+            return None
+        except (OSError, DecodeError) as error:
+            raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+
+    def note(self, merged: Merged) -> None:
+        write_whole(self.root / "merged.json", msgspec.json.encode(merged))
+
+    def money(self, *, of: Callable[[int], bool] = _every) -> Money:
+        """What the run has spent so far, in all its attempts, and may have; or only what is not put together yet of the
+        ranges with these first indexes."""
+        merged = self.merged()
+        total, end = (Money(), 0) if merged is None else (merged.money, merged.end)
+        if of is not _every:
+            total = Money()
+        elif merged is not None:
+            for first, money in self.others(merged).items():
+                total += money - merged.others.get(first, Money())
+        for first in self.all_done():
+            if first >= end and of(first) and (found := self.committed(first)) is not None:
+                total += found.money
+        for attempt in self.attempts():
+            if attempt.first >= end and of(attempt.first):
+                total += own_money(attempt.folder)
+        return total
+
+    def others(self, merged: Merged) -> dict[int, Money]:
+        """What attempts at items that are put together have spent, but for those that count: by their first index."""
+        found: dict[int, Money] = {}
+        for attempt in self.attempts():
+            if attempt.first < merged.end:
+                found[attempt.first] = found.get(attempt.first, Money()) + own_money(attempt.folder)
+        for first in self.all_done():
+            if first < merged.end and first not in merged.winners and (late := self.committed(first)) is not None:
+                found[first] = found.get(first, Money()) + late.money
+        return found
+
+    def forget(self, first: int) -> bool:
+        """Remove what is left of the items from one index on. Nothing is, and False is returned, while a process of this
+        machine holds an attempt at them: what that spends must be told."""
+        attempts = self.attempts(first)
+        if any(is_locked(each.folder) for each in attempts):
+            return False
+        for folder in (*(each.folder for each in attempts), self.done(first)):
+            gone = folder.with_name(f".gone-{secrets.token_hex(8)}")
+            with suppress(OSError):
+                folder.rename(gone)  # all of it at once: half an attempt would tell half of its money
+            shutil.rmtree(gone, ignore_errors=True)
+        return True
+
+    def remove(self) -> None:
+        """The run is complete; the table goes last."""
+        shutil.rmtree(self._attempts, ignore_errors=True)
+        shutil.rmtree(self._done, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def read_table(run: Path) -> Table | None:
+    """The table of the run in a folder; None if the run is not shared by several processes."""
+    path = run / TABLE
+    try:
+        table = msgspec.json.decode(path.read_bytes(), type=Table)
+    except (FileNotFoundError, NotADirectoryError):  # whoever opens the run says what is wrong with its folder
+        return None
+    except (OSError, DecodeError) as error:
+        if isinstance(error, PermissionError) and not os.access(run, os.R_OK | os.X_OK):
+            return None  # as above
+        raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+    if table.format != FORMAT:
+        message = f"found ranges in format {table.format}, this version writes {FORMAT}"
+        raise LogError([Problem(path=str(path), message=message, hint="finish the run with the version that began it")])
+    return table
+
+
+def _take_over(before: Path, folder: Path) -> None:
+    for name in (LEDGER, JOURNAL, REQUESTS, RESPONSES):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(before / name, folder / name)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
