@@ -39,6 +39,7 @@ SOONEST_S, LATEST_S = (
     0.05,
     0.5,
 )  # between two messages when something is wanted at once, the longer the more often it is
+LOOK_FOR_ROOM_EVERY_S = 0.05
 AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next
 GOODBYE_S = 2.0
 MOST_SLOTS = 1_000_000  # nobody has so many
@@ -64,7 +65,7 @@ class Link:
         self._lease: Lease | None = None
         self._requests_then, self._then = 0.0, time.monotonic()
         self._pause_ends = -math.inf
-        self._got_money = False  # then it is worth asking for more soon
+        self._got_more = False  # money, or slots: then it is worth asking for still more soon
 
     def hurry(self) -> None:
         """Something is wanted before the second is over."""
@@ -108,12 +109,24 @@ class Link:
             await self._renew()
             with anyio.move_on_after(RENEW_S) as calm:
                 await self._hurried.wait()
-            if calm.cancelled_caught or self._got_money:
+            if calm.cancelled_caught or self._got_more:
                 gap_s = SOONEST_S
             if calm.cancelled_caught:
                 continue
             await anyio.sleep(gap_s)
             gap_s = min(gap_s * 1.5, LATEST_S)
+
+    async def look_for_room(self) -> None:
+        """Ask for more as soon as all the slots that were lent last are in use, or there are none at all. At one message a
+        second it would take many seconds from the few calls of the beginning to all that are allowed.
+        """
+        used_up = 0
+        while True:
+            await anyio.sleep(LOOK_FOR_ROOM_EVERY_S)
+            slots = self._slots
+            if slots is not None and slots.taken >= slots.limit and (slots.limit != used_up or not slots.limit):
+                used_up = slots.limit
+                self.hurry()
 
     async def leave(self) -> None:
         """Say goodbye, so that what was granted is free at once."""
@@ -130,6 +143,7 @@ class Link:
             self._lost()
             return
         self._expect_same_cap(lease)
+        self._got_more = self._lease is not None and lease.slots > self._lease.slots
         self._lease = lease
         ends_at = written_at + lease.expires_s
         for name, bucket in self._buckets.items():
@@ -142,7 +156,7 @@ class Link:
                 not_told=bucket.used - used[name],
             )
         if self.cap is not None and message.money is not None:
-            self._got_money = (lease.money or 0) > message.money.bound
+            self._got_more |= (lease.money or 0) > message.money.bound
             self.cap.lend(lease.money or 0, told=message.money, may_come=lease.money_may_come, ends_at=ends_at)
         self._let_know(lease)
 
@@ -254,6 +268,7 @@ async def linked(link: Link) -> AsyncIterator[None]:
         with one_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(link.renew_all_the_time)
+                tasks.start_soon(link.look_for_room)
                 yield
                 tasks.cancel_scope.cancel()
     finally:

@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 STATUS_EVERY_S = 0.25
 SUCCESSOR_EVERY_S = 1.0
-LOOK_FOR_ROOM_EVERY_S = 0.05
 SIGTERM = 15
 
 
@@ -139,8 +138,6 @@ class Worker:
                 beside.start_soon(self._obey, commands, setting)
                 beside.start_soon(self._tell_status)
                 beside.start_soon(self._look_for_successors)
-                if self._link is not None:
-                    beside.start_soon(self._look_for_room, self._link)
                 async with create_task_group() as ranges:
                     while (turn := await shared.next_of(self._granted)) is not None:
                         ranges.start_soon(self._answer, turn)
@@ -219,17 +216,6 @@ class Worker:
             for attempt in list(self._granted.attempts.values()):
                 if await in_thread(attempt.overtaken):
                     self._stop(Interrupted("another process goes on with what this one has begun", signum=SIGTERM))
-
-    async def _look_for_room(self, link: Link) -> None:
-        """Ask the broker for more as soon as all that it has lent last is in use, or nothing at all. A worker says once a
-        second what it needs; at that pace it would take seconds from the few calls of the beginning to all that are allowed.
-        """
-        slots, used_up = self._shared.provider_of(self._experiment).slots, 0
-        while True:
-            await anyio.sleep(LOOK_FOR_ROOM_EVERY_S)
-            if slots.taken >= slots.limit and (slots.limit != used_up or not slots.limit):
-                used_up = slots.limit
-                link.hurry()
 
     def _status(self) -> Status:
         look = self._shared.overview.look()

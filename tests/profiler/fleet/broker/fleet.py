@@ -51,6 +51,7 @@ class Fleet:
         pool = self._pool(client, link, max_tokens)
         async with anyio.create_task_group() as group:
             group.start_soon(link.renew_all_the_time)
+            group.start_soon(link.look_for_room)
             with link.asking(pool, folder=ROOT / who, budget=None):
                 await ask_for(pool, seconds, max_tokens=max_tokens)
             group.cancel_scope.cancel()

@@ -55,6 +55,18 @@ async def test_eight_workers_together_use_what_is_allowed_and_are_hardly_refused
     assert fleet.messages <= 1.5 * 8 * SECONDS
 
 
+@jumping
+async def test_two_workers_soon_have_all_the_calls_in_flight_that_are_allowed() -> None:
+    concurrency, latency_s = 200, 0.1
+    provider, fleet = LimitedProvider(latency_s=latency_s), Fleet(workers=2, concurrency=concurrency)
+    async with asking(provider) as client:
+        began = time.monotonic()
+        await fleet.ask_for(client, 1.6)
+
+    in_flight = sum(began + 1.5 <= call.at < began + 1.5 + latency_s for call in provider.history)
+    assert in_flight >= 0.9 * concurrency
+
+
 @pytest.mark.long
 @jumping
 async def test_tokens_that_the_provider_sets_aside_are_shared_out_too() -> None:
