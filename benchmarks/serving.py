@@ -1,7 +1,8 @@
 """Runs the mock server for measurements over HTTP: a process on a core of its own.
 
 With two cores or more the server gets the last one for itself, and what is measured gets the others, so that neither
-slows the other down.
+slows the other down. Not so where several processes are measured, which want more than one core (`anywhere`): there the
+system puts them and the server where it likes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,8 +50,8 @@ class Serving(NamedTuple):
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
 
 
-def serving(*options: str) -> AbstractContextManager[Serving]:
-    return _started("-m", "profiler", "mock-server", "--port", "0", *options)
+def serving(*options: str, anywhere: bool = False) -> AbstractContextManager[Serving]:
+    return _started("-m", "profiler", "mock-server", "--port", "0", *options, anywhere=anywhere)
 
 
 def serving_bare(reply: Path, *, wait_s: float = 0.0, loop: str = "asyncio") -> AbstractContextManager[Serving]:
@@ -58,11 +59,19 @@ def serving_bare(reply: Path, *, wait_s: float = 0.0, loop: str = "asyncio") -> 
     return _started("-m", "benchmarks.bare_server", str(reply), str(wait_s), loop)
 
 
+def serving_lean(reply: Path) -> AbstractContextManager[Serving]:
+    """The same, in still less; it may use any core."""
+    return _started("-m", "benchmarks.lean_server", str(reply), anywhere=True)
+
+
 @contextmanager
-def _started(*words: str) -> Iterator[Serving]:
+def _started(*words: str, anywhere: bool = False) -> Iterator[Serving]:
     command = [sys.executable, *words]
     pipe = subprocess.PIPE
-    with _others_for_us() as last, subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as child:
+    with (
+        nullcontext(set[int]()) if anywhere else _others_for_us() as last,
+        subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as child,
+    ):
         if last:
             os.sched_setaffinity(child.pid, last)
         assert child.stdout is not None

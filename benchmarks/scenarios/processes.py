@@ -1,15 +1,13 @@
-"""Two processes by one, over the same dialogues: at zero latency with the mock, and live over HTTP.
+"""Two processes by one, over the same dialogues, at zero latency with the mock.
 
-The mock costs nothing but the engine's own work, so this is what more cores give to it; live calls go to a server with a
-static answer, which has a process for itself and is on two cores what runs out first. Both sides are whole runs, from the survey to the summary,
-and their files are compared to the byte in mock mode. `peak` is the largest process of the run by two, coordinator or worker; `start` the time from the
+The mock costs nothing but the engine's own work, so this is what more cores give to it (`http_processes` has live calls). Both
+sides are whole runs, from the survey to the summary, and their files are compared to the byte. `peak` is the largest process of the run by two, coordinator or worker; `start` the time from the
 start of a worker's interpreter until it asks for its first range.
 """
 
 from __future__ import annotations
 
 import filecmp
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -17,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from benchmarks import live, workload
+from benchmarks import workload
 from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
-from benchmarks.serving import serving
 from profiler.engine.options import Options
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.jobs import job_of
@@ -35,10 +32,9 @@ if TYPE_CHECKING:
     from benchmarks.process import Ended
     from profiler.manifest.settings import Experiment
 
-MOCK, LIVE = 1.7, 1.5
+MOCK = 1.7
 PEAK_MB = 200.0
 START_S = 0.4
-IN_FLIGHT = 128
 
 
 class OtherBytes(Exception):
@@ -49,14 +45,13 @@ def measure(scale: Scale) -> list[Figure]:
     count = scale.pick(1_000_000, quick=2_000)
     one, two = alternate(scale.few, lambda: _mock(scale, count, by=1), lambda: _mock(scale, count, by=2))
     rates = [[count / ended.value for ended in side] for side in (one, two)]
-    figures = [
+    return [
         median("mock_two_by_one", ratios(rates[1], rates[0]), at_least=MOCK, note=f"{count:,} dialogues"),
         median("mock_one", rates[0], unit="dialogues/s"),
         median("mock_two", rates[1], unit="dialogues/s"),
         median("peak", [ended.peak_mb for ended in two], unit="MB", at_most=PEAK_MB),
         median("start", [_start(scale) for _ in range(scale.runs)], unit="s", at_most=START_S),
     ]
-    return [*figures, *_over_http(scale)]
 
 
 def _mock(scale: Scale, count: int, *, by: int) -> Ended:
@@ -117,34 +112,3 @@ def starting(*, dataset: str, output_dir: str) -> float:
                 return time.perf_counter() - begun
 
     return anyio.run(main)
-
-
-def _over_http(scale: Scale) -> list[Figure]:
-    count = scale.pick(200_000, usual=100_000, quick=400)
-    with serving("--static") as server:
-        one, two = alternate(
-            scale.few,
-            lambda: _live(scale, count, base_url=server.base_url, by=1),
-            lambda: _live(scale, count, base_url=server.base_url, by=2),
-        )
-    return [
-        median("live_two_by_one", ratios(two, one), at_least=LIVE, note=f"{count:,} dialogues, {IN_FLIGHT} in flight"),
-        median("live_one", one, unit="dialogues/s"),
-        median("live_two", two, unit="dialogues/s"),
-    ]
-
-
-def _live(scale: Scale, count: int, *, base_url: str, by: int) -> float:
-    dataset = workload.dialogues(scale, count)
-    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
-        return count / float(fresh(calling, dataset=dataset, output_dir=folder, base_url=base_url, by=by).value)
-
-
-def calling(*, dataset: str, output_dir: str, base_url: str, by: int) -> float:
-    if by == 1:
-        begun = time.perf_counter()
-        live.finished_run(dataset, base_url=base_url, output_dir=Path(output_dir), concurrency=IN_FLIGHT)
-        return time.perf_counter() - begun
-    os.environ.update(live.ENVIRON)
-    asked = live.experiment(dataset, base_url=base_url, concurrency=IN_FLIGHT)
-    return _seconds_by_several(asked, Options(output_dir=Path(output_dir), mode="live"), by=by)

@@ -37,7 +37,6 @@ GOALS = {
     "processes.mock_two_by_one": "≥ 1.700",
     "processes.peak": "≤ 200",
     "processes.start": "≤ 0.400",
-    "processes.live_two_by_one": "≥ 1.500",
     "straggler.stalled_by_plain": "≥ 0.950",
     "reduction.reduce_logs": "≥ 100,000",
     "memory.growth": "≤ 1.150",
