@@ -12,8 +12,9 @@ import anyio
 import pytest
 
 from profiler.core.errors import ProviderFailed, UsageError
+from profiler.engine.slots import Slots
 from profiler.fleet.broker.broker import LEASE_S
-from profiler.fleet.broker.link import Link
+from profiler.fleet.broker.link import LOOK_FOR_ROOM_EVERY_S, Link
 from profiler.fleet.broker.messages import Lease
 from profiler.manifest.settings import RateLimits
 from profiler.money.budget import Budget
@@ -65,6 +66,45 @@ async def test_two_workers_soon_have_all_the_calls_in_flight_that_are_allowed() 
 
     in_flight = sum(began + 1.5 <= call.at < began + 1.5 + latency_s for call in provider.history)
     assert in_flight >= 0.9 * concurrency
+
+
+class Hurried(Link):
+    """Notes with how many slots it was in a hurry."""
+
+    def __init__(self, slots: Slots) -> None:
+        super().__init__(unreachable, who="w", root=ROOT, capped=False)
+        self.limits_of(slots, longest_pause_s=1.0)
+        self.seen: list[int] = []
+        self._of = slots
+
+    def hurry(self) -> None:
+        if hasattr(self, "_of"):
+            self.seen.append(self._of.limit)
+
+
+async def unreachable(_: Renewal) -> None:
+    return None
+
+
+@jumping
+async def test_a_worker_asks_for_more_as_soon_as_all_that_it_was_lent_is_in_use() -> None:
+    slots = Slots(8)
+    link = Hurried(slots)
+    looks_s = 3.5 * LOOK_FOR_ROOM_EVERY_S
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(link.look_for_room)
+        slots.count(1)
+        await anyio.sleep(looks_s)
+        assert link.seen == [1]
+        slots.resize(4)
+        slots.count(3)
+        await anyio.sleep(looks_s)
+        assert link.seen == [1, 4]  # and not once more for what it knows
+        slots.resize(0)
+        await anyio.sleep(looks_s)
+        assert link.seen[2:] == [0] * len(link.seen[2:])  # it can do nothing, so it goes on asking
+        assert len(link.seen) >= 5
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.long
