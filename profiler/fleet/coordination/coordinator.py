@@ -70,7 +70,7 @@ class Coordinator:
         self._tell = tell
         self._told: set[str] = set()
         pieces = owed(prepared.folders, prepared.table, since=merger.end)
-        self._handout = Handout(filter(belongs, pieces), prepared.folders)
+        self._handout = Handout(filter(belongs, pieces), prepared.folders, merged_to=lambda: merger.end)
         self._numbers = 0
         self._losses = 0
         self._watchdog = Watchdog(patience=round(driver.patience_s / LOOK_EVERY_S))

@@ -44,12 +44,13 @@ class Theft(NamedTuple):
 class Handout:
     """Hands out the ranges of one command to its workers."""
 
-    def __init__(self, pieces: Iterable[Range], folders: RangeFolders) -> None:
+    def __init__(self, pieces: Iterable[Range], folders: RangeFolders, *, merged_to: Callable[[], int]) -> None:
         self._unassigned = deque(pieces)
         self._left = sum(end - first for first, end in self._unassigned)
         self._begun = {each.first for each in folders.attempts()}  # where attempts begin, of earlier commands too
         self._open: dict[int, OpenRange] = {}
         self._folders = folders
+        self._merged_to = merged_to  # behind the last item that is put together
         self._closed = False
 
     @property
@@ -104,14 +105,26 @@ class Handout:
             self._owe(known)
 
     def _owe(self, known: OpenRange) -> None:
-        first = known.first
         if self._closed:
             return
-        for each in self._folders.chain(first, known.end):
-            first = each.end
+        first = self._committed_to(known.first, known.end)
         if first < known.end:
             self._unassigned.appendleft((first, known.end))
             self._left += known.end - first
+
+    def _committed_to(self, first: int, end: int) -> int:
+        """How far what is committed reaches without a gap from `first` on.
+
+        Putting together goes on in a thread, and removes the folders of what it has put together: that was committed too,
+        although nothing shows it any more. To hand it out again would be to pay for it twice.
+        """
+        while True:
+            for each in self._folders.chain(first, end):
+                first = each.end
+            merged_to = self._merged_to()  # asked after the look at the folders, which go only when this is higher
+            if merged_to <= first:
+                return first
+            first = merged_to
 
     def was_cut(self, cut: WasCut) -> None:
         known = self._open.get(cut.first)

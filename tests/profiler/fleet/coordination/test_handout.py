@@ -18,7 +18,7 @@ from profiler.storage.journal import FORMAT, Header
 from profiler.storage.shared_runs.ranges import RangeFolders, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from profiler.fleet.coordination.handout import OpenRange
@@ -42,8 +42,8 @@ def attempted(folders: RangeFolders, first: int, *, end: int) -> None:
     (folders.begin_attempt(first).folder / "journal.jsonl").write_bytes(dump_line(msgspec.to_builtins(header)))
 
 
-def handout(folders: RangeFolders, table: Table) -> Handout:
-    return Handout(owed(folders, table, since=0), folders)
+def handout(folders: RangeFolders, table: Table, *, merged_to: Callable[[], int] = lambda: 0) -> Handout:
+    return Handout(owed(folders, table, since=0), folders, merged_to=merged_to)
 
 
 def grants(hands: Handout, *, speed: float, among: int = 2) -> list[tuple[int, int]]:
@@ -88,6 +88,19 @@ def test_what_a_lost_worker_had_begun_is_handed_out_as_it_was(tmp_path: Path) ->
     again = hands.take(8, among=2, speed=FAST)
     assert again is not None
     assert (again.first, again.end) == (taken.first, taken.end)
+
+
+@pytest.mark.parametrize(("merged_to", "left"), [(0, (0, 10)), (5, (5, 10)), (10, None), (30, None)])
+def test_what_is_committed_and_put_together_before_anybody_hears_of_it_is_not_handed_out_again(
+    tmp_path: Path, merged_to: int, left: tuple[int, int] | None
+) -> None:
+    """Its folder is gone by then, and it would be paid twice."""
+    hands = handout(*begun(tmp_path, items=10), merged_to=lambda: merged_to)
+    taken = hands.take(0)
+    assert taken is not None
+    hands.done(taken.first)
+    again = hands.take(0)
+    assert (again and (again.first, again.end)) == left
 
 
 def test_a_slow_worker_keeps_what_it_answers_while_a_fast_one_answers_the_rest(tmp_path: Path) -> None:
@@ -146,7 +159,7 @@ class Simulation:
         self.workers = [Simulated(speed) for speed in speeds]
         self.tables = Tables({})
         ranges = [(first, min(items, first + 10_000)) for first in range(0, items, 10_000)]
-        self.hands = Handout(ranges, cast("Any", self.tables))
+        self.hands = Handout(ranges, cast("Any", self.tables), merged_to=lambda: 0)
 
     def speed(self, number: int) -> float:
         answered = self.workers[number].answered
