@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -47,7 +48,7 @@ class Grading:
     def runs(self) -> list[Run]:
         return [run for box in self.boxes for run in box.runs]
 
-    @property
+    @cached_property  # a box draws them anew whenever it is asked
     def logs(self) -> list[Logs]:
         return [logs for box in self.boxes for logs in box.logs]
 
