@@ -17,9 +17,9 @@ def expected() -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("mode", "call", "when"),
     [
-        *(("mock", "write", 2), ("mock", "fsync", 1), ("mock", "fdatasync", 1), ("mock", "rename", 1)),
-        *(("mock", "unlink", 1), ("mock", "openat", 3)),
-        *(("live", "newfstatat", 4), ("live", "mmap", 1), ("live", "close", 7)),
+        *(("mock", "write", 2), ("mock", "fsync", 1), ("mock", "rename", 1), ("mock", "openat", 3), ("live", "close", 7)),
+        *(pytest.param("mock", call, 1, marks=pytest.mark.long) for call in ("fdatasync", "unlink")),
+        *(pytest.param("live", *each, marks=pytest.mark.long) for each in (("newfstatat", 4), ("mmap", 1))),
     ],
 )
 def test_a_call_of_the_system_that_fails_is_a_sentence_and_the_same_command_goes_on(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -19,8 +20,6 @@ from tests.profiler.storage import directories
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from profiler.storage.reading.saved_run import SavedRun
 
 SNAPSHOT = Snapshot(
     experiment_id="e",
@@ -126,21 +125,22 @@ def test_a_run_on_which_nobody_works_says_how_to_go_on(
 def test_a_run_that_falls_silent_is_said_to_be_unfinished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "STALE_S", 0.3)
+    monkeypatch.setattr(watch, "STALE_S", 0.05)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.01)
     directories.run(tmp_path, asked=range(4), answered=[0, 3])
     status_file.write(tmp_path, SNAPSHOT)
-    state_of = watch._state
+    look, looks = Followed.refresh, itertools.count(1)
 
-    def state_before_its_end(run: SavedRun) -> str:
-        found = state_of(run)
-        (tmp_path / "summary.json").write_text("{}")
-        return found
+    def complete_at_last(followed: Followed) -> None:
+        if next(looks) == 20:  # after four times as long as a run may be silent
+            (tmp_path / "summary.json").write_text("{}")
+        look(followed)
 
-    monkeypatch.setattr(watch, "_state", state_before_its_end)
+    monkeypatch.setattr(Followed, "refresh", complete_at_last)
 
     assert main.main(["watch", str(tmp_path)]) == 0
 
-    assert "seconds: unfinished, 2 of 8 dialogues are kept" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("seconds: unfinished, 2 of 8 dialogues are kept; waiting for more") == 1
 
 
 def test_how_old_a_status_is_does_not_depend_on_another_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

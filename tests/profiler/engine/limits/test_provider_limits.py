@@ -76,11 +76,18 @@ async def test_failures_by_chance_leave_most_slots_in_use() -> None:
     assert provider.share(529) > 0.004
 
 
-@pytest.mark.parametrize(("latency_s", "seconds"), [(1.0, 60), (3.0, 120)])
-@pytest.mark.parametrize("limits", [None, NAMED], ids=["told by headers", "named in the manifest"])
+@pytest.mark.parametrize(
+    ("limits", "latency_s", "seconds"),
+    [
+        pytest.param(None, 3.0, 120, id="told by headers"),
+        pytest.param(NAMED, 1.0, 60, id="named in the manifest"),
+        pytest.param(None, 1.0, 60, id="told by headers, quickly", marks=pytest.mark.long),
+        pytest.param(NAMED, 3.0, 120, id="named in the manifest, slowly", marks=pytest.mark.long),
+    ],
+)
 @jumping
 async def test_what_a_provider_holds_for_max_tokens_is_learned(
-    latency_s: float, seconds: float, limits: RateLimits | None
+    limits: RateLimits | None, latency_s: float, seconds: float
 ) -> None:
     provider = LimitedProvider(
         latency_s=latency_s, output_tokens_per_minute=60_000, holds_max_tokens=True, tells=limits is None
@@ -102,8 +109,13 @@ async def test_a_provider_that_counts_answers_is_not_taken_for_one_that_holds_ma
     assert provider.share(429) <= 0.01
 
 
-@pytest.mark.parametrize("retry_after", ["exact", None, "1"])
-@pytest.mark.parametrize("burst_s", [1.0, 60.0])
+@pytest.mark.parametrize(
+    ("burst_s", "retry_after"),
+    [
+        *((1.0, "exact"), (60.0, None), (60.0, "1")),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in ((60.0, "exact"), (1.0, None), (1.0, "1"))),
+    ],
+)
 @jumping
 async def test_two_processes_with_one_key_share_a_limit_that_nobody_tells_of(
     burst_s: float, retry_after: str | None
