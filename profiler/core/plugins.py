@@ -7,6 +7,7 @@ own, so that two manifests may each have a `my_client.py`. Any other name is imp
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from contextlib import contextmanager
 from hashlib import sha256
@@ -77,15 +78,15 @@ def _importable(folders: list[Path]) -> Iterator[None]:
         sys.path[:] = before
 
 
-_brought_from: set[Path] = set()
+_brought_from: set[str] = set()
 
 
 def _forget_namesakes(folders: list[Path]) -> None:
     """Drop a helper module that an earlier manifest brought, when this manifest has a file of the same name."""
-    for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "")
-        if file.parent in _brought_from and file.stem == name:
-            places = [folder / file.name for folder in folders if (folder / file.name).is_file()]
-            if places and places[0] != file:
+    for name, module in list(sys.modules.items()):  # there are thousands, and a path costs more than a string
+        folder, _, file = (getattr(module, "__file__", None) or "").rpartition(os.sep)
+        if folder in _brought_from and file == f"{name}.py":
+            places = [str(place) for place in folders if (place / file).is_file()]
+            if places and places[0] != folder:
                 del sys.modules[name]
-    _brought_from.update(folders)
+    _brought_from.update(map(str, folders))

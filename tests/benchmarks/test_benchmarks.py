@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 HERE = [name(each) for each in SCENARIOS if not name(each).startswith("http_")]  # the others: test_http_scenarios.py
-LENGTHY = ["mock_server", "episodes", *map(name, LONG)]
+LENGTHY = [
+    *("journal_cost", "latency_bound", "processes", "memory", "mock_server", "episodes"),
+    *map(name, LONG),
+]
 SHORT = [each for each in HERE if each not in LENGTHY]
 GOALS = {
     "start_up.help": "≤ 100",

@@ -17,7 +17,13 @@ def expected() -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("mode", "call", "when"),
     [
-        *(("mock", "write", 2), ("mock", "fsync", 1), ("mock", "rename", 1), ("mock", "openat", 3), ("live", "close", 7)),
+        *(
+            ("mock", "write", 2),
+            ("mock", "fsync", 1),
+            ("mock", "rename", 1),
+            ("mock", "openat", 3),
+            ("live", "close", 7),
+        ),
         *(pytest.param("mock", call, 1, marks=pytest.mark.long) for call in ("fdatasync", "unlink")),
         *(pytest.param("live", *each, marks=pytest.mark.long) for each in (("newfstatat", 4), ("mmap", 1))),
     ],

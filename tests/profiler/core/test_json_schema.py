@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -40,6 +40,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
+@settings(max_examples=50)
 @given(value=VALUES)
 def test_it_says_what_the_package_says(schema: dict[str, Any], value: Any) -> None:
     assert schema_fault(schema) is None

@@ -126,7 +126,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(changes=st.dictionaries(_KEYS, _VALUES, min_size=1, max_size=2))
 def test_no_change_passes_the_loader_that_the_schema_rejects(changes: dict[str, Any], folder: Path) -> None:
     value = {**SINGLE, **changes}

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.core.errors import UsageError
@@ -25,6 +25,7 @@ def passed_on(reduction: Reduction) -> Reduction:
     return state_json.load(state_json.dump(reduction), reduction.metrics)
 
 
+@settings(max_examples=40)  # each draws many outcomes
 @given(st.lists(outcome_lists, min_size=1, max_size=4))
 def test_parts_that_were_passed_on_merge_to_what_one_process_counts(parts: list[list[Outcome]]) -> None:
     metrics = [*ALL, failing("contribute"), metric.total("huge", lambda outcome: outcome.latency_s)]

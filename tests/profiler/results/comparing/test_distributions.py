@@ -7,9 +7,9 @@ from profiler.results.comparing.distributions import fair_coin, normal_above, t_
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 10, 99, 200, 201, 5_000, 10**6])
-@pytest.mark.parametrize("t", [0.0, 0.1, 0.7, 1.0, 2.0, 3.3, 8.0, -1.5])
-def test_students_t_is_that_of_scipy(t: float, df: int) -> None:
-    assert t_above(t, df) == pytest.approx(stats.t.sf(t, df), rel=1e-9)
+def test_students_t_is_that_of_scipy(df: int) -> None:
+    ts = [0.0, 0.1, 0.7, 1.0, 2.0, 3.3, 8.0, -1.5]
+    assert [t_above(t, df) for t in ts] == pytest.approx(stats.t.sf(ts, df), rel=1e-9)
 
 
 @pytest.mark.parametrize("z", [-3.0, 0.0, 0.5, 2.0, 6.0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -67,8 +68,6 @@ def test_what_an_entry_leaves_out_is_made_up_the_same_every_time(tmp_path: Path)
     }
 
 
-@pytest.mark.parametrize("told", [None, "answer", "refusal", "truncated"])
-@pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "refusal", *TRUNCATING])
 @pytest.mark.parametrize(
     "completion",
     [
@@ -81,11 +80,15 @@ def test_what_an_entry_leaves_out_is_made_up_the_same_every_time(tmp_path: Path)
         "",
     ],
 )
-def test_its_types_are_those_of_the_engine(tmp_path: Path, told: str, stop_reason: str, completion: str) -> None:
-    metadata = {"type": told} if told else {}
-    client = prepared(tmp_path, completion=completion, stop_reason=stop_reason, metadata=metadata)
-
-    assert client.complete(asked()).metadata["type"] == classify(completion, stop_reason, metadata)
+def test_its_types_are_those_of_the_engine(tmp_path: Path, completion: str) -> None:
+    ways = itertools.product(
+        ["end_turn", "stop_sequence", "refusal", *TRUNCATING],
+        [{}, *({"type": told} for told in ("answer", "refusal", "truncated"))],
+    )
+    for stop_reason, metadata in ways:
+        client = prepared(tmp_path, completion=completion, stop_reason=stop_reason, metadata=metadata)
+        found = client.complete(asked()).metadata["type"]
+        assert found == classify(completion, stop_reason, metadata), (stop_reason, metadata)
 
 
 def test_a_dialogue_without_an_answer_is_an_error_that_names_it(tmp_path: Path) -> None:
