@@ -55,7 +55,6 @@ def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
     thresholds = gc.get_threshold()
     yield Shell(capsys, tmp_path / "runs")
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 def manifest(folder: Path, **fields: Any) -> Path:
