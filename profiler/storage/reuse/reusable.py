@@ -66,9 +66,13 @@ class Reusable:
         self._whole: list[bool] = []  # of each run, whether its lines hold every reply of a conversation
         self._index = AnswerIndex()
         self._logs = _Logs()
-        for number, run in enumerate(self._runs):
-            self._add(number, run)
-        self._index.all_added()
+        try:
+            for number, run in enumerate(self._runs):
+                self._add(number, run)
+            self._index.all_added()
+        except BaseException:  # such as a damaged run: nobody gets this object, to close it
+            self.close()
+            raise
 
     def _add(self, number: int, run: Known) -> None:
         earlier = run_directory.earlier(run.folder)

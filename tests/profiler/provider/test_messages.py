@@ -72,7 +72,7 @@ def test_a_number_beyond_all_bounds_in_what_a_call_is_given_is_no_crash() -> Non
     assert given_of(wire(b'{"a": 1e999}')) == {"a": "1e999"}
 
 
-@pytest.mark.parametrize("depth", [1_100, 100_000])
+@pytest.mark.parametrize("depth", [20_000, 100_000])
 def test_what_is_nested_too_deep_is_told_apart_from_what_is_no_json(depth: int) -> None:
     with pytest.raises(NotAMessage) as caught:
         reply_of(wire(b"[" * depth + b"]" * depth), {})
