@@ -124,7 +124,8 @@ class Shared:
             if not self._live:
                 self._providers[group] = Provider(self.slots, None)
             else:
-                slots = self.slots if self.alone else Slots(self.slots.limit, within=self.slots)
+                among_others = len(self._rate_limits) > 1
+                slots = self.slots if self.alone else Slots(self.slots.limit, within=self.slots, lends=among_others)
                 self._providers[group] = Provider(slots, self._limits_of(group, slots))
         return self._providers[group]
 
@@ -164,7 +165,7 @@ class Shared:
         wanted: dict[Slots, float] = {}
         for each in self._under_way.values():
             wanted[each.slots] = wanted.get(each.slots, 0) + each.wants
-        if not _has_use_for_more(self.slots, sum(wanted.values())):
+        if not _has_use_for_more(self.slots, sum(_used(slots, use) for slots, use in wanted.items())):
             return None
 
         def has_room(experiment: Experiment) -> bool:
@@ -280,6 +281,11 @@ def _room_for_calls(places: int, *, tell: Callable[[str], None]) -> int:
 def _has_use_for_more(slots: Slots, wanted: float) -> bool:
     """Whether to open another folder: up to half again as many as the slots need, because opening takes as long as a call."""
     return wanted < slots.limit + slots.limit // 2
+
+
+def _used(slots: Slots, wanted: float) -> float:
+    """How many places of the whole a provider has use for: while its limits hold calls up, only those that it has."""
+    return slots.taken - slots.lent if slots.lent else wanted
 
 
 def _source(experiment: Experiment) -> Hashable:

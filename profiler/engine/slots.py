@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 class Slots:
     """A semaphore that costs no turn of the event loop while slots are free.
 
-    Jobs that come back from a wait go first.
+    Jobs that come back from a wait go first. `lends`: the outermost slots of jobs that wait for what their provider
+    allows may be had by others meanwhile.
     """
 
-    def __init__(self, limit: int, *, within: Slots | None = None) -> None:
+    def __init__(self, limit: int, *, within: Slots | None = None, lends: bool = False) -> None:
         self.limit = limit
         self.taken = 0
+        self.lent = 0  # how many of those that are taken here do not count in the outermost slots right now
         self.within = within
+        self.lender: Slots | None = self if lends else None if within is None else within.lender
         self.waiting: deque[anyio.Event] = deque()
         self.outermost: Slots = self if within is None else within.outermost
         self.line: list[Slots] = []  # of the outermost: those in which somebody waits, in the order of their coming
@@ -77,6 +80,30 @@ class Slots:
         """Give a slot back: to whoever waits, else to whoever has work for it. Above a limit that has shrunk it disappears."""
         self.count(-1)
         self.outermost.serve()
+
+    async def lent_while(self, wait: Callable[[], Awaitable[bool]]) -> bool:
+        """Await `wait` in a job that cannot leave yet; before it goes on, it needs a slot of the outermost again."""
+        lender, outermost = self.lender, self.outermost
+        if lender is None:
+            return await wait()
+        lender.lent += 1
+        outermost.taken -= 1
+        outermost.serve()
+        leaves, failed = False, None
+        try:
+            try:
+                leaves = await wait()
+            except Exception as error:  # noqa: BLE001 (it is raised below: its worker goes on, and needs the slot)
+                failed = error
+            finally:
+                lender.lent -= 1
+            await outermost.take()
+        except BaseException:
+            outermost.taken += 1  # the worker ends, and gives back the slot that it should hold
+            raise
+        if failed is not None:
+            raise failed
+        return leaves
 
     def resize(self, limit: int) -> None:
         """Change the limit. More slots can be used at once; fewer take effect as slots are given back."""

@@ -170,6 +170,14 @@ class AttemptMachine:
             raise job.attempts.failed or CallError("timeout", "stood in line until its deadline", sent=False)
         return job.draw is not None
 
+    def stays(self, job: Job) -> None:
+        """The call is not made after all: what it took of money and limits is given back."""
+        if job.cost is not None:
+            job.cost.give_back()
+        if self.limits is not None and job.draw is not None:
+            self.limits.stayed(job.draw)
+            job.draw = None
+
     def take_wait(self, job: Job) -> float:
         """Take the seconds that this job must wait before its next call; afterwards there is nothing left to wait for."""
         wait_s, job.attempts.wait_s = job.attempts.wait_s, 0.0

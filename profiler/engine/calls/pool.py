@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -229,6 +230,18 @@ class Pool:
         return False
 
     async def _leave(self, job: Job) -> bool:
+        """Wait for money and limits. Who asks another provider may have the place of this call meanwhile."""
+        try:
+            leaves = await self.slots.lent_while(partial(self._let_go, job))
+        except BaseException:
+            self._machine.stays(job)
+            raise
+        if leaves and self.stopped is not None:  # while it waited for its place
+            self._machine.stays(job)
+            return False
+        return leaves
+
+    async def _let_go(self, job: Job) -> bool:
         began = time.monotonic()
         try:
             return await self._machine.leave(job, give_up=self._draining)

@@ -124,6 +124,11 @@ class ProviderLimits:
         self._pushbacks[error.kind] = self._pushbacks.get(error.kind, 0) + 1
         return Pushback(costs_attempt=False, everyone_waits=gate.pausing)
 
+    def stayed(self, draw: Draw) -> None:
+        """A call that might have left was not made."""
+        self._gate.failed(draw, looked_at=False)
+        self._health.first.ended(draw)
+
     def gave_up(self, error: CallError) -> ProviderFailed | None:
         """A dialogue ended with this failure. Returns the reason to stop the run if the others would fare no better."""
         return self._health.gave_up(error)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from profiler.core.errors import CallError, ProviderFailed
+from profiler.core.errors import CallError, Interrupted, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
 from profiler.engine.calls import attempt
 from profiler.engine.limits.first_refusals import HOPELESS_AFTER
 from profiler.engine.limits.rate_gate import RateGate
+from profiler.engine.slots import Slots
 from profiler.manifest.settings import RateLimits
+from profiler.money.budget import Budget
 from tests.profiler.building import dialogue
+from tests.profiler.engine.calls.test_call_cost import HAIKU
 from tests.profiler.engine.calls.test_pool import Bench, at_once, reply
 from tests.profiler.jumping_clock import jumping
 
@@ -324,6 +328,32 @@ async def test_a_dialogue_whose_deadline_comes_in_line_keeps_the_error_it_was_re
         (1, "rate_limited"),
     ]
     assert len(bench.client.calls) == 3
+
+
+@jumping
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_call_that_is_let_go_needs_a_place_again_and_does_not_leave_if_the_run_drains(*, drains: bool) -> None:
+    places, gate, budget = Slots(1), RateGate(RateLimits(requests_per_minute=1)), Budget(HAIKU)
+    bench = Bench(at_once, concurrency=1, gate=gate, budget=budget, within=places)
+
+    async def another() -> None:
+        """Has the place while the second call waits for its limit, and keeps it for longer."""
+        await anyio.sleep(1)
+        assert places.take_nowait()
+        await anyio.sleep(60)
+        assert (len(bench.client.calls), len(places.waiting)) == (1, 1)
+        if drains:
+            bench.pool.drain(Interrupted("stopped", signum=2))
+        places.give()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(another)
+        with pytest.raises(Interrupted) if drains else nullcontext():
+            await bench.run(2, patience_s=600)
+
+    assert len(bench.client.calls) == (1 if drains else 2)
+    assert (gate.traffic.in_flight.requests, budget.reserved, places.taken) == (0, 0, 0)
+    bench.assert_nothing_leaked()
 
 
 def unreachable() -> CallError:

@@ -318,6 +318,24 @@ async def test_who_asks_the_same_model_shares_its_limits_and_the_smallest_holds(
     assert len(crowd.asked) < 5  # with 6000 a minute all of `a` would have been asked at once
 
 
+async def test_a_provider_that_makes_its_calls_wait_leaves_the_places_to_another(tmp_path: Path) -> None:
+    async def watch(_: Overview) -> None:
+        with anyio.move_on_after(5):
+            while len(crowd.asked) < 1 + COUNT:
+                await checkpoint()
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    crowd = Crowd(until=lambda crowd, name: name[0] == "a" or crowd.most == 2)
+    slow = experiments(tmp_path, "a", model="slow", rate_limits=RateLimits(requests_per_minute=1))
+    how = options(tmp_path, mode="live", signals=True, concurrency=2)
+    ended = await run_all([*slow, *experiments(tmp_path, "b")], options=how, client=crowd, watch=watch)
+
+    assert states(ended)["a"] == "Interrupted"
+    assert crowd.most == 2
+    assert Counter(name[0] for name in crowd.asked) == Counter({"a": 1, "b": COUNT})
+
+
 async def test_questions_that_differ_only_in_their_metrics_are_asked_once(tmp_path: Path) -> None:
     shared, told, crowd = dataset(tmp_path), list[str](), Crowd()
     usual: dict[str, Any] = {"model": "m", "max_tokens": 9, "dataset_path": shared}

@@ -78,6 +78,17 @@ async def test_a_provider_without_room_keeps_no_other_waiting() -> None:
     assert await begun(found, agenda) == ["y"]
 
 
+async def test_a_provider_that_holds_its_calls_up_counts_only_what_it_has() -> None:
+    many = [experiment(f"x{at}", model="x") for at in range(4)]
+    found, agenda = shared(*many, *(experiment(f"y{at}", model="y") for at in range(4)), dialogues=8, concurrency=8)
+    slow = found.provider_of(many[0]).slots
+    slow.limit = 8
+    found.slots.taken, slow.taken = 1, 8
+    assert await begun(found, agenda) == ["x0", "x1"]
+    slow.lent = 7
+    assert await begun(found, agenda) == ["y0", "y1"]
+
+
 async def test_address_provider_client_and_model_make_a_group() -> None:
     first = experiment("a", rate_limits=RateLimits(requests_per_minute=100, output_tokens_per_minute=7))
     second = experiment("b", rate_limits=RateLimits(requests_per_minute=50, input_tokens_per_minute=9))

@@ -259,3 +259,75 @@ async def test_no_schedule_over_nested_slots_leaks_or_passes_a_limit(seed: int) 
             tasks.start_soon(visitors, slots)
     assert visits == 120 * len(leaves) * 2
     assert [(each.taken, each.wanted) for each in everyone] == [(0, False)] * len(everyone)
+
+
+# A slot that others may have while its job cannot leave
+
+
+async def test_while_a_job_waits_for_its_provider_others_have_its_slot_and_it_gets_the_next() -> None:
+    places = Slots(1)
+    held_up, other = Slots(1, within=places, lends=True), Slots(1, within=places, lends=True)
+    allowed, happened = anyio.Event(), list[str]()
+
+    async def wait() -> bool:
+        await allowed.wait()
+        happened.append("allowed")
+        return True
+
+    async def job() -> None:
+        assert await held_up.lent_while(wait)
+        happened.append("leaves")
+
+    assert held_up.take_nowait()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(job)
+        await turns(2)
+        assert (held_up.lent, held_up.room) == (1, 0)  # no other job of this provider may come in its place
+        assert other.take_nowait()
+        allowed.set()
+        await turns(3)
+        assert happened == ["allowed"]
+        assert other.wanted
+        other.give()
+    assert happened == ["allowed", "leaves"]
+    assert (places.taken, held_up.taken, held_up.lent) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_job_that_is_cancelled_while_its_slot_is_lent_still_gives_one_back(*, allowed: bool) -> None:
+    places = Slots(1)
+    held_up, other = Slots(1, within=places, lends=True), Slots(1, within=places, lends=True)
+
+    async def wait() -> bool:
+        await (anyio.lowlevel.checkpoint() if allowed else anyio.sleep_forever())
+        return True
+
+    async def job() -> None:
+        try:
+            await held_up.lent_while(wait)
+        finally:
+            held_up.give()
+
+    assert held_up.take_nowait()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(job)
+        await turns(1)
+        assert other.take_nowait()
+        await turns(2)
+        assert bool(places.waiting) is allowed  # it wants its slot again, or cannot leave yet
+        tasks.cancel_scope.cancel()
+    other.give()
+    assert (places.taken, held_up.taken, held_up.lent, places.line) == (0, 0, 0, [])
+
+
+async def test_an_error_comes_out_when_the_slot_is_there_again() -> None:
+    places = Slots(1)
+    held_up = Slots(1, within=places, lends=True)
+    assert held_up.take_nowait()
+
+    async def late() -> bool:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await held_up.lent_while(late)
+    assert (places.taken, held_up.lent) == (1, 0)

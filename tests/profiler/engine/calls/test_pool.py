@@ -102,11 +102,12 @@ class Bench:
         timed: bool = False,
         gate: RateGate | None = None,
         budget: Budget | None = None,
+        within: Slots | None = None,
     ) -> None:
         self.client = Answering(answer)
         self.kept = Kept()
         self.planner = Planner(PARAMS)
-        self.slots = Slots(concurrency)
+        self.slots = Slots(concurrency, within=within, lends=within is not None)
         retry = Retry(max_attempts=max_attempts, deadline_s=deadline_s)
         self.machine = AttemptMachine(
             retry=retry,
