@@ -130,7 +130,8 @@ async def _run_one(
     source = source_of(experiment, mode=options.resolved_mode, environ=os.environ, given=client)
     card = card_of_run(experiment, mode=source.mode, cap_usd=least_cap(experiment, options))
     metrics = resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at)
-    with run_directory.hold(options.folder_of(experiment), fresh=options.fresh, tell=tell) as directory:
+    folder, unpaid = options.folder_of(experiment), source.costs_nothing
+    with run_directory.hold(folder, fresh=options.fresh, unpaid=unpaid, tell=tell) as directory:
         stamp = unchanged.stamp(experiment.dataset_path)
         before, chosen = directory.earlier, options.selection
         look = partial(examine, experiment, source=source, selection=chosen, before=before, stamp=stamp)
@@ -205,9 +206,9 @@ def run_all_sync(
 async def _opened(
     directory: RunDirectory, header: Header, source: Source, *, options: Options, shared: Shared
 ) -> OpenRun:
-    """A new run of the mock, for which nobody pays, does not wait for the device: its header gets there with the first
-    answers."""
-    at_once = options.fsync == "always" or source.mode == "live"
+    """Begin or resume the run. A new one for which nobody pays does not wait for the device: the first line of its journal
+    gets there with the first answers."""
+    at_once = options.fsync == "always" or not source.costs_nothing
     begin = partial(
         directory.open, header, retry_failed=options.retry_failed, sync=options.fsync != "off", at_once=at_once
     )

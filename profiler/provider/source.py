@@ -36,6 +36,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return self.client is not None
 
     @property
+    def costs_nothing(self) -> bool:
+        """Whether nobody pays for its answers, and the same ones come again. A client of the user's own may cost money
+        in every mode."""
+        return self.mode == "mock" and not self.own
+
+    @property
     def in_words(self) -> str:
         """The source in words, for tables and reports."""
         if self.client is not None:

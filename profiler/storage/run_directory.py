@@ -126,16 +126,25 @@ def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> No
 
 @contextmanager
 def hold(
-    folder: Path, *, fresh: bool = False, claimed: bool = False, tell: Callable[[str], None]
+    folder: Path, *, fresh: bool = False, claimed: bool = False, unpaid: bool = False, tell: Callable[[str], None]
 ) -> Iterator[RunDirectory]:
-    """Hold the folder for this process alone. `fresh` first moves aside the run that is there; a folder that is `claimed` in
-    another way needs no locks."""
+    """Hold the folder for this process alone. `fresh` first moves aside the run that is there; `unpaid`, where answers cost
+    nothing, what a power cut has left of one. A folder that is `claimed` in another way needs no locks."""
     if fresh and folder.exists():
         with locked(folder):
             if aside := _move_aside(folder):
                 tell(f"moved the earlier run to {aside}")
     with locked(folder, claimed=claimed):
-        yield RunDirectory(folder)
+        directory = RunDirectory(folder)
+        if not (unpaid and directory.lost_its_first_line):
+            yield directory
+            return
+        aside = _move_aside(folder)
+    tell(
+        f"{folder}: a power cut has left logs without the first line of their journal; nobody paid for them: now {aside}"
+    )
+    with hold(folder, claimed=claimed, tell=tell) as directory:
+        yield directory
 
 
 class RunDirectory:
@@ -165,6 +174,17 @@ class RunDirectory:
     def summary(self) -> dict[str, Any] | None:
         """The summary of a complete run."""
         return self.earlier.summary if self.earlier is not None else None
+
+    @property
+    def lost_its_first_line(self) -> bool:
+        """Whether a run that wrote to the logs had not yet forced its journal to the device, as one does that is paid for."""
+        if (
+            self.earlier is not None
+            or JOURNAL not in self._found
+            or not self._found.isdisjoint((LEDGER, SUMMARY, FLEET))
+        ):
+            return False
+        return any((self.folder / name).stat().st_size for name in self._found & {REQUESTS, RESPONSES})
 
     def refuse_another_run(self, identity: dict[str, Any]) -> None:
         """Raise unless the run that is here asked the same."""
