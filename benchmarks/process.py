@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class Returned(msgspec.Struct, frozen=True, kw_only=True):
     value: Any
     peak_mb: float
 
 
-def fresh(function: Callable[..., Any], **given: Any) -> Ended:
+def fresh(function: Callable[..., Any], **given: Any) -> Returned:
     """Call `function(**given)` in a new interpreter."""
     name = f"{function.__module__}:{function.__qualname__}"
     command = [sys.executable, "-m", __name__, name, msgspec.json.encode(given, enc_hook=str).decode()]
@@ -39,7 +39,7 @@ def fresh(function: Callable[..., Any], **given: Any) -> Ended:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise ChildFailed(f"{name} ended with exit code {child.returncode}")
-    return Ended(value=msgspec.json.decode(said), peak_mb=usage.ru_maxrss * _RSS_UNIT / 1e6)
+    return Returned(value=msgspec.json.decode(said), peak_mb=usage.ru_maxrss * _RSS_UNIT / 1e6)
 
 
 class ChildFailed(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+
+LONGEST = 60  # lines of a function
 
 # Of every package its members, each of which knows only those before it: packages, then the modules inside them.
 ORDERS = {
@@ -186,7 +189,7 @@ ORDERS = {
     "profiler.engine": (
         *("__init__", "slots", "limits", "calls", "descriptors", "threads", "progress", "options", "agenda"),
         *("dry_run", "clients", "run_client", "run_money", "preflight", "shared", "session", "reuse", "result"),
-        *("onlookers", "collector", "loop", "runner"),
+        *("finishing", "onlookers", "collector", "loop", "runner"),
     ),
     "profiler.engine.calls": (
         *("__init__", "call_cost", "stream_times", "run_clock", "job", "attempt", "deadlines", "records", "unbegun"),
@@ -655,3 +658,34 @@ def test_a_violation_is_caught(tmp_path: Path, file: str, text: str, complaint: 
 )
 def test_what_is_allowed_passes(tmp_path: Path, file: str, text: str) -> None:
     assert violations(tree(tmp_path, {file: text})) == []
+
+
+# --- the story ---------------------------------------------------------------------------------------------------
+
+
+def entries(function: ast.AST, imported: dict[str, str]) -> Counter[str]:
+    """How often a function names something that was imported, by the module that it comes from."""
+    named = (each for each in ast.walk(function) if isinstance(each, ast.Name))
+    return Counter(imported[each.id] for each in named if each.id in imported)
+
+
+def test_the_story_of_a_run_enters_each_module_at_most_twice() -> None:
+    """So that a reader follows it down without coming back to what he has left. What only types need is not entered."""
+    tree = ast.parse((ROOT / "profiler/engine/runner.py").read_text(encoding="utf-8"))
+    imports = [
+        each for each in tree.body if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("profiler.")
+    ]
+    imported = {
+        name.name: f"{each.module}.{name.name}" if f"{each.module}" in ORDERS else f"{each.module}"
+        for each in imports
+        for name in each.names
+    }
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lengths = {each.name: (each.end_lineno or 0) - each.lineno + 1 for each in functions}
+    entered = {each.name: entries(ast.Module(body=each.body, type_ignores=[]), imported) for each in functions}
+
+    assert {"run_all", "_run_one"} <= lengths.keys()
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+    assert {
+        (name, module): times for name, modules in entered.items() for module, times in modules.items() if times > 2
+    } == {}

@@ -24,7 +24,7 @@ from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
     from benchmarks.figure import Scale
-    from benchmarks.process import Ended
+    from benchmarks.process import Returned
     from benchmarks.serving import Serving
 
 IN_FLIGHT = 5_000
@@ -59,7 +59,7 @@ def measure(scale: Scale) -> list[Figure]:
     ]
 
 
-def _run(scale: Scale, server: Serving, *, count: int, in_flight: int) -> Ended:
+def _run(scale: Scale, server: Serving, *, count: int, in_flight: int) -> Returned:
     server.reset()
     dataset = workload.dialogues(scale, count)
     with tempfile.TemporaryDirectory(dir=scale.folder) as folder:

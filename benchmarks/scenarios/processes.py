@@ -29,7 +29,7 @@ from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
 
 if TYPE_CHECKING:
     from benchmarks.figure import Scale
-    from benchmarks.process import Ended
+    from benchmarks.process import Returned
     from profiler.manifest.settings import Experiment
 
 MOCK = 1.7
@@ -54,7 +54,7 @@ def measure(scale: Scale) -> list[Figure]:
     ]
 
 
-def _mock(scale: Scale, count: int, *, by: int) -> Ended:
+def _mock(scale: Scale, count: int, *, by: int) -> Returned:
     """A run, which leaves its files for the comparison with the other side's."""
     dataset = workload.dialogues(scale, count)
     with tempfile.TemporaryDirectory(dir=scale.folder) as folder:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from profiler.core.errors import DatasetError, Problem
+from profiler.core.errors import DatasetError, Problem, ProfilerError
 
 if TYPE_CHECKING:
     import os
@@ -89,6 +89,20 @@ def expect_unwritten(path: Path, *, since: Stamp, sha256: str) -> None:
     """
     if path.exists() and stamp(path)[0] == since[0]:
         expect_unchanged(path, since=since, sha256=sha256)
+
+
+@contextmanager
+def unwritten(path: Path, *, since: Stamp, sha256: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Raise if the file is written to during the block. Where the block ends with an error anyway, this one is only told."""
+    try:
+        yield
+    except ProfilerError:
+        try:
+            expect_unwritten(path, since=since, sha256=sha256)
+        except DatasetError as changed:
+            tell(str(changed))
+        raise
+    expect_unwritten(path, since=since, sha256=sha256)
 
 
 @contextmanager

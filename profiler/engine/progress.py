@@ -206,7 +206,7 @@ class Overview:
         self._dialogues = dialogues  # of each experiment; of a single one its view tells
         self._total = sum(dialogues.values())
         self._views: list[View] = []
-        self._ended = _Ended()
+        self._ended = _SumsOfEnded()
         self._rate = Rate()
 
     def add(self, view: View) -> None:
@@ -264,7 +264,7 @@ class Overview:
         )
 
 
-class _Ended:
+class _SumsOfEnded:
     """The sums over all experiments that have ended."""
 
     def __init__(self) -> None:

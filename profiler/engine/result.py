@@ -79,12 +79,19 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     begun: bool = True
 
     @staticmethod
+    def failed(experiment_id: str, error: Exception, *, of_many: bool) -> Ended:
+        """`of_many`: the error is kept until the others have ended, so it must not hold on to what its run has used."""
+        if of_many:
+            _forget_frames(error)
+        return Ended(experiment_id=experiment_id, error=error)
+
+    @staticmethod
     def not_begun(experiment: Experiment, reason: Exception | None) -> Ended:
         return Ended(experiment_id=experiment.experiment_id, error=reason, begun=False)
 
 
-def forget_frames(error: BaseException) -> None:
-    """What an error of one among many holds on to: its own words stay, and for a bug the lines that led to it."""
+def _forget_frames(error: BaseException) -> None:
+    """The words of an error stay, and for a bug the lines that led to it, but not the values that its frames hold."""
     if isinstance(error, ProfilerError):
         error.__traceback__ = error.__cause__ = error.__context__ = None
     else:

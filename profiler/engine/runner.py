@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group
 
-from profiler.core.errors import DatasetError, ProfilerError
 from profiler.dataset import file, unchanged
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
+from profiler.engine.finishing import finish, finish_again
 from profiler.engine.loop import with_a_loop
 from profiler.engine.onlookers import onlooking
 from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all
-from profiler.engine.result import Ended, Result, facts_of_run, forget_frames, result_of, summarized, summarized_again
+from profiler.engine.result import Ended, Result, facts_of_run
 from profiler.engine.reuse import known_answers, reusing, tell_taken
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.session import answer_all, one_error, take_over
 from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
-from profiler.metrics.builtin import all_builtin, resolve, unmeasured
+from profiler.metrics.builtin import resolve, unmeasured
 from profiler.metrics.fit import refuse_unfit
 from profiler.provider.requests import planner_of
 from profiler.provider.source import source_of
@@ -34,7 +34,7 @@ from profiler.storage.identity import examine, is_known
 from profiler.storage.questions import expect_same_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from profiler.dataset.file import Survey
     from profiler.engine.agenda import Turn
@@ -116,9 +116,7 @@ async def _ended(
     try:
         result = await _run_one(turn, options=options, client=client, shared=shared, tell=tell)
     except Exception as error:  # noqa: BLE001 (a bug in one, such as in its client, is told when the others have ended)
-        if not shared.alone:
-            forget_frames(error)
-        return Ended(experiment_id=name, error=error)
+        return Ended.failed(name, error, of_many=not shared.alone)
     return Ended(experiment_id=name, result=result)
 
 
@@ -141,39 +139,53 @@ async def _run_one(
         if survey is not None:
             refuse_unfit(experiment, survey, selection=options.selection)
         if (done := directory.summary) and not (options.retry_failed and done["counts"].get("error")):
-            done = await shared.counted(summarized_again, directory, done, experiment, metrics, tell=tell)
-            return result_of(directory, done, kept=header.count, elapsed_s=0.0)
+            return await finish_again(directory, done, experiment, metrics=metrics, shared=shared, tell=tell)
         async with client_of_run(experiment, client, clients=shared.clients, options=options, tell=tell) as asked:
             with closing(await _opened(directory, header, source, options=options, shared=shared)) as opened:
+                sha256 = _expect_same_dataset(experiment, opened, options=options, stamp=stamp)
                 with (
-                    _same_dataset(experiment, opened, options=options, stamp=stamp, tell=tell),
+                    unchanged.unwritten(experiment.dataset_path, since=stamp, sha256=sha256, tell=tell),
                     shared.money.of(experiment, opened, card=card) as budget,
                 ):
                     _tell_begin(turn, opened, survey, tell=tell)
-                    known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
-                    if known is not None:
-                        await take_over(
-                            experiment, opened, options=options, known=known, stopped=lambda: shared.stopped
-                        )
-                        tell_taken(turn, opened, tell=tell)
-                    bound_by = None
-                    if turn.answers_of is None:
-                        bound_by = await answer_all(
-                            experiment,
-                            opened,
-                            options=options,
-                            source=source,
-                            client=asked,
-                            budget=budget,
-                            shared=shared,
-                        )
+                    bound_by = await _answered(
+                        turn, opened, source, client=asked, budget=budget, options=options, shared=shared, tell=tell
+                    )
                 facts = _facts_of(turn, opened, source, options=options, bound_by=bound_by, budget=budget)
-                if not (quick := opened.small and all_builtin(metrics)):
-                    await shared.aside(opened.force_journal)  # a power cut while it is counted loses nothing
-                words = directory.folder, experiment, metrics, facts
-                result = await shared.counted(summarized, *words, tell=tell, at_once=quick)
-                await shared.aside(directory.complete, opened, result)
-    return result_of(directory, result, kept=opened.kept + opened.taken, elapsed_s=time.perf_counter() - begun)
+                return await finish(
+                    directory,
+                    opened,
+                    experiment,
+                    metrics=metrics,
+                    facts=facts,
+                    shared=shared,
+                    begun=begun,
+                    tell=tell,
+                )
+
+
+async def _answered(
+    turn: Turn,
+    opened: OpenRun,
+    source: Source,
+    *,
+    client: Client,
+    budget: Budget | None,
+    options: Options,
+    shared: Shared,
+    tell: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """Take over the answers that are known already, and ask the rest. Returns what kept a live run from going faster."""
+    experiment = turn.experiment
+    known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
+    if known is not None:
+        await take_over(experiment, opened, options=options, known=known, stopped=lambda: shared.stopped)
+        tell_taken(turn, opened, tell=tell)
+    if turn.answers_of is not None:
+        return None
+    return await answer_all(
+        experiment, opened, options=options, source=source, client=client, budget=budget, shared=shared
+    )
 
 
 def run_sync(
@@ -215,28 +227,15 @@ async def _opened(
     return begin() if directory.earlier is None and not at_once else await shared.aside(begin)
 
 
-@contextmanager
-def _same_dataset(
-    experiment: Experiment, opened: OpenRun, *, options: Options, stamp: unchanged.Stamp, tell: Callable[[str], None]
-) -> Iterator[None]:
-    """Make sure that the dataset does not change during a run, over all its sessions.
-
-    A change during the session is an error, or a warning where the session ends with another error anyway.
-    """
-    path, sha256 = experiment.dataset_path, opened.header.identity["dataset_sha256"]
+def _expect_same_dataset(experiment: Experiment, opened: OpenRun, *, options: Options, stamp: unchanged.Stamp) -> str:
+    """Raise if an earlier session of the run has asked another dataset. Returns the hash of the file."""
+    path = experiment.dataset_path
+    sha256: str = opened.header.identity["dataset_sha256"]
     unchanged.expect_unchanged(path, since=stamp, sha256=sha256)
     if opened.header.dataset_stamp != stamp:  # somebody wrote to it since the run began, and may have put it back
         with file.reading(path, fields=experiment.dataset_fields, selection=options.selection) as dialogues:
             expect_same_questions(opened, planner_of(experiment).plan(dialogues))
-    try:
-        yield
-    except ProfilerError:
-        try:
-            unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
-        except DatasetError as changed:
-            tell(str(changed))
-        raise
-    unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
+    return sha256
 
 
 def _facts_of(

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.errors import LogError, Problem, RunDirectoryError, StorageError
-from profiler.core.json import DecodeError, dump_line, loads
+from profiler.core.errors import RunDirectoryError, StorageError
+from profiler.core.json import dump_line
 from profiler.money.prices import pico
 from profiler.provider.source import Source
 from profiler.storage import journal, ledger, score_log, status_file, summary_file
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
+from profiler.storage.read_logs import read_plain_records
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
 from profiler.storage.writing import resume
 
@@ -257,7 +258,7 @@ class RunDirectory:
         paid = maybe = 0
         with LineFile(draft_of(path)) as file:
             journal.begin(file, msgspec.structs.replace(header, started=facts.get("started") or header.started))
-            for index, record in _records(self.folder / RESPONSES):
+            for index, record in read_plain_records(self.folder / RESPONSES):
                 if record.get("type") != "error":
                     file.write(dump_line({**record, "index": index}))
                     paid += pico(record.get("cost_usd") or 0.0)
@@ -278,18 +279,6 @@ class RunDirectory:
         remove(self.folder / SCORES)
         remove(self.folder / SUMMARY)
         sync_folder(self.folder)
-
-
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record with its index; a line that is JSON but no record is skipped, and counts as an index."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = loads(line)
-            except (DecodeError, ValueError) as error:
-                raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
-            if isinstance(record, dict):
-                yield number - 1, record
 
 
 def _move_aside(folder: Path) -> Path | None:

@@ -18,7 +18,7 @@ from benchmarks.__main__ import name
 from benchmarks.figure import Scale
 from benchmarks.peers import legs
 from benchmarks.peers.legs import Leg
-from benchmarks.process import Ended
+from benchmarks.process import Returned
 from benchmarks.report import Report, judged
 from benchmarks.scenarios import SCENARIOS, http_peers
 
@@ -71,8 +71,8 @@ def run_here(peer: field.Peer, given: list[dict[str, Any]]) -> list[dict[str, fl
     return [{"wall_s": 1.0, "cpu_s": 0.1, "peak_mb": 10.0} for _ in given]
 
 
-def fresh_here(function: Callable[..., Any], **given: Any) -> Ended:
-    return Ended(value=function(**given), peak_mb=10.0)
+def fresh_here(function: Callable[..., Any], **given: Any) -> Returned:
+    return Returned(value=function(**given), peak_mb=10.0)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from profiler.core.errors import RunDirectoryError
-from profiler.core.nouns import Reply, Request
 from profiler.engine.options import Options
 from profiler.engine.runner import run_sync
 from profiler.manifest.settings import Experiment, MockSettings
@@ -17,19 +15,8 @@ from profiler.provider.mock import MockClient
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 
 
-class Paid:
-    """A client of the user's own, of which nobody knows whether it costs something; notes what was on the device before
-    its first call."""
-
-    def __init__(self, forced: list[str] | None = None) -> None:
-        self.forced_before: list[str] | None = None
-        self._forced = forced
-        self._mock = MockClient(MockSettings())
-
-    async def complete(self, request: Request) -> Reply:
-        if self._forced is not None and self.forced_before is None:
-            self.forced_before = list(self._forced)
-        return await self._mock.complete(request)
+class Paid(MockClient):
+    """A client of the user's own, of which nobody knows whether it costs something."""
 
 
 @pytest.fixture
@@ -80,20 +67,9 @@ def test_what_somebody_may_have_paid_for_stays_where_it_is(
     folder = left_in(tmp_path / "runs" / "exp", left)
 
     with pytest.raises(RunDirectoryError, match="no journal with a whole first line"):
-        run_sync(experiment, options=Options(output_dir=tmp_path / "runs"), client=Paid() if own else None)
+        run_sync(
+            experiment, options=Options(output_dir=tmp_path / "runs"), client=Paid(MockSettings()) if own else None
+        )
 
     assert files(folder) == left
     assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_before_a_call_that_may_cost_something_the_first_line_and_its_name_are_on_the_device(
-    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forced: list[str] = []
-    for name in ("fsync", "fdatasync"):
-        monkeypatch.setattr(os, name, lambda fd: forced.append(Path(f"/proc/self/fd/{fd}").readlink().name))
-    client = Paid(forced)
-
-    run_sync(experiment, options=Options(output_dir=tmp_path), client=client)
-
-    assert client.forced_before == [JOURNAL, "exp"]

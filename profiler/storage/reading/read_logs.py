@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from profiler.core.errors import LogError, Problem
-from profiler.core.json import loads
+from profiler.core.json import DecodeError, loads
 from profiler.core.nouns import NOTHING_SENT, Expected, Failure, Outcome, Record, RecordType
 from profiler.storage.names import REQUESTS, RESPONSES
 
@@ -105,6 +105,19 @@ def read_records(log_dir: Path) -> Iterator[Record]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     for index, line in enumerate(lines_of(log_dir / RESPONSES, decode, complete=True)):
         yield _record_of(line, index)
+
+
+def read_plain_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of a log of answers as they stand there, each with its index. A line that is JSON but no record is skipped,
+    and counts as an index."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = loads(line)
+            except (DecodeError, ValueError) as error:
+                raise LogError([Problem(path=str(path), line=number, message=f"found no record: {error}")]) from error
+            if isinstance(record, dict):
+                yield number - 1, record
 
 
 def as_record(line: bytes, *, index: int) -> Record:
