@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from profiler.engine.shared import Shared
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
-    from profiler.storage.resume import OpenRun
     from profiler.storage.run_directory import RunDirectory
+    from profiler.storage.writing.resume import OpenRun
 
     Metrics = Sequence[Metric[Any]]
 

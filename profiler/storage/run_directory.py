@@ -21,7 +21,7 @@ from profiler.storage import journal, ledger, score_log, status_file, summary_fi
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
-from profiler.storage.read_logs import read_plain_records
+from profiler.storage.reading.read_logs import read_plain_records
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
 from profiler.storage.writing import resume
 
