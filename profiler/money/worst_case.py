@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,8 @@ SEARCHES_A_ROUND = 10  # where a search tool does not say `max_uses`
 
 def worst_case(ceiling: Ceiling, request: Request, *, window: int | None = None) -> int:
     """The most that one call can cost."""
+    if _is_plain_text(request):  # as most are: nothing needs to be looked for in the body
+        return ceiling.most(prompt=len(request.body), output=request.params.max_tokens, cached=False)
     most = ceiling.most(
         prompt=prompt_bound(request, window=window),
         output=request.params.max_tokens,
@@ -39,6 +42,16 @@ def worst_case(ceiling: Ceiling, request: Request, *, window: int | None = None)
     return most
 
 
+def _is_plain_text(request: Request) -> bool:
+    """Whether a request was planned from texts alone, with no settings but those that every line of requests.jsonl has."""
+    dialogue = request.dialogue
+    return (
+        request.line.request is UNSET
+        and request.params.cache is None
+        and (dialogue.user is not None or dialogue.turns is not None)
+    )
+
+
 def prompt_bound(request: Request, *, window: int | None = None) -> int:
     """A number that the input tokens of a request cannot exceed.
 
@@ -47,7 +60,7 @@ def prompt_bound(request: Request, *, window: int | None = None) -> int:
     the provider may read.
     """
     size = len(request.body)
-    if request.line.request is not msgspec.UNSET or TOOLS in request.body:
+    if request.line.request is not UNSET or TOOLS in request.body:
         size += _unseen(request.body, window=window or LARGEST_WINDOW)
     if request.dialogue.messages is None:
         return size

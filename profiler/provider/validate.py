@@ -9,7 +9,6 @@ for each kind of oddity.
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -32,6 +31,7 @@ FAULTS_BEFORE_GIVING_UP = 5  # only while nothing has been answered yet
 NESTED = frozenset({"output_tokens_details", "cache_creation", "server_tool_use"})
 COUNTS = ("_tokens", "_requests")
 TIMES = frozenset({"latency_s", "ttft_s", "gaps_s", "writing_s"})
+LONGEST_TIME_S = 1e9  # no call lasts thirty years, and times are added up and counted
 
 
 def _silent(_: str) -> None:
@@ -164,6 +164,8 @@ class _UsualUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     service_tier: Any = None
     inference_geo: Any = None
     speed: Any = None
+    iterations: Any = None
+    fallback_credit: Any = None
 
 
 def is_usual(usage: object) -> bool:
@@ -220,7 +222,7 @@ def _is_sound(value: object, annotation: Any) -> bool:
 
 
 def _is_time(seconds: float | None) -> bool:
-    return seconds is None or 0.0 <= seconds < math.inf
+    return seconds is None or 0.0 <= seconds <= LONGEST_TIME_S
 
 
 def _times(reply: Reply) -> tuple[float | None, ...]:

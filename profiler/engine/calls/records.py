@@ -160,5 +160,5 @@ def _with_times(record: Record, job: Job, streamed: StreamTimes | None) -> Recor
 
 
 def micro(seconds: float) -> float:
-    """Round to whole microseconds."""
-    return round(seconds, 6)
+    """Round to whole microseconds. `round` writes a decimal number and reads it again, which takes twice as long."""
+    return int(seconds * 1e6 + 0.5) / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,10 +12,10 @@ class RunClock(msgspec.Struct):
     """`earlier_s`: how long ago the run had begun when its present session did."""
 
     earlier_s: float = 0.0
-    first_call: float | None = None  # of this session, by `time.monotonic`
+    first_call: float = math.inf  # of this session, by `time.monotonic`; none has left yet
 
     def at(self, now: float) -> float:
-        return self.earlier_s + max(0.0, now - (now if self.first_call is None else self.first_call))
+        return self.earlier_s + max(0.0, now - self.first_call)
 
 
 def seconds_since(started: str | None) -> float:

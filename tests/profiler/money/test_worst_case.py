@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from profiler.core.errors import UsageError
-from profiler.core.nouns import Message
+from profiler.core.nouns import CacheSettings, Message
 from profiler.engine.run_money import card_of_run
 from profiler.manifest.settings import Experiment
 from profiler.money.budget import Budget
@@ -20,6 +21,7 @@ from profiler.money.worst_case import (
     prompt_bound,
 )
 from profiler.provider.requests import Planner
+from tests.profiler.building import PARAMS, dialogue
 from tests.profiler.money.test_budget import HAIKU, request
 
 if TYPE_CHECKING:
@@ -65,6 +67,19 @@ def test_a_request_that_may_write_to_the_cache_is_reckoned_with_the_dearest_pric
     plain, cached = (
         Budget(HAIKU).worst(request(**blocks({"type": "text", "text": "x" * 5_000, **control})))
         for control in ({}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
+    )
+
+    assert cached > 1.9 * plain
+
+
+@pytest.mark.parametrize("asked", [{"user": "Why?"}, {"turns": ("Why?", "And then?")}])
+def test_a_system_prompt_that_may_be_cached_is_reckoned_with_the_dearest_price(asked: dict[str, Any]) -> None:
+    params = msgspec.structs.replace(PARAMS, max_tokens=1)
+    plain, cached = (
+        Budget(HAIKU).worst(
+            Planner(msgspec.structs.replace(params, cache=cache), system="x" * 5_000).request(0, dialogue(**asked))
+        )
+        for cache in (None, CacheSettings(ttl="1h"))
     )
 
     assert cached > 1.9 * plain

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from profiler.core.errors import CallError
 from profiler.core.nouns import Limit, RateHeaders, Reply
 from profiler.provider import validate
+from profiler.provider.mock_server.answering.answers import USAGE
 from profiler.provider.requests import Planner
 from profiler.provider.validate import Checked, mend_failure, uncounted
 from tests.profiler.building import PARAMS, dialogue
@@ -112,6 +113,11 @@ def test_a_usage_of_today_passes_the_quick_look() -> None:
     }
     nested = {"cache_creation": {"ephemeral_5m_input_tokens": 0}, "output_tokens_details": {"thinking_tokens": 0}}
     assert validate.is_usual({**counts, **nested, "service_tier": "standard", "inference_geo": "us"})
+
+
+def test_all_that_the_newest_sdk_knows_of_a_usage_passes_the_quick_look() -> None:
+    """The mock server takes the keys of its usage from the SDK."""
+    assert validate.is_usual({**USAGE, "input_tokens": 24, "output_tokens": 12})
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -225,6 +231,9 @@ def test_the_message_of_a_failure_that_cannot_be_told_is_its_type() -> None:
         ("metadata", {"x": object()}, {}),
         ("latency_s", -1.0, None),
         ("latency_s", math.nan, None),
+        ("latency_s", 1e13, None),
+        ("latency_s", 1e303, None),
+        ("latency_s", 1e9, 1e9),
         ("limits", 7, None),
         ("content", "text", None),
         ("usage", {1: object()}, {}),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(0.0, 0.0), (0.1234564, 0.123456), (0.1234567, 0.123457), (86_400.0000004, 86_400.0)]
+    ("seconds", "expected"),
+    [(0.0, 0.0), (0.1234564, 0.123456), (0.1234567, 0.123457), (86_400.0000004, 86_400.0), (1e9, 1e9)],
 )
 def test_times_are_rounded_to_whole_microseconds(seconds: float, expected: float) -> None:
     assert micro(seconds) == expected
