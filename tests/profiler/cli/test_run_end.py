@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from profiler.cli import main
 from profiler.cli.run_end import WORST_FIRST
+from tests.profiler.cli.shell import Said
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 COUNT = 4
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Shell:
