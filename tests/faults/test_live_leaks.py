@@ -20,7 +20,7 @@ from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
-from tests.profiler.engine.calls.test_pool import Kept
+from tests.profiler.engine.calls.bench import Kept
 
 FAILURES = 20_000
 ANSWERED = 500

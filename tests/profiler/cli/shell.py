@@ -11,8 +11,6 @@ import pytest
 from profiler.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
 SAMPLE = ROOT / "configs" / "sample_experiment.yaml"
 
 

@@ -11,20 +11,14 @@ import pytest
 
 from profiler.core.errors import CallError, Interrupted, ProviderFailed
 from profiler.core.nouns import Limit, RateHeaders, Reply, Request
-from profiler.engine.calls import attempt
 from profiler.engine.limits.first_refusals import HOPELESS_AFTER
 from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import RateLimits
 from profiler.money.budget import Budget
-from tests.profiler.building import dialogue
+from tests.profiler.engine.calls.bench import Bench, at_once, refused, reply
 from tests.profiler.engine.calls.test_call_cost import HAIKU
-from tests.profiler.engine.calls.test_pool import Bench, at_once, reply
 from tests.profiler.jumping_clock import jumping
-
-
-def refused(kind: str = "rate_limited", *, retry_after_s: float | None = 0.05) -> CallError:
-    return CallError(kind, "slow down", status=429, retryable=True, retry_after_s=retry_after_s)
 
 
 async def test_the_first_calls_are_few_and_then_as_many_as_allowed() -> None:
@@ -156,100 +150,6 @@ async def test_what_the_headers_say_is_left_is_not_overdrawn() -> None:
     assert len(bench.client.calls) == 8
 
 
-@pytest.mark.parametrize("kind", ["authentication", "spend_limit"])
-async def test_a_fatal_refusal_ends_the_run_after_a_handful_of_calls(kind: str) -> None:
-    async def answer(_: Request) -> Reply:
-        raise CallError(kind, "no", fatal=True)
-
-    bench = Bench(answer, concurrency=64, gate=RateGate())
-    with pytest.raises(ProviderFailed):
-        await bench.run(1000)
-
-    assert len(bench.client.calls) <= 8
-    assert bench.kept.records == []
-    bench.assert_nothing_leaked()
-
-
-async def test_the_same_refusal_for_all_of_the_first_calls_ends_the_run() -> None:
-    async def answer(_: Request) -> Reply:
-        raise CallError("not_found", "there is no such model", status=404)
-
-    bench = Bench(answer, concurrency=64, gate=RateGate())
-    with pytest.raises(ProviderFailed, match="there is no such model"):
-        await bench.run(1000)
-
-    assert HOPELESS_AFTER <= len(bench.client.calls) <= 8
-
-
-@jumping
-async def test_first_refusals_say_nothing_while_a_call_that_left_before_them_is_in_flight() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.index == 0:
-            await anyio.sleep(30)
-            return reply()
-        await anyio.sleep(0.1)
-        raise CallError("invalid_request", "no", status=400)
-
-    bench = Bench(answer, concurrency=64, timeout_s=60, gate=RateGate())
-    held_up_by: list[str | None] = []
-
-    async def look() -> None:
-        await anyio.sleep(29)
-        held_up_by.append(bench.status.held_up_by)
-        assert len(bench.client.calls) <= 2 * 8
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(look)
-        await bench.run(100, patience_s=600)
-
-    assert [record.type for record in sorted(bench.kept.records, key=lambda each: each.index)] == (
-        ["answer"] + ["error"] * 99
-    )
-    assert held_up_by == ["the calls that left first, as later ones were refused"]
-    bench.assert_nothing_leaked()
-
-
-@jumping
-async def test_first_refusals_end_the_run_when_the_calls_that_left_before_them_had_no_answer_either() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.index == 0 and request.attempt == 1:
-            await anyio.sleep(30)
-            raise CallError("server_error", "oops", status=500, retryable=True)
-        await anyio.sleep(0.1)
-        raise CallError("not_found", "there is no such model", status=404)
-
-    bench = Bench(answer, concurrency=64, timeout_s=60, gate=RateGate())
-    with pytest.raises(ProviderFailed, match="there is no such model"):
-        await bench.run(1000, patience_s=600)
-
-    assert len(bench.client.calls) <= 3 * 8
-    bench.assert_nothing_leaked()
-
-
-async def test_a_provider_that_answered_in_an_earlier_session_may_refuse_all_that_is_left() -> None:
-    async def answer(_: Request) -> Reply:
-        raise CallError("invalid_request", "no", status=400)
-
-    bench = Bench(answer, concurrency=1, gate=RateGate())
-    assert bench.machine.limits is not None
-    bench.machine.limits.answered_before()
-    records = await bench.run(30)
-
-    assert [record.type for record in records] == ["error"] * 30
-
-
-async def test_refusals_after_an_answer_are_about_their_dialogues() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.index:
-            raise CallError("invalid_request", "no", status=400)
-        return reply()
-
-    bench = Bench(answer, concurrency=1, gate=RateGate())
-    records = await bench.run(30)
-
-    assert [record.type for record in records] == ["answer"] + ["error"] * 29
-
-
 async def test_without_a_gate_nothing_is_paced() -> None:
     bench = Bench(at_once, concurrency=40)
     await bench.run(50)
@@ -354,160 +254,6 @@ async def test_a_call_that_is_let_go_needs_a_place_again_and_does_not_leave_if_t
     assert len(bench.client.calls) == (1 if drains else 2)
     assert (gate.traffic.in_flight.requests, budget.reserved, places.taken) == (0, 0, 0)
     bench.assert_nothing_leaked()
-
-
-def unreachable() -> CallError:
-    return CallError("connection", "cannot connect: Connection refused", retryable=True, sent=False)
-
-
-@pytest.fixture
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "FIRST_WAIT_S", 0.002)
-
-
-@pytest.mark.usefixtures("quick_retries")
-@pytest.mark.parametrize("count", [3, 100_000])
-async def test_a_provider_that_never_answers_ends_the_run_and_leaves_its_dialogues_to_be_asked(count: int) -> None:
-    async def answer(_: Request) -> Reply:
-        raise unreachable()
-
-    bench = Bench(answer, concurrency=1000, max_attempts=3, gate=RateGate())
-    with pytest.raises(ProviderFailed, match=r"dialogues in a row got no reply: cannot connect") as stop:
-        await bench.run(count)
-
-    assert bench.kept.records == []
-    assert len(bench.client.calls) <= 200
-    assert "base_url" in (stop.value.hint or "")
-    bench.assert_nothing_leaked()
-
-
-@jumping
-async def test_an_outage_in_the_middle_is_waited_for_and_costs_no_dialogue_its_tries() -> None:
-    dead: list[Request] = []
-
-    async def answer(request: Request) -> Reply:
-        await anyio.lowlevel.checkpoint()
-        if len(bench.client.calls) > 300 and len(dead) < 30:
-            dead.append(request)
-            raise unreachable()
-        return reply()
-
-    bench = Bench(answer, concurrency=16, max_attempts=2, gate=RateGate())
-    records = await bench.run(1000, patience_s=600)
-
-    assert [record.type for record in records] == ["answer"] * 1000
-    assert len(dead) == 30
-    bench.assert_nothing_leaked()
-
-
-@jumping
-async def test_an_outage_that_outlasts_the_deadline_stops_the_run_after_few_calls_and_fails_no_dialogue() -> None:
-    dead: list[Request] = []
-
-    async def answer(request: Request) -> Reply:
-        await anyio.lowlevel.checkpoint()
-        if len(bench.client.calls) <= 2_000:
-            return reply()
-        dead.append(request)
-        raise unreachable()
-
-    bench = Bench(answer, concurrency=100, deadline_s=1, gate=RateGate())
-    with pytest.raises(ProviderFailed, match="does not answer"):
-        await bench.run(100_000, patience_s=600)
-
-    assert "connection" not in {record.error.type for record in bench.kept.records if record.error}
-    assert 100 <= len(dead) <= 250
-    bench.assert_nothing_leaked()
-
-
-async def test_what_holds_a_run_up_in_an_outage_is_said() -> None:
-    seen: list[str | None] = []
-
-    async def answer(request: Request) -> Reply:
-        if len(bench.client.calls) in range(4, 12):
-            raise unreachable()
-        seen.append(bench.status.held_up_by)
-        return reply()
-
-    bench = Bench(answer, concurrency=8, gate=RateGate())
-    await bench.run(10)
-
-    assert seen[3] == "a provider that cannot be reached (cannot connect: Connection refused)"
-    assert bench.status.held_up_by is None
-
-
-@pytest.mark.usefixtures("quick_retries")
-async def test_connections_that_grew_old_hold_nobody_up() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.attempt == 1 and request.index % 10 == 1:
-            raise unreachable()
-        return reply()
-
-    bench = Bench(answer, concurrency=8, gate=RateGate())
-    await bench.run(200)
-
-    bound_by = bench.pool.bound_by()
-    assert bound_by is not None
-    assert (bound_by["push_backs"], bound_by["waited_s"]) == ({}, {})
-
-
-@pytest.mark.usefixtures("quick_retries")
-async def test_a_dialogue_that_nobody_heard_fails_when_others_are_answered() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.index in {3, 9}:
-            raise unreachable()
-        return reply()
-
-    bench = Bench(answer, concurrency=1, max_attempts=2, gate=RateGate())
-    records = await bench.run(10)
-
-    assert {record.index for record in records if record.type == "error"} == {3, 9}
-
-
-@pytest.mark.usefixtures("quick_retries")
-async def test_what_is_held_back_is_told_as_soon_as_a_refusal_shows_that_somebody_is_there() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.index == 1:
-            raise unreachable()
-        if request.index == 2:
-            raise CallError("invalid_request", "no", status=400)
-        return reply()
-
-    bench = Bench(answer, concurrency=1, max_attempts=1, gate=RateGate())
-    records = await bench.run(3)
-
-    assert [(record.index, record.type) for record in records] == [(0, "answer"), (1, "error"), (2, "error")]
-
-
-async def test_a_turn_whose_deadline_comes_in_line_ends_its_dialogue_as_late() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.dialogue.turns is None:
-            await anyio.sleep(0.02)
-            raise refused(retry_after_s=60)
-        await anyio.sleep(0.05)
-        return reply()
-
-    bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
-    records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
-
-    assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
-
-
-@pytest.mark.usefixtures("quick_retries")
-async def test_what_an_earlier_turn_failed_with_is_not_told_of_a_later_one() -> None:
-    async def answer(request: Request) -> Reply:
-        if request.dialogue.turns is None:
-            await anyio.sleep(0.05)
-            raise refused(retry_after_s=60)
-        if request.attempt == 1:
-            raise CallError("server_error", "oops", status=500, retryable=True)
-        await anyio.sleep(0.1)
-        return reply()
-
-    bench = Bench(answer, concurrency=2, deadline_s=5, gate=RateGate())
-    records = await bench.run([dialogue(0, turns=("one", "two")), dialogue(1)])
-
-    assert {record.index: record.error.type for record in records if record.error} == {0: "timeout", 1: "rate_limited"}
 
 
 async def test_the_summary_says_what_bound_the_run() -> None:

@@ -15,7 +15,7 @@ from profiler.engine.runner import run
 from profiler.manifest.settings import Experiment
 from profiler.provider.requests import Planner
 from tests.profiler.building import PARAMS, dialogue
-from tests.profiler.engine.calls.test_pool import Clock, Kept
+from tests.profiler.engine.calls.bench import Clock, Kept
 from tests.profiler.provider.loopback import KEY, MESSAGE, error, http, serving
 
 if TYPE_CHECKING:

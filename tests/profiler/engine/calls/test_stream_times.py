@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from profiler.engine.calls.stream_times import StreamTimes, with_turn
-from tests.profiler.engine.calls.test_pool import reply
+from tests.profiler.engine.calls.bench import reply
 
 GAPS = tuple(float(gap) for gap in range(20, 0, -1))
 
