@@ -12,8 +12,8 @@ from profiler.core.errors import CallError, ProviderFailed, UsageError
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.provider.open import open_client
+from tests.profiler.provider.asked_over import events, experiment, request_for
 from tests.profiler.provider.loopback import MESSAGE, Asked, Say, http, serving
-from tests.profiler.provider.test_lanes import events, experiment, request_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from profiler.provider.endpoint import endpoint_of
 from profiler.provider.requests import API_VERSION, Planner, params_of
 from profiler.provider.sdk import SdkClient
 from tests.profiler.building import dialogue
+from tests.profiler.provider.asked_over import experiment
 from tests.profiler.provider.loopback import KEY, MESSAGE
-from tests.profiler.provider.test_lanes import experiment
 
 if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment

@@ -24,8 +24,8 @@ from profiler.engine.runner import run
 from profiler.manifest.settings import Retry
 from profiler.provider.open import open_client
 from profiler.provider.requests import Planner, params_of
+from tests.profiler.provider.asked_over import ALL_LANES, STREAMS, asking, experiment, request_for
 from tests.profiler.provider.loopback import KEY, error, serving
-from tests.profiler.provider.test_lanes import ALL_LANES, STREAMS, asking, experiment, request_for
 from tests.servers import Server, mock_server
 
 if TYPE_CHECKING:

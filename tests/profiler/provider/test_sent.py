@@ -16,9 +16,9 @@ from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.metrics import MetricEntry
 from profiler.provider.requests import Planner, params_of
+from tests.profiler.provider.asked_over import ALL_LANES, as_asked, experiment
 from tests.profiler.provider.loopback import KEY, MESSAGE, Asked, Say, http, serving
 from tests.profiler.provider.test_cloud import aws, google
-from tests.profiler.provider.test_lanes import ALL_LANES, as_asked, experiment
 
 if TYPE_CHECKING:
     from pathlib import Path

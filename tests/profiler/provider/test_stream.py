@@ -14,8 +14,8 @@ from profiler.manifest.load import load_manifest
 from profiler.manifest.measured import Slo
 from profiler.provider.http import stream_connection
 from profiler.provider.open import open_client
+from tests.profiler.provider.asked_over import STREAMS, answered, asking, experiment, failed, request_for, stream_of
 from tests.profiler.provider.loopback import KEY, MESSAGE, Say, http, serving
-from tests.profiler.provider.test_lanes import STREAMS, answered, asking, experiment, failed, request_for, stream_of
 
 if TYPE_CHECKING:
     from pathlib import Path

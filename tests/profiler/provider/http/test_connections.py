@@ -16,8 +16,8 @@ import trustme
 from profiler.core.errors import CallError, UsageError
 from profiler.provider.http.proxy import proxy_for
 from profiler.provider.open import open_client
+from tests.profiler.provider.asked_over import ALL_LANES, LANES, answered, asking, experiment, failed, request_for
 from tests.profiler.provider.loopback import KEY, MESSAGE, Say, hang, http, serving
-from tests.profiler.provider.test_lanes import ALL_LANES, LANES, answered, asking, experiment, failed, request_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,8 +17,8 @@ from profiler.manifest.settings import MockSettings
 from profiler.provider.mock import MockClient
 from profiler.provider.requests import Planner
 from tests.profiler.building import dialogue
+from tests.profiler.provider.asked_over import experiment
 from tests.profiler.provider.loopback import KEY
-from tests.profiler.provider.test_lanes import experiment
 from tests.servers import mock_server
 
 if TYPE_CHECKING:
