@@ -28,7 +28,9 @@ from task_kit.sandbox import kernel
 from {ordinary.__name__} import main
 kernel.unshare(kernel.CLONE_NEWNS)
 kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-kernel.mount("tmpfs", "/proc/bus", kind="tmpfs")
+for where, kind in [line.split()[1:3] for line in open("/proc/self/mounts")]:
+    if kind == "proc":  # a second one that is not covered, as of a chroot, would allow a third
+        kernel.mount("tmpfs", where + "/bus", kind="tmpfs")
 main(*sys.argv[1:])
 """
 WITHOUT_PROC = """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from profiler.provider.mock_server.server import MockServer
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 HEADERS = {"x-api-key": "mock", "anthropic-version": "2026-10-21", "content-type": "application/json"}
 ASKED: dict[str, Any] = {
     "model": "claude-haiku-4-5",
