@@ -14,7 +14,7 @@ import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.dataset import file
-from profiler.engine.run_client import check_client
+from profiler.engine.run_client import check_client, try_own_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.manifest.rules import streamed_only
 from profiler.metrics.builtin import resolve
@@ -150,10 +150,13 @@ def _fault(check: Callable[[], object]) -> ProfilerError | None:
 
 
 async def _client_fault(experiment: Experiment, options: Options) -> ProfilerError | None:
-    """What is wrong with an address, a key or a file shows when the client is opened; nothing is sent."""
+    """What is wrong with an address, a key, a file or code of the user's own shows when the client is opened; nothing is
+    sent."""
     try:
         check_client(experiment, search_path=options.plugins_folder)
-        if experiment.client is None:
+        if experiment.client is not None:
+            await try_own_client(experiment, experiment.client, search_path=options.plugins_folder)
+        else:
             async with open_client(experiment, mode=options.resolved_mode, lane=options.lane, environ=os.environ):
                 pass
     except ProfilerError as error:

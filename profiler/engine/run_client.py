@@ -6,12 +6,12 @@ Whichever it is, its replies pass the check of `provider.validate`.
 from __future__ import annotations
 
 import inspect
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from profiler.core import plugins
+from profiler.core import own_code, plugins
 from profiler.core.errors import UsageError
 from profiler.manifest.rules import streamed_only
 from profiler.provider.mock import load_answers
@@ -55,7 +55,12 @@ async def client_of_run(
 
 def make_own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> Client:
     """The client that `client: module:attribute` stands for."""
-    client: object = load_own_client(name, search_path=search_path)(experiment)
+    make = load_own_client(name, search_path=search_path)
+    try:
+        client = make(experiment)
+    except Exception as error:
+        where = own_code.their_traceback(error)
+        raise UsageError(f"client: {name!r} failed to make a client: {own_code.said(error)}\n{where}") from error
     if not callable(getattr(client, "complete", None)):
         raise UsageError(f"client: {name!r} made {client!r}, which has no complete method", hint=HOW)
     return cast("Client", client)
@@ -67,6 +72,16 @@ def load_own_client(name: str, *, search_path: Path | None) -> Callable[[Experim
     if not callable(make):
         raise UsageError(f"client: {name!r} is {make!r}, which cannot be called and so makes no client", hint=HOW)
     return make
+
+
+async def try_own_client(experiment: Experiment, name: str, *, search_path: Path | None) -> None:
+    """Raise what would keep a client of the user's own from being made. Nothing is asked, and it is closed at once.
+
+    That it cannot be closed is told by the experiments that use it, and stops no others.
+    """
+    client = make_own_client(experiment, name, search_path=search_path)
+    with anyio.move_on_after(CLOSING_S), suppress(Exception):
+        await _close(client)
 
 
 def check_client(experiment: Experiment, *, search_path: Path | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 from collections import Counter
@@ -240,6 +241,52 @@ async def test_what_is_wrong_before_the_first_call_stops_all(tmp_path: Path) -> 
     assert "nothing" in str(refused.value)
     assert "c.jsonl" in str(refused.value)
     assert crowd.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('no token')", r"ValueError: no token \(mine.py:2\)"),
+        ("return 3", "made 3, which has no complete"),
+    ],
+)
+async def test_an_own_client_that_cannot_be_made_stops_all(tmp_path: Path, body: str, said: str) -> None:
+    (tmp_path / "mine.py").write_text(f"def make(experiment):\n    {body}\n")
+    many = [*experiments(tmp_path, "a", "b"), *experiments(tmp_path, "c", "d", client="mine:make")]
+    with pytest.raises(UsageError, match="2 of 4 experiments cannot run") as refused:
+        await run_all(many, options=options(tmp_path, mode="mock", search_path=tmp_path))
+
+    assert re.search(f"^c, d: client: 'mine:make' .*{said}", str(refused.value), re.MULTILINE)
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_an_own_client_that_only_tries_it_out_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "made_and_closed.py").write_text(
+        "open_now = []\n"
+        "class Client:\n"
+        "    def __init__(self, experiment): open_now.append(self)\n"
+        "    async def complete(self, request): raise ValueError\n"
+        "    async def aclose(self): open_now.remove(self)\n"
+        "def left(experiment): raise ValueError(f'{len(open_now)} open')\n"
+    )
+    many = experiments(tmp_path, "a", client="made_and_closed:Client")
+    many += experiments(tmp_path, "b", client="made_and_closed:left")
+    with pytest.raises(UsageError, match=r"b: .* ValueError: 0 open"):
+        await run_all(many, options=options(tmp_path, mode="mock", search_path=tmp_path))
+
+
+async def test_an_own_client_that_cannot_be_closed_touches_no_other(tmp_path: Path) -> None:
+    (tmp_path / "open_for_ever.py").write_text(
+        "from profiler import Reply\n"
+        "class Client:\n"
+        "    def __init__(self, experiment): pass\n"
+        "    async def complete(self, request):\n"
+        "        return Reply(completion='yes', stop_reason='end_turn', model='m', usage={})\n"
+        "    def close(self): raise RuntimeError('stuck')\n"
+    )
+    many = [*experiments(tmp_path, "a", client="open_for_ever:Client"), *experiments(tmp_path, "b")]
+    ended = await run_all(many, options=options(tmp_path, mode="mock", search_path=tmp_path))
+    assert states(ended) == {"a": "RuntimeError", "b": "complete"}
 
 
 async def test_a_dataset_that_all_share_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
