@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 SHOWN_CHARACTERS = 60
 # What differs between messages that say the same: quoted names, numbers, and ids with a digit in them.
@@ -134,3 +134,12 @@ def quoting_hint(value: Any, annotation: Any) -> str | None:
     if isinstance(value, int | float) and "string" in wanted:
         return "put the value in quotes"
     return None
+
+
+def in_the_name_of(name: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Where several tell something at once, each line begins with the name of what it is about."""
+
+    def told(line: str) -> None:
+        tell(line if line.startswith(f"{name}: ") else f"{name}: {line}")
+
+    return told

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group
 
+from profiler.core.wording import in_the_name_of
 from profiler.dataset import file, unchanged
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
@@ -82,6 +83,8 @@ async def run_all(
     if isinstance(experiments, Manifest):
         manifest, experiments = experiments, experiments.experiments
         options = options_of(manifest, options)
+    if not experiments:
+        return []
     dialogues = await check_all(experiments, options=options, given=client)
     with (
         collector.spared(),
@@ -95,8 +98,9 @@ async def run_all(
 
         async def to_its_end(turn: Turn) -> None:
             name = turn.experiment.experiment_id
+            tell_of_it = tell if shared.alone else in_the_name_of(name, tell)
             with shared.under_way(turn):
-                ended[name] = await _ended(turn, options=options, client=client, shared=shared, tell=tell)
+                ended[name] = await _ended(turn, options=options, client=client, shared=shared, tell=tell_of_it)
                 complete = ended[name].result is not None
                 agenda.ended(turn.experiment, complete=complete)
                 shared.overview.ended(name, complete=complete)

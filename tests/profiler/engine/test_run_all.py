@@ -182,6 +182,27 @@ class Odd:
 """
 
 
+async def test_what_is_told_of_one_of_many_names_it(tmp_path: Path) -> None:
+    (tmp_path / "told.py").write_text(
+        "from profiler import mean\n"
+        "def fail(outcome): raise ZeroDivisionError('mine')\n"
+        "broken = mean('broken', fail, lower=0, upper=1)\n"
+    )
+    how, told = options(tmp_path, search_path=tmp_path), list[str]()
+    many = experiments(tmp_path, "a", metrics=("completion_rate",))
+    many += experiments(tmp_path, "b", metrics=("completion_rate", "told:broken"))
+    await run_all(many, options=how, note=told.append)
+    assert [line.partition(" failed")[0] for line in told] == ["b: metric 'broken'"]
+
+    told.clear()
+    await run_all(many[1:], options=options(tmp_path / "alone", search_path=tmp_path), note=told.append)
+    assert [line.partition(" failed")[0] for line in told] == ["metric 'broken'"]
+
+
+async def test_of_no_experiments_none_is_run(tmp_path: Path) -> None:
+    assert await run_all([], options=options(tmp_path)) == []
+
+
 async def test_odd_replies_of_one_experiments_client_touch_no_other(tmp_path: Path) -> None:
     """The files of the others are to the byte those that they have without it."""
     (tmp_path / "odd_replies_among_many.py").write_text(ODD)
