@@ -162,7 +162,7 @@ ORDERS = {
         "kept_lines",
         "resume",
     ),
-    "profiler.storage.reuse": ("__init__", "known_runs", "answer_index", "reusable"),
+    "profiler.storage.reuse": ("__init__", "known_runs", "answer_index", "answers", "reusable"),
     "profiler.results": (
         "__init__",
         "values",
@@ -213,11 +213,11 @@ ORDERS = {
     ),
     "profiler.fleet": (
         *("__init__", "broker", "program", "messages", "pipes", "workers", "drivers", "preparing", "merging"),
-        *("sessions", "shares", "jobs", "coordination", "run", "many", "shards"),
+        *("sessions", "shares", "jobs", "coordination", "spending", "run", "many", "shards"),
     ),
     "profiler.fleet.workers": ("__init__", "attempt", "granted", "work", "worker"),
     "profiler.fleet.drivers": ("__init__", "driver", "local_broker", "process_driver", "ray_parts", "ray_driver"),
-    "profiler.fleet.preparing": ("__init__", "adopt", "prepare", "same_dataset"),
+    "profiler.fleet.preparing": ("__init__", "adopt", "prepare", "same_dataset", "known_answers"),
     "profiler.fleet.coordination": (*("__init__", "crew", "looks", "handout", "watchdog", "coordinator", "onlookers"),),
     "profiler.fleet.shards": (
         *("__init__", "broker_service", "stored_run", "stored_whole", "shard_work", "shard", "merge"),
@@ -400,6 +400,7 @@ LAZY_MODULES = {  # which modules may import others of profiler inside a functio
     "profiler.cli.run_shared": "only a run on a cluster needs its driver",
     "profiler.cli.parser": "a guess is wanted only after a usage error",
     "profiler.cli.options.values": "--help needs no value, and so not what the manifest says of it",
+    "profiler.fleet.workers.work": "it stands on sqlite, which only a run with --reuse needs",
     "profiler.engine.reuse": "it stands on sqlite, which only a run with --reuse needs",
     "profiler.engine.run_money": "the mock costs nothing, and only live runs keep the money of a manifest",
     "profiler.storage.reading.saved_run": "who runs or reads complete runs needs nothing that looks into unfinished ones",

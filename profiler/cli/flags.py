@@ -33,13 +33,6 @@ def refuse_useless_to_run(args: Namespace) -> None:
     if args.sample is None and (args.seed is not None or args.by is not None):
         flag = "--by" if args.seed is None else "--seed"
         raise UsageError(f"{flag} needs --sample: it says how the sample is drawn", hint="add --sample N")
-    several = "--processes" if args.processes is not None else "--shard" if args.shard is not None else None
-    if several is not None and args.reuse:
-        raise UsageError(
-            f"--reuse works in one process, and {several} asks for several",
-            hint=f"run once without {several}, and with --reuse: it takes over what is known and asks the rest; stopped at any "
-            "time, that run goes on with --processes N, which asks nothing again",
-        )
     if args.shard is not None:
         _refuse_with_shard(args)
     else:

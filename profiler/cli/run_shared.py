@@ -15,6 +15,7 @@ from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import with_the_way_on
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.engine.options import options_of
+from profiler.engine.reuse import reusing
 from profiler.fleet.many import run_all_by_processes
 from profiler.fleet.shards.shard import run_shard
 from profiler.fleet.shards.shard_work import Shard
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from profiler.engine.result import Ended
     from profiler.fleet.coordination.onlookers import Watch
     from profiler.manifest.load import Manifest
+    from profiler.storage.reuse.reusable import Reusable
 
 
 def ended_by_processes(
@@ -52,19 +54,40 @@ def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Calla
     number, of = args.shard
     shard = Shard(number, of, processes=args.processes or 1, broker=broker, store=store)
     options = options_from(args, manifest, mode)
-    options, watch = options_of(manifest, options), None if args.quiet else drawn_on(sys.stderr)
+    options = options_of(manifest, options)
     if len(manifest.ids) > 1 and options.max_cost_usd is not None:
         raise UsageError(
             "--shard cannot hold a cap over several experiments: no shard knows what the others spend",
             hint="give each experiment its own max_cost_usd, or run one with --select",
         )
-    failed = 0
+    with reusing(manifest.experiments, options=options, tell=tell) as reusable:
+        failed = _answer_each(args, manifest, shard=shard, options=options, reusable=reusable, tell=tell)
+    if failed:
+        raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
+    merge = ["profiler", "merge", "--config", args.config]
+    merge += ["--output-dir", str(args.output_dir)] if args.store is None else ["--store", args.store]
+    tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
+    return 0
+
+
+def _answer_each(
+    args: Namespace,
+    manifest: Manifest,
+    *,
+    shard: Shard,
+    options: Options,
+    reusable: Reusable | None,
+    tell: Callable[[str], None],
+) -> int:
+    """Returns how many experiments could not be answered."""
+    failed, watch = 0, None if args.quiet else drawn_on(sys.stderr)
     for experiment in manifest.experiments:
         run = partial(
             run_shard,
             experiment,
             shard=shard,
             options=options,
+            reusable=reusable,
             watch=watch,
             note=tell,
         )
@@ -82,9 +105,4 @@ def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Calla
             tell(f"{ended.folder.name}: already complete, nothing was asked")
         else:
             tell(f"{ended.folder.name}: {ended.answered_now:,} answered now, {ended.kept:,} were kept")
-    if failed:
-        raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
-    merge = ["profiler", "merge", "--config", args.config]
-    merge += ["--output-dir", str(args.output_dir)] if args.store is None else ["--store", args.store]
-    tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
-    return 0
+    return failed

@@ -95,12 +95,19 @@ async def answer_all(
 
 
 async def take_over(
-    experiment: Experiment, run: OpenRun, *, options: Options, known: Known, stopped: Callable[[], Exception | None]
+    experiment: Experiment,
+    run: OpenRun,
+    *,
+    options: Options,
+    known: Known,
+    stopped: Callable[[], Exception | None],
+    read: Read | None = None,
 ) -> None:
-    """Take over the answers that are `known` from elsewhere, at no cost; what is not known stays owed."""
+    """Take over the answers that are `known` from elsewhere, at no cost; what is not known stays owed. `read` as above."""
     planner = planner_of(experiment)
     writer = run.writer(fields=experiment.output_fields, fsync=options.fsync)
-    with _reading(experiment, run, options) as dialogues, one_error():
+    opened = _reading(experiment, run, options) if read is None else read(run.first // experiment.repeats)
+    with opened as dialogues, one_error():
         requests = planner.plan(dialogues, first=run.first)
         async with writer.running():
             owed = _owed(requests, run, writer=writer, dataset_path=experiment.dataset_path)

@@ -8,15 +8,24 @@ from profiler.fleet.messages import Job, Share
 from profiler.fleet.shares import share_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from profiler.engine.options import Options
     from profiler.fleet.messages import Lender
     from profiler.fleet.preparing.prepare import Prepared
 
 
 def job_of(
-    prepared: Prepared, options: Options, *, worker: int, workers: int, cap: int | None, lender: Lender | None = None
+    prepared: Prepared,
+    options: Options,
+    *,
+    worker: int,
+    workers: int,
+    cap: int | None,
+    lender: Lender | None = None,
+    known: Path | None = None,
 ) -> Job:
-    """`workers` is how many share the run; `cap` is in pico-dollars."""
+    """`workers` is how many share the run; `cap` is in pico-dollars; in the file `known` are answers of earlier runs."""
     experiment = prepared.experiment
     concurrency = options.concurrency or experiment.concurrency
     if lender is None:
@@ -32,4 +41,5 @@ def job_of(
         retry_failed=options.retry_failed,
         share=Share(concurrency=concurrency, cap=cap),
         broker=lender,
+        known_answers=None if known is None else str(known),
     )

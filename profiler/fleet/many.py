@@ -16,6 +16,7 @@ from profiler.engine.agenda import same_questions
 from profiler.engine.options import options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.result import Ended
+from profiler.engine.reuse import reusing
 from profiler.engine.run_money import money_of_all
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.run import run_by_processes
@@ -48,14 +49,25 @@ async def run_all_by_processes(
     waiting = {each.experiment_id for _, *rest in same_questions(experiments, options) for each in rest}
     ended: dict[str, Ended] = {}
     stopped: Exception | None = None
-    with money_of_all(experiments, manifest, options=options) as money:
+    with (
+        reusing(experiments, options=options, tell=note) as reusable,
+        money_of_all(experiments, manifest, options=options) as money,
+    ):
         for experiment in experiments:
             if experiment.experiment_id in waiting or stopped is not None:
                 continue
             left = None if money.cap is None else max(0, money.cap.cap - money.cap.gone)
             folder = options.folder_of(experiment)
             before = 0 if options.fresh else money_of(folder) or 0
-            run = partial(run_by_processes, experiment, options=options, processes=processes, left=left, on=on)
+            run = partial(
+                run_by_processes,
+                experiment,
+                options=options,
+                processes=processes,
+                left=left,
+                reusable=reusable,
+                on=on,
+            )
             found = ended[experiment.experiment_id] = await _ended(run, experiment, watch=watch, note=note)
             in_all = money_of(folder) or 0
             money.took(experiment, spent=in_all - before, in_all=in_all)
@@ -93,7 +105,7 @@ async def _take_over(
     wanted = [each for each in manifest.experiments if each.experiment_id not in failed]
     found = await runner.run_all(
         msgspec.structs.replace(manifest, experiments=tuple(wanted)),
-        options=msgspec.structs.replace(options, fresh=False),
+        options=msgspec.structs.replace(options, fresh=False, reuse=()),
         note=note,
     )
     return {each.experiment_id: each for each in found if each.experiment_id in waiting}

@@ -53,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     retry_failed: bool = False
     share: Share
     broker: Lender | None = None
+    known_answers: str | None = None  # the file in which answers of earlier runs can be found
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):
@@ -132,12 +133,13 @@ class WasCut(msgspec.Struct, frozen=True, tag=True):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A range is answered. It counts if it was `won`; else another attempt at it was committed before. `money` is what this
-    attempt has spent itself."""
+    attempt has spent itself; so many answers were `taken` over from earlier runs."""
 
     first: int
     end: int
     won: bool
     money: Money = Money()
+    taken: int = 0
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):

@@ -12,7 +12,6 @@ from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
 from profiler.engine import runner
 from profiler.engine.result import facts_of_run, result_of, summary_of
-from profiler.engine.run_money import MONEY
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordination.coordinator import Coordinator
@@ -22,13 +21,13 @@ from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.jobs import job_of
 from profiler.fleet.merging import Merger
+from profiler.fleet.preparing.known_answers import lay_down, tell_taken
 from profiler.fleet.preparing.prepare import prepare
 from profiler.fleet.preparing.same_dataset import expect_same_dataset
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shares import settings_of_broker
+from profiler.fleet.spending import Spending
 from profiler.metrics.builtin import unmeasured
-from profiler.money.budget import usd
-from profiler.money.prices import dollars, pico
 from profiler.storage import run_directory, status_file
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.claims import Claims
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment
+    from profiler.storage.reuse.reusable import Reusable
     from profiler.storage.run_directory import RunDirectory
-    from profiler.storage.shared_runs.attempt_money import Money
 
     On = Callable[[Path], AbstractAsyncContextManager[Driver]]
 
@@ -58,6 +57,7 @@ async def run_by_processes(
     options: Options,
     processes: int,
     left: int | None = None,
+    reusable: Reusable | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
     on: On = process_driver,
@@ -65,7 +65,8 @@ async def run_by_processes(
     """Run one experiment by several processes of this machine. After a `ProfilerError` the same call resumes it, with any
     number of processes. A run that one process has begun is taken up too; one that is complete is for one process.
 
-    `left` is what a cap over several experiments leaves to this one, in pico-dollars. `on` says what runs the workers.
+    `left` is what a cap over several experiments leaves to this one, in pico-dollars. `reusable` are the answers that
+    `--reuse` names. `on` says what runs the workers.
     """
     tell = note or _silent
     folder = options.folder_of(experiment)
@@ -93,10 +94,18 @@ async def run_by_processes(
                 if read_table(folder) is None:
                     RangeFolders(folder).remove()
             crew.complete(ranges=len(prepared.table.places))
-            fleet = Fleet(prepared, directory, options=options, processes=len(crew.numbers), left=left, tell=tell)
+            fleet = Fleet(
+                prepared,
+                directory,
+                options=options,
+                processes=len(crew.numbers),
+                spending=Spending(prepared, options=options, left=left),
+                tell=tell,
+                reusable=reusable,
+            )
             await fleet.run(driver, crew.numbers, watch=watch)
         found = await in_thread(fleet.conclude)
-        return result_of(directory, found, kept=fleet.kept, elapsed_s=time.perf_counter() - begun)
+        return result_of(directory, found, kept=fleet.kept + fleet.taken, elapsed_s=time.perf_counter() - begun)
 
 
 class Fleet:
@@ -109,11 +118,11 @@ class Fleet:
         *,
         options: Options,
         processes: int,
-        left: int | None,
+        spending: Spending,
         tell: Callable[[str], None],
+        reusable: Reusable | None = None,
     ) -> None:
         self._prepared = prepared
-        self._left = left
         self._directory = directory
         self._options = options
         self._processes = processes
@@ -121,24 +130,22 @@ class Fleet:
         self._live = prepared.source.mode == "live"
         seen = UnfinishedFleet(directory.folder, prepared.table)
         self.kept = seen.kept
+        self.taken = 0  # answers of earlier runs
         self._cut_off = 0
         self._merger = Merger(
             directory.folder, prepared.folders, prepared.table, prepared.metrics, sync=options.fsync != "off"
         )
-        self._gone = self._money_so_far()
+        self._spending = spending
         self._session = begun_session(processes=processes)
         self._bound_by: dict[str, Any] | None = None
         self._broker: Broker | None = None
+        self._known = lay_down(reusable, prepared, tell=tell)
         self._looks = FleetLooks(prepared)
         self._looks.committed = self._committed_items()
         if self._live:
-            self._looks.money = self._gone
+            self._looks.money = spending.before
 
     # --- before -------------------------------------------------------------------------------------------------
-
-    def _money_so_far(self) -> Money:
-        """What all commands before this one have spent, or may have."""
-        return self._prepared.folders.money()
 
     def _committed_items(self) -> int:
         folders, table = self._prepared.folders, self._prepared.table
@@ -172,8 +179,8 @@ class Fleet:
                 experiment,
                 options,
                 workers=self._processes,
-                cap=self._whole_cap(),
-                gone=self._gone.gone,
+                cap=self._spending.whole_cap(),
+                gone=self._spending.before.gone,
                 kept=self.kept,
             )
             self._broker = await driver.broker(prepared.folders.root, settings)
@@ -200,27 +207,17 @@ class Fleet:
                 tell=self._tell,
             )
         except* BudgetReached as reached:
-            raise self._reached() from reached
+            raise self._spending.reached(processes=self._processes) from reached
         finally:
             self._bound_by = bound_by_of(coordinator.bound_by.values())
+            self.taken = coordinator.taken
+            tell_taken(experiment.experiment_id, self.taken, of=prepared.table.count, tell=self._tell)
             with anyio.CancelScope(shield=True):
                 if self._broker is not None:
                     await self._broker.close()
                 await in_thread(self._end_session)
         sha256 = prepared.table.identity["dataset_sha256"]
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=sha256)
-
-    def _cap(self) -> int | None:
-        """That of this experiment: of a single one, what the command says stands for the manifest's own."""
-        cap, said = self._prepared.experiment.max_cost_usd, self._options.max_cost_usd
-        if self._left is None and said is not None:
-            cap = said
-        return None if cap is None or not self._live else pico(cap)
-
-    def _whole_cap(self) -> int | None:
-        """That of this experiment, or what a cap over several leaves to it, with all that it has spent so far."""
-        rooms = [self._cap(), None if self._left is None else self._left + self._gone.gone]
-        return min((room for room in rooms if room is not None), default=None)
 
     def _job_of(self, number: int, cap: int | None) -> Job:
         broker = self._broker
@@ -231,20 +228,8 @@ class Fleet:
             workers=self._processes,
             cap=cap,
             lender=None if broker is None else broker.lender(number),
+            known=self._known,
         )
-
-    def _reached(self) -> BudgetReached:
-        gone = self._money_so_far().gone
-        cap = self._cap() if self._left is None else self._left + self._gone.gone
-        cap = cap or 0
-        error = BudgetReached(
-            f"the cap of {usd(cap)} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
-            f"the next calls of {self._processes} processes"
-        )
-        done = max(1, UnfinishedFleet(self._directory.folder, self._prepared.table).kept)
-        projected = dollars(gone) / done * self._prepared.table.count
-        error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
-        return error
 
     # --- after --------------------------------------------------------------------------------------------------
 
@@ -258,7 +243,10 @@ class Fleet:
         if self._live:
             answered = UnfinishedFleet(self._directory.folder, self._prepared.table).kept - self.kept
             self._merger.merged.sessions[-1] = ended_session(
-                self._session, answered=answered, bound_by=self._bound_by, spent=self._money_so_far() - self._gone
+                self._session,
+                answered=answered,
+                bound_by=self._bound_by,
+                spent=self._spending.so_far() - self._spending.before,
             )
             self._merger.save()
 
@@ -284,24 +272,11 @@ class Fleet:
         return found
 
     def _told(self) -> dict[str, Any]:
-        money, cap, card = self._merger.merged.money, self._cap(), self._prepared.card
-        known: dict[str, Any] = dict.fromkeys(MONEY)
-        if card is not None:
-            known = {
-                "rate_card": card.as_json(),
-                "max_cost_usd": None if cap is None else dollars(cap),
-                "spent_usd": dollars(money.spent),
-                "maybe_billed_usd": dollars(money.maybe),
-            }
-        if money.spent and (twice := self._merger.merged.twice.spent) > 0:
-            known["paid_twice_usd"] = dollars(twice)
-            self._tell(
-                f"{usd(twice)} was paid for answers that were there already, by processes that were taken for lost"
-            )
+        merged = self._merger.merged
         return {
-            **known,
-            "resumed": {"kept": self.kept, "maybe_billed": money.cut_off},
-            "sessions": self._merger.merged.sessions,
+            **self._spending.facts(merged, tell=self._tell),
+            "resumed": {"kept": self.kept, "maybe_billed": merged.money.cut_off},
+            "sessions": merged.sessions,
             "bound_by": self._bound_by,
         }
 

@@ -14,6 +14,7 @@ JOURNAL: Final = "journal.jsonl"  # like the ledger, only there while the run is
 LEDGER: Final = "ledger.dat"
 FLEET: Final = "fleet"  # only there while several processes share the run
 TABLE: Final = f"{FLEET}/table.json"
+KNOWN_ANSWERS: Final = "known-answers.sqlite"  # of earlier runs, for the processes that take them over
 COMMITTED: Final = "committed.json"
 INHERITED: Final = "inherited.json"
 ASIDE: Final = ".old-"  # stands between the name of a run that `--fresh` moved aside and the time of that

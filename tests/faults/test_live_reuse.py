@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.faults.live import live_run, live_site, provider
-from tests.faults.runs import dialogues, refused, whole_records
+from tests.faults.runs import dialogues, ended, refused, whole_records
 from tests.faults.test_live_money import billed_usd
 
 if TYPE_CHECKING:
@@ -73,6 +74,23 @@ def test_answers_that_are_taken_over_need_no_room_under_the_cap(tmp_path: Path) 
         found = summary_of(site, "--fresh", "--reuse", str(site.run_dir), "--max-cost", f"{cap:.6f}")
         assert found["run"]["spent_usd"] < cap
         assert pilot["cost_usd"] + found["cost_usd"] == pytest.approx(billed_usd(paid))
+        assert calls_of(paid) == 40
+
+
+def test_several_processes_and_shards_pay_a_pilot_once(tmp_path: Path) -> None:
+    site = live_site(tmp_path, dialogues(40))
+    with provider(site) as paid:
+        pilot = summary_of(site, "--sample", "30")
+        found = summary_of(site, "--fresh", "--reuse", str(site.run_dir), "--processes", "2")
+        assert calls_of(paid) == 40
+        assert found["reused"] == {"n": 30, "cost_usd": pytest.approx(pilot["cost_usd"])}
+        assert pilot["cost_usd"] + found["cost_usd"] == pytest.approx(billed_usd(paid))
+
+        shards = ["--output-dir", str(tmp_path / "shards")]
+        for number in "01":
+            assert live_run(site, *shards, "--reuse", str(site.run_dir), "--shard", f"{number}/2").code == 0
+        merge = [sys.executable, "-m", "profiler", "merge", "--config", str(site.manifest), *shards, "--quiet"]
+        assert ended(site.start(command=merge)).code == 0
         assert calls_of(paid) == 40
 
 

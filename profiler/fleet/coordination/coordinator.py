@@ -58,6 +58,7 @@ class Coordinator:
         belongs: Callable[[Range], bool] = lambda _: True,
     ) -> None:
         self.stopped: Exception | None = None
+        self.taken = 0  # answers of earlier runs
         self.bound_by: dict[int, dict[str, Any]] = {}
         self._folders = prepared.folders
         self._live = prepared.source.mode == "live"
@@ -194,6 +195,7 @@ class Coordinator:
         self._looks.add(done.money)
         if done.won:
             self._looks.committed += done.end - done.first
+            self.taken += done.taken
         self._committed.set()
         self._handout.done(done.first)
 

@@ -16,6 +16,7 @@ from profiler.engine.run_money import card_of_run
 from profiler.fleet.preparing.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
 from profiler.fleet.shards.stored_whole import StoredWhole
+from profiler.fleet.spending import Spending
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
@@ -79,7 +80,8 @@ def merge(
         prepared = _prepared(experiment, table, options=asked)
         if stored is not None:
             _fetch(stored, prepared)
-        fleet = Fleet(prepared, directory, options=asked, processes=1, left=None, tell=note)
+        spending = Spending(prepared, options=asked, left=None)
+        fleet = Fleet(prepared, directory, options=asked, processes=1, spending=spending, tell=note)
         found = fleet.merge(_sessions(prepared.folders))
         return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment
+    from profiler.storage.reuse.reusable import Reusable
     from profiler.storage.shared_runs.lease import Lease
 
 
@@ -61,6 +62,7 @@ async def run_shard(
     *,
     shard: Shard,
     options: Options,
+    reusable: Reusable | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None],
     on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
@@ -84,7 +86,7 @@ async def run_shard(
             for number in range(shard.processes):
                 driver.start(number)
             prepared = await in_thread(partial(_prepared, experiment, shard, stored, options=options))
-            work = ShardWork(prepared, shard, options=options, tell=note)
+            work = ShardWork(prepared, shard, options=options, tell=note, reusable=reusable)
             if stored is None:
                 await work.run(driver, watch=watch, also=also)
             else:

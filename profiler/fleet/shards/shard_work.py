@@ -14,6 +14,7 @@ from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.looks import FleetLooks
 from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.jobs import job_of
+from profiler.fleet.preparing.known_answers import lay_down, tell_taken
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shards.broker_service import DistantBroker, token_of
@@ -21,6 +22,7 @@ from profiler.money.budget import usd
 from profiler.money.prices import pico
 from profiler.storage import journal
 from profiler.storage.line_file import LineFile
+from profiler.storage.names import KNOWN_ANSWERS
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared, Range
+    from profiler.storage.reuse.reusable import Reusable
     from profiler.storage.shared_runs.object_store import ObjectStore
 
 
@@ -63,6 +66,7 @@ class ShardWork:
         *,
         options: Options,
         tell: Callable[[str], None],
+        reusable: Reusable | None = None,
     ) -> None:
         table = prepared.table
         self._prepared = prepared
@@ -79,6 +83,8 @@ class ShardWork:
         self._looks = FleetLooks(prepared, total=self.total)
         self._looks.committed = self.total - self.left()
         self._broker: DistantBroker | None = None
+        name = f"{shard.number}-{KNOWN_ANSWERS}"
+        self._known = lay_down(reusable, prepared, name=name, tell=tell)
         if self._live:
             self._looks.money = self._gone
             if shard.broker is not None:
@@ -150,6 +156,8 @@ class ShardWork:
                 )
             except* BudgetReached as reached:
                 raise self._reached() from reached
+            finally:
+                tell_taken(f"shard {self._shard}", coordinator.taken, of=self.total, tell=self._tell)
         unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
 
     def _job_of(self, number: int, cap: int | None) -> Job:
@@ -158,7 +166,9 @@ class ShardWork:
         lender, workers = None, self._shard.of * self._processes
         if self._broker is not None:
             lender, cap = self._broker.lender(number), None
-        job = job_of(self._prepared, self._options, worker=place, workers=workers, cap=cap, lender=lender)
+        job = job_of(
+            self._prepared, self._options, worker=place, workers=workers, cap=cap, lender=lender, known=self._known
+        )
         return msgspec.structs.replace(job, worker=number)
 
     def _cap(self) -> int | None:

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from profiler.core.errors import ProfilerError
 from profiler.dataset.places import reading_from, reading_lines
-from profiler.engine.session import answer_all
+from profiler.engine.session import answer_all, take_over
 from profiler.engine.threads import in_thread
 from profiler.metrics import state_json
 from profiler.metrics.builtin import all_builtin
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Dialogue
     from profiler.engine.options import Options
+    from profiler.engine.session import Known
     from profiler.engine.shared import Shared
     from profiler.fleet.messages import Grant
     from profiler.manifest.settings import Experiment
@@ -61,6 +62,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     shared: Shared
     counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
     tell: Callable[[str], None]
+    known: Known | None = None  # finds the answers of earlier runs
 
 
 class RangeAttempt:
@@ -89,6 +91,11 @@ class RangeAttempt:
         if self._opened is None:
             return self.first
         return self.end if self._asked else max(self._opened.begun, self._opened.first)
+
+    @property
+    def taken(self) -> int:
+        """Answers of earlier runs that this attempt has taken over."""
+        return 0 if self._opened is None else self._opened.taken
 
     def overtaken(self) -> bool:
         """Whether somebody took this process for dead: there is another attempt at its range, or it has been counted."""
@@ -131,6 +138,7 @@ class RangeAttempt:
             opened = await in_thread(self._open, directory)
             with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:
                 self._opened = opened
+                await self._take_over(opened)
                 self.bound_by = await answer_all(
                     msgspec.structs.replace(setting.experiment, experiment_id=self.name),
                     opened,
@@ -147,6 +155,20 @@ class RangeAttempt:
             async with setting.counting:
                 reduction = await self._count(attempt.folder)
                 self.won = await in_thread(self._commit, attempt, reduction, self.money)
+
+    async def _take_over(self, opened: OpenRun) -> None:
+        """What earlier runs were answered is there at once, for all of the range. So none of it is left to others then."""
+        setting = self._setting
+        if setting.known is None or not opened.owed:
+            return
+        await take_over(
+            setting.experiment,
+            opened,
+            options=setting.options,
+            known=setting.known,
+            stopped=lambda: setting.shared.stopped,
+            read=self._read,
+        )
 
     def _open(self, directory: RunDirectory) -> OpenRun:
         table, options = self._setting.table, self._setting.options

@@ -52,11 +52,14 @@ from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
     from profiler.engine.agenda import Turn
     from profiler.engine.progress import View
     from profiler.fleet.broker.link import Ask
     from profiler.fleet.messages import Command, Report
+    from profiler.provider.client import Client
+    from profiler.storage.reuse.answers import Answers
 
 STATUS_EVERY_S = 0.25
 SUCCESSOR_EVERY_S = 1.0
@@ -115,34 +118,42 @@ class Worker:
         self._send(Ended(bound_by=self._bound_by, error=stopped))
 
     async def _run(self, commands: AsyncIterator[Command]) -> None:
+        shared, tell = self._shared, self._tell_first
+        given = client_of_run(self._experiment, None, clients=shared.clients, options=self._options, tell=tell)
+        async with shared.clients, given as client:
+            with _known_answers(self._job) as known:
+                await self._answer_ranges(commands, self._setting(client, known))
+
+    def _setting(self, client: Client, known: Answers | None) -> Setting:
         folders = RangeFolders(Path(self._job.folder))
         table = folders.table()
         assert table is not None  # noqa: S101 (it is there before there are workers)
-        experiment, options, shared = self._experiment, self._options, self._shared
-        given = client_of_run(experiment, None, clients=shared.clients, options=options, tell=self._tell_first)
-        async with shared.clients, given as client:
-            setting = Setting(
-                experiment=experiment,
-                options=options,
-                source=source_of(experiment, mode=self._job.mode, environ=os.environ),
-                card=card_of_run(experiment, mode=self._job.mode, cap_usd=None),
-                metrics=resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at),
-                table=table,
-                folders=folders,
-                client=client,
-                shared=shared,
-                counting=anyio.CapacityLimiter(1),
-                tell=self._tell,
-            )
-            async with create_task_group() as beside:
-                beside.start_soon(self._obey, commands, setting)
-                beside.start_soon(self._tell_status)
-                beside.start_soon(self._look_for_successors)
-                async with create_task_group() as ranges:
-                    while (turn := await shared.next_of(self._granted)) is not None:
-                        ranges.start_soon(self._answer, turn)
-                self._send(self._status())
-                beside.cancel_scope.cancel()
+        experiment, options = self._experiment, self._options
+        return Setting(
+            experiment=experiment,
+            options=options,
+            source=source_of(experiment, mode=self._job.mode, environ=os.environ),
+            card=card_of_run(experiment, mode=self._job.mode, cap_usd=None),
+            metrics=resolve(experiment.metrics, search_path=options.plugins_folder, pass_at=experiment.pass_at),
+            table=table,
+            folders=folders,
+            client=client,
+            shared=self._shared,
+            counting=anyio.CapacityLimiter(1),
+            tell=self._tell,
+            known=None if known is None else known.find,
+        )
+
+    async def _answer_ranges(self, commands: AsyncIterator[Command], setting: Setting) -> None:
+        async with create_task_group() as beside:
+            beside.start_soon(self._obey, commands, setting)
+            beside.start_soon(self._tell_status)
+            beside.start_soon(self._look_for_successors)
+            async with create_task_group() as ranges:
+                while (turn := await self._shared.next_of(self._granted)) is not None:
+                    ranges.start_soon(self._answer, turn)
+            self._send(self._status())
+            beside.cancel_scope.cancel()
 
     def _tell_first(self, line: str) -> None:
         """What the client says of itself is the same for all workers."""
@@ -158,7 +169,11 @@ class Worker:
             except Exception as error:  # noqa: BLE001 (it ends this worker when the calls of its other ranges have ended)
                 self._stop(error)
             else:
-                self._send(Done(first=attempt.first, end=attempt.end, won=attempt.won, money=attempt.money))
+                self._send(
+                    Done(
+                        first=attempt.first, end=attempt.end, won=attempt.won, money=attempt.money, taken=attempt.taken
+                    )
+                )
             finally:
                 self._bound_by = attempt.bound_by or self._bound_by
                 del attempts[attempt.first]
@@ -242,6 +257,14 @@ def _link_of(job: Job, ask: Ask | None) -> tuple[Channel | None, Link | None]:
     if asked is None:
         raise AssertionError("one of the two carries the messages")
     return channel, Link(asked, who=lender.who, root=RangeFolders(Path(job.folder)).root, capped=lender.capped)
+
+
+def _known_answers(job: Job) -> AbstractContextManager[Answers | None]:
+    if job.known_answers is None:
+        return nullcontext()
+    from profiler.storage.reuse.answers import saved_answers  # noqa: PLC0415 (it stands on sqlite, which no other run needs)
+
+    return saved_answers(Path(job.known_answers))
 
 
 def _part(attempt: RangeAttempt, view: View | None) -> Part:

@@ -1,20 +1,22 @@
 """Where answers of earlier runs stand, found by what was asked.
 
 The index lies on disk, in a database without a name that vanishes with the process, so memory does not grow with the
-number of answers. Nothing of an answer is copied into it.
+number of answers. Nothing of an answer is copied into it. It can be saved under a name, for other processes to look into.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from binascii import crc32
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from profiler.core.errors import UsageError
+from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 CACHE_KIB = 8 << 10
 KEY_DIGITS = 32  # of the 64 of a request hash: no two of any number of requests share so many by chance
@@ -58,13 +60,24 @@ class AnswerIndex:
     first: it lies beside that one, while the index has to be searched from its root.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saved: Path | None = None) -> None:
+        """A new one, or one that was saved, which is only looked into."""
+        self.about = b""
         self._next = 1
         self._first_of: dict[int, int] = {}  # for each source, the run whose answers are preferred
-        self._db = sqlite3.connect("", isolation_level=None)
-        for setting in (f"cache_size = -{CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
+        if saved is None:
+            self._db = sqlite3.connect("", isolation_level=None)
+            self._set("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE")
+            self._db.execute(TABLE)
+        else:  # nobody changes it, so nobody needs the locks of a database, which some file systems do not have
+            self._db = sqlite3.connect(f"{saved.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            self._set()
+            self._first_of.update(self._db.execute("SELECT source, run FROM preferred"))
+            [(self.about,)] = self._db.execute("SELECT text FROM about")
+
+    def _set(self, *more: str) -> None:
+        for setting in (f"cache_size = -{CACHE_KIB}", *more):
             self._db.execute(f"PRAGMA {setting}")
-        self._db.execute(TABLE)
 
     def add(self, answers: Iterable[Answer], *, run: int, source: int) -> int:
         """Add the answers of a run, and return how many there were."""
@@ -104,6 +117,19 @@ class AnswerIndex:
             return None
         self._next = found[0] + 1
         return Place(*found[1:4])
+
+    def save(self, path: Path, *, about: bytes) -> None:
+        """Copy it to a file, in the place of one that was there. `about` is kept with it."""
+        draft = path.with_name(f".{path.name}.tmp")
+        draft.unlink(missing_ok=True)
+        with _on_disk(), closing(sqlite3.connect(draft, isolation_level=None)) as copy:
+            copy.execute("PRAGMA synchronous = OFF")
+            self._db.backup(copy)
+            copy.execute("CREATE TABLE preferred (source INTEGER, run INTEGER)")
+            copy.executemany("INSERT INTO preferred VALUES (?, ?)", self._first_of.items())
+            copy.execute("CREATE TABLE about (text BLOB)")
+            copy.execute("INSERT INTO about VALUES (?)", (about,))
+        replace(draft, path)
 
     def close(self) -> None:
         self._db.close()

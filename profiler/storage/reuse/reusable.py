@@ -6,38 +6,25 @@ API version and mode, and for the mock its settings too. Errors are no answers; 
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from profiler.core.json import DecodeError, dumps
-from profiler.core.nouns import Record, RecordType, Request
+from profiler.core.nouns import RecordType
 from profiler.storage import run_directory
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
-from profiler.storage.reading.read_logs import READ_BUFFER, as_record, damaged, paid_before
-from profiler.storage.reading.saved_run import asides_of
+from profiler.storage.reading.read_logs import READ_BUFFER, damaged
 from profiler.storage.reading.unfinished import unfinished
 from profiler.storage.reuse.answer_index import Answer, AnswerIndex
+from profiler.storage.reuse.answers import AnsweredRun, AnsweredRuns, Answers
+from profiler.storage.shared_runs.ranges import RangeFolders, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from profiler.storage.reuse.known_runs import Known
-
-FILES_OPEN = 64
-# How long an answer took belongs to the run in which it was asked for.
-TIMES = ("at_s", "held_s", "between_s", "ttft_s", "gap_p50_s", "gap_p95_s", "tokens_per_s")
-NOT_OF_THIS_RUN: dict[str, Any] = {
-    "latency_s": None,
-    "queue_s": None,
-    "attempts": 0,
-    **dict.fromkeys(TIMES, msgspec.UNSET),
-}
 
 Line = TypeVar("Line")
 
@@ -61,126 +48,80 @@ class Reusable:
 
     def __init__(self, runs: Sequence[Known]) -> None:
         self.notes: list[str] = []
-        self._runs = tuple(runs)
         self._sources: dict[bytes, int] = {}
-        self._whole: list[bool] = []  # of each run, whether its lines hold every reply of a conversation
-        self._index = AnswerIndex()
-        self._logs = _Logs()
+        self._own: dict[Path, int] = {}  # of the runs that are gone on with, the numbers of their logs
+        self._answered = AnsweredRuns(AnswerIndex())
         try:
-            for number, run in enumerate(self._runs):
-                self._add(number, run)
-            self._index.all_added()
+            for run in runs:
+                self._add(run)
+            self._answered.index.all_added()
         except BaseException:  # such as a damaged run: nobody gets this object, to close it
             self.close()
             raise
 
-    def _add(self, number: int, run: Known) -> None:
-        earlier = run_directory.earlier(run.folder)
-        fields = None if earlier is None else earlier.identity.get("output_fields")
-        self._whole.append(fields is None or "replies" in fields)
-        source = None if earlier is None else _source_of(earlier.identity)
-        if earlier is None or source is None:
-            self._logs.add(None)
+    def _add(self, run: Known) -> None:
+        table = read_table(run.folder)
+        if table is None:
+            earlier = run_directory.earlier(run.folder)
+            identity, whole_logs = (None, False) if earlier is None else (earlier.identity, earlier.complete)
+            logs = iter([_log_of(run.folder, complete=whole_logs)])
+        elif run.writes is not None:  # what it has it keeps, and it may be put together meanwhile
+            return
+        else:
+            identity, logs = table.identity, _logs_of_shared(run.folder)
+        source = None if identity is None else _source_of(identity)
+        if identity is None or source is None:
             self.notes.append(f"--reuse: {run.folder} does not say who answered it, so nothing of it is taken over")
             return
-        self._logs.add(run.folder / (RESPONSES if earlier.complete else JOURNAL))
-        answers = _of_complete(run.folder) if earlier.complete else _of_unfinished(run.folder)
-        place = self._sources.setdefault(source, len(self._sources))
-        try:
-            added = self._index.add(answers, run=number, source=place)
-        except ValueError as error:
-            raise damaged(run.folder / REQUESTS, f"has a request_hash that is none: {error}") from error
+        fields, number = identity.get("output_fields"), self._sources.setdefault(source, len(self._sources))
+        added = 0
+        for log, answers in logs:
+            if run.writes is not None:
+                self._own[run.writes] = len(self._answered.runs)
+            added += self._add_log(run, log, answers, source=number, whole=fields is None or "replies" in fields)
         if not added:
             self.notes.append(f"--reuse: {run.folder} has no answers that could be taken over")
+
+    def _add_log(self, run: Known, log: Path, answers: Iterator[Answer], *, source: int, whole: bool) -> int:
+        answered = self._answered
+        number = len(answered.runs)
+        inside = str(log.relative_to(run.folder))
+        found = AnsweredRun(run.name, whole=whole, folder=run.folder.absolute(), log=inside, inode=log.stat().st_ino)
+        answered.runs.append(found)
+        try:
+            return answered.index.add(answers, run=number, source=source)
+        except ValueError as error:
+            raise damaged(log.with_name(REQUESTS), f"has a request_hash that is none: {error}") from error
 
     def answers_for(self, folder: Path, identity: Mapping[str, Any]) -> Answers | None:
         """The answers that the run with this folder and identity may take over; None if no run asked the same source."""
         source = self._sources.get(_source_of(identity) or b"")
         if source is None:
             return None
-        own = next((number for number, run in enumerate(self._runs) if run.writes == folder), -1)
-        return Answers(self, source=source, own=own, live=identity.get("mode") == "live")
-
-    def find(self, request: Request, *, source: int, own: int) -> tuple[Record, str] | None:
-        """The record of the answer to this request, and the name of its run."""
-        line, repeat = request.line, request.repeat or 0
-        place = self._index.find(line.request_hash, repeat=repeat, source=source, dialogue_id=line.dialogue_id, but=own)
-        if place is None:
-            return None
-        if not self._whole[place.run] and len(request.dialogue.turns or ()) > 1:
-            return None
-        found = as_record(self._logs.line(place.run, at=place.at, size=place.size), index=request.index)
-        return found, self._runs[place.run].name
+        own = self._own.get(folder, -1)
+        return Answers(self._answered, source=source, own=own, live=identity.get("mode") == "live")
 
     def close(self) -> None:
-        self._logs.close()
-        self._index.close()
+        self._answered.close()
 
 
-class Answers:
-    """The answers that one run may take over."""
-
-    def __init__(self, all_of_them: Reusable, *, source: int, own: int, live: bool) -> None:
-        self._all = all_of_them
-        self._source = source
-        self._own = own
-        self._live = live
-
-    def find(self, request: Request) -> Record | None:
-        """The record for this request as it is kept in the new run: paid before, not timed now.
-
-        An answer that was taken over before keeps its first run and price.
-        """
-        found = self._all.find(request, source=self._source, own=self._own)
-        if found is None:
-            return None
-        record, name = found
-        return msgspec.structs.replace(
-            paid_before(record),
-            dialogue_id=request.line.dialogue_id,
-            repeat=msgspec.UNSET if request.repeat is None else request.repeat,
-            **NOT_OF_THIS_RUN,
-            cost_usd=0.0 if self._live else None,
-            reused_from=name if record.reused_from is msgspec.UNSET else record.reused_from,
-        )
+def _log_of(folder: Path, *, complete: bool) -> tuple[Path, Iterator[Answer]]:
+    if complete:
+        return folder / RESPONSES, _of_complete(folder)
+    return folder / JOURNAL, _of_unfinished(folder)
 
 
-class _Logs:
-    """The files in which the answers stand; only some of them are open at a time."""
-
-    def __init__(self) -> None:
-        self._logs: list[tuple[Path, os.stat_result] | None] = []
-        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
-
-    def add(self, path: Path | None) -> None:
-        self._logs.append(None if path is None else (path, path.stat()))
-
-    def line(self, run: int, *, at: int, size: int) -> bytes:
-        file = self._open.get(run)
-        if file is None:
-            file = self._opened(run)
-        return os.pread(file.fileno(), size, at)
-
-    def _opened(self, run: int) -> BinaryIO:
-        if len(self._open) >= FILES_OPEN:
-            self._open.popitem(last=False)[1].close()
-        log = self._logs[run]
-        if log is None:
-            raise AssertionError("the index names no run without answers")
-        path, known = log
-        for place in (path, *(aside / path.name for aside in asides_of(path.parent))):  # --fresh may move it meanwhile
-            with suppress(FileNotFoundError):
-                file = place.open("rb")
-                if os.path.samestat(os.fstat(file.fileno()), known):
-                    self._open[run] = file
-                    return file
-                file.close()
-        raise damaged(path, "is gone, while its answers were taken over")
-
-    def close(self) -> None:
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+def _logs_of_shared(folder: Path) -> Iterator[tuple[Path, Iterator[Answer]]]:
+    """The logs of an unfinished run of several processes: what is put together, what is committed, what is begun."""
+    folders = RangeFolders(folder)
+    if (folder / RESPONSES).exists():
+        yield _log_of(folder, complete=True)
+    for first in folders.all_done():
+        yield _log_of(folders.done(first), complete=True)
+    last_of_each = {each.first: each for each in folders.attempts()}
+    for attempt in last_of_each.values():
+        if (attempt.folder / JOURNAL).exists():
+            yield _log_of(attempt.folder, complete=False)
 
 
 def _source_of(identity: Mapping[str, Any]) -> bytes | None:

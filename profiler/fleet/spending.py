@@ -1,0 +1,75 @@
+"""What a run by several processes has spent, what it may spend, and what is said of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from profiler.core.errors import BudgetReached
+from profiler.engine.run_money import MONEY
+from profiler.money.budget import usd
+from profiler.money.prices import dollars, pico
+from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from profiler.engine.options import Options
+    from profiler.fleet.preparing.prepare import Prepared
+    from profiler.storage.shared_runs.attempt_money import Money
+    from profiler.storage.shared_runs.ranges import Merged
+
+
+class Spending:
+    """One run's. `left` is what a cap over several experiments leaves to this one, in pico-dollars; None without such a cap."""
+
+    def __init__(self, prepared: Prepared, *, options: Options, left: int | None) -> None:
+        self._prepared = prepared
+        self._options = options
+        self._left = left
+        self._live = prepared.source.mode == "live"
+        self.before = self.so_far()  # by all commands before this one
+
+    def so_far(self) -> Money:
+        """What all commands have spent, or may have."""
+        return self._prepared.folders.money()
+
+    def cap(self) -> int | None:
+        """That of this experiment: of a single one, what the command says stands for the manifest's own."""
+        cap, said = self._prepared.experiment.max_cost_usd, self._options.max_cost_usd
+        if self._left is None and said is not None:
+            cap = said
+        return None if cap is None or not self._live else pico(cap)
+
+    def whole_cap(self) -> int | None:
+        """That of this experiment, or what a cap over several leaves to it, with all that it has spent so far."""
+        rooms = [self.cap(), None if self._left is None else self._left + self.before.gone]
+        return min((room for room in rooms if room is not None), default=None)
+
+    def reached(self, *, processes: int) -> BudgetReached:
+        """The error that ends a run at its cap. It names a cap with which the run would probably end."""
+        prepared, gone = self._prepared, self.so_far().gone
+        cap = (self.cap() if self._left is None else self._left + self.before.gone) or 0
+        error = BudgetReached(
+            f"the cap of {usd(cap)} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
+            f"the next calls of {processes} processes"
+        )
+        done = max(1, UnfinishedFleet(prepared.folders.root.parent, prepared.table).kept)
+        projected = dollars(gone) / done * prepared.table.count
+        error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
+        return error
+
+    def facts(self, merged: Merged, *, tell: Callable[[str], None]) -> dict[str, Any]:
+        """What the summary of the complete run says of its money."""
+        money, cap, card = merged.money, self.cap(), self._prepared.card
+        known: dict[str, Any] = dict.fromkeys(MONEY)
+        if card is not None:
+            known = {
+                "rate_card": card.as_json(),
+                "max_cost_usd": None if cap is None else dollars(cap),
+                "spent_usd": dollars(money.spent),
+                "maybe_billed_usd": dollars(money.maybe),
+            }
+        if money.spent and (twice := merged.twice.spent) > 0:
+            known["paid_twice_usd"] = dollars(twice)
+            tell(f"{usd(twice)} was paid for answers that were there already, by processes that were taken for lost")
+        return known
