@@ -24,7 +24,7 @@ from profiler.fleet.merging import Merger
 from profiler.fleet.preparing.known_answers import lay_down, tell_taken
 from profiler.fleet.preparing.prepare import prepare
 from profiler.fleet.preparing.same_dataset import expect_same_dataset
-from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
+from profiler.fleet.sessions import begun_session, bound_by_of, bound_by_of_shards, ended_session
 from profiler.fleet.shares import settings_of_broker
 from profiler.fleet.spending import Spending
 from profiler.metrics.builtin import unmeasured
@@ -209,7 +209,9 @@ class Fleet:
         except* BudgetReached as reached:
             raise self._spending.reached(processes=self._processes) from reached
         finally:
-            self._bound_by = bound_by_of(coordinator.bound_by.values())
+            self._bound_by = bound_by_of(
+                coordinator.bound_by.values(), together=options.concurrency or experiment.concurrency
+            )
             self.taken = coordinator.taken
             tell_taken(experiment.experiment_id, self.taken, of=prepared.table.count, tell=self._tell)
             with anyio.CancelScope(shield=True):
@@ -254,7 +256,7 @@ class Fleet:
         """Put together what shards have committed, and conclude it."""
         self._merger.merged.sessions += sessions
         self._merger.advance()
-        self._bound_by = bound_by_of([each["bound_by"] for each in sessions if each.get("bound_by")])
+        self._bound_by = bound_by_of_shards(sessions)
         return self.conclude()
 
     def conclude(self) -> dict[str, Any]:

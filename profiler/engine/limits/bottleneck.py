@@ -36,7 +36,18 @@ def phrase(
     seconds, found = max(reasons, default=(0.0, ""))
     if seconds > elapsed_s * WORTH_TELLING:
         return found
-    return f"{slots:,} call{'s' if slots != 1 else ''} at once"
+    return at_once(slots)
+
+
+def at_once(calls: int) -> str:
+    """Nothing but the number of calls that may be in flight."""
+    return f"{calls:,} call{'s' if calls != 1 else ''} at once"
+
+
+def calls_at_once(phrase: str) -> int | None:
+    """How many calls such words name; None where they name something else."""
+    number, _, rest = phrase.partition(" ")
+    return int(number.replace(",", "")) if rest in {"call at once", "calls at once"} else None
 
 
 def _line(reason: str, seconds: float, in_use: Mapping[str, float]) -> str:

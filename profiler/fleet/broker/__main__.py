@@ -20,7 +20,10 @@ from profiler.fleet.broker.settings import BrokerSettings
 
 
 async def serve(folder: Path, port: int) -> None:
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=BrokerSettings)
+    told = sys.stdin.buffer.readline()
+    if not told:  # whoever started it died before it could say anything
+        return
+    settings = msgspec.json.decode(told, type=BrokerSettings)
     server = BrokerServer(Desk(settings, folder=folder), token=os.environ[TOKEN])
     with one_error():
         async with server.serving("127.0.0.1", port) as found:
@@ -30,6 +33,8 @@ async def serve(folder: Path, port: int) -> None:
 
 try:
     anyio.run(serve, Path(sys.argv[1]), int(sys.argv[2]))
+except BrokenPipeError:  # whoever started it is gone, and nobody else knows of it
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still in the buffer is written at the end
 except (ProfilerError, OSError) as error:
     print(str(error).replace("\n", " "), flush=True)
     sys.exit(ProfilerError.exit_code)

@@ -14,6 +14,7 @@ from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.ranges import committed_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.25
 
 
-def spent_in(attempt: Path) -> int:
-    """What was spent in this attempt and in none before it, or may have been, in pico-dollars."""
-    return own_money(attempt).gone
+def spent_in(attempt: Path) -> int | None:
+    """What was spent in this attempt and in none before it, or may have been, in pico-dollars. One that was committed has
+    another folder now, and says so itself. None where neither tells it."""
+    if attempt.is_dir():
+        found = own_money(attempt).gone
+        if attempt.is_dir():  # it was not committed while it was read
+            return found
+    committed = committed_as(attempt)
+    return None if committed is None else committed.money.gone
 
 
 class Desk:
@@ -97,7 +104,7 @@ class Desk:
         return billed
 
     def _told_by(self, attempt: Path) -> int | None:
-        if not attempt.resolve().is_relative_to(self._folder.resolve()) or not attempt.is_dir():
+        if not attempt.resolve().is_relative_to(self._folder.resolve()):
             return None
         try:
             return self._money_of(attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,12 +16,14 @@ from profiler.fleet.broker.messages import Gone
 from profiler.fleet.broker.wire import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from profiler.fleet.broker.settings import BrokerSettings
 
 TOKEN = "PROFILER_BROKER_TOKEN"  # noqa: S105 (the name of a variable)
 END_WITHIN_S = 5
+SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)  # in the name of a variable
 
 
 class BrokerProcess:
@@ -76,7 +79,7 @@ class BrokerProcess:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, TOKEN: self._token},
+            env={**_without_secrets(os.environ), TOKEN: self._token},
             start_new_session=True,  # Ctrl-C is for whoever coordinates
         )
         stdin, stdout = process.stdin, process.stdout
@@ -94,6 +97,11 @@ class BrokerProcess:
             )
         self._port = int(said)
         return process
+
+
+def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """A broker asks no provider, so it needs nobody's keys."""
+    return {name: value for name, value in environ.items() if not SECRET.search(name)}
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

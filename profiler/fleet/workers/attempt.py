@@ -227,7 +227,7 @@ class RangeAttempt:
                 with LineFile(attempt.folder / name) as file:
                     file.sync()
         counted = msgspec.Raw(state_json.dump(reduction))
-        committed = Committed(first=self.first, end=self.end, money=money, counted=counted)
+        committed = Committed(first=self.first, end=self.end, attempt=attempt.number, money=money, counted=counted)
         won = setting.folders.commit(attempt, committed)
         if won:
             for name in (JOURNAL, LEDGER):

@@ -77,12 +77,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a committed attempt says of itself: the items from `first` to before `end`, what it has spent itself (attempts
-    before it, whose answers it took over, tell their money in their own folders), and what was counted of the items."""
+    """What a committed attempt says of itself: the items from `first` to before `end`, which `attempt` at them it was, what it
+    has spent itself (attempts before it, whose answers it took over, tell their money in their own folders), and what was
+    counted of the items."""
 
     format: int = FORMAT
     first: int
     end: int
+    attempt: int | None = None  # earlier versions did not say it
     money: Money = Money()
     counted: msgspec.Raw
 
@@ -207,7 +209,7 @@ class RangeFolders:
     # --- what is committed --------------------------------------------------------------------------------------
 
     def done(self, first: int) -> Path:
-        """The folder of the committed attempt that begins at item `first`; None if there is none."""
+        """The folder of the committed attempt that begins at item `first`, whether there is one or not."""
         return self._done / str(first)
 
     def committed(self, first: int) -> Committed | None:
@@ -291,6 +293,15 @@ class RangeFolders:
         shutil.rmtree(self._attempts, ignore_errors=True)
         shutil.rmtree(self._done, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def committed_as(attempt: Path) -> Committed | None:
+    """What the attempt that had this folder says of itself, if it was committed and is not put together yet."""
+    first, _, number = attempt.name.partition(".")
+    if not (first.isdecimal() and number.isdecimal()):
+        return None
+    found = RangeFolders(attempt.parent.parent.parent).committed(int(first))
+    return found if found is not None and found.attempt == int(number) else None
 
 
 def read_table(run: Path) -> Table | None:

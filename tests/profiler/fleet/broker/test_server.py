@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 import pytest
 
 from profiler.core.errors import LogError, Problem, ProfilerError, UsageError
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
+from profiler.fleet.broker.process import TOKEN as PASSED_IN
 from profiler.fleet.broker.process import start_broker, tell_gone
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.settings import BrokerSettings
@@ -21,7 +27,6 @@ from profiler.fleet.broker.wire import Channel, place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from profiler.fleet.broker.messages import Lease
 
@@ -35,7 +40,7 @@ def no_folder(path: Path) -> int | None:
 
 @asynccontextmanager
 async def serving(folder: Path, *, told: dict[str, int] | None = None) -> AsyncIterator[str]:
-    money_of = no_folder if told is None else lambda path: told[path.name]
+    money_of = no_folder if told is None else lambda path: told.get(path.name)
     desk = Desk(SETTINGS, folder=folder, money_of=money_of)
     async with BrokerServer(desk, token=TOKEN).serving("127.0.0.1", 0) as port:
         yield f"tcp://127.0.0.1:{port}"
@@ -166,3 +171,37 @@ def test_a_broker_ends_with_whoever_has_started_it(tmp_path: Path) -> None:
 def test_an_address_that_is_none_says_what_one_looks_like(address: str) -> None:
     with pytest.raises(UsageError, match=r"expected tcp://HOST:PORT"):
         place_of(address)
+
+
+@pytest.mark.parametrize("said", [b"", msgspec.json.encode(SETTINGS) + b"\n"], ids=["before", "after"])
+def test_a_broker_whose_command_dies_while_it_starts_ends_in_silence(tmp_path: Path, said: bytes) -> None:
+    """The command is killed before or after it has said what is to be shared out; nobody reads the port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "profiler.fleet.broker", str(tmp_path), "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, PASSED_IN: TOKEN},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stdin.write(said)
+    process.stdin.close()
+    with process.stderr as errors:
+        assert errors.read() == b""
+    assert process.wait() == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show an environment")
+def test_the_broker_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-of-the-run")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws-of-the-run")
+    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    try:
+        environ = Path(f"/proc/{broker.pid}/environ").read_bytes()
+    finally:
+        broker.stop()
+    assert b"of-the-run" not in environ.replace(TOKEN.encode(), b"")
+    assert TOKEN.encode() in environ

@@ -1,0 +1,80 @@
+"""What a dead worker has spent is told by its folder, also by one that was committed; only what nobody can tell counts as lent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from profiler.fleet.broker.desk import Desk
+from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
+from profiler.fleet.broker.settings import BrokerSettings
+from profiler.storage.shared_runs.attempt_money import Money
+from profiler.storage.shared_runs.ranges import Committed, RangeFolders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from profiler.fleet.broker.purse import Purse
+    from profiler.storage.shared_runs.ranges import Attempt
+
+CAP, LENT = 1000, 400
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> RangeFolders:
+    found = RangeFolders(tmp_path)
+    found.make()
+    return found
+
+
+@pytest.fixture
+def desk(folders: RangeFolders) -> Iterator[Desk]:
+    found = Desk(BrokerSettings(workers=2, concurrency=8, cap=CAP, answered_before=True), folder=folders.root)
+    yield found
+    found.close()
+
+
+def lend(desk: Desk, attempt: Attempt) -> Purse:
+    use = MoneyUse(more=LENT, least=10, attempts={f"attempts/{attempt.folder.name}": 0})
+    desk.answer(Envelope(renewal=Renewal(who="w", seq=1, want_slots=4, money=use)))
+    assert desk.purse is not None
+    assert (desk.purse.gone, desk.purse.free) == (0, CAP - LENT)
+    return desk.purse
+
+
+def committed(attempt: Attempt, money: Money) -> Committed:
+    counted = msgspec.Raw(b"{}")
+    return Committed(first=attempt.first, end=attempt.first + 5, attempt=attempt.number, money=money, counted=counted)
+
+
+def dies(desk: Desk) -> None:
+    desk.answer(Envelope(gone=Gone(who="w")))
+
+
+def test_who_dies_after_a_commit_has_spent_what_the_committed_range_says(folders: RangeFolders, desk: Desk) -> None:
+    attempt = folders.begin_attempt(0)
+    purse = lend(desk, attempt)
+    assert folders.commit(attempt, committed(attempt, Money(30, 5)))
+    dies(desk)
+    assert (purse.gone, purse.free) == (35, CAP - 35)
+
+
+def test_the_commit_of_another_attempt_tells_nothing_of_this_one(folders: RangeFolders, desk: Desk) -> None:
+    attempt = folders.begin_attempt(0)
+    purse = lend(desk, attempt)
+    other = folders.begin_attempt(0)
+    assert folders.commit(other, committed(other, Money(30, 5)))
+    attempt.folder.rename(folders.root / "gone")
+    dies(desk)
+    assert (purse.gone, purse.free) == (LENT, CAP - LENT)
+
+
+def test_a_folder_that_nobody_has_seen_counts_all_that_was_lent(folders: RangeFolders, desk: Desk) -> None:
+    attempt = folders.begin_attempt(0)
+    purse = lend(desk, attempt)
+    attempt.folder.rmdir()
+    dies(desk)
+    assert (purse.gone, purse.free) == (LENT, CAP - LENT)
