@@ -319,7 +319,19 @@ ORDERS = {
         *("foreign_logs", "replies", "truth"),
     ),
     "grader.experiment_profiler.boxes": (
-        *("__init__", "stand_in", "driver", "submission", "box", "wire", "plan", "steps", "layout", "room"),
+        *(
+            "__init__",
+            "stand_in",
+            "driver",
+            "submission",
+            "box",
+            "wire",
+            "plan",
+            "steps",
+            "layout",
+            "room",
+            "temporary_folder",
+        ),
     ),
     "grader.experiment_profiler.judging": (
         *("__init__", "reasons", "strict", "verdict", "sheet", "artifacts", "checks", "partial"),

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from grader.experiment_profiler.boxes.box import PACKAGES
-from grader.experiment_profiler.boxes.layout import temporary
+from grader.experiment_profiler.boxes.temporary_folder import temporary
 from grader.experiment_profiler.grading.grade import grade
 from grader.leakage_modeling.grading.seeds import sealed_seed
 from grader.training.episode import Observation, Result

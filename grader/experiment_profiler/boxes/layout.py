@@ -6,11 +6,9 @@ guessed.
 
 from __future__ import annotations
 
-import os
 import py_compile
 import re
 import tempfile
-from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from importlib.util import cache_from_source
@@ -22,7 +20,7 @@ from grader.experiment_profiler.boxes.box import Box, Kind
 from task_kit.sandbox.copying import remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from grader.experiment_profiler.boxes.submission import Submission
 
@@ -45,27 +43,6 @@ def mark(sample):
 def live_answer(**asked):
     return live_message(LIVE, **asked)
 """
-MEMORY: Final = "/dev/shm"  # noqa: S108 (a folder of its own with an unguessable name is made there)
-MEMORY_ROOM: Final = 1 << 30
-
-
-@contextmanager
-def temporary() -> Iterator[Path]:
-    """A folder that others can pass through but not list. It is removed at the end, whatever was done to it."""
-    folder = Path(tempfile.mkdtemp(dir=_in_memory())).resolve()
-    try:
-        folder.chmod(0o711)
-        yield folder
-    finally:
-        remove(str(folder))
-
-
-def _in_memory() -> str | None:
-    """The folder in memory where files cost next to nothing; None where TMPDIR is set, or there is little room."""
-    if os.environ.get("TMPDIR") or not os.access(MEMORY, os.W_OK | os.X_OK):
-        return None
-    found = os.statvfs(MEMORY)
-    return MEMORY if found.f_bavail * found.f_frsize >= MEMORY_ROOM else None
 
 
 def lay_out(box: Box, submission: Submission, *, seed: str, wired: bool = False) -> None:

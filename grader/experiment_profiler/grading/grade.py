@@ -29,6 +29,7 @@ import profiler
 from grader.experiment_profiler.boxes import layout, plan
 from grader.experiment_profiler.boxes import submission as submissions
 from grader.experiment_profiler.boxes.submission import Submission, UnusableSubmission
+from grader.experiment_profiler.boxes.temporary_folder import temporary
 from grader.experiment_profiler.grading.boxed import Boxed, counts_questions
 from grader.experiment_profiler.judging import partial
 from grader.experiment_profiler.judging.reasons import first
@@ -161,7 +162,7 @@ class Grading:
             fail_fast=self.asked.fail_fast,
             watch=self._watched,
         )
-        with layout.temporary() as root:
+        with temporary() as root:
             planned = plan.boxes(drawn, seed=self.asked.seed, root=root, telling_first=self.asked.fail_fast)
             findings = boxed.findings(planned)
         self._mark("runs")

@@ -31,7 +31,7 @@ def test_the_calls_at_once_are_those_of_all(workers: list[Any], together: int | 
 
 
 def test_a_shard_that_was_taken_up_again_has_its_calls_once() -> None:
-    sessions = [
+    sessions: list[dict[str, Any]] = [
         {"shard": "0/2", "bound_by": waits("8 calls at once")},
         {"shard": "1/2", "bound_by": None},
         {"shard": "0/2", "bound_by": waits("8 calls at once")},

@@ -8,13 +8,12 @@ import re
 import stat
 import subprocess
 import sys
-import tempfile
 from importlib.util import cache_from_source
 from typing import TYPE_CHECKING
 
 import pytest
 
-from grader.experiment_profiler.boxes import layout, plan, stand_in
+from grader.experiment_profiler.boxes import plan, stand_in
 from grader.experiment_profiler.boxes.box import Kind
 from task_kit import sandbox
 from tests.grader.building import NAMES, SEED, drawn, laid_out, planned
@@ -127,38 +126,3 @@ def test_what_is_shared_is_read_only(tmp_path: Path) -> None:
     files = [path for path in shared if path.is_file()]
     assert files
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in files)
-
-
-def test_a_temporary_folder_goes_whatever_was_done_to_it() -> None:
-    with layout.temporary() as folder:
-        deep = os.open(folder, os.O_RDONLY)
-        for _ in range(200):
-            os.mkdir("x", dir_fd=deep)
-            deeper = os.open("x", os.O_RDONLY, dir_fd=deep)
-            os.close(deep)
-            deep = deeper
-        os.close(deep)
-        (folder / "x").chmod(0)
-
-    assert not folder.exists()
-
-
-def test_a_temporary_folder_lies_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-    with layout.temporary() as folder:
-        assert folder.parent == tmp_path
-
-
-def test_without_room_in_memory_it_lies_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.setattr(layout, "MEMORY_ROOM", 1 << 60)
-
-    with layout.temporary() as folder:
-        assert str(folder.parent) != layout.MEMORY
-
-
-def test_others_can_pass_through_a_temporary_folder_but_not_list_it() -> None:
-    with layout.temporary() as folder:
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o711
