@@ -235,7 +235,7 @@ ORDERS = {
             "kept_money",
             "desk",
         ),
-        *("wire", "server", "granted_bucket", "leased_cap", "worker_limits", "link", "process", "__main__"),
+        *("wire", "server", "granted_bucket", "leased_cap", "worker_limits", "outage", "link", "process", "__main__"),
     ),
     "profiler.cli": (
         *(

@@ -14,6 +14,7 @@ import msgspec
 from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
 from profiler.core.nouns import Mode
 from profiler.dataset.slices import Found, Slice
+from profiler.fleet.broker.settings import EvenShare
 from profiler.fleet.program import Program
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
@@ -25,12 +26,13 @@ LAST_LINES = 20
 
 class Lender(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker reaches the broker: its address, the token that lets one in, and the worker's name there (`who`), which is
-    never used twice. `capped`: the broker lends money as well."""
+    never used twice. `capped`: the broker lends money as well. `alone` is for whoever cannot know that a broker is there."""
 
     url: str
     token: str
     who: str
     capped: bool
+    alone: EvenShare | None = None
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.fleet.broker.settings import BrokerSettings
+from profiler.fleet.broker.settings import BrokerSettings, EvenShare
 from profiler.manifest.settings import RateLimits
 
 if TYPE_CHECKING:
@@ -23,6 +23,16 @@ def share_of(experiment: Experiment, options: Options, *, worker: int, workers: 
         parts = {name: None if whole is None else _part(whole, worker, workers) for name, whole in named.items()}
         experiment = msgspec.structs.replace(experiment, rate_limits=RateLimits(**parts))
     return experiment, concurrency
+
+
+def even_share(experiment: Experiment, options: Options, *, worker: int, workers: int) -> EvenShare:
+    """The same share, for a worker whose broker was never there."""
+    own, concurrency = share_of(experiment, options, worker=worker, workers=workers)
+    limits = {name: getattr(own.rate_limits, name, None) for name in RateLimits.__struct_fields__}
+    return EvenShare(
+        concurrency=concurrency,
+        per_minute={name.removesuffix("_per_minute"): float(each) for name, each in limits.items() if each is not None},
+    )
 
 
 def settings_of_broker(

@@ -21,6 +21,7 @@ from profiler.engine.session import one_error
 from profiler.fleet.broker.granted_bucket import GrantedBucket
 from profiler.fleet.broker.leased_cap import LeasedCap
 from profiler.fleet.broker.messages import Amounts, Renewal, SeenLimit
+from profiler.fleet.broker.outage import Outage
 from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
 
 if TYPE_CHECKING:
@@ -30,15 +31,13 @@ if TYPE_CHECKING:
     from profiler.engine.calls.pool import Pool
     from profiler.engine.slots import Slots
     from profiler.fleet.broker.messages import Lease
+    from profiler.fleet.broker.settings import EvenShare
     from profiler.money.budget import Budget
 
 Ask = Callable[["Renewal"], Awaitable["Lease | None"]]
 
 RENEW_S = 1.0
-SOONEST_S, LATEST_S = (
-    0.05,
-    0.5,
-)  # between two messages when something is wanted at once, the longer the more often it is
+SOONEST_S, LATEST_S = 0.05, 0.5  # between two messages when something is wanted soon, longer the more often it is
 LOOK_FOR_ROOM_EVERY_S = 0.05
 AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next
 GOODBYE_S = 2.0
@@ -48,12 +47,23 @@ MOST_SLOTS = 1_000_000  # nobody has so many
 class Link:
     """The allowance of a worker. `ask` sends a message and returns the answer, or None when there is none."""
 
-    def __init__(self, ask: Ask, *, who: str, root: Path, capped: bool) -> None:
-        """`root` is the folder of the run, below which the worker writes."""
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        who: str,
+        root: Path,
+        capped: bool,
+        alone: EvenShare | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`root` is the folder of the run, below which the worker writes. `alone` is what it may use where no broker was ever
+        reached; without that it waits for one."""
         self.who = who
         self.cap = LeasedCap(self.hurry) if capped else None
         self._ask = ask
         self._root = root
+        self._outage = Outage(alone, capped=capped, tell=tell)
         self._seq = 0
         self._hurried = anyio.Event()
         self._buckets = {name: GrantedBucket(self.hurry) for name in LIMITS}
@@ -133,18 +143,24 @@ class Link:
         await self._ask(msgspec.structs.replace(self._message(), leaves=True))
 
     async def _renew(self) -> None:
-        """Send one message until it is answered; meanwhile the lease may expire."""
+        """Send one message until it is answered; meanwhile the lease may expire.
+
+        Each time it says what is used by now. A broker that has just come counts from there: it would take what was used
+        meanwhile, without it, off limits that it takes for used up already.
+        """
         written_at, message = time.monotonic(), self._message()
         used = {name: bucket.used for name, bucket in self._buckets.items()}
         while (lease := await self._ask(message)) is None or lease.seq != message.seq:
             self._unreachable()
             await anyio.sleep(LATEST_S)
+            message = msgspec.structs.replace(message, used=self._used(), in_flight=self._in_flight())
         if lease.lost:
             self._lost()
             return
         self._expect_same_cap(lease)
         self._got_more = self._lease is not None and lease.slots > self._lease.slots
         self._lease = lease
+        self._outage.is_over()
         ends_at = written_at + lease.expires_s
         for name, bucket in self._buckets.items():
             bucket.per_minute = lease.per_minute.get(name, math.inf)
@@ -183,7 +199,7 @@ class Link:
         return Renewal(
             who=self.who,
             seq=self._seq,
-            used=Amounts(**{name: bucket.used for name, bucket in self._buckets.items()}),
+            used=self._used(),
             headers=self._headers(now),
             events=events,
             answered=answered,
@@ -198,7 +214,7 @@ class Link:
         )
 
     def _calls_wanted(self, now: float) -> float:
-        """Twice as many as lately, and one for each slot: so it grows quickly, and a burst need not wait."""
+        """Twice as many as lately, and one for each slot: it grows quickly, and a burst need not wait."""
         used = self._buckets["requests"].used
         rate = (used - self._requests_then) / max(now - self._then, SOONEST_S)
         self._requests_then, self._then = used, now
@@ -212,6 +228,9 @@ class Link:
                 if now - at < RENEW_S:
                     seen[name] = SeenLimit(limit=limit, remaining=remaining, age_s=now - at)
         return seen
+
+    def _used(self) -> Amounts:
+        return Amounts(**{name: bucket.used for name, bucket in self._buckets.items()})
 
     def _in_flight(self) -> Amounts:
         if self._gate is None:
@@ -240,13 +259,9 @@ class Link:
 
     def _unreachable(self) -> None:
         """Once the lease has expired, go on with the even share that it named."""
-        now, lease = time.monotonic(), self._lease
-        if lease is not None:
-            for name, bucket in self._buckets.items():
-                if bucket.expired(now):
-                    bucket.go_alone(lease.share.get(name), now=now)
-            if self._gate is not None:
-                self._gate.look_again()
+        self._outage.goes_on(self._lease, self._buckets, slots=self._slots)
+        if self._gate is not None:
+            self._gate.look_again()
         if self.cap is not None:
             self.cap.changed()  # who waits for money looks whether the run was stopped meanwhile
 

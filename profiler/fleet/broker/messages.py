@@ -83,7 +83,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker tells about once a second, to go on.
 
     `used` counts from the beginning of the worker. `answered` counts what came after the last event; events and answers
-    are those since the last message that was answered. A message that got no answer is sent again as it was.
+    are those since the last message that was answered. A message that got no answer is sent again, with what is `used` and
+    `in_flight` by then; whoever has answered it before answers the same.
     """
 
     who: str

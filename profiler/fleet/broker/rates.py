@@ -53,6 +53,7 @@ class SharedRates:
         self._paced_at = now
         self._emptied_at = -math.inf
         self._paces = 0  # how often the learned rate was cut
+        self._began_empty = False
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits is not None else None
             if allowed is not None:
@@ -60,15 +61,20 @@ class SharedRates:
 
     def start_empty(self, now: float) -> None:
         """Begin with empty buckets, because it is not known what was used just before."""
+        self._began_empty = True
         for bucket in self.buckets.values():
             bucket.empty(now)
 
     def take_back(self, who: str, used: Amounts, *, in_flight: Amounts, now: float) -> None:
         """Count what a worker has used so far; the rest of what it was given is free again."""
         portion = self._portions.get(who)
-        if portion is None:  # new, or lent to by a broker before this one, which counted what was used until then
+        if portion is None:
             portion = self._portions[who] = Portion(now)
             portion.used = {name: getattr(used, name) for name in LIMITS}
+            if (
+                any(portion.used.values()) and not self._began_empty
+            ):  # lent by a broker before this one, or used without any
+                self.start_empty(now)
         for name in LIMITS:
             more = getattr(used, name) - portion.used[name]
             unused = portion.left[name] - more

@@ -22,3 +22,11 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     gone: int = 0
     longest_pause_s: float = 600.0
     answered_before: bool = False
+
+
+class EvenShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker may use as long as it has never reached the broker: calls at once, and so much a minute of each limit that
+    the manifest names."""
+
+    concurrency: int
+    per_minute: dict[str, float] = {}

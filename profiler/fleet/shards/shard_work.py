@@ -18,6 +18,7 @@ from profiler.fleet.preparing.known_answers import lay_down, tell_taken
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shards.broker_service import DistantBroker, token_of
+from profiler.fleet.shares import even_share
 from profiler.money.budget import usd
 from profiler.money.prices import pico
 from profiler.storage import journal
@@ -165,7 +166,8 @@ class ShardWork:
         place = self._shard.number * self._processes + number % self._processes
         lender, workers = None, self._shard.of * self._processes
         if self._broker is not None:
-            lender, cap = self._broker.lender(number), None
+            alone = even_share(self._prepared.experiment, self._options, worker=place, workers=workers)
+            lender, cap = msgspec.structs.replace(self._broker.lender(number), alone=alone), None
         job = job_of(
             self._prepared, self._options, worker=place, workers=workers, cap=cap, lender=lender, known=self._known
         )

@@ -87,7 +87,7 @@ class Worker:
         )
         self._channel: Channel | None
         self._link: Link | None
-        self._channel, self._link = _link_of(job, ask)
+        self._channel, self._link = _link_of(job, ask, tell=self._tell)
         cap = None if job.share.cap is None else Cap.of(job.share.cap)
         if self._link is not None:
             cap = self._link.cap
@@ -248,7 +248,7 @@ class Worker:
         )
 
 
-def _link_of(job: Job, ask: Ask | None) -> tuple[Channel | None, Link | None]:
+def _link_of(job: Job, ask: Ask | None, *, tell: Callable[[str], None]) -> tuple[Channel | None, Link | None]:
     lender = job.broker
     if lender is None:
         return None, None
@@ -256,7 +256,8 @@ def _link_of(job: Job, ask: Ask | None) -> tuple[Channel | None, Link | None]:
     asked = channel.ask if channel is not None else ask
     if asked is None:
         raise AssertionError("one of the two carries the messages")
-    return channel, Link(asked, who=lender.who, root=RangeFolders(Path(job.folder)).root, capped=lender.capped)
+    root = RangeFolders(Path(job.folder)).root
+    return channel, Link(asked, who=lender.who, root=root, capped=lender.capped, alone=lender.alone, tell=tell)
 
 
 def _known_answers(job: Job) -> AbstractContextManager[Answers | None]:

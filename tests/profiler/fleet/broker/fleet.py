@@ -13,7 +13,7 @@ from profiler.engine.calls.pool import Pool
 from profiler.engine.slots import Slots
 from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.link import Link
-from profiler.fleet.broker.settings import BrokerSettings
+from profiler.fleet.broker.settings import BrokerSettings, EvenShare
 from profiler.manifest.settings import Retry
 from tests.profiler.engine.limits.provider import Records, ask_for, planner
 
@@ -28,12 +28,20 @@ ON_THE_WAY_S = 0.002
 
 class Fleet:
     def __init__(
-        self, *, workers: int = 8, concurrency: int = 200, limits: RateLimits | None = None, deadline_s: float = 600
+        self,
+        *,
+        workers: int = 8,
+        concurrency: int = 200,
+        limits: RateLimits | None = None,
+        deadline_s: float = 600,
+        alone: EvenShare | None = None,
     ) -> None:
-        settings = BrokerSettings(
+        self._settings = BrokerSettings(
             workers=workers, concurrency=concurrency, rate_limits=limits, longest_pause_s=deadline_s
         )
-        self.broker = Broker(settings, now=time.monotonic())
+        self.broker = Broker(self._settings, now=time.monotonic())
+        self.told: list[str] = []
+        self._alone = alone
         self.records = Records()
         self.reachable = True
         self.messages = 0
@@ -41,13 +49,18 @@ class Fleet:
         self._concurrency = concurrency
         self._deadline_s = deadline_s
 
+    def replace_broker(self) -> None:
+        """By one that knows nothing of what was lent."""
+        self.broker = Broker(self._settings, now=time.monotonic())
+        self.reachable = True
+
     async def ask_for(self, client: Client, seconds: float, *, max_tokens: int = 1024) -> None:
         async with anyio.create_task_group() as group:
             for number in range(self._workers):
                 group.start_soon(self._work, client, f"w{number}", seconds, max_tokens)
 
     async def _work(self, client: Client, who: str, seconds: float, max_tokens: int) -> None:
-        link = Link(self._deliver, who=who, root=ROOT, capped=False)
+        link = Link(self._deliver, who=who, root=ROOT, capped=False, alone=self._alone, tell=self.told.append)
         pool = self._pool(client, link, max_tokens)
         async with anyio.create_task_group() as group:
             group.start_soon(link.renew_all_the_time)

@@ -16,6 +16,8 @@ from profiler.engine.slots import Slots
 from profiler.fleet.broker.broker import LEASE_S
 from profiler.fleet.broker.link import LOOK_FOR_ROOM_EVERY_S, Link
 from profiler.fleet.broker.messages import Lease
+from profiler.fleet.broker.outage import ALONE, ALONE_AFTER_S
+from profiler.fleet.broker.settings import EvenShare
 from profiler.manifest.settings import RateLimits
 from profiler.money.budget import Budget
 from tests.profiler.engine.limits.provider import LimitedProvider, asking
@@ -175,6 +177,63 @@ async def test_without_a_broker_nothing_leaves_when_the_lease_is_over_but_the_ev
     assert soon <= 600 / 60 * 1.5  # what was granted for about a second
     assert 0.8 * 600 * 84 / 60 <= later <= 600 * 85 / 60
     assert limited.share() == 0
+
+
+@jumping
+async def test_where_a_broker_was_never_there_each_has_its_even_share_and_says_so_and_one_that_comes_takes_over() -> (
+    None
+):
+    limited, fleet = (
+        LimitedProvider(requests_per_minute=600, latency_s=0.1, tells=False),
+        Fleet(
+            workers=4,
+            concurrency=12,
+            limits=RateLimits(requests_per_minute=600),
+            alone=EvenShare(concurrency=3, per_minute={"requests": 150.0}),
+        ),
+    )
+    fleet.reachable = False
+
+    async def start() -> None:
+        await anyio.sleep(120)
+        fleet.replace_broker()
+
+    async with asking(limited) as client, anyio.create_task_group() as beside:
+        began = time.monotonic()
+        beside.start_soon(start)
+        await fleet.ask_for(client, 200)
+
+    early = sum(call.at < began + ALONE_AFTER_S for call in limited.history)
+    alone = sum(call.at < began + 120 for call in limited.history)
+    assert early == 0
+    assert 0.9 * 600 * 114 / 60 <= alone <= 600 * 115 / 60
+    assert max(limited.in_flight[:alone]) <= 12
+    assert fleet.told == [ALONE] * 4
+    assert len(limited.history) - alone >= 0.9 * 600 * 79 / 60
+    assert limited.share() <= 0.01
+
+
+@jumping
+async def test_a_broker_that_is_replaced_costs_the_seconds_that_it_is_gone_and_no_refusals() -> None:
+    limited, fleet = (
+        LimitedProvider(requests_per_minute=1200, latency_s=0.1, tells=False),
+        Fleet(limits=RateLimits(requests_per_minute=1200)),
+    )
+
+    async def kill() -> None:
+        await anyio.sleep(90)
+        fleet.reachable = False
+        await anyio.sleep(1.5)
+        fleet.replace_broker()
+
+    async with asking(limited) as client, anyio.create_task_group() as beside:
+        began = time.monotonic()
+        beside.start_soon(kill)
+        await fleet.ask_for(client, 180)
+
+    after = sum(began + 90 < call.at <= began + 180 for call in limited.history)
+    assert after >= 20 * (90 - 4)
+    assert limited.share() <= 0.01
 
 
 @jumping
