@@ -151,7 +151,15 @@ ORDERS = {
         *("summary_file", "score_log", "shared_runs", "reading", "writing", "run_directory", "identity", "questions"),
         *("reuse", "kept_answers", "whole_money"),
     ),
-    "profiler.storage.shared_runs": ("__init__", "lease", "claims", "object_store", "attempt_money", "ranges"),
+    "profiler.storage.shared_runs": (
+        "__init__",
+        "lease",
+        "claims",
+        "object_store",
+        "attempt_money",
+        "range_table",
+        "ranges",
+    ),
     "profiler.storage.reading": ("__init__", "read_logs", "unfinished", "unfinished_fleet", "item", "saved_run"),
     "profiler.storage.writing": (
         "__init__",

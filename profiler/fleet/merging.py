@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from profiler.metrics.metric import Metric
-    from profiler.storage.shared_runs.ranges import Committed, RangeFolders, Table
+    from profiler.storage.shared_runs.range_table import Table
+    from profiler.storage.shared_runs.ranges import Committed, RangeFolders
 
 SAVE_EVERY_S: Final = 2.0
 AT_ONCE: Final = 1 << 20

@@ -31,7 +31,8 @@ from profiler.metrics.builtin import unmeasured
 from profiler.storage import run_directory, status_file
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.claims import Claims
-from profiler.storage.shared_runs.ranges import RangeFolders, read_table
+from profiler.storage.shared_runs.range_table import read_table
+from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

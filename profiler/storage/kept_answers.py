@@ -19,7 +19,8 @@ from profiler.storage.names import JOURNAL
 from profiler.storage.reading.read_logs import read_outcomes
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.run_directory import Earlier
-from profiler.storage.shared_runs.ranges import RangeFolders, read_table
+from profiler.storage.shared_runs.range_table import read_table
+from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -293,11 +293,7 @@ class Coordinator:
                 self._driver.tell(worker.number, Finish())
 
     def _speed_of(self, number: int) -> float:
-        """How many items a second a worker answers; 1 while it has answered nothing yet."""
-        status = self._workers[number].status
-        if status is None or not status.answered:
-            return 1.0
-        return max(self._workers[number].rate.of(status.answered), 1e-3)
+        return self._workers[number].speed
 
 
 def _with_log(said: str, log: str) -> str:

@@ -29,6 +29,13 @@ class WorkerState:
         self.status: Status | None = None
         self.rate = Rate()
 
+    @property
+    def speed(self) -> float:
+        """How many items a second it answers; 1 while it has answered nothing yet."""
+        if self.status is None or not self.status.answered:
+            return 1.0
+        return max(self.rate.of(self.status.answered), 1e-3)
+
     def forget(self, first: int) -> None:
         """The range that begins there is counted as committed from now on, and what was said of it before would count it twice."""
         if self.status is not None:

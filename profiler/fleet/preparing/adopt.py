@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from profiler.metrics.metric import Metric
-    from profiler.storage.shared_runs.ranges import RangeFolders, Table
+    from profiler.storage.shared_runs.range_table import Table
+    from profiler.storage.shared_runs.ranges import RangeFolders
 
 AT_ONCE = 1 << 16  # bytes of one range that are kept until they are written
 

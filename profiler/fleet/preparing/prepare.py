@@ -22,7 +22,8 @@ from profiler.storage.identity import examine
 from profiler.storage.journal import Header, read_header
 from profiler.storage.names import JOURNAL
 from profiler.storage.run_directory import Earlier, refuse_another
-from profiler.storage.shared_runs.ranges import RangeFolders, Table
+from profiler.storage.shared_runs.range_table import Table
+from profiler.storage.shared_runs.ranges import RangeFolders
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from profiler.storage import journal, run_directory
 from profiler.storage.identity import examine
 from profiler.storage.run_directory import Earlier
 from profiler.storage.shared_runs.claims import Claims
-from profiler.storage.shared_runs.ranges import Merged, RangeFolders, Table, read_table
+from profiler.storage.shared_runs.range_table import Table, read_table
+from profiler.storage.shared_runs.ranges import Merged, RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from profiler.storage.shared_runs.object_store import ObjectStore
-    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders, Table
+    from profiler.storage.shared_runs.range_table import Table
+    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

@@ -14,7 +14,7 @@ from profiler.storage.shared_runs.attempt_money import Money, own_money
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
-    from profiler.storage.shared_runs.ranges import Table
+    from profiler.storage.shared_runs.range_table import Table
 
 
 class _WithMoney(msgspec.Struct):

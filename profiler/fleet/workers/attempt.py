@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from profiler.provider.client import Client
     from profiler.provider.source import Source
     from profiler.storage.run_directory import RunDirectory
-    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders, Table
+    from profiler.storage.shared_runs.range_table import Table
+    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
     from profiler.storage.writing.resume import OpenRun
 
 

@@ -17,13 +17,14 @@ from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import REQUESTS, RESPONSES
 from profiler.storage.reading.read_logs import damaged, lines_of, read_outcomes
 from profiler.storage.reading.unfinished import Unfinished, unfinished
-from profiler.storage.shared_runs.ranges import Merged, RangeFolders, read_table
+from profiler.storage.shared_runs.range_table import read_table
+from profiler.storage.shared_runs.ranges import Merged, RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from profiler.core.nouns import Outcome
-    from profiler.storage.shared_runs.ranges import Table
+    from profiler.storage.shared_runs.range_table import Table
 
 _plain = msgspec.json.Decoder(dict[str, Any]).decode
 

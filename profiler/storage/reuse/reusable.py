@@ -18,7 +18,8 @@ from profiler.storage.reading.read_logs import READ_BUFFER, damaged
 from profiler.storage.reading.unfinished import unfinished
 from profiler.storage.reuse.answer_index import Answer, AnswerIndex
 from profiler.storage.reuse.answers import AnsweredRun, AnsweredRuns, Answers
-from profiler.storage.shared_runs.ranges import RangeFolders, read_table
+from profiler.storage.shared_runs.range_table import read_table
+from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

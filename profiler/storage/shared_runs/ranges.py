@@ -10,13 +10,10 @@ whoever walks from one committed end to the next beginning finds every item once
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 import shutil
 import tempfile
-from bisect import bisect_right
 from contextlib import suppress
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,56 +21,16 @@ import msgspec
 
 from profiler.core.errors import LogError, Problem, StorageError
 from profiler.core.json import DecodeError
-from profiler.dataset.places import Place
-from profiler.dataset.unchanged import Stamp
-from profiler.storage import journal
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
 from profiler.storage.shared_runs.attempt_money import Money, money_in, own_money
+from profiler.storage.shared_runs.range_table import FORMAT, Table, read_table
 from profiler.storage.whole_file import sync_folder, write_first, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FORMAT: Final = 1
 WON_BY_ANOTHER: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ranges of a run are; it never changes. `places` has where each begins, in the dataset itself or, with
-    `copied`, in a copy of the dialogues that are asked."""
-
-    format: int = FORMAT
-    count: int
-    identity: dict[str, Any]
-    started: str | None
-    dataset_stamp: Stamp
-    copied: bool
-    places: list[Place]
-
-    @property
-    def header(self) -> journal.Header:
-        """The header of the whole run, as a single process would write it."""
-        return journal.Header(journal=journal.FORMAT, count=self.count, identity=self.identity, started=self.started)
-
-    @property
-    def repeats(self) -> int:
-        """How often each dialogue is asked."""
-        found: int = self.identity.get("repeats", 1)
-        return found
-
-    @property
-    def firsts(self) -> list[int]:
-        """The index of the first item of every range."""
-        return [place.dialogue * self.repeats for place in self.places]
-
-    def range_of(self, index: int) -> int:
-        """The number of the range in which an item lies."""
-        return bisect_right(self.places, index // self.repeats, key=attrgetter("dialogue")) - 1
-
-    def place_before(self, dialogue: int) -> Place:
-        """The last place at or before this dialogue."""
-        return self.places[bisect_right(self.places, dialogue, key=attrgetter("dialogue")) - 1]
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -302,23 +259,6 @@ def committed_as(attempt: Path) -> Committed | None:
         return None
     found = RangeFolders(attempt.parent.parent.parent).committed(int(first))
     return found if found is not None and found.attempt == int(number) else None
-
-
-def read_table(run: Path) -> Table | None:
-    """The table of the run in a folder; None if the run is not shared by several processes."""
-    path = run / TABLE
-    try:
-        table = msgspec.json.decode(path.read_bytes(), type=Table)
-    except (FileNotFoundError, NotADirectoryError):  # whoever opens the run says what is wrong with its folder
-        return None
-    except (OSError, DecodeError) as error:
-        if isinstance(error, PermissionError) and not os.access(run, os.R_OK | os.X_OK):
-            return None  # as above
-        raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
-    if table.format != FORMAT:
-        message = f"found ranges in format {table.format}, this version writes {FORMAT}"
-        raise LogError([Problem(path=str(path), message=message, hint="finish the run with the version that began it")])
-    return table
 
 
 def _take_over(before: Path, folder: Path) -> None:

@@ -15,7 +15,8 @@ from profiler.fleet.messages import Part, WasCut
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.workers.work import STATUS_EVERY_S
 from profiler.storage.journal import FORMAT, Header
-from profiler.storage.shared_runs.ranges import RangeFolders, Table
+from profiler.storage.shared_runs.range_table import Table
+from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

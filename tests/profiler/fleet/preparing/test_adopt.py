@@ -10,7 +10,8 @@ from profiler.metrics.builtin import BUILTIN
 from profiler.storage import journal
 from profiler.storage.names import JOURNAL, LEDGER
 from profiler.storage.shared_runs.attempt_money import Money, money_in
-from profiler.storage.shared_runs.ranges import RangeFolders, Table
+from profiler.storage.shared_runs.range_table import Table
+from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import COUNT, IDENTITY, opened
 

@@ -17,7 +17,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from profiler.core.errors import LogError
 from profiler.storage.names import JOURNAL, TABLE
 from profiler.storage.shared_runs.attempt_money import Money, inherited, money_in, own_money
-from profiler.storage.shared_runs.ranges import Attempt, Committed, RangeFolders, Table, read_table
+from profiler.storage.shared_runs.range_table import Table, read_table
+from profiler.storage.shared_runs.ranges import Attempt, Committed, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import opened, write
 
