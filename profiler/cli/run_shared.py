@@ -19,6 +19,7 @@ from profiler.engine.reuse import reusing
 from profiler.fleet.many import run_all_by_processes
 from profiler.fleet.shards.shard import run_shard
 from profiler.fleet.shards.shard_work import Shard
+from profiler.fleet.shards.whole_cap import share_of_whole_cap
 from profiler.storage.shared_runs.object_store import object_store
 
 if TYPE_CHECKING:
@@ -55,13 +56,11 @@ def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Calla
     shard = Shard(number, of, processes=args.processes or 1, broker=broker, store=store)
     options = options_from(args, manifest, mode)
     options = options_of(manifest, options)
-    if len(manifest.ids) > 1 and options.max_cost_usd is not None:
-        raise UsageError(
-            "--shard cannot hold a cap over several experiments: no shard knows what the others spend",
-            hint="give each experiment its own max_cost_usd, or run one with --select",
-        )
-    with reusing(manifest.experiments, options=options, tell=tell) as reusable:
-        failed = _answer_each(args, manifest, shard=shard, options=options, reusable=reusable, tell=tell)
+    with (
+        reusing(manifest.experiments, options=options, tell=tell) as reusable,
+        share_of_whole_cap(manifest, shard, options=options) as left,
+    ):
+        failed = _answer_each(args, manifest, shard=shard, options=options, reusable=reusable, left=left, tell=tell)
     if failed:
         raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
     merge = ["profiler", "merge", "--config", args.config]
@@ -77,6 +76,7 @@ def _answer_each(
     shard: Shard,
     options: Options,
     reusable: Reusable | None,
+    left: Callable[[], int | None],
     tell: Callable[[str], None],
 ) -> int:
     """Returns how many experiments could not be answered."""
@@ -88,6 +88,7 @@ def _answer_each(
             shard=shard,
             options=options,
             reusable=reusable,
+            left=left(),
             watch=watch,
             note=tell,
         )

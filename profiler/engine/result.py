@@ -14,7 +14,7 @@ import msgspec
 from profiler import __version__
 from profiler.core.errors import ProfilerError
 from profiler.core.json import dumps, loads
-from profiler.engine.run_money import MONEY
+from profiler.engine.run_money import MONEY, OF_SEVERAL
 from profiler.manifest.metrics import called, plain
 from profiler.metrics import summary
 from profiler.metrics.builtin import BUILTIN
@@ -144,6 +144,7 @@ def facts_of_run(
         "metrics": plain(experiment.metrics),
         **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
         **{name: told[name] for name in MONEY},
+        **{name: told[name] for name in OF_SEVERAL if name in told},
         "started": header.started,
         "finished": now(source.mode),
         "resumed": told["resumed"] if live else None,

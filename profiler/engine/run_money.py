@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 
 MONEY = ("rate_card", "max_cost_usd", "spent_usd", "maybe_billed_usd")  # what the summary tells of it
+OF_SEVERAL = (
+    "paid_twice_usd",
+    "spent_by_shard_usd",
+)  # the same of a run by several processes, where there is such a thing
 UNBOUNDED = ("speed", "fallbacks")  # keys of `request` that change the price, or the model that answers
 BOUNDED = (None, "standard")  # values with which they do not
 

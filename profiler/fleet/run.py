@@ -253,9 +253,13 @@ class Fleet:
             )
             self._merger.save()
 
-    def merge(self, sessions: list[dict[str, Any]]) -> dict[str, Any]:
-        """Put together what shards have committed, and conclude it."""
-        self._merger.merged.sessions += sessions
+    def merge(self, sessions: list[dict[str, Any]], *, by_shard: list[int]) -> dict[str, Any]:
+        """Put together what shards have committed, and conclude it. `by_shard` is what each of them has spent."""
+        merged = self._merger.merged
+        if self._live and not merged.by_shard:
+            merged.by_shard = by_shard
+            self._merger.save()  # before it becomes one sum
+        merged.sessions += sessions
         self._merger.advance()
         self._bound_by = bound_by_of_shards(sessions)
         return self.conclude()

@@ -69,6 +69,8 @@ class Spending:
                 "spent_usd": dollars(money.spent),
                 "maybe_billed_usd": dollars(money.maybe),
             }
+        if merged.by_shard:
+            known["spent_by_shard_usd"] = [dollars(amount) for amount in merged.by_shard]
         if money.spent and (twice := merged.twice.spent) > 0:
             known["paid_twice_usd"] = dollars(twice)
             tell(f"{usd(twice)} was paid for answers that were there already, by processes that were taken for lost")

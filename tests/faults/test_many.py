@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sys
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,39 @@ def test_the_bill_stays_within_the_cap_of_all_over_kills_and_later_commands(tmp_
     assert "for all experiments could be passed" in stopped.err
     assert last.code == 0, last
     assert answers(site) == expected()
+
+
+@pytest.mark.slow
+def test_shards_stay_together_within_the_cap_of_all(tmp_path: Path) -> None:
+    """Each has half of it for its parts of all experiments. One is put together in between, and one asked by one process."""
+    site = several(Site(folder=tmp_path, mode="live", environ={"ANTHROPIC_API_KEY": KEY}), concurrency=2, max_tokens=16)
+    three = ["--select", "e0[0-2]"]
+    with provider(site, latency_s=0.01) as paid:
+
+        def shard(number: int, cap_usd: float) -> int | None:
+            run = live_run(site, *three, "--shard", f"{number}/2", "--max-cost", f"{cap_usd:f}")
+            assert billed_usd(paid) <= cap_usd
+            return run.code
+
+        cap = 0.0006
+        assert [shard(0, cap), shard(1, cap)] == [4, 4]
+        assert billed_usd(paid) > 0.4 * cap  # a call is few cents of what it may cost
+        assert [shard(0, 1.0), shard(1, 1.0)] == [0, 0]
+        merged = ended(site.start(command=merging(site, "--select", NAMES[0])))
+        assert merged.code == 0, merged
+        told = json.loads((site.folder / site.runs / NAMES[0] / "summary.json").read_text())["run"]
+        assert sum(told["spent_by_shard_usd"]) == pytest.approx(told["spent_usd"] + told["maybe_billed_usd"])
+
+        spent = billed_usd(paid)
+        four = ["--select", "e0[0-3]"]
+        for number in range(2):
+            assert live_run(site, *four, "--shard", f"{number}/2", "--max-cost", f"{spent * 1.05:f}").code == 4
+            assert billed_usd(paid) <= spent * 1.05
+
+
+def merging(site: Site, *words: str) -> list[str]:
+    where = ["--config", str(site.manifest), "--output-dir", str(site.folder / site.runs)]
+    return [sys.executable, "-m", "profiler", "merge", "--quiet", *where, *words]
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -16,6 +16,7 @@ from profiler.engine.run_money import card_of_run
 from profiler.fleet.preparing.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
 from profiler.fleet.shards.stored_whole import StoredWhole
+from profiler.fleet.shards.whole_cap import spent_by_shards
 from profiler.fleet.spending import Spending
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
@@ -83,7 +84,8 @@ def merge(
             _fetch(stored, prepared)
         spending = Spending(prepared, options=asked, left=None)
         fleet = Fleet(prepared, directory, options=asked, processes=1, spending=spending, tell=note)
-        found = fleet.merge(_sessions(prepared.folders))
+        by_shard = spent_by_shards(folders, table, folders.merged(), of=claims.divided_into() or 1)
+        found = fleet.merge(_sessions(prepared.folders), by_shard=by_shard)
         return result_of(directory, found, kept=0, elapsed_s=time.perf_counter() - begun)
 
 

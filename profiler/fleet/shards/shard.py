@@ -63,13 +63,15 @@ async def run_shard(
     shard: Shard,
     options: Options,
     reusable: Reusable | None = None,
+    left: int | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None],
     on: Callable[[Path], AbstractAsyncContextManager[Driver]] = process_driver,
 ) -> ShardEnded:
     """Answer the ranges of one shard. The same call goes on after an error.
 
-    Where the shard has a broker, that lends what limits and cap allow; without one each has an equal share.
+    Where the shard has a broker, that lends what limits and cap allow; without one each has an equal share. `left` is what a
+    cap over several experiments leaves to this shard, in pico-dollars.
     """
     folder, begun = options.folder_of(experiment), time.perf_counter()
     if (count := _complete(experiment, folder, options)) is not None:
@@ -86,7 +88,7 @@ async def run_shard(
             for number in range(shard.processes):
                 driver.start(number)
             prepared = await in_thread(partial(_prepared, experiment, shard, stored, options=options))
-            work = ShardWork(prepared, shard, options=options, tell=note, reusable=reusable)
+            work = ShardWork(prepared, shard, options=options, tell=note, reusable=reusable, left=left)
             if stored is None:
                 await work.run(driver, watch=watch, also=also)
             else:

@@ -68,13 +68,16 @@ class ShardWork:
         options: Options,
         tell: Callable[[str], None],
         reusable: Reusable | None = None,
+        left: int | None = None,
     ) -> None:
+        """`left` is what a cap over several experiments leaves to this shard, in pico-dollars; None without such a cap."""
         table = prepared.table
         self._prepared = prepared
         self._shard = shard
         self._options = options
         self._processes = shard.processes
         self._tell = tell
+        self._left = left
         self._live = prepared.source.mode == "live"
         merged = prepared.folders.merged()
         self.end, self._spent_before = (0, 0) if merged is None else (merged.end, merged.money.gone)
@@ -174,10 +177,14 @@ class ShardWork:
         return msgspec.structs.replace(job, worker=number)
 
     def _cap(self) -> int | None:
-        """The share of this shard, in pico-dollars."""
+        """The share of this shard, in pico-dollars, with what it has spent."""
+        if not self._live:
+            return None
         said, own = self._options.max_cost_usd, self._prepared.experiment.max_cost_usd
-        cap = own if said is None else said
-        return None if cap is None or not self._live else max(0, pico(cap) - self._spent_before) // self._shard.of
+        cap = own if said is None or self._left is not None else said
+        rooms = [] if cap is None else [max(0, pico(cap) - self._spent_before) // self._shard.of]
+        rooms += [] if self._left is None else [self._left + self._gone.gone]
+        return min(rooms, default=None)
 
     def _share_of_cap(self) -> int | None:
         cap = self._cap()
@@ -188,7 +195,8 @@ class ShardWork:
             return BudgetReached("the cap of all shards together could be passed: the broker has nothing left to lend")
         gone = self._prepared.folders.money(of=self._is_mine).gone
         return BudgetReached(
-            f"shard {self._shard} could pass its share of the cap, {usd(self._cap() or 0)}: {usd(gone)} spent or maybe billed"
+            f"shard {self._shard} could pass its share of the cap{'' if self._left is None else ' over all experiments'}, "
+            f"{usd(self._cap() or 0)}: {usd(gone)} spent or maybe billed"
         )
 
     @contextmanager

@@ -52,7 +52,8 @@ class Merged(msgspec.Struct, kw_only=True):
 
     Other attempts at these items may still be written to, by a process that everybody takes for dead. `others` is what was
     counted of them so far, by their first index, and `twice` the part of it that bought answers which were not needed.
-    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet.
+    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet. `by_shard` has
+    what each shard had spent, or may have, when it began to be put together.
     """
 
     end: int = 0
@@ -63,6 +64,7 @@ class Merged(msgspec.Struct, kw_only=True):
     others: dict[int, Money] = {}
     winners: list[int] = []
     sessions: list[dict[str, Any]] = []
+    by_shard: list[int] = []
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -213,13 +215,19 @@ class RangeFolders:
         elif merged is not None:
             for first, money in self.others(merged).items():
                 total += money - merged.others.get(first, Money())
-        for first in self.all_done():
-            if first >= end and of(first) and (found := self.committed(first)) is not None:
-                total += found.money
-        for attempt in self.attempts():
-            if attempt.first >= end and of(attempt.first):
-                total += own_money(attempt.folder)
+        for first, money in self.money_from(end):
+            if of(first):
+                total += money
         return total
+
+    def money_from(self, end: int) -> Iterator[tuple[int, Money]]:
+        """What each attempt at the items from `end` on has spent, committed or not, by its first index."""
+        for first in self.all_done():
+            if first >= end and (found := self.committed(first)) is not None:
+                yield first, found.money
+        for attempt in self.attempts():
+            if attempt.first >= end:
+                yield attempt.first, own_money(attempt.folder)
 
     def others(self, merged: Merged) -> dict[int, Money]:
         """What attempts at items that are put together have spent, but for those that count: by their first index."""
