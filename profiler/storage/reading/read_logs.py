@@ -202,5 +202,14 @@ def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
     return number, not line.endswith(b"\n")
 
 
+class MovedOn(LogError):
+    """A run has gone on while somebody looked into it, and what was looked at has another place now. Whoever looks again finds
+    it there."""
+
+
+def moved_on(path: Path) -> MovedOn:
+    return MovedOn([Problem(path=str(path), message="is gone: the run has gone on meanwhile, so look again")])
+
+
 def damaged(path: Path, message: str, *, line: int | None = None) -> LogError:
     return LogError([Problem(path=str(path), line=line, message=message)])

@@ -22,7 +22,7 @@ from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
 from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.reading.item import Item
-from profiler.storage.reading.read_logs import damaged, lines_of, read_outcomes
+from profiler.storage.reading.read_logs import MovedOn, damaged, lines_of, read_outcomes
 from profiler.storage.score_log import ScoreLog, publish, worked_out
 from profiler.storage.whole_file import sync_folder
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from profiler.storage.reading.unfinished import Unfinished
     from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 
+LOOKS = 5  # at a run that goes on meanwhile
 HINT = "a run directory is wanted, such as runs/demo_run"
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -63,9 +64,14 @@ class SavedRun:
     @property
     def summary(self) -> dict[str, Any]:
         """What summary.json says; for an unfinished run, the summary of what it has so far."""
-        if not self.complete:
+        looks = 0
+        while not self.complete:
+            looks += 1
             try:
                 return self.recompute()
+            except MovedOn:  # processes that are at work may do that at any time, but not every time
+                if looks == LOOKS:
+                    raise
             except LogError:
                 if not self.complete:  # it may have ended while we looked
                     raise

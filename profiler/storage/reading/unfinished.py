@@ -15,7 +15,7 @@ from profiler.money.prices import dollars, pico
 from profiler.storage import journal, ledger
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import JOURNAL, REQUESTS
-from profiler.storage.reading.read_logs import Asked, Got, damaged, lines_of, outcome_of
+from profiler.storage.reading.read_logs import Asked, Got, damaged, lines_of, moved_on, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +56,11 @@ class Unfinished(msgspec.Struct, kw_only=True):
     def _kept(self, request: type[Line], record: type[Record]) -> Iterator[tuple[int, Line | None, Record]]:
         decode = msgspec.json.Decoder(record).decode
         path = self.folder / JOURNAL
-        if not path.exists():
-            raise damaged(path, "is gone: the run has ended meanwhile")
-        with path.open("rb") as file:
+        try:
+            journal_file = path.open("rb")
+        except FileNotFoundError as error:
+            raise moved_on(path) from error
+        with journal_file as file:
             for index, asked in enumerate(self._asked(request)):
                 if place := self.places[index]:
                     file.seek(place)
@@ -119,6 +121,8 @@ def unfinished(folder: Path) -> Unfinished | None:
             found.places[number] = place.offset  # the later record of a dialogue that was asked again
             found.cost += pico(place.entry.cost_usd or 0.0)
             found.maybe += pico(place.entry.maybe_usd or 0.0)
+    except FileNotFoundError as error:
+        raise moved_on(path) from error
     except OSError as error:
         raise damaged(path, f"cannot be read: {error.strerror or error}") from error
     found.sessions = replay.sessions

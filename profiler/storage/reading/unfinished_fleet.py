@@ -15,7 +15,7 @@ import msgspec
 from profiler.money.prices import dollars
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import REQUESTS, RESPONSES
-from profiler.storage.reading.read_logs import damaged, lines_of, read_outcomes
+from profiler.storage.reading.read_logs import lines_of, moved_on, read_outcomes
 from profiler.storage.reading.unfinished import Unfinished, unfinished
 from profiler.storage.shared_runs.range_table import read_table
 from profiler.storage.shared_runs.ranges import Merged, RangeFolders
@@ -100,7 +100,7 @@ class UnfinishedFleet:
             try:
                 yield from piece.outcomes()
             except FileNotFoundError as error:
-                raise _moved_on(piece.folder) from error
+                raise moved_on(piece.folder) from error
 
     def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """The same, as what was asked and what came back."""
@@ -108,7 +108,7 @@ class UnfinishedFleet:
             try:
                 yield from piece.lines()
             except FileNotFoundError as error:
-                raise _moved_on(piece.folder) from error
+                raise moved_on(piece.folder) from error
 
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
@@ -126,10 +126,6 @@ class UnfinishedFleet:
             "sessions": self._merged.sessions if live else None,
             "identity": identity,
         }
-
-
-def _moved_on(folder: Path) -> Exception:
-    return damaged(folder, "is gone: the run has gone on meanwhile, so look again")
 
 
 def begun(folder: Path) -> Unfinished | UnfinishedFleet | None:
