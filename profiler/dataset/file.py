@@ -24,7 +24,7 @@ from profiler.dataset.formats import Reporter, csv_rows, json_array, json_lines,
 from profiler.dataset.met_keys import MetKeys
 from profiler.dataset.parquet import parquet_rows
 from profiler.dataset.selection import ALL, Selection, chosen, drawn, expect_ids
-from profiler.dataset.unchanged import Remembered, reading_file, refuse
+from profiler.dataset.unchanged import Remembered, as_path, reading_file, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -74,7 +74,7 @@ def reading(
     """Like `read`, as a context manager: the file is closed at the end of the block, also when the caller stops early."""
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    path = Path(path)
+    path = as_path(path)
     if selection.is_all:
         with closing(_stream(path, start=start, report=refuse, fields=fields)) as items:
             yield _dialogues(items)
@@ -93,7 +93,7 @@ def read(path: str | PathLike[str], *, start: int = 0, fields: FieldNames | None
     """
     if start < 0:
         raise UsageError(f"start: expected 0 or more, found {start}")
-    return _dialogues(_stream(Path(path), start=start, report=refuse, fields=fields))
+    return _dialogues(_stream(as_path(path), start=start, report=refuse, fields=fields))
 
 
 def lines_of(path: Path, ids: AbstractSet[str], *, fields: FieldNames | None = None) -> dict[str, int]:
@@ -118,7 +118,7 @@ def survey(path: str | PathLike[str], *, fields: FieldNames | None = None, selec
 
     The result is remembered while the file stays as it is, because the experiments of a manifest often share a dataset.
     """
-    path = Path(path)
+    path = as_path(path)
     about = repr(fields or None)
     if selection.is_all:
         limit = selection.limit

@@ -71,7 +71,8 @@ class RecordPlace(msgspec.Struct, frozen=True):
 
 def begin(file: LineFile, header: Header) -> None:
     """Write the header. Until that line is whole, there is no run to resume."""
-    file.cut(0)
+    if file.size:
+        file.cut(0)
     file.write(dump_line(msgspec.to_builtins(header)))
 
 
