@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+CLOSED = -1  # as a descriptor: its number may belong to another file by now
+
+
 class LineFile:
     """Appends blocks of whole lines. It has no buffer of its own."""
 
@@ -54,9 +57,12 @@ class LineFile:
             raise StorageError(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file. It is closed even when the system reports that something could not be written."""
+        """Close the file, if it is open. It is closed even when the system reports that something could not be written."""
+        fd, self.fd = self.fd, CLOSED
+        if fd == CLOSED:
+            return
         try:
-            os.close(self.fd)
+            os.close(fd)
         except OSError as error:
             raise StorageError(self.path, error) from error
 

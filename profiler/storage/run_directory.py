@@ -212,6 +212,7 @@ class RunDirectory:
         opened.force()
         self.write_summary(summary)
         self._let_go(sync=opened.sync)
+        opened.close()  # only now the blocks of the journal are freed, which may take as long as a sync
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary, and before it the scores that were counted with it."""

@@ -131,6 +131,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
                 responses.sync()
 
     def close(self) -> None:
+        """Close the files that are open, after what was written to the journal is on the device."""
         with suppress(StorageError):  # an error is why something is left, and that one is told
             self.force_journal()
         self.order.close()
@@ -138,6 +139,7 @@ class OpenRun(msgspec.Struct, kw_only=True):
         self.journal.close()
         if self.ledger is not None:
             self.ledger.close()
+            self.ledger = None
 
 
 def begin(folder: Path, header: Header, *, sync: bool, at_once: bool = True) -> OpenRun:

@@ -28,6 +28,7 @@ from tests.profiler.storage.directories import (
     answer,
     complete,
     contents,
+    files_open_in,
     finish,
     header,
     looked_at,
@@ -78,6 +79,20 @@ def test_a_run_is_completed_in_an_order_that_bears_a_power_cut_anywhere(
     assert events[6:8] == [f"name {SUMMARY}", f"sync {tmp_path.name}"]
     assert events[8:11] == [f"unlink {JOURNAL}", f"sync {tmp_path.name}", f"unlink {LEDGER}"]
     assert all(event.startswith("unlink ") and STATUS in event for event in events[11:])
+
+
+def test_a_run_that_is_complete_has_closed_its_files_and_may_be_closed_once_more(tmp_path: Path) -> None:
+    """Whoever completes it does so in a thread, and the last close of a removed file takes as long as a sync."""
+    with hold(tmp_path, tell=print) as directory:
+        under_way = directory.open(header())
+        under_way.open_ledger()
+        anyio.run(write, under_way, range(COUNT), range(COUNT))
+        directory.complete(under_way, SUMMARY_OF_IT)
+        assert [path for path in files_open_in(tmp_path) if path != tmp_path] == []  # the folder itself is locked
+        with (tmp_path / "another").open("wb") as another:  # has the number of a file that was closed
+            under_way.close()
+            another.write(b"whole")
+    assert (tmp_path / "another").read_bytes() == b"whole"
 
 
 def test_what_is_left_unfinished_is_on_the_device_when_it_is_closed(
