@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from profiler.fleet.messages import Command
 
 ANSWER_WITHIN_S = 2.0
+RELAY_PATIENCE_S = 15.0  # the coordinator has 20 for the task, and would end that alone
 AT_ONCE = 1_000
 
 Said = tuple[int, bytes | Lost]  # a worker, and its report or how it ended
@@ -111,10 +112,13 @@ def work(worker: int, post: Any, *, folder: str) -> None:
 
 def relay(worker: int, post: Any, *, module: str) -> Lost:
     """The task that runs another program, and returns how that has ended."""
-    return anyio.run(_relay, worker, post, module)
+    return anyio.run(relayed, worker, post, module)
 
 
-async def _relay(worker: int, post: Any, module: str) -> Lost:
+async def relayed(worker: int, post: Any, module: str, *, patience_s: float = RELAY_PATIENCE_S) -> Lost:
+    """A program that has begun and says nothing for so long is ended here, with all that it has started: whoever gives this
+    task up from afar would leave it behind."""
+
     async def pass_commands_on(driver: ProcessDriver[bytes, bytes]) -> None:
         while True:
             for line in await post.hear.remote(worker):
@@ -126,13 +130,22 @@ async def _relay(worker: int, post: Any, module: str) -> Lost:
         async with processes_of(program, Path(logs), environ=environ) as driver, anyio.create_task_group() as tasks:
             driver.start(worker)
             tasks.start_soon(pass_commands_on, driver)
+            silence = ""
+            wait_s = math.inf
             while True:
-                _, said = await driver.poll()
-                if isinstance(said, Lost):
-                    ended = said
+                said: bytes | Lost | None = None
+                with anyio.move_on_after(wait_s):
+                    _, said = await driver.poll()
+                if said is None:
+                    silence, wait_s = f"has said nothing for {patience_s:g} s and ", math.inf
+                    driver.stop(worker)
+                elif isinstance(said, Lost):
+                    ended = said._replace(how=f"{silence}{said.how}")
                     tasks.cancel_scope.cancel()
                     break
-                await post.say.remote(worker, [said])
+                else:
+                    wait_s = math.inf if silence else patience_s
+                    await post.say.remote(worker, [said])
     return ended
 
 

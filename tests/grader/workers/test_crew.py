@@ -113,6 +113,18 @@ async def test_no_call_gets_far_ahead_of_the_oldest_that_has_not_ended() -> None
     assert ended == list(range(20))
 
 
+async def test_a_call_may_take_much_longer_than_a_worker_may_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grading takes minutes, and a worker on a cluster is given up after 20 seconds of silence: it says that it lives."""
+    monkeypatch.setattr("profiler.fleet.coordination.watchdog.LOOK_EVERY_S", 0.0)  # every look counts
+
+    class Impatient(Scripted):
+        patience_s = 3.0
+
+    workers = Impatient(lambda _, it: [Alive()] * 50 + [Done(number=it.number, found=b"in the end")])
+    assert await found_by(workers, [b""], size=1) == {0: b"in the end"}
+    assert workers.started == [0]
+
+
 async def test_one_that_says_nothing_any_more_is_ended_and_its_call_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that cannot be ended either is not waited for; what it says later is not heard."""
     monkeypatch.setattr("grader.workers.crew.LOOK_EVERY_S", 0.001)

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from profiler.cli.main import build_parser, main
 from profiler.core.errors import UsageError
 from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.drivers.ray_driver import how_lost, on_ray
-from profiler.fleet.drivers.ray_parts import Post, all_there_is, without_ray
+from profiler.fleet.drivers.ray_parts import Post, all_there_is, relayed, without_ray
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
 
 
@@ -48,6 +50,35 @@ async def test_what_was_said_before_the_end_is_carried_and_then_it_is_over() -> 
         assert await all_there_is(said) == [b"last words"]
         with pytest.raises(anyio.EndOfStream):
             await all_there_is(said)
+
+
+class FarPost:
+    """As much of the post, as a task reaches it, as a relay needs: nobody commands anything."""
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+        self.hear = self.say = self
+
+    def remote(self, _: int, said: list[bytes] | None = None) -> Awaitable[object]:
+        if said is None:
+            return anyio.sleep_forever()
+        self.said += said
+        return checkpoint()
+
+
+async def test_a_program_that_hangs_is_ended_by_the_task_that_speaks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stopped does not even hear that its stdin has ended."""
+    program = "import os, signal\nprint('begun', flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+    (tmp_path / "hanging.py").write_text(program)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    post = FarPost()
+
+    ended = await relayed(0, post, "hanging", patience_s=0.1)
+
+    assert post.said == [b"begun"]
+    assert ended.how == "has said nothing for 0.1 s and was ended by SIGKILL"
 
 
 def test_a_program_that_a_task_starts_hears_nothing_of_ray() -> None:
