@@ -66,7 +66,7 @@ class Reusable:
             earlier = run_directory.earlier(run.folder)
             identity, whole_logs = (None, False) if earlier is None else (earlier.identity, earlier.complete)
             logs = iter([_log_of(run.folder, complete=whole_logs)])
-        elif run.writes is not None:  # what it has it keeps, and it may be put together meanwhile
+        elif run.writes is not None:  # what it has it keeps, and what it owes is not there
             return
         else:
             identity, logs = table.identity, _logs_of_shared(run.folder)

@@ -124,6 +124,15 @@ async def test_what_several_processes_had_answered_before_they_were_stopped_is_t
     )  # errors are none
 
 
+async def test_a_run_that_goes_on_keeps_what_it_has_and_takes_nothing_over_from_itself(tmp_path: Path) -> None:
+    asked = experiment(dataset(tmp_path, COUNT), mock=MockSettings(latency_s=0.002), concurrency=4)
+    whole = await by_one(asked, tmp_path / "one")
+    with pytest.raises(Interrupted):
+        await by_several(asked, tmp_path / "runs", processes=2, watch=stopping(after=20))
+    done = await taken_by_several(asked, taking(tmp_path / "runs", tmp_path / "runs"))
+    assert results(done.folder) == whole
+
+
 async def test_who_was_answered_by_another_source_is_told_and_takes_nothing(tmp_path: Path) -> None:
     asked = experiment(dataset(tmp_path, COUNT))
     await by_one(asked, tmp_path / "pilot")

@@ -79,6 +79,18 @@ def test_no_order_of_shards_and_other_commands_passes_the_cap(of: int, data: st.
             assert array.gone <= CAP
 
 
+def test_who_began_when_less_was_gone_leaves_less_to_the_others() -> None:
+    """One shard has used its half before another command spends 300 of what is left: the other shard has 200, not 350."""
+    array = Array(2)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(whole_cap, "_by_shard", lambda run, of: array.known[run.name][:of])
+        array.start(0)
+        array.spend(0, "a", CAP)
+        array.whole_command("b", 300)
+        array.start(1)
+    assert array.allowed == {1: 200}
+
+
 def test_shards_that_spend_all_they_may_use_the_whole_cap() -> None:
     array = Array(4)
     with pytest.MonkeyPatch.context() as patched:

@@ -88,6 +88,16 @@ class Claims(RuleBasedStateMachine):
         assert now.money.spent == (who if before is None else before.money.spent)
 
     @invariant()
+    def who_walks_from_end_to_beginning_meets_all_that_is_committed_in_between(self) -> None:
+        ends = {first: found.end for first in self.folders.all_done() if (found := self.folders.committed(first))}
+        for start in range(0, COUNT, SIZE):
+            at, met = start, []
+            while at in ends and at < start + SIZE:
+                met.append((at, ends[at]))
+                at = ends[at]
+            assert [(each.first, each.end) for each in self.folders.chain(start, start + SIZE)] == met
+
+    @invariant()
     def what_was_counted_stays_and_every_item_counts_once(self) -> None:
         walked = self.walked
         items = [item for first, end, _ in walked for item in range(first, end)]
