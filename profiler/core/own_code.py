@@ -11,6 +11,13 @@ from profiler.core.wording import printable
 OURS = Path(__file__).resolve().parents[1]
 
 
+def expect_fault(error: BaseException) -> None:
+    """Whatever code of the user's own raises is a fault of it: `SystemExit` too, which would end the program, and
+    `CancelledError`, which would end all experiments. Only Ctrl-C is a person's and raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
 def said(error: BaseException) -> str:
     """The exception in one line: `KeyError: 'x' (my_metrics.py:12)`. It may quote an answer, so nothing in it steers a
     terminal."""

@@ -5,6 +5,7 @@ Whichever it is, its replies pass the check of `provider.validate`.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
@@ -15,7 +16,7 @@ from profiler.core import own_code, plugins
 from profiler.core.errors import UsageError
 from profiler.manifest.rules import streamed_only
 from profiler.provider.mock import load_answers
-from profiler.provider.validate import Checked, uncounted
+from profiler.provider.validate import Checked, cancelled_by_us, uncounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,8 @@ def make_own_client(experiment: Experiment, name: str, *, search_path: Path | No
     make = load_own_client(name, search_path=search_path)
     try:
         client = make(experiment)
-    except Exception as error:
+    except BaseException as error:
+        own_code.expect_fault(error)
         where = own_code.their_traceback(error)
         raise UsageError(f"client: {name!r} failed to make a client: {own_code.said(error)}\n{where}") from error
     if not callable(getattr(client, "complete", None)):
@@ -106,6 +108,11 @@ async def _close(client: Client) -> None:
     close = getattr(client, "aclose", None) or getattr(client, "close", None)
     if not callable(close):
         return
-    closing = close()
-    if inspect.isawaitable(closing):
-        await closing
+    try:
+        closing = close()
+        if inspect.isawaitable(closing):
+            await closing
+    except (SystemExit, asyncio.CancelledError) as error:  # neither may end the other experiments
+        if cancelled_by_us(error):
+            raise
+        raise RuntimeError(f"a client could not be closed: {own_code.said(error)}") from error

@@ -109,7 +109,8 @@ async def run_all(
         async with looked_at, shared.clients, create_task_group() as runs:
             while (turn := await shared.next_of(agenda)) is not None:
                 runs.start_soon(to_its_end, turn)
-    return [ended.get(each.experiment_id) or Ended.not_begun(each, shared.stopped) for each in experiments]
+    reason = shared.stopped or RuntimeError("the run was cancelled from within; did a client of your own cancel it?")
+    return [ended.get(each.experiment_id) or Ended.not_begun(each, reason) for each in experiments]
 
 
 async def _ended(

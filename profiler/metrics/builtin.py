@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from profiler.core import plugins
+from profiler.core import own_code, plugins
 from profiler.core.errors import UsageError
 from profiler.core.wording import did_you_mean
 from profiler.dataset.explain import near_miss
@@ -201,7 +201,8 @@ def _as_metric(name: str, value: object) -> Metric[Any]:
     if not isinstance(value, Metric) and callable(value):
         try:
             value = value()
-        except Exception as error:  # as above
+        except BaseException as error:  # it may be the user's own and raise anything
+            own_code.expect_fault(error)
             raise UsageError(
                 f"metrics: calling {name!r} without arguments failed: {type(error).__name__}: {error}"
             ) from error

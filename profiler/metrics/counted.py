@@ -29,7 +29,7 @@ class MetricFault(msgspec.Struct, frozen=True):
     lines: str  # the traceback, as far as it is in files of the user
 
     @staticmethod
-    def of(metric: str, error: Exception, *, dialogue_id: str | None) -> MetricFault:
+    def of(metric: str, error: BaseException, *, dialogue_id: str | None) -> MetricFault:
         return MetricFault(metric, dialogue_id, own_code.said(error), own_code.their_traceback(error))
 
     @property

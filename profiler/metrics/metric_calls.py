@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from profiler.core.own_code import expect_fault
 from profiler.metrics.counted import MetricFault
 from profiler.metrics.metric import NO_DATA, Estimate, Metric
 
@@ -32,7 +33,7 @@ class MetricCalls:
         self.faults.setdefault(fault.metric, fault)
         self._asked[place] = _saying_nothing(fault.metric)
 
-    def _give_up(self, place: int, error: Exception, *, dialogue_id: str | None = None) -> None:
+    def _give_up(self, place: int, error: BaseException, *, dialogue_id: str | None = None) -> None:
         self.fail(place, MetricFault.of(self.metrics[place].name, error, dialogue_id=dialogue_id))
 
     def contributions(self, batch: list[Outcome]) -> list[list[Any]]:
@@ -44,7 +45,8 @@ class MetricCalls:
         at: Outcome | None = None
         try:
             return [contribute(at := outcome) for outcome in batch]
-        except Exception as error:  # noqa: BLE001 (a metric may be the user's own and raise anything)
+        except BaseException as error:  # noqa: BLE001 (a metric may be the user's own and raise anything)
+            expect_fault(error)
             self._give_up(place, error, dialogue_id=None if at is None else at.dialogue_id)
             return [None] * len(batch)
 
@@ -56,7 +58,8 @@ class MetricCalls:
                     for metric, ours, theirs in zip(self._asked, left, right, strict=True)
                 ]
             )
-        except Exception:  # noqa: BLE001 (as in contribute; here it is not yet known which metric it was)
+        except BaseException as error:  # noqa: BLE001 (as in contribute; here it is not yet known which metric it was)
+            expect_fault(error)
             return tuple([self._merged_at(place, *pair) for place, pair in enumerate(zip(left, right, strict=True))])
 
     def _merged_at(self, place: int, ours: Any, theirs: Any) -> Any:
@@ -64,7 +67,8 @@ class MetricCalls:
             return theirs if ours is None else ours
         try:
             return self._asked[place].merge(ours, theirs)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
+            expect_fault(error)
             self._give_up(place, error)
             return None
 
@@ -92,7 +96,8 @@ class MetricCalls:
             return state
         try:
             return cluster(state)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
+            expect_fault(error)
             self._give_up(place, error)
             return None
 
@@ -113,7 +118,8 @@ class MetricCalls:
         try:
             found = _sound(metric.finish(state))
             return _without_interval(found) if repeats and metric.cluster is None else found
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
+            expect_fault(error)
             self._give_up(place, error)
             return NO_DATA
 

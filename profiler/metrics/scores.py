@@ -52,7 +52,8 @@ class Scorer:
         assert score is not None  # noqa: S101 (only metrics with a score are kept)
         try:
             column = [score(outcome) for outcome in batch]
-        except Exception:  # noqa: BLE001 (it may be the user's own and raise anything; then one by one, to find which)
+        except BaseException as error:  # noqa: BLE001 (it may be the user's own; then one by one, to find which)
+            own_code.expect_fault(error)
             return [self._one(metric, outcome) for outcome in batch]
         kinds = set(map(type, column))
         if kinds <= PLAIN or (kinds <= {*PLAIN, float} and _finite(column)):
@@ -62,7 +63,8 @@ class Scorer:
     def _one(self, metric: Metric[Any], outcome: Outcome) -> Score:
         try:
             return _checked(metric.score(outcome))  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
+            own_code.expect_fault(error)
             self.faults.setdefault(
                 metric.name,
                 f"metric {metric.name!r} gave no score at dialogue {outcome.dialogue_id!r}: {own_code.said(error)}",

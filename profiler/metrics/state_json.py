@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from profiler.core import own_code
 from profiler.core.errors import UsageError
 from profiler.core.nouns import Outcome
 from profiler.metrics.counted import Content, Group, MetricFault
@@ -79,7 +80,8 @@ def refuse_unspeakable(metrics: Sequence[Metric[Any]]) -> None:
         try:
             state = metric.contribute(PROBE)
             state = None if state is None else metric.merge(state, state)
-        except Exception:  # noqa: BLE001, S112 (it may be the user's own and raise anything)
+        except BaseException as error:  # noqa: BLE001 (it may be the user's own and raise anything)
+            own_code.expect_fault(error)
             continue
         expect_speakable(metric.name, state)
 

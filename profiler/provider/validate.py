@@ -60,7 +60,7 @@ class Checked:
             mend_failure(error)
             raise
         except (Exception, SystemExit, asyncio.CancelledError) as error:
-            if not self._own or _cancelled_by_us(error):
+            if not self._own or cancelled_by_us(error):
                 raise
             raise self._fault(request, error) from error
         if type(reply) is not Reply or type(reply.completion) is not str:
@@ -242,7 +242,7 @@ def _text(value: object) -> str:
         return type(value).__name__
 
 
-def _cancelled_by_us(error: BaseException) -> bool:
+def cancelled_by_us(error: BaseException) -> bool:
     """Whether the engine cancelled this call. A client may also raise `CancelledError` by itself, which is a fault."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from profiler.core.errors import BudgetReached, CallError, Interrupted, ProviderFailed, RunDirectoryError, UsageError
 from profiler.core.nouns import Reply
 from profiler.dataset import file
-from profiler.engine import descriptors
+from profiler.engine import descriptors, runner
 from profiler.engine.options import Options
 from profiler.engine.runner import run_all, run_all_sync, run_sync
 from profiler.manifest.settings import Experiment, Latency, MockSettings, RateLimits, Retry
@@ -182,6 +183,32 @@ class Odd:
 """
 
 
+@pytest.mark.parametrize("raised", ["SystemExit(4)", "asyncio.CancelledError"])
+async def test_a_metric_that_would_end_the_program_touches_no_other(tmp_path: Path, raised: str) -> None:
+    (tmp_path / "ends.py").write_text(
+        "import asyncio\n"
+        "from profiler import mean\n"
+        f"def leave(outcome): raise {raised}\n"
+        "metric = mean('leaving', leave, lower=0, upper=1)\n"
+    )
+    many = [*experiments(tmp_path, "a", metrics=("ends:metric",)), *experiments(tmp_path, "b", "c")]
+    ended = await run_all(many, options=options(tmp_path, search_path=tmp_path))
+    assert set(states(ended).values()) == {"complete"}
+    assert ended[0].result is not None
+    assert "ends.py:3" in ended[0].result.summary["metrics"]["leaving"]["error"]
+
+
+async def test_a_run_that_is_cancelled_from_within_is_not_taken_for_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(runner, "_ended", cancelled)
+    ended = await run_all(experiments(tmp_path, "a", "b"), options=options(tmp_path))
+    assert states(ended) == {"a": "RuntimeError", "b": "RuntimeError"}
+
+
 async def test_what_is_told_of_one_of_many_names_it(tmp_path: Path) -> None:
     (tmp_path / "told.py").write_text(
         "from profiler import mean\n"
@@ -296,14 +323,16 @@ async def test_an_own_client_that_only_tries_it_out_is_closed(tmp_path: Path) ->
         await run_all(many, options=options(tmp_path, mode="mock", search_path=tmp_path))
 
 
-async def test_an_own_client_that_cannot_be_closed_touches_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("raised", ["RuntimeError('stuck')", "SystemExit(4)", "asyncio.CancelledError"])
+async def test_an_own_client_that_cannot_be_closed_touches_no_other(tmp_path: Path, raised: str) -> None:
     (tmp_path / "open_for_ever.py").write_text(
+        "import asyncio\n"
         "from profiler import Reply\n"
         "class Client:\n"
         "    def __init__(self, experiment): pass\n"
         "    async def complete(self, request):\n"
         "        return Reply(completion='yes', stop_reason='end_turn', model='m', usage={})\n"
-        "    def close(self): raise RuntimeError('stuck')\n"
+        f"    async def aclose(self): raise {raised}\n"
     )
     many = [*experiments(tmp_path, "a", client="open_for_ever:Client"), *experiments(tmp_path, "b")]
     ended = await run_all(many, options=options(tmp_path, mode="mock", search_path=tmp_path))

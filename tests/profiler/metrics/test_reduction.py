@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from profiler.core import own_code
 from profiler.core.nouns import Failure, Outcome
 from profiler.metrics import metric, summary
 from profiler.metrics import reduction as reduce
@@ -234,6 +237,26 @@ def test_a_metric_that_raises_has_no_value_and_the_others_do(step: str, place: i
         assert "(test_reduction.py:" in fault.reason
         assert str(fault).count("File ") == 1  # their part of the traceback, and none of ours
     assert summary.build(found, {})["metrics"]["own"] == {"value": None, "n": 0, "ci95": None, "error": fault.reason}
+
+
+@pytest.mark.parametrize("step", ["contribute", "merge", "finish"])
+@pytest.mark.parametrize("raised", [SystemExit(4), asyncio.CancelledError(), GeneratorExit()])
+def test_not_even_what_would_end_the_program_leaves_a_metric(step: str, raised: BaseException) -> None:
+    def fail(*_: object) -> Any:
+        raise raised
+
+    metric = msgspec.structs.replace(failing("nowhere"), **{step: fail})
+    found = reduce_outcomes([answer(), answer()], [metric])
+    assert found.estimates()["own"] == NO_DATA
+    assert [fault.said.partition(" (")[0] for fault in found.faults] == [own_code.said(raised).partition(" (")[0]]
+
+
+def test_ctrl_c_in_a_metric_is_no_fault_of_it() -> None:
+    def pressed(_: Outcome) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reduce_outcomes([answer()], [msgspec.structs.replace(failing("nowhere"), contribute=pressed)])
 
 
 def test_a_fault_in_one_shard_is_a_fault_of_the_whole() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from fractions import Fraction
 
 import pytest
@@ -115,6 +116,15 @@ def test_one_that_raises_costs_only_its_own_score() -> None:
         [1, None]
     ]
     assert "ZeroDivisionError" in scorer.faults["own"]
+
+
+def test_not_even_what_would_end_the_program_leaves_a_score() -> None:
+    def leave(_: Outcome) -> float:
+        sys.exit(4)
+
+    scorer = Scorer([_by_hand(leave)])
+    assert scorer.columns([outcome()]) == [[None]]
+    assert "SystemExit: 4" in scorer.faults["own"]
 
 
 def test_numbers_of_other_libraries_become_plain_ones() -> None:
