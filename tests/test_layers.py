@@ -221,7 +221,7 @@ ORDERS = {
     ),
     "profiler.fleet": (
         *("__init__", "broker", "program", "messages", "pipes", "workers", "drivers", "preparing", "merging"),
-        *("sessions", "shares", "jobs", "coordination", "spending", "run", "many", "shards"),
+        *("sessions", "shares", "jobs", "coordination", "spending", "hiring", "run", "many", "shards"),
     ),
     "profiler.fleet.workers": ("__init__", "attempt", "granted", "work", "worker"),
     "profiler.fleet.drivers": ("__init__", "driver", "local_broker", "process_driver", "ray_parts", "ray_driver"),

@@ -14,6 +14,7 @@ from profiler.cli.output import remark
 from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import with_the_way_on
 from profiler.core.errors import ProfilerError, UsageError
+from profiler.engine.loop import loop_options
 from profiler.engine.options import options_of
 from profiler.engine.reuse import reusing
 from profiler.fleet.many import run_all_by_processes
@@ -44,7 +45,8 @@ def ended_by_processes(
         from profiler.fleet.drivers.ray_driver import on_ray  # noqa: PLC0415 (only a run on a cluster needs it)
 
         run = partial(run, on=on_ray(args.on or None))
-    return anyio.run(run)
+    # Small experiments are answered right here.
+    return anyio.run(run, backend_options=loop_options(manifest.experiments, live=options.resolved_mode == "live"))
 
 
 def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:

@@ -15,10 +15,11 @@ from profiler.engine.result import facts_of_run, result_of, summary_of
 from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordination.coordinator import Coordinator
-from profiler.fleet.coordination.crew import Crew, bounded
+from profiler.fleet.coordination.crew import bounded
 from profiler.fleet.coordination.looks import FleetLooks
 from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.drivers.process_driver import processes as process_driver
+from profiler.fleet.hiring import KeptCrew, hired
 from profiler.fleet.jobs import job_of
 from profiler.fleet.merging import Merger
 from profiler.fleet.preparing.known_answers import lay_down, tell_taken
@@ -35,21 +36,19 @@ from profiler.storage.shared_runs.range_table import read_table
 from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
+    from collections.abc import Callable
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
+    from profiler.fleet.coordination.crew import Crew
     from profiler.fleet.coordination.onlookers import Watch
-    from profiler.fleet.drivers.driver import Broker, Driver
+    from profiler.fleet.drivers.driver import Broker
+    from profiler.fleet.hiring import On
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment
     from profiler.storage.reuse.reusable import Reusable
     from profiler.storage.run_directory import RunDirectory
-
-    On = Callable[[Path], AbstractAsyncContextManager[Driver]]
 
 
 async def run_by_processes(
@@ -61,13 +60,13 @@ async def run_by_processes(
     reusable: Reusable | None = None,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
-    on: On = process_driver,
+    on: On | KeptCrew = process_driver,
 ) -> Result:
     """Run one experiment by several processes of this machine. After a `ProfilerError` the same call resumes it, with any
     number of processes. A run that one process has begun is taken up too; one that is complete is for one process.
 
     `left` is what a cap over several experiments leaves to this one, in pico-dollars. `reusable` are the answers that
-    `--reuse` names. `on` says what runs the workers.
+    `--reuse` names. `on` says what runs the workers, or which of them are there already.
     """
     tell = note or _silent
     folder = options.folder_of(experiment)
@@ -75,18 +74,19 @@ async def run_by_processes(
     if before is not None and before.complete:
         return await runner.run(experiment, options=options, watch=watch, note=note)
     begun = time.perf_counter()
-    if on is process_driver:
+    here = on is process_driver or isinstance(on, KeptCrew)
+    hire = on.hire if isinstance(on, KeptCrew) else partial(hired, on=on)
+    if here:
         processes = bounded(processes, tell=tell)
     with (
         one_error(),
         run_directory.hold(folder, fresh=options.fresh, tell=tell) as directory,
         Claims(folder).whole(),
     ):
-        async with on(RangeFolders(folder).logs) as driver:
-            crew = Crew(driver, processes=processes)
+        async with hire(RangeFolders(folder).logs, processes) as crew:
             try:
                 known = None
-                if on is process_driver and directory.earlier is None and read_table(folder) is None:
+                if here and directory.earlier is None and read_table(folder) is None:
                     known = await crew.survey(experiment, options.selection, folder=RangeFolders(folder).surveyed)
                 prepared = await in_thread(
                     partial(prepare, experiment, directory, options=options, processes=processes, known=known)
@@ -104,7 +104,7 @@ async def run_by_processes(
                 tell=tell,
                 reusable=reusable,
             )
-            await fleet.run(driver, crew.numbers, watch=watch)
+            await fleet.run(crew, watch=watch)
         found = await in_thread(fleet.conclude)
         return result_of(directory, found, kept=fleet.kept + fleet.taken, elapsed_s=time.perf_counter() - begun)
 
@@ -169,8 +169,7 @@ class Fleet:
 
     # --- the run ------------------------------------------------------------------------------------------------
 
-    async def run(self, driver: Driver, numbers: Sequence[int], *, watch: Watch | None) -> None:
-        """By the workers with these numbers, which have been started."""
+    async def run(self, crew: Crew, *, watch: Watch | None) -> None:
         prepared, options = self._prepared, self._options
         experiment = prepared.experiment
         stamp = await in_thread(partial(expect_same_dataset, prepared, selection=options.selection))
@@ -184,17 +183,18 @@ class Fleet:
                 gone=self._spending.before.gone,
                 kept=self.kept,
             )
-            self._broker = await driver.broker(prepared.folders.root, settings)
+            self._broker = await crew.driver.broker(prepared.folders.root, settings)
         coordinator = Coordinator(
             prepared,
-            driver=driver,
+            driver=crew.driver,
             merger=self._merger,
             looks=self._looks,
             job_of=self._job_of,
             tell=self._tell,
             broker=self._broker,
         )
-        for number in numbers:
+        coordinator.next_number = crew.next_number
+        for number in crew.numbers:
             coordinator.employ(number, cap=None)
         self._begin_session()
         try:
@@ -219,6 +219,7 @@ class Fleet:
                 if self._broker is not None:
                     await self._broker.close()
                 await in_thread(self._end_session)
+        crew.numbers, crew.next_number = coordinator.free, coordinator.next_number
         sha256 = prepared.table.identity["dataset_sha256"]
         unchanged.expect_unwritten(experiment.dataset_path, since=stamp, sha256=sha256)
 

@@ -60,6 +60,8 @@ class Coordinator:
         self.stopped: Exception | None = None
         self.taken = 0  # answers of earlier runs
         self.bound_by: dict[int, dict[str, Any]] = {}
+        self.free: list[int] = []  # workers that have done their part, and wait for another run's
+        self.next_number = 0
         self._folders = prepared.folders
         self._live = prepared.source.mode == "live"
         self._driver = driver
@@ -72,7 +74,6 @@ class Coordinator:
         self._told: set[str] = set()
         pieces = owed(prepared.folders, prepared.table, since=merger.end)
         self._handout = Handout(filter(belongs, pieces), prepared.folders, merged_to=lambda: merger.end)
-        self._numbers = 0
         self._losses = 0
         self._watchdog = Watchdog(patience=round(driver.patience_s / LOOK_EVERY_S))
         self._committed = anyio.Event()
@@ -82,14 +83,14 @@ class Coordinator:
 
     def employ(self, number: int, *, cap: int | None) -> None:
         """Give a worker that was started its job."""
-        self._numbers = max(self._numbers, number + 1)
+        self.next_number = max(self.next_number, number + 1)
         self._workers[number] = WorkerState(number, cap=cap)
         self._watchdog.expect(number)
         self._driver.tell(number, self._job_of(number, cap))
 
     def join(self, *, cap: int | None) -> int:
         """One more worker, at any time; returns its number."""
-        number = self._numbers
+        number = self.next_number
         self._driver.start(number)
         self.employ(number, cap=cap)
         return number
@@ -200,14 +201,16 @@ class Coordinator:
         self._handout.done(done.first)
 
     async def _ended(self, worker: WorkerState, said: Ended) -> None:
-        """Handle the last report of a worker. Its process ends soon; nobody waits for that."""
+        """Handle the last report of a worker. Its process ends soon, or waits for another job; nobody waits for that."""
         self._has_ended(worker)
         if said.bound_by is not None:
             self.bound_by[worker.number] = said.bound_by
         self._handout.take_back(worker.number)
         if said.error is not None and self.stopped is None:
             await self._stopped_by(worker, said.error)
-        elif not worker.finishing and self.stopped is None:
+        elif worker.finishing:
+            self.free.append(worker.number)
+        elif self.stopped is None:
             self._has_left(worker)
 
     async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:

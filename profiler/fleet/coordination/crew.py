@@ -46,20 +46,21 @@ def bounded(processes: int, *, tell: Callable[[str], None]) -> int:
 
 
 class Crew:
-    """Some are started at once, so that they are there when there is something to do."""
+    """Some are started at once, so that they are there when there is something to do. Those that have answered all ranges of
+    one experiment do the next one."""
 
     def __init__(self, driver: Driver, *, processes: int) -> None:
         self.numbers: list[int] = []
-        self._driver = driver
+        self.driver = driver
+        self.next_number = 0
         self._wanted = processes
-        self._started = 0
         self._start(min(processes, EARLY_A_CORE * cores()))
 
     def _start(self, count: int) -> None:
-        for number in range(self._started, self._started + count):
-            self._driver.start(number)
+        for number in range(self.next_number, self.next_number + count):
+            self.driver.start(number)
             self.numbers.append(number)
-        self._started += count
+        self.next_number += count
 
     def complete(self, *, ranges: int) -> None:
         """Start the others, as far as there is a range for each."""
@@ -97,12 +98,12 @@ class Crew:
         def look(worker: int) -> None:
             if left:
                 number = busy[worker] = left.popleft()
-                self._driver.tell(worker, Look(str(path), parts[number], str(folder / f"{worker}-{number}")))
+                self.driver.tell(worker, Look(str(path), parts[number], str(folder / f"{worker}-{number}")))
 
         for worker in self.numbers:
             look(worker)
         while len(found) < len(parts):
-            worker, said = await self._driver.poll()
+            worker, said = await self.driver.poll()
             if isinstance(said, Looked):
                 number = busy.pop(worker)
                 found[number] = said.found, folder / f"{worker}-{number}"

@@ -74,6 +74,7 @@ class Worker:
         self._job = job
         self._send = send
         self._error: BaseException | None = None
+        self._leaves = False
         self._bound_by: dict[str, Any] | None = None
         self._granted = Granted(experiment, send=send)
         self._experiment = experiment
@@ -206,8 +207,14 @@ class Worker:
                     assert_never(command)
         self._stop(Interrupted("nobody is left to work for", signum=SIGTERM))
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended because nothing was left: not by an error, and nobody asked it to leave."""
+        return self._error is None and not self._leaves
+
     def leave(self) -> None:
         """End what is begun, and leave everything else to the others."""
+        self._leaves = True
         for attempt in self._granted.attempts.values():
             self._send(WasCut(attempt.first, attempt.cut(keep=0)))
         self._granted.finish()

@@ -35,15 +35,16 @@ def main() -> int:
     os.dup2(STDERR, STDOUT)
     faulthandler.register(signal.SIGUSR2, all_threads=False)  # when we hang, our log says where
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody, and the coordinator tells us
-    job = _job(reports)
-    if job is None:  # nothing to do: the coordinator has found an error
-        return 0
-    anyio.run(_work, job, reports, backend_options=loop_options([job.experiment], live=job.mode == "live"))
+    while (job := _job(reports)) is not None:
+        options = loop_options([job.experiment], live=job.mode == "live")
+        if not anyio.run(_work, job, reports, backend_options=options):
+            break
     return 0
 
 
 def _job(reports: int) -> Job | None:
-    """Before there is one, the coordinator may have slices of the dataset to look at."""
+    """Wait for a job; None when there is none any more. Before it the coordinator may have slices of the dataset to look at."""
+    os.set_blocking(STDIN, True)
     while (line := _line()) is not None:
         match command_of(line):
             case Job() as job:
@@ -51,8 +52,8 @@ def _job(reports: int) -> Job | None:
             case Look() as look:
                 found = look_at(Path(look.dataset), look.part, hashes=Path(look.hashes))
                 write_all(reports, as_line(Looked(found)))
-            case other:
-                raise AssertionError(f"{other} before there is a job")
+            case _:  # for a job that had ended when this was said
+                pass
     return None
 
 
@@ -66,7 +67,8 @@ def _line() -> bytes | None:
     return None
 
 
-async def _work(job: Job, reports: int) -> None:
+async def _work(job: Job, reports: int) -> bool:
+    """Do a job. Returns whether another one may follow."""
     alone = False
 
     def send(report: Report) -> None:
@@ -83,6 +85,7 @@ async def _work(job: Job, reports: int) -> None:
         beside.start_soon(_leave_when_asked, worker)
         await worker.run(_commands())
         beside.cancel_scope.cancel()
+    return worker.done and not alone
 
 
 async def _leave_when_asked(worker: Worker) -> None:

@@ -1,0 +1,123 @@
+"""The experiments of a manifest: which are shared among processes, by which, and that all leave what one process leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from profiler.engine.options import Options
+from profiler.engine.runner import run_all
+from profiler.fleet import many
+from profiler.fleet.many import run_all_by_processes
+from profiler.fleet.preparing import prepare
+from profiler.fleet.run import run_by_processes
+from profiler.manifest.load import Manifest
+from tests.faults.mock_fleet_storm import workers_of
+from tests.profiler.fleet.inline import inline
+from tests.profiler.fleet.sites import dataset, experiment, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ITEMS = 40
+
+
+class Stopped(Exception):
+    pass
+
+
+def manifest(folder: Path, *settings: dict[str, Any]) -> Manifest:
+    path = dataset(folder, ITEMS)
+    asked = tuple(
+        experiment(path, **{"experiment_id": f"e{number}", "system": f"No. {number}", **each})
+        for number, each in enumerate(settings)
+    )
+    return Manifest(
+        path=folder / "m.yaml", sha256="0" * 64, experiments=asked, ids=tuple(e.experiment_id for e in asked)
+    )
+
+
+async def by_one(asked: Manifest, folder: Path) -> dict[str, Any]:
+    options = Options(output_dir=folder, mode="mock", fsync="off")
+    return {each.experiment_id: results_of(each) for each in await run_all(asked, options=options)}
+
+
+def results_of(ended: Any) -> dict[str, bytes] | None:
+    return None if ended.result is None else results(ended.result.folder)
+
+
+class Watched:
+    """A run of all experiments by two processes, and which workers there were when each experiment began to be asked."""
+
+    def __init__(self) -> None:
+        self.workers: list[set[int]] = []
+        self.told: list[str] = []
+        self.kill_at = self.stop_at = 0
+
+    async def run(self, asked: Manifest, folder: Path) -> list[Any]:
+        options = Options(output_dir=folder, mode="mock", fsync="off")
+        return await run_all_by_processes(asked, options=options, processes=2, watch=self._look, note=self.told.append)
+
+    async def _look(self, _: Any) -> None:
+        workers = workers_of(os.getpid())
+        self.workers.append(workers)
+        if len(self.workers) == self.kill_at:
+            os.kill(max(workers), signal.SIGKILL)
+        if len(self.workers) == self.stop_at:
+            raise Stopped
+
+
+@pytest.fixture
+def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "LEAST_SHARED", 1)
+    monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
+
+
+async def test_small_experiments_are_answered_by_one_process_all_together(tmp_path: Path) -> None:
+    watched, asked = Watched(), manifest(tmp_path, {}, {}, {})
+    found = await watched.run(asked, tmp_path / "several")
+    assert {each.experiment_id: results_of(each) for each in found} == await by_one(asked, tmp_path / "one")
+    assert watched.workers == [set()]
+
+
+@pytest.mark.usefixtures("_all_are_large")
+async def test_processes_go_from_one_experiment_to_the_next_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
+    watched, asked = Watched(), manifest(tmp_path, {}, {}, {})
+    watched.kill_at = 2
+    found = await watched.run(asked, tmp_path / "several")
+    assert {each.experiment_id: results_of(each) for each in found} == await by_one(asked, tmp_path / "one")
+    first, second, third = watched.workers
+    assert len(first) == 2
+    assert second == first
+    assert second - third == {max(second)}
+    assert workers_of(os.getpid()) == set()
+
+
+@pytest.mark.usefixtures("_all_are_large")
+async def test_others_answer_the_experiments_after_one_that_was_stopped(tmp_path: Path) -> None:
+    watched, asked = Watched(), manifest(tmp_path, {}, {}, {})
+    watched.stop_at = 2
+    found = await watched.run(asked, tmp_path / "several")
+    assert isinstance(found[1].error, Stopped)
+    others = msgspec.structs.replace(asked, experiments=(asked.experiments[0], asked.experiments[2]))
+    whole = await by_one(others, tmp_path / "one")
+    assert {each.experiment_id: results_of(each) for each in (found[0], found[2])} == whole
+    assert not watched.workers[1] & watched.workers[2]
+    assert not any("takes its place" in line for line in watched.told)
+
+
+async def test_a_small_experiment_that_several_have_begun_stays_theirs(tmp_path: Path) -> None:
+    async def stop(_: Any) -> None:
+        raise Stopped
+
+    watched, asked = Watched(), manifest(tmp_path, {}, {})
+    options = Options(output_dir=tmp_path / "several", mode="mock", fsync="off")
+    with pytest.raises(Stopped):
+        await run_by_processes(asked.experiments[0], options=options, processes=2, watch=stop, on=inline)
+    found = await watched.run(asked, tmp_path / "several")
+    assert {each.experiment_id: results_of(each) for each in found} == await by_one(asked, tmp_path / "one")
+    assert [len(workers) for workers in watched.workers] == [0, 2]
