@@ -86,8 +86,14 @@ def test_workers_join_late_and_leave_early(tmp_path: Path) -> None:
 def test_an_error_in_code_that_workers_run_comes_with_its_lines(tmp_path: Path) -> None:
     site = Site(folder=tmp_path).write(dialogues(20), client=None)
     site.manifest.write_text(site.manifest.read_text().replace('"max_tokens"', '"client": "own:broken", "max_tokens"'))
-    (tmp_path / "own.py").write_text("def broken(experiment):\n    raise LookupError('no such table')\n")
+    (tmp_path / "own.py").write_text(
+        "import sys\n"
+        "def broken(experiment):\n"
+        "    if 'profiler.fleet.workers.worker' in sys.orig_argv:\n"
+        "        raise LookupError('no such table')\n"
+        "    return object()\n"
+    )
     found = site.run("--processes", "2")
-    assert found.code == 70
-    assert "failed: LookupError: no such table; the last lines of its log:" in found.err
-    assert 'own.py", line 2, in broken' in found.err
+    assert found.code == 2
+    assert "failed to make a client: LookupError: no such table" in found.err
+    assert 'own.py", line 4, in broken' in found.err
