@@ -8,6 +8,7 @@ start of a worker's interpreter until it asks for its first range.
 from __future__ import annotations
 
 import filecmp
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -57,6 +58,7 @@ def measure(scale: Scale) -> list[Figure]:
 def _mock(scale: Scale, count: int, *, by: int) -> Returned:
     """A run, which leaves its files for the comparison with the other side's."""
     dataset = workload.dialogues(scale, count)
+    os.sync()  # what the run before has left to write would be written during this one
     with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
         ended = fresh(running, dataset=dataset, output_dir=folder, by=by)
         _compare(Path(folder) / workload.EXPERIMENT_ID, scale.folder / f"one-{count}", first=by == 1)

@@ -257,7 +257,9 @@ def reducing(
     except BaseException:
         scores.drop()
         raise
-    told = {fault.metric for fault in reduction.faults}
+    told = (
+        {fault.metric for fault in reduction.faults} if scores.faults else ()
+    )  # a part of a run need not be estimated
     for name, fault in scores.faults.items():
         if name not in told:
             tell(fault)
