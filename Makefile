@@ -25,7 +25,7 @@ for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; d
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run test test-long test-clients clients browser ray check format pins bench bench-peers docs shapes clean
+.PHONY: help setup setup-run run test test-long test-clients clients browser ray every-eval check format pins bench bench-peers docs shapes clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,9 @@ pins: setup ## write the pins of this project and of the peers; ARGS=--upgrade m
 
 browser: setup ## install what the tests of reports need: Chromium where you are root and have none, and axe-core
 	$(VENV_PYTHON) -m tests.browser.prepare
+
+every-eval: setup ## install what the test of the export to Every Eval Ever needs: its own validator
+	$(VENV_PYTHON) -m tests.every_eval.validator
 
 ray: setup ## make .venv-ray, in which the tests of runs on a Ray cluster start one
 	@cmp -s tests/ray/requirements.txt .venv-ray/.made-from || { set -e; \

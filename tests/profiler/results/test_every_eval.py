@@ -1,12 +1,14 @@
 """Every Eval Ever 0.3: the files hold what its two schemas ask for, and nothing that the run does not know.
 
-The rules below are written down from these schemas (of the package every-eval-ever 0.3.0, which itself needs Python 3.12).
+The rules below are written down from these schemas (of the package every-eval-ever 0.3.0) and allow no key that we do not mean
+to write. `make every-eval` installs the package, whose own validator is asked too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from profiler.core.errors import UsageError
 from profiler.manifest.settings import Experiment
 from profiler.results.every_eval import export_every_eval
 from profiler.storage.reading.saved_run import SavedRun
+from tests.every_eval import validator
 from tests.profiler.results.runs import finished
 
 if TYPE_CHECKING:
@@ -193,17 +196,39 @@ def test_the_same_run_gives_the_same_files_and_without_texts_only_results(run: S
     assert json.loads(bare.read_text()) == {name: results[name] for name in results if not name.startswith("detailed")}
 
 
-def test_conversations_repeats_and_odd_names_have_their_place(tmp_path: Path) -> None:
+def conversations(folder: Path) -> SavedRun:
+    """Two dialogues, one of them of two turns, asked twice each of a model with an odd name."""
     rows = [
         {"dialogue_id": "one", "system": "Be kind.", "turns": ["Hello", "And then?"], "required_facts": ["sun"]},
         {"dialogue_id": "two", "user": "Hi", "expected": {"a": 1}, "required_facts": ["moon"]},
     ]
-    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     experiment = Experiment(
-        experiment_id="data", model="us.claude:0/x", max_tokens=9, dataset_path=tmp_path / "d.jsonl", repeats=2
+        experiment_id="data", model="us.claude:0/x", max_tokens=9, dataset_path=folder / "d.jsonl", repeats=2
     )
-    run_sync(experiment, options=Options(output_dir=tmp_path / "runs", mode="mock"))
-    path, _, lines = written(SavedRun(tmp_path / "runs" / "data"), tmp_path / "out")
+    run_sync(experiment, options=Options(output_dir=folder / "runs", mode="mock"))
+    return SavedRun(folder / "runs" / "data")
+
+
+@pytest.mark.slow
+def test_the_package_of_the_format_finds_nothing_to_say(run: SavedRun, tmp_path: Path) -> None:
+    if not validator.made() and os.environ.get(validator.REQUIRED):
+        pytest.fail("the validator is required and is not installed from its pin of today")
+    if not validator.made():
+        pytest.skip("make every-eval installs the validator of Every Eval Ever")
+    folder = tmp_path / "collection"
+    export_every_eval(run, folder)
+    export_every_eval(conversations(tmp_path), folder)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+
+    found = validator.reports(paths, folder=folder)
+
+    assert sorted(each["file_type"] for each in found) == ["aggregate", "aggregate", "instance", "instance"]
+    assert [(each["valid"], each["errors"], each["warnings"]) for each in found] == [(True, [], [])] * 4
+
+
+def test_conversations_repeats_and_odd_names_have_their_place(tmp_path: Path) -> None:
+    path, _, lines = written(conversations(tmp_path), tmp_path / "out")
     assert re.fullmatch(
         rf"data/data-/experiment-profiler/mock-of-us.claude-0-x/{UUID4}.json",
         str(path.relative_to(tmp_path / "out")),
