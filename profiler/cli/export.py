@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from profiler.cli.output import remark
+from profiler.cli.output import remark, say_unfinished
 from profiler.core.errors import UsageError
 from profiler.results.every_eval import export_every_eval
 from profiler.results.export import FORMATS, STDOUT, export
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ def write(args: Namespace) -> int:
         raise UsageError(f"{args.output}: which format is wanted?", hint=f"add --to with one of {', '.join(FORMATS)}")
     if args.raw and to != "csv":
         raise UsageError(f"--raw is for csv; {to} holds every text as it is")
+    run = frozen(SavedRun(args.run))
+    say_unfinished(run)
     number = export(
-        SavedRun(args.run),
+        run,
         args.output,
         to=to,
         raw=args.raw,

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.cli.output import print_json, remark
+from profiler.cli.output import print_json, remark, say_unfinished
 from profiler.cli.table import NOTHING, Table, clean, draw
 from profiler.core.errors import UsageError
 from profiler.core.wording import printable
@@ -22,6 +22,7 @@ from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
 from profiler.results.listing import Row, rows
 from profiler.results.values import score_names
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def _better(run: SavedRun) -> Mapping[str, Better | None]:
 
 
 def show(args: Namespace) -> int:
-    run = SavedRun(args.run)
+    run = frozen(SavedRun(args.run))
+    say_unfinished(run)
     choice = _choice(args)
     scores = score_names(run, search_path=Path.cwd())
     better = _better(run)

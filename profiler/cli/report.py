@@ -7,11 +7,12 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from profiler.cli.output import remark
+from profiler.cli.output import remark, say_unfinished
 from profiler.core.errors import UsageError
 from profiler.results.comparing.report import Question
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 from profiler.storage.whole_file import spare_runs
 
@@ -27,7 +28,9 @@ def report(args: Namespace) -> int:
         raise UsageError(f"{path}: found a folder, expected the name of a file", hint=f"-o {path / 'report.html'}")
     spare_runs(path)
     privacy = Privacy(texts=not args.no_texts, drop=args.drop, environ=os.environ)
-    runs = [SavedRun(each) for each in args.run]
+    runs = [frozen(SavedRun(each)) for each in args.run]
+    for run in runs:
+        say_unfinished(run)
     question = Question(
         margins=dict(args.margin),
         allow_different_prompts=args.allow_different_prompts,

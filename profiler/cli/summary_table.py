@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from profiler.cli import timing_table
 from profiler.cli.table import NOTHING, Table, clean, draw
+from profiler.core.wording import kept_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,12 +131,6 @@ def _asked(summary: Mapping[str, Any]) -> str:
     if "items" not in run:
         return f"dialogues {total}"
     return f"dialogues {_whole(run.get('dialogues'))}, each asked {_whole(run.get('repeats'))} times, answers {total}"
-
-
-def kept_in_words(run: Mapping[str, Any]) -> str:
-    """A sentence that says how much of an unfinished run has been answered; `run` is that part of its summary."""
-    owed, noun = (run["items"], "answers") if "items" in run else (run.get("dialogues"), "dialogues")
-    return f"{_whole(run.get('kept'))} of {_whole(owed)} {noun} are kept"
 
 
 def _several(summaries: Sequence[Mapping[str, Any]]) -> Table:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from profiler.cli.progress import drawn_on
-from profiler.cli.summary_table import kept_in_words
 from profiler.core.errors import UsageError
+from profiler.core.wording import kept_in_words
 from profiler.engine.progress import Snapshot
 from profiler.storage import status_file
 from profiler.storage.reading.saved_run import SavedRun

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 SHOWN_CHARACTERS = 60
 # What differs between messages that say the same: quoted names, numbers, and ids with a digit in them.
@@ -143,3 +143,10 @@ def in_the_name_of(name: str, tell: Callable[[str], None]) -> Callable[[str], No
         tell(line if line.startswith(f"{name}: ") else f"{name}: {line}")
 
     return told
+
+
+def kept_in_words(facts: Mapping[str, Any]) -> str:
+    """How much of an unfinished run has been answered; `facts` is the `run` part of its summary."""
+    owed, noun = (facts["items"], "answers") if "items" in facts else (facts.get("dialogues"), "dialogues")
+    kept, owed = (f"{number:,}" if isinstance(number, int) else "?" for number in (facts.get("kept"), owed))
+    return f"{kept} of {owed} {noun} are kept"

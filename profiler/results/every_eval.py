@@ -21,6 +21,7 @@ from profiler.results.comparing.measured_run import COMPLETION
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
 from profiler.results.report.verdict import SHARE, perfect
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.whole_file import draft_of, replace, write_whole
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def export_every_eval(
 
     Without `texts` only the first is written.
     """
+    run = frozen(run)
     if not run.complete:
         raise UsageError(
             f"{run.folder}: is unfinished, and the results of a part are not those of the evaluation",

@@ -20,6 +20,7 @@ from profiler.core.errors import StorageError, UsageError
 from profiler.results.arrow import LARGEST, batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
 from profiler.results.values import score_names
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.whole_file import draft_of, replace, spare_runs
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def export(
     search_path: Path | None = None,
 ) -> int:
     """Write the table, whole or not at all, and return how many rows it has."""
+    run = frozen(run)
     scores = score_names(run, search_path=search_path)
     columns = Columns(run.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
     counted = _Counted(columns.rows(run.items(search_path=search_path)))

@@ -9,6 +9,7 @@ from profiler.core.errors import UsageError
 from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
 from profiler.results.values import score_names
+from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class Run(SavedRun):
         )
 
     def _rows(self, texts: bool, drop: Sequence[str], search_path: Path | None) -> tuple[Columns, list[list[Any]]]:
-        scores = score_names(self, search_path=search_path)
-        columns = Columns(self.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
-        return columns, list(columns.rows(self.items(search_path=search_path)))
+        run = frozen(self)
+        scores = score_names(run, search_path=search_path)
+        columns = Columns(run.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
+        return columns, list(columns.rows(run.items(search_path=search_path)))
 
 
 def read_run(log_dir: str | PathLike[str]) -> Run:

@@ -17,7 +17,8 @@ from profiler.storage.line_file import LineFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from profiler.storage.pinned_file import Log
 
 FORMAT = 2
 SESSION = b'{"session":'
@@ -91,7 +92,7 @@ def add_session(sessions: list[dict[str, Any]], session: dict[str, Any]) -> None
         sessions.append(session)
 
 
-def read_header(path: Path) -> Header | None:
+def read_header(path: Log) -> Header | None:
     """The header; None when there is no journal, or when it was cut off in its first line."""
     try:
         with path.open("rb") as file:
@@ -112,7 +113,7 @@ def read_header(path: Path) -> Header | None:
     return header
 
 
-def header_size(path: Path) -> int:
+def header_size(path: Log) -> int:
     with path.open("rb") as file:
         return len(file.readline())
 
@@ -124,7 +125,7 @@ class Replay:
     line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends.
     """
 
-    def __init__(self, path: Path, *, count: int, first: int = 0) -> None:
+    def __init__(self, path: Log, *, count: int, first: int = 0) -> None:
         self.sessions: list[dict[str, Any]] = []
         self.end = header_size(path)
         self._path = path
@@ -159,7 +160,7 @@ class Replay:
                 offset += size
 
 
-def _damaged(path: Path, number: int, reason: str) -> LogError:
+def _damaged(path: Log, number: int, reason: str) -> LogError:
     return LogError(
         [
             Problem(

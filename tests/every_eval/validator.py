@@ -32,7 +32,7 @@ def main() -> int:
         shutil.rmtree(FOLDER, ignore_errors=True)
         alone = ["--no-deps", "--ignore-requires-python", "--only-binary", ":all:", "--require-hashes"]
         quiet = ["--quiet", "--quiet", "--disable-pip-version-check", "--no-input"]
-        pip = [sys.executable, "-m", "pip", "install", *quiet, *alone, "--target", FOLDER, "-r", PINS]
+        pip = [sys.executable, "-m", "pip", "install", *quiet, *alone, "--target", str(FOLDER), "-r", str(PINS)]
         subprocess.run(pip, check=True)
         STAMP.write_bytes(PINS.read_bytes())
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from profiler.core.wording import kept_in_words
 from profiler.results.comparing.choice import Cheapest, Dominated, cheapest_not_worse, dominated
 from profiler.results.comparing.comparison import Comparison, Measured, judged, measure
 from profiler.results.comparing.gate import Gate, gates
@@ -19,6 +20,7 @@ from profiler.results.comparing.metrics_compared import (
 from profiler.results.comparing.pairing import Pairing, paired
 from profiler.results.comparing.report import Against, Question, Report, Side
 from profiler.results.comparing.slices import Cut, Slice, cut, places_by_tag, reversed_everywhere, slices
+from profiler.storage.reading.frozen_run import frozen
 
 if TYPE_CHECKING:
     from array import array
@@ -32,6 +34,7 @@ SLICES_KEPT: Final = 1_000
 
 def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Report:
     """Each of `news` with `base`, on the dialogues that both have."""
+    base, news = frozen(base), [frozen(new) for new in news]
     first = MeasuredRun(base).read(cluster_by=question.cluster_by, search_path=question.search_path)
     runs = [first, *(MeasuredRun(new, base=first).read(search_path=question.search_path) for new in news)]
     pairings = [paired(first, run, allow_different_prompts=question.allow_different_prompts) for run in runs[1:]]
@@ -103,6 +106,7 @@ def _side(run: MeasuredRun, facts: Mapping[str, Any], name: str) -> Side:
         mode=client if client.startswith("own client ") else str(facts.get("mode", "unknown")),
         model=identity.get("model"),
         complete=run.run.complete,
+        kept=None if run.run.complete else kept_in_words(facts),
         dialogues=len(run.answers) - run.answers.count(0),
     )
 
@@ -110,7 +114,7 @@ def _side(run: MeasuredRun, facts: Mapping[str, Any], name: str) -> Side:
 def _warnings(
     base: Side, new: Side, pairing: Pairing, comparisons: Sequence[Comparison], parts: Sequence[Slice]
 ) -> list[str]:
-    lines = [f"{side.name} is unfinished: compared on what is kept of it" for side in (base, new) if not side.complete]
+    lines = [f"{side.name} is UNFINISHED: {side.kept}, and compared on these" for side in (base, new) if side.kept]
     if base.mode != new.mode:
         lines.append(f"{base.name} was answered by {base.mode}, {new.name} by {new.mode}")
     if pairing.different_questions:

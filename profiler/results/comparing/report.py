@@ -30,7 +30,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, as it is named everywhere below."""
+    """A run, as it is named everywhere below. `kept` says of an unfinished one how much of it there is."""
 
     name: str
     folder: str
@@ -38,6 +38,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     complete: bool
     dialogues: int
+    kept: str | None = None
 
 
 class Against(msgspec.Struct, frozen=True, kw_only=True):

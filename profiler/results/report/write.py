@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler import __version__
+from profiler.core.wording import kept_in_words
 from profiler.results.comparing.report import Question
 from profiler.results.report.columns import ABSENT, Columns
 from profiler.results.report.compared import compared
@@ -15,6 +16,7 @@ from profiler.results.report.page import Page, json_of
 from profiler.results.report.rows import rows_of
 from profiler.results.report.selection import MOST_SHOWN, kinds_of
 from profiler.results.report.survey import Survey
+from profiler.storage.reading.frozen_run import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +47,7 @@ def write_report(
     room: int = MOST_SHOWN,
 ) -> Written:
     """The runs are read twice: once to count everything and to choose what is shown, once to write that."""
+    runs = [frozen(run) for run in runs]
     question = question or Question()
     search_path = question.search_path
     survey = Survey(runs, privacy, search_path=search_path, room=room)
@@ -116,6 +119,7 @@ def _facts(
             {
                 "name": name,
                 "complete": run.complete,
+                "kept": None if run.complete else kept_in_words(summary["run"]),
                 "summary": privacy.cut_summary(summary),
                 **counted.as_json(errors=errors),
             }

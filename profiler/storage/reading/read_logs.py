@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from profiler.storage.pinned_file import Log
+
 READ_BUFFER: Final = 1 << 20
 
 Line = TypeVar("Line")
@@ -77,7 +79,11 @@ def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> It
     With `complete=False` the run may still go on: there may be fewer responses than requests, and a torn last line
     counts as not written yet. `first` is the index of the first line.
     """
-    requests, responses = log_dir / REQUESTS, log_dir / RESPONSES
+    return joined(log_dir / REQUESTS, log_dir / RESPONSES, complete=complete, first=first)
+
+
+def joined(requests: Log, responses: Log, *, complete: bool, first: int) -> Iterator[Outcome]:
+    """The same of two files."""
     pairs = zip_longest(
         lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=complete),
         lines_of(responses, msgspec.json.Decoder(Got).decode, complete=complete),
@@ -175,7 +181,7 @@ def outcome_of(asked: Asked, got: Got) -> Outcome:
     )
 
 
-def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
+def lines_of(path: Log, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Line]:
     """The decoded lines of a log. A torn last line is an error only when the log is said to be complete."""
     if not path.is_file():
         raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")
@@ -193,7 +199,7 @@ def lines_of(path: Path, decode: Callable[[bytes], Line], *, complete: bool) -> 
         raise damaged(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def _last_line(path: Path, *, end: int) -> tuple[int, bool]:
+def _last_line(path: Log, *, end: int) -> tuple[int, bool]:
     """The number of the line that ends at `end`, and whether it lacks its newline."""
     number, line = 0, b""
     with path.open("rb", buffering=READ_BUFFER) as file:
@@ -211,5 +217,5 @@ def moved_on(path: Path) -> MovedOn:
     return MovedOn([Problem(path=str(path), message="is gone: the run has gone on meanwhile, so look again")])
 
 
-def damaged(path: Path, message: str, *, line: int | None = None) -> LogError:
+def damaged(path: Log, message: str, *, line: int | None = None) -> LogError:
     return LogError([Problem(path=str(path), line=line, message=message)])

@@ -87,7 +87,7 @@ class SavedRun:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Requests and responses joined, as metrics see them; all that is kept of an unfinished run."""
-        begun = None if self.complete else begun_in(self.folder)
+        begun = self.begun()
         return read_outcomes(self.folder, complete=self.complete) if begun is None else begun.outcomes()
 
     def metrics(self, *, search_path: Path | None = None) -> tuple[Metric[Any], ...]:
@@ -106,7 +106,7 @@ class SavedRun:
     def items(self, *, search_path: Path | None = None) -> Iterator[Item]:
         """What was asked, what came back and what it scored, joined, in dataset order; of an unfinished run, all that
         is kept."""
-        begun = None if self.complete else begun_in(self.folder)
+        begun = self.begun()
         if begun is not None:
             asked = _metrics_of({}, begun.facts().get("metrics"), search_path=search_path)
             for (request, record), found in zip(begun.lines(), worked_out(begun.outcomes(), asked), strict=True):
@@ -129,8 +129,12 @@ class SavedRun:
         if self.complete:
             facts: dict[str, Any] = summary_file.read(self.folder)["run"]
             return facts
-        begun = begun_in(self.folder)
+        begun = self.begun()
         return begun.facts() if begun else {"experiment_id": self.folder.resolve().name}
+
+    def begun(self) -> Unfinished | UnfinishedFleet | None:
+        """What is kept of an unfinished run; None of a complete one, and where there are logs and no journal."""
+        return None if self.complete else begun_in(self.folder)
 
     def recompute(
         self,
@@ -146,7 +150,7 @@ class SavedRun:
         to `note` and has no value. `write_scores` writes scores.jsonl of a complete run anew.
         """
         tell = note or _silent
-        begun = None if self.complete else begun_in(self.folder)
+        begun = self.begun()
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
         asked = _metrics_of(facts, metrics or facts.get("metrics"), search_path=search_path)

@@ -1,12 +1,12 @@
 """Looks into a run that has not ended: the journal has every answer, the ordered log perhaps not yet.
 
-It changes nothing and takes no lock, so it may look while the run goes on.
+It changes nothing and takes no lock, so it may look while the run goes on. What it found stays as it was: whoever reads it
+twice finds the same answers, also when the run has gone on or has ended meanwhile.
 """
 
 from __future__ import annotations
 
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -15,10 +15,12 @@ from profiler.money.prices import dollars, pico
 from profiler.storage import journal, ledger
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import JOURNAL, REQUESTS
-from profiler.storage.reading.read_logs import Asked, Got, damaged, lines_of, moved_on, outcome_of
+from profiler.storage.pinned_file import PinnedFile
+from profiler.storage.reading.read_logs import Asked, Got, damaged, lines_of, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from profiler.core.nouns import Outcome
 
@@ -27,16 +29,33 @@ Line = TypeVar("Line")
 Record = TypeVar("Record")
 
 
-class Unfinished(msgspec.Struct, kw_only=True):
-    """What the journal of a run, or of a part of one, says. `places` has the offset of each item's record, 0 where there is none."""
+class Unfinished:
+    """What the journal of a run, or of a part of one, says. `places` has the offset of each item's record, 0 where there is none.
 
-    folder: Path
-    header: journal.Header
-    places: array[int]
-    kept: int = 0
-    cost: int = 0
-    maybe: int = 0
-    sessions: list[dict[str, Any]] = []
+    The files are looked at in this order: the ledger, the journal, the questions. So a call that ends meanwhile is in one
+    of the first two, and each answer has its question.
+    """
+
+    def __init__(self, folder: Path, kept: PinnedFile, header: journal.Header, left: ledger.Left | None) -> None:
+        self.folder = folder
+        self.header = header
+        self.places = array("q", bytes(8 * header.count))
+        self.kept = self.cost = self.maybe = 0
+        self.sessions: list[dict[str, Any]] = []
+        self._journal = kept
+        self._left = left
+        self._replay()
+        self._requests = _pinned(folder / REQUESTS)
+
+    def _replay(self) -> None:
+        replay = journal.Replay(self._journal, count=self.header.count, first=self.header.first)
+        for place in replay:
+            number = place.entry.index - self.header.first
+            self.kept += not self.places[number]
+            self.places[number] = place.offset  # the later record of a dialogue that was asked again
+            self.cost += pico(place.entry.cost_usd or 0.0)
+            self.maybe += pico(place.entry.maybe_usd or 0.0)
+        self.sessions = replay.sessions
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes of all kept answers, in dataset order."""
@@ -55,12 +74,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
 
     def _kept(self, request: type[Line], record: type[Record]) -> Iterator[tuple[int, Line | None, Record]]:
         decode = msgspec.json.Decoder(record).decode
-        path = self.folder / JOURNAL
-        try:
-            journal_file = path.open("rb")
-        except FileNotFoundError as error:
-            raise moved_on(path) from error
-        with journal_file as file:
+        with self._journal.open() as file:
             for index, asked in enumerate(self._asked(request)):
                 if place := self.places[index]:
                     file.seek(place)
@@ -68,8 +82,8 @@ class Unfinished(msgspec.Struct, kw_only=True):
 
     def _asked(self, kind: type[Line]) -> Iterator[Line | None]:
         """What was asked; None where the line of a kept answer has not been written yet."""
-        requests = self.folder / REQUESTS
-        written = lines_of(requests, msgspec.json.Decoder(kind).decode, complete=False) if requests.exists() else ()
+        decode = msgspec.json.Decoder(kind).decode
+        written = lines_of(self._requests, decode, complete=False) if self._requests is not None else ()
         number = 0
         for number, line in enumerate(written, 1):
             if number > self.header.count:
@@ -98,11 +112,10 @@ class Unfinished(msgspec.Struct, kw_only=True):
 
     def money(self) -> tuple[int, int]:
         """What was spent and what may have been billed, in pico-dollars: from the records, and from the ledger for other calls."""
-        left = ledger.read(self.folder)
-        if left is None:
+        if self._left is None:
             return self.cost, self.maybe
         first, count = self.header.first, len(self.places)
-        carried = left.settled(lambda index: 0 <= index - first < count and self.places[index - first] > 0)
+        carried = self._left.settled(lambda index: 0 <= index - first < count and self.places[index - first] > 0)
         return self.cost + carried.paid, self.maybe + carried.maybe
 
 
@@ -110,20 +123,16 @@ def unfinished(folder: Path) -> Unfinished | None:
     """The unfinished run in a folder; None when none has begun there or when it is complete."""
     path = folder / JOURNAL
     try:
-        header = journal.read_header(path)
-        if header is None:
-            return None
-        found = Unfinished(folder=folder, header=header, places=array("q", bytes(8 * header.count)))
-        replay = journal.Replay(path, count=header.count, first=header.first)
-        for place in replay:
-            number = place.entry.index - header.first
-            found.kept += not found.places[number]
-            found.places[number] = place.offset  # the later record of a dialogue that was asked again
-            found.cost += pico(place.entry.cost_usd or 0.0)
-            found.maybe += pico(place.entry.maybe_usd or 0.0)
-    except FileNotFoundError as error:
-        raise moved_on(path) from error
+        left = ledger.read(folder) if path.exists() else None
+        kept = _pinned(path)
+        header = journal.read_header(kept) if kept is not None else None
+        return None if kept is None or header is None else Unfinished(folder, kept, header, left)
     except OSError as error:
         raise damaged(path, f"cannot be read: {error.strerror or error}") from error
-    found.sessions = replay.sessions
-    return found
+
+
+def _pinned(path: Path) -> PinnedFile | None:
+    try:
+        return PinnedFile(path)
+    except FileNotFoundError:
+        return None

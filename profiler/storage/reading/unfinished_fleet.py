@@ -7,24 +7,27 @@ journals of attempts. It changes nothing and takes no lock, so it may look while
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from profiler.money.prices import dollars
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import REQUESTS, RESPONSES
-from profiler.storage.reading.read_logs import lines_of, moved_on, read_outcomes
+from profiler.storage.pinned_file import PinnedFile
+from profiler.storage.reading.read_logs import joined, lines_of, moved_on
 from profiler.storage.reading.unfinished import Unfinished, unfinished
 from profiler.storage.shared_runs.range_table import read_table
 from profiler.storage.shared_runs.ranges import Merged, RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from profiler.core.nouns import Outcome
     from profiler.storage.shared_runs.range_table import Table
+
+LOOKS: Final = 20  # at a run whose parts are put together while one looks
 
 _plain = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -32,37 +35,52 @@ _plain = msgspec.json.Decoder(dict[str, Any]).decode
 class Piece(NamedTuple):
     """Items that follow each other: complete logs from `first` on, or what an attempt has so far."""
 
-    folder: Path
     first: int
     items: int
+    logs: tuple[PinnedFile, PinnedFile] | None = None
     attempt: Unfinished | None = None
 
     def outcomes(self) -> Iterator[Outcome]:
         if self.attempt is not None:
             yield from self.attempt.outcomes()
-        elif self.items:
-            yield from islice(read_outcomes(self.folder, complete=False, first=self.first), self.items)
+        elif self.logs is not None:
+            yield from islice(joined(*self.logs, complete=False, first=self.first), self.items)
 
     def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         if self.attempt is not None:
             yield from self.attempt.lines()
-        elif self.items:
-            requests, responses = (
-                lines_of(self.folder / name, _plain, complete=False) for name in (REQUESTS, RESPONSES)
-            )
+        elif self.logs is not None:
+            requests, responses = (lines_of(log, _plain, complete=False) for log in self.logs)
             yield from islice(zip(requests, responses, strict=False), self.items)
 
 
+def _logs(folder: Path) -> tuple[PinnedFile, PinnedFile]:
+    return PinnedFile(folder / REQUESTS), PinnedFile(folder / RESPONSES)
+
+
 class UnfinishedFleet:
-    """An unfinished run that several processes share: its answers, and the facts about it."""
+    """An unfinished run that several processes share: its answers, and the facts about it, as they were at one moment."""
 
     def __init__(self, folder: Path, table: Table) -> None:
         self.folder = folder
         self._table = table
         self._folders = RangeFolders(folder)
-        self._merged = self._folders.merged() or Merged(counted=msgspec.Raw(b"{}"))
-        self._pieces = list(self._found())
+        self._money = self._folders.money()
+        self._look()
         self.kept = sum(piece.items for piece in self._pieces)
+
+    def _look(self) -> None:
+        """Find the pieces, again where one was committed or put together meanwhile."""
+        for _ in range(LOOKS):
+            self._merged = self._folders.merged() or Merged(counted=msgspec.Raw(b"{}"))
+            try:
+                self._pieces = list(self._found())
+            except FileNotFoundError:
+                continue
+            now = self._folders.merged()
+            if now is None or now.end == self._merged.end:
+                return
+        raise moved_on(self.folder)
 
     def kept_of(self, belongs: Callable[[int], bool]) -> int:
         """How many items are answered but not put together yet, in the pieces whose first index `belongs`."""
@@ -70,16 +88,19 @@ class UnfinishedFleet:
 
     def _found(self) -> Iterator[Piece]:
         at, end = self._merged.end, self._table.count
-        yield Piece(self.folder, 0, at)
+        yield Piece(0, at, _logs(self.folder) if at else None)
         attempts = {each.first: each for each in self._folders.attempts()}  # the last of each
         begun = sorted({*attempts, *self._folders.all_done(), end})
         while at < end:
             if (committed := self._folders.committed(at)) is not None:
-                yield Piece(self._folders.done(at), at, committed.end - at)
+                yield Piece(at, committed.end - at, _logs(self._folders.done(at)))
                 at = committed.end
                 continue
-            if at in attempts and (found := unfinished(attempts[at].folder)) is not None:
-                yield Piece(attempts[at].folder, at, found.kept, found)
+            if at in attempts:
+                if (found := unfinished(attempts[at].folder)) is not None:
+                    yield Piece(at, found.kept, attempt=found)
+                elif not attempts[at].folder.exists():
+                    raise FileNotFoundError(attempts[at].folder)
             at = next(each for each in begun if each > at)
 
     def done(self) -> bytearray:
@@ -97,23 +118,17 @@ class UnfinishedFleet:
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes of all kept answers, in dataset order."""
         for piece in self._pieces:
-            try:
-                yield from piece.outcomes()
-            except FileNotFoundError as error:
-                raise moved_on(piece.folder) from error
+            yield from piece.outcomes()
 
     def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """The same, as what was asked and what came back."""
         for piece in self._pieces:
-            try:
-                yield from piece.lines()
-            except FileNotFoundError as error:
-                raise moved_on(piece.folder) from error
+            yield from piece.lines()
 
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
         table, identity = self._table, self._table.identity
-        live, money = identity.get("mode") == "live", self._folders.money()
+        live, money = identity.get("mode") == "live", self._money
         return {
             "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
             "state": "running" if is_locked(self.folder) else "unfinished",

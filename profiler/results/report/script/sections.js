@@ -19,7 +19,7 @@ function drawModes() {
         el("strong", {}, words[0]),
         words[1],
         F.runs.length > 1 ? ` — ${run.name}` : "",
-        run.complete ? "" : " — UNFINISHED: this is what is kept of it so far",
+        run.complete ? "" : ` — UNFINISHED: ${run.kept}`,
       );
     }),
   );
