@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BLOCK: Final = 1 << 20
+BLOCK: Final = 1 << 16  # what is decoded of it stays in the cache of a core until it is used
 
 Line = TypeVar("Line")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from profiler.metrics.metric import Score
     from profiler.storage.reading.saved_run import SavedRun
 
-BATCH: Final = 4096
+BATCH: Final = 512  # as many lines as stay in the cache
 NOTHING: Final = msgspec.Raw(b"null")
 NO_TAGS: Final = msgspec.Raw(b"[]")
 DIALOGUE_ID: Final = attrgetter("dialogue_id")

@@ -70,7 +70,7 @@ def cut(measured: Measured, *, by_tag: Mapping[str, array[int]], clusters: Seque
         if len(inside) < FEWEST:
             continue
         at = inside if place_in is None else map(place_in.__getitem__, inside)
-        values = array("d", map(differences.__getitem__, at))
+        values = array("d", bytes(8 * len(inside)) if measured.identical else map(differences.__getitem__, at))
         if (test := _tested(measured, values, clusters, inside)) is not None:
             cuts.append(Cut(tag, test))
     return cuts
