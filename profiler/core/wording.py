@@ -147,6 +147,8 @@ def in_the_name_of(name: str, tell: Callable[[str], None]) -> Callable[[str], No
 
 def kept_in_words(facts: Mapping[str, Any]) -> str:
     """How much of an unfinished run has been answered; `facts` is the `run` part of its summary."""
+    if "kept" not in facts:  # logs without a journal do not say how long they would have become
+        return "a part of it is kept"
     owed, noun = (facts["items"], "answers") if "items" in facts else (facts.get("dialogues"), "dialogues")
     kept, owed = (f"{number:,}" if isinstance(number, int) else "?" for number in (facts.get("kept"), owed))
     return f"{kept} of {owed} {noun} are kept"

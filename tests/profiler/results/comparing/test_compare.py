@@ -273,7 +273,7 @@ def test_a_run_of_an_older_format_and_an_unfinished_one_are_compared_too(tmp_pat
 
     assert report.against[0].pairing.paired == 3
     assert not report.against[0].new.complete
-    assert any("going is UNFINISHED: 3 of 6 dialogues are kept" in line for line in report.against[0].warnings)
+    assert any("going is UNFINISHED: 3 of 8 dialogues are kept" in line for line in report.against[0].warnings)
     assert of(report, "error_rate").n == 3
 
 
