@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.core.nouns import Outcome
+    from profiler.storage.pinned_file import Log
     from profiler.storage.shared_runs.range_table import Table
 
 LOOKS: Final = 20  # at a run whose parts are put together while one looks
@@ -37,7 +38,7 @@ class Piece(NamedTuple):
 
     first: int
     items: int
-    logs: tuple[PinnedFile, PinnedFile] | None = None
+    logs: tuple[Log, Log] | None = None
     attempt: Unfinished | None = None
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -54,8 +55,16 @@ class Piece(NamedTuple):
             yield from islice(zip(requests, responses, strict=False), self.items)
 
 
-def _logs(folder: Path) -> tuple[PinnedFile, PinnedFile]:
-    return PinnedFile(folder / REQUESTS), PinnedFile(folder / RESPONSES)
+def _logs(folder: Path) -> tuple[Log, Log]:
+    return _log(folder / REQUESTS), _log(folder / RESPONSES)
+
+
+def _log(path: Path) -> Log:
+    """By its name alone where it is not here: of a run that machines share each has the logs of its own part."""
+    try:
+        return PinnedFile(path)
+    except FileNotFoundError:
+        return path
 
 
 class UnfinishedFleet:
