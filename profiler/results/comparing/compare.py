@@ -45,8 +45,12 @@ def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Rep
     refuse_unknown(question, {name for names in asked for name in names}, better)
     clusters = first.clusters if question.cluster_by is not None else None
     by_tag = places_by_tag(first)
+    family = sum(map(len, asked))
     cuts = [
-        [_cut(first, run, name, better.get(name), clusters, by_tag) for name in names]
+        [
+            _cut(measure(first, run, name, better=better.get(name), clusters=clusters, family=family), clusters, by_tag)
+            for name in names
+        ]
         for run, names in zip(runs[1:], asked, strict=True)
     ]
     flat = [(side.name, each) for side, found in zip(sides[1:], cuts, strict=True) for each, _ in found]
@@ -80,14 +84,8 @@ def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Rep
 
 
 def _cut(
-    base: MeasuredRun,
-    new: MeasuredRun,
-    metric: str,
-    better: Better | None,
-    clusters: Sequence[int] | None,
-    by_tag: Mapping[str, array[int]],
+    measured: Measured, clusters: Sequence[int] | None, by_tag: Mapping[str, array[int]]
 ) -> tuple[Measured, list[Cut]]:
-    measured = measure(base, new, metric, better=better, clusters=clusters)
     return measured.without_differences(), cut(measured, by_tag=by_tag, clusters=clusters)
 
 

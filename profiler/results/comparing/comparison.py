@@ -14,6 +14,7 @@ from profiler.results.comparing.bootstrap import compare_values
 from profiler.results.comparing.corrections import holm
 from profiler.results.comparing.measured_run import ERRORS, NAMED
 from profiler.results.comparing.paired_tests import (
+    Constant,
     TrueFalse,
     compare_clusters,
     equivalence,
@@ -111,7 +112,9 @@ def measure(
     *,
     better: Better | None,
     clusters: Sequence[int] | None = None,
+    family: int = 1,
 ) -> Measured:
+    """`family`: about how many comparisons will be corrected together."""
     left, right = base.measures[metric], new.measures[metric]
     gaps = _gaps(left, right)
     known = None if not isnan(sum(gaps)) else bytes(map(eq, gaps, gaps))  # NaN is not equal to itself
@@ -122,7 +125,7 @@ def measure(
         flips = _flips(base.ids, gaps)
     if clusters is not None and known is not None:
         clusters = list(compress(clusters, known))
-    test, note = _tested(differences, flips=flips, clusters=clusters)
+    test, note = _tested(differences, flips=flips, clusters=clusters, family=family)
     return Measured(
         metric=metric,
         better=better,
@@ -153,7 +156,7 @@ def _array_like(column: Numbers, values: Any) -> Numbers:
 
 
 def _tested(
-    differences: Sequence[float], *, flips: Flips | None, clusters: Sequence[int] | None
+    differences: Sequence[float], *, flips: Flips | None, clusters: Sequence[int] | None, family: int
 ) -> tuple[PairedTest | None, str | None]:
     if not differences:
         return None, None
@@ -161,7 +164,7 @@ def _tested(
         return compare_clusters(differences, clusters), None
     if flips is not None:
         return TrueFalse(len(differences), flips.to_true, flips.to_false), None
-    return compare_values(differences)
+    return compare_values(differences, family=family)
 
 
 def _flips(ids: DialogueIds, gaps: array[float]) -> Flips:
@@ -253,4 +256,4 @@ def _verdict(measured: Measured, p: float | None, within: Equivalence | None) ->
         return "equivalent"
     if measured.identical:
         return "identical"
-    return "no difference shown"
+    return "too few pairs to say" if isinstance(measured.test, Constant) else "no difference shown"

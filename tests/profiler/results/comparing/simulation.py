@@ -1,11 +1,11 @@
 """How often the intervals of a comparison hold the truth, and how often it cries wolf: by simulation, every cell printed.
 
-    python -m tests.profiler.results.comparing.simulation            # 20,000 draws a cell, about half an hour
+    python -m tests.profiler.results.comparing.simulation            # 20,000 draws a cell, some minutes
     python -m tests.profiler.results.comparing.simulation --draws 2000
 
 True/false scores: pairs drawn from two rates and how far they go together; McNemar and the score interval. Numbers: paired
-differences of several shapes; t, or the bootstrap where the rule of the comparison takes it (drawn with numpy here, which
-a test compares with ours, for ours would take days). Seeds are fixed.
+differences of several shapes; t, or the bootstrap beside it where the rule of the comparison takes it. Ours would take days,
+so numpy reckons many samples at once with the same resamples; a test compares both. Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import argparse
 import sys
 from functools import cache
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from random import Random
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from profiler.metrics.intervals import t_quantile
-from profiler.results.comparing.bootstrap import COCHRAN, FEWEST, LEAST_RESAMPLES, UNSEEN
-from profiler.results.comparing.distributions import t_above
-from profiler.results.comparing.paired_tests import TrueFalse
+from profiler.results.comparing.bootstrap import COCHRAN, FEWEST, ORDER, resample_size, resamples_of
+from profiler.results.comparing.bootstrap import SEED as SEED_OF_OURS
+from profiler.results.comparing.paired_tests import Constant, TrueFalse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 DRAWS: Final = 20_000
 SEED: Final = 7
+AT_ONCE: Final = 250
 SIZES: Final = (50, 200, 1000)
 FEW: Final = 20  # for numbers only: of true/false scores the exact test is never wrong, and the interval cautious
 LEVEL: Final = 0.05
@@ -84,73 +86,66 @@ SHAPES: Final[dict[str, Callable[[np.random.Generator, tuple[int, int]], Numbers
 }
 
 
-def by_t(values: Numbers) -> tuple[float, float, float]:
-    n, mean = len(values), float(values.mean())
-    error = float(values.std(ddof=1)) / sqrt(n)
-    reach = t_quantile(0.975, n - 1) * error
-    return mean - reach, mean + reach, 2 * t_above(abs(mean) / error, n - 1)
+@cache
+def _weights(n: int) -> Numbers:
+    """How often each of n pairs is in each of our resamples: they are the same for all samples of this size."""
+    choices, size = Random(SEED_OF_OURS).choices, resample_size(n)
+    drawn = (np.bincount(choices(range(n), k=size), minlength=n) for _ in range(resamples_of(n)))
+    return np.array(list(drawn), dtype=np.float64)
 
 
-def resampled(values: Numbers, source: np.random.Generator, *, resamples: int) -> tuple[float, float, float]:
-    """The studentized bootstrap of Hall's transformation with numpy: the interval, and p."""
-    n = len(values)
-    mean, error, skewness = float(values.mean()), float(values.std(ddof=1)) / sqrt(n), _skewness(values)
-    size = max((n + 1) // 2, n - UNSEEN)
-    ratios = np.sort(_ratios((values - mean)[source.integers(0, n, size=(resamples, size))]))
-    high = -(-975 * (resamples + 1) // 1000)
-    low_ratio, high_ratio = (_turned_back(float(ratios[at]), skewness, n) for at in (-high, high - 1))
-    seen = _hall(mean / error, skewness, n)
-    tails = (np.sum(ratios >= seen) + 1, np.sum(ratios <= seen) + 1)
-    return mean - high_ratio * error, mean - low_ratio * error, min(1.0, 2 * min(tails) / (resamples + 1))
-
-
-def _ratios(drawn: Numbers) -> Numbers:
-    size = drawn.shape[1]
-    means = drawn.mean(axis=1)
-    around = drawn - means[:, None]
-    squared = around * around
-    spreads = np.einsum("ij->i", squared)
-    cubes = np.einsum("ij,ij->i", squared, around)
+def p_of(values: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
+    """The p of no difference of each column, and where the bootstrap was asked: what `compare_values` says, many samples at
+    once. The sums of a resample are those of the sample times the weights."""
+    n, size = len(values), resample_size(len(values))
+    mean = values.mean(axis=0)
+    around = values - mean
+    squares = (around**2).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        skewness = sqrt(size) * cubes / spreads**1.5
-        found: Numbers = _hall(means / np.sqrt(spreads / (size - 1) / size), skewness, size)
-    return np.where(spreads > 1e-18, found, np.copysign(np.inf, means))
+        skewness = sqrt(n) * (around**3).sum(axis=0) / squares**1.5
+        seen = mean / np.sqrt(squares / (n - 1) / n)
+        asked = (n >= FEWEST) & (n < COCHRAN * skewness**2)
+        t = [stats.t.sf(seen, n - 1), stats.t.cdf(seen, n - 1)]
+        if not asked.any():
+            return np.minimum(1, 2 * np.minimum(*t)), asked
+        ratios = _ratios(*(_weights(n) @ around**power for power in (1, 2, 3)), size, squares * 1e-12)
+        ratio = _hall(seen, skewness, n)
+        number = len(ratios) + 1
+        both = [
+            (((tail + 1) / number) ** ORDER / 2 + by_t**ORDER / 2) ** (1 / ORDER)
+            for tail, by_t in zip(((ratios >= ratio).sum(axis=0), (ratios <= ratio).sum(axis=0)), t, strict=True)
+        ]
+    return np.minimum(1, 2 * np.where(asked, np.minimum(*both), np.minimum(*t))), asked
 
 
-def _hall(ratio: Any, skewness: Any, n: int) -> Any:
-    return ratio + skewness * ratio**2 / (3 * sqrt(n)) + skewness**2 * ratio**3 / (27 * n) + skewness / (6 * sqrt(n))
+def _ratios(total: Numbers, squares: Numbers, cubes: Numbers, size: int, flat: Numbers) -> Numbers:
+    mean = total / size
+    spread = squares - total * mean
+    skewness = sqrt(size) * (cubes - 3 * mean * squares + 2 * total * mean * mean) / spread**1.5
+    found = _hall(total / np.sqrt(spread * size / (size - 1)), skewness, size)
+    return np.where(spread > flat, found, np.copysign(np.inf, total))
 
 
-def _turned_back(ratio: float, skewness: float, n: int) -> float:
-    if not skewness or np.isinf(ratio):
-        return ratio
-    return float(3 * sqrt(n) / skewness * (np.cbrt(1 + skewness / sqrt(n) * (ratio - skewness / (6 * sqrt(n)))) - 1))
-
-
-def _skewness(values: Numbers) -> float:
-    around = values - values.mean()
-    return float(sqrt(len(values)) * (around**3).sum() / (around**2).sum() ** 1.5)
+def _hall(ratio: Numbers, skewness: Numbers, n: int) -> Numbers:
+    found: Numbers = (
+        ratio + skewness * ratio**2 / (3 * sqrt(n)) + skewness**2 * ratio**3 / (27 * n) + skewness / (6 * sqrt(n))
+    )
+    return found
 
 
 def numbers(n: int, shape: str, *, draws: int) -> Cell:
-    """Where all values of a draw are equal the sign test speaks, which is of the direction and not of the mean: it counts
-    as an alarm, and there is no interval."""
+    """The true mean is 0, so an interval holds it where p is above 5 % and nowhere else (a test of the bootstrap says so).
+    Where all values of a draw are equal there is no interval, which excludes nothing."""
     source = np.random.default_rng(SEED)
-    covered = alarms = bootstrapped = 0
-    for _ in range(draws):
-        values = SHAPES[shape](source, (n, 1))[:, 0]
-        if np.ptp(values) == 0:
-            alarms += 1
-            continue
-        low, high, p = by_t(values)
-        if n >= FEWEST and n < COCHRAN * _skewness(values) ** 2:
-            bootstrapped += 1
-            lowest, highest, most = resampled(values, source, resamples=LEAST_RESAMPLES)
-            low, high, p = min(low, lowest), max(high, highest), max(p, most)
-        covered += low <= 0 <= high
-        alarms += p <= LEVEL
+    alarms = bootstrapped = 0
+    for start in range(0, draws, AT_ONCE):
+        values = SHAPES[shape](source, (n, min(AT_ONCE, draws - start)))
+        equal = np.ptp(values, axis=0) == 0
+        p, asked = p_of(values)
+        alarms += int(np.where(equal, Constant(n, 1.0).p <= LEVEL, p <= LEVEL).sum())
+        bootstrapped += int((asked & ~equal).sum())
     rare = n * 0.1 if shape == "one in ten differs" else float(n)
-    return Cell(shape, n, rare, covered / draws, alarms / draws, bootstrapped / draws)
+    return Cell(shape, n, rare, 1 - alarms / draws, alarms / draws, bootstrapped / draws)
 
 
 # --- all --------------------------------------------------------------------------------------------------------------

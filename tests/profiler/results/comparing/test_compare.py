@@ -153,7 +153,8 @@ def test_cost_and_times_are_those_of_the_answers(tmp_path: Path) -> None:
 
     assert (of(report, "cost_usd").base, of(report, "cost_usd").new) == (0.01, 0.02)
     assert of(report, "cost_usd").n == 19
-    assert of(report, "cost_usd").verdict == "worse"
+    assert of(report, "cost_usd").verdict == "too few pairs to say"  # all differ by the same
+    assert "all pairs differ by the same" in str(of(report, "cost_usd").note)
     assert (of(report, "latency_s").n, of(report, "latency_s").new) == (1, 2.0)
     assert of(report, "latency_s").verdict == "too few pairs to say"
     assert (of(report, "error_rate").new, of(report, "error_rate").n) == (0.05, 20)
@@ -477,7 +478,7 @@ class Streaming:
 
 async def test_what_was_measured_is_compared_like_other_metrics(tmp_path: Path) -> None:
     dataset = tmp_path / "d.jsonl"
-    dataset.write_text("".join(f'{{"dialogue_id":"d{i}","user":"say {i}"}}\n' for i in range(30)))
+    dataset.write_text("".join(f'{{"dialogue_id":"d{i}","user":"say {i}"}}\n' for i in range(60)))
     folders = []
     for name, ttft_s in (("slow", 1.0), ("quick", 0.5)):
         asked = Experiment(

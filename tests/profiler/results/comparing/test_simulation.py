@@ -28,9 +28,10 @@ def test_t_intervals_hold_the_truth(shape: str) -> None:
     assert cell.covered == pytest.approx(0.95, abs=0.04)
 
 
-def test_few_pairs_that_differ_are_no_alarm() -> None:
-    """With t alone one comparison in six would cry wolf."""
-    cell = simulation.numbers(50, "one in ten differs", draws=200)
+@pytest.mark.parametrize("n", [20, 50])
+def test_few_pairs_that_differ_are_no_alarm(n: int) -> None:
+    """With t alone one comparison in six would cry wolf, and with a sign test of equal pairs one of 20 in eight."""
+    cell = simulation.numbers(n, "one in ten differs", draws=500)
 
     assert cell.alarms is not None
     assert cell.alarms <= 0.055
