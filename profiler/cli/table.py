@@ -25,7 +25,7 @@ LONGEST_TURNED: Final = 24  # a longer name is replaced by a number when the tab
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table with its title, caption, and notes below. A cell may have several lines."""
+    """A table with its title, caption, and notes below. A cell may have several lines, title and caption too."""
 
     title: str
     caption: str
@@ -122,9 +122,13 @@ def _draw_plain(table: Table, *, file: TextIO) -> None:
     widths = [max(map(_widest, column)) for column in zip(*lines, strict=True)]
     rule = tuple("-" * width for width in widths)
     body = [line for row in (lines[0], rule, *lines[1:]) for line in _aligned(row, widths)]
-    head = [*map(shown, filter(None, (table.title, table.caption))), ""] if table.title else []
+    head = [*map(shown_cell, filter(None, (table.title, table.caption))), ""] if table.title else []
     notes = ["", *map(shown, table.notes)] if table.notes else []
     file.write("\n".join([*head, *body, *notes]) + "\n\n")
+
+
+def _clean_lines(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def _aligned(row: Row, widths: list[int]) -> Iterator[str]:
@@ -153,10 +157,10 @@ def _draw_rich(table: Table, *, file: TextIO) -> None:
     for position, name in enumerate(table.header):
         drawn.add_column(text.Text(clean(name)), justify="right" if position else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*[text.Text("\n".join(map(clean, cell.split("\n")))) for cell in row])
+        drawn.add_row(*[text.Text(_clean_lines(cell)) for cell in row])
     if table.title:
-        screen.print(text.Text(clean(table.title), style="bold"))
-        screen.print(text.Text(clean(table.caption), style=colour))
+        screen.print(text.Text(_clean_lines(table.title), style="bold"))
+        screen.print(text.Text(_clean_lines(table.caption), style=colour))
         screen.print()
     screen.print(drawn)
     if table.notes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import UsageError
-from profiler.core.wording import did_you_mean
+from profiler.core.wording import did_you_mean, found
 from profiler.results.condition import condition
 from profiler.results.values import value_of
 
@@ -41,7 +41,8 @@ def chosen(
     found = _matching(items, choice, scores=scores)
     if choice.worst is not None:
         name, number = choice.worst
-        found = iter(_worst(found, value_of(name, scores=scores), number, highest=better(name) != "higher"))
+        value = value_of(name, scores=scores)
+        found = iter(_worst(found, value, number, highest=better(name) != "higher", name=name))
     yield from islice(found, choice.limit)
 
 
@@ -73,12 +74,21 @@ def _says(item: Item, text: str) -> bool:
     return any(text in said.casefold() for said in (item.dialogue_id, *item.said))
 
 
-def _worst(items: Iterable[Item], value: Callable[[Item], Any], number: int, *, highest: bool) -> list[Item]:
+def _worst(items: Iterable[Item], value: Callable[[Item], Any], number: int, *, highest: bool, name: str) -> list[Item]:
     """The worst items. Items without a value are left out; equal ones stay in the order of the run."""
     sign = -1 if highest else 1
     keyed = (
-        (sign * found, place, item)
+        (sign * number_there, place, item)
         for place, item in enumerate(items)
-        if isinstance(found := value(item), int | float) and not math.isnan(found)
+        if (number_there := _number(value(item), name)) is not None
     )
     return [item for _, _, item in heapq.nsmallest(number, keyed, key=lambda entry: entry[:2])]
+
+
+def _number(value: Any, name: str) -> float | None:
+    if value is None or isinstance(value, int | float):
+        return None if value is None or math.isnan(value) else value
+    raise UsageError(
+        f"--worst {name}: expected a number in every dialogue, found {found(value)}",
+        hint="--where and --grep choose by text; numbers are scores, latency_s, cost_usd, output_tokens and others",
+    )

@@ -40,6 +40,8 @@ WHOLE: Final = ("repeat", "index", "attempts", "max_tokens", "error.status", *TO
 
 def usual_type(name: str) -> type:
     """What the values of this column are in runs that have some: a table of a run without any has the same columns."""
+    if name.startswith(SCORES):
+        return float
     if name in LISTS:
         return list
     if name in WHOLE:

@@ -34,7 +34,7 @@ def tables(report: Report, *, by_tag: bool) -> Iterator[Table]:
             else []
         )
         yield Table(
-            title=f"{report.base.name} (base) and {against.new.name} (new)",
+            title=_in_lines(f"{report.base.name} (base) and {against.new.name} (new)"),
             caption=_caption(report, against),
             header=HEADER,
             rows=tuple(map(_row, against.comparisons)),
@@ -48,7 +48,11 @@ def _caption(report: Report, against: Against) -> str:
     sides = (report.base, against.new)
     modes = dict.fromkeys(side.mode.upper() for side in sides)
     models = " and ".join(dict.fromkeys(side.model or "unknown model" for side in sides))
-    return f"MODE: {' and '.join(modes)} | {models}"
+    return _in_lines(f"MODE: {' and '.join(modes)} | {models}")
+
+
+def _in_lines(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, WIDTH))
 
 
 def _row(each: Comparison) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ def _sliced(against: Against, parts: list[Slice], closing: list[str]) -> Table:
     beyond = sum(each.shown for each in against.slices) - len(parts)
     more = [f"{beyond:,} more with --by-tag."] if beyond > 0 else []
     return Table(
-        title=f"Where {against.new.name} differs, by tag",
+        title=_in_lines(f"Where {against.new.name} differs, by tag"),
         caption="q: p with the false-discovery rate over all tags and metrics controlled",
         header=("tag", "metric", "n", "difference", "q"),
         rows=tuple(

@@ -147,11 +147,14 @@ def conclusions(report: Report, *, style: Style) -> Iterator[str]:
 def _cheapest(each: Cheapest, style: Style) -> str:
     words = f"By {style.name(each.metric)} the best is {style.name(each.best)}; "
     fit = [one for one in each.candidates if one.run == each.cheapest]
+    unknown = [style.name(one.run) for one in each.candidates if one.not_worse and one.cost_usd is None]
     if not fit:
-        return words + "what the runs cost is not known."
+        return words + "which is the cheapest cannot be said, for what the runs cost is not known."
     cost = number(fit[0].cost_usd, PER_THOUSAND)
+    they = "it is" if len(unknown) == 1 else "they are"
     margin = number(each.margin, each.metric)
     return words + (
         f"the cheapest that is shown not to be worse by more than {margin} is {style.name(fit[0].run)}, at {cost} USD for "
         "1,000 dialogues."
+        + (f" What {' and '.join(unknown)} cost is not known, so {they} left out." if unknown else "")
     )

@@ -61,6 +61,25 @@ def test_the_table_fits_80_columns_and_says_what_was_found(say: Callable[..., tu
     assert "the best is 'new'; the cheapest" in " ".join(out.split())
 
 
+def test_long_names_fit_80_columns_too(say: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    long = f"new-{'with-more-' * 9}"
+    (tmp_path / "new").rename(tmp_path / long)
+    _, out, _ = say(names=("base", long))
+
+    assert max(map(len, out.splitlines())) <= 80
+    assert "".join(out.split()).startswith(f"base(base)and{long}(new)MODE:MOCK|m")
+
+
+def test_a_run_whose_cost_is_not_known_is_named_where_the_cheapest_is_told(
+    say: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    items = [item(at, scores={"refusal_as_expected": at < 70}, cost_usd=None) for at in range(100)]
+    write_run(tmp_path / "free", items, metrics=["refusal_as_expected"])
+    _, out, _ = say("--margin", "refusal_as_expected=0.05", names=("base", "new", "free"))
+
+    assert "What 'free' cost is not known, so it is left out." in " ".join(out.split())
+
+
 def test_json_holds_all_of_it(say: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = say("--json", "--fail-if-worse", "latency_s:0.1")
     found: dict[str, Any] = json.loads(out)

@@ -57,6 +57,15 @@ def test_the_worst_by_a_time_are_the_longest_and_by_a_score_the_lowest(run: Save
     assert ids(run, worst=("metadata.level", 1), limit=5) == ["d11"]
 
 
+def test_the_worst_by_a_text_is_a_mistake(run: SavedRun) -> None:
+    with pytest.raises(UsageError) as caught:
+        ids(run, worst=("answer", 3))
+    assert str(caught.value).startswith(
+        "--worst answer: expected a number in every dialogue, found 'It is 1.' (a string)"
+    )
+    assert "--grep" in (caught.value.hint or "")
+
+
 def test_an_id_that_is_not_there_is_a_mistake(run: SavedRun) -> None:
     with pytest.raises(UsageError) as caught:
         ids(run, ids=("d3", "d33"))

@@ -14,6 +14,7 @@ from profiler.core.nouns import Failure, Outcome
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.summary import build
 from profiler.results.export import export
+from profiler.results.rows import usual_type
 from tests.profiler.building import files_end_at
 from tests.profiler.results.runs import FORMULA, finished
 
@@ -247,6 +248,7 @@ def test_a_column_without_a_value_has_the_type_that_it_has_in_other_runs(run: Sa
     assert schema.field("error.status").type == arrow.int64()
     assert schema.field("expect_refusal").type == arrow.bool_()
     assert schema.field("request_id").type == arrow.string()
+    assert usual_type("scores.judged_by_a_model_s") is float  # a score without any value
 
 
 @pytest.mark.parametrize("name", ["requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json"])

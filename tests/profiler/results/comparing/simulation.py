@@ -21,6 +21,7 @@ import numpy as np
 from scipy import stats
 
 from profiler.results.comparing.bootstrap import COCHRAN, FEWEST, ORDER, resample_size, resamples_of
+from profiler.results.comparing.bootstrap import FEW as FEW_PAIRS
 from profiler.results.comparing.bootstrap import SEED as SEED_OF_OURS
 from profiler.results.comparing.paired_tests import Constant, TrueFalse
 
@@ -108,14 +109,21 @@ def p_of(values: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
         t = [stats.t.sf(seen, n - 1), stats.t.cdf(seen, n - 1)]
         if not asked.any():
             return np.minimum(1, 2 * np.minimum(*t)), asked
-        ratios = _ratios(*(_weights(n) @ around**power for power in (1, 2, 3)), size, squares * 1e-12)
+        weights = _weights(n)
+        ratios = _ratios(weights @ around, weights @ around**2, weights @ around**3, size, squares * 1e-12)
         ratio = _hall(seen, skewness, n)
         number = len(ratios) + 1
+        order = ORDER if n >= FEW_PAIRS else np.inf
         both = [
-            (((tail + 1) / number) ** ORDER / 2 + by_t**ORDER / 2) ** (1 / ORDER)
+            _mean_of_order(order, (tail + 1) / number, by_t)
             for tail, by_t in zip(((ratios >= ratio).sum(axis=0), (ratios <= ratio).sum(axis=0)), t, strict=True)
         ]
     return np.minimum(1, 2 * np.where(asked, np.minimum(*both), np.minimum(*t))), asked
+
+
+def _mean_of_order(order: float, one: Numbers, other: Numbers) -> Numbers:
+    found: Numbers = np.maximum(one, other) if np.isinf(order) else ((one**order + other**order) / 2) ** (1 / order)
+    return found
 
 
 def _ratios(total: Numbers, squares: Numbers, cubes: Numbers, size: int, flat: Numbers) -> Numbers:

@@ -36,10 +36,11 @@ def test_it_is_the_studentized_bootstrap_that_numpy_makes() -> None:
     )
 
 
+@pytest.mark.parametrize("n", [30, 60])
 @pytest.mark.parametrize("shape", simulation.SHAPES)
-def test_the_simulation_asks_the_same_as_we_do_of_every_sample(shape: str) -> None:
+def test_the_simulation_asks_the_same_as_we_do_of_every_sample(shape: str, n: int) -> None:
     """Many samples at once, with numpy; ours takes one."""
-    values = simulation.SHAPES[shape](np.random.default_rng(5), (60, 6))
+    values = simulation.SHAPES[shape](np.random.default_rng(5), (n, 4))
     ps, asked = simulation.p_of(values)
 
     ours = [compare_values(column.tolist())[0] for column in values.T]
