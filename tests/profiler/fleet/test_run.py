@@ -28,8 +28,7 @@ from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
 from profiler.storage.folder_lock import locked
 from profiler.storage.reading import saved_run
-from profiler.storage.reading.read_logs import MovedOn
-from profiler.storage.reading.saved_run import LOOKS, SavedRun
+from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
 
@@ -146,32 +145,27 @@ async def test_a_stop_keeps_what_is_answered_and_any_number_goes_on(tmp_path: Pa
     assert done.kept == kept
 
 
-@pytest.mark.parametrize("times", [1, LOOKS])
-async def test_who_sums_up_a_run_looks_again_when_it_has_gone_on_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+async def test_who_sums_up_a_run_counts_what_was_there_when_it_has_gone_on_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time that it is counted, another attempt has taken the place of the one that was looked at."""
+    """While it is counted, other attempts take the places of those that were looked at."""
     asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
     with pytest.raises(Interrupted):
         await by_several(asked, tmp_path / "several", processes=1, watch=stopping(after=20))
-    run, counted = SavedRun(tmp_path / "several" / "shared"), 0
+    run, moved = SavedRun(tmp_path / "several" / "shared"), 0
     kept = run.summary["counts"]["total"]
 
     def go_on(*given: Any, **named: Any) -> Any:
-        nonlocal counted
-        if counted < times:
-            counted += 1
-            for attempt in (run.folder / "fleet" / "attempts").iterdir():
-                attempt.rename(f"{attempt}{counted}")
+        nonlocal moved
+        for attempt in (run.folder / "fleet" / "attempts").iterdir():
+            moved += 1
+            attempt.rename(f"{attempt}{moved}")
         return reduce(*given, **named)
 
     reduce = saved_run._reduced
     monkeypatch.setattr(saved_run, "_reduced", go_on)
-    if times < LOOKS:
-        assert run.summary["counts"]["total"] == kept
-    else:
-        with pytest.raises(MovedOn):
-            _ = run.summary
+    assert run.summary["counts"]["total"] == kept > 0
+    assert moved
 
 
 def stopping(*, after: int) -> Any:
