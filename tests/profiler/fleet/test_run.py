@@ -157,9 +157,9 @@ async def test_who_sums_up_a_run_counts_what_was_there_when_it_has_gone_on_meanw
 
     def go_on(*given: Any, **named: Any) -> Any:
         nonlocal moved
-        for attempt in (run.folder / "fleet" / "attempts").iterdir():
+        for begun in (run.folder / "fleet" / "attempts").iterdir():
             moved += 1
-            attempt.rename(f"{attempt}{moved}")
+            begun.rename(f"{begun}{moved}")
         return reduce(*given, **named)
 
     reduce = saved_run._reduced
