@@ -11,27 +11,13 @@ import pytest
 
 from grader.cli.main import main
 from task_kit.leakage_modeling.worlds.settings import load_settings
-from tests.nurseries import shared_nursery
+from tests.nurseries import borrowed
 from tests.once import made_once
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WORDS = ("calibrate", "leakage_modeling", "--seed", "s", "--concurrency", "6", "--difficulty", "0")
-
-
-class Borrowed:
-    """The shared warm process, which outlives who borrows it."""
-
-    def __enter__(self) -> Any:
-        return shared_nursery()
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def borrowed(*, level: object = None) -> Borrowed:
-    return Borrowed()
 
 
 @pytest.fixture(scope="session")

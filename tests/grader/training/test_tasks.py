@@ -19,7 +19,7 @@ from profiler.core.nouns import Reply
 from task_kit.leakage_modeling.agents.policies import CAREFUL
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.sandbox import SandboxError
-from tests.nurseries import shared_nursery
+from tests.nurseries import Borrowed, borrowed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,23 +31,9 @@ DOCUMENT = Path("docs/training.md")
 SUBMIT = ToolCall(name="submit_answer", arguments={"pipeline": "pipeline", "probabilities": "test_proba"}, id="s")
 
 
-class Borrowed:
-    """The shared warm process, which outlives who borrows it."""
-
-    def spawn(self, **given: Any) -> Any:
-        return shared_nursery().spawn(**given)
-
-    def close(self) -> None:
-        pass
-
-
-def borrow(*, level: object) -> Borrowed:
-    return Borrowed()
-
-
 @pytest.fixture(autouse=True)
-def borrowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grader.training.modelling.open_nursery", borrow)
+def _shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.training.modelling.open_nursery", borrowed)
 
 
 def modelling(**settings: Any) -> Task:

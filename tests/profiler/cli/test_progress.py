@@ -11,28 +11,10 @@ from rich.console import Console
 from profiler.cli import progress
 from profiler.cli.progress import as_line, duration, lines_to, panel_on
 from profiler.engine.progress import Snapshot, WorkerLook
+from tests.profiler.engine.snapshots import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def snapshot(**fields: Any) -> Snapshot:
-    usual: dict[str, Any] = {
-        "experiment_id": "demo",
-        "mode": "mock",
-        "total": 2000,
-        "done": 500,
-        "rate": 1234.5,
-        "eta_s": 75.0,
-        "in_flight": 4,
-        "slots": 32,
-        "backing_off": 0,
-        "retried": 0,
-        "failures": {},
-        "stopping": False,
-        "held_up_by": None,
-    }
-    return Snapshot(**{**usual, **fields})
 
 
 class Looked:

@@ -15,27 +15,14 @@ from profiler.cli import main, watch
 from profiler.cli.watch import Followed
 from profiler.engine.progress import Snapshot
 from profiler.storage import status_file
+from tests.profiler.engine.snapshots import snapshot
 from tests.profiler.results.runs import finished
 from tests.profiler.storage import directories
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SNAPSHOT = Snapshot(
-    experiment_id="e",
-    mode="mock",
-    total=8,
-    done=2,
-    rate=1.5,
-    eta_s=4.0,
-    in_flight=2,
-    slots=4,
-    backing_off=0,
-    retried=0,
-    failures={},
-    stopping=False,
-    held_up_by=None,
-)
+SNAPSHOT = snapshot(total=8, done=2)
 
 
 def slow_manifest(folder: Path, *, dialogues: int = 400) -> Path:

@@ -6,30 +6,12 @@ import pytest
 
 from profiler.engine import progress
 from profiler.engine.calls.pool import PoolStatus
-from profiler.engine.progress import Snapshot, View
+from profiler.engine.progress import View
 from profiler.provider.source import Source
+from tests.profiler.engine.snapshots import snapshot
 
 if TYPE_CHECKING:
     from profiler.core.nouns import Mode
-
-
-def snapshot(**fields: Any) -> Snapshot:
-    usual: dict[str, Any] = {
-        "experiment_id": "demo",
-        "mode": "mock",
-        "total": 2000,
-        "done": 500,
-        "rate": 1234.5,
-        "eta_s": 75.0,
-        "in_flight": 4,
-        "slots": 32,
-        "backing_off": 0,
-        "retried": 0,
-        "failures": {},
-        "stopping": False,
-        "held_up_by": None,
-    }
-    return Snapshot(**{**usual, **fields})
 
 
 class Run:

@@ -10,7 +10,7 @@ from grader import tasks
 from grader.tasks import Result, ToolCall
 from task_kit.leakage_modeling.agents.blind import BLIND_POLICIES
 from task_kit.leakage_modeling.worker.limits import CallLimits
-from tests.nurseries import shared_nursery
+from tests.nurseries import borrowed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,18 +114,6 @@ return np.full((len(frame), 2), 0.5).view(Odd)
 }
 
 
-class Borrowed:
-    def spawn(self, **given: Any) -> Any:
-        return shared_nursery().spawn(**given)
-
-    def close(self) -> None:
-        pass
-
-
-def borrow(*, level: object) -> Borrowed:
-    return Borrowed()
-
-
 async def outcome(code: str, *, difficulty: int) -> Result:
     turns = 0
 
@@ -153,7 +141,7 @@ LONG = {"a pipeline that unpacks for ever"}  # it ends when it has had a minute 
 async def test_it_ends_as_a_fail_with_its_reason(
     code: str, difficulty: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grader.training.modelling.open_nursery", borrow)
+    monkeypatch.setattr("grader.training.modelling.open_nursery", borrowed)
     monkeypatch.setattr("grader.training.modelling.CallLimits", quick)
 
     result = await outcome(code, difficulty=difficulty)

@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ from profiler.core.errors import ProfilerError
 from profiler.storage.folder_lock import locked
 from task_kit.leakage_modeling.agents.transcript import read
 from task_kit.leakage_modeling.worlds.settings import Settings, override
-from tests.nurseries import shared_nursery
+from tests.nurseries import borrowed, shared_nursery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,20 +57,6 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WORDS = ("--mode", "agent", "--scripted", "--concurrency", "5", "--difficulty", "0")
-
-
-class Borrowed:
-    """The shared warm process, which outlives who borrows it."""
-
-    def __enter__(self) -> Any:
-        return shared_nursery()
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def borrowed(*, level: object = None) -> Borrowed:
-    return Borrowed()
 
 
 @pytest.fixture
