@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # not many more than one.
 LOW, EXPECTED = (1 / 5, 1 / 2), (1 / 3.5, 1.0)
 MESSAGE_TOKENS = 5
-MEDIA_TOKENS = 1_500
 SHORT_REPLY, TYPICAL_REPLY = 50, 500
 
 METHOD = (

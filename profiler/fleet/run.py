@@ -132,7 +132,6 @@ class Fleet:
         seen = UnfinishedFleet(directory.folder, prepared.table)
         self.kept = seen.kept
         self.taken = 0  # answers of earlier runs
-        self._cut_off = 0
         self._merger = Merger(
             directory.folder, prepared.folders, prepared.table, prepared.metrics, sync=options.fsync != "off"
         )

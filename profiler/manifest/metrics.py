@@ -114,7 +114,6 @@ KINDS: dict[str, type[Options]] = {
 WITHOUT_OPTIONS = tuple(
     kind for kind in KINDS if kind not in {"regex", "json_schema", "goodput"}
 )  # kinds that may be written as a bare name, without options
-OF_TEXTS = tuple(kind for kind, options in KINDS.items() if issubclass(options, Text))
 JUDGED_BY_EXPECTED = ("exact_match", "contains", "numeric", "choice")
 
 

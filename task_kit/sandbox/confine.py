@@ -21,7 +21,6 @@ SPARE_TASKS = (
 )
 STACK_BYTES = 8 << 20
 ADDRESS_HEADROOM = 2 << 30  # threads reserve addresses that they never use, 64 MiB for each malloc arena
-FIRST_OWN_FD = 3
 FEWEST_FILES, MOST_FILES = 1 << 10, 1 << 16
 BYTES_PER_FILE = 1 << 14
 

@@ -11,7 +11,6 @@ from task_kit.sandbox import kernel
 
 CAP_DAC_READ_SEARCH = 1 << 2
 LAST_CAPABILITY = 63
-SECUREBITS = 0b101111  # no rights for uid 0, no fix-up by setuid, no ambient capabilities later; all locked
 
 
 def enter_user_namespace() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Drawn = tuple[Dialogue, Prepared]
     Draw = Callable[[Random, str], Drawn]
 
-ENOUGH: Final = 2 / 3  # share of the facts in an answer, well above the limit of 0.6
 SURELY_HELD: Final = 2  # facts for each one that is nearly held
 LONG: Final = (20_000, 60_000)  # characters; a line may be four times as long
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 SEVERAL = 0.25  # of the answers that may call tools in parallel
 MOST_CALLS = 3
-WITH_WORDS = 0.5  # of the answers that call tools on their own account
 # What the provider's own client tools are called with; those that run at the provider are never called.
 OWN_TOOLS: dict[str, dict[str, Any]] = {
     "bash_": {"command": "ls"},

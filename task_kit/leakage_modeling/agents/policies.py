@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.agents.reader import Judge, Notes
     from task_kit.leakage_modeling.worlds.world import World
 
-Kind = Literal["baseline", "no-op", "leak", "both-tables", "graded"]
+Kind = Literal["baseline", "no-op", "leak", "both-tables"]
 
 PIPELINE, PROBABILITIES = "pipeline", "test_proba"  # the names a policy submits
 OVERLOOKS = 0.25  # share of the columns that the hurried policy overlooks
@@ -226,51 +226,6 @@ pipeline = SelfTaught(careful(), test_df)
     ),
 )
 
-
-def _graded(name: str, says: str, body: str) -> Policy:
-    return Policy(name=name, kind="graded", says=says, body=body)
-
-
-GRADED = (
-    _graded(
-        "numbers_only",
-        "logistic regression on the numbers",
-        "pipeline = make_pipeline(table(numeric, []), logistic())",
-    ),
-    _graded(
-        "small_tree",
-        "a tree of depth 3",
-        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
-        "pipeline = make_pipeline(trees, DecisionTreeClassifier(max_depth=3, random_state=0))",
-    ),
-    _graded(
-        "neighbours",
-        "the 25 nearest rows",
-        "pipeline = make_pipeline(table(numeric, categories), KNeighborsClassifier(25))",
-    ),
-    _graded(
-        "boosting",
-        "gradient boosting as it comes",
-        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
-        "pipeline = make_pipeline(trees, HistGradientBoostingClassifier(random_state=0))",
-    ),
-    _graded(
-        "slow_boosting",
-        "gradient boosting with small steps and small trees",
-        "trees = ColumnTransformer([('n', 'passthrough', numeric), ('c', ordinal, categories)])\n"
-        "pipeline = make_pipeline(trees, HistGradientBoostingClassifier(\n"
-        "    learning_rate=0.06, max_iter=120, max_leaf_nodes=6, l2_regularization=5, random_state=0))",
-    ),
-    PLAIN,
-    _graded(
-        "squares_and_products",
-        "the careful one without slopes, steps, absence and units",
-        "pipeline = careful(indicators=False, slopes=False, steps=False, tidy=False)",
-    ),
-    _graded("without_slopes", "the careful one without slopes by category", "pipeline = careful(slopes=False)"),
-    _graded("without_absence", "the careful one that does not look at absence", "pipeline = careful(indicators=False)"),
-    CAREFUL,
-)
 
 HURRIED = Policy(
     name="hurried",

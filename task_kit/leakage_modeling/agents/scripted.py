@@ -1,7 +1,7 @@
 """Agents without a model: they say what is written down for them, but really use the tools.
 
-They come as a client, so everything around them is the same as for a live agent. A local policy is the shortest of
-them: its code, and then its submission.
+What they say comes as the reply of a client would, so everything around them is the same as for a live agent. A local
+policy is the shortest of them: its code, and then its submission.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from task_kit.leakage_modeling.agents.tools import RUN, SUBMIT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from profiler.core.nouns import Request
 
 MODEL: Final = "scripted"
 CHARACTERS_PER_TOKEN = 4
@@ -56,18 +55,6 @@ class Names:
 
     def submission(self) -> tuple[str, dict[str, Any]]:
         return SUBMIT, {"pipeline": self.pipeline, "probabilities": self.probabilities}
-
-
-class ScriptedClient:
-    """Replies from the script of each conversation; the number of replies so far says which one is next."""
-
-    describes = "scripted agents, no model"
-
-    def __init__(self, scripts: Mapping[str, Script]) -> None:
-        self._scripts = scripts
-
-    async def complete(self, request: Request) -> Reply:
-        return reply_of(self._scripts[request.dialogue.dialogue_id], request.messages, sent=len(request.body))
 
 
 def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int) -> Reply:
