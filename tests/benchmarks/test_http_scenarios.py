@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from benchmarks.figure import Scenario
 
 HTTP = [each for each in SCENARIOS if name(each).startswith("http_") and each is not http_peers]
-LONG = ("http_multi_turn", "http_many", "http_processes")  # the parts of others, in other sizes or by several processes
+LONG = (  # the parts of others, in other ways and sizes or by several processes
+    *("http_streams", "http_multi_turn", "http_scale", "http_many", "http_processes"),
+)
 GOALS = {
     "http_static": {
         "fast_by_sdk_loop_64": "≥ 15",

@@ -135,7 +135,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         tracemalloc.stop()
         return highest
 
-    assert peak(200_000) < 4_000_000
+    assert peak(60_000) < 1_700_000  # the file has 2 MB, its dialogues many times as much
 
 
 @pytest.mark.parametrize("name", ["d.json", "d.csv"])
