@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.dataset.places import Place
@@ -59,6 +59,7 @@ class Array:
         self.unknown += sum(self.known.pop(run, [])) + spent
 
 
+@settings(max_examples=40)
 @given(of=st.integers(1, 4), data=st.data())
 def test_no_order_of_shards_and_other_commands_passes_the_cap(of: int, data: st.DataObject) -> None:
     array = Array(of)
