@@ -44,7 +44,7 @@ def measure(scale: Scale) -> list[Figure]:
     count = scale.pick(1_000, quick=12)
     with tempfile.TemporaryDirectory(dir=scale.folder) as place:
         _spread(Path(place))
-        folders = (Path(place) / str(number) for number in numbers())
+        folders = (Path(place) / f"{Path(place).name}-{number}" for number in numbers())
 
         def many() -> float:
             return _leg(scale, folders, count=count)[1]
@@ -64,7 +64,8 @@ def measure(scale: Scale) -> list[Figure]:
 
 
 def _spread(folder: Path) -> None:
-    """Ask ext4 to put what is made in this folder elsewhere than what others have just removed beside it."""
+    """Ask ext4 to put what is made in this folder elsewhere than what others have just removed beside it: where the name of
+    each folder in it says, which should be a new one."""
     with suppress(OSError):  # another file system
         fd = os.open(folder, os.O_RDONLY)
         try:
