@@ -20,7 +20,7 @@ from profiler.storage.reading.saved_run import run_before
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from profiler.engine.result import Ended, Result
 
@@ -201,13 +201,14 @@ def _useful(args: Namespace, results: Sequence[Result], *, tagged: bool) -> Iter
 
 def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[Ended]) -> None:
     """Say what stopped each experiment that did not complete, the state of all, and how to go on."""
-    told: set[int] = set()
+    stopped_by: dict[Hashable, list[Ended]] = {}
     for each in failed:
-        error = each.error
-        if error is None or id(error) in told:  # one error that stopped several experiments is shown once
+        stopped_by.setdefault(_told_alike(each.error), []).append(each)
+    for alike in stopped_by.values():
+        error = alike[0].error
+        if error is None:
             continue
-        told.add(id(error))
-        whose = [other.experiment_id for other in failed if other.error is error and other.begun]
+        whose = [each.experiment_id for each in alike if each.begun]
         remark(f"error: {_few(whose)}: {error}" if whose else f"error: {error}")
         if not isinstance(error, ProfilerError):
             remark("".join(traceback.format_exception(error)))
@@ -222,6 +223,12 @@ def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[End
         f"{len(waiting):,} not begun"
     )
     remark(f"what is answered is kept; go on with: {_resume_command(args, [each.error for each in failed])}")
+
+
+def _told_alike(error: Exception | None) -> Hashable:
+    """Equal for errors that are told in the same words, such as a cap that stops all that are left; a bug has lines of its
+    own."""
+    return (str(error), error.hint) if isinstance(error, ProfilerError) else id(error)
 
 
 def _few(names: list[str]) -> str:

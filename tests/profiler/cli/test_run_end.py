@@ -185,6 +185,18 @@ def test_many_that_were_not_begun_are_counted_when_they_have_no_room(shell: Shel
     assert "e19 and 10 more" in said.err
 
 
+def test_an_error_that_stops_many_in_the_same_words_is_told_once(shell: Shell) -> None:
+    refused = client(shell, FAULTS["refused"][0])
+    shell.write(*[{"experiment_id": f"e{number:02}", "model": f"m{number}", **refused} for number in range(30)])
+    said = shell.run("--in-turn")
+
+    assert said.code == 3
+    assert said.err.count("error: ") == 1
+    assert "error: e00, e01, e02" in said.err
+    assert "e19 and 10 more: the provider refuses" in said.err
+    assert "30 experiments: 0 complete, 30 stopped, 0 not begun" in said.err
+
+
 def test_a_manifest_that_asks_more_is_told_the_command_that_keeps_what_is_answered(shell: Shell) -> None:
     rows = [{"dialogue_id": f"d{index}", "user": f"question {index}"} for index in range(COUNT)]
     (shell.folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
