@@ -16,6 +16,7 @@ from profiler.cli.output import remark
 from profiler.cli.progress import duration
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.core.json import dump_pretty
+from profiler.core.wording import few
 from profiler.storage.reading.saved_run import run_before
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 WORST_FIRST = (70, 130, 143, 2, 3, 4, 1, 0)
 COMPARED = 4  # the most experiments that are shown side by side
-NAMED = 20  # the most names of experiments that were not begun; --json has all
 
 
 def conclude(args: Namespace, ended: Sequence[Ended], *, elapsed_s: float | None, tell: Callable[[str], None]) -> int:
@@ -209,14 +209,14 @@ def _tell_failures(args: Namespace, ended: Sequence[Ended], failed: Sequence[End
         if error is None:
             continue
         whose = [each.experiment_id for each in alike if each.begun]
-        remark(f"error: {_few(whose)}: {error}" if whose else f"error: {error}")
+        remark(f"error: {few(whose)}: {error}" if whose else f"error: {error}")
         if not isinstance(error, ProfilerError):
             remark("".join(traceback.format_exception(error)))
         elif error.hint:
             remark(f"hint: {error.hint}")
     waiting = [each.experiment_id for each in failed if not each.begun]
     if waiting:
-        remark(f"not begun: {_few(waiting)}")
+        remark(f"not begun: {few(waiting)}")
     stopped = len(failed) - len(waiting)
     remark(
         f"{len(ended):,} experiments: {len(ended) - len(failed):,} complete, {stopped:,} stopped, "
@@ -229,11 +229,6 @@ def _told_alike(error: Exception | None) -> Hashable:
     """Equal for errors that are told in the same words, such as a cap that stops all that are left; a bug has lines of its
     own."""
     return (str(error), error.hint) if isinstance(error, ProfilerError) else id(error)
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _with_flag(words: list[str], flag: str) -> list[str]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 SHOWN_CHARACTERS = 60
 # What differs between messages that say the same: quoted names, numbers, and ids with a digit in them.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\b[A-Za-z_]*[0-9][A-Za-z0-9_.:-]*")
 LONGEST_MESSAGE = 500
+NAMED = 20
 LONGEST_SHOWN_BITS = 128  # Python refuses to print integers of thousands of digits, and nobody would read them
 
 
@@ -107,6 +108,12 @@ def _bounded(noun: str, info: inspect.IntType | inspect.FloatType) -> str:
 def listed(choices: Iterable[Any]) -> str:
     choices = [str(choice) for choice in choices]
     return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def alike(text: str) -> str:

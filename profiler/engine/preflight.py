@@ -13,6 +13,7 @@ import anyio.lowlevel
 import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
+from profiler.core.wording import few
 from profiler.dataset import file
 from profiler.engine.run_client import check_client, try_own_client
 from profiler.engine.run_money import card_of_run, least_cap
@@ -64,7 +65,7 @@ async def check_all(
         await anyio.lowlevel.checkpoint()
     if found:
         ids = dict.fromkeys(each for wrong in found.values() for each in wrong)
-        lines = [f"{', '.join(wrong)}: {said}" for said, wrong in found.items()]
+        lines = [f"{few(wrong)}: {said.removeprefix(f'{wrong[0]}: ')}" for said, wrong in found.items()]
         error = UsageError(
             f"{len(ids)} of {len(experiments)} experiments cannot run, so none begins:\n" + "\n".join(lines)
         )

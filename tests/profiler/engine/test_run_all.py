@@ -291,6 +291,15 @@ async def test_what_is_wrong_before_the_first_call_stops_all(tmp_path: Path) -> 
     assert crowd.asked == []
 
 
+async def test_what_is_wrong_with_many_names_the_first_of_them_once(tmp_path: Path) -> None:
+    names = [f"e{number:02}" for number in range(30)]
+    many = experiments(tmp_path, *names, model="nobody-knows", max_cost_usd=1.0)
+    with pytest.raises(UsageError, match="30 of 30 experiments cannot run") as refused:
+        await run_all(many, options=options(tmp_path, mode="live"), client=Crowd())
+
+    assert f"\n{', '.join(names[:20])} and 10 more: found a cap of $1.00" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
