@@ -14,9 +14,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grader.experiment_profiler.grading.grade import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 120
@@ -87,6 +90,24 @@ def graded_on(folder: Path, address: str) -> dict[str, Any]:
     }
 
 
+def graded_while_a_node_is_lost(folder: Path, address: str, kill_node: Callable[[], None]) -> dict[str, Any]:
+    """One of two nodes, when a submission is being graded on each of them."""
+    for name in "ab":
+        shutil.copytree(reference(), folder / "in" / f"node-{name}")
+    began = time.monotonic()
+    grading = run(folder, "fewer", "--submissions", "node-*", "--jobs", "2", "--on", f"ray:{address}")
+    both_at_work = wait_for_boxes(grading, workers=2)
+    kill_node()
+    grading.wait(PATIENCE_S)
+    return {
+        "code": grading.returncode,
+        "said": (folder / "fewer.said").read_text(),
+        "killed_in_time": both_at_work,
+        "verdicts": {Path(line["submission"]["path"]).name: line["status"] for line in results(folder, "fewer")},
+        "seconds": time.monotonic() - began,
+    }
+
+
 def write(folder: Path, address: str) -> None:
     for name in ("cheat", "crasher", "reference", "spy"):
         shutil.copytree(reference(), folder / name)
@@ -139,16 +160,30 @@ def run(folder: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
 
 
 def kill_a_worker(command: subprocess.Popen[bytes]) -> bool:
-    """As soon as one has a box to die with, which is when it has started the process that its boxes are forked from."""
+    """As soon as one has a box to die with."""
+    if not wait_for_boxes(command, workers=1):
+        return False
+    os.kill(workers_with_a_box()[0], signal.SIGKILL)
+    return True
+
+
+def wait_for_boxes(command: subprocess.Popen[bytes], *, workers: int) -> bool:
     give_up_at = time.monotonic() + PATIENCE_S
     while command.poll() is None and time.monotonic() < give_up_at:
-        for path in Path("/proc").iterdir():
-            with suppress(OSError):
-                if path.name.isdigit() and WORKER in (path / "cmdline").read_bytes() and children_of(path.name):
-                    os.kill(int(path.name), signal.SIGKILL)
-                    return True
+        if len(workers_with_a_box()) >= workers:
+            return True
         time.sleep(LOOK_EVERY_S)
     return False
+
+
+def workers_with_a_box() -> list[int]:
+    """Those that have started the process that their boxes are forked from."""
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdigit() and WORKER in (path / "cmdline").read_bytes() and children_of(path.name):
+                found.append(int(path.name))
+    return found
 
 
 def children_of(process: str) -> list[str]:

@@ -44,7 +44,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from profiler.money.price_list import look_up  # noqa: E402
 from profiler.money.prices import cost, dollars  # noqa: E402
 from profiler.provider.mock_server.server import MockServer  # noqa: E402
-from tests.ray.grading import graded_on  # noqa: E402
+from tests.ray.grading import graded_on, graded_while_a_node_is_lost  # noqa: E402
 
 
 def main(folder: Path) -> None:
@@ -57,8 +57,9 @@ def main(folder: Path) -> None:
             seen["cluster_s"] = time.monotonic() - began
             assert nodes == 3
             seen["graded"] = graded_on(folder, address)
-            seen["mock"] = a_node_is_lost(folder, address, kill_node)
+            seen["mock"] = a_node_is_lost(folder, address, lambda: kill_node(2))
             seen["live"] = the_broker_is_lost(folder, address, server)
+            seen["graded_on_fewer"] = graded_while_a_node_is_lost(folder, address, lambda: kill_node(1))
     seen["seconds"] = time.monotonic() - began
     print(json.dumps(seen))
 
@@ -78,14 +79,14 @@ def write(folder: Path) -> None:
 
 
 @contextmanager
-def cluster() -> Iterator[tuple[str, int, Callable[[], None]]]:
+def cluster() -> Iterator[tuple[str, int, Callable[[int], None]]]:
     """127.0.0.1 would be rewritten to the address of the machine."""
     small = {"object_store_memory": 80_000_000, "include_dashboard": False}
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": "127.0.0.2", **small})
     try:
         nodes = [found.add_node(num_cpus=1, node_ip_address=f"127.0.0.{n}", **small) for n in (3, 4, 5)]
         ray.init(address=found.address, namespace="profiler", log_to_driver=False, logging_level="error")
-        yield found.address, len(nodes), lambda: found.remove_node(nodes[-1], allow_graceful=False)
+        yield found.address, len(nodes), lambda number: found.remove_node(nodes[number], allow_graceful=False)
     finally:
         ray.shutdown()
         found.shutdown()

@@ -36,6 +36,11 @@ def test_the_bytes_are_those_of_one_process_and_the_cap_holds_whatever_is_lost(t
     assert graded["equal"]
     assert graded["without_a_box"] == ["fail"]  # the spy can see
 
+    fewer = seen["graded_on_fewer"]
+    assert fewer["killed_in_time"]
+    assert fewer["code"] == 0, fewer["said"]
+    assert fewer["verdicts"] == {"node-a": "pass", "node-b": "pass"}
+
     assert mock["killed_in_time"]
     assert mock["code"] == 0, mock["said"]
     assert "was lost with its node, 127.0.0.5; another one takes its place" in mock["said"]
