@@ -72,8 +72,8 @@ def test_a_number_beyond_all_bounds_in_what_a_call_is_given_is_no_crash() -> Non
     assert given_of(wire(b'{"a": 1e999}')) == {"a": "1e999"}
 
 
-@pytest.mark.parametrize("depth", [20_000, 100_000])
-def test_what_is_nested_too_deep_is_told_apart_from_what_is_no_json(depth: int) -> None:
+def test_what_is_nested_too_deep_is_told_apart_from_what_is_no_json() -> None:
+    depth = 200_000  # newer interpreters bear some ten thousand
     with pytest.raises(NotAMessage) as caught:
         reply_of(wire(b"[" * depth + b"]" * depth), {})
 
