@@ -7,9 +7,19 @@ It also runs where nothing stops it, even as root: each attempt goes just far en
 changes nothing but the bait.
 """
 
+import fcntl
+
+HELD = []  # what was open before this script opened anything: libffi, behind ctypes, keeps a file of its own open
+for number in range(3, 256):
+    try:
+        fcntl.fcntl(number, fcntl.F_GETFD)
+    except OSError:
+        continue
+    HELD.append(number)
+
+# ruff: noqa: E402 (the modules below open files)
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -296,18 +306,9 @@ def environment() -> object:
 
 @attempt
 def descriptors() -> object:
-    found = [fd for fd in range(3, 256) if is_open(fd)]
-    if found:
-        return found
+    if HELD:
+        return HELD
     raise Stopped("nothing but the three standard ones is open")
-
-
-def is_open(fd: int) -> bool:
-    try:
-        fcntl.fcntl(fd, fcntl.F_GETFD)
-    except OSError:
-        return False
-    return True
 
 
 @attempt

@@ -30,6 +30,7 @@ class Ruleset(ctypes.Structure):
 
 
 class PathBeneath(ctypes.Structure):
+    _layout_ = "ms"  # what Python 3.14 wants to be told of packed structures, and older ones leave unread
     _pack_ = 1
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
