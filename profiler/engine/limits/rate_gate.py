@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from profiler.engine.limits import bottleneck
+from profiler.engine.limits.call_guess import CallGuess
 from profiler.engine.limits.cool_down import CoolDown
 from profiler.engine.limits.draw import Draw
 from profiler.engine.limits.learned_rate import LearnedRate
 from profiler.engine.limits.limit_changes import LimitChanges
-from profiler.engine.limits.output_guess import OutputGuess
 from profiler.engine.limits.token_bucket import MINUTE_S, Bucket, TokenBucket
 from profiler.engine.limits.traffic import Traffic
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 LIMITS = ("requests", "input_tokens", "output_tokens")
 LEARNED = "learned_rate"
-BYTES_PER_TOKEN = 4.0
-LEARNING = 0.05
 LOOK_EVERY_S = 0.1  # looking takes time in proportion to the calls in flight
 
 
@@ -57,8 +55,7 @@ class RateGate:
         self._line = anyio.Lock(fast_acquire=True)
         self._pause = CoolDown()
         self._learned = learned or LearnedRate()
-        self.output = OutputGuess()
-        self._bytes_per_token = BYTES_PER_TOKEN
+        self.guess = CallGuess()
         self.traffic = Traffic()
         self._next_look = -math.inf
         self._sleep: anyio.CancelScope | None = None  # the wait of the first in line, which may end early
@@ -73,7 +70,7 @@ class RateGate:
         if self._pause.until > by:
             return None
         async with self._line:
-            while (wait := self._wait(self._drawn_by(request))) is not None:
+            while (wait := self._wait(self.guess.drawn_by(request))) is not None:
                 reason, seconds = wait
                 began = time.monotonic()
                 if began + seconds > by:
@@ -84,13 +81,13 @@ class RateGate:
                 self.waited_s[reason] = self.waited_s.get(reason, 0.0) + time.monotonic() - began
                 if give_up.is_set():
                     return None
-            return self._take(self._drawn_by(request))
+            return self._take(self.guess.drawn_by(request))
 
     def try_admit(self, request: Request) -> Draw | None:
         """As `admit`, but never waits: None when there is something to wait for, or somebody who waits already."""
         if self._line.locked():
             return None
-        draw = self._drawn_by(request)
+        draw = self.guess.drawn_by(request)
         limited = self._buckets or self._pause.ends or self._learned.per_second is not None
         return None if limited and self._wait(draw) is not None else self._take(draw)
 
@@ -99,10 +96,7 @@ class RateGate:
 
         Tokens that the reply does not report stay as they were guessed. `sent` is the length of the request in bytes.
         """
-        if input_tokens is not None and input_tokens:
-            self._bytes_per_token += LEARNING * (sent / input_tokens - self._bytes_per_token)
-        if output_tokens is not None:
-            self.output.answered(output_tokens)
+        self.guess.answered(sent=sent, input_tokens=input_tokens, output_tokens=output_tokens)
         self._ended(
             draw,
             input_tokens=draw.input_tokens if input_tokens is None else input_tokens,
@@ -170,7 +164,7 @@ class RateGate:
 
     def hold_max_tokens(self) -> None:
         """Somebody else found out that the provider counts the whole `max_tokens` of each call in flight."""
-        if not self.output.holds_max_tokens:
+        if not self.guess.holds_max_tokens:
             self._hold_max_tokens(told_what_is_left=True)
 
     def look_again(self) -> None:
@@ -225,11 +219,6 @@ class RateGate:
                 pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
         return (reason, longest) if longest else None
 
-    def _drawn_by(self, request: Request) -> Draw:
-        """What a call will probably use."""
-        most = request.params.max_tokens
-        return Draw(len(request.body) / self._bytes_per_token, self.output.drawn(most), max_tokens=most)
-
     def _take(self, draw: Draw) -> Draw:
         now = time.monotonic()
         self._holds = None
@@ -242,16 +231,12 @@ class RateGate:
     def _ended(self, draw: Draw, *, input_tokens: float, output_tokens: float) -> None:
         """A call ended and used so many tokens: the limits lose what the guess was short of, or get back the rest."""
         self.traffic.ended(draw, input_tokens=input_tokens, output_tokens=output_tokens)
-        if self._buckets:
-            self._put_right("input_tokens", input_tokens - draw.input_tokens)
-            self._put_right("output_tokens", output_tokens - draw.output_tokens)
-
-    def _put_right(self, name: str, more: float) -> None:
-        """What is given back may let the first in line leave."""
-        if (bucket := self._buckets.get(name)) is not None:
-            bucket.draw(more)
-            if more < 0 and self._sleep is not None and self._holds == name:
-                self._sleep.cancel()
+        for name, used in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            if (bucket := self._buckets.get(name)) is not None:
+                more = used - getattr(draw, name)
+                bucket.draw(more)
+                if more < 0 and self._sleep is not None and self._holds == name:
+                    self._sleep.cancel()  # what was given back may let the first in line leave
 
     def _got_through(self, draw: Draw) -> None:
         if self._learned.per_second is not None:
@@ -270,7 +255,7 @@ class RateGate:
             return
         self._next_look = now + LOOK_EVERY_S
         known = self.traffic.left_until((left_at + now) / 2)
-        self.output.told(
+        self.guess.told(
             surplus=surplus - (self.traffic.in_flight.output_tokens - known.output_tokens),
             drawn=known.output_tokens,
             max_tokens=known.max_tokens,
@@ -306,7 +291,7 @@ class RateGate:
 
         If the provider says what is left, that number is already without what it reserves for them.
         """
-        self.output.holds_max_tokens = True
+        self.guess.holds_max_tokens = True
         more, bucket = self.traffic.take_max_tokens(), self._buckets.get("output_tokens")
         if bucket is not None and not told_what_is_left:
             bucket.draw(more)

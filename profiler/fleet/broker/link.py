@@ -206,7 +206,7 @@ class Link:
             in_flight=self._in_flight(),
             saturated=slots is not None and slots.taken >= slots.limit,
             undecided=self._health.first.open,
-            holds_max_tokens=self._gate is not None and self._gate.output.holds_max_tokens,
+            holds_max_tokens=self._gate is not None and self._gate.guess.holds_max_tokens,
             want=Amounts(**{name: calls * each for name, each in one.items()}),
             one_call=Amounts(**one),
             want_slots=want_slots,

@@ -1,30 +1,39 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from profiler.engine.limits.output_guess import OutputGuess
+from profiler.engine.limits.call_guess import CallGuess
+from profiler.provider.requests import Planner
+from tests.profiler.building import PARAMS, dialogue
+
+ASKED = Planner(msgspec.structs.replace(PARAMS, max_tokens=1024)).request(0, dialogue())
 
 
-def known(mean: int = 20) -> OutputGuess:
-    guess = OutputGuess()
-    guess.answered(mean)
+def known(mean: int = 20) -> CallGuess:
+    guess = CallGuess()
+    guess.answered(sent=400, input_tokens=100, output_tokens=mean)
     return guess
 
 
+def output_of(guess: CallGuess) -> float:
+    return guess.drawn_by(ASKED).output_tokens
+
+
 def test_while_no_answer_is_known_a_call_may_use_all_it_may() -> None:
-    assert OutputGuess().drawn(1024) == 1024
+    assert output_of(CallGuess()) == 1024
 
 
 def test_then_as_much_as_answers_did_but_never_more_than_it_may() -> None:
-    assert known(20).drawn(1024) == 20
-    assert known(2000).drawn(1024) == 1024
+    assert output_of(known(20)) == 20
+    assert output_of(known(2000)) == 1024
 
 
 def test_one_long_answer_changes_the_guess_a_little() -> None:
     guess = known(20)
-    guess.answered(120)
+    guess.answered(sent=400, input_tokens=100, output_tokens=120)
 
-    assert guess.drawn(1024) == pytest.approx(25)
+    assert output_of(guess) == pytest.approx(25)
 
 
 # ten calls in flight, for which we reckon with 10,240 tokens; their answers will have 200
@@ -53,7 +62,7 @@ def test_what_would_look_the_same_both_ways_teaches_nothing() -> None:
 def test_a_wrong_guess_is_put_right_by_a_later_reply() -> None:
     guess = known()
     guess.told(surplus=0, drawn=10_240, max_tokens=10_240, calls=10)
-    assert guess.drawn(1024) == 1024
+    assert output_of(guess) == 1024
 
     guess.told(surplus=10_040, drawn=10_240, max_tokens=10_240, calls=10)
-    assert guess.drawn(1024) == 20
+    assert output_of(guess) == 20
