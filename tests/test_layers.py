@@ -219,7 +219,7 @@ ORDERS = {
     ),
     "profiler.engine.calls": (
         *("__init__", "call_cost", "stream_times", "run_clock", "job", "attempt", "deadlines", "records", "unbegun"),
-        *("pool", "asker", "allowance"),
+        *("pool_status", "pool", "asker", "allowance"),
     ),
     "profiler.engine.limits": (
         *(

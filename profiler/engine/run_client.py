@@ -34,7 +34,7 @@ HOW = "it is called with the experiment and returns an object with `async def co
 @asynccontextmanager
 async def client_of_run(
     experiment: Experiment, given: Client | None, *, clients: Clients, options: Options, tell: Callable[[str], None]
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[Checked]:
     """The client, open. It is closed afterwards, unless others use it too, or the caller gave it and so closes it."""
     if given is not None:
         yield Checked(given, own=True, tell=tell)

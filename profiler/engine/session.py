@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from profiler.engine.shared import Shared
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
-    from profiler.provider.client import Client
     from profiler.provider.source import Source
+    from profiler.provider.validate import Checked
     from profiler.storage.writing.resume import OpenRun
     from profiler.storage.writing.writer import Writer
 
@@ -43,7 +43,7 @@ async def answer_all(
     *,
     options: Options,
     source: Source,
-    client: Client,
+    client: Checked,
     budget: Budget | None,
     shared: Shared,
     read: Read | None = None,

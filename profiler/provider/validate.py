@@ -39,36 +39,38 @@ def _silent(_: str) -> None:
 
 
 class Checked:
-    """A client around another: passes on its replies and failures once the engine can count and write them.
+    """A client with the check of its replies and failures, which makes them something that the engine can count and write.
 
-    Any exception of an `own` client (one that a user wrote) is the failure of that one dialogue. An exception of a
-    built-in client is a bug of ours and passes through.
+    Whoever makes the call passes what it returns to `reply`, and what it raises to `failure`; a coroutine around every
+    call would cost more than both. Any exception of an `own` client (one that a user wrote) is the failure of that one
+    dialogue. An exception of a built-in client is a bug of ours.
     """
 
     def __init__(self, client: Client, *, own: bool = False, tell: Callable[[str], None] = _silent) -> None:
-        self._complete = client.complete
+        self.call = client.complete
         self._own = own
         self._tell = tell
         self._told: set[str] = set()
         self._answered_any = False
         self._faults = 0
 
-    async def complete(self, request: Request) -> Reply:
-        try:
-            reply = await self._complete(request)
-        except CallError as error:
-            mend_failure(error)
-            raise
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            if not self._own or cancelled_by_us(error):
-                raise
-            raise self._fault(request, error) from error
+    def reply(self, request: Request, reply: Reply) -> Reply:
+        """The reply as it can be counted. Raises `CallError` for what is none."""
         if type(reply) is not Reply or type(reply.completion) is not str:
             raise self._no_reply(request, reply)
         self._answered_any = True
         if not self._own and (is_usual(reply.usage) or uncounted(reply.usage) is None):
             return reply  # our own clients have decoded the other fields by their types already
         return self._mended(request, reply)
+
+    def failure(self, request: Request, error: BaseException) -> CallError | None:
+        """The failure of the call that an exception stands for; None if it must be raised again."""
+        if isinstance(error, CallError):
+            mend_failure(error)
+            return error
+        if not self._own or not isinstance(error, Exception | SystemExit | asyncio.CancelledError):
+            return None
+        return None if cancelled_by_us(error) else self._fault(request, error)
 
     def _mended(self, request: Request, reply: Reply) -> Reply:
         """The reply without what cannot be counted or written; each kind of problem is reported once."""

@@ -19,6 +19,7 @@ from profiler.manifest.settings import RateLimits, Retry
 from profiler.money.budget import Budget
 from profiler.money.price_list import look_up
 from profiler.provider.requests import Planner
+from profiler.provider.validate import Checked
 from tests.profiler.building import PARAMS, dialogue
 from tests.profiler.engine.calls.bench import Kept
 
@@ -75,7 +76,7 @@ async def test_twenty_thousand_failures_leak_no_permit_of_any_kind() -> None:
         limits=ProviderLimits(gate, slots=slots, longest_pause_s=300),
         budget=budget,
     )
-    pool = Pool(client=client, writer=kept, slots=slots, machine=machine)  # type: ignore[arg-type]
+    pool = Pool(client=Checked(client), writer=kept, slots=slots, machine=machine)  # type: ignore[arg-type]
 
     with anyio.fail_after(300):
         await pool.run(planner.plan(dialogue(index) for index in range(ANSWERED + FAILURES)))

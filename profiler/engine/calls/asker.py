@@ -110,12 +110,12 @@ class Asker:
         ends = machine.begin_call(job)
         try:
             with anyio.fail_after(max(0.0, ends - time.monotonic())):
-                reply = await self._client.complete(job.request)
+                reply = self._client.reply(job.request, await self._client.call(job.request))
         except TimeoutError:
             return machine.too_late(job)
-        except CallError as error:
-            return machine.failed(job, error)
-        except BaseException:
+        except BaseException as error:
+            if (failure := self._client.failure(job.request, error)) is not None:
+                return machine.failed(job, failure)
             machine.cut_off(job)
             raise
         machine.answered(job, reply)

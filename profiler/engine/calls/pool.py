@@ -12,11 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import msgspec
 
 from profiler.core.errors import BudgetReached, CallError
 from profiler.engine.calls.attempt import GiveUp, StopRun
 from profiler.engine.calls.deadlines import Deadlines, Worker
+from profiler.engine.calls.pool_status import PoolStatus
 from profiler.engine.calls.records import Records
 from profiler.engine.calls.unbegun import Unbegun
 
@@ -29,28 +29,16 @@ if TYPE_CHECKING:
     from profiler.engine.calls.attempt import AttemptMachine, TryAgain
     from profiler.engine.calls.job import Job
     from profiler.engine.slots import Slots
-    from profiler.provider.client import Client
+    from profiler.provider.validate import Checked
     from profiler.storage.writing.writer import Writer
 
 BACKING_OFF_PER_SLOT = 4  # beyond it, jobs that wait for a retry keep their slots, so that memory stays bounded
 
 
-class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool is doing right now, for the progress view."""
-
-    in_flight: int
-    slots: int
-    backing_off: int
-    retried: int
-    failures: dict[str, int]  # what dialogues ended with, by kind
-    stopping: bool
-    held_up_by: str | None  # what calls are waiting for
-
-
 class Pool:
     """Calls the client for every request, as many at once as there are slots."""
 
-    def __init__(self, *, client: Client, writer: Writer, slots: Slots, machine: AttemptMachine) -> None:
+    def __init__(self, *, client: Checked, writer: Writer, slots: Slots, machine: AttemptMachine) -> None:
         self.slots = slots
         self.stopped: Exception | None = None
         self._client = client
@@ -180,16 +168,9 @@ class Pool:
 
     async def _serve(self, worker: Worker) -> None:
         """The loop of a worker: take a job, make its call, do what follows from it."""
-        writer, slots, deadlines, machine, complete = (
-            self._writer,
-            self.slots,
-            self._deadlines,
-            self._machine,
-            self._client.complete,
-        )
-        while (job := worker.job or self._next_job()) is not None:
-            if self.stopped is not None:
-                return
+        writer, slots, deadlines, machine = self._writer, self.slots, self._deadlines, self._machine
+        client, call = self._client, self._client.call
+        while (job := worker.job or self._next_job()) is not None and self.stopped is None:
             worker.job = job
             if not machine.leaves_at_once(job) and not await self._may_leave(job):
                 worker.job = None
@@ -198,10 +179,12 @@ class Pool:
             if ends < deadlines.next_look:
                 deadlines.look_at(ends)
             try:
-                reply = await complete(job.request)
-            except CallError as error:
+                reply = client.reply(job.request, await call(job.request))
+            except BaseException as error:
+                if (failure := client.failure(job.request, error)) is None:
+                    raise
                 worker.call_ends = math.inf
-                worker.job = self._obey(job, machine.failed(job, error))
+                worker.job = self._obey(job, machine.failed(job, failure))
             else:
                 worker.call_ends = math.inf
                 worker.job = self._answered(job, reply)

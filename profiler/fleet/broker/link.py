@@ -84,7 +84,7 @@ class Link:
     def limits_of(self, slots: Slots, *, longest_pause_s: float) -> WorkerLimits:
         before, self._gate = self._gate, RateGate(granted=self._buckets, learned=ToldRate(self._report))
         if before is not None:
-            self._gate.output = before.output
+            self._gate.guess = before.guess
         self._health = LentHealth()
         self._slots = slots
         slots.resize(1)

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from profiler.metrics.reduction import Reduction
     from profiler.money.budget import Budget
     from profiler.money.prices import RateCard
-    from profiler.provider.client import Client
     from profiler.provider.source import Source
+    from profiler.provider.validate import Checked
     from profiler.storage.run_directory import RunDirectory
     from profiler.storage.shared_runs.range_table import Table
     from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
@@ -59,7 +59,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Sequence[Metric[Any]]
     table: Table
     folders: RangeFolders
-    client: Client
+    client: Checked
     shared: Shared
     counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
     tell: Callable[[str], None]

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from profiler.engine.progress import View
     from profiler.fleet.broker.link import Ask
     from profiler.fleet.messages import Command, Report
-    from profiler.provider.client import Client
+    from profiler.provider.validate import Checked
     from profiler.storage.reuse.answers import Answers
 
 STATUS_EVERY_S = 0.25
@@ -125,7 +125,7 @@ class Worker:
             with _known_answers(self._job) as known:
                 await self._answer_ranges(commands, self._setting(client, known))
 
-    def _setting(self, client: Client, known: Answers | None) -> Setting:
+    def _setting(self, client: Checked, known: Answers | None) -> Setting:
         folders = RangeFolders(Path(self._job.folder))
         table = folders.table()
         assert table is not None  # noqa: S101 (it is there before there are workers)

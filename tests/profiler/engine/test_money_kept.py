@@ -27,6 +27,7 @@ from profiler.manifest.settings import Retry
 from profiler.money.budget import Budget
 from profiler.money.prices import RateCard, Rates, Tariff, cost, dollars, pico
 from profiler.provider.requests import Planner
+from profiler.provider.validate import Checked
 from tests.profiler.building import dialogue
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ async def session(provider: Provider, planner: Planner, *, turns: list[int], cap
     machine = AttemptMachine(
         retry=Retry(max_attempts=3), timeout_s=60, planner=planner, budget=budget, ledger=one, times="none"
     )
-    pool = Pool(client=provider, writer=one, slots=Slots(slots), machine=machine)  # type: ignore[arg-type]
+    pool = Pool(client=Checked(provider), writer=one, slots=Slots(slots), machine=machine)  # type: ignore[arg-type]
     done = disk.done
 
     def owed() -> Iterator[Request]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.engine import progress
-from profiler.engine.calls.pool import PoolStatus
+from profiler.engine.calls.pool_status import PoolStatus
 from profiler.engine.progress import View
 from profiler.provider.source import Source
 from tests.profiler.engine.snapshots import snapshot

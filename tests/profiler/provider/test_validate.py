@@ -37,10 +37,26 @@ class Saying:
         return said
 
 
+async def called(checked: Checked) -> Reply | CallError:
+    """Make a call as the pool does: its reply, or what its failure stands for."""
+    try:
+        return checked.reply(REQUEST, await checked.call(REQUEST))
+    except BaseException as error:
+        if (failure := checked.failure(REQUEST, error)) is None:
+            raise
+        return failure
+
+
+async def answered(checked: Checked) -> Reply:
+    reply = await called(checked)
+    assert isinstance(reply, Reply)
+    return reply
+
+
 async def failed(checked: Checked) -> CallError:
-    with pytest.raises(CallError) as caught:
-        await checked.complete(REQUEST)
-    return caught.value
+    failure = await called(checked)
+    assert isinstance(failure, CallError)
+    return failure
 
 
 @pytest.mark.parametrize(
@@ -122,7 +138,7 @@ def test_all_that_the_newest_sdk_knows_of_a_usage_passes_the_quick_look() -> Non
 
 @pytest.mark.parametrize("own", [False, True])
 async def test_a_sound_reply_passes_as_it_is(*, own: bool) -> None:
-    assert await Checked(Saying(SOUND), own=own).complete(REQUEST) is SOUND
+    assert await answered(Checked(Saying(SOUND), own=own)) is SOUND
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -131,7 +147,7 @@ async def test_an_uncounted_usage_is_empty_and_told_once(*, own: bool) -> None:
     odd = Reply(completion="x", stop_reason=None, model="m", usage={"input_tokens": -1})
     checked = Checked(Saying(odd, odd), own=own, tell=told.append)
 
-    assert [(await checked.complete(REQUEST)).usage for _ in range(2)] == [{}, {}]
+    assert [(await answered(checked)).usage for _ in range(2)] == [{}, {}]
     (line,) = told
     assert line.startswith(
         "d0: usage.input_tokens: found -1 (a whole number), expected a whole number from 0 to 9007199254740992; the usage of such"
@@ -140,13 +156,13 @@ async def test_an_uncounted_usage_is_empty_and_told_once(*, own: bool) -> None:
 
 async def test_an_exception_of_a_built_in_client_is_a_bug_and_comes_out() -> None:
     with pytest.raises(ZeroDivisionError):
-        await Checked(Saying(ZeroDivisionError())).complete(REQUEST)
+        await answered(Checked(Saying(ZeroDivisionError())))
 
 
 async def test_who_answered_once_may_fail_as_often_as_it_likes() -> None:
     faults = [ZeroDivisionError() for _ in range(20)]
     checked = Checked(Saying(SOUND, *faults), own=True)
-    await checked.complete(REQUEST)
+    await answered(checked)
 
     assert not any([(await failed(checked)).fatal for _ in faults])
 
@@ -163,7 +179,7 @@ async def test_a_call_that_the_engine_ends_is_no_fault_of_the_client() -> None:
             await anyio.sleep_forever()
 
     with anyio.move_on_after(0.01) as scope:
-        await Checked(Waiting(), own=True).complete(REQUEST)
+        await answered(Checked(Waiting(), own=True))
 
     assert scope.cancelled_caught
 
@@ -241,7 +257,7 @@ def test_the_message_of_a_failure_that_cannot_be_told_is_its_type() -> None:
 )
 async def test_a_field_of_an_own_reply_becomes_what_can_be_written(field: str, given: Any, becomes: Any) -> None:
     usual: dict[str, Any] = {"completion": "x", "stop_reason": None, "model": "m", "usage": {"input_tokens": 1}}
-    reply = await Checked(Saying(Reply(**{**usual, field: given})), own=True).complete(REQUEST)
+    reply = await answered(Checked(Saying(Reply(**{**usual, field: given})), own=True))
 
     assert getattr(reply, field) == becomes
     assert all(getattr(reply, name) == value for name, value in usual.items() if name != field)

@@ -10,12 +10,14 @@ import anyio.lowlevel
 from profiler.core.errors import CallError, Interrupted
 from profiler.core.nouns import Record, Reply, Request
 from profiler.engine.calls.attempt import AttemptMachine
-from profiler.engine.calls.pool import Pool, PoolStatus
+from profiler.engine.calls.pool import Pool
+from profiler.engine.calls.pool_status import PoolStatus
 from profiler.engine.limits.provider_limits import ProviderLimits
 from profiler.engine.slots import Slots
 from profiler.manifest.settings import Retry
 from profiler.money.budget import Budget
 from profiler.provider.requests import Planner
+from profiler.provider.validate import Checked
 from tests.profiler.building import PARAMS, dialogue
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ class Bench:
             times="all" if timed else "none",
         )
         self.pool = Pool(
-            client=self.client,
+            client=Checked(self.client),
             writer=self.kept,  # type: ignore[arg-type]
             slots=self.slots,
             machine=self.machine,

@@ -27,6 +27,7 @@ from profiler.engine.slots import Slots
 from profiler.manifest.settings import Experiment, Retry
 from profiler.provider.open import open_client
 from profiler.provider.requests import Planner
+from profiler.provider.validate import Checked
 from tests.profiler.building import PARAMS, dialogue
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def pool_of(
         planner=planner(max_tokens),
         limits=ProviderLimits(RateGate(limits), slots=slots, longest_pause_s=deadline_s),
     )
-    return Pool(client=client, writer=records, slots=slots, machine=machine)  # type: ignore[arg-type]
+    return Pool(client=Checked(client), writer=records, slots=slots, machine=machine)  # type: ignore[arg-type]
 
 
 def planner(max_tokens: int) -> Planner:

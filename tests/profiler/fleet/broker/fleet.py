@@ -15,6 +15,7 @@ from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.link import Link
 from profiler.fleet.broker.settings import BrokerSettings, EvenShare
 from profiler.manifest.settings import Retry
+from profiler.provider.validate import Checked
 from tests.profiler.engine.limits.provider import Records, ask_for, planner
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Fleet:
             planner=planner(max_tokens),
             limits=link.limits_of(slots, longest_pause_s=self._deadline_s),
         )
-        return Pool(client=client, writer=self.records, slots=slots, machine=machine)  # type: ignore[arg-type]
+        return Pool(client=Checked(client), writer=self.records, slots=slots, machine=machine)  # type: ignore[arg-type]
 
     async def _deliver(self, message: Renewal) -> Lease | None:
         await anyio.sleep(ON_THE_WAY_S)
