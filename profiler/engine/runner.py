@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from profiler.money.budget import Budget
     from profiler.provider.client import Client
     from profiler.provider.source import Source
+    from profiler.provider.validate import Checked
     from profiler.storage.journal import Header
     from profiler.storage.run_directory import RunDirectory
     from profiler.storage.writing.resume import OpenRun
@@ -174,7 +175,7 @@ async def _answered(
     opened: OpenRun,
     source: Source,
     *,
-    client: Client,
+    client: Checked,
     budget: Budget | None,
     options: Options,
     shared: Shared,
