@@ -63,17 +63,17 @@ def _refusal() -> re.Pattern[str]:
     return re.compile(_PREAMBLE + _DECLINES, re.IGNORECASE | re.VERBOSE)
 
 
-# The first three letters show that nearly every reply cannot match, in a tenth of the 2 µs that the pattern takes.
-# So whatever the pattern may begin with must be listed here too.
+# Nearly every reply cannot match, which its first three letters show in a tenth of the time that the pattern takes, or a
+# word that it lacks. So whatever the pattern may begin with must be listed here too, with a word that must follow.
 _QUOTES = "'’‘ʼ`"
-_LEADING = frozenset(' \t\r\n"“*_>')
-_OPENINGS = frozenset(
-    [f"i {letter}" for letter in "acdhjmnprsw"]
-    + [f"i{quote}{letter}" for quote in _QUOTES for letter in "ml"]
-    + [f"it{letter}" for letter in f" s{_QUOTES}"]
-    + [f"{word}{mark}" for word in ("hi", "no") for mark in " ,.!"]
-    + ["im ", "ill", "hel", "tha", "thi", "as ", "unf", "ver", "rea", "so ", "tru", "sor", "afr", "my "]
-)
+_LEADING = frozenset('"“*_>')  # or a space of any kind
+_OPENINGS = {
+    **dict.fromkeys([f"i {letter}" for letter in "acdhjmnprsw"], ""),
+    **dict.fromkeys([f"i{quote}{letter}" for quote in _QUOTES for letter in "ml"], ""),
+    **dict.fromkeys([f"{word}{mark}" for word in ("hi", "no") for mark in " ,.!"], ""),
+    **dict.fromkeys(["im ", "ill", "hel", "tha", "as ", "unf", "ver", "rea", "so ", "tru", "sor", "afr", "my "], ""),
+    **dict.fromkeys(["thi", *[f"it{letter}" for letter in f" s{_QUOTES}"]], "something"),
+}
 
 
 def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, Any] | None = None) -> RecordType:
@@ -89,6 +89,9 @@ def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, An
 
 
 def _declines(completion: str) -> bool:
-    if completion[:3].lower() not in _OPENINGS and completion[:1] not in _LEADING:
+    must_follow = _OPENINGS.get(completion[:3].lower())
+    if must_follow is None and (first := completion[:1]) not in _LEADING and not first.isspace():
+        return False
+    if must_follow and must_follow not in completion[:OPENING_CHARS].lower():
         return False
     return _refusal().match(completion, 0, OPENING_CHARS) is not None

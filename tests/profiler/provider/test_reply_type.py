@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from profiler.provider import reply_type
 from profiler.provider.reply_type import classify
 
 REFUSALS = [
@@ -90,6 +91,17 @@ def test_the_metadata_can_say_truncated() -> None:
 def test_case_and_apostrophes_do_not_matter(text: str, apostrophe: str, upper: bool) -> None:
     changed = text.replace("’", "'").replace("'", apostrophe)
     assert classify(changed.upper() if upper else changed.lower(), None, None) == "refusal"
+
+
+# Without letters such as the long s, which the pattern takes for others.
+LETTERS = st.characters(codec="ascii") | st.sampled_from("’‘ʼ“—–\x85\u2003")
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None, max_examples=25)
+@given(st.from_regex(reply_type._refusal(), alphabet=LETTERS))
+def test_the_quick_look_passes_whatever_the_pattern_matches(text: str) -> None:
+    assume(reply_type._refusal().match(text, 0, reply_type.OPENING_CHARS))
+    assert classify(text, None) == "refusal"
 
 
 @given(st.text(max_size=400))
