@@ -31,6 +31,10 @@ MEDIUM_TOKENS = 1_600  # of a picture or document
 FACT_FOUND = 0.88
 REFUSED_WHEN_EXPECTED = 0.95
 REFUSED_OTHERWISE = 0.01
+DRAWS = 2**32  # draws are whole numbers below it, and are compared with whole numbers
+_FOUND, _REFUSED_EXPECTED, _REFUSED = (
+    math.ceil(share * DRAWS) for share in (FACT_FOUND, REFUSED_WHEN_EXPECTED, REFUSED_OTHERWISE)
+)
 
 FAULTS: dict[str, dict[str, Any]] = {
     "rate_limited": {"status": 429, "retryable": True},
@@ -204,12 +208,12 @@ def made_up(dialogue: Dialogue, *, salt: int, turn: int, repeat: int = 0) -> tup
     draw = crc32(dialogue.dialogue_id.encode(), salt + turn & 0xFFFFFFFF)
     if repeat:  # the first one is answered like a dialogue that is asked once
         draw = _another(draw, repeat)
-    if draw < (REFUSED_WHEN_EXPECTED if dialogue.expect_refusal else REFUSED_OTHERWISE) * 2**32:
+    if draw < (_REFUSED_EXPECTED if dialogue.expect_refusal else _REFUSED):
         return "I can't help with that request.", "refusal"
     found = []
     for fact in dialogue.required_facts:
         draw = draw * 1664525 + 1013904223 & 0xFFFFFFFF  # a linear congruential step: one more draw
-        if draw < FACT_FOUND * 2**32:
+        if draw < _FOUND:
             found.append(fact)
     return f"Here is what I know: {'; '.join(found)}." if found else None, "end_turn"
 

@@ -7,7 +7,7 @@ another reply shows that the provider is up, or until the run ends.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from profiler.storage.writing.writer import Writer
 
 
-class EndTimes(NamedTuple):
+class EndTimes(msgspec.Struct, frozen=True, gc=False):
     """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
 
     at_s: float | UnsetType
@@ -80,7 +80,7 @@ class Records:
 
 def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    at_s, queue_s = ended
+    at_s = ended.at_s
     record = Record(
         request.dialogue.dialogue_id,
         request.index,
@@ -90,7 +90,7 @@ def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
         reply.model,
         (reply.usage if job.usage is None else job.usage) or None,
         micro(attempts.client_s),
-        queue_s,
+        ended.queue_s,
         attempts.calls - request.turn,  # the first call of each turn is not a retry
         reply.request_id,
         None if cost is None else cost.cost_usd,
