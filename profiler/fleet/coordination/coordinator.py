@@ -216,9 +216,8 @@ class Coordinator:
     async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
         if error.kind == BudgetReached.__name__:
             self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
-            if (
-                self._broker is not None
-            ):  # nothing is left for others either; without it only this one's share is used up
+            # With a broker nothing is left for others either; without one only this worker's share is used up.
+            if self._broker is not None:
                 self.stop(self._budget_reached)
         elif error.kind == Interrupted.__name__:
             self._has_left(worker)
@@ -281,10 +280,10 @@ class Coordinator:
             if not worker.idle or worker.ended:
                 continue
             number = worker.number
-            if (granted := self._handout.take(number, among=among, speed=self._speed_of(number))) is not None:
+            if (granted := self._handout.take(number, among=among, speed=worker.speed)) is not None:
                 worker.idle = False
                 self._driver.tell(worker.number, Grant(granted.first, granted.end))
-            elif (theft := self._handout.theft_for(worker.number, self._speed_of)) is not None:
+            elif (theft := self._handout.theft_for(number, lambda other: self._workers[other].speed)) is not None:
                 self._driver.tell(theft.victim.worker, Cut(theft.victim.first, keep=theft.keep))
         if self._handout.over and self.stopped is None:
             self._finish()
@@ -294,9 +293,6 @@ class Coordinator:
             if not (worker.ended or worker.finishing):
                 worker.finishing = True
                 self._driver.tell(worker.number, Finish())
-
-    def _speed_of(self, number: int) -> float:
-        return self._workers[number].speed
 
 
 def _with_log(said: str, log: str) -> str:

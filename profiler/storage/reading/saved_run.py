@@ -69,11 +69,10 @@ class SavedRun:
             looks += 1
             try:
                 return self.recompute()
-            except MovedOn:  # processes that are at work may do that at any time, but not every time
-                if looks == LOOKS:
-                    raise
-            except LogError:
-                if not self.complete:  # it may have ended while we looked
+            except (
+                LogError
+            ) as error:  # it may have ended, and one that goes on moves what is looked at, but not every time
+                if not (self.complete or (isinstance(error, MovedOn) and looks < LOOKS)):
                     raise
         return summary_file.read(self.folder)
 
