@@ -172,6 +172,7 @@ ORDERS = {
     ),
     "profiler.storage.reading": (
         "__init__",
+        "run_marks",
         "read_logs",
         "unfinished",
         "unfinished_fleet",

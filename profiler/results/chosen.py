@@ -67,7 +67,10 @@ def _matching(items: Iterable[Item], choice: Choice, *, scores: Sequence[str]) -
         if holds is None or holds(item):
             yield item
     for name in sorted(wanted - met):
-        raise UsageError(f"there is no dialogue {name!r} in this run", hint=did_you_mean(name, seen))
+        same = next((each for each in seen if each.casefold() == name.casefold()), None)
+        near = f"did you mean {same!r}?" if same else did_you_mean(name, seen)
+        like = f"its ids are like {', '.join(map(repr, seen[:3]))}" if seen else None
+        raise UsageError(f"there is no dialogue {name!r} in this run", hint=near or like)
 
 
 def _says(item: Item, text: str) -> bool:

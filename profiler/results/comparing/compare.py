@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from profiler.core.wording import kept_in_words
@@ -113,6 +114,8 @@ def _warnings(
     base: Side, new: Side, pairing: Pairing, comparisons: Sequence[Comparison], parts: Sequence[Slice]
 ) -> list[str]:
     lines = [f"{side.name} is UNFINISHED: {side.kept}, and compared on these" for side in (base, new) if side.kept]
+    if Path(base.folder).resolve() == Path(new.folder).resolve():
+        lines.append(f"{base.name} and {new.name} are the same run")
     if base.mode != new.mode:
         lines.append(f"{base.name} was answered by {base.mode}, {new.name} by {new.mode}")
     if pairing.different_questions:

@@ -20,9 +20,10 @@ from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import BATCH, Reduction, reduce_outcomes
 from profiler.metrics.totals import BadOutcome
 from profiler.storage import summary_file
-from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
+from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.reading.item import Item
 from profiler.storage.reading.read_logs import MovedOn, damaged, lines_of, read_outcomes
+from profiler.storage.reading.run_marks import HINT, holds_run, no_run_in
 from profiler.storage.score_log import ScoreLog, publish, worked_out
 from profiler.storage.whole_file import sync_folder
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 
 LOOKS = 5  # at a run that goes on meanwhile
-HINT = "a run directory is wanted, such as runs/demo_run"
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -47,7 +47,7 @@ class SavedRun:
     def __init__(self, log_dir: str | PathLike[str]) -> None:
         self.folder = Path(log_dir)
         if not holds_run(self.folder):
-            raise UsageError(f"{self.folder}: found no run in it", hint=HINT)
+            raise no_run_in(self.folder)
 
     @property
     def complete(self) -> bool:
@@ -200,12 +200,8 @@ def find_runs(folder: Path) -> list[SavedRun]:
         return [SavedRun(folder)]
     found = [SavedRun(path) for path in sorted(folder.iterdir()) if not moved_aside(path) and holds_run(path)]
     if not found:
-        raise UsageError(f"{folder}: found no run in it", hint=HINT)
+        raise no_run_in(folder)
     return found
-
-
-def holds_run(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL, TABLE))
 
 
 def completed(folder: Path) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from profiler.core.errors import UsageError
 from profiler.storage.names import SUMMARY
-from profiler.storage.reading.saved_run import HINT, asides_of, holds_run, moved_aside
+from profiler.storage.reading.run_marks import HINT, holds_run
+from profiler.storage.reading.saved_run import asides_of, moved_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

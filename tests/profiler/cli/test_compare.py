@@ -61,6 +61,13 @@ def test_the_table_fits_80_columns_and_says_what_was_found(say: Callable[..., tu
     assert "the best is 'new'; the cheapest" in " ".join(out.split())
 
 
+def test_a_run_that_is_compared_with_itself_is_told(say: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = say(names=("base", "base"))
+
+    assert code == 0
+    assert "are the same run." in " ".join(out.split())
+
+
 def test_long_names_fit_80_columns_too(say: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     long = f"new-{'with-more-' * 9}"
     (tmp_path / "new").rename(tmp_path / long)

@@ -33,9 +33,11 @@ def test_what_cannot_be_written_or_read_is_told(tmp_path: Path, capsys: pytest.C
     assert main(["report", str(run), "-o", str(tmp_path)]) == 2
     assert "found a folder" in capsys.readouterr().err
     assert main(["report", str(run), "-o", str(tmp_path / "nowhere" / "r.html")]) == 2
-    assert "nowhere" in capsys.readouterr().err
+    assert f"hint: make its folder, {tmp_path / 'nowhere'}" in capsys.readouterr().err
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 2
-    assert "found no run in it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "found no run in it" in said
+    assert f"name one of the runs below it: {run}" in said
 
 
 def test_it_never_replaces_what_a_run_consists_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

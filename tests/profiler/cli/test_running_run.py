@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.cli.main import main
-from profiler.storage.reading.saved_run import SavedRun, holds_run
+from profiler.storage.reading.run_marks import holds_run
+from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -71,3 +71,7 @@ def test_an_id_that_is_not_there_is_a_mistake(run: SavedRun) -> None:
         ids(run, ids=("d3", "d33"))
     assert str(caught.value) == "there is no dialogue 'd33' in this run"
     assert "did you mean" in (caught.value.hint or "")
+    for wrong, hint in (("D3", "did you mean 'd3'?"), ("zzz", "its ids are like 'd0', 'd1', 'd2'")):
+        with pytest.raises(UsageError) as caught:
+            ids(run, ids=(wrong,))
+        assert caught.value.hint == hint
