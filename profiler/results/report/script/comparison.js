@@ -25,8 +25,9 @@ function drawComparison() {
 }
 
 function againstBase({ new: side, pairing, warnings, comparisons, slices }, base, at) {
-  const head = ["metric", { number: "A" }, { number: letter(at) }, { number: "difference" }, "95 % interval"];
-  const more = ["verdict", { number: "p, corrected" }, { number: "pairs" }, "flips", { number: "could have been seen" }];
+  // the verdict stands where a narrow screen shows it too
+  const head = ["metric", "verdict", { number: "A" }, { number: letter(at) }, { number: "difference" }, "95 % interval"];
+  const more = [{ number: "p, corrected" }, { number: "could\u00a0have been\u00a0seen" }, { number: "pairs" }, "flips"];
   return [
     el("h3", {}, marked(at), `${side.name} against `, marked(0), base.name),
     el("p", {}, pairedWords(pairing, at)),
@@ -52,18 +53,18 @@ function comparisonRow(one) {
   const seen = one.verdict === "no difference shown" ? shown(one.smallest_seen, one.metric) : "";
   return [
     one.metric,
+    verdict,
     ...numbers,
     interval(one.ci95),
-    verdict,
     { number: pValue(one.p_corrected) },
+    { number: seen || " " },
     { number: shown(one.n) },
     flipWords(one),
-    { number: seen || " " },
   ];
 }
 
 function flipWords({ flips, better }) {
-  if (!flips) return "";
+  if (!flips || !(flips.to_true + flips.to_false)) return "";
   const [yes, no] = better === "higher" ? ["right", "wrong"] : better === "lower" ? ["wrong", "right"] : ["true", "false"];
   return `${grouped.format(flips.to_false)} ${yes} → ${no}, ${grouped.format(flips.to_true)} ${no} → ${yes}`;
 }

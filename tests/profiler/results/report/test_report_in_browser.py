@@ -260,6 +260,7 @@ def test_on_paper_there_is_nothing_to_press(reports: Path, opened: Callable[...,
 def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable[..., Opened]) -> None:
     page = opened().at(reports / "two.html")
 
+    assert page.locator("#comparison thead th").nth(1).inner_text() == "verdict"  # where a narrow screen shows it
     verdicts = page.locator("#comparison tbody tr strong")
     assert set(verdicts.all_inner_texts()) <= {"better", "worse", "different", "identical", "no difference shown"}
     assert "worse" in verdicts.all_inner_texts() or "better" in verdicts.all_inner_texts()
