@@ -259,8 +259,7 @@ class Pool:
         if decision.stop is not None:
             self.drain(decision.stop)
         if decision.unheard:
-            # The next answer, or the end of the run, shows whether the others fare better. If they do not, the run
-            # stops, and these dialogues are still owed rather than failed.
+            # The next answer, or the end of the run, shows whether others fare better; if not, these are still owed.
             self._records.hold(job, decision.error)
             return None
         if not decision.error.retryable:
