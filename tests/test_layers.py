@@ -215,7 +215,18 @@ ORDERS = {
     ),
     "profiler.engine": (
         *("__init__", "slots", "limits", "calls", "descriptors", "threads", "progress", "options", "agenda"),
-        *("dry_run", "clients", "run_client", "run_money", "preflight", "shared", "session", "reuse", "result"),
+        *(
+            "dry_run",
+            "clients",
+            "run_client",
+            "run_money",
+            "preflight",
+            "providers",
+            "shared",
+            "session",
+            "reuse",
+            "result",
+        ),
         *("finishing", "onlookers", "collector", "loop", "runner"),
     ),
     "profiler.engine.calls": (

@@ -94,7 +94,7 @@ async def run_all(
         one_error(),
     ):
         shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues, reusable=reusable)
-        agenda = Agenda(experiments, options=options, group_of=shared.group_of)
+        agenda = Agenda(experiments, options=options, group_of=shared.providers.group_of)
         ended: dict[str, Ended] = {}
 
         async def to_its_end(turn: Turn) -> None:

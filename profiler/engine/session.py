@@ -54,7 +54,7 @@ async def answer_all(
     """
     live = source.mode == "live"
     planner = planner_of(experiment)
-    provider = shared.provider_of(experiment)
+    provider = shared.providers.of(experiment)
     if provider.limits is not None and run.answered:
         provider.limits.answered_before()
     machine = AttemptMachine(

@@ -7,22 +7,21 @@ a place for their calls: so the tail of one is filled by the next, and no more f
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 
 from profiler.engine import descriptors
 from profiler.engine.clients import Clients
-from profiler.engine.limits.provider_limits import ProviderLimits, smaller_limits
-from profiler.engine.limits.rate_gate import RateGate
 from profiler.engine.progress import Overview, round_figures
+from profiler.engine.providers import Providers
 from profiler.engine.slots import Slots
 from profiler.engine.threads import in_thread
 from profiler.manifest.value_types import USUAL_CONCURRENCY
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -33,20 +32,13 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.engine.progress import View
     from profiler.engine.run_money import RunMoney
-    from profiler.manifest.settings import Experiment, RateLimits
+    from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.storage.reuse.reusable import Reusable
 
 
 Words = ParamSpec("Words")
 Value = TypeVar("Value")
-
-
-class Provider(NamedTuple):
-    """One model at one address: how many calls may run at once, and what lets them leave."""
-
-    slots: Slots
-    limits: ProviderLimits | None
 
 
 class UnderWay:
@@ -105,38 +97,17 @@ class Shared:
             self._most_open = descriptors.room_for_runs(
                 2 * places if in_parts else min(len(experiments), 2 * places), calls=places if self._live else 0
             )
-        self._rate_limits = _tightest_of_each(experiments)
-        self._longest_pause_s = max(each.retry.deadline_s for each in experiments)
+        self.providers = Providers(
+            experiments, slots=self.slots, live=self._live, alone=self.alone, allowance=allowance
+        )
         self._concurrency = options.concurrency
-        self._providers: dict[Hashable, Provider] = {}
         self._under_way: dict[str, UnderWay] = {}
         self._counting = anyio.CapacityLimiter(1)
         self._changed = anyio.Event()
 
-    def group_of(self, experiment: Experiment) -> Hashable:
-        """Experiments of one group share limits: they ask the same model at the same address (the key is the environment's)."""
-        return _source(experiment) if self._live else None
-
-    def provider_of(self, experiment: Experiment) -> Provider:
-        """The slots and limits that all experiments of one group share."""
-        group = self.group_of(experiment)
-        if group not in self._providers:
-            if not self._live:
-                self._providers[group] = Provider(self.slots, None)
-            else:
-                among_others = len(self._rate_limits) > 1
-                slots = self.slots if self.alone else Slots(self.slots.limit, within=self.slots, lends=among_others)
-                self._providers[group] = Provider(slots, self._limits_of(group, slots))
-        return self._providers[group]
-
-    def _limits_of(self, group: Hashable, slots: Slots) -> ProviderLimits:
-        if self._allowance is not None:
-            return self._allowance.limits_of(slots, longest_pause_s=self._longest_pause_s)
-        return ProviderLimits(RateGate(self._rate_limits[group]), slots=slots, longest_pause_s=self._longest_pause_s)
-
     def slots_of(self, experiment: Experiment) -> Slots:
         """Slots of its own, within those of its provider; an experiment that runs alone takes the provider's."""
-        slots = self.provider_of(experiment).slots
+        slots = self.providers.of(experiment).slots
         return slots if self.alone else Slots(self._bound_of(experiment), within=slots)
 
     def _bound_of(self, experiment: Experiment) -> int:
@@ -169,7 +140,7 @@ class Shared:
             return None
 
         def has_room(experiment: Experiment) -> bool:
-            slots = self.provider_of(experiment).slots
+            slots = self.providers.of(experiment).slots
             return _has_use_for_more(slots, wanted.get(slots, 0))
 
         return agenda.take(has_room)
@@ -181,7 +152,7 @@ class Shared:
         if turn.answers_of is not None:
             wants = 0
         return UnderWay(
-            self.provider_of(experiment).slots, wants=min(wants, self._dialogues.get(experiment.experiment_id, wants))
+            self.providers.of(experiment).slots, wants=min(wants, self._dialogues.get(experiment.experiment_id, wants))
         )
 
     def look_again(self) -> None:
@@ -286,16 +257,3 @@ def _has_use_for_more(slots: Slots, wanted: float) -> bool:
 def _used(slots: Slots, wanted: float) -> float:
     """How many places of the whole a provider has use for: while its limits hold calls up, only those that it has."""
     return slots.taken - slots.lent if slots.lent else wanted
-
-
-def _source(experiment: Experiment) -> Hashable:
-    return experiment.client, experiment.provider, experiment.base_url, experiment.model
-
-
-def _tightest_of_each(experiments: Sequence[Experiment]) -> dict[Hashable, RateLimits | None]:
-    """Where experiments that share a provider differ, the smallest limit holds for all."""
-    found: dict[Hashable, RateLimits | None] = {}
-    for experiment in experiments:
-        source, limits = _source(experiment), experiment.rate_limits
-        found[source] = smaller_limits(found.get(source), limits)
-    return found

@@ -247,7 +247,7 @@ class Worker:
             parts=parts,
             answered=look.done,
             in_flight=look.in_flight,
-            slots=self._shared.provider_of(self._experiment).slots.limit,
+            slots=self._shared.providers.of(self._experiment).slots.limit,
             backing_off=look.backing_off,
             retried=look.retried,
             failures=look.failures,

@@ -22,7 +22,7 @@ def shared(*experiments: Experiment, dialogues: int = 10, **how: Any) -> tuple[S
     options = Options(output_dir="/nowhere", **{"mode": "live", **how})
     counts = {each.experiment_id: dialogues for each in experiments}
     found = Shared(experiments, options=options, tell=print, money=RunMoney(options), dialogues=counts)
-    return found, Agenda(experiments, options=options, group_of=found.group_of)
+    return found, Agenda(experiments, options=options, group_of=found.providers.group_of)
 
 
 async def begun(found: Shared, agenda: Agenda, most: int = 100) -> list[str]:
@@ -62,7 +62,7 @@ async def test_places_that_the_provider_does_not_have_keep_the_next_one_from_not
     """A process of several is lent a part of the places that an experiment may have."""
     same = [experiment(f"e{at}") for at in range(4)]
     found, agenda = shared(*same, dialogues=100, concurrency=8)
-    found.provider_of(same[0]).slots.limit = 4
+    found.providers.of(same[0]).slots.limit = 4
     assert await begun(found, agenda) == ["e0", "e1"]
 
 
@@ -74,14 +74,14 @@ async def test_in_turn_means_one_at_a_time() -> None:
 async def test_a_provider_without_room_keeps_no_other_waiting() -> None:
     many = [experiment(f"x{at}", model="x") for at in range(4)]
     found, agenda = shared(*many, experiment("y", model="y"), dialogues=8, concurrency=8)
-    found.provider_of(many[0]).slots.limit = 0
+    found.providers.of(many[0]).slots.limit = 0
     assert await begun(found, agenda) == ["y"]
 
 
 async def test_a_provider_that_holds_its_calls_up_counts_only_what_it_has() -> None:
     many = [experiment(f"x{at}", model="x") for at in range(4)]
     found, agenda = shared(*many, *(experiment(f"y{at}", model="y") for at in range(4)), dialogues=8, concurrency=8)
-    slow = found.provider_of(many[0]).slots
+    slow = found.providers.of(many[0]).slots
     slow.limit = 8
     found.slots.taken, slow.taken = 1, 8
     assert await begun(found, agenda) == ["x0", "x1"]
@@ -98,15 +98,15 @@ async def test_address_provider_client_and_model_make_a_group() -> None:
         experiment("e", client="my:client"),
     ]
     found, _ = shared(first, second, *others)
-    assert found.provider_of(first) is found.provider_of(second)
-    assert len({id(found.provider_of(each)) for each in (first, *others)}) == 4
-    assert found._rate_limits[found.group_of(first)] == RateLimits(
+    assert found.providers.of(first) is found.providers.of(second)
+    assert len({id(found.providers.of(each)) for each in (first, *others)}) == 4
+    assert found.providers.rate_limits[found.providers.group_of(first)] == RateLimits(
         requests_per_minute=50, input_tokens_per_minute=9, output_tokens_per_minute=7
     )
-    assert found._rate_limits[found.group_of(others[0])] is None
+    assert found.providers.rate_limits[found.providers.group_of(others[0])] is None
 
 
 async def test_the_mock_has_room_for_all() -> None:
     found, _ = shared(experiment("a"), experiment("b", model="other"), mode="mock")
-    assert found.provider_of(experiment("a")).slots is found.slots
-    assert found.provider_of(experiment("b", model="other")).limits is None
+    assert found.providers.of(experiment("a")).slots is found.slots
+    assert found.providers.of(experiment("b", model="other")).limits is None
