@@ -141,8 +141,7 @@ def facts_of_run(
         "manifest_sha256": options.manifest_sha256,
         "dataset_sha256": header.identity["dataset_sha256"],
         "versions": {"profiler": __version__, "python": platform.python_version()},
-        "metrics": plain(experiment.metrics),
-        **({"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}),
+        **_measured(experiment),
         **{name: told[name] for name in MONEY},
         **{name: told[name] for name in OF_SEVERAL if name in told},
         "started": header.started,
@@ -152,6 +151,11 @@ def facts_of_run(
         "bound_by": told["bound_by"],
         "identity": header.identity,
     }
+
+
+def _measured(experiment: Experiment) -> dict[str, Any]:
+    pass_at = {"pass_at": list(experiment.pass_at)} if experiment.pass_at else {}
+    return {"metrics": plain(experiment.metrics), **pass_at}
 
 
 def _with_directions(facts: Mapping[str, Any], metrics: Sequence[Metric[Any]]) -> dict[str, Any]:
@@ -170,14 +174,15 @@ def summarized_again(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """The summary of a run that was complete already, counted or judged again where the manifest has changed."""
-    names = plain(experiment.metrics)
     failed = [name for name, found in done["metrics"].items() if "error" in found]
-    facts, pass_at = done["run"], list(experiment.pass_at)
-    if failed or facts.get("metrics") != names or facts.get("pass_at", []) != pass_at:
+    measured, facts = _measured(experiment), done["run"]
+    if failed or measured != {key: facts[key] for key in ("metrics", "pass_at") if key in facts}:
         reason = f"{', '.join(failed)} had failed" if failed else "the manifest names other metrics"
         tell(f"{reason}: counted again from the logs")
-        now = {key: fact for key, fact in facts.items() if key != "pass_at"} | ({"pass_at": pass_at} if pass_at else {})
-        result = summarized(directory.folder, experiment, metrics, {**now, "metrics": names}, tell=tell)
+        now: dict[str, Any] = {}
+        for key, fact in facts.items():  # in the order of a new run, so that the summary has the same bytes
+            now |= measured if key == "metrics" else {key: fact} if key != "pass_at" else {}
+        result = summarized(directory.folder, experiment, metrics, now | measured, tell=tell)
         directory.write_summary(result)
         return result
     result = _judged(done, experiment, metrics)

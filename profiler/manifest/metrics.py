@@ -186,8 +186,10 @@ def as_entry(metric: str | MetricEntry) -> MetricEntry | None:
 
 
 def plain(metrics: Iterable[str | MetricEntry]) -> list[Any]:
-    """The metrics as plain values, written as in a manifest, for summary.json."""
-    return [metric if isinstance(metric, str) else msgspec.to_builtins(metric) for metric in metrics]
+    """The metrics as plain values, as summary.json gives them back: lists, where `to_builtins` would leave tuples."""
+    return [
+        metric if isinstance(metric, str) else msgspec.json.decode(msgspec.json.encode(metric)) for metric in metrics
+    ]
 
 
 def checks_sent(metric: str | MetricEntry) -> bool:

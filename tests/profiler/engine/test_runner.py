@@ -14,6 +14,7 @@ from profiler.core.errors import (
 from profiler.core.nouns import Request
 from profiler.engine import runner
 from profiler.manifest.measured import Slo
+from profiler.manifest.metrics import Contains, MetricEntry
 from profiler.manifest.settings import USUAL_METRICS, Experiment, Latency, MockSettings, Retry
 from profiler.storage.names import JOURNAL, SUMMARY
 from profiler.storage.run_directory import RunDirectory
@@ -100,6 +101,26 @@ def test_other_metrics_are_counted_from_the_answers_that_are_there(experiment: E
     assert json.loads(files(again.folder)[SUMMARY]) == again.summary
     assert notes == ["the manifest names other metrics: counted again from the logs"]
     assert files(again.folder) == files(run_sync(experiment, options=options(tmp_path / "other")).folder)
+
+
+def test_metrics_with_lists_in_their_options_are_not_counted_again_by_the_same_command(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    within = MetricEntry(contains=Contains(any=("a", "e"), normalize=("case",)))
+    measured = changed(experiment, metrics=("completion_rate", within), repeats=2, pass_at=(1, 2))
+    once = files(run_sync(measured, options=options(tmp_path)).folder)
+    notes: list[str] = []
+
+    assert files(run_sync(measured, options=options(tmp_path), note=notes.append).folder) == once
+    assert notes == []
+
+
+def test_a_run_that_is_counted_again_has_the_bytes_of_a_new_one(experiment: Experiment, tmp_path: Path) -> None:
+    wanted = changed(experiment, repeats=2, pass_at=(1, 2))
+    for name, before in (("other", changed(wanted, metrics=("refusal_rate",))), ("none", changed(wanted, pass_at=()))):
+        run_sync(before, options=options(tmp_path / name))
+        again = run_sync(wanted, options=options(tmp_path / name))
+        assert files(again.folder) == files(run_sync(wanted, options=options(tmp_path / "new")).folder)
 
 
 @pytest.mark.parametrize("finished", [False, True])
