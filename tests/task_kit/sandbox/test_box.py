@@ -269,7 +269,9 @@ main = os.getpid()
 if os.fork() == 0:
     while os.getppid() == main:
         time.sleep(0.001)
-    time.sleep(0.02)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 0.3:  # at work, so that it has its moment, and long enough for a busy machine to see the end
+        pass
     open("late", "w").write("late")
     os.rename("moved", "target")
     os._exit(0)
