@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from profiler.core.errors import ProfilerError
+from profiler.core.errors import BudgetReached, Interrupted, ProfilerError, ProviderFailed
 from profiler.engine import runner
 from profiler.engine.agenda import same_questions
 from profiler.engine.options import options_of
 from profiler.engine.preflight import check_all
+from profiler.engine.progress import round_figures
 from profiler.engine.result import Ended
 from profiler.engine.reuse import reusing
 from profiler.engine.run_money import money_of_all
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.hiring import kept_crew
 from profiler.fleet.run import run_by_processes
+from profiler.money.prices import dollars, pico
 from profiler.storage.kept_answers import money_of
 from profiler.storage.names import TABLE
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
+    from profiler.engine.run_money import RunMoney
     from profiler.fleet.coordination.onlookers import Watch
     from profiler.fleet.hiring import On
     from profiler.manifest.load import Manifest
@@ -53,19 +56,44 @@ async def run_all_by_processes(
     counts = await check_all(experiments, options=options)
     small = _small(experiments, counts, options=options) if on is process_driver else []
     ended = await _by_one(manifest, small, options=options, watch=watch, note=note)
-    stopped = next(filter(None, map(_stops_all, ended.values())), None)
+    by_name = {each.experiment_id: each for each in experiments}
+    stops = _Stops()
+    for name, each in ended.items():
+        stops.heard(by_name[name], each)
     large = [each for each in experiments if each.experiment_id not in ended]
     waiting = {each.experiment_id for _, *rest in same_questions(large, options) for each in rest}
     asked = [each for each in large if each.experiment_id not in waiting]
-    if asked and stopped is None:
+    if any(stops.of(each) is None for each in asked):
         async with kept_crew() as kept:
             by = kept if on is process_driver else on
             run = partial(run_by_processes, processes=processes, on=by, watch=watch)
-            ended |= await _one_by_one(manifest, large, asked, run, options=options, note=note)
-        stopped = next(filter(None, map(_stops_all, ended.values())), None)
-    if waiting and stopped is None:
+            ended |= await _one_by_one(manifest, large, asked, run, stops, options=options, note=note)
+    if waiting := {name for name in waiting if stops.of(by_name[name]) is None}:
         ended |= await _take_over(manifest, waiting, ended, options=options, note=note)
-    return [ended.get(each.experiment_id) or Ended.not_begun(each, stopped) for each in experiments]
+    return [ended.get(each.experiment_id) or Ended.not_begun(each, stops.of(each)) for each in experiments]
+
+
+class _Stops:
+    """What has stopped some experiments and would stop others too: a signal and the cap of all stop every one, trouble
+    of the provider those that ask the same model there."""
+
+    def __init__(self) -> None:
+        self._every: ProfilerError | None = None
+        self._by_source: dict[tuple[str | None, ...], ProfilerError] = {}
+
+    def heard(self, experiment: Experiment, ended: Ended) -> None:
+        error = ended.error
+        if isinstance(error, ProviderFailed):
+            self._by_source.setdefault(_source(experiment), error)
+        elif isinstance(error, Interrupted) or (isinstance(error, BudgetReached) and error.of_all):
+            self._every = self._every or error
+
+    def of(self, experiment: Experiment) -> ProfilerError | None:
+        return self._every or self._by_source.get(_source(experiment))
+
+
+def _source(experiment: Experiment) -> tuple[str | None, ...]:
+    return experiment.provider, experiment.client, experiment.base_url, experiment.model
 
 
 async def _one_by_one(
@@ -73,17 +101,20 @@ async def _one_by_one(
     large: Sequence[Experiment],
     asked: Sequence[Experiment],
     run: Callable[..., Awaitable[Result]],
+    stops: _Stops,
     *,
     options: Options,
     note: Callable[[str], None],
 ) -> dict[str, Ended]:
-    """Run those that are `asked`, until something stops all of them."""
+    """Run those that are `asked`, but for those that what has stopped others would stop too."""
     ended: dict[str, Ended] = {}
     with (
         reusing(large, options=options, tell=note) as reusable,
         money_of_all(large, manifest, options=options) as money,
     ):
         for experiment in asked:
+            if stops.of(experiment) is not None:
+                continue
             left = None if money.cap is None else max(0, money.cap.cap - money.cap.gone)
             folder = options.folder_of(experiment)
             before = 0 if options.fresh else money_of(folder) or 0
@@ -92,15 +123,26 @@ async def _one_by_one(
             ended[experiment.experiment_id] = found
             in_all = money_of(folder) or 0
             money.took(experiment, spent=in_all - before, in_all=in_all)
-            if _stops_all(found) is not None:
-                break
+            if isinstance(found.error, BudgetReached):
+                room = None if left is None else left + before
+                advise(found.error, experiment, money, room=room, in_all=in_all)
+            stops.heard(experiment, found)
     return ended
 
 
-def _stops_all(ended: Ended) -> ProfilerError | None:
-    """A signal, the money, or the provider."""
-    error = ended.error
-    return error if isinstance(error, ProfilerError) and error.exit_code != ProfilerError.exit_code else None
+def advise(reached: BudgetReached, experiment: Experiment, money: RunMoney, *, room: int | None, in_all: int) -> None:
+    """Say which cap has stopped the experiment: its own, or that of all, of which others have had a part."""
+    own = experiment.max_cost_usd
+    if room is None or money.cap is None:
+        reached.of_all = not money.held_by_manifest(experiment)
+    elif own is not None and pico(own) <= room:
+        reached.of_all = False
+    elif reached.enough_usd is not None:
+        reached.enough_usd = round_figures(reached.enough_usd + dollars(money.cap.gone - in_all))
+    if not reached.of_all and reached.enough_usd is not None:
+        reached.hint = (
+            f"raise max_cost_usd of {experiment.experiment_id} in the manifest, to {reached.enough_usd:g} or so"
+        )
 
 
 def _small(experiments: Sequence[Experiment], counts: Mapping[str, int], *, options: Options) -> list[Experiment]:
@@ -148,8 +190,8 @@ async def _take_over(
     note: Callable[[str], None],
 ) -> dict[str, Ended]:
     """One process does: what it takes over is there. Those that were asked are complete, so they are asked nothing."""
-    failed = {name for name, each in ended.items() if each.error is not None}
-    wanted = [each for each in manifest.experiments if each.experiment_id not in failed]
+    complete = {name for name, each in ended.items() if each.error is None}
+    wanted = [each for each in manifest.experiments if each.experiment_id in waiting | complete]
     found = await runner.run_all(
         msgspec.structs.replace(manifest, experiments=tuple(wanted)),
         options=msgspec.structs.replace(options, fresh=False, reuse=()),

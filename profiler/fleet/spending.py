@@ -47,10 +47,13 @@ class Spending:
 
     def reached(self, *, processes: int) -> BudgetReached:
         """The error that ends a run at its cap. It names a cap with which the run would probably end."""
-        prepared, gone = self._prepared, self.so_far().gone
-        cap = (self.cap() if self._left is None else self._left + self.before.gone) or 0
+        prepared, gone, own = self._prepared, self.so_far().gone, self.cap()
+        cap = self.whole_cap() or 0
+        which = (
+            f"the cap of {usd(cap)}" if cap == own else f"the {usd(cap)} that the cap of all experiments leaves to it"
+        )
         error = BudgetReached(
-            f"the cap of {usd(cap)} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
+            f"{which} could be passed: {usd(gone)} spent or maybe billed, and what is left is not enough for "
             f"the next calls of {processes} processes"
         )
         done = max(1, UnfinishedFleet(prepared.folders.root.parent, prepared.table).kept)

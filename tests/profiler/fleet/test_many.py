@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from profiler.core.errors import BudgetReached, ProviderFailed
 from profiler.engine.options import Options
+from profiler.engine.run_money import RunMoney
 from profiler.engine.runner import run_all
 from profiler.fleet import many
-from profiler.fleet.many import run_all_by_processes
+from profiler.fleet.many import advise, run_all_by_processes
 from profiler.fleet.preparing import prepare
 from profiler.fleet.run import run_by_processes
 from profiler.manifest.load import Manifest
+from profiler.money.budget import Cap
+from profiler.money.prices import pico
 from tests.faults.mock_fleet_storm import workers_of
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import dataset, experiment, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ITEMS = 40
 
@@ -57,6 +59,7 @@ class Watched:
         self.workers: list[set[int]] = []
         self.told: list[str] = []
         self.kill_at = self.stop_at = 0
+        self.error: Exception = Stopped()
 
     async def run(self, asked: Manifest, folder: Path) -> list[Any]:
         options = Options(output_dir=folder, mode="mock", fsync="off")
@@ -68,7 +71,7 @@ class Watched:
         if len(self.workers) == self.kill_at:
             os.kill(max(workers), signal.SIGKILL)
         if len(self.workers) == self.stop_at:
-            raise Stopped
+            raise self.error
 
 
 @pytest.fixture
@@ -108,6 +111,42 @@ async def test_others_answer_the_experiments_after_one_that_was_stopped(tmp_path
     assert {each.experiment_id: results_of(each) for each in (found[0], found[2])} == whole
     assert not watched.workers[1] & watched.workers[2]
     assert not any("takes its place" in line for line in watched.told)
+
+
+@pytest.mark.usefixtures("_all_are_large")
+@pytest.mark.parametrize(
+    ("error", "own_cap", "complete"),
+    [
+        (ProviderFailed("it is down"), None, [False, True, False]),
+        (BudgetReached("its own"), 0.5, [False, True, True]),
+        (BudgetReached("that of all"), None, [False, False, False]),
+    ],
+)
+async def test_what_stops_one_experiment_stops_those_that_it_would_stop_too(
+    tmp_path: Path, error: Exception, own_cap: float | None, complete: list[bool]
+) -> None:
+    watched = Watched()
+    watched.stop_at, watched.error = 1, error
+    asked = manifest(tmp_path, {"max_cost_usd": own_cap}, {"model": "claude-sonnet-4-5"}, {})
+    found = await watched.run(asked, tmp_path / "several")
+    assert [each.result is not None for each in found] == complete
+    assert [each.begun for each in found] == [True, *complete[1:]]
+
+
+def test_a_cap_that_is_enough_for_all_counts_what_others_have_spent() -> None:
+    cap, path = Cap(1.0, gone=pico(0.9)), Path("dialogues.jsonl")
+    money, reached = RunMoney(Options(max_cost_usd=1.0), cap=cap), BudgetReached("what is left")
+    reached.enough_usd = 0.75
+    advise(reached, experiment(path, max_cost_usd=0.7), money, room=pico(0.5), in_all=pico(0.4))
+    assert (reached.enough_usd, reached.of_all, reached.hint) == (1.3, True, None)
+
+
+def test_a_cap_of_the_experiment_is_raised_in_the_manifest() -> None:
+    money, reached = RunMoney(Options(max_cost_usd=1.0), cap=Cap(1.0, gone=0)), BudgetReached("its own")
+    reached.enough_usd = 0.75
+    advise(reached, experiment(Path("d.jsonl"), max_cost_usd=0.5), money, room=pico(1.0), in_all=pico(0.5))
+    assert (reached.enough_usd, reached.of_all) == (0.75, False)
+    assert reached.hint == "raise max_cost_usd of shared in the manifest, to 0.75 or so"
 
 
 async def test_a_small_experiment_that_several_have_begun_stays_theirs(tmp_path: Path) -> None:
