@@ -13,11 +13,12 @@ from profiler.cli.flags import options_from
 from profiler.cli.output import remark
 from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import with_the_way_on
-from profiler.core.errors import ProfilerError, UsageError
+from profiler.core.errors import BudgetReached, ProfilerError, UsageError
 from profiler.engine.loop import loop_options
 from profiler.engine.options import options_of
+from profiler.engine.result import Ended
 from profiler.engine.reuse import reusing
-from profiler.fleet.many import run_all_by_processes
+from profiler.fleet.many import Stops, run_all_by_processes
 from profiler.fleet.shards.shard import run_shard
 from profiler.fleet.shards.shard_work import Shard
 from profiler.fleet.shards.whole_cap import share_of_whole_cap
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Mode
     from profiler.engine.options import Options
-    from profiler.engine.result import Ended
     from profiler.fleet.coordination.onlookers import Watch
     from profiler.manifest.load import Manifest
     from profiler.storage.reuse.reusable import Reusable
@@ -51,7 +51,8 @@ def ended_by_processes(
 
 def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
     """The share of one of several commands that know nothing of each other; an experiment after the other. What is wrong
-    with one touches no other, but a signal, the money and the provider stop them all."""
+    with one touches no other, but a signal and the cap of all stop every one, and trouble of the provider those that ask
+    the same model."""
     store = None if args.store is None else object_store(args.store)
     broker = args.broker if mode == "live" else None
     number, of = args.shard
@@ -64,7 +65,11 @@ def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Calla
     ):
         failed = _answer_each(args, manifest, shard=shard, options=options, reusable=reusable, left=left, tell=tell)
     if failed:
-        raise UsageError(f"shard {shard} of {failed:,} of {len(manifest.ids):,} experiments could not be answered")
+        error = UsageError(
+            f"shard {shard} of {len(failed):,} of {len(manifest.ids):,} experiments could not be answered"
+        )
+        error.exit_code = 70 if 70 in failed else min(failed)
+        raise error
     merge = ["profiler", "merge", "--config", args.config]
     merge += ["--output-dir", str(args.output_dir)] if args.store is None else ["--store", args.store]
     tell(f"when all {shard.of} shards have ended: {shlex.join(merge)}")
@@ -80,17 +85,22 @@ def _answer_each(
     reusable: Reusable | None,
     left: Callable[[], int | None],
     tell: Callable[[str], None],
-) -> int:
-    """Returns how many experiments could not be answered."""
-    failed, watch = 0, None if args.quiet else drawn_on(sys.stderr)
+) -> list[int]:
+    """Returns the exit code of each experiment that could not be answered."""
+    failed, watch, stops = list[int](), None if args.quiet else drawn_on(sys.stderr), Stops()
     for experiment in manifest.experiments:
+        if (reason := stops.of(experiment)) is not None:
+            failed.append(reason.exit_code)
+            remark(f"{experiment.experiment_id}: not begun")
+            continue
+        room = left()
         run = partial(
             run_shard,
             experiment,
             shard=shard,
             options=options,
             reusable=reusable,
-            left=left(),
+            left=room,
             watch=watch,
             note=tell,
         )
@@ -98,9 +108,12 @@ def _answer_each(
             ended = anyio.run(run)
         except ProfilerError as error:
             told = with_the_way_on(error, args)
-            if error.exit_code != ProfilerError.exit_code or len(manifest.ids) == 1:
+            if isinstance(error, BudgetReached):
+                error.of_all = room is not None or experiment.max_cost_usd is None
+            stops.heard(experiment, Ended(experiment_id=experiment.experiment_id, error=error))
+            if stops.every is not None or len(manifest.ids) == 1:
                 raise told from error
-            failed += 1
+            failed.append(error.exit_code)
             remark(f"{experiment.experiment_id}: {told}" + (f" ({error.hint})" if error.hint else ""))
             continue
         print(f"Completed shard {shard} of {experiment.experiment_id}")

@@ -57,7 +57,7 @@ async def run_all_by_processes(
     small = _small(experiments, counts, options=options) if on is process_driver else []
     ended = await _by_one(manifest, small, options=options, watch=watch, note=note)
     by_name = {each.experiment_id: each for each in experiments}
-    stops = _Stops()
+    stops = Stops()
     for name, each in ended.items():
         stops.heard(by_name[name], each)
     large = [each for each in experiments if each.experiment_id not in ended]
@@ -73,12 +73,12 @@ async def run_all_by_processes(
     return [ended.get(each.experiment_id) or Ended.not_begun(each, stops.of(each)) for each in experiments]
 
 
-class _Stops:
+class Stops:
     """What has stopped some experiments and would stop others too: a signal and the cap of all stop every one, trouble
     of the provider those that ask the same model there."""
 
     def __init__(self) -> None:
-        self._every: ProfilerError | None = None
+        self.every: ProfilerError | None = None
         self._by_source: dict[tuple[str | None, ...], ProfilerError] = {}
 
     def heard(self, experiment: Experiment, ended: Ended) -> None:
@@ -86,10 +86,10 @@ class _Stops:
         if isinstance(error, ProviderFailed):
             self._by_source.setdefault(_source(experiment), error)
         elif isinstance(error, Interrupted) or (isinstance(error, BudgetReached) and error.of_all):
-            self._every = self._every or error
+            self.every = self.every or error
 
     def of(self, experiment: Experiment) -> ProfilerError | None:
-        return self._every or self._by_source.get(_source(experiment))
+        return self.every or self._by_source.get(_source(experiment))
 
 
 def _source(experiment: Experiment) -> tuple[str | None, ...]:
@@ -101,7 +101,7 @@ async def _one_by_one(
     large: Sequence[Experiment],
     asked: Sequence[Experiment],
     run: Callable[..., Awaitable[Result]],
-    stops: _Stops,
+    stops: Stops,
     *,
     options: Options,
     note: Callable[[str], None],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from profiler.cli import main, run_shared
+from profiler.core.errors import BudgetReached, ProviderFailed
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.shard import run_shard
 from tests.profiler.fleet.inline import inline
@@ -82,6 +84,29 @@ def test_what_is_wrong_with_one_experiment_keeps_no_shard_from_the_others(
     found = json.loads(capsys.readouterr().out)
     assert [Path(each["log_dir"]).name for each in found["experiments"]] == ["two"]
     assert "owed by shards 1-2 of 3" in found["unfinished"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "code", "answered"),
+    [
+        (ProviderFailed("it is down"), "model: claude-sonnet-4-5", 3, True),
+        (ProviderFailed("it is down"), "temperature: 0.5", 3, False),
+        (BudgetReached("its own cap"), "max_cost_usd: 0.5", 4, True),
+        (BudgetReached("the cap"), "temperature: 0.5", 4, False),
+    ],
+)
+def test_what_stops_one_experiment_of_a_shard_stops_those_that_it_would_stop_too(
+    config: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, own: str, code: int, *, answered: bool
+) -> None:
+    async def stopped(experiment: Any, **words: Any) -> Any:
+        if experiment.experiment_id == "one":
+            raise error
+        return await run_shard(experiment, on=inline, **words)
+
+    monkeypatch.setattr(run_shared, "run_shard", stopped)
+    config.write_text(MANIFEST.replace("{experiment_id: one}", f"{{experiment_id: one, {own}}}"))
+    assert shard(config, "0/1") == code
+    assert Path("runs/two").exists() == answered
 
 
 @pytest.mark.parametrize("which", ["0/0", "3/3", "-1/2", "1", "1/", "/2", "a/b", "1/2/3", "0.5/2"])
