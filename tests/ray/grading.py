@@ -92,7 +92,7 @@ def graded_on(folder: Path, address: str) -> dict[str, Any]:
 
 def graded_while_a_node_is_lost(folder: Path, address: str, kill_node: Callable[[], None]) -> dict[str, Any]:
     """One of two nodes, when a submission is being graded on each of them."""
-    for name in "ab":
+    for name in "abcd":  # enough that two are at work at the same time, however long the second worker takes to start
         shutil.copytree(reference(), folder / "in" / f"node-{name}")
     began = time.monotonic()
     grading = run(folder, "fewer", "--submissions", "node-*", "--jobs", "2", "--on", f"ray:{address}")
