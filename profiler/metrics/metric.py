@@ -84,7 +84,8 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     improvement, None where neither is: a higher refusal rate may be what one wants, or not. `unit` is that of the value.
     A metric that is not `at_top` stands only among the metrics of a summary, and may be named like another of its keys.
 
-    `score_of` tells the same from what the outcome contributed, where that holds it: so an answer is looked at once.
+    `score_of` tells the same from what the outcome contributed, where that holds it: so an answer is looked at once. Equal
+    contributions have one score.
 
     `cluster` gets what was merged of all answers to one dialogue, and returns a state that tells so; it is called only
     where dialogues are asked several times. Without it such a metric has no interval, for the answers to one dialogue are

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from profiler.core import own_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from profiler.core.nouns import Outcome
     from profiler.metrics.metric import Metric, Score
 
-REMEMBERED: Final = 1024
 PLAIN: Final = frozenset({bool, int, type(None)})
 
 
@@ -27,7 +26,7 @@ class Scorer:
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
         self._places = tuple(place for place, metric in enumerate(metrics) if metric.score is not None)
         self._metrics = tuple(metrics[place] for place in self._places)
-        self._known: tuple[dict[Any, Score], ...] = tuple({} for _ in self._places)
+        self._from_contributions = [metric.score_of for metric in self._metrics if metric.score_of is not None]
         self.names = tuple(metric.name for metric in self._metrics)
         self.faults: dict[str, str] = {}
 
@@ -39,13 +38,25 @@ class Scorer:
         `contributions` are those of the batch to all metrics, where they are known: many a score follows from them.
         """
         columns: list[list[Score]] = []
-        for place, metric, known in zip(self._places, self._metrics, self._known, strict=True):
+        for place, metric in zip(self._places, self._metrics, strict=True):
             contributed = None if contributions is None else contributions[place]
             if metric.score_of is None or contributed is None:
                 columns.append(self._column(metric, batch))
             else:
-                columns.append(_scores_from(contributed, metric.score_of, known))
+                columns.append(list(map(metric.score_of, contributed)))
         return columns
+
+    def contributed(self, contributions: Sequence[Sequence[Any] | None]) -> list[tuple[Any, ...]] | None:
+        """For each outcome what all of its scores follow from (`following`); None where that is not known of every
+        metric."""
+        known = [column for place in self._places if (column := contributions[place]) is not None]
+        if not known or not len(known) == len(self._from_contributions) == len(self._metrics):
+            return None
+        return list(zip(*known, strict=True))
+
+    def following(self, contributed: tuple[Any, ...]) -> list[Score]:
+        """The scores of an outcome that contributed this, in the order of `names`."""
+        return [score_of(each) for score_of, each in zip(self._from_contributions, contributed, strict=True)]
 
     def _column(self, metric: Metric[Any], batch: Sequence[Outcome]) -> list[Score]:
         score = metric.score
@@ -70,17 +81,6 @@ class Scorer:
                 f"metric {metric.name!r} gave no score at dialogue {outcome.dialogue_id!r}: {own_code.said(error)}",
             )
             return None
-
-
-def _scores_from(contributed: Sequence[Any], score_of: Callable[[Any], Score], known: dict[Any, Score]) -> list[Score]:
-    """The scores that follow from contributions. `known` remembers them, because most contributions equal an earlier one."""
-    try:
-        return [known[each] for each in contributed]
-    except KeyError:
-        if len(known) > REMEMBERED:
-            known.clear()
-        known.update((each, score_of(each)) for each in set(contributed))
-        return [known[each] for each in contributed]
 
 
 def _finite(column: Sequence[Score]) -> bool:

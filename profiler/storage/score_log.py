@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler.core.errors import StorageError
-from profiler.core.json import encode_lines
+from profiler.core.json import encode, encode_lines
 from profiler.metrics.scores import Scorer
 from profiler.storage.names import SCORES
 from profiler.storage.whole_file import draft_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 256  # as many as the reduction takes at a time, so that both find the same facts remembered
 WRITE_BUFFER: Final = 1 << 20
+REMEMBERED: Final = 1024  # texts of scores
 
 
 class ScoreLog:
@@ -38,16 +39,37 @@ class ScoreLog:
         self.path = folder / SCORES
         self._draft = draft_of(self.path)
         self._scorer = Scorer(metrics)
+        self._texts: dict[tuple[Any, ...], msgspec.Raw] = {}
         self._index = count(first)
         self._file = self._open()
 
     def note(self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None]) -> None:
         """Write the scores of outcomes that are being reduced, and of which it is known what they contribute."""
-        columns = self._scorer.columns(batch, contributions)
+        scores = self._scores(batch, contributions)
         try:
-            self._file.write(encode_lines(_lines(batch, columns, self._scorer.names, index=self._index)))
+            self._file.write(encode_lines(_lines(batch, scores, index=self._index)))
         except OSError as error:
             raise StorageError(self.path, error) from error
+
+    def _scores(
+        self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None]
+    ) -> Iterable[msgspec.Struct | msgspec.Raw]:
+        """Most outcomes contribute what an earlier one did, so the JSON of their scores is there already."""
+        contributed, texts = self._scorer.contributed(contributions), self._texts
+        if contributed is not None:
+            try:
+                return [texts[each] for each in contributed]
+            except KeyError:
+                if len(texts) > REMEMBERED:
+                    texts.clear()
+                texts.update((each, self._text_of(each)) for each in set(contributed) if each not in texts)
+                return [texts[each] for each in contributed]
+            except TypeError:  # what a user's metric contributes cannot be hashed
+                pass
+        return _structs(self._scorer.columns(batch, contributions), self._scorer.names)
+
+    def _text_of(self, contributed: tuple[Any, ...]) -> msgspec.Raw:
+        return msgspec.Raw(encode(_scores_of(self._scorer.names)(*self._scorer.following(contributed))))
 
     def _open(self) -> IO[bytes]:
         try:
@@ -99,13 +121,14 @@ def worked_out(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]]) -> I
     """The lines of scores.jsonl, computed from the outcomes instead of read from the file."""
     scorer, index, remaining = Scorer(metrics), count(), iter(outcomes)
     while batch := list(islice(remaining, BATCH)):
-        yield from msgspec.to_builtins(_lines(batch, scorer.columns(batch), scorer.names, index=index))
+        scores = _structs(scorer.columns(batch), scorer.names)
+        yield from msgspec.to_builtins(_lines(batch, scores, index=index))
 
 
 class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     dialogue_id: str
     index: int
-    scores: msgspec.Struct
+    scores: msgspec.Struct | msgspec.Raw
     repeat: int | None = None
 
 
@@ -117,11 +140,14 @@ def _scores_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Scores", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
 
 
-def _lines(
-    batch: Sequence[Outcome], columns: Sequence[Sequence[Score]], names: tuple[str, ...], *, index: Iterator[int]
-) -> list[_Line]:
+def _structs(columns: Sequence[Sequence[Score]], names: tuple[str, ...]) -> Iterable[msgspec.Struct]:
     scores_of = _scores_of(names)
-    scores = map(scores_of, *columns) if columns else repeat(scores_of())
+    return map(scores_of, *columns) if columns else repeat(scores_of())
+
+
+def _lines(
+    batch: Sequence[Outcome], scores: Iterable[msgspec.Struct | msgspec.Raw], *, index: Iterator[int]
+) -> list[_Line]:
     ids = [outcome.dialogue_id for outcome in batch]
     # Without repeats, which is usual, no column of them is made.
     repeats = [] if batch[0].repeat is None else [[outcome.repeat for outcome in batch]]

@@ -132,6 +132,50 @@ def test_a_score_that_raises_is_told_once_and_the_metric_keeps_its_value(tmp_pat
     assert told == []  # the fault of the metric itself says it
 
 
+def test_scores_follow_from_contributions_that_cannot_be_hashed(tmp_path: Path) -> None:
+    complete(tmp_path)
+    lengths = metrics.Metric(
+        name="lengths",
+        contribute=lambda outcome: [len(outcome.completion or "")],
+        merge=lambda left, right: left + right,
+        finish=lambda state: metrics.Estimate(None, len(state or ())),
+        score=lambda outcome: len(outcome.completion or ""),
+        score_of=lambda state: None if state is None else state[0],
+    )
+    reduction = reduce_and_score(tmp_path, [BUILTIN["refusal_rate"], lengths], tell=print)
+    assert reduction.estimates()["lengths"].n == 3
+    assert [line["scores"] for line in lines(tmp_path / SCORES)] == [
+        {"refusal_rate": False, "lengths": 5},
+        {"refusal_rate": False, "lengths": 5},
+        {"refusal_rate": None, "lengths": 0},
+    ]
+
+
+def test_the_text_of_scores_is_that_of_each_outcome_whatever_was_scored_before(tmp_path: Path) -> None:
+    """Scores that follow from contributions are encoded once; the others, which are equal to Python, as they are."""
+    run = complete(tmp_path, 600)
+    numbers = iter([1, True, 1.0, 0.0, -0.0, False] * 100)
+    raising = metrics.rate("raising", lambda outcome: 1 // (outcome.dialogue_id != "d300") == 1)
+    own = metrics.Metric(
+        name="own",
+        contribute=lambda _: 1,
+        merge=lambda left, right: left + right,
+        finish=lambda state: metrics.Estimate(None, state or 0),
+        score=lambda _: next(numbers),
+    )
+    texts = [line.split(b'"scores":')[1] for line in scored(tmp_path, [raising])]
+    assert texts == [b'{"raising":null}}' if index == 300 else b'{"raising":true}}' for index in range(600)]
+    texts = [line.split(b'"own":')[1] for line in scored(tmp_path, [BUILTIN["completion_rate"], own])]
+    assert texts == [b"1}}", b"true}}", b"1.0}}", b"0.0}}", b"-0.0}}", b"false}}"] * 100
+    scored(tmp_path, ALL)
+    assert lines(tmp_path / SCORES) == list(run.scores())  # these are worked out without what was contributed
+
+
+def scored(folder: Path, chosen: list[metrics.Metric[Any]] | tuple[metrics.Metric[Any], ...]) -> list[bytes]:
+    reduce_and_score(folder, chosen, tell=lambda _: None)
+    return (folder / SCORES).read_bytes().splitlines()
+
+
 def test_the_scores_are_on_the_device_before_they_get_their_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
