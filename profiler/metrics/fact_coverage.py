@@ -17,27 +17,6 @@ if TYPE_CHECKING:
 REMEMBERED_CHARACTERS: Final = 4_096
 
 
-def _found(facts: tuple[str, ...], text: str) -> int:
-    """How many of the facts are in the text.
-
-    Two metrics ask this of the same outcomes, one batch after the other, so answers are remembered. Those about long
-    texts are not, because the texts would stay in memory with them.
-    """
-    return _found_again(facts, text) if len(text) <= REMEMBERED_CHARACTERS else _found_now(facts, text)
-
-
-def _found_now(facts: tuple[str, ...], text: str) -> int:
-    """Facts that are in the text as they are need no case folding, which is slow."""
-    missing = [fact for fact in facts if fact not in text]
-    if not missing:
-        return len(facts)
-    folded = text.casefold()
-    return len(facts) - len([fact for fact in missing if fact.casefold() not in folded])
-
-
-_found_again = lru_cache(maxsize=512)(_found_now)
-
-
 def _found_in_any(facts: tuple[str, ...], texts: tuple[str, ...]) -> int:
     folded = [text.casefold() for text in texts]
     return len([fact for fact in facts if any(fact.casefold() in text for text in folded)])
@@ -48,6 +27,19 @@ def _share(found: int, required: int) -> Sums:
     """The contribution of an outcome with required facts. Only few differ, so equal ones are one object."""
     units = (found << intervals.FIXED_BITS) // required
     return 1, units, units * units, 1
+
+
+def _sums(facts: tuple[str, ...], text: str) -> Sums:
+    """The contribution of a reply. Facts that are in the text as they are need no case folding, which is slow."""
+    missing = [fact for fact in facts if fact not in text]
+    if missing:
+        folded = text.casefold()
+        missing = [fact for fact in missing if fact.casefold() not in folded]
+    return _share(len(facts) - len(missing), len(facts))
+
+
+# Two metrics ask this of the same outcomes, one batch after the other, so what was found is remembered.
+_sums_again = lru_cache(maxsize=512)(_sums)
 
 
 # A state of coverage: n, Σc and Σc² of the coverages c, and how many outcomes require facts. When none does, nothing
@@ -67,7 +59,9 @@ def coverage_sums(outcome: Outcome) -> Sums | None:
         return _share(_found_in_any(facts, outcome.replies), len(facts))
     if outcome.completion is None:
         return _NOT_LOOKED_FOR
-    return _share(_found(facts, outcome.completion), len(facts))
+    # Long texts would stay in memory with what was found in them.
+    look = _sums_again if len(outcome.completion) <= REMEMBERED_CHARACTERS else _sums
+    return look(facts, outcome.completion)
 
 
 def coverage(outcome: Outcome) -> float | None:
@@ -104,8 +98,8 @@ def joint_sums(outcome: Outcome) -> Sums | None:
         return None if covered is None else (*covered, 0, 0, 0, 0)
     refused = 1 if outcome.type == "refusal" else 0
     if covered is None or covered[0] == 0:
-        return *(covered or (0, 0, 0, 0)), 1, refused, 0, 0
-    return *covered, 1, refused, refused, refused * covered[1]
+        return (covered or (0, 0, 0, 0)) + (1, refused, 0, 0)
+    return covered + (1, refused, refused, refused * covered[1])  # noqa: RUF005 (half the time of unpacking)
 
 
 def cluster_joint(state: Sums) -> Sums:
