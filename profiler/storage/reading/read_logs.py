@@ -40,17 +40,17 @@ class Asked(msgspec.Struct, gc=False):
     request: msgspec.Raw = NOTHING_SENT
 
 
-class Got(msgspec.Struct, gc=False):
-    """The part of a line of responses.jsonl that metrics need.
+class Got(msgspec.Struct, gc=False, kw_only=True):
+    """The part of a line of responses.jsonl that metrics need, in the order of `Record`: the decoder finds a key fastest
+    where it comes next.
 
-    `output_fields` may have left out all but the first two.
+    `output_fields` may have left out all but the dialogue and the type.
     """
 
     dialogue_id: str
-    type: RecordType
     index: int | None = None
     completion: str | None = None
-    replies: tuple[str, ...] = ()
+    type: RecordType
     stop_reason: str | None = None
     usage: dict[str, Any] | None = None
     latency_s: float | None = None
@@ -58,15 +58,16 @@ class Got(msgspec.Struct, gc=False):
     attempts: int | None = None
     cost_usd: float | None = None
     error: Failure | None = None
+    replies: tuple[str, ...] = ()
     held_s: float | None = None
     between_s: float | None = None
     ttft_s: float | None = None
     gap_p50_s: float | None = None
     gap_p95_s: float | None = None
     tokens_per_s: float | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
     reused_from: str | None = None
     reused_cost_usd: float | None = None
-    tool_calls: tuple[dict[str, Any], ...] = ()
 
 
 _decode_record = msgspec.json.Decoder(Record).decode
