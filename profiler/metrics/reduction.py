@@ -72,7 +72,8 @@ class Reduction:
 
     def extend(self, outcomes: Iterable[Outcome]) -> None:
         remaining = iter(outcomes)
-        self._take()
+        if self._waiting:
+            self._take()
         while batch := list(islice(remaining, BATCH)):
             self._waiting = batch
             self._take()

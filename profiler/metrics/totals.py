@@ -51,11 +51,11 @@ class Totals:
         if not set(TYPES).issuperset([outcome.type for outcome in batch]):
             raise BadOutcome(f"type: one of {', '.join(TYPES)} is expected, found {batch[0].type!r}")
         answered = [outcome for outcome in batch if outcome.type != "error"]
-        self._add_times("latency_s", [outcome.latency_s for outcome in answered])
-        self._add_times("queue_s", queued := [outcome.queue_s for outcome in answered])
+        self._add_times("latency_s", [time for outcome in answered if (time := outcome.latency_s) is not None])
+        self._add_times("queue_s", queued := [time for outcome in answered if (time := outcome.queue_s) is not None])
         if streamed := [outcome for outcome in answered if outcome.ttft_s is not None]:
             for name in STREAMED:
-                self._add_times(name, list(map(attrgetter(name), streamed)))
+                self._add_times(name, [time for time in map(attrgetter(name), streamed) if time is not None])
         if any(queued):  # of that time these are parts
             self.sums.update(
                 held=_fixed_sum("held_s", [outcome.held_s for outcome in answered]),
@@ -63,9 +63,9 @@ class Totals:
             )
         if answered and answered[0].repeat is not None:
             self._add_by_dialogue([outcome for outcome in answered if outcome.latency_s])
-        usages = [outcome.usage for outcome in batch if outcome.usage is not None]
-        costs = [outcome.cost_usd for outcome in batch if outcome.cost_usd is not None]
-        attempts = [outcome.attempts for outcome in batch if outcome.attempts is not None]
+        usages = [usage for outcome in batch if (usage := outcome.usage) is not None]
+        costs = [cost for outcome in batch if (cost := outcome.cost_usd) is not None]
+        attempts = [count for outcome in batch if (count := outcome.attempts) is not None]
         if reused := [outcome.reused_cost_usd for outcome in batch if outcome.reused_from is not None]:
             before = [cost for cost in reused if cost is not None]
             self.sums.update(reused=len(reused), reused_known=len(before), reused_pico_dollars=_pico_dollars(before))
@@ -99,9 +99,9 @@ class Totals:
         in_line = max(0.0, waited - held - between)
         return {"in_line": in_line, "held_by_limits": held, "at_provider": at_provider, "between_tries": between}
 
-    def _add_times(self, name: str, times: list[float | None]) -> None:
+    def _add_times(self, name: str, times: list[float]) -> None:
         try:
-            self.times[name].add([time for time in times if time is not None])
+            self.times[name].add(times)
         except (ValueError, TypeError) as error:
             raise BadOutcome(f"{name}: {error}") from error
 
