@@ -43,7 +43,7 @@ class Histogram:
         positive = [value for value in values if 0 < value <= LARGEST_VALUE]
         # Zeros have no logarithm, so they have a count of their own; NaN is neither positive nor zero and is caught
         # below.
-        zeros = values.count(0) if len(positive) < len(values) else 0
+        zeros = values.count(0.0) if len(positive) < len(values) else 0
         if len(positive) + zeros < len(values):
             wrong = next(value for value in values if not 0 <= value <= LARGEST_VALUE)
             raise ValueError(f"a number from 0 to {LARGEST_VALUE:g} is expected, found {wrong!r}")

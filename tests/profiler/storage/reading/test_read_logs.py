@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from profiler.core.errors import LogError
-from profiler.storage.reading.read_logs import read_outcomes
+from profiler.storage.reading.read_logs import BLOCK, read_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +69,20 @@ def test_every_field_arrives_in_its_place(tmp_path: Path) -> None:
     assert {name: getattr(outcome, name) for name in asked | got} == asked | got
     assert outcome.error is not None
     assert outcome.error.type == "timeout"
+
+
+@pytest.mark.parametrize(("last", "told"), [(b"[]\n", "is not a line of this log"), (b'{"dialogue', "is cut off")])
+def test_a_wrong_line_far_behind_is_named_by_its_number_after_all_before_it(
+    tmp_path: Path, last: bytes, told: str
+) -> None:
+    count = 3 * BLOCK // 40
+    for name in ("requests.jsonl", "responses.jsonl"):
+        lines = [b'{"dialogue_id":"d%d","index":%d,"type":"answer"}\n' % (i, i) for i in range(count)]
+        (tmp_path / name).write_bytes(b"".join([*lines, last if name == "responses.jsonl" else lines[-1]]))
+    seen: list[str] = []
+
+    with pytest.raises(LogError, match=rf"responses.jsonl:{count + 1}: {told}"):
+        seen.extend(each.dialogue_id for each in read_outcomes(tmp_path))
+    assert seen == [f"d{i}" for i in range(count)]
+    if not last.endswith(b"\n"):
+        assert len(list(read_outcomes(tmp_path, complete=False))) == count
