@@ -89,7 +89,7 @@ def token_of(folders: RangeFolders, environ: Mapping[str, str]) -> str:
     except OSError as error:
         raise UsageError(
             f"found no token for the broker: {TOKEN} is not set, and {path} cannot be read",
-            hint="start profiler broker first",
+            hint="start profiler broker first, or set PROFILER_BROKER_TOKEN for both",
         ) from error
 
 
