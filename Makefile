@@ -45,6 +45,7 @@ setup-run: # make .venv with what a run needs and no more, unless everything is 
 run: setup-run ## run the sample in mock mode, whatever keys are set, and show its table
 	@$(VENV_PYTHON) -m profiler run --config $(SAMPLE) --output-dir runs --mode mock --fresh $(ARGS)
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
+	@echo "Nothing is installed outside of .venv: here, profiler is $(VENV_PYTHON) -m profiler."
 
 test: setup ## run the tests, four at a time, for many of them wait; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
 	$(VENV_PYTHON) -m pytest --numprocesses 4 --dist worksteal $(ARGS)
