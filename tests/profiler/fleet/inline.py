@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -70,7 +70,8 @@ class InlineDriver:
 
     def tell(self, worker: int, command: Command) -> None:
         self.commands.append((worker, command))
-        self._inboxes[worker].send_nowait(command_of(as_line(command)))
+        with suppress(anyio.BrokenResourceError):  # what is said to the dead is lost
+            self._inboxes[worker].send_nowait(command_of(as_line(command)))
 
     def stop(self, worker: int) -> None:
         if self.reach:
