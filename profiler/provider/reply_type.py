@@ -67,10 +67,10 @@ def _refusal() -> re.Pattern[str]:
 # word that it lacks. So whatever the pattern may begin with must be listed here too, with a word that must follow.
 _QUOTES = "'’‘ʼ`"
 _LEADING = frozenset('"“*_>')  # or a space of any kind
+_GREETINGS = frozenset(["hi", "no"])  # whatever comes behind them, if it makes them no other word
 _OPENINGS = {
     **dict.fromkeys([f"i {letter}" for letter in "acdhjmnprsw"], ""),
     **dict.fromkeys([f"i{quote}{letter}" for quote in _QUOTES for letter in "ml"], ""),
-    **dict.fromkeys([f"{word}{mark}" for word in ("hi", "no") for mark in " ,.!"], ""),
     **dict.fromkeys(["im ", "ill", "hel", "tha", "as ", "unf", "ver", "rea", "so ", "tru", "sor", "afr", "my "], ""),
     **dict.fromkeys(["thi", *[f"it{letter}" for letter in f" s{_QUOTES}"]], "something"),
 }
@@ -89,8 +89,9 @@ def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, An
 
 
 def _declines(completion: str) -> bool:
-    must_follow = _OPENINGS.get(completion[:3].lower())
-    if must_follow is None and (first := completion[:1]) not in _LEADING and not first.isspace():
+    opening = completion[:3].lower()
+    must_follow = _OPENINGS.get(opening)
+    if must_follow is None and not (opening[:2] in _GREETINGS or opening[:1] in _LEADING or opening[:1].isspace()):
         return False
     if must_follow and must_follow not in completion[:OPENING_CHARS].lower():
         return False

@@ -104,6 +104,13 @@ def test_the_quick_look_passes_whatever_the_pattern_matches(text: str) -> None:
     assert classify(text, None) == "refusal"
 
 
+def test_whatever_stands_behind_a_greeting_the_refusal_is_seen() -> None:
+    for mark in map(chr, (*range(33, 48), *range(58, 65), 0x85, 0x2014, 0x3002)):
+        for greeting in ("No", "hi"):
+            text = f"{greeting}{mark} there. I refuse"
+            assert classify(text, None) == ("refusal" if reply_type._refusal().match(text) else "answer"), text
+
+
 @given(st.text(max_size=400))
 def test_any_text_gets_a_type(text: str) -> None:
     assert classify(text, None, None) in {"answer", "refusal"}
