@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,25 @@ def test_everything_a_level_claims_to_stop_is_stopped(level: Level) -> None:
 
     assert [probe for probe in found if probe.claimed and not probe.stopped] == []
     assert {probe.name for probe in found if probe.claimed} == CLAIMS[level]
+
+
+@pytest.mark.parametrize("handed_down", [True, False])
+def test_a_descriptor_that_was_handed_down_is_seen_and_one_of_a_library_is_none(handed_down: bool) -> None:
+    told = json.dumps({"attempts": ["descriptors"]})
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(probes.SCRIPT), told],
+            pass_fds=[reading] if handed_down else [],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    seen = [False, str([reading])] if handed_down else [True, "nothing but the three standard ones is open"]
+    assert json.loads(done.stdout)["descriptors"] == seen
 
 
 def test_a_probe_that_is_not_claimed_can_get_out() -> None:
