@@ -5,6 +5,7 @@ A log that does not fit raises a `LogError` with file and line.
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,7 +17,7 @@ from profiler.core.nouns import NOTHING_SENT, Expected, Failure, Outcome, Record
 from profiler.storage.names import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     from profiler.storage.pinned_file import Log
@@ -87,26 +88,29 @@ def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> It
 
 def joined(requests: Log, responses: Log, *, complete: bool, first: int) -> Iterator[Outcome]:
     """The same of two files."""
-    pairs = zip_longest(
-        lines_of(requests, msgspec.json.Decoder(Asked).decode, complete=complete),
-        lines_of(responses, msgspec.json.Decoder(Got).decode, complete=complete),
-    )
-    for index, (asked, got) in enumerate(pairs, first):
-        if got is None:
-            if complete:
-                raise damaged(responses, f"ends after {index - first} lines, {REQUESTS} goes on: the run is unfinished")
-            return
-        if asked is None:
-            raise damaged(requests, f"ends after {index - first} lines, {RESPONSES} goes on")
-        if asked.dialogue_id != got.dialogue_id:
-            line = index - first + 1
-            found = f"is dialogue {got.dialogue_id!r}, but line {line} of {REQUESTS} is {asked.dialogue_id!r}"
-            raise damaged(responses, found, line=line)
-        if asked.index != index and asked.index is not None:
-            raise damaged(requests, f"has index {asked.index}, {index} is expected", line=index - first + 1)
-        if got.index != index and got.index is not None:
-            raise damaged(responses, f"has index {got.index}, {index} is expected", line=index - first + 1)
-        yield outcome_of(asked, got)
+    with (  # also when one of them is damaged, and whoever caught that error still holds the other
+        closing(_blocks(requests, msgspec.json.Decoder(Asked).decode, complete=complete)) as questions,
+        closing(_blocks(responses, msgspec.json.Decoder(Got).decode, complete=complete)) as answers,
+    ):
+        pairs = zip_longest(chain.from_iterable(questions), chain.from_iterable(answers))
+        for index, (asked, got) in enumerate(pairs, first):
+            if got is None:
+                if complete:
+                    raise damaged(
+                        responses, f"ends after {index - first} lines, {REQUESTS} goes on: the run is unfinished"
+                    )
+                return
+            if asked is None:
+                raise damaged(requests, f"ends after {index - first} lines, {RESPONSES} goes on")
+            if asked.dialogue_id != got.dialogue_id:
+                line = index - first + 1
+                found = f"is dialogue {got.dialogue_id!r}, but line {line} of {REQUESTS} is {asked.dialogue_id!r}"
+                raise damaged(responses, found, line=line)
+            if asked.index != index and asked.index is not None:
+                raise damaged(requests, f"has index {asked.index}, {index} is expected", line=index - first + 1)
+            if got.index != index and got.index is not None:
+                raise damaged(responses, f"has index {got.index}, {index} is expected", line=index - first + 1)
+            yield outcome_of(asked, got)
 
 
 def read_records(log_dir: Path) -> Iterator[Record]:
@@ -189,7 +193,7 @@ def lines_of(path: Log, decode: Callable[[bytes], Line], *, complete: bool) -> I
     return chain.from_iterable(_blocks(path, decode, complete=complete))
 
 
-def _blocks(path: Log, decode: Callable[[bytes], Line], *, complete: bool) -> Iterator[Iterable[Line]]:
+def _blocks(path: Log, decode: Callable[[bytes], Line], *, complete: bool) -> Generator[Iterable[Line], None, None]:
     """Lines are decoded a block at a time, in a loop in C, hence fast; one by one only where one of them is wrong."""
     if not path.is_file():
         raise damaged(path, "no such file; a log directory holds requests.jsonl and responses.jsonl")

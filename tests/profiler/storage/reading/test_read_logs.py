@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from profiler.core.errors import LogError
 from profiler.storage.reading.read_logs import BLOCK, read_outcomes
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 COUNT = 5
+OPEN_FILES = Path("/proc/self/fd")
 
 
 def write(folder: Path, name: str, *, last: bytes = b"", at: int = COUNT) -> None:
@@ -86,3 +84,13 @@ def test_a_wrong_line_far_behind_is_named_by_its_number_after_all_before_it(
     assert seen == [f"d{i}" for i in range(count)]
     if not last.endswith(b"\n"):
         assert len(list(read_outcomes(tmp_path, complete=False))) == count
+
+
+def test_who_has_caught_what_is_wrong_with_one_log_holds_none_of_them_open(tmp_path: Path) -> None:
+    write(tmp_path, "requests.jsonl", last=b"no JSON\n")
+    write(tmp_path, "responses.jsonl")
+    with pytest.raises(LogError) as caught:
+        list(read_outcomes(tmp_path))
+    still_open = [path.resolve() for path in OPEN_FILES.iterdir() if path.is_symlink()]
+    assert caught.value.__traceback__ is not None  # its frames are alive, and hold what they held
+    assert not [path for path in still_open if path.parent == tmp_path.resolve()]
