@@ -13,6 +13,8 @@ import msgspec
 from profiler.core.errors import LogError, Problem, RunDirectoryError
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.core.nouns import RecordType
+from profiler.money.prices import pico
+from profiler.storage.ledger import Carried, Left
 from profiler.storage.line_file import LineFile
 
 if TYPE_CHECKING:
@@ -122,15 +124,28 @@ class Replay:
     """Iterates over the records after the header; an incomplete line at the end (a torn tail) is left out.
 
     A bad line with a whole one behind it is damage, not a torn tail: that raises an error which names the first bad
-    line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends.
+    line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends. `cost` and
+    `maybe` are what all records together have cost and may have cost, in pico-dollars, and `carried` adds what only the
+    ledger tells; `left` is that ledger, read before the journal.
     """
 
-    def __init__(self, path: Log, *, count: int, first: int = 0) -> None:
+    def __init__(self, path: Log, *, count: int, first: int = 0, left: Left | None = None) -> None:
         self.sessions: list[dict[str, Any]] = []
         self.end = header_size(path)
+        self.cost = self.maybe = 0
         self._path = path
         self._count = count
         self._first = first
+        self._left = left
+        self._underway = frozenset(each.dialogue for each in left.underway) if left is not None else frozenset()
+        # Before it stand records of earlier sessions: they say nothing of a call that asks their dialogue once more.
+        self._since = left.journal_size if left is not None else 0
+        self._late: set[int] = set()  # dialogues of the ledger whose record reached the journal after all
+
+    @property
+    def carried(self) -> Carried:
+        """What no record tells: the money of dialogues that the ledger has and that were cut off in their call."""
+        return Carried() if self._left is None else self._left.settled(self._late.__contains__)
 
     def __iter__(self) -> Iterator[RecordPlace]:
         decode = msgspec.json.Decoder(Entry).decode
@@ -156,8 +171,17 @@ class Replay:
                     if entry is not None:
                         if not 0 <= entry.index - self._first < self._count:
                             raise _damaged(self._path, number, f"index {entry.index} of {self._count} items")
+                        self._count_money(entry, offset)
                         yield RecordPlace(entry, offset, size)
                 offset += size
+
+    def _count_money(self, entry: Entry, offset: int) -> None:
+        if entry.cost_usd:
+            self.cost += pico(entry.cost_usd)
+        if entry.maybe_usd:
+            self.maybe += pico(entry.maybe_usd)
+        if offset >= self._since and entry.index in self._underway:
+            self._late.add(entry.index)
 
 
 def _damaged(path: Log, number: int, reason: str) -> LogError:

@@ -76,17 +76,10 @@ def _complete(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
 
 def _unfinished(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
     """Read from the journal; the ledger tells the money of dialogues without a record."""
-    done, cost = bytearray(before.count), 0
+    done = bytearray(before.count)
     left = ledger.read(folder)
-    underway = {each.dialogue for each in left.underway} if left is not None else set()
-    late: set[int] = set()
-    for place in journal.Replay(folder / JOURNAL, count=before.count):
-        entry = place.entry
-        done[entry.index] = not (retry_failed and entry.type == "error")
-        cost += pico(entry.cost_usd or 0.0) + pico(entry.maybe_usd or 0.0)
-        if left is not None and entry.index in underway and place.offset >= left.journal_size:
-            late.add(entry.index)
-    if left is not None:
-        carried = left.settled(late.__contains__)
-        cost += carried.paid + carried.maybe
-    return Kept(done=done, billed_usd=dollars(cost))
+    replay = journal.Replay(folder / JOURNAL, count=before.count, left=left)
+    for place in replay:
+        done[place.entry.index] = not (retry_failed and place.entry.type == "error")
+    carried = replay.carried
+    return Kept(done=done, billed_usd=dollars(replay.cost + replay.maybe + carried.paid + carried.maybe))

@@ -38,21 +38,15 @@ def adopt(run: Path, table: Table, folders: RangeFolders, metrics: Sequence[Metr
     """Whoever calls it holds the folder."""
     shutil.rmtree(folders.root / "attempts", ignore_errors=True)  # of an adoption that was killed
     left = ledger.read(run)
-    replay = journal.Replay(run / JOURNAL, count=table.count)
+    replay = journal.Replay(run / JOURNAL, count=table.count, left=left)
     attempts = _Attempts(table, folders)
-    late: set[int] = set()
-    underway = {each.dialogue for each in left.underway} if left is not None else set()
     with (run / JOURNAL).open("rb") as file:
         for place in replay:
             file.seek(place.offset)
             attempts.add(place.entry.index, file.read(place.size))
-            if left is not None and place.entry.index in underway and place.offset >= left.journal_size:
-                late.add(place.entry.index)
     attempts.close()
-    money = Money()
-    if left is not None:
-        carried = left.settled(late.__contains__)
-        money = Money(carried.paid, carried.maybe, carried.cut_off)
+    carried = replay.carried
+    money = Money(carried.paid, carried.maybe, carried.cut_off)
     counted = msgspec.Raw(state_json.dump(Reduction(metrics)))
     folders.note(Merged(counted=counted, money=money, sessions=replay.sessions))
     folders.begin(table)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from profiler.money.prices import dollars, pico
+from profiler.money.prices import dollars
 from profiler.storage import journal, ledger
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import JOURNAL, REQUESTS
@@ -40,22 +40,14 @@ class Unfinished:
         self.folder = folder
         self.header = header
         self.places = array("q", bytes(8 * header.count))
-        self.kept = self.cost = self.maybe = 0
-        self.sessions: list[dict[str, Any]] = []
+        self.kept = 0
         self._journal = kept
-        self._left = left
-        self._replay()
-        self._requests = _pinned(folder / REQUESTS)
-
-    def _replay(self) -> None:
-        replay = journal.Replay(self._journal, count=self.header.count, first=self.header.first)
-        for place in replay:
-            number = place.entry.index - self.header.first
+        self._replayed = journal.Replay(kept, count=header.count, first=header.first, left=left)
+        for place in self._replayed:
+            number = place.entry.index - header.first
             self.kept += not self.places[number]
             self.places[number] = place.offset  # the later record of a dialogue that was asked again
-            self.cost += pico(place.entry.cost_usd or 0.0)
-            self.maybe += pico(place.entry.maybe_usd or 0.0)
-        self.sessions = replay.sessions
+        self._requests = _pinned(folder / REQUESTS)
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes of all kept answers, in dataset order."""
@@ -106,17 +98,14 @@ class Unfinished:
             "spent_usd": dollars(spent) if live else None,
             "maybe_billed_usd": dollars(maybe) if live else None,
             "started": self.header.started,
-            "sessions": self.sessions if live else None,
+            "sessions": self._replayed.sessions if live else None,
             "identity": identity,
         }
 
     def money(self) -> tuple[int, int]:
         """What was spent and what may have been billed, in pico-dollars: from the records, and from the ledger for other calls."""
-        if self._left is None:
-            return self.cost, self.maybe
-        first, count = self.header.first, len(self.places)
-        carried = self._left.settled(lambda index: 0 <= index - first < count and self.places[index - first] > 0)
-        return self.cost + carried.paid, self.maybe + carried.maybe
+        replayed, carried = self._replayed, self._replayed.carried
+        return replayed.cost + carried.paid, replayed.maybe + carried.maybe
 
 
 def unfinished(folder: Path) -> Unfinished | None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from profiler.money.prices import pico
 from profiler.storage import journal, ledger
 from profiler.storage.names import INHERITED, JOURNAL
 
@@ -38,19 +37,11 @@ def money_in(folder: Path) -> Money:
     if header is None:
         return Money()
     left = ledger.read(folder)
-    underway = {each.dialogue for each in left.underway} if left is not None else set()
-    spent = maybe = 0
-    late: set[int] = set()
-    for place in journal.Replay(folder / JOURNAL, count=header.count, first=header.first):
-        entry = place.entry
-        spent += pico(entry.cost_usd or 0.0)
-        maybe += pico(entry.maybe_usd or 0.0)
-        if left is not None and entry.index in underway and place.offset >= left.journal_size:
-            late.add(entry.index)
-    if left is None:
-        return Money(spent, maybe)
-    carried = left.settled(late.__contains__)
-    return Money(spent + carried.paid, maybe + carried.maybe, carried.cut_off)
+    replay = journal.Replay(folder / JOURNAL, count=header.count, first=header.first, left=left)
+    for _ in replay:  # all of them are counted
+        pass
+    carried = replay.carried
+    return Money(replay.cost + carried.paid, replay.maybe + carried.maybe, carried.cut_off)
 
 
 def own_money(attempt: Path) -> Money:

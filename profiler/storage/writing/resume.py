@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import StorageError
-from profiler.money.prices import pico
 from profiler.storage import journal, ledger
 from profiler.storage.ledger import Ledger
 from profiler.storage.line_file import LineFile, end_of_line
@@ -236,21 +235,12 @@ class _Replayed(msgspec.Struct, kw_only=True):
 
 def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, left: Left | None) -> _Replayed:
     failed: set[int] = set()
-    underway = frozenset(each.dialogue for each in left.underway) if left is not None else frozenset()
-    since = left.journal_size if left is not None else 0
-    late: set[int] = set()  # answers that reached the journal after all
     with ExitStack() as opened:
         order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=header.first + first))
-        records = journal.Replay(file.path, count=header.count, first=header.first)
+        records = journal.Replay(file.path, count=header.count, first=header.first, left=left)
         replayed = _Replayed(done=bytearray(header.count), order=order)
         for place in records:
             entry = place.entry
-            if entry.cost_usd:
-                replayed.cost += pico(entry.cost_usd)
-            if entry.maybe_usd:
-                replayed.maybe += pico(entry.maybe_usd)
-            if place.offset >= since and entry.index in underway:
-                late.add(entry.index)
             if retry_failed and entry.type == "error":
                 failed.add(entry.index)
                 continue
@@ -265,6 +255,5 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
                 order.note(entry.index, offset=place.offset, size=place.size)
         opened.pop_all()
     replayed.failed, replayed.end, replayed.sessions = len(failed), records.end, records.sessions
-    if left is not None:
-        replayed.carried = left.settled(late.__contains__)
+    replayed.cost, replayed.maybe, replayed.carried = records.cost, records.maybe, records.carried
     return replayed

@@ -72,6 +72,16 @@ def test_what_may_have_been_billed_is_read_from_the_ledger(tmp_path: Path) -> No
     assert (facts["spent_usd"], facts["maybe_billed_usd"]) == (0.7, 1.0)
 
 
+def test_a_call_that_asks_a_failed_dialogue_again_counts_although_the_dialogue_has_a_record(tmp_path: Path) -> None:
+    failed = {**record(2, maybe_usd=0.5), "type": "error", "completion": None}
+    begun(tmp_path, failed)
+    ledger.begin(tmp_path, Carried(), journal_size=(tmp_path / JOURNAL).stat().st_size)
+    book = Ledger(tmp_path)
+    book.enter(2, hold=3 * 10**11)  # killed while it was asked again
+    book.close()
+    assert SavedRun(tmp_path).summary["run"]["maybe_billed_usd"] == 0.8
+
+
 def test_the_sessions_so_far_are_told(tmp_path: Path) -> None:
     session = {"started": "then", "finished": "later", "asked": 1}
     found = unfinished(begun(tmp_path, record(0), journal.session_line(session)))
