@@ -23,7 +23,7 @@ from benchmarks.figure import Figure, alternate, median, ratios
 from benchmarks.process import fresh
 from profiler.core.json import encode_lines
 from profiler.storage.line_file import LineFile
-from profiler.storage.writing import resume, writer
+from profiler.storage.writing import open_run, writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,7 +108,7 @@ def _seconds(scale: Scale, dataset: Path, *, median_s: float, direct: bool) -> f
 
 def calling(*, dataset: str, output_dir: str, median_s: float, direct: bool) -> float:
     asked = workload.experiment(dataset, concurrency=WORKERS, median_s=median_s, sigma=1.0 if median_s else 0.0)
-    vars(resume)["Writer"] = DirectWriter if direct else TimedWriter  # in this process only, which ends with this run
+    vars(open_run)["Writer"] = DirectWriter if direct else TimedWriter  # in this process only, which ends with this run
     try:
         workload.run_seconds(asked, output_dir=output_dir)
     except Over as over:

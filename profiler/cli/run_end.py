@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from profiler.cli import summary_table
-from profiler.cli.after_run import warnings
 from profiler.cli.output import remark
 from profiler.cli.progress import duration
+from profiler.cli.run_warnings import warnings
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.core.json import dump_pretty
 from profiler.core.wording import few

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from profiler.engine.result import Result
-    from profiler.engine.shared import Shared
+    from profiler.engine.run_resources import RunResources
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
     from profiler.storage.run_directory import RunDirectory
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
     Metrics = Sequence[Metric[Any]]
 
@@ -28,7 +28,7 @@ async def finish(
     *,
     metrics: Metrics,
     facts: Mapping[str, Any],
-    shared: Shared,
+    shared: RunResources,
     begun: float,
     tell: Callable[[str], None],
 ) -> Result:
@@ -48,7 +48,7 @@ async def finish_again(
     experiment: Experiment,
     *,
     metrics: Metrics,
-    shared: Shared,
+    shared: RunResources,
     tell: Callable[[str], None],
 ) -> Result:
     """The result of a run that was complete already, counted or judged again where the manifest has changed."""

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options, Watch
     from profiler.engine.progress import Snapshot, View
-    from profiler.engine.shared import Shared
+    from profiler.engine.run_resources import RunResources
 
 STATUS_EVERY_S = 1.0
 
 
 @asynccontextmanager
 async def onlooking(
-    shared: Shared, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
+    shared: RunResources, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
 ) -> AsyncIterator[None]:
     async with anyio.create_task_group() as around:
         if watch is not None:
@@ -39,7 +39,7 @@ async def onlooking(
         around.cancel_scope.cancel()
 
 
-async def _beside(shared: Shared, task: Callable[[], Awaitable[None]]) -> None:
+async def _beside(shared: RunResources, task: Callable[[], Awaitable[None]]) -> None:
     """Run a task beside the experiments. When it fails (stderr was closed, say), the run ends, but the calls in flight
     are paid for and end first."""
     try:
@@ -48,7 +48,7 @@ async def _beside(shared: Shared, task: Callable[[], Awaitable[None]]) -> None:
         shared.drain(error)
 
 
-async def _tell_status(shared: Shared, options: Options) -> None:
+async def _tell_status(shared: RunResources, options: Options) -> None:
     """Say each second, in the folder of each experiment that asks, how far it is.
 
     One of many that had not begun a second ago may be over before anybody looks, so nothing is said of it yet.
@@ -77,7 +77,7 @@ def _write_all(looks: dict[Path, Snapshot], ended: set[Path]) -> None:
         status_file.remove(folder)
 
 
-async def _obey_signals(shared: Shared, tell: Callable[[str], None]) -> None:
+async def _obey_signals(shared: RunResources, tell: Callable[[str], None]) -> None:
     """The first signal lets the calls in flight end, the second does not wait for them."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for signum in signals:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.provider.source import Source
     from profiler.storage.reuse.reusable import Reusable
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 
 @contextmanager

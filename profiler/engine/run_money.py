@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
     from profiler.money.prices import RateCard
     from profiler.storage.whole_money import WholeMoney
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 
 MONEY = ("rate_card", "max_cost_usd", "spent_usd", "maybe_billed_usd")  # what the summary tells of it

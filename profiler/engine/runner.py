@@ -23,8 +23,8 @@ from profiler.engine.result import Ended, Result, facts_of_run
 from profiler.engine.reuse import known_answers, reusing, tell_taken
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
+from profiler.engine.run_resources import RunResources
 from profiler.engine.session import answer_all, one_error, take_over
-from profiler.engine.shared import Shared
 from profiler.manifest.load import Manifest
 from profiler.metrics.builtin import resolve, unmeasured
 from profiler.metrics.fit import refuse_unfit
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from profiler.provider.validate import Checked
     from profiler.storage.journal import Header
     from profiler.storage.run_directory import RunDirectory
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 
 DEFAULTS = Options()
@@ -93,7 +93,9 @@ async def run_all(
         money_of_all(experiments, manifest, options=options) as money,
         one_error(),
     ):
-        shared = Shared(experiments, options=options, tell=tell, money=money, dialogues=dialogues, reusable=reusable)
+        shared = RunResources(
+            experiments, options=options, tell=tell, money=money, dialogues=dialogues, reusable=reusable
+        )
         agenda = Agenda(experiments, options=options, group_of=shared.providers.group_of)
         ended: dict[str, Ended] = {}
 
@@ -115,7 +117,7 @@ async def run_all(
 
 
 async def _ended(
-    turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
+    turn: Turn, *, options: Options, client: Client | None, shared: RunResources, tell: Callable[[str], None]
 ) -> Ended:
     """Run one experiment, and keep its error to itself: the others go on."""
     name = turn.experiment.experiment_id
@@ -127,7 +129,7 @@ async def _ended(
 
 
 async def _run_one(
-    turn: Turn, *, options: Options, client: Client | None, shared: Shared, tell: Callable[[str], None]
+    turn: Turn, *, options: Options, client: Client | None, shared: RunResources, tell: Callable[[str], None]
 ) -> Result:
     """The story of one experiment."""
     begun, experiment = time.perf_counter(), turn.experiment
@@ -178,7 +180,7 @@ async def _answered(
     client: Checked,
     budget: Budget | None,
     options: Options,
-    shared: Shared,
+    shared: RunResources,
     tell: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Take over the answers that are known already, and ask the rest. Returns what kept a live run from going faster."""
@@ -222,7 +224,7 @@ def run_all_sync(
 
 
 async def _opened(
-    directory: RunDirectory, header: Header, source: Source, *, options: Options, shared: Shared
+    directory: RunDirectory, header: Header, source: Source, *, options: Options, shared: RunResources
 ) -> OpenRun:
     """Begin or resume the run. A new one for which nobody pays does not wait for the device: the first line of its journal
     gets there with the first answers."""

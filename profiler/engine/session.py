@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Dialogue, Record, Request
     from profiler.engine.options import Options
-    from profiler.engine.shared import Shared
+    from profiler.engine.run_resources import RunResources
     from profiler.manifest.settings import Experiment
     from profiler.money.budget import Budget
     from profiler.provider.source import Source
     from profiler.provider.validate import Checked
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
     from profiler.storage.writing.writer import Writer
 
     Read = Callable[[int], AbstractContextManager[Iterator[Dialogue]]]
@@ -45,7 +45,7 @@ async def answer_all(
     source: Source,
     client: Checked,
     budget: Budget | None,
-    shared: Shared,
+    shared: RunResources,
     read: Read | None = None,
 ) -> dict[str, Any] | None:
     """Ask everything that is owed. Returns what kept a live run from going faster.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from profiler.core.nouns import Request
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 
 class _Asked(msgspec.Struct, gc=False):

@@ -23,14 +23,14 @@ from profiler.storage.line_file import LineFile
 from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.reading.read_logs import read_plain_records
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
-from profiler.storage.writing import resume
+from profiler.storage.writing import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from profiler.storage.journal import Header
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 UNTOLD = {"repeats": 1}  # settings that an identity leaves out where they are as usual
 SOURCE = (*Source.__struct_fields__, "mock", "mock_responses_sha256")  # the part of an identity that says who answers
@@ -198,11 +198,11 @@ class RunDirectory:
         if self.earlier is None:
             if self._found:
                 self.refuse_strays()
-            return resume.begin(self.folder, header, sync=sync, at_once=at_once)
+            return open_run.begin(self.folder, header, sync=sync, at_once=at_once)
         if self.earlier.summary is not None:
             self._reopen(header, self.earlier.summary)
         known = journal.read_header(self.folder / JOURNAL) or header
-        return resume.take_up(self.folder, known, retry_failed=retry_failed, sync=sync)
+        return open_run.take_up(self.folder, known, retry_failed=retry_failed, sync=sync)
 
     def complete(self, opened: OpenRun, summary: Mapping[str, Any]) -> None:
         """The run is complete once its summary is written; then only what belongs to a complete run stays.

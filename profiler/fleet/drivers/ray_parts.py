@@ -25,7 +25,7 @@ from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.drivers.process_driver import processes_of
 from profiler.fleet.messages import Job, as_line, command_of
 from profiler.fleet.program import speaks_lines
-from profiler.fleet.workers.work import Worker
+from profiler.fleet.workers.range_worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

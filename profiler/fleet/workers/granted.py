@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.fleet.messages import Grant, Report
-    from profiler.fleet.workers.attempt import RangeAttempt
+    from profiler.fleet.workers.range_attempt import RangeAttempt
     from profiler.manifest.settings import Experiment
 
 

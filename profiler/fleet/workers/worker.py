@@ -19,7 +19,7 @@ from profiler.dataset.slices import look_at
 from profiler.engine.loop import loop_options
 from profiler.fleet.messages import Job, Look, Looked, as_line, command_of
 from profiler.fleet.pipes import lines_from, write_all
-from profiler.fleet.workers.work import Worker
+from profiler.fleet.workers.range_worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ import anyio
 from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.drivers.local_broker import LocalBroker, local_broker
 from profiler.fleet.messages import Job, as_line, command_of, report_of
-from profiler.fleet.workers.work import Worker
+from profiler.fleet.workers.range_worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

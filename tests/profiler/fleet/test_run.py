@@ -21,8 +21,8 @@ from profiler.fleet.coordination.crew import A_CORE, EARLY_A_CORE, bounded, core
 from profiler.fleet.drivers.process_driver import processes
 from profiler.fleet.messages import Done, Grant, Job, Report, Status, Want, WasCut
 from profiler.fleet.preparing import prepare
-from profiler.fleet.workers import attempt
-from profiler.fleet.workers.attempt import RangeAttempt
+from profiler.fleet.workers import range_attempt
+from profiler.fleet.workers.range_attempt import RangeAttempt
 from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
@@ -351,7 +351,7 @@ async def test_an_attempt_whose_folder_went_because_another_had_won_is_no_error(
             shutil.rmtree(own._setting.folders.attempt(own.first, 0).folder)
         return await answer_all(*given, read=read, **more)
 
-    monkeypatch.setattr(attempt, "answer_all", overtaken_once)
+    monkeypatch.setattr(range_attempt, "answer_all", overtaken_once)
     several = await by_several(asked, tmp_path / "several", processes=2)
 
     assert overtaken

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from profiler.core.nouns import Record
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 COUNT = 8
 IDENTITY = {"model": "m", "mock": {"seed": 0, "latency_s": 0.0}}

@@ -13,7 +13,7 @@ from profiler.dataset.places import Place
 from profiler.fleet.coordination.handout import Handout
 from profiler.fleet.messages import Part, WasCut
 from profiler.fleet.preparing.prepare import owed
-from profiler.fleet.workers.work import STATUS_EVERY_S
+from profiler.fleet.workers.range_worker import STATUS_EVERY_S
 from profiler.storage.journal import FORMAT, Header
 from profiler.storage.shared_runs.range_table import Table
 from profiler.storage.shared_runs.ranges import RangeFolders

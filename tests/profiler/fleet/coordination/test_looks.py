@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.fleet.preparing import prepare
-from profiler.fleet.workers import work
+from profiler.fleet.workers import range_worker
 from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_several, dataset, experiment
 
@@ -21,7 +21,7 @@ async def test_a_range_that_is_committed_is_not_counted_once_more_by_what_its_wo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
-    monkeypatch.setattr(work, "STATUS_EVERY_S", 0.001)
+    monkeypatch.setattr(range_worker, "STATUS_EVERY_S", 0.001)
     fleet: list[Any] = []
     seen: list[int] = []
 

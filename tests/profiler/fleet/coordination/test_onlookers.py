@@ -15,7 +15,7 @@ from profiler.cli.watch import Followed
 from profiler.fleet.coordination import onlookers
 from profiler.fleet.messages import Status
 from profiler.fleet.preparing import prepare
-from profiler.fleet.workers import work
+from profiler.fleet.workers import range_worker
 from profiler.manifest.settings import MockSettings
 from tests.profiler.fleet.inline import InlineDriver, arranged
 from tests.profiler.fleet.sites import by_several, dataset, experiment
@@ -33,7 +33,7 @@ async def test_watch_list_and_summarize_see_one_run_and_the_process_that_it_lost
 ) -> None:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
     monkeypatch.setattr(onlookers, "STATUS_EVERY_S", 0.01)
-    monkeypatch.setattr(work, "STATUS_EVERY_S", 0.01)
+    monkeypatch.setattr(range_worker, "STATUS_EVERY_S", 0.01)
     folder = tmp_path / "several" / "shared"
     seen: dict[str, Any] = {}
 

@@ -16,7 +16,7 @@ from profiler.fleet.coordination.watchdog import BEGIN_WITHIN, END_WITHIN, Watch
 from profiler.fleet.drivers.process_driver import ProcessDriver, processes
 from profiler.fleet.messages import Ended, Status
 from profiler.fleet.preparing import prepare
-from profiler.fleet.workers import work
+from profiler.fleet.workers import range_worker
 from profiler.manifest.settings import MockSettings
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.fleet.inline import InlineDriver, arranged
@@ -87,7 +87,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 10)
     monkeypatch.setattr("profiler.fleet.coordination.coordinator.LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(watchdog, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(work, "STATUS_EVERY_S", 0.01)
+    monkeypatch.setattr(range_worker, "STATUS_EVERY_S", 0.01)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -117,7 +117,7 @@ async def test_who_was_taken_for_dead_begins_nothing_more_when_another_has_its_r
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "LEAST_ITEMS", 100)
-    monkeypatch.setattr(work, "SUCCESSOR_EVERY_S", 0.01)
+    monkeypatch.setattr(range_worker, "SUCCESSOR_EVERY_S", 0.01)
     asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.02), concurrency=6)
     whole = await by_one(asked, tmp_path / "one")
     folders = RangeFolders(tmp_path / "several" / "shared")

@@ -8,7 +8,7 @@ from typing import Any
 from profiler.engine.agenda import Agenda
 from profiler.engine.options import Options
 from profiler.engine.run_money import RunMoney
-from profiler.engine.shared import Shared
+from profiler.engine.run_resources import RunResources
 from profiler.manifest.settings import Experiment, RateLimits
 from profiler.manifest.value_types import USUAL_CONCURRENCY
 
@@ -18,14 +18,14 @@ def experiment(name: str, **settings: Any) -> Experiment:
     return Experiment(experiment_id=name, **{**usual, **settings})
 
 
-def shared(*experiments: Experiment, dialogues: int = 10, **how: Any) -> tuple[Shared, Agenda]:
+def shared(*experiments: Experiment, dialogues: int = 10, **how: Any) -> tuple[RunResources, Agenda]:
     options = Options(output_dir="/nowhere", **{"mode": "live", **how})
     counts = {each.experiment_id: dialogues for each in experiments}
-    found = Shared(experiments, options=options, tell=print, money=RunMoney(options), dialogues=counts)
+    found = RunResources(experiments, options=options, tell=print, money=RunMoney(options), dialogues=counts)
     return found, Agenda(experiments, options=options, group_of=found.providers.group_of)
 
 
-async def begun(found: Shared, agenda: Agenda, most: int = 100) -> list[str]:
+async def begun(found: RunResources, agenda: Agenda, most: int = 100) -> list[str]:
     """Those that begin before one of them has called."""
     names: list[str] = []
     while len(names) < most and (turn := found._next_of(agenda)) is not None:

@@ -21,8 +21,8 @@ from profiler.engine import collector
 from profiler.engine.options import Options
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
+from profiler.engine.run_resources import RunResources
 from profiler.engine.session import one_error
-from profiler.engine.shared import Shared
 from profiler.engine.threads import in_thread
 from profiler.fleet.broker.link import Link, linked
 from profiler.fleet.broker.wire import Channel
@@ -42,8 +42,8 @@ from profiler.fleet.messages import (
     Told,
     WasCut,
 )
-from profiler.fleet.workers.attempt import RangeAttempt, Setting
 from profiler.fleet.workers.granted import Granted
+from profiler.fleet.workers.range_attempt import RangeAttempt, Setting
 from profiler.metrics.builtin import resolve
 from profiler.money.budget import Cap
 from profiler.money.prices import dollars
@@ -92,7 +92,7 @@ class Worker:
         cap = None if job.share.cap is None else Cap.of(job.share.cap)
         if self._link is not None:
             cap = self._link.cap
-        self._shared = Shared(
+        self._shared = RunResources(
             [experiment],
             options=self._options,
             tell=self._tell,

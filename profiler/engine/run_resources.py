@@ -61,7 +61,7 @@ class UnderWay:
         self._expected = 0
 
 
-class Shared:
+class RunResources:
     """One for each run."""
 
     def __init__(

@@ -25,7 +25,7 @@ from profiler.storage.score_log import publish
 from profiler.storage.shared_runs.attempt_money import Money, inherited
 from profiler.storage.shared_runs.ranges import Committed
 from profiler.storage.whole_file import remove
-from profiler.storage.writing import resume
+from profiler.storage.writing import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Dialogue
     from profiler.engine.options import Options
+    from profiler.engine.run_resources import RunResources
     from profiler.engine.session import Known
-    from profiler.engine.shared import Shared
     from profiler.fleet.messages import Grant
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from profiler.storage.run_directory import RunDirectory
     from profiler.storage.shared_runs.range_table import Table
     from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
-    from profiler.storage.writing.resume import OpenRun
+    from profiler.storage.writing.open_run import OpenRun
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     table: Table
     folders: RangeFolders
     client: Checked
-    shared: Shared
+    shared: RunResources
     counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
     tell: Callable[[str], None]
     known: Known | None = None  # finds the answers of earlier runs
@@ -184,8 +184,8 @@ class RangeAttempt:
         directory.refuse_another_run(header.identity)
         sync = options.fsync != "off"
         if directory.earlier is None:
-            return resume.begin(directory.folder, header, sync=sync)
-        return resume.take_up(directory.folder, header, retry_failed=options.retry_failed, sync=sync)
+            return open_run.begin(directory.folder, header, sync=sync)
+        return open_run.take_up(directory.folder, header, retry_failed=options.retry_failed, sync=sync)
 
     @contextmanager
     def _read(self, dialogue: int) -> Iterator[Iterator[Dialogue]]:
