@@ -155,6 +155,7 @@ ORDERS = {
             "status_file",
             "pinned_file",
             "folder_lock",
+            "boot",
             "ledger",
             "journal",
         ),
@@ -168,6 +169,8 @@ ORDERS = {
         "object_store",
         "attempt_money",
         "range_table",
+        "commits",
+        "taking_over",
         "ranges",
     ),
     "profiler.storage.reading": (

@@ -24,6 +24,7 @@ def job_of(
     cap: int | None,
     lender: Lender | None = None,
     known: Path | None = None,
+    boot: str | None = None,
 ) -> Job:
     """`workers` is how many share the run; `cap` is in pico-dollars; in the file `known` are answers of earlier runs."""
     experiment = prepared.experiment
@@ -42,4 +43,5 @@ def job_of(
         share=Share(concurrency=concurrency, cap=cap),
         broker=lender,
         known_answers=None if known is None else str(known),
+        boot=boot,
     )

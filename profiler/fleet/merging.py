@@ -24,6 +24,7 @@ from profiler.storage.reading.read_logs import read_outcomes
 from profiler.storage.reading.saved_run import reduce_and_score
 from profiler.storage.score_log import ScoreLog, publish
 from profiler.storage.shared_runs.attempt_money import Money, inherited
+from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import Merged
 from profiler.storage.whole_file import replace
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from profiler.metrics.metric import Metric
     from profiler.storage.shared_runs.range_table import Table
-    from profiler.storage.shared_runs.ranges import Committed, RangeFolders
+    from profiler.storage.shared_runs.ranges import RangeFolders
 
 SAVE_EVERY_S: Final = 2.0
 AT_ONCE: Final = 1 << 20

@@ -56,6 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     share: Share
     broker: Lender | None = None
     known_answers: str | None = None  # the file in which answers of earlier runs can be found
+    boot: str | None = None  # what its commits note, see `storage.shared_runs.commits`
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):

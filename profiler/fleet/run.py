@@ -32,6 +32,7 @@ from profiler.metrics.builtin import unmeasured
 from profiler.storage import run_directory, status_file
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.claims import Claims
+from profiler.storage.shared_runs.commits import boot_to_note
 from profiler.storage.shared_runs.range_table import read_table
 from profiler.storage.shared_runs.ranges import RangeFolders
 
@@ -129,6 +130,8 @@ class Fleet:
         self._processes = processes
         self._tell = tell
         self._live = prepared.source.mode == "live"
+        self._boot: str | None = None
+        prepared.folders.reopen()
         seen = UnfinishedFleet(directory.folder, prepared.table)
         self.kept = seen.kept
         self.taken = 0  # answers of earlier runs
@@ -183,6 +186,8 @@ class Fleet:
                 kept=self.kept,
             )
             self._broker = await crew.driver.broker(prepared.folders.root, settings)
+        here = crew.driver.on_this_machine
+        self._boot = boot_to_note(prepared.source, fsync=options.fsync, merged_here=here)
         coordinator = Coordinator(
             prepared,
             driver=crew.driver,
@@ -232,6 +237,7 @@ class Fleet:
             cap=cap,
             lender=None if broker is None else broker.lender(number),
             known=self._known,
+            boot=self._boot,
         )
 
     # --- after --------------------------------------------------------------------------------------------------

@@ -96,8 +96,8 @@ class ScoreLog:
             self._draft.unlink(missing_ok=True)
 
 
-def publish(folder: Path) -> None:
-    """Force the scores that were drafted here, if any, to the device, and give them their name.
+def publish(folder: Path, *, sync: bool = True) -> None:
+    """Force the scores that were drafted here, if any, to the device, and give them their name; without `sync` the latter only.
 
     That name itself is durable with the next one in the folder, which is that of the summary.
     """
@@ -109,7 +109,8 @@ def publish(folder: Path) -> None:
     except OSError as error:
         raise StorageError(path, error) from error
     try:
-        os.fsync(file)
+        if sync:
+            os.fsync(file)
         draft_of(path).replace(path)
     except OSError as error:
         raise StorageError(path, error) from error

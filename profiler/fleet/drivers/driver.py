@@ -62,5 +62,7 @@ class Workers(Protocol[Told_contra, Heard_co]):
 class Driver(Workers[Command, Report], Protocol):
     """Workers that answer the ranges of a run, and what these share."""
 
+    on_this_machine: bool  # all of them, and so they will be gone when it has been started again
+
     async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
         """Start one where all workers reach it. What it must not forget it keeps in the folder."""

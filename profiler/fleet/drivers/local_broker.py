@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.process import BrokerProcess, start_broker, tell_gone
 from profiler.fleet.messages import Lender
+from profiler.storage.boot import boot_id
 
 if TYPE_CHECKING:
     from profiler.fleet.broker.settings import BrokerSettings
@@ -77,8 +79,8 @@ def _settle_the_dead(folder: Path, settings: BrokerSettings) -> None:
 
 def machine() -> str:
     """A name of this machine, or of the container, within which a lock that somebody holds can be seen."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return secrets.token_hex(8)  # like no other, and nobody is taken for dead
+    boot = boot_id()
+    with suppress(OSError):
+        if boot is not None:
+            return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return secrets.token_hex(8)  # like no other, and nobody is taken for dead

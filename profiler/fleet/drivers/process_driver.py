@@ -38,6 +38,7 @@ LAST_WORDS_S = 0.5
 class ProcessDriver(Generic[Told, Heard]):
     """`logs` is a folder for what workers say besides their reports."""
 
+    on_this_machine = True
     patience_s = 60.0  # they cannot be out of reach, but code of the user's own may block them for a while
 
     def __init__(

@@ -49,6 +49,7 @@ HOW = {
 
 
 class RayDriver(Generic[Told, Heard]):
+    on_this_machine = False
     patience_s = 20.0  # a worker that answers ranges reports four times a second
 
     def __init__(self, ray: Any, program: Program[Told, Heard], *, tasks: TaskGroup) -> None:

@@ -79,6 +79,7 @@ class ShardWork:
         self._tell = tell
         self._left = left
         self._live = prepared.source.mode == "live"
+        prepared.folders.reopen(of=self._is_mine)
         merged = prepared.folders.merged()
         self.end, self._spent_before = (0, 0) if merged is None else (merged.end, merged.money.gone)
         self.total = self._items_before(table.count)

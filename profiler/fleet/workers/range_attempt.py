@@ -23,7 +23,7 @@ from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 from profiler.storage.reading.saved_run import reducing, to_its_end
 from profiler.storage.score_log import publish
 from profiler.storage.shared_runs.attempt_money import Money, inherited
-from profiler.storage.shared_runs.ranges import Committed
+from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.whole_file import remove
 from profiler.storage.writing import open_run
 
@@ -64,6 +64,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     counting: anyio.CapacityLimiter  # a metric of the user's own need not bear threads
     tell: Callable[[str], None]
     known: Known | None = None  # finds the answers of earlier runs
+    boot: str | None = None  # the start of the machine during which commits count; None: for good
 
 
 class RangeAttempt:
@@ -123,7 +124,8 @@ class RangeAttempt:
         return run.end
 
     async def run(self) -> None:
-        attempt = await in_thread(self._setting.folders.begin_attempt, self.first)
+        sync = self._setting.options.fsync != "off"
+        attempt = await in_thread(partial(self._setting.folders.begin_attempt, self.first, sync=sync))
         self._attempt = attempt
         self.inherited = inherited(attempt.folder)
         try:
@@ -219,18 +221,22 @@ class RangeAttempt:
                 await checkpoint()
 
     def _commit(self, attempt: Attempt, reduction: Reduction, money: Money) -> bool:
-        """What is committed is on the device first. The journal goes only afterwards: a kill before leaves a whole
-        attempt, from which the next one takes everything."""
+        """What is committed for good is on the device first, and its journal goes only afterwards: a kill before leaves a whole
+        attempt, from which the next one takes everything. A commit that may not count for good leaves its logs to the kernel
+        and keeps its journal, if that is on the device."""
         setting = self._setting
-        publish(attempt.folder)
-        if setting.options.fsync != "off":
+        for_good, synced = setting.boot is None, setting.options.fsync != "off"
+        publish(attempt.folder, sync=for_good)
+        if for_good and synced:
             for name in (REQUESTS, RESPONSES):
                 with LineFile(attempt.folder / name) as file:
                     file.sync()
         counted = msgspec.Raw(state_json.dump(reduction))
-        committed = Committed(first=self.first, end=self.end, attempt=attempt.number, money=money, counted=counted)
+        committed = Committed(
+            first=self.first, end=self.end, attempt=attempt.number, money=money, boot=setting.boot, counted=counted
+        )
         won = setting.folders.commit(attempt, committed)
-        if won:
+        if won and (for_good or not synced):
             for name in (JOURNAL, LEDGER):
                 remove(setting.folders.done(self.first) / name)
         return won

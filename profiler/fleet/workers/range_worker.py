@@ -143,6 +143,7 @@ class Worker:
             counting=anyio.CapacityLimiter(1),
             tell=self._tell,
             known=None if known is None else known.find,
+            boot=self._job.boot,
         )
 
     async def _answer_ranges(self, commands: AsyncIterator[Command], setting: Setting) -> None:

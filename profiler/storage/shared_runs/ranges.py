@@ -22,28 +22,19 @@ import msgspec
 from profiler.core.errors import LogError, Problem, StorageError
 from profiler.core.json import DecodeError
 from profiler.storage.folder_lock import is_locked
-from profiler.storage.names import COMMITTED, FLEET, INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
-from profiler.storage.shared_runs.attempt_money import Money, money_in, own_money
-from profiler.storage.shared_runs.range_table import FORMAT, Table, read_table
-from profiler.storage.whole_file import sync_folder, write_first, write_whole
+from profiler.storage.names import COMMITTED, FLEET, REQUESTS, RESPONSES, SCORES, TABLE
+from profiler.storage.shared_runs.attempt_money import Money, own_money
+from profiler.storage.shared_runs.commits import read_committed
+from profiler.storage.shared_runs.range_table import Table, read_table
+from profiler.storage.shared_runs.taking_over import take_over
+from profiler.storage.whole_file import remove, sync_folder, write_first, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from profiler.storage.shared_runs.commits import Committed
 
 WON_BY_ANOTHER: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
-
-
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a committed attempt says of itself: the items from `first` to before `end`, which `attempt` at them it was, what it
-    has spent itself (attempts before it, whose answers it took over, tell their money in their own folders), and what was
-    counted of the items."""
-
-    format: int = FORMAT
-    first: int
-    end: int
-    attempt: int | None = None  # earlier versions did not say it
-    money: Money = Money()
-    counted: msgspec.Raw
 
 
 class Merged(msgspec.Struct, kw_only=True):
@@ -111,8 +102,9 @@ class RangeFolders:
     # --- attempts -----------------------------------------------------------------------------------------------
 
     def attempts(self, first: int | None = None) -> list[Attempt]:
-        """Those that were begun and not committed, in their order; only those from one index on, or all."""
-        found = []
+        """Those that were begun and not committed, in their order, or whose commit no longer counts; only those from one index
+        on, or all."""
+        found = list(self._no_longer_committed(self._names_done() if first is None else [first]))
         for name in _names_in(self._attempts):
             begin, _, number = name.partition(".")
             if begin.isdecimal() and number.isdecimal() and first in (None, int(begin)):
@@ -122,19 +114,15 @@ class RangeFolders:
     def attempt(self, first: int, number: int) -> Attempt:
         return Attempt(first, number, self._attempts / f"{first}.{number}")
 
-    def begin_attempt(self, first: int) -> Attempt:
-        """A folder for a new attempt, with all that the last one before it has in its own.
-
-        That one may still be written to, by a process that everybody takes for dead. So its files are copied in this
-        order: money first, then the journal, then the logs that it vouches for.
-        """
+    def begin_attempt(self, first: int, *, sync: bool = True) -> Attempt:
+        """A folder for a new attempt, with all that the last one before it has in its own. With `sync` that is on the device
+        before the folder has its name."""
         while True:
             before = self.attempts(first)
             number = before[-1].number + 1 if before else 0
             draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._attempts))
             if before:
-                _take_over(before[-1].folder, draft)
-                (draft / INHERITED).write_bytes(msgspec.json.encode(money_in(draft)))
+                take_over(before[-1].folder, draft, sync=sync)
             attempt = self.attempt(first, number)
             try:
                 draft.rename(attempt.folder)
@@ -172,19 +160,36 @@ class RangeFolders:
         return self._done / str(first)
 
     def committed(self, first: int) -> Committed | None:
-        path = self.done(first) / COMMITTED
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Committed)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StorageError(path, error) from error
-        except DecodeError as error:
-            raise LogError([Problem(path=str(path), message=f"is not what a committed part says: {error}")]) from error
+        """What the committed attempt from item `first` on says of itself; None if there is none, or none that still counts."""
+        found = read_committed(self.done(first))
+        return found if found is not None and found.counts else None
 
     def all_done(self) -> list[int]:
         """The first indexes of all committed attempts, those included that nobody will count."""
-        return sorted(int(name) for name in _names_in(self._done) if name.isdecimal())
+        return sorted(first for first in self._names_done() if self.committed(first) is not None)
+
+    def _names_done(self) -> list[int]:
+        return [int(name) for name in _names_in(self._done) if name.isdecimal()]
+
+    def reopen(self, *, of: Callable[[int], bool] = _every) -> None:
+        """Make open attempts again of commits that no longer count (`commits` says which). Only the journal stays: what the
+        device has of the other files nobody can tell. Whoever calls it works alone on the ranges with these first indexes."""
+        for attempt in self._no_longer_committed(filter(of, self._names_done())):
+            number = attempt.number
+            while (target := self.attempt(attempt.first, number).folder).exists():
+                number += 1
+            try:
+                attempt.folder.rename(target)
+            except OSError as error:
+                raise StorageError(attempt.folder, error) from error
+            for name in (COMMITTED, SCORES, RESPONSES, REQUESTS):
+                remove(target / name)
+
+    def _no_longer_committed(self, firsts: Iterable[int]) -> Iterator[Attempt]:
+        for first in firsts:
+            found = read_committed(self.done(first))
+            if found is not None and not found.counts:
+                yield Attempt(first, found.attempt or 0, self.done(first))
 
     def chain(self, first: int, end: int) -> Iterator[Committed]:
         """The committed attempts that follow each other from `first` on."""
@@ -267,12 +272,6 @@ def committed_as(attempt: Path) -> Committed | None:
         return None
     found = RangeFolders(attempt.parent.parent.parent).committed(int(first))
     return found if found is not None and found.attempt == int(number) else None
-
-
-def _take_over(before: Path, folder: Path) -> None:
-    for name in (LEDGER, JOURNAL, REQUESTS, RESPONSES):
-        with suppress(FileNotFoundError):
-            shutil.copyfile(before / name, folder / name)
 
 
 def _names_in(folder: Path) -> list[str]:

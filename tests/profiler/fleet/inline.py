@@ -29,6 +29,7 @@ class InlineDriver:
     """What is said passes through bytes, as it does between processes. `on_report` may do something about it. A worker that
     is `mute` goes on and is not heard, and without `reach` it cannot be ended either."""
 
+    on_this_machine = True
     patience_s = 60.0
     reach = True
 

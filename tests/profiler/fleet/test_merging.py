@@ -13,7 +13,8 @@ from profiler.metrics.reduction import Reduction
 from profiler.storage import run_directory
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES
 from profiler.storage.shared_runs.attempt_money import Money, inherited, own_money
-from profiler.storage.shared_runs.ranges import Committed, RangeFolders
+from profiler.storage.shared_runs.commits import Committed
+from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import opened
 from tests.profiler.storage.shared_runs.test_ranges import SIZE, table

@@ -11,7 +11,8 @@ from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
 from profiler.fleet.broker.settings import BrokerSettings
 from profiler.storage.shared_runs.attempt_money import Money
-from profiler.storage.shared_runs.ranges import Committed, RangeFolders
+from profiler.storage.shared_runs.commits import Committed
+from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,8 +25,9 @@ from profiler.fleet.shards.stored_run import LOGS, StoredRun
 from profiler.fleet.shards.stored_whole import StoredWhole
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.shared_runs.attempt_money import money_in, own_money
+from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.object_store import ObjectStore, object_store
-from profiler.storage.shared_runs.ranges import Attempt, Committed, RangeFolders
+from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results

@@ -16,8 +16,9 @@ from profiler.fleet.shards import whole_cap
 from profiler.fleet.shards.whole_cap import left_to
 from profiler.storage import summary_file
 from profiler.storage.shared_runs.attempt_money import Money
+from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.range_table import Table
-from profiler.storage.shared_runs.ranges import Committed, Merged, RangeFolders
+from profiler.storage.shared_runs.ranges import Merged, RangeFolders
 
 CAP, RUNS = 1000, ("a", "b", "c")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from profiler.core.errors import LogError
-from profiler.storage.names import JOURNAL, TABLE
+from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
 from profiler.storage.shared_runs.attempt_money import Money, inherited, money_in, own_money
+from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.range_table import Table, read_table
-from profiler.storage.shared_runs.ranges import Attempt, Committed, RangeFolders
+from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import opened, write
 
@@ -126,6 +128,38 @@ def test_a_new_attempt_has_what_the_last_one_had_and_zombies_write_into_their_ow
         file.write(line_of(record(1)))
     with opened(second.folder) as run:
         assert (run.kept, run.asked) == (2, 3)
+
+
+def test_what_is_taken_over_is_on_the_device_before_anybody_relies_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = RangeFolders(tmp_path)
+    folders.begin(table())
+    with opened(folders.begin_attempt(0).folder) as run:
+        run.journal.write(line_of(record(0, cost_usd=0.25)))
+        run.open_ledger()
+    forced: list[int] = []
+
+    def noted(fd: int) -> None:
+        forced.append(os.fstat(fd).st_ino)
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, noted)
+    folders.begin_attempt(0, sync=False)
+    assert not forced
+    last = folders.begin_attempt(0).folder
+    assert {*forced} == {(last / name).stat().st_ino for name in (JOURNAL, LEDGER, INHERITED, ".")}
+
+
+@pytest.mark.parametrize("first_line", [b"", b'{"journal":2,"count":1'])
+def test_logs_that_no_journal_vouches_for_are_not_taken_over(tmp_path: Path, first_line: bytes) -> None:
+    folders = RangeFolders(tmp_path)
+    folders.begin(table())
+    first = folders.begin_attempt(0).folder
+    for name, content in ((JOURNAL, first_line), (REQUESTS, b"{}\n"), (RESPONSES, b"{}\n")):
+        (first / name).write_bytes(content)
+    second = folders.begin_attempt(0).folder
+    assert {path.name for path in second.iterdir()} == {JOURNAL, INHERITED}
 
 
 def test_money_of_an_attempt_is_what_those_before_it_have_not_spent(tmp_path: Path) -> None:

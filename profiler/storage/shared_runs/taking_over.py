@@ -1,0 +1,43 @@
+"""What a new attempt at a range takes over from the one before it: copies of its files.
+
+That one may still be written to, by a process that everybody takes for dead. So the files are copied in this order: money
+first, then the journal, then the logs that it vouches for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from profiler.storage import journal
+from profiler.storage.line_file import LineFile
+from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES
+from profiler.storage.shared_runs.attempt_money import money_in
+from profiler.storage.whole_file import sync_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def take_over(before: Path, folder: Path, *, sync: bool) -> None:
+    """Fill the folder of a new attempt. With `sync` money and journal are on the device then: whoever comes next takes over from
+    this attempt, and not from the one before."""
+    _copy((LEDGER, JOURNAL), before, folder)
+    if journal.read_header(folder / JOURNAL) is not None:  # else nothing vouches for the logs
+        _copy((REQUESTS, RESPONSES), before, folder)
+    (folder / INHERITED).write_bytes(msgspec.json.encode(money_in(folder)))
+    if sync:
+        for name in (LEDGER, JOURNAL, INHERITED):
+            if (folder / name).exists():
+                with LineFile(folder / name) as file:
+                    file.sync()
+        sync_folder(folder)
+
+
+def _copy(names: tuple[str, ...], before: Path, folder: Path) -> None:
+    for name in names:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(before / name, folder / name)
