@@ -26,7 +26,18 @@ ORDERS = {
         *("__init__", "__main__"),
     ),
     "profiler.core": (
-        *("__init__", "json", "nouns", "wording", "own_code", "errors", "plugins", "patterns", "json_schema"),
+        *(
+            "__init__",
+            "json",
+            "nouns",
+            "wording",
+            "own_code",
+            "errors",
+            "one_error",
+            "plugins",
+            "patterns",
+            "json_schema",
+        ),
         *("shapes", "mismatch_words", "image_size", "content_blocks", "sent_parameters"),
     ),
     "profiler.manifest": (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.output import remark
 from profiler.cli.run_end import conclude
+from profiler.core.wording import silent
 from profiler.engine.options import Options
 from profiler.fleet.shards.merge import merge_all
 from profiler.manifest.load import load_manifest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def merge(args: Namespace) -> int:
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
-    tell = _silent if args.quiet else remark
+    tell = silent if args.quiet else remark
     options = Options(
         output_dir=Path(args.output_dir), manifest_sha256=manifest.sha256, search_path=manifest.path.parent
     )
@@ -39,10 +40,6 @@ def _tell_what_was_done(results: Sequence[Result], *, tell: Callable[[str], None
         tell(f"experiments put together: {now:,} of {len(results):,}, the others were complete before")
     elif results:
         tell(f"{results[0].folder.name}: {'put together' if now else 'already complete'}")
-
-
-def _silent(_: str) -> None:
-    return None
 
 
 COMMANDS = {"merge": merge}

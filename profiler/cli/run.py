@@ -14,6 +14,7 @@ from profiler.cli.output import remark
 from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import conclude, with_the_way_on
 from profiler.core.errors import ProfilerError
+from profiler.core.wording import silent
 from profiler.engine.runner import run_all_sync
 from profiler.manifest.load import load_manifest
 from profiler.provider.source import choose_mode
@@ -32,7 +33,7 @@ def run_experiments(args: Namespace) -> int:
     """The command `run`: runs every selected experiment, all of them together."""
     refuse_useless_to_run(args)
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
-    tell = _silent if args.quiet else remark
+    tell = silent if args.quiet else remark
     for warning in manifest.warnings:
         tell(str(warning))
     if args.dry_run:
@@ -67,10 +68,6 @@ def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[s
     from profiler.cli.run_shared import ended_by_processes  # noqa: PLC0415 (only it needs what processes share)
 
     return ended_by_processes(args, manifest, options=options, watch=watch, tell=tell)
-
-
-def _silent(_: str) -> None:
-    return None
 
 
 COMMANDS = {"run": run_experiments}

@@ -159,3 +159,7 @@ def kept_in_words(facts: Mapping[str, Any]) -> str:
     owed, noun = (facts["items"], "answers") if "items" in facts else (facts.get("dialogues"), "dialogues")
     kept, owed = (f"{number:,}" if isinstance(number, int) else "?" for number in (facts.get("kept"), owed))
     return f"{kept} of {owed} {noun} are kept"
+
+
+def silent(_: str) -> None:
+    """What to tell things to where nobody wants to hear them."""

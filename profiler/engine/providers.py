@@ -37,8 +37,8 @@ class Providers:
         self._known: dict[Hashable, Provider] = {}
 
     def group_of(self, experiment: Experiment) -> Hashable:
-        """Experiments of one group share limits: they ask the same model at the same address (the key is the environment's)."""
-        return _source(experiment) if self._live else None
+        """Experiments of one group share limits."""
+        return provider_of(experiment) if self._live else None
 
     def of(self, experiment: Experiment) -> Provider:
         """The slots and limits that all experiments of one group share."""
@@ -58,7 +58,8 @@ class Providers:
         return Provider(slots, ProviderLimits(gate, slots=slots, longest_pause_s=self._longest_pause_s))
 
 
-def _source(experiment: Experiment) -> Hashable:
+def provider_of(experiment: Experiment) -> Hashable:
+    """Equal for experiments that ask the same model at the same address (the key is the environment's)."""
     return experiment.client, experiment.provider, experiment.base_url, experiment.model
 
 
@@ -66,6 +67,6 @@ def _tightest_of_each(experiments: Sequence[Experiment]) -> dict[Hashable, RateL
     """Where experiments that share a provider differ, the smallest limit holds for all."""
     found: dict[Hashable, RateLimits | None] = {}
     for experiment in experiments:
-        source, limits = _source(experiment), experiment.rate_limits
+        source, limits = provider_of(experiment), experiment.rate_limits
         found[source] = smaller_limits(found.get(source), limits)
     return found

@@ -4,7 +4,7 @@ this very run that asks the same."""
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from profiler.storage.reading.read_logs import paid_before, read_records
 from profiler.storage.reading.saved_run import completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from profiler.core.nouns import Record, Request
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from profiler.engine.session import Known
     from profiler.manifest.settings import Experiment
     from profiler.provider.source import Source
+    from profiler.storage.reuse.answers import Answers
     from profiler.storage.reuse.reusable import Reusable
     from profiler.storage.writing.open_run import OpenRun
 
@@ -56,12 +57,25 @@ def known_answers(
         return _same_answers(turn.answers_of)
     if reusable is None or not run.owed:
         return None
-    answers = reusable.answers_for(run.folder, run.header.identity)
+    name = turn.experiment.experiment_id
+    answers = answers_for(name, reusable, run.folder, run.header.identity, source=source, tell=tell)
+    return None if answers is None else answers.find
+
+
+def answers_for(
+    name: str,
+    reusable: Reusable,
+    folder: Path,
+    identity: Mapping[str, Any],
+    *,
+    source: Source,
+    tell: Callable[[str], None],
+) -> Answers | None:
+    """What the run in this folder may take over; if nothing, people are told why."""
+    answers = reusable.answers_for(folder, identity)
     if answers is None:
-        name = turn.experiment.experiment_id
         tell(f"{name}: --reuse: none of these runs was answered by {source.in_words}, so everything is asked")
-        return None
-    return answers.find
+    return answers
 
 
 def _same_answers(folder: Path) -> Known:
@@ -77,9 +91,6 @@ def _same_answers(folder: Path) -> Known:
     return known
 
 
-def tell_taken(turn: Turn, run: OpenRun, *, tell: Callable[[str], None]) -> None:
-    if turn.answers_of is None and run.taken:
-        tell(
-            f"{turn.experiment.experiment_id}: {run.taken:,} of {run.header.count:,} answers are taken over from earlier "
-            "runs; nothing is paid for them again"
-        )
+def tell_taken(name: str, taken: int, *, of: int, tell: Callable[[str], None]) -> None:
+    if taken:
+        tell(f"{name}: {taken:,} of {of:,} answers are taken over from earlier runs; nothing is paid for them again")

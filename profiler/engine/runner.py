@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import create_task_group
 
-from profiler.core.wording import in_the_name_of
+from profiler.core.one_error import one_error
+from profiler.core.wording import in_the_name_of, silent
 from profiler.dataset import file, unchanged
 from profiler.engine import collector
 from profiler.engine.agenda import Agenda
@@ -24,7 +25,7 @@ from profiler.engine.reuse import known_answers, reusing, tell_taken
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
 from profiler.engine.run_resources import RunResources
-from profiler.engine.session import answer_all, one_error, take_over
+from profiler.engine.session import answer_all, take_over
 from profiler.manifest.load import Manifest
 from profiler.metrics.builtin import resolve, unmeasured
 from profiler.metrics.fit import refuse_unfit
@@ -80,7 +81,7 @@ async def run_all(
 
     Raises what is wrong with any of them before the first call of all.
     """
-    tell, manifest = note or _silent, None
+    tell, manifest = note or silent, None
     if isinstance(experiments, Manifest):
         manifest, experiments = experiments, experiments.experiments
         options = options_of(manifest, options)
@@ -188,7 +189,8 @@ async def _answered(
     known = known_answers(turn, opened, source, reusable=shared.reusable, tell=tell)
     if known is not None:
         await take_over(experiment, opened, options=options, known=known, stopped=lambda: shared.stopped)
-        tell_taken(turn, opened, tell=tell)
+        if turn.answers_of is None:
+            tell_taken(experiment.experiment_id, opened.taken, of=opened.header.count, tell=tell)
     if turn.answers_of is not None:
         return None
     return await answer_all(
@@ -284,7 +286,3 @@ def _tell_begin(turn: Turn, opened: OpenRun, survey: Survey | None, *, tell: Cal
         if opened.cut_off_now:
             words += f"; {opened.cut_off_now:,} were in flight, may have been billed, and are asked again"
         tell(words)
-
-
-def _silent(_: str) -> None:
-    return None

@@ -6,7 +6,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from profiler.core.errors import BudgetReached, DatasetError, Problem, ProfilerError, StorageError
+from profiler.core.errors import DatasetError, Problem, StorageError
+from profiler.core.one_error import one_error
 from profiler.dataset import file
 from profiler.engine.calls.attempt import AttemptMachine
 from profiler.engine.calls.pool import Pool
@@ -166,33 +167,3 @@ def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_
         found, expected = (index + 1) // repeats, run.end // repeats
         message = f"found {found} dialogues, expected {expected}: the file changed during the run"
         raise DatasetError([Problem(path=str(dataset_path), message=message, hint="put the old file back to resume")])
-
-
-@contextmanager
-def one_error(*, capped: Callable[[BudgetReached], None] = lambda _: None) -> Iterator[None]:
-    """Raise the one reason for the end of a run instead of the group that task groups raise.
-
-    `capped` is told of a run that was stopped by its cap.
-    """
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        first = _first(group)
-        if isinstance(first, BudgetReached):
-            capped(first)
-        raise first from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The reason among several errors: a bug comes before its consequences, then the first that the user can act on."""
-    leaves = list(_leaves(group))
-    bugs = [error for error in leaves if not isinstance(error, ProfilerError)]
-    return (bugs or leaves)[0]
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _leaves(part)
-    else:
-        yield error

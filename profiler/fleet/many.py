@@ -17,6 +17,7 @@ from profiler.engine.agenda import same_questions
 from profiler.engine.options import options_of
 from profiler.engine.preflight import check_all
 from profiler.engine.progress import round_figures
+from profiler.engine.providers import provider_of
 from profiler.engine.result import Ended
 from profiler.engine.reuse import reusing
 from profiler.engine.run_money import money_of_all
@@ -28,7 +29,7 @@ from profiler.storage.kept_answers import money_of
 from profiler.storage.names import TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
     from profiler.engine.options import Options
     from profiler.engine.result import Result
@@ -79,21 +80,17 @@ class Stops:
 
     def __init__(self) -> None:
         self.every: ProfilerError | None = None
-        self._by_source: dict[tuple[str | None, ...], ProfilerError] = {}
+        self._by_provider: dict[Hashable, ProfilerError] = {}
 
     def heard(self, experiment: Experiment, ended: Ended) -> None:
         error = ended.error
         if isinstance(error, ProviderFailed):
-            self._by_source.setdefault(_source(experiment), error)
+            self._by_provider.setdefault(provider_of(experiment), error)
         elif isinstance(error, Interrupted) or (isinstance(error, BudgetReached) and error.of_all):
             self.every = self.every or error
 
     def of(self, experiment: Experiment) -> ProfilerError | None:
-        return self.every or self._by_source.get(_source(experiment))
-
-
-def _source(experiment: Experiment) -> tuple[str | None, ...]:
-    return experiment.provider, experiment.client, experiment.base_url, experiment.model
+        return self.every or self._by_provider.get(provider_of(experiment))
 
 
 async def _one_by_one(

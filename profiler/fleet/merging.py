@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from profiler.core.errors import LogError, Problem, StorageError
+from profiler.core.wording import silent
 from profiler.fleet.pipes import write_all
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction, reduce_outcomes
@@ -133,7 +134,7 @@ class Merger:
         try:
             return state_json.load(bytes(found.counted), self._metrics)
         except ValueError:
-            return reduce_and_score(folder, self._metrics, first=found.first, tell=_silent)
+            return reduce_and_score(folder, self._metrics, first=found.first, tell=silent)  # faults are told at the end
 
     def _recounted(self) -> Reduction:
         """What is put together so far, counted by other metrics."""
@@ -208,7 +209,3 @@ def _sync(path: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise StorageError(path, error) from error
-
-
-def _silent(_: str) -> None:
-    """What is wrong with a metric is told when all is put together."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from profiler.core.errors import BudgetReached
+from profiler.core.one_error import one_error
+from profiler.core.wording import silent
 from profiler.dataset import unchanged
 from profiler.engine import runner
 from profiler.engine.result import facts_of_run, result_of, summary_of
-from profiler.engine.session import one_error
+from profiler.engine.reuse import tell_taken
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.crew import bounded
@@ -22,7 +24,7 @@ from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.hiring import KeptCrew, hired
 from profiler.fleet.jobs import job_of
 from profiler.fleet.merging import Merger
-from profiler.fleet.preparing.known_answers import lay_down, tell_taken
+from profiler.fleet.preparing.known_answers import lay_down
 from profiler.fleet.preparing.prepare import prepare
 from profiler.fleet.preparing.same_dataset import expect_same_dataset
 from profiler.fleet.sessions import begun_session, bound_by_of, bound_by_of_shards, ended_session
@@ -69,7 +71,7 @@ async def run_by_processes(
     `left` is what a cap over several experiments leaves to this one, in pico-dollars. `reusable` are the answers that
     `--reuse` names. `on` says what runs the workers, or which of them are there already.
     """
-    tell = note or _silent
+    tell = note or silent
     folder = options.folder_of(experiment)
     before = None if options.fresh else run_directory.earlier(folder)
     if before is not None and before.complete:
@@ -292,7 +294,3 @@ class Fleet:
             "sessions": merged.sessions,
             "bound_by": self._bound_by,
         }
-
-
-def _silent(_: str) -> None:
-    return None

@@ -17,7 +17,7 @@ from profiler.core import own_code
 from profiler.core.errors import LONGEST_RETRY_AFTER_S, CallError
 from profiler.core.json import encode, whole_characters
 from profiler.core.nouns import LARGEST_COUNT, RateHeaders, Reply
-from profiler.core.wording import found, printable, shortened
+from profiler.core.wording import found, printable, shortened, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,10 +34,6 @@ TIMES = frozenset({"latency_s", "ttft_s", "gaps_s", "writing_s"})
 LONGEST_TIME_S = 1e9  # no call lasts thirty years, and times are added up and counted
 
 
-def _silent(_: str) -> None:
-    return None
-
-
 class Checked:
     """A client with the check of its replies and failures, which makes them something that the engine can count and write.
 
@@ -46,7 +42,7 @@ class Checked:
     dialogue. An exception of a built-in client is a bug of ours.
     """
 
-    def __init__(self, client: Client, *, own: bool = False, tell: Callable[[str], None] = _silent) -> None:
+    def __init__(self, client: Client, *, own: bool = False, tell: Callable[[str], None] = silent) -> None:
         self.call = client.complete
         self._own = own
         self._tell = tell

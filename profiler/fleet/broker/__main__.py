@@ -12,7 +12,7 @@ import anyio.to_thread
 import msgspec
 
 from profiler.core.errors import ProfilerError
-from profiler.engine.session import one_error
+from profiler.core.one_error import one_error
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.process import TOKEN
 from profiler.fleet.broker.server import BrokerServer

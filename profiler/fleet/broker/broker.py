@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from profiler.engine.limits.concurrency import AdaptiveConcurrency, OverloadShare
 from profiler.engine.limits.cool_down import CoolDown
 from profiler.engine.limits.health import OVERLOADED, RATE_LIMITED, unheard
-from profiler.fleet.broker.messages import Lease, Stop
+from profiler.fleet.broker.messages import RENEW_S, Lease, Stop
 from profiler.fleet.broker.purse import Purse
-from profiler.fleet.broker.rates import RENEW_S, SharedRates
+from profiler.fleet.broker.rates import SharedRates
 from profiler.fleet.broker.shared_health import SharedHealth
 from profiler.fleet.broker.shared_slots import SharedSlots
 

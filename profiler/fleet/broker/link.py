@@ -16,11 +16,11 @@ import anyio
 import msgspec
 
 from profiler.core.errors import ProviderFailed, UsageError
+from profiler.core.one_error import one_error
 from profiler.engine.limits.rate_gate import LIMITS, RateGate
-from profiler.engine.session import one_error
 from profiler.fleet.broker.granted_bucket import GrantedBucket
 from profiler.fleet.broker.leased_cap import LeasedCap
-from profiler.fleet.broker.messages import Amounts, Renewal, SeenLimit
+from profiler.fleet.broker.messages import RENEW_S, Amounts, Renewal, SeenLimit
 from profiler.fleet.broker.outage import Outage
 from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 Ask = Callable[["Renewal"], Awaitable["Lease | None"]]
 
-RENEW_S = 1.0
 SOONEST_S, LATEST_S = 0.05, 0.5  # between two messages when something is wanted soon, longer the more often it is
 LOOK_FOR_ROOM_EVERY_S = 0.05
 AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next

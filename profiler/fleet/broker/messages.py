@@ -12,6 +12,8 @@ import msgspec
 
 from profiler.core.errors import CallError
 
+RENEW_S = 1.0  # between two messages of a worker, unless it wants something sooner
+
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     """Of each of the three limits."""

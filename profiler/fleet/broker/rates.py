@@ -9,15 +9,15 @@ import math
 from typing import TYPE_CHECKING
 
 from profiler.engine.limits.learned_rate import LearnedRate
+from profiler.engine.limits.rate_gate import LIMITS
 from profiler.engine.limits.token_bucket import MINUTE_S, RESERVE_S, TokenBucket
+from profiler.fleet.broker.messages import RENEW_S
 
 if TYPE_CHECKING:
     from profiler.fleet.broker.messages import Amounts, Event, Renewal, SeenLimit
     from profiler.manifest.settings import RateLimits
 
-LIMITS = ("requests", "input_tokens", "output_tokens")
 PART = 2.0  # what one worker gets at once of what is there: so many times its even part
-RENEW_S = 1.0
 DOUBLING_S = 60.0  # of a learned rate: some refusals more are met before all have heard of the first
 PACED_S = 1.0  # of a learned rate, no more than this much is ever saved up
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from profiler.engine.reuse import answers_for
 from profiler.storage.names import KNOWN_ANSWERS
 
 if TYPE_CHECKING:
@@ -20,17 +21,10 @@ def lay_down(
     """The file in which the workers of this command find them; None where there is nothing to take over."""
     if reusable is None:
         return None
-    folder = prepared.folders.root.parent
-    answers = reusable.answers_for(folder, prepared.table.identity)
+    run, identity, source = prepared.folders.root.parent, prepared.table.identity, prepared.source
+    answers = answers_for(prepared.experiment.experiment_id, reusable, run, identity, source=source, tell=tell)
     if answers is None:
-        said = prepared.experiment.experiment_id, prepared.source.in_words
-        tell("{}: --reuse: none of these runs was answered by {}, so everything is asked".format(*said))
         return None
     path = prepared.folders.root / name
     answers.save(path)
     return path
-
-
-def tell_taken(name: str, taken: int, *, of: int, tell: Callable[[str], None]) -> None:
-    if taken:
-        tell(f"{name}: {taken:,} of {of:,} answers are taken over from earlier runs; nothing is paid for them again")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from profiler.core.errors import ProfilerError, UsageError
-from profiler.engine.session import one_error
+from profiler.core.one_error import one_error
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.process import TOKEN, tell_gone
 from profiler.fleet.broker.server import BrokerServer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 
 from profiler.core.errors import RunDirectoryError
-from profiler.engine.session import one_error
+from profiler.core.one_error import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.preparing.prepare import copy_dialogues, prepare

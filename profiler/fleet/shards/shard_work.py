@@ -10,11 +10,12 @@ import msgspec
 
 from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
+from profiler.engine.reuse import tell_taken
 from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.looks import FleetLooks
 from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.jobs import job_of
-from profiler.fleet.preparing.known_answers import lay_down, tell_taken
+from profiler.fleet.preparing.known_answers import lay_down
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shards.broker_service import DistantBroker, token_of

@@ -17,12 +17,12 @@ import msgspec
 from anyio import create_task_group
 
 from profiler.core.errors import Interrupted
+from profiler.core.one_error import one_error
 from profiler.engine import collector
 from profiler.engine.options import Options
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
 from profiler.engine.run_resources import RunResources
-from profiler.engine.session import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.broker.link import Link, linked
 from profiler.fleet.broker.wire import Channel

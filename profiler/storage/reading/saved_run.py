@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import LogError, UsageError
+from profiler.core.wording import silent
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve
@@ -148,7 +149,7 @@ class SavedRun:
         Facts about the run itself (`run`) are taken from its summary or its journal. A metric that raises is reported
         to `note` and has no value. `write_scores` writes scores.jsonl of a complete run anew.
         """
-        tell = note or _silent
+        tell = note or silent
         begun = self.begun()
         before = summary_file.read(self.folder) if self.complete else {}
         facts = before.get("run") or (begun.facts() if begun else {"experiment_id": self.folder.resolve().name})
@@ -276,10 +277,6 @@ def begun_in(folder: Path) -> Unfinished | UnfinishedFleet | None:
     from profiler.storage.reading.unfinished_fleet import begun  # noqa: PLC0415 (what runs has no use for it)
 
     return begun(folder)
-
-
-def _silent(_: str) -> None:
-    return None
 
 
 def _reduced(outcomes: Iterable[Outcome], metrics: Sequence[Metric[Any]], *, log: Path) -> Reduction:

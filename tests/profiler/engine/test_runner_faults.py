@@ -18,7 +18,8 @@ from profiler.core.errors import (
     UsageError,
 )
 from profiler.core.nouns import Request
-from profiler.engine import runner, session
+from profiler.core.one_error import one_error
+from profiler.engine import runner
 from profiler.engine.result import Result
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.folder_lock import locked
@@ -79,7 +80,7 @@ def test_a_client_that_fails_at_all_of_its_first_calls_stops_the_run(experiment:
 def test_of_several_errors_the_bug_comes_out(tmp_path: Path, *, bug_first: bool) -> None:
     bug, full = ZeroDivisionError("a bug"), StorageError(tmp_path, OSError(28, "No space left on device"))
     inner = ExceptionGroup("inner", [bug] if bug_first else [full])
-    with pytest.raises(ZeroDivisionError, match="a bug") as caught, session.one_error():
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught, one_error():
         raise ExceptionGroup("outer", [inner, full if bug_first else bug])
     assert isinstance(caught.value.__cause__, ExceptionGroup)
 
