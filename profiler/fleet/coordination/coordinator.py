@@ -100,7 +100,7 @@ class Coordinator:
         if self.stopped is None and (self._broker is not None or not self._live):
             self._tell(f"worker {self.join(cap=None)} joins")
 
-    def stop(self, reason: Exception) -> None:
+    def drain(self, reason: Exception) -> None:
         """Begin nothing new, and let the calls in flight end."""
         if self.stopped is None:
             self.stopped = reason
@@ -108,6 +108,10 @@ class Coordinator:
             self._handout.close()
             for number in self._working():
                 self._driver.tell(number, Drain())
+
+    @property
+    def in_flight(self) -> int:
+        return self._looks.look().in_flight
 
     def abandon(self) -> None:
         """End the calls in flight too, and soon whoever does not even hear that."""
@@ -117,8 +121,6 @@ class Coordinator:
 
     def _working(self) -> list[int]:
         return [number for number, worker in self._workers.items() if not worker.ended]
-
-    # --- the run ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until everything is committed and put together; raises what stopped it, when all workers have ended."""
@@ -218,19 +220,19 @@ class Coordinator:
             self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
             # With a broker nothing is left for others either; without one only this worker's share is used up.
             if self._broker is not None:
-                self.stop(self._budget_reached)
+                self.drain(self._budget_reached)
         elif error.kind == Interrupted.__name__:
             self._has_left(worker)
         elif error.bug:
             said = f"worker {worker.number} failed: {error.kind}: {error.message}"
-            self.stop(WorkerFailed(_with_log(said, error.lines)))
+            self.drain(WorkerFailed(_with_log(said, error.lines)))
         else:
-            self.stop(error.as_error())
+            self.drain(error.as_error())
 
     def _has_left(self, worker: WorkerState) -> None:
         self._tell(f"worker {worker.number} was asked to leave")
         if not self._working():
-            self.stop(Interrupted("all workers were asked to leave; everything answered is kept", signum=SIGTERM))
+            self.drain(Interrupted("all workers were asked to leave; everything answered is kept", signum=SIGTERM))
 
     async def _lost(self, worker: WorkerState, lost: Lost) -> None:
         """A worker is lost. What it has written to disk is kept; what it was doing otherwise is not known."""
@@ -249,7 +251,7 @@ class Coordinator:
         silence = f"has said nothing for {self._driver.patience_s:.0f} s and " if worker.hangs else ""
         said = f"worker {worker.number} {silence}{lost.how}"
         if self._losses > LOSSES_IN_A_ROW * (len(self._working()) + 1):
-            self.stop(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
+            self.drain(WorkerFailed(_with_log(f"{said}, as others did before it", lost.log)))
             return
         self._tell(_with_log(f"{said}; another one takes its place", lost.log))
         self.join(cap=None if worker.cap is None else max(0, worker.cap - spent.gone))
@@ -271,8 +273,6 @@ class Coordinator:
         if line not in self._told and len(self._told) < TOLD_LINES:
             self._told.add(line)
             self._tell(line)
-
-    # --- handing out --------------------------------------------------------------------------------------------
 
     def _hand_out(self) -> None:
         among = len(self._working())
