@@ -216,10 +216,11 @@ ORDERS = {
         "frames",
         "comparing",
         "report",
+        "every_eval_samples",
         "every_eval",
     ),
     "profiler.results.comparing": (
-        *("__init__", "line_blocks", "run_lines", "dialogue_ids", "measured_run", "pairing", "distributions"),
+        *("__init__", "run_lines", "dialogue_ids", "measured_run", "pairing", "distributions"),
         *("corrections", "paired_tests", "bootstrap", "comparison", "slices", "choice", "gate", "report"),
         *("metrics_compared", "compare"),
     ),

@@ -8,7 +8,6 @@ unknown, never guessed: who ran it, where its dataset comes from.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 from datetime import datetime
@@ -17,22 +16,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from profiler.core.errors import StorageError, UsageError
 from profiler.core.json import dump_line, dump_pretty, dumps
-from profiler.results.comparing.measured_run import COMPLETION
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
-from profiler.results.report.verdict import SHARE, perfect
+from profiler.results.every_eval_samples import Right, samples
 from profiler.storage.reading.frozen_run import frozen
-from profiler.storage.whole_file import draft_of, replace, write_whole
+from profiler.storage.whole_file import drafted, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from profiler.metrics.metric import Better
-    from profiler.storage.reading.item import Item
     from profiler.storage.reading.saved_run import SavedRun
 
 VERSION: Final = "0.3.0"
-BETWEEN_0_AND_1: Final = (SHARE, "geometric_mean", "refusal_rate", "completion_rate")
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 SETTINGS: Final = ("temperature", "top_p", "top_k", "max_tokens")
 
@@ -51,16 +46,18 @@ def export_every_eval(
             hint="let it run to its end: the same `profiler run` command goes on",
         )
     facts = _Facts(run, search_path)
-    path, number, right = folder / facts.path, 0, _Right(facts.better)
-    samples = path.with_name(f"{path.stem}_samples.jsonl")
+    path, number, right = folder / facts.path, 0, Right(facts.better)
+    lines = path.with_name(f"{path.stem}_samples.jsonl")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checksum, number = _write_lines(samples, _samples(run.items(search_path=search_path), facts, right), texts)
+        checksum, number = _write_lines(
+            lines, samples(run.items(search_path=search_path), right, told=facts.told), texts
+        )
         told = _results(facts, right)
         if texts:
             told["detailed_evaluation_results"] = {
                 "format": "jsonl",
-                "file_path": str(facts.path.with_name(samples.name)),
+                "file_path": str(facts.path.with_name(lines.name)),
                 "hash_algorithm": "sha256",
                 "checksum": checksum,
                 "total_rows": number,
@@ -99,6 +96,12 @@ class _Facts:
         self.evaluation_id = f"{self.name}/{self.model.id.replace('/', '_')}/{self.time}"
         named = dumps([self.evaluation_id, self.identity])  # the same run always gets the same name
         file = uuid.UUID(bytes=hashlib.sha256(named).digest()[:16], version=4)
+        self.told = {
+            "schema_version": VERSION,
+            "evaluation_id": self.evaluation_id,
+            "model_id": self.model.id,
+            "evaluation_name": self.name,
+        }
         self.path = PurePosixPath("data", self.name, self.model.developer, self.model.model, f"{file}.json")
 
 
@@ -122,33 +125,10 @@ def _seconds(moment: str | None) -> str | None:
     return None if moment is None else str(int(datetime.fromisoformat(moment).timestamp()))
 
 
-class _Right:
-    """What is right by each metric, and which metrics have nothing but true and false: known when all items have passed."""
-
-    def __init__(self, better: Mapping[str, Better]) -> None:
-        self._better = better
-        self._others: set[str] = set()
-        self._true_false: set[str] = set()
-
-    def judged(self, item: Item) -> Iterator[tuple[str, float, bool]]:
-        """The scores of an item that say whether its answer is right; a length does not, nor that there is an answer."""
-        for name, score in item.scores.items():
-            if isinstance(score, bool):
-                self._true_false.add(name)
-            elif score is not None:
-                self._others.add(name)
-            judges = isinstance(score, bool) or (name == SHARE and score is not None)
-            if judges and name in self._better and name != COMPLETION:
-                yield name, float(score or 0), perfect(name, score, self._better)
-
-    def between_0_and_1(self, name: str) -> bool:
-        return name in BETWEEN_0_AND_1 or name in self._true_false - self._others
-
-
 # --- the results of all metrics ----------------------------------------------------------------------------------------
 
 
-def _results(facts: _Facts, right: _Right) -> dict[str, Any]:
+def _results(facts: _Facts, right: Right) -> dict[str, Any]:
     run, identity = facts.run, facts.identity
     live = run.get("mode") == "live" and facts.model.developer == "anthropic"
     metrics: dict[str, Any] = facts.summary["metrics"]
@@ -185,7 +165,7 @@ def _results(facts: _Facts, right: _Right) -> dict[str, Any]:
     }
 
 
-def _result(name: str, found: Mapping[str, Any], facts: _Facts, right: _Right) -> dict[str, Any]:
+def _result(name: str, found: Mapping[str, Any], facts: _Facts, right: Right) -> dict[str, Any]:
     low, high = (0.0, 1.0) if right.between_0_and_1(name) else ("-Infinity", "Infinity")
     interval, counts = found.get("ci95"), facts.summary["counts"]
     uncertainty: dict[str, Any] = {"num_samples": found["n"]}
@@ -219,84 +199,16 @@ def _result(name: str, found: Mapping[str, Any], facts: _Facts, right: _Right) -
     }
 
 
-# --- a line for each answer and metric ---------------------------------------------------------------------------------
-
-
-def _samples(items: Iterable[Item], facts: _Facts, right: _Right) -> Iterator[dict[str, Any]]:
-    for item in items:
-        judged = list(right.judged(item))
-        if judged:
-            sample = _sample(item, facts)
-            turns = max(1, len(item.replies))
-            for name, score, is_right in judged:
-                evaluation = {"score": score, "is_correct": is_right, "num_turns": turns}
-                yield {**sample, "evaluation_result_id": name, "evaluation": evaluation}
-
-
-def _sample(item: Item, facts: _Facts) -> dict[str, Any]:
-    """What the lines of all metrics say of an answer."""
-    said = item.conversation
-    single = len(said) == 2 and not item.record.get("tool_calls")
-    reference = _reference(item)
-    messages = [{"turn_idx": at, "role": role, "content": text} for at, (role, text) in enumerate(said)]
-    metadata = {
-        "type": item.type,
-        **({"tags": ", ".join(item.request["tags"])} if item.request.get("tags") else {}),
-        **({"repeat": str(item.repeat)} if "repeat" in item.request else {}),
-        **({"reused_from": item.record["reused_from"]} if item.record.get("reused_from") else {}),
-    }
-    return {
-        "schema_version": VERSION,
-        "evaluation_id": facts.evaluation_id,
-        "model_id": facts.model.id,
-        "evaluation_name": facts.name,
-        "sample_id": item.dialogue_id,
-        "sample_hash": hashlib.sha256((item.question + "".join(reference)).encode()).hexdigest(),
-        "interaction_type": "single_turn" if single else "multi_turn",
-        "input": {"raw": item.question, "reference": reference},
-        "output": {"raw": [item.answer or ""]} if single else None,
-        "messages": None if single else messages,
-        "answer_attribution": [],
-        **_measured(item.record),
-        "metadata": metadata,
-    }
-
-
-def _reference(item: Item) -> list[str]:
-    """What answers were compared with, as texts."""
-    expected = item.request.get("expected")
-    found = expected if isinstance(expected, list) else [] if expected is None else [expected]
-    texts = [each if isinstance(each, str) else dumps(each).decode() for each in found]
-    return [*texts, *(item.request.get("required_facts") or ())]
-
-
-def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    usage, found = record.get("usage") or {}, dict[str, Any]()
-    came_in, went_out = usage.get("input_tokens"), usage.get("output_tokens")
-    if isinstance(came_in, int) and isinstance(went_out, int):
-        found["token_usage"] = {"input_tokens": came_in, "output_tokens": went_out, "total_tokens": came_in + went_out}
-    times = {"latency_ms": record.get("latency_s"), "time_to_first_token_ms": record.get("ttft_s")}
-    if known := {name: 1000 * seconds for name, seconds in times.items() if seconds is not None}:
-        found["performance"] = known
-    return found
-
-
 def _write_lines(path: Path, samples: Iterator[dict[str, Any]], wanted: bool) -> tuple[str, int]:
     """Write the lines, whole or not at all; their hash and number. All items are looked at, whether lines are wanted or
     not: what the metrics are like is known only then."""
-    digest, number, draft = hashlib.sha256(), 0, draft_of(path)
     if not wanted:
         return "", sum(1 for _ in samples)
-    try:
-        with draft.open("wb") as file:
-            for sample in samples:
-                number += 1
-                line = dump_line(sample)
-                digest.update(line)
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    digest, number = hashlib.sha256(), 0
+    with drafted(path) as draft, draft.open("wb") as file:
+        for sample in samples:
+            number += 1
+            line = dump_line(sample)
+            digest.update(line)
+            file.write(line)
     return digest.hexdigest(), number

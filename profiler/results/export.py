@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import csv
 import importlib
-import os
 import sqlite3
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -21,7 +20,7 @@ from profiler.results.arrow import LARGEST, batches, kinds_of, pyarrow, schema_o
 from profiler.results.rows import Columns
 from profiler.results.values import score_names
 from profiler.storage.reading.frozen_run import frozen
-from profiler.storage.whole_file import draft_of, replace, spare_runs
+from profiler.storage.whole_file import drafted, spare_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,12 +55,15 @@ def export(
         return counted.number
     path = Path(output)
     spare_runs(path)
-    with _draft(path) as draft:
+    with drafted(path) as draft:
         if to in _STREAMED:
             with draft.open("wb") as file:
                 _STREAMED[to](columns.names, counted, file, raw)
         elif to == "sqlite":
-            _write_sqlite(columns.names, counted, draft)
+            try:
+                _write_sqlite(columns.names, counted, draft)
+            except sqlite3.Error as error:
+                raise StorageError(path, OSError(0, str(error)), answers=False) from error
         else:
             kinds = kinds_of(columns.rows(run.items(search_path=search_path)), columns.names)
             _write_parquet(columns.names, counted, draft, kinds)
@@ -79,24 +81,6 @@ class _Counted:
         for row in self._rows:
             self.number += 1
             yield row
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A temporary file beside the wanted one, renamed to it when it is complete."""
-    draft = draft_of(path)
-    try:
-        draft.unlink(missing_ok=True)
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        replace(draft, path)
-    except OSError as error:
-        raise StorageError(path, error, answers=False) from error
-    except sqlite3.Error as error:
-        raise StorageError(path, OSError(0, str(error)), answers=False) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _write_csv(names: list[str], rows: _Counted, file: IO[bytes], raw: bool) -> None:

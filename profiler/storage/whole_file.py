@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from profiler.core.errors import StorageError, UsageError
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, STATUS, SUMMARY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 OF_A_RUN: Final = (REQUESTS, RESPONSES, SCORES, SUMMARY, STATUS, JOURNAL, LEDGER)
@@ -34,6 +35,23 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
         raise StorageError(path, error) from error
     sync_folder(path.parent)
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Where to write what a file will hold: it gets the file's name when it is whole and on the device, and is not there
+    otherwise."""
+    draft = draft_of(path)
+    try:
+        draft.unlink(missing_ok=True)
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        replace(draft, path)
+    except OSError as error:
+        raise StorageError(path, error, answers=False) from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_first(path: Path, content: bytes) -> None:

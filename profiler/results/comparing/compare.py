@@ -40,7 +40,7 @@ def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Rep
     runs = [first, *(MeasuredRun(new, base=first).read(search_path=question.search_path) for new in news)]
     pairings = [paired(first, run, allow_different_prompts=question.allow_different_prompts) for run in runs[1:]]
     facts = [run.run.summary["run"] for run in runs]
-    sides = [_side(run, each, name) for run, each, name in zip(runs, facts, _names(runs), strict=True)]
+    sides = [_side(run, each, name) for run, each, name in zip(runs, facts, names_of([base, *news]), strict=True)]
     better, not_compared = directions(facts, question)
     asked = [metrics_of_both(first, run, better) for run in runs[1:]]
     refuse_unknown(question, {name for names in asked for name in names}, better)
@@ -90,10 +90,10 @@ def _cut(
     return measured.without_differences(), cut(measured, by_tag=by_tag, clusters=clusters)
 
 
-def _names(runs: Sequence[MeasuredRun]) -> list[str]:
+def names_of(runs: Sequence[SavedRun]) -> list[str]:
     """The folders' names, or their paths where those are the same."""
-    short = [run.run.folder.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.run.folder) for run in runs]
+    short = [run.folder.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
 
 
 def _side(run: MeasuredRun, facts: Mapping[str, Any], name: str) -> Side:

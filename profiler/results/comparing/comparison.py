@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from profiler.results.comparing.bootstrap import compare_values
-from profiler.results.comparing.corrections import holm
+from profiler.results.comparing.corrections import holm_of_known
 from profiler.results.comparing.measured_run import ERRORS, NAMED
 from profiler.results.comparing.paired_tests import (
     Constant,
@@ -206,7 +206,7 @@ def _possible(run: MeasuredRun, metric: str, place: int) -> Interval | None:
 
 def judged(measured: Sequence[Measured], *, margins: Mapping[str, float]) -> list[Comparison]:
     """All of them together, for each is corrected by how many they are."""
-    corrected = _corrected([each.test.p if each.test else None for each in measured])
+    corrected = holm_of_known([each.test.p if each.test else None for each in measured])
     outside = [
         equivalence(each.test, margins[each.metric]) if each.test and each.metric in margins else None
         for each in measured
@@ -214,13 +214,8 @@ def judged(measured: Sequence[Measured], *, margins: Mapping[str, float]) -> lis
     family = sum(p is not None for p in corrected)
     return [
         _judged(each, p, Equivalence(margins[each.metric], raw, within) if each.metric in margins else None, family)
-        for each, p, raw, within in zip(measured, corrected, outside, _corrected(outside), strict=True)
+        for each, p, raw, within in zip(measured, corrected, outside, holm_of_known(outside), strict=True)
     ]
-
-
-def _corrected(ps: Sequence[float | None]) -> list[float | None]:
-    asked = iter(holm([p for p in ps if p is not None]))
-    return [None if p is None else next(asked) for p in ps]
 
 
 def _judged(measured: Measured, p: float | None, within: Equivalence | None, family: int) -> Comparison:

@@ -17,6 +17,12 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
+def holm_of_known(ps: Sequence[float | None]) -> list[float | None]:
+    """The same where some have no p: they are no questions, and count for nothing."""
+    corrected = iter(holm([p for p in ps if p is not None]))
+    return [None if p is None else next(corrected) for p in ps]
+
+
 def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
     """Correct p-values so that the share of false alarms among the shown differences stays below the level, on average."""
     corrected, most = [0.0] * len(ps), 1.0

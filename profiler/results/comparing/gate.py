@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from profiler.results.comparing.corrections import holm
+from profiler.results.comparing.corrections import holm_of_known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def gates(measured: Sequence[tuple[str, Measured]], *, margins: Mapping[str, flo
             p_worse=p_worse,
             p_not_worse=p_fine,
         )
-        for (run, each), p_worse, p_fine in zip(asked, _corrected(worse), _corrected(fine), strict=True)
+        for (run, each), p_worse, p_fine in zip(asked, holm_of_known(worse), holm_of_known(fine), strict=True)
     ]
 
 
@@ -54,11 +54,6 @@ def _p(measured: Measured, margin: float, *, worse: bool) -> float | None:
     if measured.sign > 0:
         return test.p_at_least(-margin) if worse else test.p_at_most(-margin)
     return test.p_at_most(margin) if worse else test.p_at_least(margin)
-
-
-def _corrected(ps: Sequence[float | None]) -> list[float | None]:
-    asked = iter(holm([p for p in ps if p is not None]))
-    return [None if p is None else next(asked) for p in ps]
 
 
 def _state(measured: Measured, p_worse: float | None, p_fine: float | None) -> State:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from profiler.core.nouns import RecordType
-from profiler.results.comparing.line_blocks import decoded
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
 from profiler.storage.reading.read_logs import damaged, lines_of
 
@@ -124,17 +123,21 @@ def _scores(run: SavedRun, search_path: Path | None) -> tuple[dict[str, str], It
     scores = msgspec.defstruct("Scores", fields, rename=names, gc=False)
     kind = msgspec.defstruct("ScoredBy", [("scores", scores)], bases=(Scored,), gc=False)
     if in_file:
-        return names, decoded(path, kind)
+        return names, _decoded(path, kind)
     return names, (_as(kind, line) for line in chain([first] if first else [], lines))
 
 
 def _asked_and_answered(run: SavedRun, kind: type[Asked]) -> tuple[Iterator[Asked], Iterator[Answered]]:
     """From the files of a complete run, else from what is kept of it."""
     if run.complete:
-        return decoded(run.folder / REQUESTS, kind), decoded(run.folder / RESPONSES, Answered)
+        return _decoded(run.folder / REQUESTS, kind), _decoded(run.folder / RESPONSES, Answered)
     left, right = tee(run.items())
     asked = (_as(kind, {**item.request, "dialogue_id": item.dialogue_id}) for item in left)
     return asked, (_as(Answered, item.record) for item in right)
+
+
+def _decoded(path: Path, kind: type[Line]) -> Iterator[Line]:
+    return lines_of(path, msgspec.json.Decoder(kind).decode, complete=True)
 
 
 def _as(kind: type[Line], line: dict[str, Any]) -> Line:

@@ -8,6 +8,7 @@ import msgspec
 
 from profiler import __version__
 from profiler.core.wording import kept_in_words
+from profiler.results.comparing.compare import names_of
 from profiler.results.comparing.report import Question
 from profiler.results.report.columns import ABSENT, Columns
 from profiler.results.report.compared import compared
@@ -74,12 +75,6 @@ def write_report(
         facts = _facts(survey, names, privacy, kept, shown=len(columns.ids))
         page.packed("facts", _packed({**facts, **compared(runs, question, privacy)}, privacy))
     return Written(survey.selection.rows, len(columns.ids), privacy.texts)
-
-
-def names_of(runs: Sequence[SavedRun]) -> list[str]:
-    """The folders' names, or their paths where those are the same."""
-    short = [run.folder.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
 
 
 def _shown(survey: Survey, chosen: Sequence[int] | None, search_path: Path | None) -> Iterator[Row]:
