@@ -50,7 +50,6 @@ def call_all(
     heard: Heard,
     hire: Hire,
     size: int,
-    at_once: int = 1,
     ahead: int | None = None,
 ) -> None:
     """Hire a crew for these calls, and wait for all of them. The first signal ends what runs, and the second does not wait
@@ -61,7 +60,7 @@ def call_all(
         with _signals() as signals:
             async with anyio.create_task_group() as tasks:
                 async with hire() as workers:
-                    crew = Crew(workers, size=size, at_once=at_once, ahead=ahead)
+                    crew = Crew(workers, size=size, ahead=ahead)
                     tasks.start_soon(_watch, signals, scope, crew, got)
                     with scope:
                         await crew.run(function, given, heard=heard)

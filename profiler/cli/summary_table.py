@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from profiler.cli import timing_table
-from profiler.cli.table import NOTHING, Table, clean, draw
+from profiler.cli.table import NOTHING, Table, clean, count_cell, draw, number_cell
 from profiler.core.wording import kept_in_words
+from profiler.metrics.summary import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ def render(
 
 
 def _one(summary: Mapping[str, Any]) -> Table:
-    metrics = _part(summary, "metrics")
+    metrics = part_of(summary, "metrics")
     repeated = any("n_effective" in found for found in metrics.values() if isinstance(found, dict))
     rows = [row for name, found in metrics.items() for row in _metric_rows(name, found, repeated=repeated)]
     return Table(
@@ -52,16 +53,16 @@ def _one(summary: Mapping[str, Any]) -> Table:
 def _metric_rows(name: str, found: object, *, repeated: bool) -> Iterator[tuple[str, ...]]:
     """A row for a metric, followed by rows for its parts."""
     if isinstance(found, dict) and "value" in found:
-        row = name, _number(found["value"]), _interval(found.get("ci95")), _whole(found.get("n"))
+        row = name, number_cell(found["value"]), _interval(found.get("ci95")), count_cell(found.get("n"))
         yield (*row, *_of_repeats(found)) if repeated else row
         for part, its in found.items():
             yield from _metric_rows(f"  {part}", its, repeated=repeated)
 
 
 def _of_repeats(found: Mapping[str, Any]) -> tuple[str, ...]:
-    effective, variance = found.get("n_effective"), _part(found, "variance")
+    effective, variance = found.get("n_effective"), part_of(found, "variance")
     told = f"{effective:,.1f}" if isinstance(effective, (int, float)) else NOTHING
-    return told, _number(variance.get("within")), _number(variance.get("between"))
+    return told, number_cell(variance.get("within")), number_cell(variance.get("between"))
 
 
 def _remarks(name: str, found: object) -> Iterator[str]:
@@ -71,35 +72,35 @@ def _remarks(name: str, found: object) -> Iterator[str]:
     if isinstance(found.get("note"), str):
         yield f"{name}: {clean(found['note'])}"
     if (left_out := found.get("left_out")) and "pass^" not in name:  # of pass^k it is the same as of pass@k
-        yield f"{name}: {_whole(left_out)} dialogues have too few scores and are left out"
+        yield f"{name}: {count_cell(left_out)} dialogues have too few scores and are left out"
     for part, its in found.items():
         yield from _remarks(f"{name} {part}", its)
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
-    counts, tokens, attempts = (_part(summary, key) for key in ("counts", "tokens", "attempts"))
-    kinds = ", ".join(f"{kind} {_whole(counts.get(kind))}" for kind in ("answer", "refusal", "truncated", "error"))
-    errors = ", ".join(f"{kind} {_whole(count)}" for kind, count in _part(counts, "errors").items())
-    told = ", ".join(f"{name} {_whole(count)}" for name, count in tokens.items() if name != "n" and count)
-    sessions = _part(summary, "run").get("sessions")
+    counts, tokens, attempts = (part_of(summary, key) for key in ("counts", "tokens", "attempts"))
+    kinds = ", ".join(f"{kind} {count_cell(counts.get(kind))}" for kind in ("answer", "refusal", "truncated", "error"))
+    errors = ", ".join(f"{kind} {count_cell(count)}" for kind, count in part_of(counts, "errors").items())
+    told = ", ".join(f"{name} {count_cell(count)}" for name, count in tokens.items() if name != "n" and count)
+    sessions = part_of(summary, "run").get("sessions")
     return [
         *_unfinished(summary),
         *[
             f"{name} failed and has no value: {found['error']}"
-            for name, found in _part(summary, "metrics").items()
+            for name, found in part_of(summary, "metrics").items()
             if isinstance(found, dict) and "error" in found
         ],
-        *[line for name, found in _part(summary, "metrics").items() for line in _remarks(name, found)],
+        *[line for name, found in part_of(summary, "metrics").items() for line in _remarks(name, found)],
         f"{_asked(summary)}: {kinds}" + (f" ({errors})" if errors else ""),
         *[
-            f"{name} {_times(_part(summary, name))}"
+            f"{name} {_times(part_of(summary, name))}"
             for name in ("latency_s", "queue_s")
-            if _part(summary, name).get("n") and "ci95" not in _part(summary, name)
+            if part_of(summary, name).get("n") and "ci95" not in part_of(summary, name)
         ],
         *timing_table.where_time_went(summary),
         *([f"tokens {told}"] if told else []),
         *(
-            [f"attempts {_whole(attempts['total'])}, retried {_whole(attempts.get('retried'))}"]
+            [f"attempts {count_cell(attempts['total'])}, retried {count_cell(attempts.get('retried'))}"]
             if attempts.get("n")
             else []
         ),
@@ -110,15 +111,15 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _reused(summary: Mapping[str, Any]) -> Iterator[str]:
-    found = _part(summary, "reused")
+    found = part_of(summary, "reused")
     if count := found.get("n"):
         once = found.get("cost_usd")
         price = f", which once cost ${once:.4f}" if isinstance(once, (int, float)) else ""
-        yield f"answers taken over from earlier runs {_whole(count)}{price}"
+        yield f"answers taken over from earlier runs {count_cell(count)}{price}"
 
 
 def _unfinished(summary: Mapping[str, Any]) -> Iterator[str]:
-    run = _part(summary, "run")
+    run = part_of(summary, "run")
     if run.get("state") in ("running", "unfinished"):
         yield (
             f"{str(run['state']).upper()}: {kept_in_words(run)}"
@@ -127,25 +128,25 @@ def _unfinished(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _asked(summary: Mapping[str, Any]) -> str:
-    run, total = _part(summary, "run"), _whole(_part(summary, "counts").get("total"))
+    run, total = part_of(summary, "run"), count_cell(part_of(summary, "counts").get("total"))
     if "items" not in run:
         return f"dialogues {total}"
-    return f"dialogues {_whole(run.get('dialogues'))}, each asked {_whole(run.get('repeats'))} times, answers {total}"
+    return f"dialogues {count_cell(run.get('dialogues'))}, each asked {count_cell(run.get('repeats'))} times, answers {total}"
 
 
 def _several(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(name for summary in summaries for name in _part(summary, "metrics")))
+    names = list(dict.fromkeys(name for summary in summaries for name in part_of(summary, "metrics")))
     mixed = len({_mode(summary) for summary in summaries}) > 1
     rows = [
         (
             _name(summary),
             *([_mode(summary)] if mixed else []),
-            *[_with_interval(summary.get(name), _part(summary, "metrics").get(name)) for name in names],
+            *[_with_interval(summary.get(name), part_of(summary, "metrics").get(name)) for name in names],
             _dialogues(summary),
-            *[_number(_part(summary, "latency_s").get(quantile)) for quantile in ("p50", "p95")],
-            *[_whole(_part(summary, "tokens").get(token)) for token in ("input", "output")],
+            *[number_cell(part_of(summary, "latency_s").get(quantile)) for quantile in ("p50", "p95")],
+            *[count_cell(part_of(summary, "tokens").get(token)) for token in ("input", "output")],
             _short_cost(summary),
-            _whole(_part(summary, "counts").get("error")),
+            count_cell(part_of(summary, "counts").get("error")),
         )
         for summary in summaries
     ]
@@ -168,21 +169,21 @@ def _footnotes(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dialogues(summary: Mapping[str, Any]) -> str:
-    run = _part(summary, "run")
+    run = part_of(summary, "run")
     if run.get("state") in ("running", "unfinished"):
-        return f"{_whole(run.get('kept'))} of {_whole(run.get('items', run.get('dialogues')))}"
-    return _whole(_part(summary, "counts").get("total"))
+        return f"{count_cell(run.get('kept'))} of {count_cell(run.get('items', run.get('dialogues')))}"
+    return count_cell(part_of(summary, "counts").get("total"))
 
 
 def _tags(summary: Mapping[str, Any]) -> Table:
-    names = list(_part(summary, "metrics"))
-    groups = {**_part(summary, "by_tag")}
-    other = _part(summary, "by_tag_other")
+    names = list(part_of(summary, "metrics"))
+    groups = {**part_of(summary, "by_tag")}
+    other = part_of(summary, "by_tag_other")
     rows = [
         (
             clean(tag),
-            _whole(group.get("n")),
-            *[_with_interval(_part(group, name).get("value"), group.get(name)) for name in names],
+            count_cell(group.get("n")),
+            *[_with_interval(part_of(group, name).get("value"), group.get(name)) for name in names],
         )
         for tag, group in [*groups.items(), *([("(other tags)", other)] if other else [])]
         if isinstance(group, dict)
@@ -199,29 +200,24 @@ def _with_interval(value: object, found: object) -> str:
     """The value, with its 95 % interval on a second line."""
     bounds = found.get("ci95") if isinstance(found, dict) else None
     if not (isinstance(bounds, list) and len(bounds) == 2):
-        return _number(value)
-    return f"{_number(value)}\n{_short(bounds[0])}..{_short(bounds[1])}"
+        return number_cell(value)
+    return f"{number_cell(value)}\n{_short(bounds[0])}..{_short(bounds[1])}"
 
 
 def _short(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
 
 
-def _part(summary: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = summary.get(key)
-    return found if isinstance(found, dict) else {}
-
-
 def _name(summary: Mapping[str, Any]) -> str:
-    return clean(str(_part(summary, "run").get("experiment_id", "?")))
+    return clean(str(part_of(summary, "run").get("experiment_id", "?")))
 
 
 def _mode(summary: Mapping[str, Any]) -> str:
-    return str(_part(summary, "run").get("mode", "unknown")).upper()
+    return str(part_of(summary, "run").get("mode", "unknown")).upper()
 
 
 def _own_client(summary: Mapping[str, Any]) -> str | None:
-    found = str(_part(summary, "run").get("client"))
+    found = str(part_of(summary, "run").get("client"))
     return clean(found) if found.startswith("own client ") else None
 
 
@@ -236,32 +232,28 @@ def _caption(summaries: Sequence[Mapping[str, Any]]) -> str:
     return MODES.get("".join(modes), "MODE: UNKNOWN - the summary does not say whether a model was called")
 
 
-def _number(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
-
-
-def _whole(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else NOTHING
-
-
 def _interval(value: object) -> str:
-    return f"{_number(value[0])} .. {_number(value[1])}" if isinstance(value, list) and len(value) == 2 else NOTHING
+    return (
+        f"{number_cell(value[0])} .. {number_cell(value[1])}"
+        if isinstance(value, list) and len(value) == 2
+        else NOTHING
+    )
 
 
 def _times(times: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_number(times.get(name))}" for name in ("p50", "p90", "p95", "p99", "max"))
+    return ", ".join(f"{name} {number_cell(times.get(name))}" for name in ("p50", "p90", "p95", "p99", "max"))
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
     """The cost from the log where it has costs, else from the run's own count; with what failed calls may have cost."""
-    total, unknown, run = summary.get("cost_usd"), _part(summary, "cost").get("unknown"), _part(summary, "run")
+    total, unknown, run = summary.get("cost_usd"), part_of(summary, "cost").get("unknown"), part_of(summary, "run")
     if not isinstance(total, (int, float)):
         total, unknown = run.get("spent_usd"), 0
     if not isinstance(total, (int, float)):
         return "unknown"
     maybe = run.get("maybe_billed_usd")
     told = f" (+ up to ${maybe:.4f} maybe billed)" if isinstance(maybe, (int, float)) and maybe else ""
-    return f"${total:.4f}" + (f" + {_whole(unknown)} unknown" if unknown else "") + told
+    return f"${total:.4f}" + (f" + {count_cell(unknown)} unknown" if unknown else "") + told
 
 
 def _short_cost(summary: Mapping[str, Any]) -> str:

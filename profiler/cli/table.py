@@ -97,6 +97,14 @@ def _can_show_rich(file: TextIO) -> bool:
     return file.isatty() and encoding == "utf8" and importlib.util.find_spec("rich") is not None
 
 
+def number_cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
+
+
+def count_cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else NOTHING
+
+
 def clean(text: str) -> str:
     """The text without control characters: names come from files, and an escape sequence must not reach the terminal."""
     return "".join("?" if unicodedata.category(char).startswith("C") else char for char in text)

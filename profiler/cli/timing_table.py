@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from profiler.cli.table import NOTHING, Table
+from profiler.cli.table import NOTHING, Table, count_cell, number_cell
+from profiler.metrics.summary import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ WAYS: Final = {
 
 def of(summary: Mapping[str, Any]) -> Iterator[Table]:
     """The table of times. Only percentiles with intervals are shown, which simulated times (mock) do not have."""
-    told = {name: found for name in MEASURES if "ci95" in (found := _part(summary, name))}
+    told = {name: found for name in MEASURES if "ci95" in (found := part_of(summary, name))}
     if told:
         yield Table(
             title="Times",
@@ -37,38 +38,25 @@ def of(summary: Mapping[str, Any]) -> Iterator[Table]:
 def _rows(name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     n = found.get("n")
     for number, percentile in enumerate(PERCENTILES):
-        label = f"{name} ({_whole(n)})" if number == 0 else ""
-        interval = _part(found, "ci95").get(percentile)
-        yield label, percentile, _number(found.get(percentile)), _interval(interval, n)
-    yield "", "max", _number(found.get("max")), ""
+        label = f"{name} ({count_cell(n)})" if number == 0 else ""
+        interval = part_of(found, "ci95").get(percentile)
+        yield label, percentile, number_cell(found.get(percentile)), _interval(interval, n)
+    yield "", "max", number_cell(found.get("max")), ""
 
 
 def _interval(ends: object, n: object) -> str:
     """An interval in words. An end that so few values cannot tell is shown as beyond the largest or smallest of them."""
     if not (isinstance(ends, list) and len(ends) == 2):
         return NOTHING
-    low = f"≤ the smallest of {_whole(n)}" if ends[0] is None else _number(ends[0])
-    high = f"≥ the largest of {_whole(n)}" if ends[1] is None else _number(ends[1])
+    low = f"≤ the smallest of {count_cell(n)}" if ends[0] is None else number_cell(ends[0])
+    high = f"≥ the largest of {count_cell(n)}" if ends[1] is None else number_cell(ends[1])
     return f"{low} .. {high}"
 
 
 def where_time_went(summary: Mapping[str, Any]) -> list[str]:
-    spent = {name: value for name, value in _part(summary, "time_s").items() if isinstance(value, (int, float))}
+    spent = {name: value for name, value in part_of(summary, "time_s").items() if isinstance(value, (int, float))}
     whole = sum(spent.values())
     if not whole:
         return []
     told = [f"{words} {spent[name] / whole:.1%}" for name, words in WAYS.items() if spent.get(name)]
     return [f"time of the dialogues {whole:,.1f} s: {', '.join(told)}"]
-
-
-def _part(summary: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = summary.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _number(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else NOTHING
-
-
-def _whole(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else NOTHING

@@ -171,6 +171,12 @@ def _sentence(name: str, verdict: Mapping[str, Any]) -> str:
     return f"{name} is {value:g}, above the maximum of {limits.max:g}"
 
 
+def part_of(summary: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A part of a summary that may come from a file that somebody else wrote; empty where it is none."""
+    found = summary.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def _number(summary: Mapping[str, Any], name: str) -> float | None:
     if name == "error_rate":
         counts = summary["counts"]

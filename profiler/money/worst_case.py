@@ -129,7 +129,7 @@ def _media(blocks: Iterable[Any], *, window: int) -> int:
     return extra
 
 
-def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = None, attempts: int = 1) -> int:
+def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = None) -> int:
     """The most that all turns of a dialogue can cost, given its first request."""
     output, cached = request.params.max_tokens, CACHED in request.body
     prompt = prompt_bound(request, window=window)
@@ -140,4 +140,4 @@ def dialogue_most(ceiling: Ceiling, request: Request, *, window: int | None = No
         total += ceiling.most(prompt=prompt, output=output, cached=cached)
         if TOOLS in request.body and (rounds := _rounds(request.body)):
             total += (rounds - 1) * ceiling.most(prompt=prompt, output=output, cached=cached)
-    return total * attempts
+    return total

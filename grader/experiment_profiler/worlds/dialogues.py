@@ -60,11 +60,11 @@ def _facts(rng: Random, *, least: int, most: int) -> list[str]:
     return [prose.fact(rng) for _ in range(rng.randint(least, most))]
 
 
-def _holding(rng: Random, facts: Sequence[str], *, opening: str | None = None) -> str:
+def _holding(rng: Random, facts: Sequence[str]) -> str:
     """A completion that holds enough of the facts, not always all."""
     least = -(-len(facts) * 2 // 3)
     held = [prose.recased(rng, fact) for fact in rng.sample(facts, rng.randint(least, len(facts)))]
-    return prose.sentence(rng, opening or rng.choice(prose.ANSWERS), held)
+    return prose.sentence(rng, rng.choice(prose.ANSWERS), held)
 
 
 # --- what is asked for, and how much of it is held -------------------------------------------------------------------

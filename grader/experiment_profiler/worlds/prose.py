@@ -64,11 +64,10 @@ def nonce(rng: Random) -> str:
     return f"{rng.getrandbits(64):016x}"
 
 
-def fact(rng: Random, *, cased: bool = False, words: int | None = None) -> str:
+def fact(rng: Random, *, cased: bool = False) -> str:
     """Some words that nobody would write by chance."""
     script = rng.choice(CASED if cased else (*CASED, *CASELESS))
-    count = words or rng.randint(1, 3)
-    drawn = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(count)]
+    drawn = [word(rng, letters=script, length=rng.randint(6, 9)) for _ in range(rng.randint(1, 3))]
     text = rng.choice((" ", " ", "-")).join(drawn)
     return rng.choice((text, text.title()))
 

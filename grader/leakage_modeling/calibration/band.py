@@ -44,35 +44,33 @@ def position(tally: Tally, *, band: Interval = BAND, error: float = ERROR) -> Po
     return "undecided"
 
 
-def fewest_that_certify(*, band: Interval = BAND, error: float = ERROR) -> int:
+def fewest_that_certify(*, error: float = ERROR) -> int:
     """The smallest number of independent episodes with which some outcome is certainly in the band."""
     n = 1
-    while not _passes_in_band(n, band=band, error=error):
+    while not _passes_in_band(n, band=BAND, error=error):
         n += 1
     return n
 
 
-def more_needed(
-    tally: Tally, *, band: Interval = BAND, error: float = ERROR, next_error: float | None = None
-) -> int | None:
+def more_needed(tally: Tally, *, error: float = ERROR, next_error: float | None = None) -> int | None:
     """How many more independent episodes make a verdict likely, if the true rate is what it looks like now.
 
     `error` is that of this look, `next_error` that of the next. 0 when there is a verdict already. None when the rate
     looks like an edge of the band, where no number would tell.
     """
-    if position(tally, band=band, error=error) != "undecided":
+    if position(tally, band=BAND, error=error) != "undecided":
         return 0
     later = error if next_error is None else next_error
     rate = (tally.passed + 0.5) / (tally.episodes + 1)
     have = round(tally.episodes)
     low, high = have, max(2 * have, 16)
-    while _chance_of_verdict(high, rate=rate, band=band, error=later) < POWER:
+    while _chance_of_verdict(high, rate=rate, band=BAND, error=later) < POWER:
         low, high = high, 2 * high
         if high > MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if _chance_of_verdict(middle, rate=rate, band=band, error=later) < POWER:
+        if _chance_of_verdict(middle, rate=rate, band=BAND, error=later) < POWER:
             low = middle
         else:
             high = middle

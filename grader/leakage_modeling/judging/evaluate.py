@@ -41,19 +41,17 @@ def evaluate(
     *,
     settings: Settings,
     question_seed: int,
-    leaky_view: bool = False,
     asked: ask.Questions | None = None,
 ) -> Verdict:
     """The verdict. Whatever this raises is the fault of the grader or the machine, never of the submission.
 
     Labels never enter a worker. The original's test rows reveal theirs, so they are asked about only under the
-    original's rule, or where `leaky_view` says that there is no worker to hide them from. `asked` are the questions, if
-    they were made already.
+    original's rule. `asked` are the questions, if they were made already.
     """
     form = check_format(submission.test_probabilities, rows=len(world.test))
     if not form.passed:
         return conclude([form], scores={}, praise="")
-    leaky = leaky_view or settings.grading == "legacy-threshold"
+    leaky = settings.grading == "legacy-threshold"
     asked = asked or questions_of(world, question_seed, leaky_view=leaky)
     try:
         found = fitter.fit_predict(submission.pipeline_name, frames=asked.asked)

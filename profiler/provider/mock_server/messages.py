@@ -77,10 +77,10 @@ class Messages:
             return self._with_thread(question, named)
         return question
 
-    def read_params(self, params: Any, *, version: Version, named: str | None = None) -> Question:
+    def read_params(self, params: Any, *, version: Version) -> Question:
         """What an item of a batch asks, checked in the same way."""
         wanted = check_message(params, version=version, models=self.models)
-        return self._question(wanted, dumps(params), named)
+        return self._question(wanted, dumps(params), None)
 
     def answer(self, question: Question, *, now: float) -> Answer:
         """The message for a request."""

@@ -71,7 +71,7 @@ def _differing(base: array[int], new: array[int], there: bytes) -> list[int]:
     return [place for place, differs in enumerate(map(ne, base, new)) if differs and there[place]]
 
 
-def named(ids: list[str], *, shown: int = SHOWN) -> str:
+def named(ids: list[str]) -> str:
     """The first of them, and how many more there are."""
-    beyond = f" and {len(ids) - shown:,} more" if len(ids) > shown else ""
-    return ", ".join(map(repr, ids[:shown])) + beyond
+    beyond = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
+    return ", ".join(map(repr, ids[:SHOWN])) + beyond

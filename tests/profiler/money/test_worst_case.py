@@ -107,7 +107,6 @@ def test_later_turns_are_reckoned_with_all_that_was_said_before() -> None:
         following = answered
 
     assert total <= dialogue_most(ceiling, asked) < 2 * total
-    assert dialogue_most(ceiling, asked, attempts=3) == 3 * dialogue_most(ceiling, asked)
 
 
 def sending(own: dict[str, Any], **fields: Any) -> Any:
