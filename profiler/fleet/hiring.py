@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from profiler.fleet.coordination.crew import Crew
 from profiler.fleet.drivers.process_driver import processes as process_driver
+from profiler.fleet.temporary_logs import temporary_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ class KeptCrew:
     async def hire(self, _: Path, processes: int) -> AsyncIterator[Crew]:
         """The folder of an experiment ends with it, so the logs of those who live on are elsewhere."""
         if self._crew is None:
-            logs = Path(self._open.enter_context(TemporaryDirectory(prefix="profiler-workers-")))
+            logs = self._open.enter_context(temporary_logs())
             self._crew = await self._open.enter_async_context(hired(logs, processes, on=process_driver))
         try:
             yield self._crew
