@@ -284,7 +284,18 @@ ORDERS = {
     "profiler.fleet.preparing": ("__init__", "adopt", "prepare", "same_dataset", "known_answers"),
     "profiler.fleet.coordination": (*("__init__", "crew", "looks", "handout", "watchdog", "coordinator", "onlookers"),),
     "profiler.fleet.shards": (
-        *("__init__", "broker_service", "stored_run", "stored_whole", "shard_work", "whole_cap", "shard", "merge"),
+        *(
+            "__init__",
+            "broker_service",
+            "stored_run",
+            "stored_whole",
+            "share",
+            "shard_caps",
+            "shard_work",
+            "whole_cap",
+            "shard",
+            "merge",
+        ),
     ),
     "profiler.fleet.broker": (
         *(

@@ -13,14 +13,14 @@ from profiler.cli.flags import options_from
 from profiler.cli.output import remark
 from profiler.cli.progress import drawn_on
 from profiler.cli.run_end import with_the_way_on
-from profiler.core.errors import BudgetReached, ProfilerError, UsageError
+from profiler.core.errors import ProfilerError, UsageError
 from profiler.engine.loop import loop_options
 from profiler.engine.options import options_of
 from profiler.engine.result import Ended
 from profiler.engine.reuse import reusing
 from profiler.fleet.many import Stops, run_all_by_processes
 from profiler.fleet.shards.shard import run_shard
-from profiler.fleet.shards.shard_work import Shard
+from profiler.fleet.shards.share import Shard
 from profiler.fleet.shards.whole_cap import share_of_whole_cap
 from profiler.storage.shared_runs.object_store import object_store
 
@@ -108,8 +108,6 @@ def _answer_each(
             ended = anyio.run(run)
         except ProfilerError as error:
             told = with_the_way_on(error, args)
-            if isinstance(error, BudgetReached):
-                error.of_all = room is not None or experiment.max_cost_usd is None
             stops.heard(experiment, Ended(experiment_id=experiment.experiment_id, error=error))
             if stops.every is not None or len(manifest.ids) == 1:
                 raise told from error

@@ -134,12 +134,14 @@ class BudgetReached(ProfilerError):
     """The spending cap would be passed; what was answered is kept and the run can be resumed.
 
     `enough_usd` is a cap under which the run would probably finish, if somebody has estimated it; `of_all` says that it is
-    the cap of the whole run, which --max-cost sets, and not one that the manifest gives to the experiment.
+    the cap of the whole run, which --max-cost sets, and not one that the manifest gives to the experiment. `next_call` is
+    the worst case of the call that was refused, in pico-dollars, where that is known.
     """
 
     exit_code = 4
     enough_usd: float | None = None
     of_all: bool = True
+    next_call: int = 0
 
 
 class Interrupted(ProfilerError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from profiler.core.errors import Interrupted, ProfilerError, ProviderFailed
+from profiler.core.errors import BudgetReached, Interrupted, ProfilerError, ProviderFailed
 from profiler.core.nouns import Mode
 from profiler.dataset.slices import Found, Slice
 from profiler.fleet.broker.settings import EvenShare
@@ -160,7 +160,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
     """An error in words, as it travels. `bug`: it is none of those that people can act on, and `lines` are the last of its
-    traceback."""
+    traceback. `next_call` is that of `BudgetReached`."""
 
     kind: str
     message: str
@@ -168,11 +168,19 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = ProfilerError.exit_code
     bug: bool = False
     lines: str = ""
+    next_call: int = 0
 
     @staticmethod
     def of(error: BaseException) -> Stopped:
         if isinstance(error, ProfilerError):
-            return Stopped(kind=type(error).__name__, message=str(error), hint=error.hint, exit_code=error.exit_code)
+            next_call = error.next_call if isinstance(error, BudgetReached) else 0
+            return Stopped(
+                kind=type(error).__name__,
+                message=str(error),
+                hint=error.hint,
+                exit_code=error.exit_code,
+                next_call=next_call,
+            )
         lines = "".join(traceback.format_exception(error)).splitlines()[-LAST_LINES:]
         return Stopped(kind=type(error).__name__, message=str(error), bug=True, lines="\n".join(lines))
 

@@ -214,7 +214,7 @@ class Fleet:
                 tell=self._tell,
             )
         except* BudgetReached as reached:
-            raise self._spending.reached(processes=self._processes) from reached
+            raise self._spending.reached(processes=self._processes, next_call=coordinator.refused_call) from reached
         finally:
             self._bound_by = bound_by_of(
                 coordinator.bound_by.values(), together=options.concurrency or experiment.concurrency

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import BudgetReached
-from profiler.engine.run_money import MONEY
+from profiler.engine.progress import round_figures
+from profiler.engine.run_money import MONEY, least_cap
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
@@ -15,8 +16,22 @@ if TYPE_CHECKING:
 
     from profiler.engine.options import Options
     from profiler.fleet.preparing.prepare import Prepared
+    from profiler.manifest.settings import Experiment
     from profiler.storage.shared_runs.attempt_money import Money
     from profiler.storage.shared_runs.ranges import Merged
+
+
+def own_cap(experiment: Experiment, options: Options, *, several: bool) -> int | None:
+    """The cap of an experiment by itself, in pico-dollars: that of the manifest. Of an experiment that is alone, --max-cost is
+    its cap too, and the smaller of both decides."""
+    cap = experiment.max_cost_usd if several else least_cap(experiment, options)
+    return None if cap is None else pico(cap)
+
+
+def held_by_manifest(experiment: Experiment, options: Options, *, several: bool) -> bool:
+    """Whether that is the cap of the manifest, which --max-cost cannot raise."""
+    own = experiment.max_cost_usd
+    return own is not None and (several or options.max_cost_usd is None or own <= options.max_cost_usd)
 
 
 class Spending:
@@ -34,19 +49,19 @@ class Spending:
         return self._prepared.folders.money()
 
     def cap(self) -> int | None:
-        """That of this experiment: of a single one, what the command says stands for the manifest's own."""
-        cap, said = self._prepared.experiment.max_cost_usd, self._options.max_cost_usd
-        if self._left is None and said is not None:
-            cap = said
-        return None if cap is None or not self._live else pico(cap)
+        """That of this experiment."""
+        if not self._live:
+            return None
+        return own_cap(self._prepared.experiment, self._options, several=self._left is not None)
 
     def whole_cap(self) -> int | None:
         """That of this experiment, or what a cap over several leaves to it, with all that it has spent so far."""
         rooms = [self.cap(), None if self._left is None else self._left + self.before.gone]
         return min((room for room in rooms if room is not None), default=None)
 
-    def reached(self, *, processes: int) -> BudgetReached:
-        """The error that ends a run at its cap. It names a cap with which the run would probably end."""
+    def reached(self, *, processes: int, next_call: int) -> BudgetReached:
+        """The error that ends a run at its cap. It names a cap with which the run would probably end; `next_call` is the worst
+        case of the call that was refused."""
         prepared, gone, own = self._prepared, self.so_far().gone, self.cap()
         cap = self.whole_cap() or 0
         which = (
@@ -58,7 +73,9 @@ class Spending:
         )
         done = max(1, UnfinishedFleet(prepared.folders.root.parent, prepared.table).kept)
         projected = dollars(gone) / done * prepared.table.count
-        error.enough_usd = float(f"{max(projected * 1.2, dollars(cap) * 1.5):.2g}")
+        error.enough_usd = round_figures(
+            max(projected * 1.2, dollars(gone + max(next_call, 1)) * 1.1, dollars(cap) * 1.5)
+        )
         return error
 
     def facts(self, merged: Merged, *, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -176,13 +176,17 @@ class Budget:
 
     def reached(self, request: Request) -> BudgetReached:
         """The error that says why nothing more is asked."""
-        self.wanted = self.committed + self.worst(request)
-        if self.within is not None and not self.within.has_room(self.worst(request)):
-            return BudgetReached(self.within.reached(self.worst(request)))
-        return BudgetReached(
-            f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
-            f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(self.worst(request))}"
-        )
+        worst = self.worst(request)
+        self.wanted = self.committed + worst
+        if self.within is not None and not self.within.has_room(worst):
+            error = BudgetReached(self.within.reached(worst))
+        else:
+            error = BudgetReached(
+                f"the cap of {usd(self.cap or 0)} could be passed: {usd(self.spent)} spent, "
+                f"{usd(self.maybe)} that may have been billed, and the next call may cost up to {usd(worst)}"
+            )
+        error.next_call = worst
+        return error
 
 
 def usd(amount: int) -> str:

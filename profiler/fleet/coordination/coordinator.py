@@ -60,6 +60,7 @@ class Coordinator:
         self.stopped: Exception | None = None
         self.taken = 0  # answers of earlier runs
         self.bound_by: dict[int, dict[str, Any]] = {}
+        self.refused_call = 0  # of those that a cap has refused, the worst case of the dearest, in pico-dollars
         self.free: list[int] = []  # workers that have done their part, and wait for another run's
         self.next_number = 0
         self._folders = prepared.folders
@@ -217,6 +218,7 @@ class Coordinator:
 
     async def _stopped_by(self, worker: WorkerState, error: Stopped) -> None:
         if error.kind == BudgetReached.__name__:
+            self.refused_call = max(self.refused_call, error.next_call)
             self._budget_reached = self._budget_reached or BudgetReached(error.message, hint=error.hint)
             # With a broker nothing is left for others either; without one only this worker's share is used up.
             if self._broker is not None:

@@ -21,7 +21,7 @@ from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.wire import place_of
 from profiler.fleet.messages import Lender
 from profiler.fleet.shares import settings_of_broker
-from profiler.money.prices import pico
+from profiler.fleet.spending import own_cap
 from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ async def serve_broker(
 ) -> None:
     """Until a signal comes. `workers` is how many will ever ask at once."""
     folders = RangeFolders(options.folder_of(experiment))
-    cap = experiment.max_cost_usd if options.max_cost_usd is None else options.max_cost_usd
+    cap = own_cap(experiment, options, several=False)
     gone = folders.money().gone if folders.table() is not None else 0
-    settings = settings_of_broker(
-        experiment, options, workers=workers, cap=None if cap is None else pico(cap), gone=gone, kept=0
-    )
+    settings = settings_of_broker(experiment, options, workers=workers, cap=cap, gone=gone, kept=0)
     desk = Desk(settings, folder=folders.root)
     path = None if environ.get(TOKEN) else folders.root / TOKEN_FILE
     token = environ.get(TOKEN) or _written(folders.root / TOKEN_FILE)

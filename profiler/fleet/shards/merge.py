@@ -21,10 +21,12 @@ from profiler.fleet.spending import Spending
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
+from profiler.money.budget import usd
 from profiler.provider.requests import api_version_of
 from profiler.provider.source import Source, source_of
 from profiler.storage import journal, run_directory
 from profiler.storage.identity import examine
+from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.run_directory import Earlier
 from profiler.storage.shared_runs.claims import Claims
 from profiler.storage.shared_runs.range_table import Table, read_table
@@ -76,7 +78,7 @@ def merge(
         raise RunDirectoryError(
             f"{folder}: found no run that shards share", hint="profiler run --shard K/N … begins one"
         )
-    _expect_all_answered(folders, table, claims)
+    _expect_all_answered(folders, table, claims, stored)
     with claims.whole(), run_directory.hold(folder, claimed=True, tell=note) as directory:
         asked = msgspec.structs.replace(options, mode=table.identity["mode"])
         prepared = _prepared(experiment, table, options=asked)
@@ -142,13 +144,17 @@ def _prepared(experiment: Experiment, table: Table, *, options: Options) -> Prep
     )
 
 
-def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims) -> None:
-    """Raise unless every item is answered. The answers stay as they are."""
+def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims, stored: StoredWhole | None) -> None:
+    """Raise unless every item is answered and committed. The answers stay as they are."""
     merged = folders.merged()
     left = list(owed(folders, table, since=0 if merged is None else merged.end))
     if not left:
         return
-    items, of = sum(end - first for first, end in left), claims.divided_into()
+    run, of, live = folders.root.parent, claims.divided_into(), table.identity.get("mode") == "live"
+    kept, money = UnfinishedFleet(run, table).kept, folders.money()
+    if stored is not None:
+        kept += stored.kept_open()
+        money += stored.money_of_others()
     named = ", ".join(f"{first:,} to {end - 1:,}" for first, end in left[:NAMED])
     more = f" and {len(left) - NAMED:,} more pieces" if len(left) > NAMED else ""
     hint = "run the shards that have not ended once more; each goes on where it was"
@@ -157,12 +163,19 @@ def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims) ->
         owing = sorted({table.range_of(first) % of for first, _ in left})
         asleep = [number for number in owing if number not in running]
         hint = _once_more(asleep, of) if asleep else "wait until they have ended, and merge then"
+        if asleep and live:
+            hint += ". One that a cap has stopped needs a larger one, and says which"
         more += f"; owed by {_shards(owing, of)}"
         if awake := [number for number in owing if number in running]:
             more += f", of which {_shards(awake, of)} {'is' if len(awake) == 1 else 'are'} being answered now"
-    raise RunDirectoryError(
-        f"{folders.root.parent}: {items:,} of {table.count:,} items are not answered yet: {named}{more}", hint=hint
+    missing = table.count - kept
+    said = (
+        f"{missing:,} of {table.count:,} items are not answered yet, in the pieces from"
+        if missing
+        else f"all {table.count:,} items are answered, but not all are counted and committed, of the pieces from"
     )
+    paid = f" for {usd(money.spent)}, and {usd(money.maybe)} may have been billed beside that" if live else ""
+    raise RunDirectoryError(f"{run}: {said} {named}{more}. {kept:,} answers are kept{paid}", hint=hint)
 
 
 def _shards(numbers: Sequence[int], of: int) -> str:

@@ -18,7 +18,8 @@ from profiler.core.one_error import one_error
 from profiler.engine.threads import in_thread
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.preparing.prepare import copy_dialogues, prepare
-from profiler.fleet.shards.shard_work import Shard, ShardWork
+from profiler.fleet.shards.shard_work import ShardWork
+from profiler.fleet.shards.share import Shard
 from profiler.fleet.shards.stored_run import StoredRun
 from profiler.provider.source import source_of
 from profiler.storage import run_directory

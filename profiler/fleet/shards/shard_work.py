@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,9 +19,8 @@ from profiler.fleet.preparing.known_answers import lay_down
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
 from profiler.fleet.shards.broker_service import DistantBroker, token_of
+from profiler.fleet.shards.shard_caps import ShardCaps, out_of_money
 from profiler.fleet.shares import even_share
-from profiler.money.budget import usd
-from profiler.money.prices import pico
 from profiler.storage import journal
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import KNOWN_ANSWERS
@@ -35,26 +34,8 @@ if TYPE_CHECKING:
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared, Range
+    from profiler.fleet.shards.share import Shard
     from profiler.storage.reuse.reusable import Reusable
-    from profiler.storage.shared_runs.object_store import ObjectStore
-
-
-class Shard(NamedTuple):
-    """The one with this number, from 0, of so many; how many processes answer it, which broker lends to it, and the store in
-    which shards without a common folder meet."""
-
-    number: int
-    of: int
-    processes: int = 1
-    broker: str | None = None
-    store: ObjectStore | None = None
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-    def has(self, number: int) -> bool:
-        """Whether the range with this number is one of its own."""
-        return number % self.of == self.number
 
 
 class ShardWork:
@@ -78,14 +59,17 @@ class ShardWork:
         self._options = options
         self._processes = shard.processes
         self._tell = tell
-        self._left = left
         self._live = prepared.source.mode == "live"
         prepared.folders.reopen(of=self._is_mine)
         merged = prepared.folders.merged()
-        self.end, self._spent_before = (0, 0) if merged is None else (merged.end, merged.money.gone)
+        self.end = 0 if merged is None else merged.end
         self.total = self._items_before(table.count)
         self.kept = self._kept()
         self._gone = prepared.folders.money(of=self._is_mine)
+        self._caps = None
+        if self._live:
+            spent = 0 if merged is None else merged.money.gone
+            self._caps = ShardCaps(prepared.experiment, shard, options, merged=spent, gone=self._gone.gone, left=left)
         self._looks = FleetLooks(prepared, total=self.total)
         self._looks.committed = self.total - self.left()
         self._broker: DistantBroker | None = None
@@ -95,7 +79,9 @@ class ShardWork:
             self._looks.money = self._gone
             if shard.broker is not None:
                 token = token_of(prepared.folders, os.environ)
-                self._broker = DistantBroker(shard.broker, token=token, capped=self._cap() is not None)
+                self._broker = DistantBroker(
+                    shard.broker, token=token, capped=self._caps is not None and self._caps.cap is not None
+                )
 
     def _is_mine(self, index: int) -> bool:
         return self._shard.has(self._prepared.table.range_of(index))
@@ -148,7 +134,7 @@ class ShardWork:
             broker=self._broker,
         )
         for number in range(self._processes):
-            coordinator.employ(number, cap=self._share_of_cap())
+            coordinator.employ(number, cap=None if self._caps is None else self._caps.for_a_process)
         with self._told_session(coordinator):
             try:
                 await run_looked_at(
@@ -161,7 +147,7 @@ class ShardWork:
                     tell=self._tell,
                 )
             except* BudgetReached as reached:
-                raise self._reached() from reached
+                raise self._reached(next_call=coordinator.refused_call) from reached
             finally:
                 tell_taken(f"shard {self._shard}", coordinator.taken, of=self.total, tell=self._tell)
         unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
@@ -178,28 +164,11 @@ class ShardWork:
         )
         return msgspec.structs.replace(job, worker=number)
 
-    def _cap(self) -> int | None:
-        """The share of this shard, in pico-dollars, with what it has spent."""
-        if not self._live:
-            return None
-        said, own = self._options.max_cost_usd, self._prepared.experiment.max_cost_usd
-        cap = own if said is None or self._left is not None else said
-        rooms = [] if cap is None else [max(0, pico(cap) - self._spent_before) // self._shard.of]
-        rooms += [] if self._left is None else [self._left + self._gone.gone]
-        return min(rooms, default=None)
-
-    def _share_of_cap(self) -> int | None:
-        cap = self._cap()
-        return None if cap is None else max(0, cap - self._gone.gone) // self._processes
-
-    def _reached(self) -> BudgetReached:
-        if self._broker is not None:
-            return BudgetReached("the cap of all shards together could be passed: the broker has nothing left to lend")
+    def _reached(self, *, next_call: int) -> BudgetReached:
+        if self._broker is not None or self._caps is None:
+            return out_of_money()
         gone = self._prepared.folders.money(of=self._is_mine).gone
-        return BudgetReached(
-            f"shard {self._shard} could pass its share of the cap{'' if self._left is None else ' over all experiments'}, "
-            f"{usd(self._cap() or 0)}: {usd(gone)} spent or maybe billed"
-        )
+        return self._caps.reached(gone=gone, next_call=next_call, answered=self._kept(), of=self.total)
 
     @contextmanager
     def _told_session(self, coordinator: Coordinator) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ import msgspec
 
 from profiler.fleet.shards.stored_run import BESIDE, LOGS, STORED_AS, StoredRun, at_once, first_of, text_in
 from profiler.storage.names import COMMITTED, INHERITED, JOURNAL, LEDGER
+from profiler.storage.reading.unfinished import unfinished
 from profiler.storage.shared_runs.attempt_money import Money, own_money
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from profiler.storage.shared_runs.range_table import Table
 
 
@@ -52,6 +56,22 @@ class StoredWhole(StoredRun):
             self._store.fetch(f"{self._run}/attempts/{name}/{part}", folder / f".{part}.tmp")
             replace(folder / f".{part}.tmp", folder / part)
 
+    def kept_open(self) -> int:
+        """How many answers lie in attempts in the store that are not answered to their end: in the one at each range that got
+        furthest."""
+        found: dict[int, int] = {}
+        names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}
+        for name, kept in zip(names, at_once(self._kept_in, names), strict=True):
+            first = first_of(name)
+            if self._folders.committed(first) is None:
+                found[first] = max(found.get(first, 0), kept)
+        return sum(found.values())
+
+    def _kept_in(self, name: str) -> int:
+        with self._fetched(f"open/{name}") as folder:
+            found = unfinished(folder)
+            return 0 if found is None else found.kept
+
     def money_of_others(self) -> Money:
         """What was spent by all attempts that do not count."""
         names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/attempts")}
@@ -79,8 +99,14 @@ class StoredWhole(StoredRun):
         return Money() if content is None else msgspec.json.decode(content, type=Money)
 
     def _own(self, name: str) -> Money:
+        with self._fetched(name) as folder:
+            return own_money(folder)
+
+    @contextmanager
+    def _fetched(self, name: str) -> Iterator[Path]:
+        """A folder with what tells of an attempt, for a moment."""
         with tempfile.TemporaryDirectory(dir=self._folders.root) as folder:
             for part in (INHERITED, LEDGER, JOURNAL):
                 if (content := self._store.get(f"{self._run}/{name}/{part}")) is not None:
                     (Path(folder) / part).write_bytes(content)
-            return own_money(Path(folder))
+            yield Path(folder)

@@ -86,12 +86,17 @@ def test_what_is_wrong_with_one_experiment_keeps_no_shard_from_the_others(
     assert "owed by shards 1-2 of 3" in found["unfinished"][0]["error"]
 
 
+def of_its_own(error: BudgetReached) -> BudgetReached:
+    error.of_all = False
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "own", "code", "answered"),
     [
         (ProviderFailed("it is down"), "model: claude-sonnet-4-5", 3, True),
         (ProviderFailed("it is down"), "temperature: 0.5", 3, False),
-        (BudgetReached("its own cap"), "max_cost_usd: 0.5", 4, True),
+        (of_its_own(BudgetReached("its own cap")), "max_cost_usd: 0.5", 4, True),
         (BudgetReached("the cap"), "temperature: 0.5", 4, False),
     ],
 )

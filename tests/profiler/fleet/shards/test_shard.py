@@ -15,7 +15,7 @@ from profiler.engine.runner import run
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import ShardEnded, run_shard
-from profiler.fleet.shards.shard_work import Shard
+from profiler.fleet.shards.share import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.folder_lock import locked
 from profiler.storage.reading.saved_run import SavedRun
@@ -78,7 +78,8 @@ async def test_a_shard_goes_on_where_it_was_and_merge_says_what_is_missing(tmp_p
         await run_shard(asked, shard=Shard(0, 2), options=options, note=print, watch=stopping(after=20), on=inline)
     await answered(asked, runs, 1, 2)
     with pytest.raises(
-        RunDirectoryError, match=r"of 200 items are not answered yet: [\d,]+ to [\d,]+.*owed by shard 0 of 2$"
+        RunDirectoryError,
+        match=r"of 200 items are not answered yet, in the pieces from [\d,]+ to [\d,]+.*owed by shard 0 of 2\. \d+ answers are kept$",
     ) as caught:
         merge(asked, options=options, note=print)
     assert caught.value.hint == "run shard 0 of 2 once more (--shard K/2); each goes on where it was"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -20,7 +21,7 @@ from profiler.engine.options import Options
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import ShardEnded, run_shard
-from profiler.fleet.shards.shard_work import Shard
+from profiler.fleet.shards.share import Shard
 from profiler.fleet.shards.stored_run import LOGS, StoredRun
 from profiler.fleet.shards.stored_whole import StoredWhole
 from profiler.manifest.settings import Experiment, MockSettings
@@ -116,8 +117,10 @@ async def test_a_machine_that_is_lost_with_its_disk_is_replaced_by_any_other(tmp
         await answered(asked, tmp_path / "m0", 0, 2, store, watch=stopping(after=20))
     shutil.rmtree(tmp_path / "m0")
     await answered(asked, tmp_path / "m1", 1, 2, store)
-    with pytest.raises(RunDirectoryError, match=r"items are not answered yet: .*owed by shard 0 of 2"):
+    with pytest.raises(RunDirectoryError, match=r"items are not answered yet, in .*owed by shard 0 of 2") as caught:
         merge(asked, options=options_of(tmp_path / "merged"), store=store, note=print)
+    missing, kept = re.findall(r"(\d+) of 120 items|(\d+) answers are kept", str(caught.value))
+    assert 60 + 20 <= int(kept[1]) == 120 - int(missing[0])
     calls: list[int] = []
     again = await answered(asked, tmp_path / "m2", 0, 2, store, watch=counting(calls))
     assert (again.answered_now + again.kept, again.kept > 20) == (60, True)
