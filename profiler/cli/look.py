@@ -17,6 +17,7 @@ from profiler.cli.output import print_json, remark, say_unfinished
 from profiler.cli.table import NOTHING, Table, clean, draw
 from profiler.core.errors import UsageError
 from profiler.core.wording import printable
+from profiler.provider.source import OWN_CLIENT
 from profiler.results.chosen import Choice, chosen
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
@@ -83,7 +84,7 @@ def _state(row: Row) -> str:
 
 
 def _mode(row: Row) -> str:
-    own = row.client is not None and row.client.startswith("own client ")
+    own = row.client is not None and row.client.startswith(OWN_CLIENT)
     return clean(f"{row.mode}, {row.client}" if own else row.mode or NOTHING)
 
 

@@ -15,50 +15,15 @@ from profiler.provider.mock_server.settings import LimitRule, ServerSettings
 if TYPE_CHECKING:
     from argparse import Namespace
 
+PATHS = ("responses_path", "dataset_path", "script_path")
+
 
 def mock_server(args: Namespace) -> int:
     """Serve until a signal says stop. The address is the one line on stdout."""
-    settings = ServerSettings(
-        host=args.host,
-        port=args.port,
-        allow_remote=args.allow_remote,
-        key=args.key,
-        seed=args.seed,
-        static=args.static,
-        models=tuple(args.model),
-        tool_rate=args.tool_rate,
-        vary=args.vary,
-        output_tokens=args.output_tokens,
-        output_sigma=args.output_sigma,
-        ttft_s=args.ttft,
-        tokens_per_second=args.tokens_per_second,
-        input_tokens_per_second=args.input_tokens_per_second,
-        jitter=args.jitter,
-        stream_stall_rate=args.stream_stall_rate,
-        responses_path=args.responses and Path(args.responses),
-        dataset_path=args.dataset and Path(args.dataset),
-        latency_s=args.latency,
-        latency_sigma=args.latency_sigma,
-        stall_rate=args.stall_rate,
-        stall_s=args.stall,
-        requests_per_minute=args.requests_per_minute,
-        input_tokens_per_minute=args.input_tokens_per_minute,
-        output_tokens_per_minute=args.output_tokens_per_minute,
-        burst_s=args.burst,
-        concurrency_limit=args.concurrency_limit,
-        faults=dict(args.fault),
-        script_path=args.script and Path(args.script),
-        trickle_s=args.trickle,
-        limits=[LimitRule(**rule) for rule in args.limit],
-        batch_s=args.batch_time,
-        batch_sigma=args.batch_sigma,
-        batch_cancel_s=args.batch_cancel_time,
-        batch_queue=args.batch_queue,
-        journal_bytes=args.journal,
-        remember=args.remember,
-        cors=args.cors,
-        gzip=args.gzip,
-    )
+    given = {name: value for name, value in vars(args).items() if name in ServerSettings.__struct_fields__}
+    paths = {name: Path(given[name]) for name in PATHS if given[name] is not None}
+    limits = [LimitRule(**rule) for rule in args.limits]
+    settings = ServerSettings(**{**given, **paths, "faults": dict(args.faults), "limits": limits})
     return serve(settings, announce=_announce, remark=remark, as_json=args.json)
 
 

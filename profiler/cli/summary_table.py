@@ -11,6 +11,7 @@ from profiler.cli import timing_table
 from profiler.cli.table import NOTHING, Table, clean, count_cell, draw, number_cell
 from profiler.core.wording import kept_in_words
 from profiler.metrics.summary import part_of
+from profiler.provider.source import OWN_CLIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -218,7 +219,7 @@ def _mode(summary: Mapping[str, Any]) -> str:
 
 def _own_client(summary: Mapping[str, Any]) -> str | None:
     found = str(part_of(summary, "run").get("client"))
-    return clean(found) if found.startswith("own client ") else None
+    return clean(found) if found.startswith(OWN_CLIENT) else None
 
 
 def _caption(summaries: Sequence[Mapping[str, Any]]) -> str:

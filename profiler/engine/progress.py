@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from profiler.core.nouns import Mode
+from profiler.engine.calls.pool_status import PoolStatus
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 
@@ -38,7 +39,7 @@ class WorkerLook(msgspec.Struct, frozen=True, kw_only=True):
     held_up_by: str | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(PoolStatus, frozen=True, kw_only=True):
     """One look at a run."""
 
     experiment_id: str
@@ -47,13 +48,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     rate: float
     eta_s: float | None
-    in_flight: int
-    slots: int
-    backing_off: int
-    retried: int
-    failures: dict[str, int]
-    stopping: bool
-    held_up_by: str | None
     cost_usd: float | None = None
     maybe_billed_usd: float | None = None
     projected_usd: float | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from profiler.core.errors import ManifestError, Problem
-from profiler.core.wording import did_you_mean
+from profiler.core.wording import did_you_mean, few
 from profiler.manifest import rules, yaml_reader
 from profiler.manifest.checker import Complaint
 from profiler.manifest.draft import Draft
@@ -122,7 +122,7 @@ def _selection_problems(drafts: list[Draft], patterns: Sequence[str]) -> Iterato
         return
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            message = f"found no experiment of that name, expected one of {_few(names)}"
+            message = f"found no experiment of that name, expected one of {few(names)}"
             yield Problem(path=f"--select {pattern}", message=message, hint=did_you_mean(pattern, names))
 
 
@@ -174,7 +174,3 @@ def _bytes_of(path: Path) -> bytes:
 
 def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0))
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from profiler.manifest.settings import Experiment
 
 KEY, MODE = "ANTHROPIC_API_KEY", "PROFILER_MODE"
+OWN_CLIENT = "own client "  # begins what a summary says of such a client
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     def in_words(self) -> str:
         """The source in words, for tables and reports."""
         if self.client is not None:
-            return f"own client {self.client}"
+            return f"{OWN_CLIENT}{self.client}"
         return "the deterministic mock" if self.mode == "mock" else f"{self.provider} at {self.address}"
 
 

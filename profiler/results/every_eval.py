@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from profiler.core.errors import StorageError, UsageError
 from profiler.core.json import dump_line, dump_pretty, dumps
+from profiler.provider.source import OWN_CLIENT
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.comparing.report import Question
 from profiler.results.every_eval_samples import Right, samples
@@ -108,7 +109,7 @@ class _Facts:
 def _model_of(run: Mapping[str, Any], identity: Mapping[str, Any]) -> Model:
     """Answers of the mock or of somebody's own client are not filed as those of the model that was asked for."""
     asked = _safe(str(identity.get("model") or "unknown"))
-    if str(run.get("client")).startswith("own client "):
+    if str(run.get("client")).startswith(OWN_CLIENT):
         return Model("own-client", asked)
     if run.get("mode") != "live":
         return Model("experiment-profiler", f"mock-of-{asked}")

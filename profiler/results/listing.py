@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from profiler.core.errors import ProfilerError
+from profiler.provider.source import OWN_CLIENT
 from profiler.storage.reading.saved_run import moved_aside, runs_below
 from profiler.storage.reading.unfinished_fleet import begun as begun_in
 
@@ -103,7 +104,7 @@ def _begun(name: str, run: SavedRun) -> Row:
 
 def _own_client(identity: dict[str, Any]) -> str | None:
     found = identity.get("client")
-    return None if found is None else f"own client {found}"
+    return None if found is None else f"{OWN_CLIENT}{found}"
 
 
 def _model(facts: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The options of `profiler mock-server` and their help texts."""
+"""The options of `profiler mock-server` and their help texts. Their values go by the names of `ServerSettings`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,22 @@ def add_to(parser: ArgumentParser) -> None:
 
 
 def _add_answers(group: _ArgumentGroup) -> None:
-    group.add_argument("--responses", metavar="FILE", help="prepared answers, by dialogue_id or by patterns")
     group.add_argument(
-        "--dataset", metavar="FILE", help="tells which dialogue a text belongs to (else: the x-dialogue-id header)"
+        "--responses", dest="responses_path", metavar="FILE", help="prepared answers, by dialogue_id or by patterns"
     )
     group.add_argument(
-        "--model", action="append", default=[], metavar="ID", help="one more model that there is; repeatable"
+        "--dataset",
+        dest="dataset_path",
+        metavar="FILE",
+        help="tells which dialogue a text belongs to (else: the x-dialogue-id header)",
+    )
+    group.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="one more model that there is; repeatable",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
     group.add_argument(
@@ -59,12 +69,19 @@ def _add_answers(group: _ArgumentGroup) -> None:
 
 def _add_times(group: _ArgumentGroup) -> None:
     group.add_argument(
-        *("--latency", "--latency-median"), type=seconds, default=0.0, metavar="S", help="seconds an answer takes"
+        *("--latency", "--latency-median"),
+        dest="latency_s",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds an answer takes",
     )
     group.add_argument(
         "--latency-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
     )
-    group.add_argument("--ttft", type=seconds, default=0.0, metavar="S", help="seconds until the first token")
+    group.add_argument(
+        "--ttft", dest="ttft_s", type=seconds, default=0.0, metavar="S", help="seconds until the first token"
+    )
     group.add_argument("--tokens-per-second", type=positive, metavar="R", help="how fast an answer is written")
     group.add_argument(
         "--input-tokens-per-second", type=positive, metavar="R", help="how fast a prompt is read, unless it is cached"
@@ -76,18 +93,30 @@ def _add_times(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--stream-stall-rate", type=share, default=0.0, metavar="P", help="share of answers that stall half-way"
     )
-    group.add_argument("--stall", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)")
+    group.add_argument(
+        "--stall", dest="stall_s", type=seconds, default=10.0, metavar="S", help="seconds of a stall (default: 10)"
+    )
 
 
 def _add_batches(group: _ArgumentGroup) -> None:
     group.add_argument(
-        "--batch-time", type=seconds, default=0.0, metavar="S", help="seconds until a batch has ended (default: 0)"
+        "--batch-time",
+        dest="batch_s",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds until a batch has ended (default: 0)",
     )
     group.add_argument(
         "--batch-sigma", type=seconds, default=0.0, metavar="X", help="shape of a log-normal tail (default: 0, none)"
     )
     group.add_argument(
-        "--batch-cancel-time", type=seconds, default=0.0, metavar="S", help="seconds that a cancellation takes"
+        "--batch-cancel-time",
+        dest="batch_cancel_s",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds that a cancellation takes",
     )
     group.add_argument(
         "--batch-queue", type=at_least_one, metavar="N", help="requests of batches that may wait at once"
@@ -97,6 +126,7 @@ def _add_batches(group: _ArgumentGroup) -> None:
 def _add_memory(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--journal",
+        dest="journal_bytes",
         type=whole,
         default=16 << 20,
         metavar="BYTES",
@@ -116,6 +146,7 @@ def _add_limits(group: _ArgumentGroup) -> None:
         group.add_argument(f"--{name}-per-minute", type=at_least_one, metavar="N", help=f"{name.replace('-', ' ')}")
     group.add_argument(
         "--limit",
+        dest="limits",
         type=limit,
         action="append",
         default=[],
@@ -124,7 +155,12 @@ def _add_limits(group: _ArgumentGroup) -> None:
         "messages@each:… gives every model a limit of its own; repeatable",
     )
     group.add_argument(
-        "--burst", type=positive, default=60.0, metavar="S", help="seconds' worth that may be saved up (default: 60)"
+        "--burst",
+        dest="burst_s",
+        type=positive,
+        default=60.0,
+        metavar="S",
+        help="seconds' worth that may be saved up (default: 60)",
     )
     group.add_argument("--concurrency-limit", type=at_least_one, metavar="N", help="requests in flight at once")
 
@@ -132,13 +168,21 @@ def _add_limits(group: _ArgumentGroup) -> None:
 def _add_faults(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--fault",
+        dest="faults",
         type=fault,
         action="append",
         default=[],
         metavar="NAME=RATE",
         help="this share of answers fails in this way, such as 429=0.01 or 500@batches.create=0.1; repeatable",
     )
-    group.add_argument("--script", metavar="FILE", help="JSON list: which request meets which fault")
     group.add_argument(
-        "--trickle", type=seconds, default=2.0, metavar="S", help="seconds of a trickled answer (default: 2)"
+        "--script", dest="script_path", metavar="FILE", help="JSON list: which request meets which fault"
+    )
+    group.add_argument(
+        "--trickle",
+        dest="trickle_s",
+        type=seconds,
+        default=2.0,
+        metavar="S",
+        help="seconds of a trickled answer (default: 2)",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from profiler.core.wording import kept_in_words
+from profiler.provider.source import OWN_CLIENT
 from profiler.results.comparing.choice import Cheapest, Dominated, cheapest_not_worse, dominated
 from profiler.results.comparing.comparison import Comparison, Measured, judged, measure
 from profiler.results.comparing.gate import Gate, gates
@@ -102,7 +103,7 @@ def _side(run: MeasuredRun, facts: Mapping[str, Any], name: str) -> Side:
     return Side(
         name=name,
         folder=str(run.run.folder),
-        mode=client if client.startswith("own client ") else str(facts.get("mode", "unknown")),
+        mode=client if client.startswith(OWN_CLIENT) else str(facts.get("mode", "unknown")),
         model=identity.get("model"),
         complete=run.run.complete,
         kept=None if run.run.complete else kept_in_words(facts),

@@ -86,26 +86,33 @@ class Unfinished:
 
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
-        identity = self.header.identity
-        live = identity.get("mode") == "live"
-        spent, maybe = self.money()
-        return {
-            "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
-            "state": "running" if is_locked(self.folder) else "unfinished",
-            "mode": identity.get("mode", "unknown"),
-            **self.header.counts,
-            "kept": self.kept,
-            "spent_usd": dollars(spent) if live else None,
-            "maybe_billed_usd": dollars(maybe) if live else None,
-            "started": self.header.started,
-            "sessions": self._replayed.sessions if live else None,
-            "identity": identity,
-        }
+        sessions = self._replayed.sessions
+        return facts_of(self.folder, self.header, kept=self.kept, money=self.money(), sessions=sessions)
 
     def money(self) -> tuple[int, int]:
         """What was spent and what may have been billed, in pico-dollars: from the records, and from the ledger for other calls."""
         replayed, carried = self._replayed, self._replayed.carried
         return replayed.cost + carried.paid, replayed.maybe + carried.maybe
+
+
+def facts_of(
+    folder: Path, header: journal.Header, *, kept: int, money: tuple[int, int], sessions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the summary says of a run that has not ended; `money` was spent, and may have been, in pico-dollars."""
+    identity, (spent, maybe) = header.identity, money
+    live = identity.get("mode") == "live"
+    return {
+        "experiment_id": identity.get("experiment_id", folder.resolve().name),
+        "state": "running" if is_locked(folder) else "unfinished",
+        "mode": identity.get("mode", "unknown"),
+        **header.counts,
+        "kept": kept,
+        "spent_usd": dollars(spent) if live else None,
+        "maybe_billed_usd": dollars(maybe) if live else None,
+        "started": header.started,
+        "sessions": sessions if live else None,
+        "identity": identity,
+    }
 
 
 def unfinished(folder: Path) -> Unfinished | None:

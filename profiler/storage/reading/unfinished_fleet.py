@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from profiler.money.prices import dollars
-from profiler.storage.folder_lock import is_locked
 from profiler.storage.names import REQUESTS, RESPONSES
 from profiler.storage.pinned_file import PinnedFile
 from profiler.storage.reading.read_logs import joined, lines_of, moved_on
-from profiler.storage.reading.unfinished import Unfinished, unfinished
+from profiler.storage.reading.unfinished import Unfinished, facts_of, unfinished
 from profiler.storage.shared_runs.range_table import read_table
 from profiler.storage.shared_runs.ranges import Merged, RangeFolders
 
@@ -136,20 +134,8 @@ class UnfinishedFleet:
 
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
-        table, identity = self._table, self._table.identity
-        live, money = identity.get("mode") == "live", self._money
-        return {
-            "experiment_id": identity.get("experiment_id", self.folder.resolve().name),
-            "state": "running" if is_locked(self.folder) else "unfinished",
-            "mode": identity.get("mode", "unknown"),
-            **table.header.counts,
-            "kept": self.kept,
-            "spent_usd": dollars(money.spent) if live else None,
-            "maybe_billed_usd": dollars(money.maybe) if live else None,
-            "started": table.started,
-            "sessions": self._merged.sessions if live else None,
-            "identity": identity,
-        }
+        money, sessions = (self._money.spent, self._money.maybe), self._merged.sessions
+        return facts_of(self.folder, self._table.header, kept=self.kept, money=money, sessions=sessions)
 
 
 def begun(folder: Path) -> Unfinished | UnfinishedFleet | None:
