@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
 from profiler.provider.address import address_of, doubt_of
-from profiler.provider.endpoint import KEY
+from profiler.provider.source import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

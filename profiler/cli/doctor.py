@@ -19,7 +19,7 @@ import msgspec
 from profiler.cli.banner import key_under_another_name
 from profiler.core.errors import UsageError
 from profiler.provider.address import BASE_URL, doubt_of, parsed
-from profiler.provider.endpoint import KEY
+from profiler.provider.source import KEY, MODE, choose_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,13 +58,24 @@ def _packages() -> Iterator[Check]:
 
 
 def _provider(environ: Mapping[str, str]) -> Iterator[Check]:
-    live = bool(environ.get("ANTHROPIC_API_KEY"))
-    other = key_under_another_name(environ)
-    missing = f"no key is set ({other} is, which nothing reads: {KEY} is expected)" if other else "no key is set"
-    yield Check("mode", True, "auto means live: ANTHROPIC_API_KEY is set" if live else f"auto means mock: {missing}")
+    yield _mode(environ)
     yield _base_url(environ.get(BASE_URL))
     proxies = [name for name in PROXIES if environ.get(name) or environ.get(name.lower())]
     yield Check("proxy", True, ", ".join(proxies) or "none")
+
+
+def _mode(environ: Mapping[str, str]) -> Check:
+    try:
+        mode = choose_mode("auto", environ)
+    except UsageError as error:
+        return Check("mode", False, str(error))
+    other = key_under_another_name(environ)
+    why = f"{KEY} is set" if environ.get(KEY) else "no key is set"
+    if other:
+        why += f" ({other} is, which nothing reads: {KEY} is expected)"
+    if environ.get(MODE):
+        why = f"{MODE} says so; {why}"
+    return Check("mode", True, f"auto means {mode}: {why}")
 
 
 def _base_url(url: str | None) -> Check:

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         else:
             # the names of what is missing are no words that somebody typed
             typed = "" if message.startswith("the following arguments are required") else message
-            guess = self._bare() or _guess(typed, known) or _guess(" ".join(self._given), known)
+            guess = self._bare() or _guess(typed, known) or _guess(" ".join(self._given), known, by_name=True)
         if ": found " in message:  # the option was understood and its value is wrong: a guess would only mislead
             guess = ""
         self.print_usage(sys.stderr)
@@ -78,12 +78,13 @@ class Parser(argparse.ArgumentParser):
         ]
 
 
-def _guess(message: str, known: Sequence[str]) -> str:
-    """A suggestion: the known word nearest to one of the words that were not understood."""
+def _guess(message: str, known: Sequence[str], *, by_name: bool = False) -> str:
+    """A suggestion: the known word nearest to one of the words that were not understood; that one is named (`by_name`)
+    where the message does not say it."""
     from profiler.core.wording import nearest  # noqa: PLC0415 (--help does not need it)
 
     words = message.partition("(choose from")[0].replace("'", " ").replace("=", " ").split()
     for word in (word.rstrip(":,") for word in reversed(words)):
         if word not in known and (near := nearest(word, known)):
-            return f" — did you mean {near!r}?"
+            return f" — did you mean {near!r}" + (f" where it says {word!r}?" if by_name else "?")
     return ""

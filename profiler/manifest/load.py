@@ -168,7 +168,11 @@ def _bytes_of(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         message = f"cannot read the manifest: {reason}"
-        hint = "profiler init writes a sample to begin with" if isinstance(error, FileNotFoundError) else None
+        hints: dict[type[Exception], str] = {
+            FileNotFoundError: "profiler init writes a sample to begin with",
+            IsADirectoryError: "name the file in it",
+        }
+        hint = hints.get(type(error))
         raise ManifestError([Problem(path=str(path), message=message, hint=hint)]) from error
 
 

@@ -17,6 +17,7 @@ from profiler.provider.address import address_of
 from profiler.provider.http.proxy import proxy_for
 from profiler.provider.redact import Redactor
 from profiler.provider.requests import api_version_of
+from profiler.provider.source import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from profiler.provider.address import Address
     from profiler.provider.http.proxy import Proxy
 
-KEY, CUSTOM_HEADERS = "ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"
+CUSTOM_HEADERS = "ANTHROPIC_CUSTOM_HEADERS"
 PATH = "/v1/messages"
 # the sender sets these: they describe the bytes that follow
 OURS_ALONE = frozenset({"content-length", "transfer-encoding", "accept-encoding"})

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from profiler.provider.address import address_of
 from profiler.provider.cloud import meant, platform_sdk, secrets
 from profiler.provider.endpoint import (
-    KEY,
     anthropic_sdk,
     custom_headers,
     endpoint_of,
@@ -24,6 +23,7 @@ from profiler.provider.http.proxy import proxy_for
 from profiler.provider.http.stream_connection import StreamConnection
 from profiler.provider.redact import Redactor
 from profiler.provider.sdk import SdkClient
+from profiler.provider.source import KEY
 from profiler.provider.stream import StreamClient
 
 if TYPE_CHECKING:

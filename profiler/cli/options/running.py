@@ -51,7 +51,7 @@ def _add_provider(parser: Parser) -> None:
         "--mode",
         choices=("auto", "mock", "live"),
         default="auto",
-        help="auto is live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
+        help="auto is what PROFILER_MODE says, else live if ANTHROPIC_API_KEY is set, else mock (default: auto)",
     )
     parser.add_argument(
         "--client",

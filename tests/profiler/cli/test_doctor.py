@@ -27,7 +27,14 @@ def test_a_machine_that_runs_the_tests_is_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "mode"), [({}, "mock"), ({"ANTHROPIC_API_KEY": ""}, "mock"), ({"ANTHROPIC_API_KEY": KEY}, "live")]
+    ("environ", "mode"),
+    [
+        ({}, "mock"),
+        ({"ANTHROPIC_API_KEY": ""}, "mock"),
+        ({"ANTHROPIC_API_KEY": KEY}, "live"),
+        ({"ANTHROPIC_API_KEY": KEY, "PROFILER_MODE": "mock"}, "mock"),
+        ({"PROFILER_MODE": "live"}, "live"),
+    ],
 )
 def test_the_mode_that_auto_means_is_told_and_the_key_is_not(
     tmp_path: Path, environ: dict[str, str], mode: str
@@ -35,6 +42,11 @@ def test_the_mode_that_auto_means_is_told_and_the_key_is_not(
     found = checks(tmp_path, **environ)
     assert found["mode"].found.startswith(f"auto means {mode}")
     assert KEY not in repr(found)
+
+
+def test_a_mode_that_is_none_is_told(tmp_path: Path) -> None:
+    check = checks(tmp_path, PROFILER_MODE="alive")["mode"]
+    assert (check.ok, check.found) == (False, "PROFILER_MODE: found 'alive', expected one of auto, mock, live")
 
 
 def test_an_address_of_ones_own_and_a_proxy_are_told(tmp_path: Path) -> None:
