@@ -290,7 +290,7 @@ def test_output_that_somebody_else_took_is_not_waited_for() -> None:
 
 SOCKETS = """
 import os, socket, time
-for _ in range(30):
+for _ in range(8):
     if os.fork() == 0:
         break
 held = []

@@ -24,7 +24,14 @@ from task_kit.sandbox import Probe
 
 RUNNER = "experiment_profiler/runner.py"
 UNCHANGED = Entry(
-    corpus=Corpus.HONEST, kind="planted", name="planted/unchanged", tries=".", write={}, append={}, replace={}
+    corpus=Corpus.HONEST,
+    kind="planted",
+    name="planted/unchanged",
+    tries=".",
+    write={},
+    append={},
+    replace={},
+    worlds=1,  # what a report says of an entry does not depend on how many there are
 )
 WITHOUT_THE_LAST = {RUNNER: (("enumerate(samples)", "enumerate(list(samples)[:-1])"),)}
 

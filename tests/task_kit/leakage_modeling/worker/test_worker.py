@@ -131,7 +131,6 @@ def test_a_hanging_call_is_stopped_and_its_variables_stay(worker: Worker) -> Non
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (DEAF, "timeout"),
         ("import os; os._exit(0)", "exit"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit"),
         ("import os; os.write(1, b'x' * 10**6)", "output"),
@@ -164,15 +163,22 @@ def test_a_worker_that_dies_too_often_is_not_started_again(worker: Worker) -> No
         worker.value("x")
 
 
-def test_a_hanging_worker_does_not_hold_up_another(worker: Worker, shared: Worker) -> None:
-    hanging = threading.Thread(target=worker.run, args=(DEAF,))
+def test_a_hanging_worker_is_replaced_by_a_fresh_one_and_does_not_hold_up_another(
+    nursery: Zygote, world: World, shared: Worker
+) -> None:
+    worker = Workers(nursery, limits=CallLimits(run_s=0.5, patience=6.0)).start(world)
+    worker.run("lost = 1")
+    found: list[Ran] = []
+    hanging = threading.Thread(target=lambda: found.append(worker.run(DEAF)))
     hanging.start()
 
     shared.run("sum(range(1000))")
 
     assert hanging.is_alive()
     hanging.join(timeout=60)
-    assert not hanging.is_alive()
+    assert [(ran.reason, ran.alive) for ran in found] == [("timeout", True)]
+    assert "NameError" in (worker.run("lost").error or "")
+    worker.close()
 
 
 def test_words_on_the_line_to_the_grader_end_the_worker(worker: Worker) -> None:
@@ -392,7 +398,7 @@ def test_a_pipeline_that_breaks_its_contract_is_told_why(shared: Worker, world: 
 def test_a_pipeline_that_never_ends_is_stopped(
     nursery: Zygote, world: World, where: str, what: str, reason: str
 ) -> None:
-    worker = Workers(nursery, limits=CallLimits(fit_s=0.5, predict_s=0.5)).start(world)
+    worker = Workers(nursery, limits=CallLimits(fit_s=0.2, predict_s=0.2)).start(world)
     worker.run(estimator(**{where: what}))
 
     with pytest.raises(SandboxStopped) as caught:
