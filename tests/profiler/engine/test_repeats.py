@@ -20,7 +20,7 @@ from profiler.manifest.settings import Experiment, Latency, MockSettings, Retry
 from profiler.money.prices import dollars, pico
 from profiler.provider.mock import MockClient
 from profiler.storage.reading.saved_run import SavedRun
-from tests.profiler.engine.test_run_money import WORST, Provider
+from tests.profiler.engine.paying import WORST, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from profiler.core.nouns import Reply
 from profiler.engine.options import Options
 from profiler.engine.runner import run, run_all, run_sync
 from profiler.manifest.settings import Experiment, MockSettings, Retry
-from tests.profiler.engine.test_run_all import files
-from tests.profiler.engine.test_run_money import Provider
+from tests.profiler.engine.crowd import files
+from tests.profiler.engine.paying import Provider
 
 if TYPE_CHECKING:
     from profiler.core.nouns import Request

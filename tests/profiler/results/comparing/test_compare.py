@@ -8,46 +8,22 @@ import orjson
 import pytest
 from scipy import stats
 
-from profiler.core.errors import LogError, UsageError
+from profiler.core.errors import UsageError
 from profiler.core.nouns import Reply
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.measured import Slo
 from profiler.manifest.settings import Experiment
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question, Report
-from profiler.storage.names import RESPONSES, SCORES
+from profiler.results.comparing.report import Question
 from profiler.storage.reading.saved_run import SavedRun
+from tests.profiler.results.comparing.asking import HIGHER, compared, flags, of, scored
 from tests.profiler.results.comparing.folders import item, write_run
-from tests.profiler.storage import directories
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from profiler.core.nouns import Request
-    from profiler.metrics.metric import Better
-    from profiler.results.comparing.comparison import Comparison
-
-HIGHER: dict[str, Better] = {"right": "higher"}
-
-
-def scored(values: Sequence[Any], metric: str = "right", **fields: Any) -> list[dict[str, Any]]:
-    return [item(number, scores={metric: value}, **fields) for number, value in enumerate(values)]
-
-
-def flags(count: int, true: int) -> list[bool]:
-    return [True] * true + [False] * (count - true)
-
-
-def of(report: Report, metric: str, at: int = 0) -> Comparison:
-    return next(each for each in report.against[at].comparisons if each.metric == metric)
-
-
-def compared(tmp_path: Path, base: Sequence[Any], new: Sequence[Any], **question: Any) -> Report:
-    """Two runs that were scored so, compared."""
-    runs = [write_run(tmp_path / name, scored(values)) for name, values in (("base", base), ("new", new))]
-    return compare(runs[0], runs[1:], Question(better=HIGHER, **question))
 
 
 # --- values and verdicts ----------------------------------------------------------------------------------------------
@@ -183,112 +159,6 @@ def test_coverage_of_a_dataset_that_requires_nothing_is_not_compared(tmp_path: P
     assert of(compare(runs[2], [runs[3]], Question()), "fact_coverage").n == 5
 
 
-# --- pairing ----------------------------------------------------------------------------------------------------------
-
-
-def test_pairs_are_found_by_id_whatever_the_order_and_the_others_are_told(tmp_path: Path) -> None:
-    base = [item(number, scores={"right": number % 2 == 0}) for number in range(10)]
-    new = [item(number, scores={"right": number % 2 == 0}) for number in (12, 9, 3, 4, 1, 0, 2, 11)]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
-
-    pairing = report.against[0].pairing
-    assert (pairing.paired, pairing.only_in_base, pairing.only_in_new) == (6, 4, 2)
-    assert pairing.only_in_base_ids == ["d5", "d6", "d7", "d8"]
-    assert pairing.only_in_new_ids == ["d12", "d11"]
-    assert (of(report, "right").verdict, of(report, "right").n) == ("identical", 6)
-
-
-def test_runs_without_a_dialogue_in_common_are_refused(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / str(first), [item(first)]) for first in (0, 1)]
-
-    with pytest.raises(UsageError, match="no dialogue in common"):
-        compare(runs[0], runs[1:], Question())
-
-
-def test_different_questions_are_refused_by_id_unless_they_are_what_is_compared(tmp_path: Path) -> None:
-    base = [item(number) for number in range(4)]
-    new = [item(number, prompt={"user": f"{'other' if number > 1 else 'question'} d{number}"}) for number in range(4)]
-    new[0] |= {"prompt": {"system": None, "user": "question d0"}}
-    new[1] |= {"prompt": {"system": None, "user": "question d1"}}
-    runs = write_run(tmp_path / "base", base), write_run(tmp_path / "new", new)
-
-    with pytest.raises(UsageError, match=r"2 of 4 pairs were asked different questions.*'d2', 'd3'") as refused:
-        compare(runs[0], [runs[1]], Question())
-    assert "--allow-different-prompts" in (refused.value.hint or "")
-    report = compare(runs[0], [runs[1]], Question(allow_different_prompts=True))
-    assert report.against[0].pairing.different_questions == 2
-    assert any("2 pairs were asked different questions" in line for line in report.against[0].warnings)
-
-
-def test_pairs_that_are_judged_by_other_facts_are_told(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / fact, [item(0, required_facts=[fact]), item(1)]) for fact in ("a", "b")]
-
-    assert compare(runs[0], runs[1:], Question()).against[0].pairing.differently_judged == 1
-
-
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_answers_to_the_same_dialogue_become_their_mean(tmp_path: Path, shuffled: bool) -> None:
-    def repeated(rights: Sequence[Sequence[bool | None]]) -> list[dict[str, Any]]:
-        return [
-            item(number, scores={"right": right}, repeat=repeat)
-            for number, several in enumerate(rights)
-            for repeat, right in enumerate(several)
-        ]
-
-    base = repeated([[True, False], [False, False], [True, True], [True, None]])
-    new = repeated([[True, True], [True, False], [True, True], [False, True]])
-    if shuffled:
-        new = new[4:] + new[:4]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
-
-    found = of(report, "right")
-    assert report.against[0].pairing.paired == 4
-    assert (found.base, found.new, found.n) == (0.625, 0.75, 4)
-    assert found.method == "paired t"
-    assert found.flips is None
-    assert found.p == pytest.approx(stats.ttest_rel([1, 0.5, 1, 0.5], [0.5, 0, 1, 1]).pvalue, rel=1e-9)
-
-
-def test_many_dialogues_are_paired_across_the_blocks_in_which_they_are_read(tmp_path: Path) -> None:
-    base = [item(number, scores={"right": True}) for number in range(9_000)]
-    runs = [
-        write_run(tmp_path / "base", base),
-        write_run(tmp_path / "same", base),
-        write_run(tmp_path / "less", base[1:]),
-        write_run(tmp_path / "twice", [each for each in base for _ in range(2)]),
-    ]
-    report = compare(runs[0], runs[1:], Question(better=HIGHER))
-
-    assert [each.pairing.paired for each in report.against] == [9_000, 8_999, 9_000]
-    assert report.against[1].pairing.only_in_base_ids == ["d0"]
-    assert [of(report, "right", at).n for at in range(3)] == [9_000, 8_999, 9_000]
-
-
-def test_a_run_of_an_older_format_and_an_unfinished_one_are_compared_too(tmp_path: Path) -> None:
-    directories.run(tmp_path / "going", asked=range(6), answered=[0, 1, 3])
-    going = SavedRun(tmp_path / "going")
-    items = [item(number, prompt={"user": f"question {number}"}, type="answer") for number in range(6)]
-    old = write_run(tmp_path / "old", items, scores=False, metrics=["completion_rate", "refusal_rate"])
-
-    report = compare(old, [going], Question())
-
-    assert report.against[0].pairing.paired == 3
-    assert not report.against[0].new.complete
-    assert any("going is UNFINISHED: 3 of 8 dialogues are kept" in line for line in report.against[0].warnings)
-    assert of(report, "error_rate").n == 3
-
-
-def test_damaged_logs_are_named_with_their_line(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / name, [item(0), item(1)]) for name in ("base", "new")]
-    (runs[1].folder / RESPONSES).write_bytes(b'{"dialogue_id":"d0","type":"answer"}\n{"dialogue_id"\n')
-    with pytest.raises(LogError, match=r"responses\.jsonl:2"):
-        compare(runs[0], runs[1:], Question())
-
-    (runs[0].folder / SCORES).write_bytes(b'{"dialogue_id":"d0","scores":{}}\n{"dialogue_id":"d9","scores":{}}\n')
-    with pytest.raises(LogError, match=r"scores\.jsonl:2: is of another dialogue"):
-        compare(runs[0], runs[1:], Question())
-
-
 # --- clusters, tags ---------------------------------------------------------------------------------------------------
 
 
@@ -355,83 +225,7 @@ def test_differences_by_chance_in_many_tags_are_not_shown(tmp_path: Path) -> Non
     assert not any(each.shown for each in parts)
 
 
-# --- gates and choices ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("true", "margin", "state"),
-    [
-        (300, 0.0, "worse"),
-        (300, 0.3, "ok"),
-        (395, 0.1, "ok"),
-        (395, 0.0, "undecided"),
-        (400, 0.0, "ok"),
-        (300, 0.21, "undecided"),
-    ],
-)
-def test_a_gate_says_worse_not_worse_or_undecided(tmp_path: Path, true: int, margin: float, state: str) -> None:
-    report = compared(tmp_path, flags(500, 400), flags(500, true), fail_if_worse={"right": margin})
-
-    assert report.state == state
-
-
-def test_a_gate_on_what_should_be_low_looks_the_other_way(tmp_path: Path) -> None:
-    base = [item(number, latency_s=1.0 + number % 7 / 10) for number in range(50)]
-    new = [item(number, latency_s=1.5 + number % 5 / 10) for number in range(50)]
-    runs = write_run(tmp_path / "base", base), write_run(tmp_path / "new", new)
-
-    assert compare(runs[0], [runs[1]], Question(fail_if_worse={"latency_s": 0.1})).state == "worse"
-    assert compare(runs[1], [runs[0]], Question(fail_if_worse={"latency_s": 0.1})).state == "ok"
-
-
-@pytest.mark.parametrize(
-    ("question", "message"),
-    [
-        ({"margins": {"rihgt": 0.1}}, "--margin: the runs have no scores of 'rihgt'"),
-        ({"fail_if_worse": {"refusal_rate": 0.0}}, "does not say which way is better"),
-        ({"fail_if_worse": {"completion_rate": 0.0}}, "completion_rate is compared as error_rate"),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(tmp_path: Path, question: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        compared(tmp_path, flags(10, 5), flags(10, 5), **question)
-
-
-def three(tmp_path: Path) -> list[SavedRun]:
-    """The best, one nearly as good for a tenth of the money, and one that is much worse and cheaper still."""
-    source = random.Random(8)
-    hard = [source.random() for _ in range(600)]
-    sides = {"best": (0.90, 0.010), "near": (0.895, 0.001), "poor": (0.60, 0.0005)}
-    return [
-        write_run(
-            tmp_path / name,
-            [
-                item(at, scores={"right": each < rate}, cost_usd=cost * (1 + at % 3 / 10), latency_s=1.0 + at % 5 / 10)
-                for at, each in enumerate(hard)
-            ],
-        )
-        for name, (rate, cost) in sides.items()
-    ]
-
-
-def test_of_three_the_cheapest_that_is_not_worse_by_more_than_the_margin_is_told(tmp_path: Path) -> None:
-    runs = three(tmp_path)
-    (found,) = compare(runs[0], runs[1:], Question(better=HIGHER, margins={"right": 0.03})).cheapest
-
-    assert (found.best, found.cheapest) == ("best", "near")
-    assert {each.run: each.not_worse for each in found.candidates} == {"best": True, "near": True, "poor": False}
-    (strict,) = compare(runs[0], runs[1:], Question(better=HIGHER, margins={"right": 0.0001})).cheapest
-    assert strict.cheapest == "best"
-
-
-def test_a_run_that_another_beats_everywhere_need_not_be_taken(tmp_path: Path) -> None:
-    runs = three(tmp_path)
-    dear = write_run(
-        tmp_path / "dear", [item(at, scores={"right": at % 2 == 0}, cost_usd=0.5, latency_s=3.0) for at in range(600)]
-    )
-    report = compare(runs[0], [*runs[1:], dear], Question(better=HIGHER))
-
-    assert [each.run for each in report.dominated] == ["dear"]
+# --- what a report says of itself -------------------------------------------------------------------------------------
 
 
 def test_which_way_is_better_is_taken_from_metrics_and_from_what_is_said(tmp_path: Path) -> None:
