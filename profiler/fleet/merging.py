@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
     from profiler.metrics.metric import Metric
     from profiler.storage.shared_runs.range_table import Table
-    from profiler.storage.shared_runs.ranges import RangeFolders
+    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
 
 SAVE_EVERY_S: Final = 2.0
+TOLD: Final = 256  # attempts: workers say once a second what they have spent, and are given up after a few
 AT_ONCE: Final = 1 << 20
 
 
@@ -97,20 +98,25 @@ class Merger:
             merged.twice -= inherited(folder)  # of what the attempts before it have spent, it has taken this over
             merged.end = found.end
             merged.winners.append(found.first)
+            if found.attempt is not None:
+                self._note_told(self._folders.attempt(found.first, found.attempt), found.money)
         if merged.end > before and (self.complete or time.monotonic() > self._saved + SAVE_EVERY_S):
             self.save()
 
     def save(self) -> None:
         """From here on a kill costs nothing of what was put together so far."""
-        merged = self.merged
+        merged, folders = self.merged, self._folders
+        # Seen before they are counted: what a process spends after that, and before it dies, would be in no bill.
+        held = {each.first for each in folders.attempts() if each.first < merged.end and folders.is_held(each.first)}
         others = self._count_others()
         if self._sync:
             for path in self._parts.values():
                 _sync(path)
         merged.counted = msgspec.Raw(state_json.dump(self.reduction))
-        self._folders.note(merged)
-        removed = {first for first in {*merged.winners, *others} if self._folders.forget(first)}
-        merged.winners = [first for first in merged.winners if first not in removed]
+        folders.note(merged)
+        for first in {*merged.winners, *others} - held:
+            folders.forget(first)
+        merged.winners = [first for first in merged.winners if folders.done(first).exists()]
         self._saved = time.monotonic()
 
     def count_the_late(self) -> None:
@@ -148,8 +154,10 @@ class Merger:
 
     def _count_others(self) -> set[int]:
         """Attempts that came too late for their items: what they have spent since this was last asked."""
-        merged = self.merged
-        now = self._folders.others(merged)
+        merged, now = self.merged, dict[int, Money]()
+        for attempt, spent in self._folders.late(merged):
+            now[attempt.first] = now.get(attempt.first, Money()) + spent
+            self._note_told(attempt, spent)
         for first, money in now.items():
             news = money - merged.others.get(first, Money())
             merged.money += news
@@ -157,10 +165,20 @@ class Merger:
         merged.others = now
         return set(now)
 
+    def _note_told(self, attempt: Attempt, money: Money) -> None:
+        told = self.merged.told
+        told.pop(attempt.folder.name, None)
+        told[attempt.folder.name] = money.gone
+        while len(told) > TOLD:
+            del told[next(iter(told))]
+
     def _clear(self) -> None:
         """Remove what a kill has left of items that are put together already, and whose money is counted."""
-        winners = self.merged.winners
-        self.merged.winners = [first for first in winners if not self._folders.forget(first)]
+        folders, merged = self._folders, self.merged
+        for first in merged.winners:
+            if not folders.is_held(first):
+                folders.forget(first)
+        merged.winners = [first for first in merged.winners if folders.done(first).exists()]
 
     def _restored(self) -> Merged:
         return self._folders.merged() or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))

@@ -7,6 +7,7 @@ the same `storm`.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.process import TOKEN
+from profiler.money.prices import dollars
 from profiler.storage.reading.saved_run import SavedRun
 from tests.faults.live import KEY, live_site, provider
 from tests.faults.runs import dialogues, ended, wait_until, whole_records
@@ -40,6 +43,15 @@ CAPS_USD = (0.04, 1.0)  # in turn: about what all costs, and plenty, so that the
 KILLS_A_RUN = 8
 KILLS_A_COMMAND = 4
 NOTHING_USD = 1e-9
+SMALL_RANGES = """
+import sys
+from profiler.cli.main import main
+from profiler.fleet import merging
+from profiler.fleet.preparing import prepare
+
+prepare.LEAST_ITEMS, merging.SAVE_EVERY_S = 20, 0.0
+sys.exit(main(sys.argv[1:]))
+"""  # so ranges are committed, put together and removed all the time
 FAULTS = {"half-body": 0.02, "reset": 0.02, "500": 0.03}
 TARGETS = ("profiler.fleet.workers.worker", "profiler.fleet.workers.worker", "profiler.fleet.broker", "coordinator")
 
@@ -50,6 +62,7 @@ class Report:
     finished: int = 0
     capped: int = 0
     most_of_the_cap: float = 0.0
+    lost_usd: float = 0.0  # that counts as spent, and nobody has spent it
     violations: list[str] = field(default_factory=list)
 
     def add(self, other: Report) -> None:
@@ -57,6 +70,7 @@ class Report:
         self.finished += other.finished
         self.capped += other.capped
         self.most_of_the_cap = max(self.most_of_the_cap, other.most_of_the_cap)
+        self.lost_usd = max(self.lost_usd, other.lost_usd)
         self.violations += other.violations
 
 
@@ -98,7 +112,8 @@ class Trial:
         return self.report
 
     def _start(self) -> subprocess.Popen[str]:
-        return self.site.start("--processes", f"{WORKERS}", "--max-cost", f"{self.cap_usd}")
+        command = self.site.command("--processes", f"{WORKERS}", "--max-cost", f"{self.cap_usd}")
+        return self.site.start(command=[sys.executable, "-c", SMALL_RANGES, *command[3:]])
 
     def _killed_several_times(self, paid: Provider) -> bool:
         """Kill parts of one command, the coordinator last; False when it ended before."""
@@ -161,6 +176,7 @@ class Trial:
             self._violated(f"the last run ended with {last.code}: {last.said}")
             return
         self._look_at_what_is_told(billed_usd(paid))
+        self._look_at_the_purse()
         self._look_at_calls(paid)
         self._look_at_files()
         self.report.finished += last.code == 0
@@ -174,6 +190,16 @@ class Trial:
         spent, maybe = run["spent_usd"], run["maybe_billed_usd"]
         if not spent <= billed + NOTHING_USD or not billed <= spent + maybe + NOTHING_USD:
             self._violated(f"billed {billed}, and told are {spent} and perhaps {maybe} more")
+
+    def _look_at_the_purse(self) -> None:
+        """Where the cap has ended a run, all workers have said what they have spent, or their folders have. To count more than
+        that would be to lose it."""
+        path = self.site.run_dir / "fleet" / NAME
+        if path.exists():
+            run = SavedRun(self.site.run_dir).summary["run"]
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            settled = dollars(sum(line.get("settled", 0) for line in lines))
+            self.report.lost_usd = max(self.report.lost_usd, settled - run["spent_usd"] - run["maybe_billed_usd"])
 
     def _violated(self, what: str) -> None:
         self.report.violations.append(f"{self.site.folder}: {what}")
@@ -231,7 +257,9 @@ def main() -> int:
         print(f"VIOLATION {violation}")
     killed = ", ".join(f"{count} of {target}" for target, count in report.kills.most_common())
     print(f"{report.kills.total()} kills ({killed}); {report.finished} runs finished, {report.capped} ended at the cap")
-    print(f"{report.most_of_the_cap:.0%} of the cap was billed at most")
+    print(
+        f"{report.most_of_the_cap:.0%} of the cap was billed at most; ${report.lost_usd:.6f} counted and were not spent"
+    )
     print(f"{len(report.violations)} violations in {time.monotonic() - began:.0f} s")
     return 1 if report.violations else 0
 

@@ -14,7 +14,7 @@ from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import Lease
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.shared_runs.attempt_money import own_money
-from profiler.storage.shared_runs.ranges import committed_as
+from profiler.storage.shared_runs.ranges import told_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,14 +27,13 @@ LOOK_EVERY_S = 0.25
 
 
 def spent_in(attempt: Path) -> int | None:
-    """What was spent in this attempt and in none before it, or may have been, in pico-dollars. One that was committed has
-    another folder now, and says so itself. None where neither tells it."""
+    """What was spent in this attempt and in none before it, or may have been, in pico-dollars. One that was committed, or put
+    together since, has no such folder any more; that is noted elsewhere. None where nothing tells it."""
     if attempt.is_dir():
         found = own_money(attempt).gone
         if attempt.is_dir():  # it was not committed while it was read
             return found
-    committed = committed_as(attempt)
-    return None if committed is None else committed.money.gone
+    return told_by(attempt)
 
 
 class Desk:

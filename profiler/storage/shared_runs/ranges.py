@@ -43,8 +43,10 @@ class Merged(msgspec.Struct, kw_only=True):
 
     Other attempts at these items may still be written to, by a process that everybody takes for dead. `others` is what was
     counted of them so far, by their first index, and `twice` the part of it that bought answers which were not needed.
-    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet. `by_shard` has
-    what each shard had spent, or may have, when it began to be put together.
+    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet. `told` has what
+    each of the last attempts that are counted in `money` had spent itself, or may have, by the names of their folders, which are
+    gone: its worker may die before it has said so. `by_shard` has what each shard had spent, or may have, when it began to be
+    put together.
     """
 
     end: int = 0
@@ -54,6 +56,7 @@ class Merged(msgspec.Struct, kw_only=True):
     twice: Money = Money()
     others: dict[int, Money] = {}
     winners: list[int] = []
+    told: dict[str, int] = {}
     sessions: list[dict[str, Any]] = []
     by_shard: list[int] = []
 
@@ -237,26 +240,30 @@ class RangeFolders:
     def others(self, merged: Merged) -> dict[int, Money]:
         """What attempts at items that are put together have spent, but for those that count: by their first index."""
         found: dict[int, Money] = {}
-        for attempt in self.attempts():
-            if attempt.first < merged.end:
-                found[attempt.first] = found.get(attempt.first, Money()) + own_money(attempt.folder)
-        for first in self.all_done():
-            if first < merged.end and first not in merged.winners and (late := self.committed(first)) is not None:
-                found[first] = found.get(first, Money()) + late.money
+        for attempt, money in self.late(merged):
+            found[attempt.first] = found.get(attempt.first, Money()) + money
         return found
 
-    def forget(self, first: int) -> bool:
-        """Remove what is left of the items from one index on. Nothing is, and False is returned, while a process of this
-        machine holds an attempt at them: what that spends must be told."""
-        attempts = self.attempts(first)
-        if any(is_locked(each.folder) for each in attempts):
-            return False
-        for folder in (*(each.folder for each in attempts), self.done(first)):
+    def late(self, merged: Merged) -> Iterator[tuple[Attempt, Money]]:
+        """The same of each attempt."""
+        for attempt in self.attempts():
+            if attempt.first < merged.end:
+                yield attempt, own_money(attempt.folder)
+        for first in self.all_done():
+            if first < merged.end and first not in merged.winners and (late := self.committed(first)) is not None:
+                yield self.attempt(first, late.attempt or 0), late.money
+
+    def is_held(self, first: int) -> bool:
+        """Whether a process of this machine holds an attempt at the items from one index on, and may still spend something."""
+        return any(is_locked(each.folder) for each in self.attempts(first))
+
+    def forget(self, first: int) -> None:
+        """Remove what is left of the items from one index on, which nobody holds."""
+        for folder in (*(each.folder for each in self.attempts(first)), self.done(first)):
             gone = folder.with_name(f".gone-{secrets.token_hex(8)}")
             with suppress(OSError):
                 folder.rename(gone)  # all of it at once: half an attempt would tell half of its money
             shutil.rmtree(gone, ignore_errors=True)
-        return True
 
     def remove(self) -> None:
         """The run is complete; the table goes last."""
@@ -265,13 +272,18 @@ class RangeFolders:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def committed_as(attempt: Path) -> Committed | None:
-    """What the attempt that had this folder says of itself, if it was committed and is not put together yet."""
+def told_by(attempt: Path) -> int | None:
+    """What the attempt that had this folder has spent itself, or may have, in pico-dollars, by what was noted when it was
+    committed or put together. None if nothing was."""
     first, _, number = attempt.name.partition(".")
     if not (first.isdecimal() and number.isdecimal()):
         return None
-    found = RangeFolders(attempt.parent.parent.parent).committed(int(first))
-    return found if found is not None and found.attempt == int(number) else None
+    folders = RangeFolders(attempt.parent.parent.parent)
+    committed = folders.committed(int(first))
+    if committed is not None and committed.attempt == int(number):
+        return committed.money.gone
+    merged = folders.merged()  # asked last: what is put together is noted here before it goes there
+    return None if merged is None else merged.told.get(attempt.name)
 
 
 def _names_in(folder: Path) -> list[str]:

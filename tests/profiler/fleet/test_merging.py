@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.fleet import merging
 from profiler.fleet.merging import Merger
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from profiler.storage.shared_runs.ranges import Attempt
+    from profiler.storage.shared_runs.ranges import Attempt, Merged
 
 DOLLAR = 10**12
 METRICS = resolve(())
@@ -110,7 +112,7 @@ def test_who_comes_late_cannot_take_the_place_of_what_was_put_together(tmp_path:
 
 def test_a_kill_before_the_folders_go_changes_no_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path)
-    monkeypatch.setattr(RangeFolders, "forget", lambda *_: False)
+    monkeypatch.setattr(RangeFolders, "forget", lambda *_: None)
     run.merge_all()
     monkeypatch.undo()
 
@@ -120,3 +122,32 @@ def test_a_kill_before_the_folders_go_changes_no_bill(tmp_path: Path, monkeypatc
     assert again.merged.money == run.folders.money() == Money(3 * DOLLAR, DOLLAR // 2, 1)
     assert not run.folders.attempts()
     assert not run.folders.all_done()
+
+
+def test_what_a_process_spends_after_it_was_counted_and_before_it_dies_is_in_the_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, note = Run(tmp_path), RangeFolders.note
+    alive = ExitStack()
+    alive.enter_context(run_directory.hold(run.zombie.folder, tell=print))
+
+    def noted(folders: RangeFolders, merged: Merged) -> None:
+        note(folders, merged)
+        pay(run.zombie, 3, 0.25)
+        alive.close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RangeFolders, "note", noted)
+        run.merge_all()
+    run.merger.count_the_late()
+    assert run.merger.merged.money.spent == run.folders.money().spent == 3.25 * DOLLAR
+    assert not run.folders.attempts()
+
+
+def test_of_what_attempts_have_told_only_the_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "TOLD", 1)
+    run = Run(tmp_path)
+    run.merge_all()
+    found = run.folders.merged()
+    assert found is not None
+    assert found.told == {run.zombie.folder.name: 1.5 * DOLLAR}

@@ -10,9 +10,17 @@ import pytest
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
 from profiler.fleet.broker.settings import BrokerSettings
-from profiler.storage.shared_runs.attempt_money import Money
+from profiler.fleet.merging import Merger
+from profiler.metrics import state_json
+from profiler.metrics.builtin import resolve
+from profiler.metrics.reduction import Reduction
+from profiler.storage.names import REQUESTS, RESPONSES, SCORES
+from profiler.storage.shared_runs.attempt_money import Money, own_money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import RangeFolders
+from tests.profiler.building import line_of, record
+from tests.profiler.storage.directories import opened
+from tests.profiler.storage.shared_runs.test_ranges import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from profiler.storage.shared_runs.ranges import Attempt
 
 CAP, LENT = 1000, 400
+METRICS = resolve(())
 
 
 @pytest.fixture
@@ -59,6 +68,30 @@ def test_who_dies_after_a_commit_has_spent_what_the_committed_range_says(folders
     attempt = folders.begin_attempt(0)
     purse = lend(desk, attempt)
     assert folders.commit(attempt, committed(attempt, Money(30, 5)))
+    dies(desk)
+    assert (purse.gone, purse.free) == (35, CAP - 35)
+
+
+@pytest.mark.parametrize("won", [True, False])
+def test_who_dies_after_its_range_was_put_together_has_spent_what_was_counted_then(
+    folders: RangeFolders, desk: Desk, *, won: bool
+) -> None:
+    """The folders are gone by then, of the attempt that counts and of the one that came too late."""
+    attempt = folders.begin_attempt(0)
+    with opened(attempt.folder) as run:
+        run.journal.write(line_of(record(0, cost_usd=30e-12, maybe_usd=5e-12)))
+    purse = lend(desk, attempt)
+    winner = attempt if won else folders.begin_attempt(0)
+    for name in (REQUESTS, RESPONSES, SCORES):
+        (winner.folder / name).write_bytes(b"")
+    counted = msgspec.Raw(state_json.dump(Reduction(METRICS)))
+    said = Committed(first=0, end=5, attempt=winner.number, money=own_money(winner.folder), counted=counted)
+    assert folders.commit(winner, said)
+    merger = Merger(folders.root.parent, folders, table(count=10), METRICS, sync=False)
+    merger.advance()
+    merger.save()
+    assert not folders.all_done()
+    assert not attempt.folder.exists()
     dies(desk)
     assert (purse.gone, purse.free) == (35, CAP - 35)
 
