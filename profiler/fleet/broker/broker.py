@@ -51,6 +51,9 @@ class Broker:
         self._alone: dict[str, float] = {}  # workers out of reach, and until when they may go on by themselves
         self._given_up: set[str] = set()
         self.stop: Stop | None = None
+        self._began = now
+        if settings.replaces:
+            self._inherit_slots()
 
     def _clock(self) -> float:
         return self._now
@@ -60,10 +63,15 @@ class Broker:
         just before, and workers may hold money that they renew, or not."""
         self._now = now
         self._rates.start_empty(now)
+        self._inherit_slots()
         if self.purse is not None:
             self._given_up |= self.purse.settled
             for who in self.purse.accounts:
                 self._workers.setdefault(who, Worker()).ends_at = now + LEASE_S + MARGIN_S
+
+    def _inherit_slots(self) -> None:
+        """The leases of a broker before this one are over when so much time has passed."""
+        self._slots.inherit(until=self._began + LEASE_S)
 
     def renew(self, message: Renewal, *, now: float) -> Lease:
         self._pass_time(now)
@@ -74,6 +82,8 @@ class Broker:
         worker = self._workers.setdefault(who, Worker())
         if worker.answer is not None and message.seq <= worker.seq:
             return worker.answer
+        if worker.answer is None and message.seq > 1:  # its first answers were another broker's
+            self._inherit_slots()
         self._alone.pop(who, None)
         worker.seq, worker.ends_at = message.seq, now + LEASE_S + MARGIN_S
         self._learn(message)
@@ -119,7 +129,8 @@ class Broker:
         """What happened since the worker's last message, in its order."""
         now, who = self._now, message.who
         self._holds_max_tokens |= message.holds_max_tokens
-        self._slots.told(who, in_flight=int(message.in_flight.requests), saturated=message.saturated)
+        in_flight = int(message.in_flight.requests)
+        self._slots.told(who, in_flight=in_flight, saturated=message.saturated, holds=message.holds, now=now)
         self._rates.take_back(who, message.used, in_flight=message.in_flight, now=now)
         for name, told in message.headers.items():
             self._rates.see(name, told, now=now)
@@ -134,7 +145,6 @@ class Broker:
         if not count:
             return
         self._health.answered()
-        self._rates.answered(count)
         self._pause.succeeded(left_at=self._now)
         for _ in range(count):
             if self._overloaded.share:
@@ -152,7 +162,7 @@ class Broker:
         overload = self._overloaded.count(overloaded=error.kind == OVERLOADED, left_at=left_at)
         outage = unheard(error) and self._health.outage is not None
         if error.kind == RATE_LIMITED and not error.ramp:
-            self._rates.refused(who, event, now=self._now)
+            self._rates.refused(event, now=self._now)
         if error.ramp or error.kind == RATE_LIMITED or overload or outage:
             self._pause.refused(
                 error.retry_after_s, left_at=left_at, at_most_s=self._settings.longest_pause_s, now=self._now
@@ -164,7 +174,7 @@ class Broker:
 
     def _answer(self, message: Renewal) -> Lease:
         now, who = self._now, message.who
-        slots = self._slots.lend(who, want=message.want_slots)
+        slots = self._slots.lend(who, want=message.want_slots, now=now)
         lent = self._rates.lend(message, workers=max(1, self._slots.asking), now=now)
         money, may_come = None, True
         if self.purse is not None and message.money is not None:

@@ -203,6 +203,7 @@ class Link:
             events=events,
             answered=answered,
             in_flight=self._in_flight(),
+            holds=0 if slots is None else slots.limit,
             saturated=slots is not None and slots.taken >= slots.limit,
             undecided=self._health.first.open,
             holds_max_tokens=self._gate is not None and self._gate.guess.holds_max_tokens,

@@ -96,6 +96,7 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     answered: int = 0
     in_flight: Amounts = Amounts()
+    holds: int = 0  # slots that it has, whichever broker lent them
     saturated: bool = False  # all its slots were in use
     undecided: bool = False  # calls that left before the last refused one have not ended
     holds_max_tokens: bool = False  # it found out that the provider counts them while a call lasts

@@ -61,6 +61,7 @@ class BrokerProcess:
     def restart(self) -> None:
         """Replace one that has ended. It has the same address, and knows what was lent."""
         self.stop()
+        self._settings = msgspec.structs.replace(self._settings, replaces=True)
         self._process = self._start()
 
     def stop(self) -> None:

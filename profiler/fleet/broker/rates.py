@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from profiler.engine.limits.learned_rate import LearnedRate
 from profiler.engine.limits.rate_gate import LIMITS
 from profiler.engine.limits.token_bucket import MINUTE_S, RESERVE_S, TokenBucket
 from profiler.fleet.broker.messages import RENEW_S
+from profiler.fleet.broker.shared_pace import SharedPace
 
 if TYPE_CHECKING:
     from profiler.fleet.broker.messages import Amounts, Event, Renewal, SeenLimit
     from profiler.manifest.settings import RateLimits
 
 PART = 2.0  # what one worker gets at once of what is there: so many times its even part
-DOUBLING_S = 60.0  # of a learned rate: some refusals more are met before all have heard of the first
+HEARD_BY_S = 2.0  # after a cut of the learned rate all have heard of it who still ask
 PACED_S = 1.0  # of a learned rate, no more than this much is ever saved up
 
 
@@ -27,8 +27,8 @@ class Portion:
 
     def __init__(self, now: float) -> None:
         self.at = now  # of its latest message
-        self.paced_from = now  # its first lease at the rate that is learned now
         self.pace = 0  # which of the rates that is
+        self.paced = False  # its latest lease was at a learned rate
         self.waits = False  # it uses what it gets to the full
         self.used = dict.fromkeys(LIMITS, 0.0)
         self.left = dict.fromkeys(LIMITS, 0.0)
@@ -43,7 +43,7 @@ class Portion:
 class SharedRates:
     def __init__(self, limits: RateLimits | None, *, workers: int, now: float) -> None:
         self.buckets: dict[str, TokenBucket] = {}
-        self.learned = LearnedRate(doubling_s=DOUBLING_S)
+        self.learned = SharedPace()
         self.scarce = False  # somebody got less than it wanted in the last answer
         self._workers = workers
         self._portions: dict[str, Portion] = {}
@@ -53,6 +53,7 @@ class SharedRates:
         self._paced_at = now
         self._emptied_at = -math.inf
         self._paces = 0  # how often the learned rate was cut
+        self._cut_at = self._heard_at = -math.inf  # when that was last, and when the last worker heard of it
         self._began_empty = False
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits is not None else None
@@ -83,9 +84,9 @@ class SharedRates:
                 self.buckets[name].draw(-unused)
             if name == "requests":
                 self._pace_on(now)
-                self._pace += unused
-                for _ in range(int(more)):
-                    self.learned.leaving(now)
+                if portion.paced:  # what left without any pace owes it nothing
+                    self._pace += unused
+                self.learned.left(more, since=portion.at, now=now)
                 if more and self._first_call is None:
                     self._first_call = now
             portion.used[name], portion.left[name] = getattr(used, name), 0.0
@@ -114,19 +115,18 @@ class SharedRates:
         since = told.age_s * (told.limit or bucket.per_minute) / MINUTE_S
         bucket.correct(limit=told.limit, remaining=told.remaining + since - granted, in_flight=in_flight, now=now)
 
-    def refused(self, who: str, event: Event, *, now: float) -> None:
+    def refused(self, event: Event, *, now: float) -> None:
         """Too much was asked for: limits that the headers of the refusal do not name are taken for used up.
 
         Calls that left before the limits were last taken for used up say nothing new.
         """
         left_at = now - event.ago_s
-        if (
-            event.unexplained
-            and self._left_at_this_pace(who, left_at)
-            and self.learned.refused(left_at=left_at, now=now)
-        ):
-            self._pace = min(self._pace, 0.0)
-            self._paces += self.learned.per_second is not None
+        if event.unexplained:
+            knew = self._left_at_this_pace(left_at, now)
+            if self.learned.refused(left_at=left_at, knew=knew, now=now):
+                self._pace = min(self._pace, 0.0)
+                if self.learned.per_second is not None:
+                    self._paces, self._cut_at, self._heard_at = self._paces + 1, now, math.inf
         if left_at < self._emptied_at:
             return
         self._emptied_at = now
@@ -134,22 +134,21 @@ class SharedRates:
             if name not in event.named:
                 bucket.empty(now)
 
-    def _left_at_this_pace(self, who: str, left_at: float) -> bool:
-        """A call that left under a lease from before the rate was cut says nothing of the new rate."""
-        portion = self._portions[who]
-        return self._paces == 0 or (portion.pace == self._paces and left_at >= portion.paced_from)
-
-    def answered(self, count: int) -> None:
-        if self.learned.per_second is not None:
-            for _ in range(count):
-                self.learned.answered()
+    def _left_at_this_pace(self, left_at: float, now: float) -> bool:
+        """Whether all workers had heard of the present pace when a call left. Before that, whoever has not heard of it uses up
+        the limit for all, and a refusal says nothing of the new pace. One that is silent is not waited for."""
+        if now >= self._cut_at + HEARD_BY_S:
+            return left_at >= min(self._heard_at, self._cut_at + HEARD_BY_S)
+        return left_at >= self._heard_at
 
     def lend(self, message: Renewal, *, workers: int, now: float) -> dict[str, float | None]:
         """What a worker gets of each limit until it renews; None is as much as it likes."""
         portion = self._portions.setdefault(message.who, Portion(now))
         since_s, portion.at = min(now - portion.at, RENEW_S), now
-        if portion.pace != self._paces:
-            portion.pace, portion.paced_from = self._paces, now
+        portion.pace = self._paces
+        if self._heard_at == math.inf and all(each.pace == self._paces for each in self._portions.values()):
+            self._heard_at = now
+        portion.paced = self.learned.per_second is not None
         self.scarce = False
         lent: dict[str, float | None] = {}
         for name in LIMITS:
@@ -188,6 +187,7 @@ class SharedRates:
         return amount
 
     def _pace_on(self, now: float) -> None:
+        self.learned.pass_time(now)
         rate, elapsed = self.learned.per_second, now - self._paced_at
         self._paced_at = now
         if rate is None:

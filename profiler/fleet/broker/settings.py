@@ -12,7 +12,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `workers` is the most that will ever ask at once: each of them falls back to that share of the limits when it cannot
     reach the broker. `concurrency` holds for all together. `cap` and `gone` (what is spent already, or may be) are
-    pico-dollars.
+    pico-dollars. `replaces`: workers may still use what another broker lent them.
     """
 
     workers: int
@@ -22,6 +22,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     gone: int = 0
     longest_pause_s: float = 600.0
     answered_before: bool = False
+    replaces: bool = False
 
 
 class EvenShare(msgspec.Struct, frozen=True, kw_only=True):

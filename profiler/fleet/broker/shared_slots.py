@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Part:
     def __init__(self) -> None:
@@ -16,7 +18,9 @@ class SharedSlots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._most = limit
         self._parts: dict[str, Part] = {}
+        self._inherited_until = -math.inf
 
     @property
     def taken(self) -> int:
@@ -34,16 +38,29 @@ class SharedSlots:
     def resize(self, limit: int) -> None:
         self.limit = limit
 
-    def told(self, who: str, *, in_flight: int, saturated: bool) -> None:
-        part = self._parts.setdefault(who, Part())
+    def inherit(self, *, until: float) -> None:
+        """Another broker lent slots that may be in use until then, by workers that this one has not heard of yet. So each keeps
+        what it holds, and nobody gets more."""
+        self._inherited_until = max(self._inherited_until, until)
+
+    def told(self, who: str, *, in_flight: int, saturated: bool, holds: int, now: float) -> None:
+        """`holds` counts in the first message of a worker that another broker may have lent them."""
+        part = self._parts.get(who)
+        if part is None:
+            part = self._parts[who] = Part()
+            if now < self._inherited_until:
+                part.lent = holds
+                held = sum(each.lent for each in self._parts.values())
+                self.limit = min(max(self.limit, held), self._most)  # that many at once were found good
         part.in_flight, part.saturated = in_flight, saturated
 
-    def lend(self, who: str, *, want: int) -> int:
+    def lend(self, who: str, *, want: int, now: float) -> int:
         """The worker's part now. What others hold they hold until they renew, so a part may be short at first."""
         part = self._parts.setdefault(who, Part())
         part.want = want
         others = sum(max(each.lent, each.in_flight) for name, each in self._parts.items() if name != who)
-        part.lent = max(0, min(want, self._even_part(who), self.limit - others))
+        at_most = part.lent if now < self._inherited_until else self.limit - others
+        part.lent = max(0, min(want, self._even_part(who), at_most, self.limit - others))
         return part.lent
 
     def leave(self, who: str) -> None:

@@ -123,6 +123,12 @@ class LimitedProvider:
         latency_s = self._latency_s * self._drawn.uniform(1 - self._spread, 1 + self._spread)
         return latency_s, lambda: self._answer(takes["output-tokens"])
 
+    def changes_to(self, requests_per_minute: float) -> None:
+        self._refill()
+        level = self._levels["requests"]
+        level.most *= requests_per_minute / level.per_minute
+        level.per_minute = requests_per_minute
+
     def _answer(self, held: float) -> bytes:
         self._busy -= 1
         self._refill()

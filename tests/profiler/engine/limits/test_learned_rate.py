@@ -5,15 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from profiler.engine.limits.learned_rate import (
-    COMPARED,
-    CUT,
-    IN_VAIN,
-    LARGEST_CUT,
-    PLATEAU_CALLS,
-    REFUSALS,
-    LearnedRate,
-)
+from profiler.engine.limits.learned_rate import CUT, LARGEST_CUT, PLATEAU_CALLS, LearnedRate
+from profiler.engine.limits.pace_trust import COMPARED, IN_VAIN, REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

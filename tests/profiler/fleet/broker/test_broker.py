@@ -113,12 +113,10 @@ def test_what_is_not_used_is_there_for_the_others() -> None:
 def test_all_slots_together_never_pass_the_limit_and_move_to_who_has_use_for_them() -> None:
     machine = broker(workers=2, concurrency=16)
     lent = {"a": 0, "b": 0}
-    seq = 0
     for moment in range(1, 60):
         for who, want in (("a", 100 if moment < 30 else 2), ("b", 100)):
-            seq += 1
             lent[who] = machine.renew(
-                says(who, seq, want_slots=want, saturated=True, answered=20, in_flight=Amounts(requests=lent[who])),
+                says(who, moment, want_slots=want, saturated=True, answered=20, in_flight=Amounts(requests=lent[who])),
                 now=moment / 10,
             ).slots
             assert sum(lent.values()) <= 16

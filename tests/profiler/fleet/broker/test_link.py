@@ -127,11 +127,36 @@ async def test_a_limit_that_nobody_names_is_learned_by_all_together_at_few_refus
         LimitedProvider(requests_per_minute=PER_MINUTE, burst_s=2.0, tells=False, latency_s=0.3, spread=0.3),
         Fleet(concurrency=64),
     )
+    learned_by, seconds = 60, 180
     async with asking(limited) as client:
-        await fleet.ask_for(client, 60)
+        began = time.monotonic()
+        await fleet.ask_for(client, seconds)
 
-    assert 0.93 <= limited.answered / (PER_MINUTE / 60 * 62) <= 1.0
-    assert limited.share() <= 0.02
+    first = [call.status for call in limited.history if call.at < began + learned_by]
+    later = [call.status for call in limited.history if call.at >= began + learned_by]
+    assert first.count(200) >= 0.93 * PER_MINUTE / 60 * (learned_by + 2)
+    assert first.count(429) <= 0.03 * len(first)
+    assert (
+        0.97 <= later.count(200) / (PER_MINUTE / 60 * (seconds - learned_by)) <= 1.02
+    )  # two seconds' worth may be saved up
+    assert later.count(429) <= 0.01 * len(later)
+
+
+@jumping
+async def test_a_limit_that_nobody_names_and_that_falls_is_kept_after_a_few_seconds() -> None:
+    limited, fleet = (
+        LimitedProvider(requests_per_minute=PER_MINUTE, burst_s=2.0, tells=False, latency_s=0.3, spread=0.3),
+        Fleet(concurrency=64),
+    )
+    async with asking(limited) as client, anyio.create_task_group() as beside:
+        began = time.monotonic()
+        beside.start_soon(fleet.ask_for, client, 120)
+        await anyio.sleep(60)
+        limited.changes_to(PER_MINUTE / 2)
+
+    later = [call.status for call in limited.history if call.at >= began + 75]
+    assert 0.95 <= later.count(200) / (PER_MINUTE / 120 * 45) <= 1.05
+    assert later.count(429) <= 0.02 * len(later)
 
 
 @jumping
@@ -234,6 +259,31 @@ async def test_a_broker_that_is_replaced_costs_the_seconds_that_it_is_gone_and_n
     after = sum(began + 70 < call.at <= began + 110 for call in limited.history)
     assert after >= 10 * (40 - 4)
     assert limited.share() == 0
+
+
+@pytest.mark.parametrize("away_s", [0.0, 1.5])
+@jumping
+async def test_a_broker_that_is_replaced_hands_out_no_slots_that_workers_hold(away_s: float) -> None:
+    concurrency, latency_s = 12, 1.0
+    limited, fleet = LimitedProvider(latency_s=latency_s, spread=0.5), Fleet(workers=4, concurrency=concurrency)
+    busy: list[int] = []
+
+    async def kill_again_and_again() -> None:
+        for seconds in (30.0, 17.3, 0.4, 9.1):
+            await anyio.sleep(seconds)
+            fleet.reachable = False
+            await anyio.sleep(away_s)
+            fleet.replace_broker()
+            begun = len(limited.in_flight)
+            await anyio.sleep(4.0)
+            busy.append(max(limited.in_flight[begun:]))
+
+    async with asking(limited) as client, anyio.create_task_group() as beside:
+        beside.start_soon(kill_again_and_again)
+        await fleet.ask_for(client, 90)
+
+    assert max(limited.in_flight) == concurrency
+    assert min(busy) == concurrency  # what was found good is kept
 
 
 @jumping
