@@ -128,7 +128,7 @@ def _refused_image(place: str, source: dict[str, Any], *, limits: Limits, edge: 
 
 
 def _decoded(data: str) -> bytes | None:
-    """The first bytes of what is base64 to its end; None where it is none."""
+    """The first bytes that the text stands for; None where it is not base64 to its end."""
     try:
         decoded = b64decode(data, validate=True)
     except (Base64Error, ValueError):

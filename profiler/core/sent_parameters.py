@@ -143,7 +143,8 @@ def _one_tool(at: int, tool: Any) -> Iterator[ParameterFault]:
 
 
 def choice_faults(choice: Any, tools: Any) -> Iterator[ParameterFault]:
-    """`tools` are those that are sent with it; where there are none, others may still come from somewhere else."""
+    """What is wrong with a `tool_choice`. `tools` are those written beside it; without any, the dialogue or the
+    manifest may still bring some."""
     try:
         field_check("beta_message", "tool_choice")(choice)
     except Mismatch as mismatch:

@@ -93,9 +93,9 @@ class Agenda:
 
 
 def same_questions(experiments: Sequence[Experiment], options: Options) -> list[list[Experiment]]:
-    """Experiments with one set of questions, where there are several: first the one that is asked.
+    """Groups of experiments that differ only in what is measured: in each, first the one that is asked.
 
-    Two with the same metrics too are no such: who writes them down wants to be answered twice.
+    Experiments that do not differ at all are in different groups: whoever writes one down twice wants two samples.
     """
     if len(experiments) == 1:
         return []
@@ -114,7 +114,7 @@ def same_questions(experiments: Sequence[Experiment], options: Options) -> list[
 
 
 def _asked_first(same: list[Experiment], options: Options) -> list[Experiment]:
-    """One that has answers already needs to ask less than one that has none."""
+    """First the experiment that has the most answers already: the fewest calls are left."""
     if options.fresh:
         return same
     return sorted(same, key=lambda each: _still_to_ask(options, each))

@@ -1,5 +1,5 @@
-"""Who looks at a run from outside while it goes on: the panel that shows it, the status that others can watch, and the
-signals that stop it."""
+"""What goes on beside a run: the panel that shows it, the status that others can watch, and the signals that stop
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who hires the workers of a run: for one experiment, or for all experiments of a manifest, from one to the next."""
+"""Hires the workers of a run: for one experiment, or for all experiments of a manifest, from one to the next."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ async def _one_by_one(
     options: Options,
     note: Callable[[str], None],
 ) -> dict[str, Ended]:
-    """Run those that are `asked`, but for those that what has stopped others would stop too."""
+    """Run the experiments of `asked` one after the other, without those that would be stopped by what has stopped
+    others."""
     ended: dict[str, Ended] = {}
     with (
         reusing(large, options=options, tell=note) as reusable,
@@ -143,7 +144,8 @@ def advise(reached: BudgetReached, experiment: Experiment, money: RunMoney, *, r
 
 
 def _small(experiments: Sequence[Experiment], counts: Mapping[str, int], *, options: Options) -> list[Experiment]:
-    """Those with few items that no several processes have begun, but for those which wait for the answers of a large one."""
+    """Experiments with few items, without those that several processes have begun or that wait for the answers of a
+    large one."""
     if options.fresh and options.max_cost_usd is not None:
         return []  # what a cap over all leaves to some of them depends on what is begun anew with the others
 

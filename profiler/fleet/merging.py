@@ -42,7 +42,7 @@ AT_ONCE: Final = 1 << 20
 
 
 class Merging(Protocol):
-    """Whoever puts together what is committed: up to `end` it has."""
+    """Puts together what is committed; it has done so for the items before `end`."""
 
     @property
     def end(self) -> int: ...
@@ -54,7 +54,7 @@ class Merging(Protocol):
 
 
 class Merger:
-    """One run's. Whoever calls it holds the folder."""
+    """Puts one run together. Its caller holds the lock of the folder."""
 
     def __init__(
         self, run: Path, folders: RangeFolders, table: Table, metrics: Sequence[Metric[Any]], *, sync: bool
@@ -131,7 +131,7 @@ class Merger:
             replace(self._folders.scores, path)
 
     def _take_name_back(self) -> None:
-        """Who gave the scores their name was killed before the summary was there."""
+        """Of a command that was killed between naming the scores and writing the summary."""
         path = self._parts[RESPONSES].with_name(SCORES)
         if path.exists() and not self._folders.scores.exists():
             replace(path, self._folders.scores)

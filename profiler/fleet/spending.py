@@ -35,7 +35,8 @@ def held_by_manifest(experiment: Experiment, options: Options, *, several: bool)
 
 
 class Spending:
-    """One run's. `left` is what a cap over several experiments leaves to this one, in pico-dollars; None without such a cap."""
+    """The money of one run. `left` is what a cap over several experiments leaves to this one, in pico-dollars; None
+    without such a cap."""
 
     def __init__(self, prepared: Prepared, *, options: Options, left: int | None) -> None:
         self._prepared = prepared
@@ -49,13 +50,14 @@ class Spending:
         return self._prepared.folders.money()
 
     def cap(self) -> int | None:
-        """That of this experiment."""
+        """The cap of this experiment by itself, in pico-dollars."""
         if not self._live:
             return None
         return own_cap(self._prepared.experiment, self._options, several=self._left is not None)
 
     def whole_cap(self) -> int | None:
-        """That of this experiment, or what a cap over several leaves to it, with all that it has spent so far."""
+        """That cap, or what a cap over several experiments leaves to this one with all that it has spent so far, if
+        that is less."""
         rooms = [self.cap(), None if self._left is None else self._left + self.before.gone]
         return min((room for room in rooms if room is not None), default=None)
 

@@ -52,7 +52,7 @@ def dump(reduction: Reduction) -> bytes:
 
 
 def load(content: bytes, metrics: Sequence[Metric[Any]]) -> Reduction:
-    """Raises ValueError for what is no such form, or that of other metrics."""
+    """Raises ValueError where this is no such form, or holds states of other metrics."""
     found = json.loads(content.decode("utf-8", "surrogatepass"))
     names = [metric.name for metric in metrics]
     if not isinstance(found, dict) or (found.get("format"), found.get("metrics")) != (FORMAT, names):

@@ -47,7 +47,7 @@ def normalizer(wanted: Sequence[Preparation]) -> Callable[[str], str]:
 def extractor(pattern: str | None) -> Callable[[str], str | None]:
     """The last match of the pattern, or its first group; None where there is none.
 
-    The last and not the first: who reasons aloud gives the answer at the end.
+    The last and not the first: a model that reasons aloud gives the answer at the end.
     """
     if pattern is None:
         return lambda text: text

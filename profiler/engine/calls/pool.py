@@ -213,7 +213,7 @@ class Pool:
         return False
 
     async def _leave(self, job: Job) -> bool:
-        """Wait for money and limits. Who asks another provider may have the place of this call meanwhile."""
+        """Wait for money and limits. Meanwhile a call to another provider may use the place of this one."""
         try:
             leaves = await self.slots.lent_while(partial(self._let_go, job))
         except BaseException:

@@ -19,7 +19,7 @@ class RunClock(msgspec.Struct):
 
 
 def seconds_since(started: str | None) -> float:
-    """Of a run that began at this moment, in words of its header; 0 where nobody wrote it down."""
+    """Seconds since a run began, by the time in its header; 0 where the header has none."""
     if started is None:
         return 0.0
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds())

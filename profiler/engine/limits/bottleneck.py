@@ -40,7 +40,7 @@ def phrase(
 
 
 def at_once(calls: int) -> str:
-    """Nothing but the number of calls that may be in flight."""
+    """The words for a run that was held up by nothing but the number of calls at once."""
     return f"{calls:,} call{'s' if calls != 1 else ''} at once"
 
 

@@ -99,7 +99,7 @@ class Broker:
         return [who for who, worker in self._workers.items() if worker.ends_at <= now]
 
     def end(self, who: str, *, billed: int | None, dead: bool = True) -> None:
-        """A worker is given up that has spent so much, or may have; None if nobody can tell. One that is not known to be
+        """Give a worker up that has spent `billed`, or may have; None if nobody can tell. One that is not known to be
         `dead` may go on with its even share of the limits."""
         if self._workers.pop(who, None) is None and who in self._given_up:
             if dead:

@@ -61,7 +61,7 @@ class Desk:
         return answer
 
     async def look_for_the_lost(self) -> None:
-        """For as long as nobody cancels this."""
+        """Give up the workers that are overdue, every now and then, until this is cancelled."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
             self.give_up_the_overdue()

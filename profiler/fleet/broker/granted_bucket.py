@@ -34,8 +34,8 @@ class GrantedBucket:
         self._free_alone = False
 
     def grant(self, amount: float | None, *, at: float, ends_at: float, spread_s: float, not_told: float) -> None:
-        """From now on there is this much, and what was left of the grant before is not. `not_told` was used after the
-        message was written that this answers. None is no limit."""
+        """Replace the grant: what was left of the one before is gone. `not_told` was used since the worker wrote the
+        message that this grant answers. None is no limit."""
         self._granted, self._drawn = amount, not_told
         self._at, self._ends_at, self._spread_s = at, ends_at, spread_s
         self._alone, self._free_alone = None, False

@@ -71,7 +71,7 @@ class LeasedCap(Cap):
         )
 
     def begin(self, folder: str, budget: Budget) -> None:
-        """Another folder tells what is spent. Nothing is, before the broker knows of it."""
+        """Calls of one more folder are to be paid. Nothing is spent there before the broker knows of it."""
         self._attempts[folder] = Attempt(budget)
 
     def end(self, folder: str) -> None:
@@ -101,7 +101,7 @@ class LeasedCap(Cap):
         )
 
     def lend(self, bound: int, *, told: MoneyUse, may_come: bool, ends_at: float) -> None:
-        """The answer to what was told."""
+        """Take the broker's answer to what was told."""
         self.cap, self._ends_at = bound, ends_at
         self._known = self._attempts.keys() & told.attempts.keys()
         self._hopeless = told.least if told.more and not may_come else None

@@ -176,7 +176,7 @@ class Link:
         self._let_know(lease)
 
     def _expect_same_cap(self, lease: Lease) -> None:
-        """A cap that only one of both keeps is none: nothing would be lent, or nothing counted."""
+        """Raise where only one of the two has a cap: nothing would be lent, or nothing counted."""
         if (self.cap is None) != (lease.money is None):
             with_cap, without = ("broker", "worker") if self.cap is None else ("worker", "broker")
             raise UsageError(

@@ -42,8 +42,8 @@ class WorkerFailed(ProfilerError):
 
 
 class Coordinator:
-    """One command's. `job_of` makes the job of a worker from its number and its share of the money; `belongs` says which of
-    the ranges are its business."""
+    """Hands out the ranges of one command. `job_of` makes the job of a worker from its number and its share of the
+    money; `belongs` says which of the ranges are this command's."""
 
     def __init__(
         self,
@@ -97,7 +97,8 @@ class Coordinator:
         return number
 
     def join_late(self) -> None:
-        """Somebody wants one more. Without a broker a live one would spend what belongs to the others."""
+        """Start one more worker, because somebody asked for it. A live run without a broker has none to spare for it:
+        the money is shared out."""
         if self.stopped is None and (self._broker is not None or not self._live):
             self._tell(f"worker {self.join(cap=None)} joins")
 
@@ -115,7 +116,7 @@ class Coordinator:
         return self._looks.look().in_flight
 
     def abandon(self) -> None:
-        """End the calls in flight too, and soon whoever does not even hear that."""
+        """End the calls in flight too, and a little later the workers that do not react."""
         self._watchdog.patience = min(self._watchdog.patience, ABANDONED_WITHIN)
         for number in self._working():
             self._driver.tell(number, Abandon())

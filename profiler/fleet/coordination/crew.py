@@ -46,8 +46,8 @@ def bounded(processes: int, *, tell: Callable[[str], None]) -> int:
 
 
 class Crew:
-    """Some are started at once, so that they are there when there is something to do. Those that have answered all ranges of
-    one experiment do the next one."""
+    """The workers of one command. Some are started at once, so that they are there when there is something to do. Those
+    that have answered all ranges of one experiment do the next one."""
 
     def __init__(self, driver: Driver, *, processes: int) -> None:
         self.numbers: list[int] = []

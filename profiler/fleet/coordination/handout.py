@@ -65,8 +65,8 @@ class Handout:
         self._left = 0
 
     def take(self, worker: int, *, among: int = 1, speed: float = 0.0) -> OpenRange | None:
-        """The next range for one `among` so many workers. Who is fast (`speed`, in items a second) takes those behind it
-        too and answers them as one range: each has a price of its own, whatever its size."""
+        """The next range for one of `among` workers. A fast one (`speed`, in items a second) gets the ranges behind it
+        too, and answers them as one: each range takes some time of its own, whatever its size."""
         if not self._unassigned:
             return None
         most = min(speed * JOINED_S, self._left / (2 * among))

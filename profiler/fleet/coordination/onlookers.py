@@ -1,4 +1,4 @@
-"""Who looks at a run by several processes while it goes on: the panel, the status for others, and the signals that stop it."""
+"""What goes on beside a run by several processes: the panel, the status for others, and the signals that stop it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Lost(NamedTuple):
 
 
 class Broker(Protocol):
-    """Who shares out what the workers have in common; it is replaced when it dies."""
+    """Shares out among the workers what they have in common; it is replaced when it dies."""
 
     def lender(self, worker: int) -> Lender:
         """How the worker of this number reaches the broker."""

@@ -117,7 +117,7 @@ class ProcessDriver(Generic[Told, Heard]):
         return self._logs / f"worker-{worker}.log"
 
     async def ended(self) -> None:
-        """Until all have ended: their commands have."""
+        """Wait until all have ended, which they do when their commands end."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()

@@ -81,7 +81,7 @@ class Post:
 
 
 async def all_there_is(stream: MemoryObjectReceiveStream[Any]) -> list[Any]:
-    """At least one."""
+    """Wait for a message, and return it with all others that have come."""
     found = [await stream.receive()]
     with suppress(anyio.WouldBlock, anyio.EndOfStream):
         while len(found) < AT_ONCE:

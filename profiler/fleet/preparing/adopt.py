@@ -35,7 +35,7 @@ AT_ONCE = 1 << 16  # bytes of one range that are kept until they are written
 
 
 def adopt(run: Path, table: Table, folders: RangeFolders, metrics: Sequence[Metric[Any]]) -> None:
-    """Whoever calls it holds the folder."""
+    """Make of the run that one process has begun one for several. The caller holds the lock of the folder."""
     shutil.rmtree(folders.root / "attempts", ignore_errors=True)  # of an adoption that was killed
     left = ledger.read(run)
     replay = journal.Replay(run / JOURNAL, count=table.count, left=left)
@@ -54,13 +54,13 @@ def adopt(run: Path, table: Table, folders: RangeFolders, metrics: Sequence[Metr
 
 
 def started(run: Path) -> str | None:
-    """When the one process began it."""
+    """When that one process began it."""
     header = journal.read_header(run / JOURNAL)
     return None if header is None else header.started
 
 
 def let_go(run: Path) -> None:
-    """What only a run by one process has. The ledger goes last, as it does in any run."""
+    """Remove what only a run by one process has. The ledger goes last, as it does in any run."""
     for name in (REQUESTS, RESPONSES, JOURNAL, LEDGER):
         remove(run / name)
     sync_folder(run)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def lay_down(
     reusable: Reusable | None, prepared: Prepared, *, name: str = KNOWN_ANSWERS, tell: Callable[[str], None]
 ) -> Path | None:
-    """The file in which the workers of this command find them; None where there is nothing to take over."""
+    """Write the file in which the workers of this command find them; None where there is nothing to take over."""
     if reusable is None:
         return None
     run, identity, source = prepared.folders.root.parent, prepared.table.identity, prepared.source

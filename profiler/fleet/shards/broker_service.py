@@ -44,7 +44,7 @@ async def serve_broker(
     environ: Mapping[str, str],
     tell: Callable[[str], None],
 ) -> None:
-    """Until a signal comes. `workers` is how many will ever ask at once."""
+    """Serve until a signal comes. `workers` is how many will ever ask at once."""
     folders = RangeFolders(options.folder_of(experiment))
     cap = own_cap(experiment, options, several=False)
     gone = folders.money().gone if folders.table() is not None else 0
@@ -92,7 +92,7 @@ def token_of(folders: RangeFolders, environ: Mapping[str, str]) -> str:
 
 
 class DistantBroker:
-    """The broker of somebody else's, for the workers of one command."""
+    """A broker that somebody else has started, for the workers of one command."""
 
     def __init__(self, url: str, *, token: str, capped: bool) -> None:
         place_of(url)  # raises where it is none
@@ -105,14 +105,14 @@ class DistantBroker:
         return Lender(url=self._url, token=self._token, who=self._name_of(worker), capped=self._capped)
 
     async def keep(self) -> None:
-        """That is for whoever has started it."""
+        """Nothing to do: whoever has started it starts it again."""
         await anyio.sleep_forever()
 
     async def forget(self, worker: int) -> None:
         await tell_gone(self._url, self._name_of(worker), token=self._token)
 
     async def close(self) -> None:
-        """It serves others too."""
+        """Nothing to do: it serves others too."""
 
     def _name_of(self, worker: int) -> str:
         return f"{worker}-{self._session}"

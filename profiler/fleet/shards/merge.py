@@ -50,7 +50,7 @@ def merge_all(
     store: ObjectStore | None = None,
     note: Callable[[str], None],
 ) -> list[Ended]:
-    """Each that shards have answered; what is wrong with one touches no other."""
+    """Merge each experiment that shards have answered; what is wrong with one touches no other."""
     found = []
     for experiment in experiments:
         name = experiment.experiment_id

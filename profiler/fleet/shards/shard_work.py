@@ -111,7 +111,7 @@ class ShardWork:
         return not self.left()
 
     def advance(self) -> None:
-        """What is committed stays where it is."""
+        """Nothing to do: what is committed stays where it is."""
 
     async def run(
         self, driver: Driver, *, watch: Watch | None, also: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -124,7 +124,7 @@ class StoredRun:
         return dict(zip(firsts, at_once(noted, firsts), strict=True))
 
     def _note(self, first: int, name: str) -> None:
-        """The attempt that counts, instead of the one that was committed here, if there was one."""
+        """Note the attempt that counts, in the place of one that was committed here."""
         folder = self._folders.done(first)
         if text_in(folder / STORED_AS) == name:
             return
@@ -137,7 +137,7 @@ class StoredRun:
         draft.rename(folder)
 
     def _take_up(self, first: int, names: list[str]) -> None:
-        """The one that got furthest."""
+        """Take up the attempt that got furthest."""
         journals = {name: self._store.get(f"{self._run}/open/{name}/{JOURNAL}") or b"" for name in names}
         name = max(journals, key=lambda each: len(journals[each]))
         draft = self._draft()
@@ -154,7 +154,7 @@ class StoredRun:
     # --- while it goes on ---------------------------------------------------------------------------------------
 
     async def keep_putting(self) -> None:
-        """What is answered soon, and what is open every now and then."""
+        """Put what is answered soon, and what is open every now and then."""
         times = 0
         while True:
             await anyio.sleep(PUT_EVERY_S)
@@ -238,7 +238,8 @@ class StoredRun:
 
 
 def at_once(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-    """What comes of each, in order: a store takes its time for each object, and bears many at once."""
+    """The results for all items, in their order. Many are asked for at once, since a store takes its time for each
+    object."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(work, items))
 

@@ -29,7 +29,7 @@ class StoredWhole(StoredRun):
     """All of the run. It puts nothing into the store, and removes nothing there."""
 
     def pull(self) -> None:
-        """All that says how far the run is."""
+        """Fetch everything that says how far the run is."""
         self.pull_table()
         divided = self._store.get(f"{self._run}/shards.json")
         if divided is not None:

@@ -204,8 +204,9 @@ class RangeAttempt:
             yield dialogues
 
     async def _count(self, folder: Path) -> Reduction:
-        """In steps between the calls of the next range: a thread would only be in the way of the event loop, both want to
-        compute. A live run's loop must not wait for any step, and a metric of the user's own may take its time."""
+        """Count the logs in steps between the calls of the next range: a thread would only be in the way of the event
+        loop, both want to compute. A live run's loop must not wait for any step, and a metric of the user's own may
+        take its time."""
         setting = self._setting
         count = partial(reducing, folder, setting.metrics, first=self.first, tell=setting.tell)
         if setting.source.mode == "live" or not all_builtin(setting.metrics):

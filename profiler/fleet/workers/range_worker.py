@@ -106,7 +106,8 @@ class Worker:
         self._send(Told(line))
 
     async def run(self, commands: AsyncIterator[Command]) -> None:
-        """Until nothing is left, or an error stops it. When the commands end, there is nobody left to work for."""
+        """Answer ranges until nothing is left, or an error stops it. When the commands end, there is nobody left to
+        work for."""
         try:
             with collector.spared(), one_error():
                 async with self._channel or nullcontext(), nullcontext() if self._link is None else linked(self._link):
@@ -233,7 +234,7 @@ class Worker:
             self._send(self._status())
 
     async def _look_for_successors(self) -> None:
-        """Who has been taken for dead begins nothing more: it would be paid twice."""
+        """Begin nothing more once this process has been taken for dead: it would be paid twice."""
         while True:
             await anyio.sleep(SUCCESSOR_EVERY_S)
             for attempt in list(self._granted.attempts.values()):

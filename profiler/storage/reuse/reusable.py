@@ -158,7 +158,7 @@ def _of_unfinished(folder: Path) -> Iterator[Answer]:
 
 
 def _is_answer(record: _GotLine) -> bool:
-    """An error is none, nor is a line without the words, which `output_fields` may have left out."""
+    """Whether the line holds an answer: an error is none, and `output_fields` may have left the words out."""
     return record.type != "error" and bool(bytes(record.completion))
 
 

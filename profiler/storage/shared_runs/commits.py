@@ -44,7 +44,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether it still does."""
+        """Whether the commit still counts."""
         return self.boot is None or self.boot == boot.boot_id()
 
 

@@ -71,9 +71,9 @@ class Lease:
 def take(folder: Path, name: str) -> Lease:
     """Take the lease of this name, or raise `Claimed`.
 
-    Each has a number. Who comes after a dead one, or one that was released, takes the next number, and of two that do so the
-    file system lets one have it. Numbers only grow, so whoever has looked at the folder long ago and takes a number that was
-    free again finds a higher one beside it.
+    Each lease has a number. After a dead or a released one comes the next number, and of two processes that take it the
+    file system lets one have it. Numbers only grow: a process that looked at the folder long ago, and so takes a number
+    that was free again, finds a higher one beside it.
     """
     owner = f"{platform.node()}, process {os.getpid()} ({secrets.token_hex(8)})\n".encode()
     before = _generations(folder, name)

@@ -210,7 +210,7 @@ def _probabilities(log_odds: Floats) -> Floats:
 
 
 def _signs(draw: Generator, n: int) -> Floats:
-    return draw.choice([-1.0, 1.0], size=n)
+    return draw.choice(np.array([-1.0, 1.0]), size=n)
 
 
 def _effects(draw: Generator, n: int, *, spread: float) -> Floats:

@@ -25,7 +25,7 @@ LINGER_S = 5.0  # for a refused sender to read why before the connection is gone
 
 
 class Connections(Protocol):
-    """Who counts them."""
+    """Counts the connections."""
 
     connections_open: int
 
