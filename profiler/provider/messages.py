@@ -144,8 +144,9 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 def limits_of(headers: Mapping[str, str]) -> RateHeaders | None:
     """The limits that the headers name, or None."""
     found: dict[str, Limit] = {}
+    names = getattr(headers, "names", headers)  # our own connections have them in a dictionary
     for name, limit, remaining in _LIMITS:
-        if limit in headers and remaining in headers:
+        if limit in names and remaining in names:
             allowed, left = _count(headers[limit]), _count(headers[remaining])
             if allowed and left is not None:
                 found[name] = Limit(allowed, left)

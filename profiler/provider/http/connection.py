@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from profiler.core.errors import CallError
+from profiler.provider.http.headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
     import socket
@@ -42,7 +43,10 @@ def lost(reason: str, *, sent: bool = True) -> CallError:
 
 
 class Connection(asyncio.Protocol):
-    """A protocol of asyncio that writes a request and reads the response with httptools."""
+    """A protocol of asyncio that writes a request and reads the response with httptools.
+
+    One parser reads all responses of a connection: making one costs as much as reading a response.
+    """
 
     def __init__(self, owner: Owner) -> None:
         self.reusable = False
@@ -50,8 +54,12 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Any] | None = None
-        self._parser: HttpResponseParser | None = None
-        self._headers: dict[str, str] = {}
+        self._lines: dict[bytes, bytes] = {}  # headers of the response that is being read
+        self.on_header = (
+            self._lines.__setitem__
+        )  # for the parser; a method of our own would cost twice as much a header
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)  # None when the connection is lost
+        self._headers = NO_HEADERS
         self._body: list[bytes] = []
         self._received = 0
         self._status = 0
@@ -64,10 +72,8 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             raise lost("the connection was closed before the request was sent", sent=False)
         self._waiter = waiter = self._owner.loop.create_future()
-        self._parser = HttpResponseParser(self)
-        self._headers, self._body, self._received = {}, [], 0
-        self._headed = self._complete = False
-        self.reusable = False
+        self._headers, self._body, self._received = NO_HEADERS, [], 0
+        self._headed = self._complete = self.reusable = False
         transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         return waiter
 
@@ -85,7 +91,8 @@ class Connection(asyncio.Protocol):
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None or self._parser is None:
+        parser = self._parser
+        if self._waiter is None or parser is None:
             self.abort()  # nobody waits for this: the server says good-bye, or is out of step
             return
         self._received += len(data)
@@ -93,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._fail(CallError("too_large_reply", f"the reply is longer than {LARGEST_REPLY >> 20} MiB"))
             return
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self._complete:
                 self._fail(lost(f"the reply is not HTTP: {error}"))
@@ -119,6 +126,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             when = "in the middle of the reply" if self._received else "before the reply"
             self._fail(lost(f"the connection was {'reset' if exc else 'closed'} {when}"))
+        self._parser = None  # it holds methods of ours: a cycle
 
     # The methods below are called by the parser, in the order in which it finds the parts of a response.
 
@@ -126,15 +134,13 @@ class Connection(asyncio.Protocol):
         if self._complete:  # a second response, which nobody asked for, must not replace the first
             self.reusable = False
         else:
-            self._headers, self._body = {}, []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._complete:
-            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self._lines.clear()
+            self._body = []
 
     def on_headers_complete(self) -> None:
         if not self._complete and self._parser is not None:
             self._status = self._parser.get_status_code()
+            self._headers = Headers(self._lines.copy())
             self._headed = True
 
     def on_body(self, body: bytes) -> None:
@@ -148,12 +154,11 @@ class Connection(asyncio.Protocol):
 
     def _ends_with_connection(self) -> bool:
         """Whether the body has no length of its own, so that only the end of the connection ends it."""
-        headers = self._headers
-        return self._headed and "content-length" not in headers and "transfer-encoding" not in headers
+        names = self._headers.names
+        return self._headed and "content-length" not in names and "transfer-encoding" not in names
 
     def _finish(self) -> None:
-        waiter = self._waiter
-        self._parser = self._waiter = None
+        waiter, self._waiter = self._waiter, None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if not self.reusable:
             self.abort()
@@ -169,7 +174,7 @@ class Connection(asyncio.Protocol):
         waiter.set_result(HttpAnswer(self._status, self._headers, body))
 
     def _fail(self, error: CallError) -> None:
-        waiter, self._waiter, self._parser = self._waiter, None, None
+        waiter, self._waiter = self._waiter, None
         self.reusable = False
         self.abort()
         if waiter is not None and not waiter.done():

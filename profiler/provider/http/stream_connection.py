@@ -75,7 +75,7 @@ class StreamConnection(Connection):
             self._grace = None
 
     def _end(self, broken: CallError | None) -> None:
-        waiter, self._waiter, self._parser = self._waiter, None, None
+        waiter, self._waiter = self._waiter, None
         self._no_grace()
         if not self.reusable:
             self.abort()

@@ -17,7 +17,7 @@ from profiler.core.errors import CallError, UsageError
 from profiler.provider.http.proxy import proxy_for
 from profiler.provider.open import open_client
 from tests.profiler.provider.asked_over import ALL_LANES, LANES, answered, asking, experiment, failed, request_for
-from tests.profiler.provider.loopback import KEY, MESSAGE, Say, hang, http, serving
+from tests.profiler.provider.loopback import KEY, MESSAGE, Say, error, hang, http, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -275,6 +275,33 @@ async def test_a_connection_serves_many_calls(lane: Lane) -> None:
             await client.complete(request)
 
         assert server.accepted == 1
+
+
+async def test_a_connection_reads_replies_of_every_form_one_after_the_other() -> None:
+    packed = gzip.compress(json.dumps(MESSAGE).encode())
+    forms = [
+        http(200, MESSAGE, retry_after="9"),
+        FORMS["byte by byte"],
+        http(200, packed, content_encoding="gzip", request_id="req_2"),
+        FORMS["after early hints"],
+        error(429),
+        http(200, MESSAGE, request_id="", Request_Id="req_3"),
+    ]
+    said = iter(forms)
+    found: list[str | None] = []
+    async with serving(lambda _: next(said)) as server, asking("fast", server.url) as (client, request):
+        for _ in forms:
+            try:
+                reply = await client.complete(request)
+            except CallError as failed:
+                found.append(f"{failed.request_id} after {failed.retry_after_s}")
+            else:
+                assert reply.completion == "Paris."
+                found.append(reply.request_id)
+
+        assert server.accepted == 1
+
+    assert found == ["req_1", None, "req_2", "req_1", "req_1 after None", "req_3"]
 
 
 async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
