@@ -118,7 +118,6 @@ class AttemptMachine:
         self._planner = planner
         self._ledger = ledger
         self._costs = budget is not None or ledger is not None
-        self._waits = self._costs or limits is not None
 
     @property
     def held_up_by(self) -> str | None:
@@ -134,17 +133,19 @@ class AttemptMachine:
     def leaves_at_once(self, job: Job) -> bool:
         """Whether a call need not wait for anything, as most need not.
 
-        If so, its money is set aside and it counts against the limits: the caller must send it. If not, it waits in
-        `leave`.
+        If so, its money is set aside and it counts against the limits: the caller must send it, and it leaves now
+        (`called`). If not, it waits in `leave`.
         """
-        if job.attempts.wait_s:
+        attempts = job.attempts
+        if attempts.wait_s:
             return False
+        attempts.called = now = time.monotonic() if attempts.calls else job.started  # its job began right before this
         cost = job.cost
         if cost is not None and not cost.set_aside(job.request):
             return False
         if self.limits is None:
             return True
-        job.draw = self.limits.try_admit(job.request)
+        job.draw = self.limits.try_admit(job.request, now)
         if job.draw is None and cost is not None:
             cost.give_back()
         return job.draw is not None
@@ -183,13 +184,14 @@ class AttemptMachine:
         wait_s, job.attempts.wait_s = job.attempts.wait_s, 0.0
         return wait_s
 
-    def begin_call(self, job: Job) -> float:
-        """Note that the call leaves now. Returns the moment by which it must have ended.
+    def begin_call(self, job: Job, now: float | None = None) -> float:
+        """Note that the call leaves, now. Returns the moment by which it must have ended.
 
         That is its own time-out or the deadline of the dialogue, whichever comes first.
         """
         attempts = job.attempts
-        now = time.monotonic() if self._waits or attempts.calls else job.started
+        if now is None:
+            now = time.monotonic()
         if not attempts.calls:
             # counted from here: time in the queue is not the dialogue's
             attempts.give_up_at = now + self._retry.deadline_s
@@ -205,13 +207,15 @@ class AttemptMachine:
     def answered(self, job: Job, reply: Reply) -> bool:
         """Settle a reply. Returns whether the dialogue goes on; the job then holds the request for its next turn."""
         request, attempts = job.request, job.attempts
+        if self._replies_timed:
+            attempts.ended = time.monotonic()
         if self.limits is not None and job.draw is not None:
             self.limits.succeeded(job.draw, reply, sent=len(request.body))
             job.draw = None
         if reply.latency_s is not None:
             attempts.client_s += reply.latency_s
         elif self._replies_timed:
-            attempts.client_s += time.monotonic() - attempts.called
+            attempts.client_s += attempts.ended - attempts.called
         if job.cost is not None:
             job.cost.answered(reply.usage)
         return request.dialogue.turns is not None and self._next_turn(job, reply)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from profiler.money.budget import Budget, maybe_billed
-from profiler.money.prices import dollars
+from profiler.money.prices import PICO, dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,9 @@ class CallCost(msgspec.Struct):
                 budget.doubt(self.paid)
                 self.maybe += self.paid
                 self.paid = 0
-        self._settled()
+        self.hold = 0
+        if self.ledger is not None and self.place is not None:
+            self.ledger.write(self.place, paid=self.paid, maybe=self.maybe, hold=0)
 
     def failed(self, error: CallError) -> None:
         """Give the hold back, unless the failed call may have been billed all the same."""
@@ -116,9 +118,6 @@ class CallCost(msgspec.Struct):
         elif budget is not None:
             budget.release(self.hold)
         self.billed |= kept
-        self._settled()
-
-    def _settled(self) -> None:
         self.hold = 0
         if self.ledger is not None and self.place is not None:
             if self.billed:
@@ -135,7 +134,7 @@ class CallCost(msgspec.Struct):
         nothing was."""
         if self.budget is None or self.unknown or (self.maybe and not self.paid):
             return None
-        return dollars(self.paid)
+        return self.paid / PICO
 
     @property
     def maybe_usd(self) -> float:

@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """What a worker is doing: its job, the moment its call must end, and the scope by which it is ended."""
+    """What a worker is doing: its job, the moment its call must end, and the scope by which it is ended (`late`)."""
 
-    __slots__ = ("call_ends", "job", "scope")
+    __slots__ = ("call_ends", "job", "late", "scope")
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.call_ends = math.inf
+        self.late = False
+        self.scope = anyio.CancelScope()
+
+    def end_call(self) -> None:
+        self.late = True
+        self.scope.cancel()
+
+    def begin_again(self) -> None:
+        self.late = False
         self.scope = anyio.CancelScope()
 
 
@@ -58,7 +67,7 @@ class Deadlines:
         now, following = time.monotonic(), math.inf
         for worker in self.workers:
             if worker.call_ends <= now:
-                worker.scope.cancel()
+                worker.end_call()
             elif worker.call_ends < following:
                 following = worker.call_ends
         self.next_look = math.inf

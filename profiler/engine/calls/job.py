@@ -27,6 +27,7 @@ class Attempts(msgspec.Struct):
     calls: int = 0  # of the whole dialogue
     tries: int = 0  # those that count against max_attempts: of the current request, rate limits aside
     called: float = 0.0  # when the last call left
+    ended: float = 0.0  # when its reply came, where a clock is read
     client_s: float = 0.0  # what all calls took together
     give_up_at: float = math.inf
     wait_s: float = 0.0  # before the next call

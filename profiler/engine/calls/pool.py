@@ -149,9 +149,9 @@ class Pool:
             while True:
                 with worker.scope as scope:
                     await self._serve(worker)
-                if not scope.cancel_called:
+                if not worker.late:
                     break
-                worker.scope = anyio.CancelScope()
+                worker.begin_again()
                 if scope.cancelled_caught:
                     worker.job = self._late(worker)
         except Exception as error:  # noqa: BLE001 (a bug: it comes out when the calls of others, which are paid for, have ended)
@@ -172,10 +172,11 @@ class Pool:
         client, call = self._client, self._client.call
         while (job := worker.job or self._next_job()) is not None and self.stopped is None:
             worker.job = job
-            if not machine.leaves_at_once(job) and not await self._may_leave(job):
+            at_once = machine.leaves_at_once(job)
+            if not at_once and not await self._may_leave(job):
                 worker.job = None
                 continue
-            worker.call_ends = ends = machine.begin_call(job)
+            worker.call_ends = ends = machine.begin_call(job, job.attempts.called if at_once else None)
             if ends < deadlines.next_look:
                 deadlines.look_at(ends)
             try:
@@ -188,7 +189,7 @@ class Pool:
             else:
                 worker.call_ends = math.inf
                 worker.job = self._answered(job, reply)
-            if worker.scope.cancel_called:  # the watch was too late for this call, and must not hit the next
+            if worker.late:  # the watch was too late for this call, and must not hit the next
                 return
             if writer.full:
                 await writer.make_room()
@@ -242,7 +243,7 @@ class Pool:
     def _answered(self, job: Job, reply: Reply) -> Job | None:
         """Record a reply, or return the job when its dialogue has turns left."""
         goes_on = self._machine.answered(job, reply)
-        if self._machine.limits is not None and self._records.held is not None:
+        if self._machine.limits is not None and self._records.holding:
             self._records.release()
         if goes_on:
             return job

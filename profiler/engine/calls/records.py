@@ -7,7 +7,7 @@ another reply shows that the provider is up, or until the run ends.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from profiler.storage.writing.writer import Writer
 
 
-class EndTimes(msgspec.Struct, frozen=True, gc=False):
-    """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
-
-    at_s: float | UnsetType
-    queue_s: float
-
-
-UNTIMED: Final = EndTimes(UNSET, 0.0)
-
-
 class Records:
     """Makes the records of dialogues that end. Without a `clock` it records no times, so that equal runs give equal bytes."""
 
@@ -44,17 +34,19 @@ class Records:
         self.failures: dict[str, int] = {}
         self._writer = writer
         self._clock = clock
-        self._held: list[tuple[Job, CallError, EndTimes]] = []
+        self.holding = False
+        self._held: list[tuple[Job, CallError, float]] = []  # each with the moment of its end
 
     def answered(self, job: Job, reply: Reply) -> None:
-        self._writer.put(record_reply(job, reply, ended=self._ended(job)))
+        self._writer.put(record_reply(job, reply, clock=self._clock))
 
     def failed(self, job: Job, error: CallError) -> None:
-        self._failed(job, error, ended=self._ended(job))
+        self._failed(job, error, ended=time.monotonic())
 
     def hold(self, job: Job, error: CallError) -> None:
-        """Hold back a failure that may be the provider's rather than the dialogue's. Its waiting time is taken now."""
-        self._held.append((job, error, self._ended(job)))
+        """Hold back a failure that may be the provider's rather than the dialogue's. It ends now all the same."""
+        self._held.append((job, error, time.monotonic()))
+        self.holding = True
 
     @property
     def held(self) -> CallError | None:
@@ -63,24 +55,26 @@ class Records:
 
     def release(self) -> None:
         """Another call got through, so the failures held back are the dialogues' own: record them."""
-        held, self._held = self._held, []
+        held, self._held, self.holding = self._held, [], False
         for job, error, ended in held:
             self._failed(job, error, ended=ended)
 
-    def _failed(self, job: Job, error: CallError, *, ended: EndTimes) -> None:
+    def _failed(self, job: Job, error: CallError, *, ended: float) -> None:
         self.failures[error.kind] = self.failures.get(error.kind, 0) + 1
-        self._writer.put(record_failure(job, error, ended=ended))
-
-    def _ended(self, job: Job) -> EndTimes:
-        if self._clock is None:
-            return UNTIMED
-        now = time.monotonic()
-        return EndTimes(micro(self._clock.at(now)), micro(max(0.0, now - job.started - job.attempts.client_s)))
+        self._writer.put(record_failure(job, error, clock=self._clock, ended=ended))
 
 
-def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
+def _times(job: Job, clock: RunClock | None, ended: float) -> tuple[float | UnsetType, float]:
+    """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
+    if clock is None:
+        return UNSET, 0.0
+    outside = ended - job.started - job.attempts.client_s
+    return micro(clock.at(ended)), micro(outside) if outside > 0.0 else 0.0
+
+
+def record_reply(job: Job, reply: Reply, *, clock: RunClock | None) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    at_s = ended.at_s
+    at_s, queue_s = _times(job, clock, attempts.ended)
     record = Record(
         request.dialogue.dialogue_id,
         request.index,
@@ -90,7 +84,7 @@ def record_reply(job: Job, reply: Reply, *, ended: EndTimes) -> Record:
         reply.model,
         (reply.usage if job.usage is None else job.usage) or None,
         micro(attempts.client_s),
-        ended.queue_s,
+        queue_s,
         attempts.calls - request.turn,  # the first call of each turn is not a retry
         reply.request_id,
         None if cost is None else cost.cost_usd,
@@ -126,8 +120,9 @@ def tool_calls(content: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def record_failure(job: Job, error: CallError, *, ended: EndTimes) -> Record:
+def record_failure(job: Job, error: CallError, *, clock: RunClock | None, ended: float) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
+    at_s, queue_s = _times(job, clock, ended)
     record = Record(
         dialogue_id=request.dialogue.dialogue_id,
         index=request.index,
@@ -137,7 +132,7 @@ def record_failure(job: Job, error: CallError, *, ended: EndTimes) -> Record:
         model=None,
         usage=job.usage or None,
         latency_s=micro(attempts.client_s),
-        queue_s=ended.queue_s,
+        queue_s=queue_s,
         attempts=attempts.calls - request.turn,
         request_id=error.request_id,
         cost_usd=None if cost is None else cost.cost_usd,
@@ -145,9 +140,9 @@ def record_failure(job: Job, error: CallError, *, ended: EndTimes) -> Record:
         replies=job.replies or UNSET,
         maybe_usd=UNSET if cost is None or not cost.maybe else cost.maybe_usd,
         repeat=UNSET if request.repeat is None else request.repeat,
-        at_s=ended.at_s,
+        at_s=at_s,
     )
-    return record if ended.at_s is UNSET else _with_times(record, job, None)
+    return record if at_s is UNSET else _with_times(record, job, None)
 
 
 def _with_times(record: Record, job: Job, streamed: StreamTimes | None) -> Record:

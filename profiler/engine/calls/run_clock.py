@@ -15,7 +15,8 @@ class RunClock(msgspec.Struct):
     first_call: float = math.inf  # of this session, by `time.monotonic`; none has left yet
 
     def at(self, now: float) -> float:
-        return self.earlier_s + max(0.0, now - self.first_call)
+        since = now - self.first_call
+        return self.earlier_s + since if since > 0.0 else self.earlier_s
 
 
 def seconds_since(started: str | None) -> float:

@@ -19,9 +19,3 @@ class Draw(msgspec.Struct, eq=False, gc=False):
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         self.max_tokens += other.max_tokens
-
-    def take_off(self, other: Draw) -> None:
-        self.requests -= other.requests
-        self.input_tokens -= other.input_tokens
-        self.output_tokens -= other.output_tokens
-        self.max_tokens -= other.max_tokens

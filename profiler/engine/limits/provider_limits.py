@@ -60,11 +60,11 @@ class ProviderLimits:
         self._pushbacks: dict[str, int] = {}
         self._began = time.monotonic()
 
-    def try_admit(self, request: Request) -> Draw | None:
+    def try_admit(self, request: Request, now: float | None = None) -> Draw | None:
         """The call's share of the limits if it may leave right now, as most may; None if it has to wait in `admit`."""
         if self._health.answered_any:  # true for all calls but the first few
-            return self._gate.try_admit(request)
-        return None if self._health.first.undecided else self._left(self._gate.try_admit(request))
+            return self._gate.try_admit(request, now)
+        return None if self._health.first.undecided else self._left(self._gate.try_admit(request, now))
 
     async def admit(self, request: Request, *, give_up: anyio.Event, by: float) -> Draw | None:
         """Wait until this call may be sent. None when `give_up` was set, or when the deadline `by` comes first."""

@@ -81,15 +81,15 @@ class RateGate:
                 self.waited_s[reason] = self.waited_s.get(reason, 0.0) + time.monotonic() - began
                 if give_up.is_set():
                     return None
-            return self._take(self.guess.drawn_by(request))
+            return self._take(self.guess.drawn_by(request), time.monotonic())
 
-    def try_admit(self, request: Request) -> Draw | None:
+    def try_admit(self, request: Request, now: float | None = None) -> Draw | None:
         """As `admit`, but never waits: None when there is something to wait for, or somebody who waits already."""
         if self._line.locked():
             return None
         draw = self.guess.drawn_by(request)
         limited = self._buckets or self._pause.ends or self._learned.per_second is not None
-        return None if limited and self._wait(draw) is not None else self._take(draw)
+        return None if limited and self._wait(draw) is not None else self._take(draw, now or time.monotonic())
 
     def answered(self, draw: Draw, *, input_tokens: int | None, output_tokens: int | None, sent: int) -> None:
         """A call got its reply: correct what it took from the limits, and guess better next time.
@@ -102,7 +102,10 @@ class RateGate:
             input_tokens=draw.input_tokens if input_tokens is None else input_tokens,
             output_tokens=draw.output_tokens if output_tokens is None else output_tokens,
         )
-        self._got_through(draw)
+        if (
+            self._pause.until or self._learned.per_second is not None
+        ):  # of a run that was never refused nobody need know
+            self._got_through(draw)
 
     def failed(self, draw: Draw, *, looked_at: bool) -> None:
         """A call ended without a reply.
@@ -219,8 +222,7 @@ class RateGate:
                 pause.leaving(waiting=self._line.statistics().tasks_waiting, now=now)
         return (reason, longest) if longest else None
 
-    def _take(self, draw: Draw) -> Draw:
-        now = time.monotonic()
+    def _take(self, draw: Draw, now: float) -> Draw:
         self._holds = None
         self._learned.leaving(now)
         self.traffic.left(draw, now=now)
@@ -231,6 +233,8 @@ class RateGate:
     def _ended(self, draw: Draw, *, input_tokens: float, output_tokens: float) -> None:
         """A call ended and used so many tokens: the limits lose what the guess was short of, or get back the rest."""
         self.traffic.ended(draw, input_tokens=input_tokens, output_tokens=output_tokens)
+        if not self._buckets:
+            return
         for name, used in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
             if (bucket := self._buckets.get(name)) is not None:
                 more = used - getattr(draw, name)
@@ -241,7 +245,7 @@ class RateGate:
     def _got_through(self, draw: Draw) -> None:
         if self._learned.per_second is not None:
             self._learned.answered()
-        if self._pause.until:  # of a run that was never refused it needs to know nothing
+        if self._pause.until:
             self._pause.succeeded(left_at=draw.left_at)
 
     def _learn_of_output(self, surplus: float, *, left_at: float, now: float) -> None:

@@ -24,13 +24,20 @@ class Traffic:
             self.first_left_at = now
         draw.left_at = now
         self._calls[draw] = None
-        self.in_flight.add(draw)
+        total = self.in_flight  # written out, here and below: `Draw.add` would be one call more each time
+        total.requests += draw.requests
+        total.input_tokens += draw.input_tokens
+        total.output_tokens += draw.output_tokens
+        total.max_tokens += draw.max_tokens
 
     def ended(self, draw: Draw, *, input_tokens: float, output_tokens: float) -> None:
         """A call ended that used so many tokens."""
         self._calls.pop(draw, None)
-        self.in_flight.take_off(draw)
-        settled = self._settled
+        total, settled = self.in_flight, self._settled
+        total.requests -= draw.requests
+        total.input_tokens -= draw.input_tokens
+        total.output_tokens -= draw.output_tokens
+        total.max_tokens -= draw.max_tokens
         settled.requests += draw.requests
         settled.input_tokens += input_tokens
         settled.output_tokens += output_tokens
