@@ -19,7 +19,11 @@ Expected = str | int | float | dict[str, Any] | list[str]  # a list: texts of wh
 
 NOTHING_SENT = msgspec.Raw(b"null")
 CHARACTERS_PER_TOKEN = 4  # how long the mock and the mock server take a token to be
+MAX_ID_LENGTH = 512
 LARGEST_COUNT = 1 << 53  # above it a float cannot hold every whole number, and no real count of tokens is that large
+
+
+Text = Annotated[str, Meta(min_length=1)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +34,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Dialogue(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One item of a dataset. Exactly one of `user`, `messages` and `turns` says what is asked."""
 
-    dialogue_id: str
-    user: str | None = None
-    messages: tuple[Message, ...] | None = None
-    turns: tuple[str, ...] | None = None
+    dialogue_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+    user: Text | None = None
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1)] | None = None
+    turns: Annotated[tuple[Text, ...], Meta(min_length=1)] | None = None
     system: str | None = None
-    required_facts: tuple[str, ...] = ()
+    required_facts: tuple[Text, ...] = ()
     expect_refusal: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from profiler.core.content_blocks import block_faults
-from profiler.core.nouns import Dialogue, Expected, Message, Role
+from profiler.core.nouns import MAX_ID_LENGTH, Dialogue, Expected, Message, Role, Text
 from profiler.core.sent_parameters import dialogue_faults
 from profiler.dataset.chat import is_chat, unfolded
 from profiler.dataset.explain import (
     KNOWN,
-    MAX_ID_LENGTH,
     Rejected,
     RowFault,
     contradictions,
@@ -31,24 +30,23 @@ if TYPE_CHECKING:
 
 LONGEST_NUMBER_BITS = 256
 
-_Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Blocks = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
 
 
 class _Said(msgspec.Struct, forbid_unknown_fields=True):
     role: Role
-    content: _Text | _Blocks
+    content: Text | _Blocks
 
 
 class _Row(msgspec.Struct):
     """A dialogue as people write it: null means absent, and unknown keys may stand beside these."""
 
     dialogue_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-    user: _Text | None = None
+    user: Text | None = None
     messages: Annotated[tuple[_Said, ...], msgspec.Meta(min_length=1)] | None = None
-    turns: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)] | None = None
+    turns: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)] | None = None
     system: str | None = None
-    required_facts: tuple[_Text, ...] | None = None
+    required_facts: tuple[Text, ...] | None = None
     expect_refusal: bool | None = None
     tags: tuple[str, ...] | None = None
     metadata: dict[str, Any] | None = None
@@ -130,10 +128,10 @@ def _sound(dialogue: Dialogue) -> bool:
     """Whether a decoded dialogue also obeys the rules that its types cannot express, the same as in `_from_row`."""
     name = dialogue.dialogue_id
     return (
-        _asks_once(dialogue)
-        and 0 < len(name) <= MAX_ID_LENGTH
-        and (name.isprintable() or not has_control(name))
-        and "" not in dialogue.required_facts
+        (name.isprintable() or not has_control(name))
+        and (
+            (dialogue.messages is None and dialogue.turns is None and dialogue.user is not None) or _asks_once(dialogue)
+        )
         and (not dialogue.metadata or loggable(dialogue.metadata))
         and (dialogue.expected is None or _comparable(dialogue.expected))
         and (dialogue.request is None or _settable(dialogue.request))
@@ -154,14 +152,13 @@ def _asks_once(dialogue: Dialogue) -> bool:
         return (
             dialogue.user is None
             and dialogue.turns is None
-            and bool(said)
             and said[-1].role == "user"
             and all(map(_sendable, said))
             and _known_blocks(said)
         )
     if dialogue.turns is not None:
-        return dialogue.user is None and bool(dialogue.turns) and "" not in dialogue.turns
-    return bool(dialogue.user)
+        return dialogue.user is None
+    return dialogue.user is not None
 
 
 def _from_row(row: _Row, own: dict[str, Any]) -> Dialogue | None:

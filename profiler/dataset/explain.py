@@ -13,6 +13,7 @@ import msgspec
 
 from profiler.core import json as codec
 from profiler.core.content_blocks import block_faults
+from profiler.core.nouns import MAX_ID_LENGTH
 from profiler.core.sent_parameters import dialogue_faults
 from profiler.core.wording import found
 from profiler.manifest.value_types import DialogueKey
@@ -20,7 +21,6 @@ from profiler.manifest.value_types import DialogueKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-MAX_ID_LENGTH = 512
 KNOWN = frozenset(get_args(DialogueKey))
 ASKS = ("user", "messages", "turns")
 # Names that other tools use for the same things, and that are too different to be found by spelling.

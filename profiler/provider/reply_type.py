@@ -12,7 +12,7 @@ have no reply and do not come here.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -88,11 +88,16 @@ def classify(completion: str, stop_reason: str | None, metadata: Mapping[str, An
     return "answer"
 
 
+@lru_cache(maxsize=1024)
+def _must_follow(opening: str) -> str | None:
+    """A word that a refusal must hold which begins with these letters, perhaps none (""); None: no refusal begins so."""
+    opening = opening.lower()
+    unsaid = opening[:2] in _GREETINGS or opening[:1] in _LEADING or opening[:1].isspace()
+    return _OPENINGS.get(opening, "" if unsaid else None)
+
+
 def _declines(completion: str) -> bool:
-    opening = completion[:3].lower()
-    must_follow = _OPENINGS.get(opening)
-    if must_follow is None and not (opening[:2] in _GREETINGS or opening[:1] in _LEADING or opening[:1].isspace()):
-        return False
-    if must_follow and must_follow not in completion[:OPENING_CHARS].lower():
+    must_follow = _must_follow(completion[:3])
+    if must_follow is None or (must_follow and must_follow not in completion[:OPENING_CHARS].lower()):
         return False
     return _refusal().match(completion, 0, OPENING_CHARS) is not None

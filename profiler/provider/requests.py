@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from profiler.core.sent_parameters import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from hashlib import _Hash as Hash
 
     from profiler.manifest.settings import Experiment
 
@@ -64,6 +65,17 @@ def planner_of(experiment: Experiment) -> Planner:
     return Planner(params_of(experiment), system=experiment.system, repeats=experiment.repeats)
 
 
+class Head(NamedTuple):
+    """The body of a request up to its messages. Most requests share it, so it is hashed once."""
+
+    text: bytes
+    hashed: Hash
+
+    @staticmethod
+    def of(text: bytes) -> Head:
+        return Head(text, sha256(text))
+
+
 class Planner:
     """Plans the requests of one experiment; the same dialogue always gives the same request.
 
@@ -103,18 +115,20 @@ class Planner:
         head, told = self._head(system), self._told
         if dialogue.request is not None:
             head, told = self._head_of(dialogue.request, system)
+        identity = head.hashed.copy()
         if dialogue.user is not None:
-            identity = body = head + b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
+            rest = b'[{"role":"user","content":%b}]}' % dumps(dialogue.user)
             prompt: dict[str, Any] = {"system": system, "user": dialogue.user}
         elif dialogue.messages is not None:
-            identity = body = head + dumps(_plain(dialogue.messages)) + b"}"
+            rest = dumps(_plain(dialogue.messages)) + b"}"
             prompt = {"system": system, "messages": dialogue.messages}
         else:
             turns = dialogue.turns or ()
-            body = head + dumps([{"role": "user", "content": turns[0]}]) + b"}"
-            # Later turns will hold the model's replies, so the hash covers the prepared turns instead.
-            identity = body + dumps(turns)
+            rest = dumps([{"role": "user", "content": turns[0]}]) + b"}"
             prompt = {"system": system, "turns": turns}
+        identity.update(rest)
+        if dialogue.turns is not None:  # later ones will hold the model's replies, so the hash covers what was prepared
+            identity.update(dumps(dialogue.turns))
         line = RequestLine(
             dialogue.dialogue_id,
             index,
@@ -122,7 +136,7 @@ class Planner:
             params.temperature,
             params.max_tokens,
             prompt,
-            sha256(identity).hexdigest(),
+            identity.hexdigest(),
             dialogue.required_facts,
             dialogue.expect_refusal,
             dialogue.tags,
@@ -131,7 +145,7 @@ class Planner:
             dialogue.expected,
             told,
         )
-        return Request(index=index, dialogue=dialogue, params=params, body=body, line=line)
+        return Request(index=index, dialogue=dialogue, params=params, body=head.text + rest, line=line)
 
     def next_turn(self, request: Request, completion: str) -> Request | None:
         """The request that follows a reply, or None after the last turn."""
@@ -146,28 +160,27 @@ class Planner:
         ]
         system, own = self._system_of(dialogue), dialogue.request
         head = self._head(system) if own is None else self._head_of(own, system)[0]
-        body = head + dumps(messages) + b"}"
+        body = head.text + dumps(messages) + b"}"
         return msgspec.structs.replace(request, body=body, turn=turn, attempt=1)
 
     def _system_of(self, dialogue: Dialogue) -> str | None:
         """The dialogue's own system prompt, else the experiment's. An empty text in the dialogue means none at all."""
         return (self._system if dialogue.system is None else dialogue.system) or None
 
-    def _head_of(self, own: dict[str, Any], system: str | None) -> tuple[bytes, msgspec.Raw | msgspec.UnsetType]:
+    def _head_of(self, own: dict[str, Any], system: str | None) -> tuple[Head, msgspec.Raw | msgspec.UnsetType]:
         """The head for a dialogue with a `request` of its own, and what its line says under `request`."""
         settings = _wire_settings(_with_own(self._params, own))
         return self._head_with(system, dumps(settings)[:-1]), _request_of_line(settings)
 
-    def _head_with(self, system: str | None, settings: bytes | None = None) -> bytes:
-        """A request's body up to its messages."""
+    def _head_with(self, system: str | None, settings: bytes | None = None) -> Head:
         settings = self._settings if settings is None else settings
         if system is None:
-            return settings + b',"messages":'
+            return Head.of(settings + b',"messages":')
         cache = self._params.cache
         blocks: Any = system
         if cache is not None and cache.system:
             blocks = [{"type": "text", "text": system, "cache_control": cache.control}]
-        return b'%b,"system":%b,"messages":' % (settings, dumps(blocks))
+        return Head.of(b'%b,"system":%b,"messages":' % (settings, dumps(blocks)))
 
 
 def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
