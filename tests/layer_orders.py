@@ -83,7 +83,15 @@ ORDERS = {
         *("mock_server", "validate", "endpoint", "streamed_message", "sdk", "cloud", "fast", "stream", "lanes", "open"),
     ),
     "profiler.provider.inventing": ("__init__", "patterns", "schema_values", "tool_calls", "fitting", "answers"),
-    "profiler.provider.http": ("__init__", "headers", "connection", "stream_connection", "events", "proxy", "connections"),
+    "profiler.provider.http": (
+        "__init__",
+        "headers",
+        "connection",
+        "stream_connection",
+        "events",
+        "proxy",
+        "connections",
+    ),
     "profiler.provider.mock_server": (
         *("__init__", "clock", "settings", "endpoints", "wire", "history", "reading", "answering", "caching"),
         *(
