@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from grader.cli.run import add_options
+from profiler.cli.options.values import at_least_one
 
 if TYPE_CHECKING:
     from grader.cli.main import Commands
@@ -48,7 +49,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--per-seed",
-        type=_count,
+        type=at_least_one,
         default=PER_SEED,
         metavar="K",
         help=f"episodes in each world (default: {PER_SEED}; with 1 no threshold is recommended)",
@@ -61,7 +62,9 @@ def add(commands: Commands) -> None:
         metavar="FOLDER",
         help="the folder of an earlier calibration: compute again, play nothing",
     )
-    parser.add_argument("--more", type=_count, metavar="N", help="with --from: play N more worlds, and look again")
+    parser.add_argument(
+        "--more", type=at_least_one, metavar="N", help="with --from: play N more worlds, and look again"
+    )
     parser.set_defaults(run=run)
 
 
@@ -78,9 +81,3 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number between 0 and 1")
     return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 on")
-    return int(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.cli import grade_table
+from grader.cli.run import LEVELS
 from grader.experiment_profiler.grading import stored
 from grader.experiment_profiler.grading.grade import TASK, TIMEOUT_S, WORLDS, Asked, Grading, draw_seed, reference
 from grader.experiment_profiler.judging.verdict import Result, Status
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from grader.experiment_profiler.boxes.box import Box
     from task_kit.sandbox import Outcome
 
-LEVELS = ("process", "kernel", "namespaces", "container")
 SAID_LIMIT = 2000
 
 

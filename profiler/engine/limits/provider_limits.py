@@ -87,6 +87,7 @@ class ProviderLimits:
         self._health.answered()
         if self._overloaded.share:
             self._overloaded.count(overloaded=False, left_at=draw.left_at)
+        # What is read from the cache does not count against the limit, what is written to it does.
         fresh, cached = usage.get("input_tokens"), usage.get("cache_creation_input_tokens") or 0
         gate.answered(
             draw,

@@ -154,6 +154,7 @@ class ShardWork:
 
     def _job_of(self, number: int, cap: int | None) -> Job:
         """Of all processes of all shards each has an equal share."""
+        # One that replaces a lost worker has a number beyond the last, and the share of one that is gone.
         place = self._shard.number * self._processes + number % self._processes
         lender, workers = None, self._shard.of * self._processes
         if self._broker is not None:

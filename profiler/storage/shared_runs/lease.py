@@ -44,6 +44,7 @@ class Lease:
                 theirs = file.read() != self._owner
                 if not theirs:
                     os.utime(file.fileno())
+            # A higher number beside ours: we stood still for so long that somebody has taken our place.
             theirs = theirs or self._path not in _generations(self._path.parent, self._path.name.split(".")[0])[-1:]
         except FileNotFoundError:
             theirs = True
@@ -84,7 +85,7 @@ def take(folder: Path, name: str) -> Lease:
             _expect_lapsed(old, now)
         with path.open("xb") as file:
             file.write(owner)
-        if _generations(folder, name)[-1:] != [path]:
+        if _generations(folder, name)[-1:] != [path]:  # our number was free because we looked at the folder long ago
             path.unlink(missing_ok=True)
             raise Claimed(f"{path}: another process begins at the same time", hint="try again")
         for old in before:
