@@ -181,7 +181,20 @@ class Merger:
         merged.winners = [first for first in merged.winners if folders.done(first).exists()]
 
     def _restored(self) -> Merged:
-        return self._folders.merged() or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))
+        found = self._folders.merged()
+        if found is None:
+            self._expect_nothing_put_together()
+        return found or Merged(counted=msgspec.Raw(state_json.dump(Reduction(self._metrics))))
+
+    def _expect_nothing_put_together(self) -> None:
+        """Without merged.json the logs would be cut back to nothing. That is right where a kill came before it was first written:
+        then the first range still has its folder."""
+        path = self._parts[RESPONSES]
+        begun = self._folders.committed(0) is not None or self._folders.attempts(0)
+        if not begun and path.exists() and path.stat().st_size:
+            message = f"has answers, and {self._folders.root / 'merged.json'}, which vouches for them, is gone"
+            hint = "put it back, or start over with --fresh, which moves the run aside, and --reuse what it has"
+            raise LogError([Problem(path=str(path), message=message, hint=hint)])
 
     def _cut(self, path: Path, size: int) -> None:
         """Cut a log back to its noted size: a kill came between appending and noting."""

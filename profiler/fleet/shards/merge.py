@@ -15,6 +15,7 @@ from profiler.engine.result import Ended, Result, result_of
 from profiler.engine.run_money import card_of_run
 from profiler.fleet.preparing.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
+from profiler.fleet.shards.share import way_on_of_shards
 from profiler.fleet.shards.stored_whole import StoredWhole
 from profiler.fleet.shards.whole_cap import spent_by_shards
 from profiler.fleet.spending import Spending
@@ -111,6 +112,7 @@ def _merged_before(experiment: Experiment, *, options: Options, note: Callable[[
         return result_of(directory, before.summary, kept=before.count, elapsed_s=0.0)
 
 
+@way_on_of_shards()
 def _expect_same(experiment: Experiment, before: Earlier, *, options: Options) -> Source:
     """The shards were told which dialogues to ask, and in which mode; whoever merges need not say it again."""
     source = _source_of(experiment, before, mode=options.resolved_mode)

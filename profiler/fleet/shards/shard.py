@@ -19,7 +19,7 @@ from profiler.engine.threads import in_thread
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.preparing.prepare import copy_dialogues, prepare
 from profiler.fleet.shards.shard_work import ShardWork
-from profiler.fleet.shards.share import Shard
+from profiler.fleet.shards.share import Shard, way_on_of_shards
 from profiler.fleet.shards.stored_run import StoredRun
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -97,6 +97,7 @@ async def run_shard(
     return ShardEnded(folder, work.total - work.kept, work.kept, time.perf_counter() - begun)
 
 
+@way_on_of_shards()
 def _prepared(experiment: Experiment, shard: Shard, stored: StoredRun | None, *, options: Options) -> Prepared:
     folder = options.folder_of(experiment)
     if stored is not None:
@@ -135,6 +136,7 @@ async def _run_away(
         )
 
 
+@way_on_of_shards()
 def _complete(experiment: Experiment, folder: Path, options: Options) -> int | None:
     """How many items the complete run has that is here, None where it is not complete. A job array that is started once
     more, after its run was put together, has nothing to do."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -115,7 +115,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 (whatever it is, the coordinator tells it)
             self._stop(error)
         if self._error is not None and not isinstance(self._error, Interrupted):
-            traceback.print_exception(self._error)  # for the log of this worker
+            with suppress(OSError):  # a full disk, perhaps, which is what the error says
+                traceback.print_exception(self._error)  # for the log of this worker
         stopped = None if self._error is None else Stopped.of(self._error)
         self._send(Ended(bound_by=self._bound_by, error=stopped))
 

@@ -65,4 +65,7 @@ def read_committed(folder: Path) -> Committed | None:
     except OSError as error:
         raise StorageError(path, error) from error
     except DecodeError as error:
-        raise LogError([Problem(path=str(path), message=f"is not what a committed part says: {error}")]) from error
+        hint = "start over with --fresh, which moves the run aside"
+        raise LogError(
+            [Problem(path=str(path), message=f"is not what a committed part says: {error}", hint=hint)]
+        ) from error

@@ -69,7 +69,8 @@ def read_table(run: Path) -> Table | None:
     except (OSError, DecodeError) as error:
         if isinstance(error, PermissionError) and not os.access(run, os.R_OK | os.X_OK):
             return None  # as above
-        raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+        hint = "start over with --fresh, which moves the run aside"
+        raise LogError([Problem(path=str(path), message=f"cannot be read: {error}", hint=hint)]) from error
     if table.format != FORMAT:
         message = f"found ranges in format {table.format}, this version writes {FORMAT}"
         raise LogError([Problem(path=str(path), message=message, hint="finish the run with the version that began it")])

@@ -208,7 +208,8 @@ class RangeFolders:
         except FileNotFoundError:
             return None
         except (OSError, DecodeError) as error:
-            raise LogError([Problem(path=str(path), message=f"cannot be read: {error}")]) from error
+            hint = "start over with --fresh, which moves the run aside; --reuse takes over the answers that can be read"
+            raise LogError([Problem(path=str(path), message=f"cannot be read: {error}", hint=hint)]) from error
 
     def note(self, merged: Merged) -> None:
         write_whole(self.root / "merged.json", msgspec.json.encode(merged))

@@ -167,3 +167,17 @@ def test_what_nobody_understands_as_locks_is_refused(
     monkeypatch.setenv("PROFILER_LOCKS", "lease")
     assert shard(config, "0/2", "--select", "one") == 2
     assert "PROFILER_LOCKS: found 'lease', expected leases or locks" in capsys.readouterr().err
+
+
+def test_where_the_folder_holds_another_run_neither_shards_nor_merge_are_told_to_move_it_aside(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shard(config, "0/2", "--select", "one") == 0
+    config.write_text(MANIFEST.replace("max_tokens: 16", "max_tokens: 17"))
+    capsys.readouterr()
+    assert shard(config, "1/2", "--select", "one") == 2
+    assert merge(config, "--select", "one") == 2
+    said = capsys.readouterr().err
+    assert "choose another --output-dir for all shards and merge; there --reuse runs/one takes over" in said
+    assert "--fresh" not in said
+    assert shard(config, "1/2", "--select", "one", "--output-dir", "others", "--reuse", "runs/one") == 0

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
+from profiler.core.errors import LogError
 from profiler.fleet import merging
 from profiler.fleet.merging import Merger
 from profiler.metrics import state_json
@@ -23,8 +25,6 @@ from tests.profiler.storage.shared_runs.test_ranges import SIZE, table
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from profiler.storage.shared_runs.ranges import Attempt, Merged
 
@@ -151,3 +151,27 @@ def test_of_what_attempts_have_told_only_the_last_is_kept(tmp_path: Path, monkey
     found = run.folders.merged()
     assert found is not None
     assert found.told == {run.zombie.folder.name: 1.5 * DOLLAR}
+
+
+def test_answers_are_not_cut_away_because_what_vouches_for_them_is_gone(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.merge_all()
+    (tmp_path / RESPONSES).write_bytes(b"paid for\n")
+    (run.folders.root / "merged.json").unlink()
+    with pytest.raises(LogError, match=r"has answers, and .*merged\.json, which vouches for them, is gone"):
+        Merger(tmp_path, run.folders, table(), METRICS, sync=False)
+    assert (tmp_path / RESPONSES).read_bytes() == b"paid for\n"
+
+
+def test_what_was_appended_before_anything_vouched_for_it_is_appended_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Merger, "save", lambda _: None)
+        run.merge_all()
+    (tmp_path / RESPONSES).write_bytes(b"half of it")
+    again = Merger(tmp_path, run.folders, table(), METRICS, sync=False)
+    again.advance()
+    assert again.end == SIZE
+    assert (tmp_path / RESPONSES).read_bytes() == b""

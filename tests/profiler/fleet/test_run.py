@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,14 @@ import anyio
 import msgspec
 import pytest
 
-from profiler.core.errors import DatasetError, Interrupted, RunDirectoryError, UsageError
+from profiler.core.errors import (
+    DatasetError,
+    Interrupted,
+    ProfilerError,
+    RunDirectoryError,
+    StorageError,
+    UsageError,
+)
 from profiler.dataset import slices
 from profiler.dataset.slices import put_together
 from profiler.engine.options import Options
@@ -241,6 +251,23 @@ async def test_workers_that_only_die_end_the_run_with_their_last_words(tmp_path:
 
     with pytest.raises(WorkerFailed, match=r"was ended by SIGKILL, as others did before it.*\nits last words"):
         await by_several(asked, tmp_path / "several", processes=1, on=arranged(arrange))
+
+
+async def test_an_error_is_told_although_the_log_of_its_worker_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk both fail, and the log lies there too."""
+    full = Path("/dev/full").open("w", buffering=1)  # noqa: ASYNC230, SIM115 (closing it fails)
+
+    def fails(attempt: RangeAttempt, _: Any) -> None:
+        raise StorageError(Path(attempt.name), OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(RangeAttempt, "_open", fails)
+    monkeypatch.setattr(sys, "stderr", full)
+    with pytest.raises(ProfilerError, match="cannot write: No space left on device"):
+        await by_several(experiment(dataset(tmp_path, 20)), tmp_path / "several", processes=2)
+    with suppress(OSError):
+        full.close()
 
 
 async def test_a_metric_whose_states_cannot_travel_is_refused_before_anything_begins(tmp_path: Path) -> None:
