@@ -33,6 +33,7 @@ _OTHER_NAMES = {
     "expected": ("answer", "target", "label", "reference", "gold", "ground_truth"),
     "expect_refusal": ("should_refuse", "should_be_refused", "expected_refusal", "refuse", "refusal"),
 }
+_NUMBERED = "where no row has one, dataset_fields: {dialogue_id: {line: true}} takes the numbers of the lines"
 _NOT_LOGGABLE = "cannot be written to a log: it holds an integer beyond 64 bits or is nested too deeply"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HALF_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
@@ -123,7 +124,8 @@ def _not_utf8(raw: bytes) -> RowFault | None:
 def missing(keys: Collection[str]) -> Iterator[RowFault]:
     """Yield what a row with these keys lacks, whatever its values are."""
     if "dialogue_id" not in keys:
-        yield RowFault(message="dialogue_id is missing", hint=near_miss(keys, ("dialogue_id",)))
+        hint = near_miss(keys, ("dialogue_id",)) or _NUMBERED
+        yield RowFault(message="dialogue_id is missing", hint=hint)
     if not any(key in keys for key in ASKS):
         yield RowFault(message="one of user, messages and turns is needed, found none", hint=near_miss(keys, ASKS))
 

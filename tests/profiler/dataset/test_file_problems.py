@@ -16,6 +16,7 @@ from tests.profiler.dataset.files import as_lines, line_problem, problem_of, pro
 
 REFUSED = [
     ('{"dialog_id": "a", "user": "x"}', "dialogue_id is missing", "did you mean 'dialogue_id'"),
+    ('{"user": "x"}', "dialogue_id is missing", "dataset_fields: {dialogue_id: {line: true}}"),
     ('{"dialogue_id": "a", "prompt": "x"}', "one of user, messages and turns is needed", "'prompt'"),
     ('{"dialogue_id": "a", "user": "x", "turns": ["y"]}', "only one of user, messages and turns", None),
     ('{"dialogue_id": "", "user": "x"}', "dialogue_id: expected a non-empty string", None),
