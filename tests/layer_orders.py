@@ -304,6 +304,7 @@ ORDERS = {
             "rates",
             "shared_slots",
             "shared_health",
+            "shared_limits",
             "broker",
             "kept_money",
             "desk",

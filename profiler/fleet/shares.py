@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from profiler.engine.providers import provider_of
 from profiler.fleet.broker.settings import BrokerSettings, EvenShare
 from profiler.manifest.settings import RateLimits
 
@@ -47,6 +48,7 @@ def settings_of_broker(
         gone=gone,
         longest_pause_s=experiment.retry.deadline_s,
         answered_before=kept > 0,
+        provider=repr(provider_of(experiment)),
     )
 
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from profiler.engine.limits.concurrency import AdaptiveConcurrency, OverloadShare
-from profiler.engine.limits.cool_down import CoolDown
 from profiler.engine.limits.health import OVERLOADED, RATE_LIMITED, unheard
 from profiler.fleet.broker.messages import RENEW_S, Lease, Stop
 from profiler.fleet.broker.purse import Purse
-from profiler.fleet.broker.rates import SharedRates
 from profiler.fleet.broker.shared_health import SharedHealth
-from profiler.fleet.broker.shared_slots import SharedSlots
+from profiler.fleet.broker.shared_limits import SharedLimits
 
 if TYPE_CHECKING:
     from profiler.fleet.broker.messages import Event, Renewal
@@ -36,17 +33,18 @@ class Worker:
 
 
 class Broker:
-    def __init__(self, settings: BrokerSettings, *, now: float) -> None:
+    def __init__(self, settings: BrokerSettings, *, now: float, limits: SharedLimits | None = None) -> None:
+        """`limits` are what is known of the provider from an experiment before this one."""
         self._settings = settings
         self._now = now
+        if limits is None:
+            limits = SharedLimits(settings, now=now)
+        else:
+            limits.go_on(settings, now=now)
+        self.limits = limits
+        self._rates, self._slots, self._pause = limits.rates, limits.slots, limits.pause
         self.purse = None if settings.cap is None else Purse(settings.cap, gone=settings.gone)
-        self._rates = SharedRates(settings.rate_limits, workers=settings.workers, now=now)
-        self._slots = SharedSlots(settings.concurrency)
-        self._concurrency = AdaptiveConcurrency(self._slots, clock=self._clock)
-        self._overloaded = OverloadShare(clock=self._clock)
-        self._pause = CoolDown()
-        self._health = SharedHealth(answered_before=settings.answered_before)
-        self._holds_max_tokens = False
+        self._health = SharedHealth(answered_before=limits.answered)
         self._workers: dict[str, Worker] = {}
         self._alone: dict[str, float] = {}  # workers out of reach, and until when they may go on by themselves
         self._given_up: set[str] = set()
@@ -55,13 +53,10 @@ class Broker:
         if settings.replaces:
             self._inherit_slots()
 
-    def _clock(self) -> float:
-        return self._now
-
     def take_up(self, *, now: float) -> None:
         """Go on where an earlier broker was killed; its purse has been taken up. Nobody knows what was used of the limits
         just before, and workers may hold money that they renew, or not."""
-        self._now = now
+        self._now = self.limits.now = now
         self._rates.start_empty(now)
         self._inherit_slots()
         if self.purse is not None:
@@ -120,6 +115,7 @@ class Broker:
 
     def _pass_time(self, now: float) -> None:
         elapsed, self._now = max(0.0, now - self._now), max(now, self._now)
+        self.limits.now = self._now
         for who, until in list(self._alone.items()):
             self._rates.used_alone(elapsed, now=self._now)
             if until <= self._now:
@@ -128,7 +124,7 @@ class Broker:
     def _learn(self, message: Renewal) -> None:
         """What happened since the worker's last message, in its order."""
         now, who = self._now, message.who
-        self._holds_max_tokens |= message.holds_max_tokens
+        self.limits.holds_max_tokens |= message.holds_max_tokens
         in_flight = int(message.in_flight.requests)
         self._slots.told(who, in_flight=in_flight, saturated=message.saturated, holds=message.holds, now=now)
         self._rates.take_back(who, message.used, in_flight=message.in_flight, now=now)
@@ -145,13 +141,14 @@ class Broker:
         if not count:
             return
         self._health.answered()
+        self.limits.answered = True
         self._pause.succeeded(left_at=self._now)
         for _ in range(count):
-            if self._overloaded.share:
-                self._overloaded.count(overloaded=False, left_at=self._now)
+            if self.limits.overloaded.share:
+                self.limits.overloaded.count(overloaded=False, left_at=self._now)
         # A worker that answered many times with the slots it had is one round of answers: it used no more of them.
         for _ in range(min(count, self._slots.part_of(who))):
-            self._concurrency.succeeded()
+            self.limits.concurrency.succeeded()
 
     def _failed(self, event: Event, *, who: str) -> None:
         if event.of == "dialogue":
@@ -159,7 +156,7 @@ class Broker:
             return
         error, left_at = event.error, self._now - event.ago_s
         self._health.failed(error)
-        overload = self._overloaded.count(overloaded=error.kind == OVERLOADED, left_at=left_at)
+        overload = self.limits.overloaded.count(overloaded=error.kind == OVERLOADED, left_at=left_at)
         outage = unheard(error) and self._health.outage is not None
         if error.kind == RATE_LIMITED and not error.ramp:
             self._rates.refused(event, now=self._now)
@@ -168,9 +165,9 @@ class Broker:
                 error.retry_after_s, left_at=left_at, at_most_s=self._settings.longest_pause_s, now=self._now
             )
         if error.ramp:
-            self._concurrency.cut("ramp_limit", left_at=left_at, slowly=True)
+            self.limits.concurrency.cut("ramp_limit", left_at=left_at, slowly=True)
         elif error.kind != RATE_LIMITED and (overload or outage):
-            self._concurrency.cut(error.kind, left_at=left_at)
+            self.limits.concurrency.cut(error.kind, left_at=left_at)
 
     def _answer(self, message: Renewal) -> Lease:
         now, who = self._now, message.who
@@ -197,7 +194,7 @@ class Broker:
             stop=self.stop,
             outage=self._health.outage,
             answered_any=self._health.answered_any,
-            holds_max_tokens=self._holds_max_tokens,
+            holds_max_tokens=self.limits.holds_max_tokens,
             per_minute=self._rates.per_minute(),
             share=self._rates.shares(),
         )

@@ -11,7 +11,7 @@ import anyio
 from profiler.core.errors import ProfilerError
 from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
-from profiler.fleet.broker.messages import Lease
+from profiler.fleet.broker.messages import RENAMED, Lease
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.shared_runs.attempt_money import own_money
 from profiler.storage.shared_runs.ranges import told_by
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from profiler.fleet.broker.messages import Envelope
     from profiler.fleet.broker.settings import BrokerSettings
+    from profiler.fleet.broker.shared_limits import SharedLimits
 
 LOOK_EVERY_S = 0.25
 
@@ -41,20 +42,33 @@ class Desk:
     in one of the folders there."""
 
     def __init__(
-        self, settings: BrokerSettings, *, folder: Path, money_of: Callable[[Path], int | None] = spent_in
+        self,
+        settings: BrokerSettings,
+        *,
+        folder: Path,
+        money_of: Callable[[Path], int | None] = spent_in,
+        limits: SharedLimits | None = None,
     ) -> None:
+        """`limits` are what is known of the provider from an experiment before this one."""
+        self._session = settings.session
         self._folder = folder
         self._money_of = money_of
-        self._broker = Broker(settings, now=time.monotonic())
+        self._broker = Broker(settings, now=time.monotonic(), limits=limits)
         self.purse = self._broker.purse
         self._kept = None if self.purse is None else KeptMoney(folder, self.purse)
         if self._kept is not None and self._kept.found:
             self._broker.take_up(now=time.monotonic())
 
+    @property
+    def limits(self) -> SharedLimits:
+        return self._broker.limits
+
     def answer(self, sent: Envelope) -> Lease:
         if sent.gone is not None:
             self._end(sent.gone.who, dead=True)
         answer = Lease(seq=0, expires_s=0.0)
+        if sent.renewal is not None and not sent.renewal.who.rstrip(RENAMED).endswith(self._session):
+            return Lease(seq=sent.renewal.seq, expires_s=0.0, lost=True, money=0)  # it worked for another experiment
         if sent.renewal is not None:
             answer = self._broker.renew(sent.renewal, now=time.monotonic())
         self._write()

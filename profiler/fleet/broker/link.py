@@ -20,7 +20,7 @@ from profiler.core.one_error import one_error
 from profiler.engine.limits.rate_gate import LIMITS, RateGate
 from profiler.fleet.broker.granted_bucket import GrantedBucket
 from profiler.fleet.broker.leased_cap import LeasedCap
-from profiler.fleet.broker.messages import RENEW_S, Amounts, Renewal, SeenLimit
+from profiler.fleet.broker.messages import RENAMED, RENEW_S, Amounts, Renewal, SeenLimit
 from profiler.fleet.broker.outage import Outage
 from profiler.fleet.broker.worker_limits import LentHealth, Report, ToldRate, WorkerLimits
 
@@ -267,7 +267,7 @@ class Link:
 
     def _lost(self) -> None:
         """The broker has given this worker up, because it was silent for too long. It goes on as a new one."""
-        self.who, self._seq = f"{self.who}+", 0
+        self.who, self._seq = f"{self.who}{RENAMED}", 0
         self._requests_then = 0.0
         for bucket in self._buckets.values():
             bucket.lose()

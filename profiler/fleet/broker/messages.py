@@ -12,6 +12,7 @@ import msgspec
 
 from profiler.core.errors import CallError
 
+RENAMED = "+"  # at the end of the name under which a worker goes on that was given up
 RENEW_S = 1.0  # between two messages of a worker, unless it wants something sooner
 
 

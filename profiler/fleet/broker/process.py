@@ -13,6 +13,7 @@ import msgspec
 
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.fleet.broker.messages import Gone
+from profiler.fleet.broker.settings import Service
 from profiler.fleet.broker.wire import Channel
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)  # in
 
 class BrokerProcess:
     def __init__(self, folder: Path, settings: BrokerSettings, *, token: str) -> None:
-        self._folder = folder
-        self._settings = settings
+        self._service: Service | None = Service(folder=str(folder), settings=settings)
         self._token = token
         self._port = 0
         self._process = self._start()
@@ -61,8 +61,30 @@ class BrokerProcess:
     def restart(self) -> None:
         """Replace one that has ended. It has the same address, and knows what was lent."""
         self.stop()
-        self._settings = msgspec.structs.replace(self._settings, replaces=True)
+        if (service := self._service) is not None:
+            settings = msgspec.structs.replace(service.settings, replaces=True)
+            self._service = msgspec.structs.replace(service, settings=settings)
         self._process = self._start()
+
+    def serve(self, folder: Path, settings: BrokerSettings) -> None:
+        """From now on serve another run; its workers find what was learned of the same provider."""
+        self._service = Service(folder=str(folder), settings=settings)
+        if self.poll() is None:
+            try:
+                self._say(self._process)
+            except ProfilerError:
+                if self.poll() is None:
+                    raise
+            else:
+                return
+        self.stop()
+        self._process = self._start()
+
+    def rest(self) -> None:
+        """Serve nobody, until it is told whom. One that has died meanwhile is replaced then."""
+        self._service = None
+        with suppress(ProfilerError):
+            self._say(self._process)
 
     def stop(self) -> None:
         process = self._process
@@ -75,7 +97,7 @@ class BrokerProcess:
         _close(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "profiler.fleet.broker", str(self._folder), str(self._port)]
+        command = [sys.executable, "-m", "profiler.fleet.broker", str(self._port)]
         process = subprocess.Popen(  # noqa: S603 (our own module)
             command,
             stdin=subprocess.PIPE,
@@ -83,11 +105,16 @@ class BrokerProcess:
             env={**_without_secrets(os.environ), TOKEN: self._token},
             start_new_session=True,  # Ctrl-C is for whoever coordinates
         )
+        self._say(process)
+        return process
+
+    def _say(self, process: subprocess.Popen[bytes]) -> None:
+        """Tell it whom to serve. It answers with its port."""
         stdin, stdout = process.stdin, process.stdout
         if stdin is None or stdout is None:
             raise AssertionError("both were asked for")
         with suppress(BrokenPipeError):  # it has died already, and says nothing
-            stdin.write(msgspec.json.encode(self._settings) + b"\n")
+            stdin.write(msgspec.json.encode(self._service) + b"\n")
             stdin.flush()
         said = stdout.readline()
         if not said.strip().isdigit():
@@ -97,7 +124,6 @@ class BrokerProcess:
                 f"the broker did not start: {said.decode(errors='replace').strip() or 'it said nothing'}"
             )
         self._port = int(said)
-        return process
 
 
 def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

@@ -55,10 +55,27 @@ class SharedRates:
         self._paces = 0  # how often the learned rate was cut
         self._cut_at = self._heard_at = -math.inf  # when that was last, and when the last worker heard of it
         self._began_empty = False
+        self._allow(limits, now=now)
+
+    def _allow(self, limits: RateLimits | None, *, now: float) -> None:
         for name in LIMITS:
             allowed = getattr(limits, f"{name}_per_minute", None) if limits is not None else None
-            if allowed is not None:
+            if allowed is None:
+                continue
+            bucket = self.buckets.get(name)
+            if bucket is None:
                 self.buckets[name] = TokenBucket(allowed, now=now)
+            elif allowed < bucket.per_minute:  # of two experiments that share a limit the smaller one holds
+                bucket.level(now)
+                bucket.per_minute = allowed
+                bucket.draw(0.0)
+
+    def go_on(self, limits: RateLimits | None, *, workers: int, now: float) -> None:
+        """For other workers. What was lent to those before them, and is not told of, counts as used."""
+        for who in list(self._portions):
+            self.leave(who, lost=True)
+        self._workers = workers
+        self._allow(limits, now=now)
 
     def start_empty(self, now: float) -> None:
         """Begin with empty buckets, because it is not known what was used just before."""

@@ -9,7 +9,8 @@ import anyio
 import msgspec
 from anyio.abc import SocketAttribute
 
-from profiler.fleet.broker.messages import decode_envelope
+from profiler.fleet.broker.desk import LOOK_EVERY_S
+from profiler.fleet.broker.messages import Lease, decode_envelope
 from profiler.fleet.broker.wire import BROKEN, NOT_KNOWN, Lines, same_token
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from anyio.abc import SocketStream
 
     from profiler.fleet.broker.desk import Desk
+    from profiler.fleet.broker.messages import Envelope
 
 TOKEN_WITHIN_S = 5.0
 
@@ -25,8 +27,9 @@ TOKEN_WITHIN_S = 5.0
 class BrokerServer:
     """Serves the workers' messages over TCP; a connection must begin with the token."""
 
-    def __init__(self, desk: Desk, *, token: str) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk | None, *, token: str) -> None:
+        """`desk` may be another one later; while there is none nobody gets anything."""
+        self.desk = desk
         self._token = token
 
     @asynccontextmanager
@@ -35,9 +38,20 @@ class BrokerServer:
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, self._talk)
-            tasks.start_soon(self._desk.look_for_the_lost)
+            tasks.start_soon(self._look_for_the_lost)
             yield listener.listeners[0].extra(SocketAttribute.local_port)  # noqa: S610 (no Django)
             tasks.cancel_scope.cancel()
+
+    async def _look_for_the_lost(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            if self.desk is not None:
+                self.desk.give_up_the_overdue()
+
+    def _answer(self, sent: Envelope) -> Lease:
+        if self.desk is not None:
+            return self.desk.answer(sent)
+        return Lease(seq=0, expires_s=0.0)
 
     async def _talk(self, stream: SocketStream) -> None:
         async with stream:
@@ -51,6 +65,6 @@ class BrokerServer:
                             await stream.send(NOT_KNOWN + b"\n")
                         return
                 while True:
-                    await lines.send(self._desk.answer(decode_envelope(await lines.receive())))
+                    await lines.send(self._answer(decode_envelope(await lines.receive())))
             except (*BROKEN, TimeoutError, anyio.DelimiterNotFound, msgspec.DecodeError):
                 return  # whoever it was connects again

@@ -63,6 +63,11 @@ class SharedSlots:
         part.lent = max(0, min(want, self._even_part(who), at_most, self.limit - others))
         return part.lent
 
+    def go_on(self, *, most: int) -> None:
+        """For other workers, and so many calls at once at the most."""
+        self._parts.clear()
+        self._most = most
+
     def leave(self, who: str) -> None:
         self._parts.pop(who, None)
 

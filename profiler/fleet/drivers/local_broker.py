@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
 from profiler.core.errors import ProfilerError
 from profiler.engine.threads import in_thread
@@ -26,11 +27,13 @@ MOST_FAILED = 3  # replacements in a row: one may be killed while it starts, too
 
 
 class LocalBroker:
-    def __init__(self, process: BrokerProcess, *, token: str, capped: bool) -> None:
+    """`session` is how the names of the workers end: worker 0 of an earlier experiment or command is another one."""
+
+    def __init__(self, process: BrokerProcess, *, token: str, capped: bool, session: str = "") -> None:
         self.process = process
         self._token = token
         self._capped = capped
-        self._session = f"{secrets.token_hex(4)}@{machine()}"  # worker 0 of an earlier command is another one
+        self._session = session
 
     def lender(self, worker: int) -> Lender:
         return Lender(url=self.process.address, token=self._token, who=self._name_of(worker), capped=self._capped)
@@ -53,18 +56,35 @@ class LocalBroker:
         await tell_gone(self.process.address, self._name_of(worker), token=self._token)
 
     async def close(self) -> None:
-        await in_thread(self.process.stop)
+        """Its process may serve the next experiment."""
+        await in_thread(self.process.rest)
 
     def _name_of(self, worker: int) -> str:
         return f"{worker}-{self._session}"
 
 
-async def local_broker(folder: Path, settings: BrokerSettings) -> LocalBroker:
-    token = secrets.token_urlsafe(32)
-    if settings.cap is not None and (folder / NAME).exists():
-        await in_thread(partial(_settle_the_dead, folder, settings))
-    process = await in_thread(partial(start_broker, folder, settings, token=token))
-    return LocalBroker(process, token=token, capped=settings.cap is not None)
+class LocalBrokers:
+    """One process lends to the workers of one experiment after the other, so that what it has learned of a provider stays."""
+
+    def __init__(self) -> None:
+        self._token = secrets.token_urlsafe(32)
+        self.process: BrokerProcess | None = None  # when there has been an experiment
+
+    async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
+        session = f"{secrets.token_hex(4)}@{machine()}"
+        if settings.cap is not None and (folder / NAME).exists():
+            await in_thread(partial(_settle_the_dead, folder, settings))
+        settings = msgspec.structs.replace(settings, session=session)
+        if self.process is None:
+            self.process = await in_thread(partial(start_broker, folder, settings, token=self._token))
+        else:
+            await in_thread(partial(self.process.serve, folder, settings))
+        return LocalBroker(self.process, token=self._token, capped=settings.cap is not None, session=session)
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
 
 
 def _settle_the_dead(folder: Path, settings: BrokerSettings) -> None:

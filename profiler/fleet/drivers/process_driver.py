@@ -16,7 +16,7 @@ from anyio import create_task_group
 
 from profiler.engine.threads import in_thread
 from profiler.fleet.drivers.driver import Lost
-from profiler.fleet.drivers.local_broker import LocalBroker, local_broker
+from profiler.fleet.drivers.local_broker import LocalBroker, LocalBrokers
 from profiler.fleet.messages import ANSWERS_RANGES, LAST_LINES, Command, Report
 from profiler.fleet.pipes import lines_from, write_all
 from profiler.fleet.program import Heard, Program, Told
@@ -50,6 +50,7 @@ class ProcessDriver(Generic[Told, Heard]):
         self._tasks = tasks
         self._hash_seed = str(secrets.randbelow(1 << 32))  # they hash alike, see `Duplicates.save`
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._brokers = LocalBrokers()
         self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
 
     def start(self, worker: int) -> None:
@@ -90,7 +91,7 @@ class ProcessDriver(Generic[Told, Heard]):
         process.kill()
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
-        return await local_broker(folder, settings)
+        return await self._brokers.broker(folder, settings)
 
     async def _listen(self, worker: int) -> None:
         process = self._processes[worker]
@@ -130,6 +131,7 @@ class ProcessDriver(Generic[Told, Heard]):
             process.kill()
             process.wait()
             self._close(worker)
+        self._brokers.close()
         self._say.close()
         self._said.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from profiler.fleet.drivers.driver import Lost
-from profiler.fleet.drivers.local_broker import LocalBroker, local_broker
+from profiler.fleet.drivers.local_broker import LocalBroker, LocalBrokers
 from profiler.fleet.messages import Job, as_line, command_of, report_of
 from profiler.fleet.workers.range_worker import Worker
 
@@ -42,6 +42,7 @@ class InlineDriver:
         self._tasks = tasks
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._inboxes: dict[int, MemoryObjectSendStream[Any]] = {}
+        self._brokers = LocalBrokers()
         self._say, self._said = anyio.create_memory_object_stream[tuple[int, Any]](math.inf)
 
     def start(self, worker: int) -> None:
@@ -79,11 +80,12 @@ class InlineDriver:
             self._scopes[worker].cancel()
 
     async def broker(self, folder: Path, settings: BrokerSettings) -> LocalBroker:
-        return await local_broker(folder, settings)
+        return await self._brokers.broker(folder, settings)
 
     def close(self) -> None:
         for inbox in self._inboxes.values():
             inbox.close()
+        self._brokers.close()
         self._say.close()
         self._said.close()
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 import orjson
 import pytest
 
 from profiler.core.errors import ProfilerError
+from profiler.engine.limits.concurrency import FIRST_LIMIT
 from profiler.fleet.broker.kept_money import NAME
+from profiler.fleet.broker.messages import Amounts, Event, MoneyUse, Renewal
 from profiler.fleet.broker.process import start_broker
 from profiler.fleet.broker.settings import BrokerSettings
+from profiler.fleet.broker.wire import Channel
 from profiler.fleet.drivers import local_broker
-from profiler.fleet.drivers.local_broker import MOST_FAILED, LocalBroker, machine
+from profiler.fleet.drivers.local_broker import MOST_FAILED, LocalBroker, LocalBrokers, machine
 from profiler.storage.run_directory import hold
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from profiler.fleet.broker.messages import Lease
     from profiler.fleet.broker.process import BrokerProcess
 
 
@@ -91,8 +98,9 @@ async def test_what_dead_workers_of_earlier_commands_have_not_spent_is_free_at_o
     settings = BrokerSettings(workers=1, concurrency=1, cap=1000)
 
     with hold(tmp_path / "attempts" / "alive", tell=print):
-        broker = await local_broker.local_broker(tmp_path, settings)
-        await broker.close()
+        brokers = local_broker.LocalBrokers()
+        broker = await brokers.broker(tmp_path, settings)
+        brokers.close()
 
     kept = [orjson.loads(line) for line in (tmp_path / NAME).read_bytes().splitlines()]
     assert kept[0] == {"settled": 30}
@@ -100,3 +108,56 @@ async def test_what_dead_workers_of_earlier_commands_have_not_spent_is_free_at_o
         f"1-x@{machine()}": None
     }
     assert broker.lender(1).who.endswith(f"@{machine()}")
+
+
+@asynccontextmanager
+async def lending(brokers: LocalBrokers, folder: Path, provider: str) -> AsyncIterator[Callable[..., Awaitable[Lease]]]:
+    """The broker of one experiment, and what one worker asks it."""
+    settings = BrokerSettings(workers=1, concurrency=64, cap=1000, provider=provider)
+    broker = await brokers.broker(folder, settings)
+    lender, seq = broker.lender(1), 0
+
+    async def ask(who: str = lender.who, **more: Any) -> Lease:
+        nonlocal seq
+        seq += 1
+        message = Renewal(who=who, seq=seq, want=Amounts(requests=50.0), want_slots=64, saturated=True)
+        lease = await channel.ask(msgspec.structs.replace(message, money=MoneyUse(), **more))
+        assert lease is not None
+        return lease
+
+    async with Channel(lender.url, token=lender.token) as channel:
+        yield ask
+    await broker.close()
+
+
+REFUSED = Event(of="call", kind="rate_limited", message="slow down", status=429, retryable=True, unexplained=True)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_what_is_learned_of_a_provider_is_known_to_the_next_experiment_that_asks_it(
+    tmp_path: Path, dies: bool
+) -> None:
+    brokers = LocalBrokers()
+    try:
+        async with lending(brokers, tmp_path / "a", "one") as ask:
+            for _ in range(3):
+                await ask(answered=100)
+            learned = await ask(used=Amounts(requests=8.0), events=(REFUSED, REFUSED))
+            before = (await ask(used=Amounts(requests=8.0))).slots
+        assert learned.per_minute["requests"] < 600
+        assert before > FIRST_LIMIT
+
+        async with lending(brokers, tmp_path / "b", "another") as ask:
+            other = await ask()
+            late = await ask(who="1-of-another-experiment")
+        assert (other.per_minute, other.slots) == ({}, FIRST_LIMIT)
+        assert (late.lost, late.slots, late.money) == (True, 0, 0)
+
+        if dies:
+            assert brokers.process is not None
+            brokers.process.kill()
+        async with lending(brokers, tmp_path / "c", "one") as ask:
+            found = await ask()
+        assert ("requests" in found.per_minute, found.slots == before) == ((False, False) if dies else (True, True))
+    finally:
+        brokers.close()
