@@ -152,15 +152,15 @@ def _told_session(run: OpenRun, pool: Pool, writer: Writer, *, budget: Budget | 
 
 def _owed(requests: Iterator[Request], run: OpenRun, *, writer: Writer, dataset_path: Path) -> Iterator[Request]:
     """The requests still to be asked; each one new to the log leaves its line in requests.jsonl."""
-    first, begin = run.first, run.header.first
+    first, begin, done, put = run.first, run.header.first, run.done, writer.put_request
     asked, index = begin + run.asked, first - 1
     for index, request in enumerate(islice(requests, run.end - first), first):
         if index >= run.end:  # another process has taken over the rest meanwhile
             return
         run.begun = index + 1
         if index >= asked:
-            writer.put_request(request.line)
-        if not run.done[index - begin]:
+            put(request.line)
+        if not done[index - begin]:
             yield request
     if index + 1 < run.end:
         repeats = run.header.repeats

@@ -155,9 +155,8 @@ class MockClient:
     def _invent(self, request: Request) -> tuple[str, str]:
         """A made-up answer, cut at `max_tokens`."""
         params = request.params
-        found, stop_reason = made_up(
-            request.dialogue, salt=self._salt(params), turn=request.turn, repeat=request.repeat or 0
-        )
+        salt = self._salted if params is self._salted_for else self._salt(params)
+        found, stop_reason = made_up(request.dialogue, salt=salt, turn=request.turn, repeat=request.repeat or 0)
         if stop_reason == "refusal":
             return found or "", stop_reason
         completion = found if found is not None else echo(_asked(request))
@@ -166,9 +165,8 @@ class MockClient:
 
     def _salt(self, params: Params) -> int:
         """A number made from the model and the settings, so that others get different answers."""
-        if params is not self._salted_for:
-            self._salted_for = params
-            self._salted = salt_of(self._seed, model=params.model, temperature=params.temperature)
+        self._salted_for = params
+        self._salted = salt_of(self._seed, model=params.model, temperature=params.temperature)
         return self._salted
 
     def _draw(self, request: Request, purpose: str) -> float:
@@ -254,10 +252,9 @@ def _usage(request: Request, completion: str) -> dict[str, int]:
         for said in request.dialogue.messages:
             if type(said.content) is not str:
                 sent += _media(said.content)
-    return {
-        "input_tokens": 1 + sent // CHARACTERS_PER_TOKEN,
-        "output_tokens": min(1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens),
-    }
+    tokens, most = 1 + len(completion) // CHARACTERS_PER_TOKEN, request.params.max_tokens
+    tokens = tokens if tokens < most else most  # noqa: FURB136 (min() costs a call)
+    return {"input_tokens": 1 + sent // CHARACTERS_PER_TOKEN, "output_tokens": tokens}
 
 
 @cache

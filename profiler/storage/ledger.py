@@ -22,7 +22,7 @@ from profiler.storage.names import LEDGER
 from profiler.storage.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 MAGIC = b"ledger 2"
@@ -131,11 +131,16 @@ class Ledger:
         AMOUNTS.pack_into(self._map, place, maybe, paid, hold)
 
     def leave(self, index: int) -> None:
-        """The dialogue's record is in the journal and tells its money, so its place is free again."""
-        place = self._places.pop(index, None)
-        if place is not None:
-            INDEX.pack_into(self._map, place + AMOUNTS.size, 0)
-            self._free.append(place)
+        """Nothing of the dialogue can have been billed, so its place is free again."""
+        self.recorded([index])
+
+    def recorded(self, indexes: Iterable[int]) -> None:
+        """The records of these dialogues are in the journal and tell their money, so their places are free again."""
+        pop, clear, free, places = self._places.pop, INDEX.pack_into, self._free.append, self._map
+        for index in indexes:
+            if (place := pop(index, None)) is not None:
+                clear(places, place + AMOUNTS.size, 0)
+                free(place)
 
     def sync(self) -> None:
         try:

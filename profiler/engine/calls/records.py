@@ -83,7 +83,7 @@ def record_reply(job: Job, reply: Reply, *, clock: RunClock | None) -> Record:
         reply.stop_reason,
         reply.model,
         (reply.usage if job.usage is None else job.usage) or None,
-        micro(attempts.client_s),
+        micro(attempts.client_s) if attempts.client_s else 0.0,  # the mock's is 0
         queue_s,
         attempts.calls - request.turn,  # the first call of each turn is not a retry
         reply.request_id,

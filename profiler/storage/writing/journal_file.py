@@ -51,8 +51,7 @@ class JournalFile:
             self.failed = True
             raise
         if self._ledger is not None:
-            for index in indexes:
-                self._ledger.leave(index)  # the record tells the money from here on
+            self._ledger.recorded(indexes)
 
     def sync_if_due(self, tasks: TaskGroup, *, wake: Callable[[], None]) -> None:
         """Begin to sync, in a task, what was appended a second ago. Until then `wake` is called in time: it must ask
