@@ -8,6 +8,7 @@ import math
 class Part:
     def __init__(self) -> None:
         self.lent = 0
+        self.may_use = 0  # it has what it was lent before as long as it has not heard that it is less now
         self.in_flight = 0
         self.want = 0
         self.saturated = False
@@ -52,15 +53,17 @@ class SharedSlots:
                 part.lent = holds
                 held = sum(each.lent for each in self._parts.values())
                 self.limit = min(max(self.limit, held), self._most)  # that many at once were found good
+        part.may_use = part.lent  # the answer to its message before this one has come
         part.in_flight, part.saturated = in_flight, saturated
 
     def lend(self, who: str, *, want: int, now: float) -> int:
         """The worker's part now. What others hold they hold until they renew, so a part may be short at first."""
         part = self._parts.setdefault(who, Part())
         part.want = want
-        others = sum(max(each.lent, each.in_flight) for name, each in self._parts.items() if name != who)
+        others = sum(max(each.may_use, each.in_flight) for name, each in self._parts.items() if name != who)
         at_most = part.lent if now < self._inherited_until else self.limit - others
         part.lent = max(0, min(want, self._even_part(who), at_most, self.limit - others))
+        part.may_use = max(part.may_use, part.lent)
         return part.lent
 
     def go_on(self, *, most: int) -> None:

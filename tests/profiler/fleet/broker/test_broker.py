@@ -110,6 +110,21 @@ def test_what_is_not_used_is_there_for_the_others() -> None:
     assert lent > 500
 
 
+def test_slots_that_a_worker_has_not_heard_it_must_give_back_are_lent_to_nobody() -> None:
+    machine = broker(workers=2, concurrency=8)
+
+    def lent(who: str, seq: int, in_flight: int) -> int:
+        return machine.renew(says(who, seq, in_flight=Amounts(requests=in_flight)), now=seq / 10).slots
+
+    assert (lent("a", 1, 0), lent("b", 1, 0)) == (8, 0)
+    assert lent("a", 2, 3) == 4
+    assert lent("b", 2, 0) == 0  # by the time that it hears of it, eight calls of the other may have left
+    assert lent("a", 3, 8) == 4
+    assert lent("b", 3, 0) == 0
+    assert lent("a", 4, 4) == 4
+    assert lent("b", 4, 0) == 4
+
+
 def test_all_slots_together_never_pass_the_limit_and_move_to_who_has_use_for_them() -> None:
     machine = broker(workers=2, concurrency=16)
     lent = {"a": 0, "b": 0}
