@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST_REPLY = 64 << 20
+LARGEST_HEAD = 256 << 10  # of the bytes up to the body
 
 
 class Owner(Protocol):
@@ -108,6 +109,8 @@ class Connection(asyncio.Protocol):
             self.reusable = False  # rubbish behind a whole answer: the answer counts, the connection does not
         if self._complete:
             self._finish()
+        elif not self._headed and self._received > LARGEST_HEAD:
+            self._fail(CallError("too_large_reply", f"the headers are longer than {LARGEST_HEAD >> 10} KiB"))
 
     @property
     def usable(self) -> bool:
@@ -136,6 +139,7 @@ class Connection(asyncio.Protocol):
         else:
             self._lines.clear()
             self._body = []
+            self._headed = False
 
     def on_headers_complete(self) -> None:
         if not self._complete and self._parser is not None:

@@ -36,9 +36,9 @@ class Headers(Mapping[str, str]):
         return len(self.names)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def _names_of(names: tuple[bytes, ...]) -> dict[str, bytes]:
-    """A server sends the same names with nearly every response."""
+    """A server sends the same names with nearly every response; one that does not must not fill the memory."""
     return {name.decode("latin-1").lower(): name for name in names}
 
 

@@ -220,6 +220,19 @@ async def test_a_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch
     assert (found.kind, found.retryable) == ("too_large_reply", False)
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", HINTS], ids=["first", "after hints"])
+async def test_headers_without_an_end_are_cut_off(before: bytes) -> None:
+    lines = b"".join(b"x-%d: y\r\n" % number for number in range(40_000))
+    async with serving(lambda _: Say(before + b"HTTP/1.1 200 OK\r\n" + lines)) as server:
+        found = await failed("fast", server)
+
+    assert (found.kind, found.retryable) == ("too_large_reply", False)
+    assert "headers" in found.message
+
+
 async def test_a_packed_reply_beyond_the_cap_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("profiler.provider.http.connection.LARGEST_REPLY", 1 << 20)
     async with serving(lambda _: http(200, gzip.compress(b"x" * (2 << 20)), content_encoding="gzip")) as server:
