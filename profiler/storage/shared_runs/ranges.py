@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +25,7 @@ from profiler.storage.names import COMMITTED, FLEET, REQUESTS, RESPONSES, SCORES
 from profiler.storage.shared_runs.attempt_money import Money, own_money
 from profiler.storage.shared_runs.commits import read_committed
 from profiler.storage.shared_runs.range_table import Table, read_table
-from profiler.storage.shared_runs.taking_over import take_over
+from profiler.storage.shared_runs.taking_over import drafted
 from profiler.storage.whole_file import remove, sync_folder, write_first, write_whole
 
 if TYPE_CHECKING:
@@ -123,9 +122,7 @@ class RangeFolders:
         while True:
             before = self.attempts(first)
             number = before[-1].number + 1 if before else 0
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._attempts))
-            if before:
-                take_over(before[-1].folder, draft, sync=sync)
+            draft = drafted(self._attempts, before[-1].folder if before else None, sync=sync)
             attempt = self.attempt(first, number)
             try:
                 draft.rename(attempt.folder)

@@ -7,22 +7,37 @@ first, then the journal, then the logs that it vouches for.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
+from profiler.core.errors import StorageError
 from profiler.storage import journal
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES
 from profiler.storage.shared_runs.attempt_money import money_in
 from profiler.storage.whole_file import sync_folder
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def drafted(attempts: Path, before: Path | None, *, sync: bool) -> Path:
+    """The folder of a new attempt, below that of all, under a name by which nobody finds it. Where it cannot be filled, nothing is
+    left of it."""
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=attempts))
+        try:
+            if before is not None:
+                _take_over(before, draft, sync=sync)
+        except Exception:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise StorageError(attempts, error) from error
+    return draft
 
 
-def take_over(before: Path, folder: Path, *, sync: bool) -> None:
+def _take_over(before: Path, folder: Path, *, sync: bool) -> None:
     """Fill the folder of a new attempt. With `sync` money and journal are on the device then: whoever comes next takes over from
     this attempt, and not from the one before."""
     _copy((LEDGER, JOURNAL), before, folder)

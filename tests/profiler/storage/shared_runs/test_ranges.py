@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from profiler.core.errors import LogError
+from profiler.core.errors import LogError, StorageError
 from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
 from profiler.storage.shared_runs.attempt_money import Money, inherited, money_in, own_money
 from profiler.storage.shared_runs.commits import Committed
@@ -149,6 +149,19 @@ def test_what_is_taken_over_is_on_the_device_before_anybody_relies_on_it(
     assert not forced
     last = folders.begin_attempt(0).folder
     assert {*forced} == {(last / name).stat().st_ino for name in (JOURNAL, LEDGER, INHERITED, ".")}
+
+
+def test_an_attempt_that_cannot_be_begun_is_an_error_of_the_disk_and_leaves_nothing(tmp_path: Path) -> None:
+    folders = RangeFolders(tmp_path)
+    folders.begin(table())
+    first = folders.begin_attempt(0)
+    (first.folder / JOURNAL).mkdir()  # so it cannot be copied
+    with pytest.raises(StorageError, match="Is a directory"):
+        folders.begin_attempt(0)
+    assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]
+    shutil.rmtree(first.folder.parent)
+    with pytest.raises(StorageError, match="No such file or directory"):
+        folders.begin_attempt(0)
 
 
 @pytest.mark.parametrize("first_line", [b"", b'{"journal":2,"count":1'])
