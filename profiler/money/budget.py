@@ -89,7 +89,7 @@ class Budget:
         self.waiting = 0  # calls that wait for room under the cap
         self.wanted = 0  # a cap that would have allowed the call that was refused
         self._ceiling = Ceiling(card)
-        # made only by who waits: an event for every call would cost more than the arithmetic
+        # made only when a call waits: an event for every call would cost more than the arithmetic
         self._freed: anyio.Event | None = None
 
     @property

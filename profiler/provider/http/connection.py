@@ -24,7 +24,7 @@ LARGEST_HEAD = 256 << 10  # of the bytes up to the body
 
 
 class Owner(Protocol):
-    """Who keeps the connections; it is told when one opens and when one is lost."""
+    """Keeps the connections; it is told when one opens and when one is lost."""
 
     loop: asyncio.AbstractEventLoop
 

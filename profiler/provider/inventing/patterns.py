@@ -1,4 +1,5 @@
-"""A text that a regular expression matches, drawn from a seed. Anchors hold by themselves; what looks around is not kept."""
+"""A text that a regular expression matches, drawn from a seed. Anchors hold by themselves; look-arounds are not
+obeyed."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def _sequence(items: Any, random: Random, groups: dict[int, str]) -> str:
 
 
 def _item(kind: str, told: Any, random: Random, groups: dict[int, str]) -> str:
-    text = ""  # anchors and what looks around have no characters of their own
+    text = ""  # anchors and look-arounds have no characters of their own
     match kind:
         case "LITERAL":
             text = chr(told)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20
 AT_ONCE = 1 << 16  # a block up to this size is in the page cache before a thread would have begun with it
-TOLD_ALWAYS = ("reused_from", "reused_cost_usd")  # who reads a cost of 0 has to know that it was paid before
+TOLD_ALWAYS = ("reused_from", "reused_cost_usd")  # a reader of a cost of 0 has to know that it was paid before
 LINGER_S = 0.25
 
 

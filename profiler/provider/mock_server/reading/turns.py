@@ -32,7 +32,8 @@ def check(prompt: Prompt) -> None:
 
 
 def check_thinking_again(prompt: Prompt) -> None:
-    """Who thinks within a budget must get its last thought back before it goes on, with a prefill or after a tool."""
+    """A model that thinks within a budget must get its last thought back before it goes on, after a prefill or a
+    tool."""
     spoken = [at for at, said in enumerate(prompt.messages) if said.role == "assistant"]
     if not spoken:
         return
