@@ -83,6 +83,8 @@ class BrokerProcess:
     def rest(self) -> None:
         """Serve nobody, until it is told whom. One that has died meanwhile is replaced then."""
         self._service = None
+        if self.poll() is not None:  # its pipes may be closed by now
+            return
         with suppress(ProfilerError):
             self._say(self._process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,24 @@ async def test_one_that_never_starts_ends_the_run_with_its_words(
         await LocalBroker(dying, token="t", capped=False).keep()  # type: ignore[arg-type]
 
     assert dying.starts == MOST_FAILED + 1
+
+
+async def test_a_run_may_end_while_its_broker_and_the_replacement_are_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers = LocalBrokers()
+    broker = await brokers.broker(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None))
+    broker.process.kill()
+    monkeypatch.setattr(sys, "executable", "false")  # the replacement dies before it has said anything
+    with pytest.raises(ProfilerError, match="did not start"):
+        broker.process.restart()
+
+    await broker.close()
+
+    monkeypatch.undo()
+    await brokers.broker(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None))
+    assert broker.process.poll() is None
+    brokers.close()
 
 
 async def test_what_dead_workers_of_earlier_commands_have_not_spent_is_free_at_once(tmp_path: Path) -> None:
