@@ -4,9 +4,15 @@ request."""
 from __future__ import annotations
 
 import gc
+import os
 
 import pytest
 from hypothesis import settings
+
+# Several workers share the cores. Threads of linear algebra would wait for each other by spinning, which takes longer
+# than what they compute. Libraries read this when they are imported.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")

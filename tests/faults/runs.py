@@ -28,7 +28,7 @@ SHIM = Path(__file__).resolve().parent / "shim"
 LOGS = ("requests.jsonl", "responses.jsonl")
 COMPLETE = {*LOGS, "scores.jsonl", "summary.json"}
 PATIENCE_S = 60.0
-LOOK_EVERY_S = 0.002
+LOOK_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,7 +298,7 @@ try:
     while len(held) < 110:
         pair = socket.socketpair()
         held.append(pair)
-        pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
         pair[0].setblocking(False)
         try:
             while True:

@@ -31,7 +31,7 @@ UNCHANGED = Entry(
     write={},
     append={},
     replace={},
-    worlds=1,  # what a report says of an entry does not depend on how many there are
+    worlds=0,  # the sample alone: what a report says of an entry does not depend on how many there are
 )
 WITHOUT_THE_LAST = {RUNNER: (("enumerate(samples)", "enumerate(list(samples)[:-1])"),)}
 
@@ -57,7 +57,9 @@ def test_whatever_is_wrong_is_found_and_nothing_else() -> None:
     """All in one audit, for every worker and every look at the box takes a while."""
     (looting,) = chosen(load_all(), ["cheats/loot/password_file"])
     # without this, cheats of `loot` would fail whether or not they got out
-    escaped = replace(looting, append={RUNNER: looting.append[RUNNER] + "\n\ndef escaped():\n    return True\n"})
+    escaped = replace(
+        looting, worlds=0, append={RUNNER: looting.append[RUNNER] + "\n\ndef escaped():\n    return True\n"}
+    )
     cheats = [
         planted(Corpus.CHEATS, name="passes", reasons=("order",)),
         planted(Corpus.CHEATS, name="other", reasons=("order",), replace=WITHOUT_THE_LAST),
