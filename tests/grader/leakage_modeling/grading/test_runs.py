@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +20,7 @@ from task_kit.leakage_modeling.agents.transcript import read
 from task_kit.leakage_modeling.worlds.settings import Settings
 from tests.grader.leakage_modeling.grading.playing import QUICK, WORDS, played
 from tests.nurseries import borrowed
+from tests.once import made_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +36,15 @@ def by_agent(report: Report) -> dict[str, EpisodeResult]:
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of all scripted agents, one world each, as the command makes it."""
-    folder = tmp_path_factory.mktemp("runs") / "agents"
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return made_once(tmp_path_factory, "scripted_agents", of_all_agents, worker=worker) / "run"
+
+
+def of_all_agents(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-        assert main(["run", "leakage_modeling", *WORDS, "--runs", "5", "--seed", "s", "--output", str(folder)]) == 0
-    return folder
+        words = [*WORDS, "--runs", "5", "--seed", "s", "--output", str(folder / "run")]
+        assert main(["run", "leakage_modeling", *words]) == 0
 
 
 @pytest.fixture
@@ -80,24 +87,21 @@ def test_a_stored_run_is_regraded_to_the_bit(agents: Path, capsys: pytest.Captur
 def test_a_result_or_a_number_that_was_changed_is_found(
     agents: Path, results: dict[str, EpisodeResult], tmp_path: Path
 ) -> None:
-    home = RunFolder(agents).episode(results["honest"].episode)
+    run = RunFolder(shutil.copytree(agents, tmp_path / "run"))
+    home = run.episode(results["honest"].episode)
     result, artefacts = (home / "result.json").read_bytes(), (home / "artefacts.bin").read_bytes()
     changed = bytearray(artefacts)
     changed[-3] ^= 1
-    try:
-        for name, content in (
-            ("result.json", result.replace(b'"status": "pass"', b'"status": "fail"')),
-            ("artefacts.bin", bytes(changed)),
-            ("artefacts.bin", artefacts[:-8]),
-        ):
-            original = (home / name).read_bytes()
-            (home / name).write_bytes(content)
-            different = [one.stored.agent for one in regrade(RunFolder(agents)) if one.differs is not None]
-            (home / name).write_bytes(original)
-            assert different == ["honest"]
-    finally:
-        (home / "result.json").write_bytes(result)
-        (home / "artefacts.bin").write_bytes(artefacts)
+    for name, content in (
+        ("result.json", result.replace(b'"status": "pass"', b'"status": "fail"')),
+        ("artefacts.bin", bytes(changed)),
+        ("artefacts.bin", artefacts[:-8]),
+    ):
+        original = (home / name).read_bytes()
+        (home / name).write_bytes(content)
+        different = [one.stored.agent for one in regrade(run) if one.differs is not None]
+        (home / name).write_bytes(original)
+        assert different == ["honest"]
 
 
 def test_an_episode_is_told_step_by_step(agents: Path, capsys: pytest.CaptureFixture[str]) -> None:
