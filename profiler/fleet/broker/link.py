@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 Ask = Callable[["Renewal"], Awaitable["Lease | None"]]
 
-SOONEST_S, LATEST_S = 0.05, 0.5  # between two messages when something is wanted soon, longer the more often it is
-LOOK_FOR_ROOM_EVERY_S = 0.05
+SOONEST_S, LATEST_S = 0.02, 0.5  # between two messages when something is wanted soon, longer the more often it is
+LOOK_FOR_ROOM_EVERY_S = 0.02
+AGAIN_S = 0.1  # with the same slots still all in use: then twice as long, and so on
 AHEAD_S = 2.0  # of the calls of the last second, so much is wanted for the next
 GOODBYE_S = 2.0
 MOST_SLOTS = 1_000_000  # nobody has so many
@@ -123,18 +124,26 @@ class Link:
             if calm.cancelled_caught:
                 continue
             await anyio.sleep(gap_s)
-            gap_s = min(gap_s * 1.5, LATEST_S)
+            gap_s = min(gap_s * 2, LATEST_S)
 
     async def look_for_room(self) -> None:
         """Ask for more as soon as all the slots that were lent last are in use, or there are none at all. At one message a
         second it would take many seconds from the few calls of the beginning to all that are allowed.
         """
-        used_up = 0
+        used_up, again_s, due = 0, RENEW_S, 0.0
         while True:
             await anyio.sleep(LOOK_FOR_ROOM_EVERY_S)
-            slots = self._slots
-            if slots is not None and slots.taken >= slots.limit and (slots.limit != used_up or not slots.limit):
-                used_up = slots.limit
+            slots, now = self._slots, time.monotonic()
+            if slots is None or slots.taken < slots.limit:
+                continue
+            if slots.limit != used_up or not slots.limit:
+                used_up, again_s, due = slots.limit, AGAIN_S, now + AGAIN_S
+                self.hurry()
+            elif (
+                again_s < RENEW_S and now >= due
+            ):  # the limit grows by answers, and the last message had none to tell of
+                again_s *= 2
+                due = now + again_s
                 self.hurry()
 
     async def leave(self) -> None:

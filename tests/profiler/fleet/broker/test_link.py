@@ -155,8 +155,8 @@ async def test_a_limit_that_nobody_names_and_that_falls_is_kept_after_a_few_seco
         limited.changes_to(PER_MINUTE / 2)
 
     later = [call.status for call in limited.history if call.at >= began + 75]
-    assert 0.88 <= later.count(200) / (PER_MINUTE / 120 * 45) <= 1.08
-    assert later.count(429) <= 0.04 * len(later)
+    assert 0.85 <= later.count(200) / (PER_MINUTE / 120 * 45) <= 1.1
+    assert later.count(429) <= 0.2 * len(later)  # seldom a rate is forgotten once more, and learned again
 
 
 @jumping
