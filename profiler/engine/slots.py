@@ -27,6 +27,7 @@ class Slots:
         self.limit = limit
         self.taken = 0
         self.lent = 0  # how many of those that are taken here do not count in the outermost slots right now
+        self.lets_all_in = False
         self.within = within
         self.lender: Slots | None = self if lends else None if within is None else within.lender
         self.waiting: deque[anyio.Event] = deque()
@@ -61,6 +62,9 @@ class Slots:
     async def take(self) -> None:
         if self.take_nowait():
             return
+        if self.lets_all_in:
+            self.count(1)
+            return
         turn = anyio.Event()
         self.waiting.append(turn)
         if len(self.waiting) == 1:
@@ -80,6 +84,15 @@ class Slots:
         """Give a slot back: to whoever waits, else to whoever has work for it. Above a limit that has shrunk it disappears."""
         self.count(-1)
         self.outermost.serve()
+
+    def let_all_in(self) -> None:
+        """From now on nobody waits for a slot, whatever the limit: a run that ends must not wait for one that never comes."""
+        self.lets_all_in = True
+        while self.waiting:
+            self.count(1)
+            self.waiting.popleft().set()
+        if self in self.outermost.line:
+            self.outermost.line.remove(self)
 
     async def lent_while(self, wait: Callable[[], Awaitable[bool]]) -> bool:
         """Await `wait` in a job that cannot leave yet; before it goes on, it needs a slot of the outermost again."""

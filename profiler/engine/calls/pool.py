@@ -53,10 +53,8 @@ class Pool:
         self._coming = 0  # workers that have not looked for their first job yet
 
     async def run(self, requests: Iterator[Request], *, count: float = math.inf) -> None:
-        """Answer every request; there are `count` of them, where somebody knows.
-
-        Returns when all are done; after `drain`, raises its reason when the calls in flight have ended.
-        """
+        """Answer every request; there are `count` of them, where somebody knows. Returns when all are done.
+        After `drain`, raises its reason when the calls in flight have ended."""
         if self.stopped is None:
             self._unbegun.open(requests, count=count)
         with self._deadlines, self.slots.offered_to(self._take_offer):
@@ -75,6 +73,7 @@ class Pool:
         self.stopped = self.stopped or reason
         self._unbegun.close()
         self._draining.set()
+        self.slots.let_all_in()
 
     def leave_out(self, count: int) -> None:
         """Leave the last `count` requests to somebody else: the iterator ends before them."""

@@ -10,9 +10,10 @@ import pytest
 
 from profiler.core.errors import CallError, DatasetError, Interrupted, Problem, ProfilerError, ProviderFailed
 from profiler.core.nouns import Reply, Request
+from profiler.engine.slots import Slots
 from profiler.money.budget import Budget
 from tests.profiler.building import dialogue
-from tests.profiler.engine.calls.bench import STOP, Bench, asked_to_wait, never, reply
+from tests.profiler.engine.calls.bench import STOP, Bench, asked_to_wait, never, refused, reply
 from tests.profiler.engine.calls.test_call_cost import HAIKU
 
 if TYPE_CHECKING:
@@ -128,6 +129,31 @@ async def test_draining_waits_for_no_retry() -> None:
             await bench.run(10)
     assert bench.client.calls == calls
     assert bench.kept.records == []
+    bench.assert_nothing_leaked()
+
+
+@pytest.mark.parametrize("long", [True, False], ids=["still backs off", "waits for its slot"])
+async def test_draining_waits_for_no_slot_when_nobody_lends_any(no_waits: None, *, long: bool) -> None:
+    async def answer(_: Request) -> Reply:
+        lent.resize(0)  # as for a worker whose broker is gone
+        raise asked_to_wait(500) if long else refused(retry_after_s=None)
+
+    lent = Slots(2)
+    bench = Bench(answer, within=lent)
+
+    async def stop() -> None:
+        for _ in range(10):  # a wait that is over at once still takes turns of the event loop
+            await anyio.wait_all_tasks_blocked()
+            await anyio.lowlevel.checkpoint()
+        assert bool(bench.pool.slots.waiting) != long
+        bench.pool.drain(STOP)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with pytest.raises(Interrupted):
+            await bench.run(10)
+    assert bench.kept.records == []
+    assert (lent.taken, lent.line) == (0, [])
     bench.assert_nothing_leaked()
 
 
