@@ -269,6 +269,8 @@ def test_the_command_says_everything_as_json(
         "1",
         "--family",
         "held-out",
+        "--seed",
+        "a world that an honest agent passes, as most are",
         "--output",
         str(tmp_path / "r"),
     ]
