@@ -47,8 +47,8 @@ run: setup-run ## run the sample in mock mode, whatever keys are set, and show i
 	@$(VENV_PYTHON) -m profiler summarize --log-dir runs/demo_run
 	@echo "Nothing is installed outside of .venv: here, profiler is $(VENV_PYTHON) -m profiler."
 
-test: setup ## run the tests, six at a time, for many wait for processes and clocks; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
-	$(VENV_PYTHON) -m pytest --numprocesses 6 --dist worksteal $(ARGS)
+test: setup ## run the tests, four at a time, for many of them wait; ARGS="-m 'not slow'" leaves the slow ones out, test-long adds the long ones
+	$(VENV_PYTHON) -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 test-long: setup ## run the tests that grade whole corpora and many episodes too, for minutes
 	$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --long -m long $(ARGS)

@@ -29,7 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header(config: pytest.Config) -> str | None:
     if config.getoption("--long"):
         return None
-    return "tests that take long are left out (marked `long`); `make test-long` runs them"
+    return (
+        "tests that take seconds are marked `slow`, and -m 'not slow' leaves them out; those that take minutes are marked"
+        " `long` and left out, `make test-long` runs them"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

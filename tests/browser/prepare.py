@@ -16,7 +16,8 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent.parent / ".venv-browser"
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]  # as root and in containers it has no sandbox
+# As root and in containers it has no sandbox. One process for all pages is enough.
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--renderer-process-limit=1"]
 REQUIRED = "BROWSER"  # variable: tests must not skip, for all that they need is known to be here
 PATIENCE_S = 600
 
