@@ -102,16 +102,12 @@ class RateGate:
             input_tokens=draw.input_tokens if input_tokens is None else input_tokens,
             output_tokens=draw.output_tokens if output_tokens is None else output_tokens,
         )
-        if (
-            self._pause.until or self._learned.per_second is not None
-        ):  # of a run that was never refused nobody need know
+        if self._pause.until or self._learned.per_second is not None:  # else nobody need know: it was never refused
             self._got_through(draw)
 
     def failed(self, draw: Draw, *, looked_at: bool) -> None:
-        """A call ended without a reply.
-
-        If nobody looked at it, it took no tokens. Of any other it is not known what it used, so what it took stays
-        taken.
+        """A call ended without a reply. If nobody looked at it, it took no tokens. Of any other it is not known what it
+        used, so what it took stays taken.
         """
         if looked_at:
             self._ended(draw, input_tokens=draw.input_tokens, output_tokens=draw.output_tokens)

@@ -36,9 +36,7 @@ SIGTERM: Final = 15
 
 
 class WorkerFailed(ProfilerError):
-    """Workers end and nobody ended them, or code that they ran has failed."""
-
-    exit_code = 70
+    exit_code = 70  # workers end and nobody ended them, or code that they ran has failed
 
 
 class Coordinator:
