@@ -91,8 +91,6 @@ class Slots:
         while self.waiting:
             self.count(1)
             self.waiting.popleft().set()
-        if self in self.outermost.line:
-            self.outermost.line.remove(self)
 
     async def lent_while(self, wait: Callable[[], Awaitable[bool]]) -> bool:
         """Await `wait` in a job that cannot leave yet; before it goes on, it needs a slot of the outermost again."""

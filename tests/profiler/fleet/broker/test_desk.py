@@ -112,3 +112,14 @@ def test_a_folder_that_nobody_has_seen_counts_all_that_was_lent(folders: RangeFo
     attempt.folder.rmdir()
     dies(desk)
     assert (purse.gone, purse.free) == (LENT, CAP - LENT)
+
+
+@pytest.mark.parametrize(("who", "served"), [("0@b", True), ("0@b+", True), ("0@a", False)])
+def test_who_worked_for_another_experiment_gets_nothing(folders: RangeFolders, who: str, *, served: bool) -> None:
+    desk = Desk(BrokerSettings(workers=2, concurrency=8, cap=CAP, session="@b"), folder=folders.root)
+    use = MoneyUse(more=LENT, least=10, attempts={"attempts/0.0": 0})
+    lease = desk.answer(Envelope(renewal=Renewal(who=who, seq=1, want_slots=4, money=use)))
+    desk.close()
+
+    assert lease.lost != served
+    assert bool(lease.money) == bool(lease.slots) == served
