@@ -19,6 +19,7 @@ from profiler.metrics.fact_coverage import (
     coverage_sums,
     finish_coverage,
     finish_geometric,
+    joint_of,
     joint_sums,
 )
 from profiler.metrics.metric import (
@@ -97,19 +98,21 @@ def _share_of(part: int, whole: int, by_dialogue: Sums) -> Estimate:
     return finish_rate((whole, part, *by_dialogue)) if whole else NO_DATA
 
 
+_FACT_COVERAGE: Final = Metric(
+    name="fact_coverage",
+    contribute=coverage_sums,
+    merge=add_sums,
+    finish=finish_coverage,
+    score=coverage,
+    better="higher",
+    cluster=cluster_sums,
+    score_of=coverage_of,
+)
+
 BUILTIN: Final[dict[str, Metric[Any]]] = {
     metric.name: metric
     for metric in (
-        Metric(
-            name="fact_coverage",
-            contribute=coverage_sums,
-            merge=add_sums,
-            finish=finish_coverage,
-            score=coverage,
-            better="higher",
-            cluster=cluster_sums,
-            score_of=coverage_of,
-        ),
+        _FACT_COVERAGE,
         rate("refusal_rate", _refused),
         rate("completion_rate", _completed, better="higher"),
         # A product of two means: no single reply has it.
@@ -120,6 +123,8 @@ BUILTIN: Final[dict[str, Metric[Any]]] = {
             finish=finish_geometric,
             better="higher",
             cluster=cluster_joint,
+            builds_on=_FACT_COVERAGE,
+            build=joint_of,
         ),
         Metric(
             name="refusal_as_expected",

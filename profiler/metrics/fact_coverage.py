@@ -14,8 +14,6 @@ from profiler.metrics.metric import NO_DATA, Estimate, Sums, finish_mean, finish
 if TYPE_CHECKING:
     from profiler.core.nouns import Outcome
 
-REMEMBERED_CHARACTERS: Final = 4_096
-
 
 def _found_in_any(facts: tuple[str, ...], texts: tuple[str, ...]) -> int:
     folded = [text.casefold() for text in texts]
@@ -38,10 +36,6 @@ def _sums(facts: tuple[str, ...], text: str) -> Sums:
     return _share(len(facts) - len(missing), len(facts))
 
 
-# Two metrics ask this of the same outcomes, one batch after the other, so what was found is remembered.
-_sums_again = lru_cache(maxsize=512)(_sums)
-
-
 # A state of coverage: n, Σc and Σc² of the coverages c, and how many outcomes require facts. When none does, nothing
 # was measured, so the coverage is unknown and not complete.
 _NOTHING_REQUIRED: Final = (*_share(1, 1)[:3], 0)
@@ -59,9 +53,7 @@ def coverage_sums(outcome: Outcome) -> Sums | None:
         return _share(_found_in_any(facts, outcome.replies), len(facts))
     if outcome.completion is None:
         return _NOT_LOOKED_FOR
-    # Long texts would stay in memory with what was found in them.
-    look = _sums_again if len(outcome.completion) <= REMEMBERED_CHARACTERS else _sums
-    return look(facts, outcome.completion)
+    return _sums(facts, outcome.completion)
 
 
 def coverage(outcome: Outcome) -> float | None:
@@ -93,7 +85,11 @@ def joint_sums(outcome: Outcome) -> Sums | None:
     First the state of the coverage; then how many were answered and how many refused; then, of those whose coverage c
     is known, how many were refused and the sum of their c. These are the names in `JOINT`.
     """
-    covered = coverage_sums(outcome)
+    return joint_of(outcome, coverage_sums(outcome))
+
+
+def joint_of(outcome: Outcome, covered: Sums | None) -> Sums | None:
+    """The same of an outcome whose coverage has been looked at already."""
     if outcome.type == "error":
         return None if covered is None else (*covered, 0, 0, 0, 0)
     refused = 1 if outcome.type == "refusal" else 0

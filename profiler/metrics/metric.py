@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable
 from operator import add
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -92,6 +92,9 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     no independent sample.
 
     The estimate of a metric that is `part_of` another one only adds its parts to those of the other.
+
+    `build` makes the same contribution of an outcome and of what it contributed to the metric that this one `builds_on`; it is
+    called where that one was asked before. So an answer is looked through once for both.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Metric(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     unit: str | None = None
     at_top: bool = True
     score_of: Callable[[State | None], Score] | None = None
+    builds_on: Metric[Any] | None = None
+    build: Callable[[Outcome, Any], State | None] | None = None
 
     def __post_init__(self) -> None:
         if self.better is not None and self.better not in get_args(Better):

@@ -28,6 +28,7 @@ class MetricCalls:
         self.metrics = tuple(metrics)
         self.faults: dict[str, MetricFault] = {}
         self._asked = list(metrics)  # a metric that has raised is replaced here by one that does nothing
+        self._bases = [_place_of(metric.builds_on, metrics[:place]) for place, metric in enumerate(metrics)]
 
     def fail(self, place: int, fault: MetricFault) -> None:
         self.faults.setdefault(fault.metric, fault)
@@ -38,7 +39,14 @@ class MetricCalls:
 
     def contributions(self, batch: list[Outcome]) -> list[list[Any]]:
         """What each metric gets from these outcomes: one list (column) for each metric."""
-        return [self._contributions(place, batch) for place in range(len(self._asked))]
+        columns: list[list[Any]] = []
+        for place, base in enumerate(self._bases):
+            metric = self._asked[place]
+            if metric.build is None or base is None or self.metrics[base].name in self.faults:
+                columns.append(self._contributions(place, batch))
+            else:
+                columns.append(list(map(metric.build, batch, columns[base])))
+        return columns
 
     def _contributions(self, place: int, batch: list[Outcome]) -> list[Any]:
         contribute = self._asked[place].contribute
@@ -122,6 +130,11 @@ class MetricCalls:
             expect_fault(error)
             self._give_up(place, error)
             return NO_DATA
+
+
+def _place_of(base: Metric[Any] | None, before: Sequence[Metric[Any]]) -> int | None:
+    """Where a metric stands among these; by identity, for the user's own may be named like a built-in one."""
+    return next((place for place, metric in enumerate(before) if metric is base), None)
 
 
 def _sound(found: object) -> Estimate:

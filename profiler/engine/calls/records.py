@@ -7,7 +7,7 @@ another reply shows that the provider is up, or until the run ends.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from profiler.engine.calls.run_clock import RunClock
     from profiler.engine.calls.stream_times import StreamTimes
     from profiler.storage.writing.writer import Writer
+
+
+UNTIMED: Final[tuple[float | UnsetType, float]] = (UNSET, 0.0)
 
 
 class Records:
@@ -64,17 +67,15 @@ class Records:
         self._writer.put(record_failure(job, error, clock=self._clock, ended=ended))
 
 
-def _times(job: Job, clock: RunClock | None, ended: float) -> tuple[float | UnsetType, float]:
+def _times(job: Job, clock: RunClock, ended: float) -> tuple[float | UnsetType, float]:
     """When a dialogue ended, from the first call of the run on, and how long it was outside of the client until then."""
-    if clock is None:
-        return UNSET, 0.0
     outside = ended - job.started - job.attempts.client_s
     return micro(clock.at(ended)), micro(outside) if outside > 0.0 else 0.0
 
 
 def record_reply(job: Job, reply: Reply, *, clock: RunClock | None) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    at_s, queue_s = _times(job, clock, attempts.ended)
+    at_s, queue_s = UNTIMED if clock is None else _times(job, clock, attempts.ended)
     record = Record(
         request.dialogue.dialogue_id,
         request.index,
@@ -122,7 +123,7 @@ def tool_calls(content: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def record_failure(job: Job, error: CallError, *, clock: RunClock | None, ended: float) -> Record:
     request, attempts, cost = job.request, job.attempts, job.cost
-    at_s, queue_s = _times(job, clock, ended)
+    at_s, queue_s = UNTIMED if clock is None else _times(job, clock, ended)
     record = Record(
         dialogue_id=request.dialogue.dialogue_id,
         index=request.index,
