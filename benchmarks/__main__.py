@@ -1,6 +1,6 @@
 """`python -m benchmarks`, or `make bench`: measures the engine, prints a table, and writes JSON on demand.
 
-    make bench                                  everything, in less than five minutes
+    make bench                                  everything, each side three times; --runs 1 takes about eight minutes
     make bench ARGS="--only 'mock*' --runs 7"   some of it, measured more often
     make bench ARGS="--json bench.json"         for programs
     make bench ARGS="--runs 5 --write"          with the largest sizes; written to benchmarks/RESULTS.md and README.md

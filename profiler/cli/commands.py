@@ -1,6 +1,6 @@
 """The commands that need no module of their own: call the library, print, return an exit code.
 
-`main` has the arguments that each of them takes.
+`COMMANDS` names them; `main.HOMES` says where all other commands are. The options of every command are in `cli/options/`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
 from profiler.metrics import summary
 from profiler.metrics.builtin import resolve, unmeasured
-from profiler.metrics.fit import refuse_unfit
+from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.storage.folder_lock import locked
 from profiler.storage.reading.saved_run import find_runs
 

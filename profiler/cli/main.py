@@ -1,6 +1,8 @@
-"""The command line: the arguments of each command, and how a command ends (an exit code, or a message with a hint).
+"""The command line: finds the module of a command, and decides how it ends (an exit code, or a message with a hint).
 
-The code of a command is imported only when it is called, so that `--help` imports only the parser.
+The code of a command is imported only when it is called, so that `--help` imports only the parser. A new command is a
+function in the `COMMANDS` of a module of `profiler/cli/`, that module's name in `HOMES` below, and its options in the `ALL`
+of a module of `profiler/cli/options/`.
 """
 
 from __future__ import annotations

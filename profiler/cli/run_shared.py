@@ -20,7 +20,7 @@ from profiler.engine.result import Ended
 from profiler.engine.reuse import reusing
 from profiler.fleet.many import Stops, run_all_by_processes
 from profiler.fleet.shards.shard import run_shard
-from profiler.fleet.shards.share import Shard
+from profiler.fleet.shards.which_shard import Shard
 from profiler.fleet.shards.whole_cap import share_of_whole_cap
 from profiler.storage.shared_runs.object_store import object_store
 

@@ -1,4 +1,4 @@
-"""Where in a file every so many dialogues begin, so that several processes can read it, each from the middle.
+"""Byte offsets in a dataset file, one for every so many dialogues: there a process can begin to read in the middle.
 
 A file with a dialogue a line has such places. Of any other (a JSON array, a table, something compressed, a selection of
 dialogues) a copy with a dialogue a line is written first.

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from profiler.dataset import file
 from profiler.dataset.selection import ALL, Selection
 from profiler.metrics.builtin import unmeasured
-from profiler.metrics.fit import refuse_unfit
+from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.money.budget import usd
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.money.worst_case import dialogue_most, prompt_bound

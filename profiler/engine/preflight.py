@@ -19,7 +19,7 @@ from profiler.engine.run_client import check_client, try_own_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.manifest.rules import streamed_only
 from profiler.metrics.builtin import resolve
-from profiler.metrics.fit import refuse_unfit
+from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
 from profiler.storage import run_directory

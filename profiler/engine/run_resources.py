@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 
-from profiler.engine import descriptors
+from profiler.engine import open_files
 from profiler.engine.clients import Clients
 from profiler.engine.progress import Overview, round_figures
 from profiler.engine.providers import Providers
@@ -94,7 +94,7 @@ class RunResources:
         self.clients = Clients(experiments, options=options)
         self._most_open = 1
         if not self.alone and not options.in_turn:
-            self._most_open = descriptors.room_for_runs(
+            self._most_open = open_files.room_for_runs(
                 2 * places if in_parts else min(len(experiments), 2 * places), calls=places if self._live else 0
             )
         self.providers = Providers(
@@ -243,7 +243,7 @@ class RunResources:
 
 
 def _room_for_calls(places: int, *, tell: Callable[[str], None]) -> int:
-    room = descriptors.make_room(places)
+    room = open_files.make_room(places)
     if room.warning is not None:
         tell(f"warning: {room.warning}")
     return room.concurrency

@@ -13,7 +13,7 @@ from anyio import create_task_group
 from profiler.core.one_error import one_error
 from profiler.core.wording import in_the_name_of, silent
 from profiler.dataset import file, unchanged
-from profiler.engine import collector
+from profiler.engine import garbage_collection
 from profiler.engine.agenda import Agenda
 from profiler.engine.finishing import finish, finish_again
 from profiler.engine.loop import with_a_loop
@@ -28,7 +28,7 @@ from profiler.engine.run_resources import RunResources
 from profiler.engine.session import answer_all, take_over
 from profiler.manifest.load import Manifest
 from profiler.metrics.builtin import resolve, unmeasured
-from profiler.metrics.fit import refuse_unfit
+from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.provider.requests import planner_of
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
@@ -89,7 +89,7 @@ async def run_all(
         return []
     dialogues = await check_all(experiments, options=options, given=client)
     with (
-        collector.spared(),
+        garbage_collection.made_rare(),
         reusing(experiments, options=options, tell=tell) as reusable,
         money_of_all(experiments, manifest, options=options) as money,
         one_error(),

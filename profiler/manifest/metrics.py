@@ -1,7 +1,7 @@
 """How a manifest asks for a metric with options: `{exact_match: {normalize: [case]}}`, and a name for it.
 
 A metric of this kind compares an answer with what its dialogue expects, or looks at the answer alone. The functions are
-in `profiler.metrics.reference`; here is what can be set.
+in `profiler.metrics.with_options`; here is what can be set.
 """
 
 from __future__ import annotations

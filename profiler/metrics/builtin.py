@@ -33,7 +33,7 @@ from profiler.metrics.metric import (
     rate,
 )
 from profiler.metrics.pass_at import pass_at as with_pass_at
-from profiler.metrics.reference import metric_of
+from profiler.metrics.with_options import metric_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

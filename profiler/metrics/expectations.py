@@ -11,7 +11,7 @@ from profiler.dataset.explain import near_miss
 from profiler.dataset.selection import ALL
 from profiler.dataset.unchanged import Remembered
 from profiler.manifest.metrics import as_entry, called, compares
-from profiler.metrics.reference import misfit_of
+from profiler.metrics.with_options import misfit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from profiler.dataset.file import Survey
     from profiler.dataset.selection import Selection
     from profiler.manifest.settings import Experiment
-    from profiler.metrics.reference import Misfit
+    from profiler.metrics.with_options import Misfit
 
 MOST_PROBLEMS = 100
 _misfits: Remembered[list[tuple[str, str]]] = Remembered()

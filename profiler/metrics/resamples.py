@@ -16,52 +16,54 @@ from itertools import accumulate
 from typing import Any, Final
 
 RESAMPLES: Final = 512
-LANE_BYTES: Final = 4  # so at most 2^32 answers
+COUNT_BYTES: Final = 4  # so at most 2^32 answers
 TAIL: Final = 0.025
 
-_LANES: Final = [b"".join((byte >> bit & 1).to_bytes(LANE_BYTES, "little") for bit in range(8)) for byte in range(256)]
+_SPREAD: Final = [
+    b"".join((byte >> bit & 1).to_bytes(COUNT_BYTES, "little") for bit in range(8)) for byte in range(256)
+]
 
 
 def drawn(dialogue_id: str) -> int:
-    """In which resamples this dialogue is: one lane for each, 1 or 0."""
+    """In which resamples this dialogue is: one number for each, 1 or 0."""
     bits = shake_128(dialogue_id.encode("utf-8", "surrogatepass")).digest(RESAMPLES // 8)
-    return int.from_bytes(b"".join([_LANES[byte] for byte in bits]), "little")
+    return int.from_bytes(b"".join([_SPREAD[byte] for byte in bits]), "little")
 
 
 class Resamples:
     """How often each bucket was met in each resample."""
 
-    __slots__ = ("_cells", "_first", "_lanes", "_last", "dialogues")
+    __slots__ = ("_cells", "_drawn", "_first", "_last", "dialogues")
 
     def __init__(self) -> None:
         self.dialogues = 0
         self._cells: dict[int, int] = {}
         self._first: str | None = None
         self._last: str | None = None  # the answers to one dialogue come one after the other
-        self._lanes = 0
+        self._drawn = 0
 
     def add(self, dialogue_id: str, bucket: int) -> None:
         if dialogue_id != self._last:
             if self._last is None:
                 self._first = dialogue_id
-            self._last, self._lanes = dialogue_id, drawn(dialogue_id)
+            self._last, self._drawn = dialogue_id, drawn(dialogue_id)
             self.dialogues += 1
-        self._cells[bucket] = self._cells.get(bucket, 0) + self._lanes
+        self._cells[bucket] = self._cells.get(bucket, 0) + self._drawn
 
     def merge(self, other: Resamples) -> None:
         """Add what another shard has counted. A dialogue that was cut in two by the shards counts once."""
-        for bucket, lanes in other._cells.items():
-            self._cells[bucket] = self._cells.get(bucket, 0) + lanes
+        for bucket, counts in other._cells.items():
+            self._cells[bucket] = self._cells.get(bucket, 0) + counts
         if other.dialogues:
             self.dialogues += other.dialogues - (self._last == other._first)
             self._first = other._first if self._first is None else self._first
-            self._last, self._lanes = other._last, other._lanes
+            self._last, self._drawn = other._last, other._drawn
 
     def as_json(self) -> dict[str, Any] | None:
         """The large integers in base 16, which is read a hundred times as fast as base 10; None where nothing was added."""
         if not self.dialogues:
             return None
-        cells = {str(bucket): f"{lanes:x}" for bucket, lanes in self._cells.items()}
+        cells = {str(bucket): f"{counts:x}" for bucket, counts in self._cells.items()}
         return {"dialogues": self.dialogues, "first": self._first, "last": self._last, "cells": cells}
 
     @staticmethod
@@ -69,8 +71,8 @@ class Resamples:
         made = Resamples()
         if found is not None:
             made.dialogues, made._first, made._last = found["dialogues"], found["first"], found["last"]
-            made._lanes = drawn(found["last"])
-            made._cells = {int(bucket): int(lanes, 16) for bucket, lanes in found["cells"].items()}
+            made._drawn = drawn(found["last"])
+            made._cells = {int(bucket): int(counts, 16) for bucket, counts in found["cells"].items()}
         return made
 
     def interval(self, q: float) -> tuple[int, int] | None:
@@ -93,5 +95,5 @@ class Resamples:
         return first_where(TAIL), first_where(1 - TAIL)
 
 
-def _unpacked(lanes: int) -> array[int]:
-    return array("I", lanes.to_bytes(RESAMPLES * LANE_BYTES, "little"))
+def _unpacked(counts: int) -> array[int]:
+    return array("I", counts.to_bytes(RESAMPLES * COUNT_BYTES, "little"))

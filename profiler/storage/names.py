@@ -1,4 +1,4 @@
-"""The names of the files in a run directory; only this package needs them."""
+"""The names of the files in a run directory, for all who open one."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from profiler.fleet.messages import Done
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import run_shard
-from profiler.fleet.shards.share import Shard
+from profiler.fleet.shards.which_shard import Shard
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
 from profiler.storage import boot

@@ -16,7 +16,7 @@ from profiler.engine.run_money import card_of_run, least_cap
 from profiler.fleet.preparing.adopt import adopt, let_go, started
 from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
-from profiler.metrics.fit import refuse_unfit
+from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.provider.source import source_of
 from profiler.storage.identity import examine
 from profiler.storage.journal import Header, read_header

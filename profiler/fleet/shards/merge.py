@@ -15,8 +15,8 @@ from profiler.engine.result import Ended, Result, result_of
 from profiler.engine.run_money import card_of_run
 from profiler.fleet.preparing.prepare import Prepared, owed
 from profiler.fleet.run import Fleet
-from profiler.fleet.shards.share import way_on_of_shards
 from profiler.fleet.shards.stored_whole import StoredWhole
+from profiler.fleet.shards.which_shard import way_on_of_shards
 from profiler.fleet.shards.whole_cap import spent_by_shards
 from profiler.fleet.spending import Spending
 from profiler.metrics import state_json

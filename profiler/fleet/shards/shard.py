@@ -19,8 +19,8 @@ from profiler.engine.threads import in_thread
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.preparing.prepare import copy_dialogues, prepare
 from profiler.fleet.shards.shard_work import ShardWork
-from profiler.fleet.shards.share import Shard, way_on_of_shards
 from profiler.fleet.shards.stored_run import StoredRun
+from profiler.fleet.shards.which_shard import Shard, way_on_of_shards
 from profiler.provider.source import source_of
 from profiler.storage import run_directory
 from profiler.storage.folder_lock import locked

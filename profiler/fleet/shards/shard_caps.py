@@ -13,7 +13,7 @@ from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
     from profiler.engine.options import Options
-    from profiler.fleet.shards.share import Shard
+    from profiler.fleet.shards.which_shard import Shard
     from profiler.manifest.settings import Experiment
 
 

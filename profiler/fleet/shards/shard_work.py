@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared, Range
-    from profiler.fleet.shards.share import Shard
+    from profiler.fleet.shards.which_shard import Shard
     from profiler.storage.reuse.reusable import Reusable
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.engine.options import Options
-    from profiler.fleet.shards.share import Shard
+    from profiler.fleet.shards.which_shard import Shard
     from profiler.manifest.load import Manifest
     from profiler.storage.shared_runs.range_table import Table
     from profiler.storage.shared_runs.ranges import Merged

@@ -18,7 +18,7 @@ from anyio import create_task_group
 
 from profiler.core.errors import Interrupted
 from profiler.core.one_error import one_error
-from profiler.engine import collector
+from profiler.engine import garbage_collection
 from profiler.engine.options import Options
 from profiler.engine.run_client import client_of_run
 from profiler.engine.run_money import RunMoney, card_of_run
@@ -109,7 +109,7 @@ class Worker:
         """Answer ranges until nothing is left, or an error stops it. When the commands end, there is nobody left to
         work for."""
         try:
-            with collector.spared(), one_error():
+            with garbage_collection.made_rare(), one_error():
                 async with self._channel or nullcontext(), nullcontext() if self._link is None else linked(self._link):
                     await self._run(commands)
         except Exception as error:  # noqa: BLE001 (whatever it is, the coordinator tells it)

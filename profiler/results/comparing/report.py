@@ -1,4 +1,4 @@
-"""What is asked of a comparison, and what it answers."""
+"""What a comparison is asked (`Question`) and all that it answers (`Report`). The HTML page is in `results/report/`."""
 
 from __future__ import annotations
 

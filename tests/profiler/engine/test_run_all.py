@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from profiler.core.errors import BudgetReached, Interrupted
 from profiler.core.nouns import Reply
 from profiler.dataset import file
-from profiler.engine import descriptors
+from profiler.engine import open_files
 from profiler.engine.runner import run_all, run_all_sync, run_sync
 from profiler.manifest.settings import Experiment, Latency, MockSettings, RateLimits
 from profiler.money.prices import PICO, dollars
@@ -105,15 +105,15 @@ async def test_of_no_experiments_none_is_run(tmp_path: Path) -> None:
 
 async def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three folders fit into what is allowed, where eight would be open otherwise."""
-    before = open_files()
-    allowed = before + descriptors.SPARE + 3 * descriptors.FILES_OF_A_RUN
+    before = files_open_now()
+    allowed = before + open_files.SPARE + 3 * open_files.FILES_OF_A_RUN
     monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     folders, most = list[int](), list[int]()
 
     def until(*_: object) -> bool:
         folders.append(len(list((tmp_path / "runs").glob("*/journal.jsonl"))))
-        most.append(open_files())
+        most.append(files_open_now())
         return True
 
     many = experiments(tmp_path, *"abcdefghijklmnopqrst", count=3)
@@ -121,10 +121,10 @@ async def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path, mon
 
     assert all(each.result for each in ended)
     assert max(folders) <= 3
-    assert max(most) - before <= 3 * descriptors.FILES_OF_A_RUN
+    assert max(most) - before <= 3 * open_files.FILES_OF_A_RUN
 
 
-def open_files() -> int:
+def files_open_now() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

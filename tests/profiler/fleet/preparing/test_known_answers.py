@@ -17,7 +17,7 @@ from profiler.fleet.preparing import prepare
 from profiler.fleet.run import run_by_processes
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import run_shard
-from profiler.fleet.shards.share import Shard
+from profiler.fleet.shards.which_shard import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.range_table import read_table

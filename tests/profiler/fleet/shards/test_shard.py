@@ -15,7 +15,7 @@ from profiler.engine.runner import run
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import ShardEnded, run_shard
-from profiler.fleet.shards.share import Shard
+from profiler.fleet.shards.which_shard import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.folder_lock import locked
 from profiler.storage.reading.saved_run import SavedRun

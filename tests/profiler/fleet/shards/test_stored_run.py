@@ -21,9 +21,9 @@ from profiler.engine.options import Options
 from profiler.fleet.preparing import prepare
 from profiler.fleet.shards.merge import merge
 from profiler.fleet.shards.shard import ShardEnded, run_shard
-from profiler.fleet.shards.share import Shard
 from profiler.fleet.shards.stored_run import LOGS, StoredRun
 from profiler.fleet.shards.stored_whole import StoredWhole
+from profiler.fleet.shards.which_shard import Shard
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.shared_runs.attempt_money import money_in, own_money
 from profiler.storage.shared_runs.commits import Committed

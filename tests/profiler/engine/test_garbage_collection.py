@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from profiler.core.nouns import Reply
-from profiler.engine.collector import YOUNG_OBJECTS, spared
+from profiler.engine.garbage_collection import YOUNG_OBJECTS, made_rare
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.manifest.settings import Experiment
@@ -46,7 +46,7 @@ async def test_a_run_looks_for_cycles_rarely_and_leaves_the_thresholds_as_they_w
 
 
 def test_of_runs_that_overlap_the_last_one_puts_the_thresholds_back() -> None:
-    first, second = spared(), spared()
+    first, second = made_rare(), made_rare()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -58,5 +58,5 @@ def test_of_runs_that_overlap_the_last_one_puts_the_thresholds_back() -> None:
 @pytest.mark.parametrize("young", [0, 2 * YOUNG_OBJECTS])
 def test_who_collects_less_than_that_is_left_alone(young: int) -> None:
     gc.set_threshold(young, 11, 12)
-    with spared():
+    with made_rare():
         assert gc.get_threshold() == (young, 11, 12)

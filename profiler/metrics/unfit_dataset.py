@@ -1,4 +1,4 @@
-"""Refuses, before anything is asked, a dataset that does not fit its experiment."""
+"""Refuses, before anything is asked, a dataset that does not fit its experiment: its metrics, its tools, its provider."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Metrics that are made from the options that a manifest gives; most compare an answer with what is expected of it.
+"""The metrics that take options in a manifest (`exact_match`, `contains`, `numeric`, …); `manifest.metrics` lists the options.
 
-Each has a pure score of one answer; no answer (an error), or nothing to compare it with, is no score. Refusals and
+Most compare an answer with what is expected of it. Each has a pure score of one answer; no answer (an error), or nothing to compare it with, is no score. Refusals and
 truncated answers are answers: they are compared as they are, and are usually wrong.
 """
 

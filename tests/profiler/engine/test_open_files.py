@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from profiler.engine.descriptors import SPARE, bounded, make_room
+from profiler.engine.open_files import SPARE, bounded, make_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from profiler.core.patterns import compiled
 from profiler.manifest.metrics import KINDS
 from profiler.metrics.builtin import BUILTIN, resolve
 from profiler.metrics.reduction import reduce_outcomes
-from profiler.metrics.reference import WRITTEN_NUMBER, chosen_letter, numbers
+from profiler.metrics.with_options import WRITTEN_NUMBER, chosen_letter, numbers
 
 
 def score(metric: dict[str, Any] | str, completion: str | None, expected: Any = None, **fields: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Runs let Python's garbage collector look for cycles less often: what is made for a dialogue goes with its last reference.
+"""Makes Python's garbage collector look for cycles less often while a run goes on.
+
+It would find nothing: what is made for a dialogue is freed with its last reference.
 
 The thresholds belong to the whole process, and several runs may be under way in it. So the first run of a process
 raises them and the last one puts back what it found.
@@ -30,7 +32,7 @@ _runs = _Runs()
 
 
 @contextmanager
-def spared() -> Iterator[None]:
+def made_rare() -> Iterator[None]:
     """Collect rarely until this run, and any other that began meanwhile, has ended."""
     with _runs.lock:
         if not _runs.count:

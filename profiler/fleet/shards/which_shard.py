@@ -1,4 +1,4 @@
-"""The share of a run that one of several commands answers."""
+"""Which part of a run `--shard K/N` means, and what to do when a shard finds another run in its folder."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def way_on_of_shards() -> Iterator[None]:
 
 
 class Shard(NamedTuple):
-    """The one with this number, from 0, of so many; how many processes answer it, which broker lends to it, and the store in
-    which shards without a common folder meet."""
+    """Shard `number` (counted from 0) of `of`, which `processes` answer.
+
+    `broker` is the address of the one that lends it limits and money; `store` is where shards that see no common folder
+    meet.
+    """
 
     number: int
     of: int
