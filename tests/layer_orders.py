@@ -146,6 +146,7 @@ ORDERS = {
         "unfit_dataset",
         "totals",
         "counted",
+        "alike",
         "metric_calls",
         "reduction",
         "scores",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from profiler.metrics.alike import Alike, AlikeOutcomes
 from profiler.metrics.counted import Content, Group, States
 from profiler.metrics.dialogues import Dialogues
 from profiler.metrics.metric_calls import MetricCalls
@@ -29,8 +30,8 @@ ERROR_TYPE_LIMIT: Final = 100  # as for tags: users' own clients name their type
 BATCH: Final = 256  # outcomes that are worked through at once
 PENDING_LIMIT: Final = 2048  # different contributions that are counted before they are merged
 
-Key = tuple["RecordType", str | None, tuple[str, ...], States]
-Note = Callable[[Sequence["Outcome"], Sequence[Sequence[Any] | None]], None]
+Key = tuple["RecordType", str | None, tuple[str, ...], Alike]
+Note = Callable[[Sequence["Outcome"], Sequence[Sequence[Any] | None], Sequence[Alike]], None]
 Value = TypeVar("Value")
 
 
@@ -38,7 +39,7 @@ class Reduction:
     """What is known of the outcomes added so far.
 
     Similar outcomes contribute equal states. So contributions are counted first, and each different one is merged once.
-    `note` gets every batch with what it contributes to each metric (None for one that has raised).
+    `note` gets every batch, with what it contributes to each metric (None for one that has raised) and the same by outcome.
     """
 
     def __init__(self, metrics: Sequence[Metric[Any]], *, note: Note | None = None) -> None:
@@ -47,6 +48,7 @@ class Reduction:
         self._note = note
         self._waiting: list[Outcome] = []
         self._taken = 0
+        self._alike = AlikeOutcomes()
         self._pending: Counter[Key] = Counter()
         self._repeats = False  # whether dialogues are asked several times
         self._dialogues = Dialogues()
@@ -87,19 +89,15 @@ class Reduction:
             raise self._located(batch) from None
         self._taken += len(batch)
         columns = self._calls.contributions(batch)
+        alike = self._alike.of(list(zip(*columns, strict=True)) if columns else [()] * len(batch))
         if batch and self._note is not None:
             failed = self._calls.faults
             told = zip(self.metrics, columns, strict=True)
-            self._note(batch, [None if metric.name in failed else column for metric, column in told])
+            self._note(batch, [None if metric.name in failed else column for metric, column in told], alike)
         if batch and batch[0].repeat is not None:
             self._take_repeats(batch, columns)
             return
-        keys = list(zip(*_kinds(batch), zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns)))
-        try:
-            self._pending.update(Counter(keys))
-        except TypeError:  # the state of a user's metric cannot be hashed
-            for key in keys:
-                self._fold(key, 1)
+        self._pending.update(Counter(zip(*_kinds(batch), alike, strict=True)))
         if len(self._pending) >= PENDING_LIMIT:
             self._fold_pending()
 
@@ -154,18 +152,14 @@ class Reduction:
         self._fold_pending()
 
     def _fold_pending(self) -> None:
-        for key, count in self._pending.items():
-            self._fold(key, count)
+        for (kind, error_type, tags, alike), count in self._pending.items():
+            self._count(kind, error_type, count)
+            self._add(Group(count, self._calls.repeated(alike.states, count)), tags)
         self._pending.clear()
         for dialogue, count in self._pending_dialogues.items():
             self._fold_dialogue(dialogue, count)
         self._pending_dialogues.clear()
         self._trim()
-
-    def _fold(self, key: Key, count: int) -> None:
-        kind, error_type, tags, contributions = key
-        self._count(kind, error_type, count)
-        self._add(Group(count, self._calls.repeated(contributions, count)), tags)
 
     def _fold_dialogue(self, dialogue: Dialogue, count: int) -> None:
         """Add `count` dialogues with equal contributions."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from profiler.core.nouns import Outcome
+    from profiler.metrics.counted import States
     from profiler.metrics.metric import Metric, Score
 
 PLAIN: Final = frozenset({bool, int, type(None)})
@@ -26,7 +27,11 @@ class Scorer:
     def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
         self._places = tuple(place for place, metric in enumerate(metrics) if metric.score is not None)
         self._metrics = tuple(metrics[place] for place in self._places)
-        self._from_contributions = [metric.score_of for metric in self._metrics if metric.score_of is not None]
+        self._from_contributions = [
+            (place, metric.score_of)
+            for place, metric in zip(self._places, self._metrics, strict=True)
+            if metric.score_of is not None
+        ]
         self.names = tuple(metric.name for metric in self._metrics)
         self.faults: dict[str, str] = {}
 
@@ -46,17 +51,14 @@ class Scorer:
                 columns.append(list(map(metric.score_of, contributed)))
         return columns
 
-    def contributed(self, contributions: Sequence[Sequence[Any] | None]) -> list[tuple[Any, ...]] | None:
-        """For each outcome what all of its scores follow from (`following`); None where that is not known of every
-        metric."""
-        known = [column for place in self._places if (column := contributions[place]) is not None]
-        if not known or not len(known) == len(self._from_contributions) == len(self._metrics):
-            return None
-        return list(zip(*known, strict=True))
+    @property
+    def all_follow(self) -> bool:
+        """Whether all scores of an outcome follow from what it contributed."""
+        return 0 < len(self._metrics) == len(self._from_contributions)
 
-    def following(self, contributed: tuple[Any, ...]) -> list[Score]:
+    def following(self, contributed: States) -> list[Score]:
         """The scores of an outcome that contributed this, in the order of `names`."""
-        return [score_of(each) for score_of, each in zip(self._from_contributions, contributed, strict=True)]
+        return [score_of(contributed[place]) for place, score_of in self._from_contributions]
 
     def _column(self, metric: Metric[Any], batch: Sequence[Outcome]) -> list[Score]:
         score = metric.score

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.core.nouns import Outcome
+    from profiler.metrics.alike import Alike
     from profiler.metrics.metric import Metric, Score
 
 BATCH: Final = 256  # as many as the reduction takes at a time, so that both find the same facts remembered
 WRITE_BUFFER: Final = 1 << 20
-REMEMBERED: Final = 1024  # texts of scores
 
 
 class ScoreLog:
@@ -39,37 +39,33 @@ class ScoreLog:
         self.path = folder / SCORES
         self._draft = draft_of(self.path)
         self._scorer = Scorer(metrics)
-        self._texts: dict[tuple[Any, ...], msgspec.Raw] = {}
         self._index = count(first)
         self._file = self._open()
 
-    def note(self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None]) -> None:
-        """Write the scores of outcomes that are being reduced, and of which it is known what they contribute."""
-        scores = self._scores(batch, contributions)
+    def note(
+        self,
+        batch: Sequence[Outcome],
+        contributions: Sequence[Sequence[Any] | None],
+        alike: Sequence[Alike],
+    ) -> None:
+        """Write the scores of outcomes that are being reduced, and of which it is known what they contribute.
+
+        Most contribute what an earlier one did, so the JSON of their scores is there already.
+        """
+        scores: Iterable[msgspec.Struct | msgspec.Raw]
+        if self._scorer.all_follow and None not in contributions:
+            scores = [each.scores or self._scores_of(each) for each in alike]
+        else:
+            scores = _structs(self._scorer.columns(batch, contributions), self._scorer.names)
         try:
             self._file.write(encode_lines(_lines(batch, scores, index=self._index)))
         except OSError as error:
             raise StorageError(self.path, error) from error
 
-    def _scores(
-        self, batch: Sequence[Outcome], contributions: Sequence[Sequence[Any] | None]
-    ) -> Iterable[msgspec.Struct | msgspec.Raw]:
-        """Most outcomes contribute what an earlier one did, so the JSON of their scores is there already."""
-        contributed, texts = self._scorer.contributed(contributions), self._texts
-        if contributed is not None:
-            try:
-                return [texts[each] for each in contributed]
-            except KeyError:
-                if len(texts) > REMEMBERED:
-                    texts.clear()
-                texts.update((each, self._text_of(each)) for each in set(contributed) if each not in texts)
-                return [texts[each] for each in contributed]
-            except TypeError:  # what a user's metric contributes cannot be hashed
-                pass
-        return _structs(self._scorer.columns(batch, contributions), self._scorer.names)
-
-    def _text_of(self, contributed: tuple[Any, ...]) -> msgspec.Raw:
-        return msgspec.Raw(encode(_scores_of(self._scorer.names)(*self._scorer.following(contributed))))
+    def _scores_of(self, alike: Alike) -> msgspec.Raw:
+        scores = _scores_of(self._scorer.names)(*self._scorer.following(alike.states))
+        alike.scores = found = msgspec.Raw(encode(scores))
+        return found
 
     def _open(self) -> IO[bytes]:
         try:
