@@ -18,7 +18,7 @@ from profiler.provider.mock_server.admission.calls import ServerReply, json_repl
 from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.history.journal import as_lines
 from profiler.provider.mock_server.reading.requests import authenticate
-from profiler.provider.mock_server.settings import ApiError, invalid
+from profiler.provider.mock_server.settings import ApiError, invalid, not_found
 from profiler.provider.mock_server.wire import paging
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Control:
             message = f"{head.path}: found {head.method[:20]}, expected {' or '.join(allowed)}"
             raise ApiError(405, "invalid_request_error", message)
         paths = ", ".join(sorted({path for _, path in self._actions}))
-        raise ApiError(404, "not_found_error", f"{head.path[:200]}: there is no such endpoint, only {paths}")
+        raise not_found(f"{head.path[:200]}: there is no such endpoint, only {paths}")
 
     def _stats(self, request: Incoming) -> ServerReply:
         return json_reply(self._server.snapshot(asked="asked" in request.head.query))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from profiler.core.wording import did_you_mean
-from profiler.provider.mock_server.settings import ApiError
+from profiler.provider.mock_server.settings import ApiError, not_found
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -73,7 +73,7 @@ def refuse(method: str, path: str) -> ApiError:
     """Why there is no endpoint for a request."""
     template, _ = _split(path)
     if template not in _ALLOWED:
-        return ApiError(404, "not_found_error", f"{path[:200]}: there is no such endpoint")
+        return not_found(f"{path[:200]}: there is no such endpoint")
     return ApiError(405, "invalid_request_error", f"{path[:200]}: found {method[:20]}, expected {_ALLOWED[template]}")
 
 

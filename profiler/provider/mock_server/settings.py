@@ -103,23 +103,28 @@ class ApiError(Exception):
         kind: str,
         message: str,
         *,
-        details: dict[str, Any] | None = None,
+        code: str | None = None,
         retry_after: str | None = None,
     ) -> None:
+        """`code` says more than `kind` does; the provider has one for a few errors only."""
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
-        self.details = details
+        self.code = code
         self.retry_after = retry_after
         self.delay_s = 0.0
 
     def body(self, request_id: str) -> dict[str, Any]:
         error: dict[str, Any] = {"type": self.kind, "message": self.message}
-        if self.details is not None:
-            error["details"] = self.details
+        if self.code is not None:
+            error["details"] = {"error_code": self.code}
         return {"type": "error", "error": error, "request_id": request_id}
 
 
-def invalid(message: str) -> ApiError:
-    return ApiError(400, "invalid_request_error", message)
+def invalid(message: str, *, code: str | None = None) -> ApiError:
+    return ApiError(400, "invalid_request_error", message, code=code)
+
+
+def not_found(message: str, *, code: str | None = None) -> ApiError:
+    return ApiError(404, "not_found_error", message, code=code)

@@ -113,7 +113,6 @@ def error_of(fault: Fault, *, wall: float) -> ApiError | None:
     if kind not in STATUSES:
         return None
     status, error_type, message = STATUSES[kind]
-    code = fault.error_code or ERROR_CODES.get(name)
     wait = RETRY_AFTER.get(name)
     if (offset := RETRY_DATES_S.get(name)) is not None:
         wait = datetime.fromtimestamp(wall + offset, UTC).strftime(HTTP_DATE)
@@ -121,7 +120,7 @@ def error_of(fault: Fault, *, wall: float) -> ApiError | None:
         status,
         error_type,
         message,
-        details={"error_code": code} if code else None,
+        code=fault.error_code or ERROR_CODES.get(name),
         retry_after=fault.retry_after if fault.retry_after is not None else wait,
     )
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from profiler.provider.mock_server.reading.prompts import Said
-from profiler.provider.mock_server.settings import ApiError
+from profiler.provider.mock_server.settings import not_found
 
 if TYPE_CHECKING:
     from profiler.provider.mock_server.reading.prompts import Prompt
@@ -30,7 +30,7 @@ class Threads:
         previous = prompt.thread["previous_message_id"]
         if previous not in self._held:
             message = f"thread: no conversation ended with the message {previous[:100]!r}"
-            raise ApiError(404, "not_found_error", message, details={"error_code": "thread_not_found"})
+            raise not_found(message, code="thread_not_found")
         return [*self._held[previous], *prompt.messages]
 
     def hold(self, prompt: Prompt, message: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.provider.mock_server.settings import ApiError
+from profiler.provider.mock_server.settings import not_found
 from profiler.provider.mock_server.wire.paging import page_by_id
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Models:
     def find(self, model: str) -> Model:
         found = self.known.get(model)
         if found is None:
-            raise ApiError(404, "not_found_error", f"model: {model[:100]}")
+            raise not_found(f"model: {model[:100]}")
         return found
 
     def info(self, model: str) -> dict[str, Any]:

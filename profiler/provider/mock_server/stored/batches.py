@@ -17,7 +17,7 @@ from profiler.core.json import dumps
 from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.admission.chance import draws
 from profiler.provider.mock_server.endpoints import BATCHES
-from profiler.provider.mock_server.settings import ApiError, invalid
+from profiler.provider.mock_server.settings import ApiError, invalid, not_found
 from profiler.provider.mock_server.stored.batch import Batch, Item, Plan
 from profiler.provider.mock_server.wire.paging import page_by_id
 
@@ -149,9 +149,9 @@ class Batches:
     def results(self, call: Call) -> ServerReply:
         batch = self._find(call)
         if batch.status(call.wall) != "ended":
-            raise ApiError(404, "not_found_error", f"Batch {batch.id} has no results yet: it has not ended")
+            raise not_found(f"Batch {batch.id} has no results yet: it has not ended")
         if batch.archived(call.wall):
-            raise ApiError(404, "not_found_error", f"The results of batch {batch.id} are no longer available")
+            raise not_found(f"The results of batch {batch.id} are no longer available")
         return ServerReply(
             chunks=_with_fault(batch.lines(), call.fault), work=self._settling(batch, call), content_type=LINES
         )
@@ -159,7 +159,7 @@ class Batches:
     def _find(self, call: Call) -> Batch:
         kept = self._kept.get(call.named)
         if kept is None or not kept.batch.seen(call.wall):
-            raise ApiError(404, "not_found_error", f"Batch with id {call.named[:100]} was not found")
+            raise not_found(f"Batch with id {call.named[:100]} was not found")
         return kept.batch
 
     def _settling(self, batch: Batch, call: Call) -> Iterator[None]:

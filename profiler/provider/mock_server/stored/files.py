@@ -12,7 +12,7 @@ import msgspec
 from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.history.spool import Spool
-from profiler.provider.mock_server.settings import ApiError, invalid
+from profiler.provider.mock_server.settings import invalid, not_found
 from profiler.provider.mock_server.wire.multipart import Part, parts
 from profiler.provider.mock_server.wire.paging import page_by_token
 
@@ -61,12 +61,7 @@ class Files:
     ) -> dict[str, Any]:
         """A file as a tool of the provider would have made it, which may be downloaded."""
         if sum(file.data.size for file in self._files.values()) + len(data) > self._quota:
-            raise ApiError(
-                400,
-                "invalid_request_error",
-                "The organization's file storage quota is exhausted",
-                details={"error_code": "storage_quota_exceeded"},
-            )
+            raise invalid("The organization's file storage quota is exhausted", code="storage_quota_exceeded")
         self._made += 1
         mime_type = mime_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
         file = File(
@@ -119,16 +114,10 @@ class Files:
     def download(self, call: Call) -> ServerReply:
         file = self._find(call)
         if not file.downloadable:
-            raise ApiError(
-                400,
-                "invalid_request_error",
-                f"File {file.id} is not downloadable: only files that a tool has made are",
-                details={"error_code": "file_not_downloadable"},
-            )
+            message = f"File {file.id} is not downloadable: only files that a tool has made are"
+            raise invalid(message, code="file_not_downloadable")
         if file.expires_at is not None and call.wall >= file.expires_at:
-            raise ApiError(
-                404, "not_found_error", f"File {file.id} has expired", details={"error_code": "file_expired"}
-            )
+            raise not_found(f"File {file.id} has expired", code="file_expired")
         return ServerReply(chunks=_pieces(file.data), content_type=file.mime_type)
 
     def delete(self, call: Call) -> ServerReply:
@@ -139,7 +128,7 @@ class Files:
     def _find(self, call: Call) -> File:
         file = self._files.get(call.named)
         if file is None:
-            raise ApiError(404, "not_found_error", f"File not found: {call.named[:100]}")
+            raise not_found(f"File not found: {call.named[:100]}")
         return file
 
 

@@ -36,7 +36,7 @@ def decoded(body: bytes, *, coding: str, limit: int) -> bytes:
 
 def _refusal(status: int, code: str, message: str) -> ApiError:
     kind = "request_too_large" if status == 413 else "invalid_request_error"
-    return ApiError(status, kind, message, details={"error_code": code})
+    return ApiError(status, kind, message, code=code)
 
 
 def compressed(reply: bytes) -> bytes:

@@ -7,7 +7,7 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, NamedTuple
 
-from profiler.provider.mock_server.settings import ApiError, invalid
+from profiler.provider.mock_server.settings import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def parts(body: bytes, *, content_type: str) -> Iterator[Part]:
     fields["content-type"] = content_type
     boundary = fields.get_boundary()
     if fields.get_content_type() != "multipart/form-data" or not boundary:
-        raise ApiError(400, "invalid_request_error", "content-type: expected multipart/form-data with a boundary")
+        raise invalid("content-type: expected multipart/form-data with a boundary")
     delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
     at = 0 if body.startswith(delimiter[2:]) else body.find(delimiter) + 2
     if at == 1:

@@ -183,7 +183,7 @@ def test_a_thread_goes_on_where_it_was() -> None:
     assert second["usage"]["input_tokens"] > first["usage"]["input_tokens"]
     with pytest.raises(ApiError) as caught:
         ask(messages, version=BETA, thread=going_on | {"previous_message_id": "msg_0"})
-    assert (caught.value.status, caught.value.details) == (404, {"error_code": "thread_not_found"})
+    assert (caught.value.status, caught.value.code) == (404, "thread_not_found")
 
 
 def test_a_compaction_answers_with_its_block_alone() -> None:
