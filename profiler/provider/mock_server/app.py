@@ -17,7 +17,7 @@ from profiler.core.json import dumps
 from profiler.provider.mock_server.admission.admission import Admission
 from profiler.provider.mock_server.admission.calls import Call, ServerReply, json_reply
 from profiler.provider.mock_server.admission.fault_script import Subject
-from profiler.provider.mock_server.admission.faults import NO_FAULT, OK
+from profiler.provider.mock_server.admission.faults import OK
 from profiler.provider.mock_server.admission.rate_limits import Need
 from profiler.provider.mock_server.clock import Clock
 from profiler.provider.mock_server.control import PREFIX, Control
@@ -211,8 +211,8 @@ class App:
             reply = self._control.respond(request)
         except ApiError as error:
             reply = ServerReply(status=error.status, body=dumps(error.body("")))
-        pieces, end, status = deliver_reply(reply, fields=b"vary: origin\r\n", fault=NO_FAULT, trickle_s=0.0)
-        return Outgoing(pieces=pieces, end=end, endpoint=PREFIX, status=status, counted=False)
+        whole = render(reply.status, reply.whole_body(), fields=b"vary: origin\r\n", content_type=reply.content_type)
+        return Outgoing(pieces=((0.0, whole),), endpoint=PREFIX, status=reply.status, counted=False)
 
     def _route(self, call: Call) -> Outgoing:
         settings, head, endpoint = self.settings, call.request.head, call.endpoint
@@ -249,10 +249,7 @@ class App:
         return self._reply(self._handlers[name](call), call)
 
     def _reply(self, reply: ServerReply, call: Call) -> Outgoing:
-        pieces, end, status = deliver_reply(
-            reply, fields=self.admission.fields(call), fault=call.fault, trickle_s=self.settings.trickle_s
-        )
-        return Outgoing(pieces=pieces, end=end, endpoint=call.endpoint.counted_as, status=status)
+        return deliver_reply(reply, call, fields=self.admission.fields(call), trickle_s=self.settings.trickle_s)
 
     def _error(self, error: ApiError, call: Call) -> Outgoing:
         fields = self.admission.fields(call)

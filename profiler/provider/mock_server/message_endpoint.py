@@ -139,10 +139,7 @@ class MessageEndpoint:
         return pace_of(settings, message["usage"], call=key, latency_s=latency_s)
 
     def _own_reply(self, said: ServerReply, call: Call) -> Outgoing:
-        pieces, end, status = deliver_reply(
-            said, fields=self._admission.fields(call), fault=call.fault, trickle_s=self._settings.trickle_s
-        )
-        return Outgoing(pieces=pieces, end=end, endpoint=MESSAGES, status=status)
+        return deliver_reply(said, call, fields=self._admission.fields(call), trickle_s=self._settings.trickle_s)
 
     def _deliver(self, message: dict[str, Any], call: Call, pace: Pace, *, stream: bool, asked: str | None) -> Outgoing:
         pieces, end, status = deliver(

@@ -17,6 +17,7 @@ from profiler.provider.mock_server.admission.faults import (
     wrong_reply,
 )
 from profiler.provider.mock_server.delivery.events import characters, event, events
+from profiler.provider.mock_server.delivery.pace import Gaps
 from profiler.provider.mock_server.wire.reply_bytes import LAST_CHUNK, chunk, render, render_stream_head
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Stream:
         rest = characters(self._message) - first
         # an answer of one part comes when all of it was written
         wait_s = self._delay_s + (self._pace.first_s if rest else self._pace.total_s)
-        gaps = self._pace.gaps(rest)
+        gaps = Gaps(self._pace, rest)
         for data, count in written:
             gap_s = gaps.before(count)
             if gap_s > 0:

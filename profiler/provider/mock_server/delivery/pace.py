@@ -41,13 +41,10 @@ class Pace(msgspec.Struct, frozen=True):
     def total_s(self) -> float:
         return self.first_s + self.rest_s + self.pause_s
 
-    def gaps(self, characters: int) -> Gaps:
-        """The waits between the parts of a stream that has so many characters after its first part."""
-        return Gaps(self, characters)
-
 
 class Gaps:
-    """Tells before each part of a stream how long to wait for it. Without jitter they add up to what is left."""
+    """Tells before each part of a stream how long to wait for it; `characters` come after the first part. Without jitter
+    the waits add up to what is left."""
 
     def __init__(self, pace: Pace, characters: int) -> None:
         self._per_character_s = pace.rest_s / characters if characters else 0.0

@@ -7,39 +7,42 @@ from typing import TYPE_CHECKING
 from profiler.provider.mock_server.admission.faults import (
     BROKEN_TRANSPORTS,
     WRONG_REPLIES,
-    Fault,
     broken_transport,
     wrong_reply,
 )
+from profiler.provider.mock_server.settings import Outgoing
 from profiler.provider.mock_server.wire.reply_bytes import LAST_CHUNK, chunk, render, render_chunked_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from profiler.provider.mock_server.admission.calls import ServerReply
-    from profiler.provider.mock_server.settings import End
+    from profiler.provider.mock_server.admission.calls import Call, ServerReply
 
 SOON_S = 1e-6  # long enough for the event loop to serve others between two pieces of work
 
 
-def deliver_reply(
-    reply: ServerReply, *, fields: bytes, fault: Fault, trickle_s: float
-) -> tuple[Iterable[tuple[float, bytes]], End, int]:
-    """What is written and when, how it ends, and with which status (0: no reply that has one)."""
-    name = fault.fault
+def deliver_reply(reply: ServerReply, call: Call, *, fields: bytes, trickle_s: float) -> Outgoing:
+    """What is written for a call and when, how it ends, and with which status (0: no reply that has one)."""
+    name, delay_s = call.fault.fault, call.fault.delay_s
+    pieces: Iterable[tuple[float, bytes]]
+    status, end = reply.status, reply.ends
     if name in WRONG_REPLIES:
-        wrong = wrong_reply(name, reply.whole_body(), fields=fields)
-        return [(fault.delay_s, wrong)], "keep", 502 if name == "502" else 200
-    if name in BROKEN_TRANSPORTS:
-        whole = render(reply.status, reply.whole_body(), fields=fields, content_type=reply.content_type)
-        broken, end = broken_transport(name, whole, trickle_s=trickle_s)
-        return [(fault.delay_s, b""), *broken], end, reply.status if end == "keep" else 0
-    if reply.ends != "keep":
-        return [(fault.delay_s, b"")], reply.ends, 0
-    if reply.chunks is None and reply.work == ():
-        whole = render(reply.status, reply.whole_body(), fields=fields, content_type=reply.content_type)
-        return [(fault.delay_s, whole)], "keep", reply.status
-    return _pieces(reply, fields=fields, delay_s=fault.delay_s), "keep", reply.status
+        pieces = [(delay_s, wrong_reply(name, reply.whole_body(), fields=fields))]
+        status, end = 502 if name == "502" else 200, "keep"
+    elif name in BROKEN_TRANSPORTS:
+        broken, end = broken_transport(name, _whole(reply, fields), trickle_s=trickle_s)
+        pieces = [(delay_s, b""), *broken]
+    elif end != "keep":
+        pieces = [(delay_s, b"")]
+    elif reply.chunks is None and reply.work == ():
+        pieces = [(delay_s, _whole(reply, fields))]
+    else:
+        pieces = _pieces(reply, fields=fields, delay_s=delay_s)
+    return Outgoing(pieces=pieces, end=end, endpoint=call.endpoint.counted_as, status=status if end == "keep" else 0)
+
+
+def _whole(reply: ServerReply, fields: bytes) -> bytes:
+    return render(reply.status, reply.whole_body(), fields=fields, content_type=reply.content_type)
 
 
 def _pieces(reply: ServerReply, *, fields: bytes, delay_s: float) -> Iterator[tuple[float, bytes]]:
@@ -48,7 +51,7 @@ def _pieces(reply: ServerReply, *, fields: bytes, delay_s: float) -> Iterator[tu
     for _ in reply.work:
         yield SOON_S, b""
     if reply.chunks is None:
-        yield 0.0, render(reply.status, reply.whole_body(), fields=fields, content_type=reply.content_type)
+        yield 0.0, _whole(reply, fields)
         return
     yield 0.0, render_chunked_head(reply.status, fields=fields, content_type=reply.content_type)
     for each in reply.chunks:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IN_MEMORY = 1 << 20
+PIECE = 64 << 10
 
 
 class Spool:
@@ -31,6 +36,11 @@ class Spool:
         if self._file is None:
             return bytes(self._memory[offset : offset + size])
         return os.pread(self._file, size, offset)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, for who sends it on piece by piece."""
+        for offset in range(0, self.size, PIECE):
+            yield self.read(offset, PIECE)
 
     def _move_to_disk(self) -> None:
         file, path = tempfile.mkstemp(prefix="profiler-mock-server-")

@@ -12,7 +12,7 @@ from profiler.provider.mock_server.clock import written
 from profiler.provider.mock_server.history.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 DAY_S = 24 * 3600.0
 ARCHIVED_AFTER_S = 29 * DAY_S  # from its creation results can be had for so long
@@ -98,11 +98,6 @@ class Batch:
         if place < int(self.size * self._plan.done_share + 0.5) and done_at <= stop:
             return None
         return {"type": "expired" if self.ends_at() >= self.expires_at else "canceled"}
-
-    def lines(self) -> Iterator[bytes]:
-        """The results in pieces; a piece may end within a line."""
-        for offset in range(0, self.results.size, 64 << 10):
-            yield self.results.read(offset, 64 << 10)
 
     def shown(self, wall: float, *, results_url: str) -> dict[str, Any]:
         """As the API shows it. Nothing is counted until all of it has ended."""

@@ -153,7 +153,7 @@ class Batches:
         if batch.archived(call.wall):
             raise not_found(f"The results of batch {batch.id} are no longer available")
         return ServerReply(
-            chunks=_with_fault(batch.lines(), call.fault), work=self._settling(batch, call), content_type=LINES
+            chunks=_with_fault(batch.results.pieces(), call.fault), work=self._settling(batch, call), content_type=LINES
         )
 
     def _find(self, call: Call) -> Batch:

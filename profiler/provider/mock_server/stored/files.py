@@ -17,8 +17,6 @@ from profiler.provider.mock_server.wire.multipart import Part, parts
 from profiler.provider.mock_server.wire.paging import page_by_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from profiler.provider.mock_server.settings import ServerSettings
 
 LONGEST_NAME = 255
@@ -118,7 +116,7 @@ class Files:
             raise invalid(message, code="file_not_downloadable")
         if file.expires_at is not None and call.wall >= file.expires_at:
             raise not_found(f"File {file.id} has expired", code="file_expired")
-        return ServerReply(chunks=_pieces(file.data), content_type=file.mime_type)
+        return ServerReply(chunks=file.data.pieces(), content_type=file.mime_type)
 
     def delete(self, call: Call) -> ServerReply:
         file = self._find(call)
@@ -130,11 +128,6 @@ class Files:
         if file is None:
             raise not_found(f"File not found: {call.named[:100]}")
         return file
-
-
-def _pieces(data: Spool) -> Iterator[bytes]:
-    for offset in range(0, data.size, 64 << 10):
-        yield data.read(offset, 64 << 10)
 
 
 def _name(part: Part) -> str:
