@@ -86,6 +86,10 @@ class Said(msgspec.Struct, frozen=True):
     message: str | None = None
     details: Detail | None = None
 
+    @property
+    def code(self) -> str:
+        return (self.details.error_code or "") if self.details is not None else ""
+
 
 class ErrorBody(msgspec.Struct, frozen=True):
     error: Said
@@ -98,19 +102,16 @@ _decode = msgspec.json.Decoder(ErrorBody).decode
 def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, redact: Redactor) -> CallError:
     """The failure that a response with a status other than 200 stands for."""
     told = _told(body)
-    said = told.error if told is not None else Said()
-    code = said.details.error_code if said.details is not None else None
-    kind = _kind(status, said.type, code)
-    request_id = request_id_of(headers) or (told.request_id if told is not None else None)
+    said, kind = told.error, _kind(status, told.error)
     return CallError(
         kind.name,
         shortened(redact(said.message or _described(status, headers, body))),
         status=status,
-        request_id=redact(request_id) if request_id else None,
+        request_id=redact(request_id_of(headers) or told.request_id or "") or None,
         retryable=kind.retryable,
         retry_after_s=retry_after_s(headers),
         fatal=kind.fatal,
-        ramp=code == RAMP_CODE,
+        ramp=said.code == RAMP_CODE,
         limits=limits_of(headers),
     )
 
@@ -121,8 +122,7 @@ def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, 
     Text that is not JSON comes from something in between (a gateway, a login page) and may pass. JSON of the wrong
     shape will be the same next time.
     """
-    told = _told(body)
-    if told is not None and told.error.type is not None:
+    if _told(body).error.type is not None:
         return failure_in_stream(body, headers, redact=redact)
     found = headers.get("content-type") or "no content type"
     text = f"found {len(body)} bytes of {found} that are no message ({problem}): {_text(body)}"
@@ -138,10 +138,8 @@ def bad_reply(problem: NotAMessage, headers: Mapping[str, str], body: bytes, *, 
 
 def failure_in_stream(body: bytes, headers: Mapping[str, str], *, redact: Redactor) -> CallError:
     """The failure for an error event that came after the stream had begun with status 200."""
-    told = _told(body)
-    said = told.error if told is not None else Said()
-    code = said.details.error_code if said.details is not None else None
-    kind = SPEND_LIMIT if (code or "").endswith(SPEND_LIMIT_CODES) else BY_TYPE.get(said.type or "", SERVER_ERROR)
+    said = _told(body).error
+    kind = SPEND_LIMIT if said.code.endswith(SPEND_LIMIT_CODES) else BY_TYPE.get(said.type or "", SERVER_ERROR)
     return CallError(
         kind.name,
         shortened(redact(said.message or _text(body))),
@@ -149,16 +147,16 @@ def failure_in_stream(body: bytes, headers: Mapping[str, str], *, redact: Redact
         request_id=redact(request_id_of(headers) or "") or None,
         retryable=kind.retryable,
         fatal=kind.fatal,
-        ramp=code == RAMP_CODE,
+        ramp=said.code == RAMP_CODE,
         limits=limits_of(headers),
     )
 
 
-def _kind(status: int, type_: str | None, code: str | None) -> Kind:
+def _kind(status: int, said: Said) -> Kind:
     """The error's code and type are asked before the status, because they say more: a 400 may be a spend limit."""
-    if (code or "").endswith(SPEND_LIMIT_CODES):
+    if said.code.endswith(SPEND_LIMIT_CODES):
         return SPEND_LIMIT
-    if type_ == "billing_error":
+    if said.type == "billing_error":
         return BY_STATUS[402]
     if status in BY_STATUS:
         return BY_STATUS[status]
@@ -167,12 +165,12 @@ def _kind(status: int, type_: str | None, code: str | None) -> Kind:
     return BY_STATUS[400] if status >= 400 else Kind("bad_reply")
 
 
-def _told(body: bytes) -> ErrorBody | None:
-    """The error object in the body, or None when the body is something else."""
+def _told(body: bytes) -> ErrorBody:
+    """The error object in the body; one that says nothing when the body is something else."""
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return ErrorBody(Said())
 
 
 def _described(status: int, headers: Mapping[str, str], body: bytes) -> str:

@@ -14,7 +14,7 @@ from profiler.core.wording import shortened
 from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
 from profiler.provider.http.connection import inflated, lost
 from profiler.provider.messages import NotAMessage, reply_of
-from profiler.provider.streamed_message import NO_EVENT, StreamedMessage
+from profiler.provider.streamed_message import NO_EVENT, StreamedMessage, no_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +107,7 @@ class SdkClient:
                     message.take(event.to_dict(exclude_unset=True, warnings=False), at=time.perf_counter())
         except NO_EVENT as error:  # the SDK lets them through when a line of a stream is not an event
             if not message.ended:
-                raise self._no_event(error, headers) from error
+                raise bad_reply(no_event(error), headers, b"", redact=self._redact) from error
         except Exception:
             if not message.ended:  # a fault after the whole reply takes nothing away from it
                 raise
@@ -115,11 +115,6 @@ class SdkClient:
             return message.reply(headers)
         except NotAMessage as problem:
             raise bad_reply(problem, headers, b"", redact=self._redact) from problem
-
-    def _no_event(self, error: Exception, headers: Mapping[str, str]) -> CallError:
-        """Bytes that are no event: the SDK lets exceptions of the standard library through."""
-        problem = NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
-        return bad_reply(problem, headers, b"", redact=self._redact)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from profiler.core.json import load_leniently
 from profiler.provider.failures import bad_reply, failure_in_stream, failure_of
 from profiler.provider.http.events import events
 from profiler.provider.messages import NotAMessage
-from profiler.provider.streamed_message import NO_EVENT, StreamedMessage
+from profiler.provider.streamed_message import NO_EVENT, StreamedMessage, no_event
 
 if TYPE_CHECKING:
     from profiler.core.nouns import Reply, Request
@@ -91,8 +91,7 @@ class StreamClient:
                 message.take(_event_in(data), at=at)
             except NO_EVENT as error:
                 if not message.ended:
-                    problem = NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
-                    raise self._bad_reply(problem, answer) from error
+                    raise self._bad_reply(no_event(error), answer) from error
         return message
 
     def _bad_reply(self, problem: NotAMessage, answer: StreamAnswer) -> CallError:

@@ -115,6 +115,11 @@ class StreamedMessage:
         )
 
 
+def no_event(error: Exception) -> NotAMessage:
+    """What is wrong with a stream in which one of `NO_EVENT` was raised."""
+    return NotAMessage(f"in an event: {error}", legible=isinstance(error, UnicodeError))
+
+
 def _index_of(event: dict[str, Any]) -> int:
     index = event["index"]
     if type(index) is not int:
