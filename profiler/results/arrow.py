@@ -26,11 +26,15 @@ class Large(int):
 
 
 def pyarrow() -> Any:
+    return needed("pyarrow", install="'experiment-profiler[parquet]'")
+
+
+def needed(package: str, *, install: str) -> Any:
+    """A package that not everybody has. `install` is what pip has to be told."""
     try:
-        return importlib.import_module("pyarrow")
+        return importlib.import_module(package)
     except ImportError:
-        hint = "pip install 'experiment-profiler[parquet]'"
-        raise UsageError("this needs pyarrow, which is not installed", hint=hint) from None
+        raise UsageError(f"this needs {package}, which is not installed", hint=f"pip install {install}") from None
 
 
 def kinds_of(rows: Iterable[list[Any]], names: Sequence[str]) -> Kinds:

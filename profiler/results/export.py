@@ -18,8 +18,6 @@ import msgspec
 from profiler.core.errors import StorageError, UsageError
 from profiler.results.arrow import LARGEST, batches, kinds_of, pyarrow, schema_of
 from profiler.results.rows import Columns
-from profiler.results.values import score_names
-from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.whole_file import drafted, spare_runs
 
 if TYPE_CHECKING:
@@ -44,10 +42,8 @@ def export(
     search_path: Path | None = None,
 ) -> int:
     """Write the table, whole or not at all, and return how many rows it has."""
-    run = frozen(run)
-    scores = score_names(run, search_path=search_path)
-    columns = Columns(run.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
-    counted = _Counted(columns.rows(run.items(search_path=search_path)))
+    columns = Columns(run, texts=texts, drop=drop, search_path=search_path)
+    counted = _Counted(columns.rows())
     if output == STDOUT:
         if to not in _STREAMED:
             raise UsageError(f"--to {to}: cannot be written to stdout", hint="name a file with -o FILE")
@@ -65,8 +61,7 @@ def export(
             except sqlite3.Error as error:
                 raise StorageError(path, OSError(0, str(error)), answers=False) from error
         else:
-            kinds = kinds_of(columns.rows(run.items(search_path=search_path)), columns.names)
-            _write_parquet(columns.names, counted, draft, kinds)
+            _write_parquet(columns.names, counted, draft, kinds_of(columns.rows(), columns.names))
     return counted.number
 
 

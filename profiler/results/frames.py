@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from profiler.core.errors import UsageError
-from profiler.results.arrow import batches, kinds_of, pyarrow, schema_of
+from profiler.results.arrow import batches, kinds_of, needed, pyarrow, schema_of
 from profiler.results.rows import Columns
-from profiler.results.values import score_names
-from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:
@@ -37,7 +33,7 @@ class Run(SavedRun):
 
     def to_pandas(self, *, texts: bool = True, drop: Sequence[str] = (), search_path: Path | None = None) -> Any:
         """A `pandas.DataFrame`. Whole numbers and true/false stay that where some are missing."""
-        pandas = _pandas()
+        pandas = needed("pandas", install="pandas")
         columns, rows = self._rows(texts, drop, search_path)
         kinds = kinds_of(rows, columns.names)
         values = zip(*rows, strict=True) if rows else ([] for _ in columns.names)
@@ -49,10 +45,8 @@ class Run(SavedRun):
         )
 
     def _rows(self, texts: bool, drop: Sequence[str], search_path: Path | None) -> tuple[Columns, list[list[Any]]]:
-        run = frozen(self)
-        scores = score_names(run, search_path=search_path)
-        columns = Columns(run.items(search_path=search_path), scores=scores, texts=texts, drop=drop)
-        return columns, list(columns.rows(run.items(search_path=search_path)))
+        columns = Columns(self, texts=texts, drop=drop, search_path=search_path)
+        return columns, list(columns.rows())
 
 
 def read_run(log_dir: str | PathLike[str]) -> Run:
@@ -63,10 +57,3 @@ def _dtype(kinds: set[type]) -> str:
     if kinds == {int, float}:
         return "float64"
     return DTYPES.get(next(iter(kinds)), "object") if len(kinds) == 1 else "object"
-
-
-def _pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError:
-        raise UsageError("this needs pandas, which is not installed", hint="pip install pandas") from None

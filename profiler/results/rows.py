@@ -19,13 +19,17 @@ from profiler.results.values import (
     TOKENS,
     holds_text,
     metadata_key,
+    score_names,
     value_of,
 )
+from profiler.storage.reading.frozen_run import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from profiler.storage.reading.item import Item
+    from profiler.storage.reading.saved_run import SavedRun
 
 SCORES: Final = "scores."
 LISTS: Final = ("replies", "required_facts", "expected", "tags", "tool_calls")
@@ -55,10 +59,13 @@ def usual_type(name: str) -> type:
 class Columns:
     """The columns of a run's table: which there are is known after one look at all items."""
 
-    def __init__(self, items: Iterable[Item], *, scores: Sequence[str], texts: bool, drop: Sequence[str] = ()) -> None:
+    def __init__(self, run: SavedRun, *, texts: bool, drop: Sequence[str], search_path: Path | None) -> None:
+        self._run = frozen(run)
+        self._search_path = search_path
+        scores = score_names(self._run, search_path=search_path)
         metadata: dict[str, str] = {}
         missing = {name: value_of(name, scores=()) for name in SOMETIMES}
-        for item in items:
+        for item in self._items():
             for name in [name for name, value in missing.items() if value(item) is not None]:
                 del missing[name]
             for key in item.request.get("metadata") or ():
@@ -80,7 +87,10 @@ class Columns:
     def names(self) -> list[str]:
         return list(self._value)
 
-    def rows(self, items: Iterable[Item]) -> Iterator[list[Any]]:
+    def rows(self) -> Iterator[list[Any]]:
         values = list(self._value.values())
-        for item in items:
+        for item in self._items():
             yield [value(item) for value in values]
+
+    def _items(self) -> Iterator[Item]:
+        return self._run.items(search_path=self._search_path)
