@@ -20,7 +20,6 @@ from profiler.core.wording import printable
 from profiler.provider.source import OWN_CLIENT
 from profiler.results.chosen import Choice, chosen
 from profiler.results.comparing.metrics_compared import directions
-from profiler.results.comparing.report import Question
 from profiler.results.listing import Row, rows
 from profiler.results.values import score_names
 from profiler.storage.reading.frozen_run import frozen
@@ -109,7 +108,7 @@ def _cost(row: Row) -> str:
 def _better(run: SavedRun) -> Mapping[str, Better | None]:
     """Which way each metric is better. A finished run says it itself, so metrics of one's own need not be at hand."""
     if run.complete:
-        return directions([run.summary["run"]], Question(search_path=Path.cwd()))[0]
+        return directions([run.summary["run"]], search_path=Path.cwd())[0]
     return {metric.name: metric.better for metric in run.metrics(search_path=Path.cwd())}
 
 

@@ -18,7 +18,6 @@ from profiler.core.errors import StorageError, UsageError
 from profiler.core.json import dump_line, dump_pretty, dumps
 from profiler.provider.source import OWN_CLIENT
 from profiler.results.comparing.metrics_compared import directions
-from profiler.results.comparing.report import Question
 from profiler.results.every_eval_samples import Right, samples
 from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.whole_file import drafted, write_whole
@@ -93,7 +92,7 @@ class _Facts:
         self.name = _safe(str(self.run.get("experiment_id") or run.folder.resolve().name))
         self.model = _model_of(self.run, self.identity)
         self.time = _seconds(self.run.get("finished")) or str(int(run.changed() or 0))
-        self.better, _ = directions([self.run], Question(search_path=search_path))
+        self.better, _ = directions([self.run], search_path=search_path)
         self.evaluation_id = f"{self.name}/{self.model.id.replace('/', '_')}/{self.time}"
         named = dumps([self.evaluation_id, self.identity])  # the same run always gets the same name
         file = uuid.UUID(bytes=hashlib.sha256(named).digest()[:16], version=4)

@@ -42,7 +42,7 @@ def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Rep
     pairings = [paired(first, run, allow_different_prompts=question.allow_different_prompts) for run in runs[1:]]
     facts = [run.run.summary["run"] for run in runs]
     sides = [_side(run, each, name) for run, each, name in zip(runs, facts, names_of([base, *news]), strict=True)]
-    better, not_compared = directions(facts, question)
+    better, not_compared = directions(facts, search_path=question.search_path, told=question.better)
     asked = [metrics_of_both(first, run, better) for run in runs[1:]]
     refuse_unknown(question, {name for names in asked for name in names}, better)
     clusters = first.clusters if question.cluster_by is not None else None

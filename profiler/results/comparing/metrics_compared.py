@@ -12,6 +12,7 @@ from profiler.results.comparing.measured_run import COMPLETION, ERRORS, REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from profiler.metrics.metric import Better
     from profiler.results.comparing.measured_run import MeasuredRun
@@ -31,24 +32,26 @@ DIRECTIONS: Final[dict[str, Better | None]] = {
 SAY_IT: Final = "say it with --higher-is-better or --lower-is-better"
 
 
-def directions(facts: Sequence[Mapping[str, Any]], question: Question) -> tuple[dict[str, Better], list[str]]:
-    """Which way each metric is better, and what could not be found out, a sentence each."""
+def directions(
+    facts: Sequence[Mapping[str, Any]], *, search_path: Path | None, told: Mapping[str, Better] = {}
+) -> tuple[dict[str, Better], list[str]]:
+    """Which way each metric is better, and what could not be found out, a sentence each. `told` overrules all else."""
     found: dict[str, Better] = {name: way for name, way in DIRECTIONS.items() if way is not None}
     found |= {name: metric.better for name, metric in BUILTIN.items() if metric.better is not None}
-    told = {name: way for each in facts for name, way in (each.get("better") or {}).items()}
+    written = {name: way for each in facts for name, way in (each.get("better") or {}).items()}
     sentences: list[str] = []
     for entry in _entries(facts):
         try:
-            (metric,) = resolve([entry], search_path=question.search_path)
+            (metric,) = resolve([entry], search_path=search_path)
         except ProfilerError:
-            if str(entry).rpartition(":")[2] not in told:
+            if str(entry).rpartition(":")[2] not in written:
                 sentences.append(f"which way is better by {entry}, which is not found here ({SAY_IT})")
             continue
         if metric.better is not None:
             found[metric.name] = metric.better
         if metric.score is None:
             sentences.append(f"{metric.name}, which has no value for a single dialogue")
-    return {**found, **told, **question.better}, sentences
+    return {**found, **written, **told}, sentences
 
 
 def _entries(facts: Sequence[Mapping[str, Any]]) -> list[Any]:

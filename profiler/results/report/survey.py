@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.results.comparing.metrics_compared import directions
-from profiler.results.comparing.report import Question
 from profiler.results.report.groups import Groups
 from profiler.results.report.rows import rows_of
 from profiler.results.report.selection import Selection
@@ -77,6 +76,6 @@ class Survey:
     def _directions(self, search_path: Path | None) -> dict[str, Better]:
         """Which way each metric of the runs is better, of those that say it."""
         facts = [summary["run"] for summary in self.summaries]
-        found, _ = directions(facts, Question(search_path=search_path))
+        found, _ = directions(facts, search_path=search_path)
         measured = {name for summary in self.summaries for name in summary["metrics"]}
         return {name: way for name, way in found.items() if name in measured}
