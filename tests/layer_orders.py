@@ -217,7 +217,7 @@ ORDERS = {
     ),
     "profiler.results.comparing": (
         *("__init__", "run_lines", "dialogue_ids", "measured_run", "pairing", "distributions"),
-        *("corrections", "paired_tests", "bootstrap", "comparison", "slices", "choice", "gate", "report"),
+        *("corrections", "paired_tests", "bootstrap", "comparison", "slices", "choice", "gate", "findings"),
         *("metrics_compared", "compare"),
     ),
     "profiler.results.report": (

@@ -15,7 +15,7 @@ from profiler.cli.comparing.table import tables
 from profiler.cli.output import print_json
 from profiler.core.errors import UsageError
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.reading.saved_run import SavedRun
 from profiler.storage.whole_file import spare_runs, write_whole
 
@@ -33,16 +33,16 @@ def compare_runs(args: Namespace) -> int:
         raise UsageError("--strict is about what --fail-if-worse leaves undecided", hint="add --fail-if-worse METRIC")
     if args.junit:
         spare_runs(Path(args.junit))
-    report = compare(SavedRun(args.base), [SavedRun(each) for each in args.new], _question(args))
+    findings = compare(SavedRun(args.base), [SavedRun(each) for each in args.new], _question(args))
     if args.json:
-        print_json(msgspec.to_builtins(report))
+        print_json(msgspec.to_builtins(findings))
     elif args.markdown:
-        sys.stdout.write(markdown(report, by_tag=args.by_tag))
+        sys.stdout.write(markdown(findings, by_tag=args.by_tag))
     else:
-        table.draw(list(tables(report, by_tag=args.by_tag)), file=sys.stdout)
+        table.draw(list(tables(findings, by_tag=args.by_tag)), file=sys.stdout)
     if args.junit:
-        write_whole(Path(args.junit), junit(report, strict=args.strict))
-    return UNDECIDED if args.strict and report.state == "undecided" else CODES[report.state]
+        write_whole(Path(args.junit), junit(findings, strict=args.strict))
+    return UNDECIDED if args.strict and findings.state == "undecided" else CODES[findings.state]
 
 
 def _question(args: Namespace) -> Question:

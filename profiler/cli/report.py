@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.output import remark, say_unfinished
 from profiler.core.errors import UsageError
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import write_report
 from profiler.storage.reading.frozen_run import frozen

@@ -9,13 +9,13 @@ from profiler.cli.comparing import words
 from profiler.cli.table import clean
 
 if TYPE_CHECKING:
-    from profiler.results.comparing.report import Report
+    from profiler.results.comparing.findings import Findings
 
 
-def junit(report: Report, *, strict: bool) -> bytes:
+def junit(findings: Findings, *, strict: bool) -> bytes:
     """One test case for each --fail-if-worse and run; without that flag, one for each metric and run, none of which fails."""
     cases, failures, skipped = [], 0, 0
-    for gate in report.gates:
+    for gate in findings.gates:
         inside = ""
         if gate.state == "worse" or (strict and gate.state == "undecided"):
             failures += 1
@@ -24,15 +24,15 @@ def junit(report: Report, *, strict: bool) -> bytes:
             skipped += 1
             inside = f"<skipped message={_attribute('undecided: too few pairs')}/>"
         cases.append(_case(gate.run, f"{gate.metric} is not worse by more than {gate.margin:g}", inside))
-    if not report.gates:
+    if not findings.gates:
         cases = [
             _case(against.new.name, f"{each.metric}: {each.verdict}", "")
-            for against in report.against
+            for against in findings.against
             for each in against.comparisons
         ]
     counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
     body = "\n".join(cases)
-    suite = f"<testsuite name={_attribute(f'compare with {report.base.name}')} {counts}>\n{body}\n</testsuite>"
+    suite = f"<testsuite name={_attribute(f'compare with {findings.base.name}')} {counts}>\n{body}\n</testsuite>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n{suite}\n</testsuites>\n'.encode()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from profiler.results.comparing.comparison import Comparison
-    from profiler.results.comparing.report import Report
+    from profiler.results.comparing.findings import Findings
 
 SLICES: Final = 20
 RULE: Final = "|---|---:|---:|---:|---|"
@@ -37,13 +37,13 @@ def cell(text: str) -> str:
 STYLE: Final = words.Style(code, code)
 
 
-def markdown(report: Report, *, by_tag: bool) -> str:
-    return "\n".join(_lines(report, by_tag=by_tag)) + "\n"
+def markdown(findings: Findings, *, by_tag: bool) -> str:
+    return "\n".join(_lines(findings, by_tag=by_tag)) + "\n"
 
 
-def _lines(report: Report, *, by_tag: bool) -> Iterator[str]:
-    for against in report.against:
-        base, new = report.base, against.new
+def _lines(findings: Findings, *, by_tag: bool) -> Iterator[str]:
+    for against in findings.against:
+        base, new = findings.base, against.new
         yield f"### {code(base.name)} and {code(new.name)}"
         yield ""
         yield (
@@ -65,9 +65,9 @@ def _lines(report: Report, *, by_tag: bool) -> Iterator[str]:
                 difference = words.number(each.difference, each.metric, signed=True)
                 yield f"| {cell(each.tag)} | {each.n:,} | {difference} | {words.p_value(each.q)} | {cell(each.metric)} |"
         yield ""
-    yield words.below(report, style=STYLE)
+    yield words.below(findings, style=STYLE)
     yield ""
-    yield from (f"- {line}" for line in words.conclusions(report, style=STYLE))
+    yield from (f"- {line}" for line in words.conclusions(findings, style=STYLE))
 
 
 def _row(each: Comparison) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from profiler.results.comparing.comparison import Comparison
-    from profiler.results.comparing.report import Against, Report
+    from profiler.results.comparing.findings import Against, Findings
     from profiler.results.comparing.slices import Slice
 
 WIDTH: Final = 80
@@ -20,22 +20,22 @@ SLICES: Final = 20
 HEADER: Final = ("metric", "base", "new", "difference", "verdict")
 
 
-def tables(report: Report, *, by_tag: bool) -> Iterator[Table]:
-    last = len(report.against) - 1
-    for number, against in enumerate(report.against):
+def tables(findings: Findings, *, by_tag: bool) -> Iterator[Table]:
+    last = len(findings.against) - 1
+    for number, against in enumerate(findings.against):
         notes = [
-            words.pairing(against, report.base.name, style=words.PLAIN),
+            words.pairing(against, findings.base.name, style=words.PLAIN),
             *words.sentences(against, style=words.PLAIN),
         ]
         parts = against.slices if by_tag else [each for each in against.slices if each.shown][:SLICES]
         closing = (
-            [words.below(report, style=words.PLAIN), *words.conclusions(report, style=words.PLAIN)]
+            [words.below(findings, style=words.PLAIN), *words.conclusions(findings, style=words.PLAIN)]
             if number == last
             else []
         )
         yield Table(
-            title=_in_lines(f"{report.base.name} (base) and {against.new.name} (new)"),
-            caption=_caption(report, against),
+            title=_in_lines(f"{findings.base.name} (base) and {against.new.name} (new)"),
+            caption=_caption(findings, against),
             header=HEADER,
             rows=tuple(map(_row, against.comparisons)),
             notes=_wrapped([*notes, *([] if parts else closing)]),
@@ -44,8 +44,8 @@ def tables(report: Report, *, by_tag: bool) -> Iterator[Table]:
             yield _sliced(against, parts, closing)
 
 
-def _caption(report: Report, against: Against) -> str:
-    sides = (report.base, against.new)
+def _caption(findings: Findings, against: Against) -> str:
+    sides = (findings.base, against.new)
     modes = dict.fromkeys(side.mode.upper() for side in sides)
     models = " and ".join(dict.fromkeys(side.model or "unknown model" for side in sides))
     return _in_lines(f"MODE: {' and '.join(modes)} | {models}")

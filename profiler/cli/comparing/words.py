@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from profiler.results.comparing.choice import Cheapest
     from profiler.results.comparing.comparison import Comparison
-    from profiler.results.comparing.report import Against, Report
+    from profiler.results.comparing.findings import Against, Findings
 
 
 class Style(NamedTuple):
@@ -114,23 +114,23 @@ def _could_have_been_seen(each: Comparison, name: str) -> str:
     return words + "."
 
 
-def below(report: Report, *, style: Style) -> str:
+def below(findings: Findings, *, style: Style) -> str:
     """How the numbers are to be read."""
-    over = f", clustered by {style.name(report.cluster_by)}" if report.cluster_by else ""
-    plural = "comparison" if report.family == 1 else "comparisons"
+    over = f", clustered by {style.name(findings.cluster_by)}" if findings.cluster_by else ""
+    plural = "comparison" if findings.family == 1 else "comparisons"
     return (
-        f"p is corrected for {report.family:,} {plural} (Holm), and the verdict follows it; the 95 % intervals are not "
+        f"p is corrected for {findings.family:,} {plural} (Holm), and the verdict follows it; the 95 % intervals are not "
         f"corrected{over}."
     )
 
 
-def conclusions(report: Report, *, style: Style) -> Iterator[str]:
+def conclusions(findings: Findings, *, style: Style) -> Iterator[str]:
     """The sentences about all runs together, such as which is the cheapest that is not worse."""
-    for each in report.cheapest:
+    for each in findings.cheapest:
         yield _cheapest(each, style)
-    for one in report.dominated:
+    for one in findings.dominated:
         yield f"{style.name(one.run)} need not be taken: {style.name(one.by)} is shown better in one of quality, cost and latency, and not worse in the mean of any."
-    for gate in report.gates:
+    for gate in findings.gates:
         by = f" by more than {number(gate.margin, gate.metric)}" if gate.margin else ""
         state = {
             "worse": f"is shown to be worse{by}",
@@ -138,10 +138,10 @@ def conclusions(report: Report, *, style: Style) -> Iterator[str]:
             "undecided": f"may be worse{by} or not: too few pairs to decide",
         }[gate.state]
         yield f"{style.name(gate.metric)}: {style.name(gate.run)} {state}."
-    if report.gates:  # the table may say "no difference shown" of what these say is worse
-        alone = "its one question" if len(report.gates) == 1 else f"its {len(report.gates):,} questions"
+    if findings.gates:  # the table may say "no difference shown" of what these say is worse
+        alone = "its one question" if len(findings.gates) == 1 else f"its {len(findings.gates):,} questions"
         yield f"What --fail-if-worse asks is tested one-sided (2.5 %) and corrected for {alone} alone, not for the table."
-    yield from (f"Not compared: {style.sentence(line)}." for line in report.not_compared)
+    yield from (f"Not compared: {style.sentence(line)}." for line in findings.not_compared)
 
 
 def _cheapest(each: Cheapest, style: Style) -> str:

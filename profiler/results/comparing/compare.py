@@ -9,6 +9,7 @@ from profiler.core.wording import kept_in_words
 from profiler.provider.source import OWN_CLIENT
 from profiler.results.comparing.choice import Cheapest, Dominated, cheapest_not_worse, dominated
 from profiler.results.comparing.comparison import Comparison, Measured, judged, measure
+from profiler.results.comparing.findings import Against, Findings, Question, Side
 from profiler.results.comparing.gate import Gate, gates
 from profiler.results.comparing.measured_run import MeasuredRun
 from profiler.results.comparing.metrics_compared import (
@@ -20,7 +21,6 @@ from profiler.results.comparing.metrics_compared import (
     refuse_unknown,
 )
 from profiler.results.comparing.pairing import Pairing, paired
-from profiler.results.comparing.report import Against, Question, Report, Side
 from profiler.results.comparing.slices import Cut, Slice, cut, places_by_tag, reversed_everywhere, slices
 from profiler.storage.reading.frozen_run import frozen
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SLICES_KEPT: Final = 1_000
 
 
-def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Report:
+def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Findings:
     """Each of `news` with `base`, on the dialogues that both have."""
     base, news = frozen(base), [frozen(new) for new in news]
     first = MeasuredRun(base).read(cluster_by=question.cluster_by, search_path=question.search_path)
@@ -72,7 +72,7 @@ def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Rep
         )
     names = [side.name for side in sides]
     found_gates = gates(flat, margins=question.fail_if_worse)
-    return Report(
+    return Findings(
         base=sides[0],
         against=against,
         family=sum(each.p is not None for one in against for each in one.comparisons),

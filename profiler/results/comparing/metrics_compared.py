@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.metrics.metric import Better
+    from profiler.results.comparing.findings import Question
     from profiler.results.comparing.measured_run import MeasuredRun
-    from profiler.results.comparing.report import Question
 
 DIRECTIONS: Final[dict[str, Better | None]] = {
     ERRORS: "lower",

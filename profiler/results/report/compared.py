@@ -12,7 +12,7 @@ from profiler.results.comparing.compare import compare
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from profiler.results.comparing.report import Question
+    from profiler.results.comparing.findings import Question
     from profiler.results.report.privacy import Privacy
     from profiler.storage.reading.saved_run import SavedRun
 

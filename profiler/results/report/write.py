@@ -9,7 +9,7 @@ import msgspec
 from profiler import __version__
 from profiler.core.wording import kept_in_words
 from profiler.results.comparing.compare import names_of
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.results.report.columns import ABSENT, Columns
 from profiler.results.report.compared import compared
 from profiler.results.report.packing import columns_of

@@ -15,7 +15,7 @@ from profiler.engine.options import Options
 from profiler.engine.runner import run_sync
 from profiler.manifest.settings import Experiment, MockSettings
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.report.test_write import blocks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question, Report
+from profiler.results.comparing.findings import Findings, Question
 from tests.profiler.results.comparing.folders import item, write_run
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def flags(count: int, true: int) -> list[bool]:
     return [True] * true + [False] * (count - true)
 
 
-def of(report: Report, metric: str, at: int = 0) -> Comparison:
-    return next(each for each in report.against[at].comparisons if each.metric == metric)
+def of(findings: Findings, metric: str, at: int = 0) -> Comparison:
+    return next(each for each in findings.against[at].comparisons if each.metric == metric)
 
 
-def compared(tmp_path: Path, base: Sequence[Any], new: Sequence[Any], **question: Any) -> Report:
+def compared(tmp_path: Path, base: Sequence[Any], new: Sequence[Any], **question: Any) -> Findings:
     """Two runs that were scored so, compared."""
     runs = [write_run(tmp_path / name, scored(values)) for name, values in (("base", base), ("new", new))]
     return compare(runs[0], runs[1:], Question(better=HIGHER, **question))

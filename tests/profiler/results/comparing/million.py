@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.reading.saved_run import SavedRun
 
@@ -59,9 +59,9 @@ def write(folder: Path, numbers: Iterable[int], *, seed: int) -> None:
 
 def measured(base: str, new: str) -> None:
     began = time.process_time()
-    report = compare(SavedRun(base), [SavedRun(new)], Question())
+    findings = compare(SavedRun(base), [SavedRun(new)], Question())
     took, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{Path(new).name:>8}: {report.against[0].pairing.paired:,} pairs, {took:.1f} s, {peak:.0f} MB", flush=True)
+    print(f"{Path(new).name:>8}: {findings.against[0].pairing.paired:,} pairs, {took:.1f} s, {peak:.0f} MB", flush=True)
 
 
 def main() -> int:

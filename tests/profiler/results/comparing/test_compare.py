@@ -15,7 +15,7 @@ from profiler.engine.runner import run
 from profiler.manifest.measured import Slo
 from profiler.manifest.settings import Experiment
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.comparing.asking import HIGHER, compared, flags, of, scored
 from tests.profiler.results.comparing.folders import item, write_run
@@ -125,16 +125,16 @@ def test_cost_and_times_are_those_of_the_answers(tmp_path: Path) -> None:
         for number in range(18)
     ]
     new += [item(18, type="error", completion=None, cost_usd=None), item(19, cost_usd=0.02, latency_s=2.0, usage=usage)]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question())
+    findings = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question())
 
-    assert (of(report, "cost_usd").base, of(report, "cost_usd").new) == (0.01, 0.02)
-    assert of(report, "cost_usd").n == 19
-    assert of(report, "cost_usd").verdict == "too few pairs to say"  # all differ by the same
-    assert "all pairs differ by the same" in str(of(report, "cost_usd").note)
-    assert (of(report, "latency_s").n, of(report, "latency_s").new) == (1, 2.0)
-    assert of(report, "latency_s").verdict == "too few pairs to say"
-    assert (of(report, "error_rate").new, of(report, "error_rate").n) == (0.05, 20)
-    assert of(report, "output_tokens").verdict == "identical"
+    assert (of(findings, "cost_usd").base, of(findings, "cost_usd").new) == (0.01, 0.02)
+    assert of(findings, "cost_usd").n == 19
+    assert of(findings, "cost_usd").verdict == "too few pairs to say"  # all differ by the same
+    assert "all pairs differ by the same" in str(of(findings, "cost_usd").note)
+    assert (of(findings, "latency_s").n, of(findings, "latency_s").new) == (1, 2.0)
+    assert of(findings, "latency_s").verdict == "too few pairs to say"
+    assert (of(findings, "error_rate").new, of(findings, "error_rate").n) == (0.05, 20)
+    assert of(findings, "output_tokens").verdict == "identical"
 
 
 def test_errors_bound_what_a_score_may_be(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_errors_bound_what_a_score_may_be(tmp_path: Path) -> None:
     new = scored([True] * 6 + [None] * 2 + [False] * 2)
     new[6] |= {"type": "error"}
     new[7] |= {"type": "error"}
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
+    findings = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
 
-    assert of(report, "right").n == 8
-    assert of(report, "right").bounds == pytest.approx((-0.2, 0.0))
+    assert of(findings, "right").n == 8
+    assert of(findings, "right").bounds == pytest.approx((-0.2, 0.0))
 
 
 def test_coverage_of_a_dataset_that_requires_nothing_is_not_compared(tmp_path: Path) -> None:
@@ -189,13 +189,13 @@ def test_tags_are_told_where_they_differ_and_where_they_contradict_the_whole(tmp
     tags = [["bad"] if number < 30 else ["good"] for number in range(200)]
     base = [item(number, scores={"right": number < 30}, tags=tags[number]) for number in range(200)]
     new = [item(number, scores={"right": number >= 30}, tags=tags[number]) for number in range(200)]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
+    findings = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
 
-    against = report.against[0]
+    against = findings.against[0]
     parts = {each.tag: each for each in against.slices if each.metric == "right"}
     assert (parts["good"].difference, parts["bad"].difference) == (1.0, -1.0)
     assert (parts["good"].opposite, parts["bad"].opposite) == (False, True)
-    assert of(report, "right").verdict == "better"
+    assert of(findings, "right").verdict == "better"
     assert any("'bad' point in opposite directions" in line for line in against.warnings)
 
 
@@ -206,9 +206,9 @@ def test_every_tag_against_the_whole_is_told(tmp_path: Path) -> None:
         [item(at, scores={"right": row[side]}, tags=[row[0]] if row[0] else []) for at, row in enumerate(rows)]
         for side in (1, 2)
     ]
-    report = compare(write_run(tmp_path / "base", sides[0]), [write_run(tmp_path / "new", sides[1])], Question())
+    findings = compare(write_run(tmp_path / "base", sides[0]), [write_run(tmp_path / "new", sides[1])], Question())
 
-    assert any("every tag points the other way" in line for line in report.against[0].warnings)
+    assert any("every tag points the other way" in line for line in findings.against[0].warnings)
 
 
 def test_differences_by_chance_in_many_tags_are_not_shown(tmp_path: Path) -> None:
@@ -217,15 +217,15 @@ def test_differences_by_chance_in_many_tags_are_not_shown(tmp_path: Path) -> Non
         [item(at, scores={"right": source.random() < 0.5}, tags=[f"t{at % 40}"]) for at in range(2_000)]
         for _ in range(2)
     ]
-    report = compare(write_run(tmp_path / "base", sides[0]), [write_run(tmp_path / "new", sides[1])], Question())
+    findings = compare(write_run(tmp_path / "base", sides[0]), [write_run(tmp_path / "new", sides[1])], Question())
 
-    parts = [each for each in report.against[0].slices if each.metric == "right"]
+    parts = [each for each in findings.against[0].slices if each.metric == "right"]
     assert len(parts) == 40
     assert any(each.p < 0.05 for each in parts)
     assert not any(each.shown for each in parts)
 
 
-# --- what a report says of itself -------------------------------------------------------------------------------------
+# --- what findings say of itself -------------------------------------------------------------------------------------
 
 
 def test_which_way_is_better_is_taken_from_metrics_and_from_what_is_said(tmp_path: Path) -> None:
@@ -238,17 +238,17 @@ def test_which_way_is_better_is_taken_from_metrics_and_from_what_is_said(tmp_pat
         )
         for name, value in (("base", 1.0), ("new", 2.0))
     ]
-    report = compare(runs[0], runs[1:], Question(search_path=tmp_path))
+    findings = compare(runs[0], runs[1:], Question(search_path=tmp_path))
 
-    assert of(report, "short").verdict == "worse"
-    assert any("gone:x" in line for line in report.not_compared)
+    assert of(findings, "short").verdict == "worse"
+    assert any("gone:x" in line for line in findings.not_compared)
     assert of(compare(runs[0], runs[1:], Question(better={"short": "higher"})), "short").verdict == "better"
 
 
 def test_a_report_is_plain_values(tmp_path: Path) -> None:
-    report = compared(tmp_path, flags(10, 5), flags(10, 6), margins={"right": 0.1}, fail_if_worse={"right": 0.0})
+    findings = compared(tmp_path, flags(10, 5), flags(10, 6), margins={"right": 0.1}, fail_if_worse={"right": 0.0})
 
-    assert orjson.loads(orjson.dumps(msgspec.to_builtins(report)))["family"] == 3
+    assert orjson.loads(orjson.dumps(msgspec.to_builtins(findings)))["family"] == 3
 
 
 class Streaming:
@@ -285,9 +285,9 @@ async def test_what_was_measured_is_compared_like_other_metrics(tmp_path: Path) 
         )
         found = await run(asked, options=Options(output_dir=tmp_path, mode="mock"), client=Streaming(ttft_s))
         folders.append(found.folder)
-    report = compare(SavedRun(folders[0]), [SavedRun(folders[1])], Question())
+    findings = compare(SavedRun(folders[0]), [SavedRun(folders[1])], Question())
 
-    verdicts = {name: of(report, name).verdict for name in ("ttft_s", "gap_p95_s", "tokens_per_s", "goodput")}
+    verdicts = {name: of(findings, name).verdict for name in ("ttft_s", "gap_p95_s", "tokens_per_s", "goodput")}
     assert verdicts == dict.fromkeys(verdicts, "better")
-    assert (of(report, "goodput").base, of(report, "goodput").new) == (0.0, 1.0)
-    assert (of(report, "tokens_per_s").base, of(report, "tokens_per_s").new) == (1.0, 2.0)
+    assert (of(findings, "goodput").base, of(findings, "goodput").new) == (0.0, 1.0)
+    assert (of(findings, "tokens_per_s").base, of(findings, "tokens_per_s").new) == (1.0, 2.0)

@@ -9,7 +9,7 @@ import pytest
 
 from profiler.core.errors import UsageError
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.comparing.asking import HIGHER, compared, flags
 from tests.profiler.results.comparing.folders import item, write_run
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_gate_says_worse_not_worse_or_undecided(tmp_path: Path, true: int, margin: float, state: str) -> None:
-    report = compared(tmp_path, flags(500, 400), flags(500, true), fail_if_worse={"right": margin})
+    findings = compared(tmp_path, flags(500, 400), flags(500, true), fail_if_worse={"right": margin})
 
-    assert report.state == state
+    assert findings.state == state
 
 
 def test_a_gate_on_what_should_be_low_looks_the_other_way(tmp_path: Path) -> None:
@@ -89,6 +89,6 @@ def test_a_run_that_another_beats_everywhere_need_not_be_taken(tmp_path: Path) -
     dear = write_run(
         tmp_path / "dear", [item(at, scores={"right": at % 2 == 0}, cost_usd=0.5, latency_s=3.0) for at in range(600)]
     )
-    report = compare(runs[0], [*runs[1:], dear], Question(better=HIGHER))
+    findings = compare(runs[0], [*runs[1:], dear], Question(better=HIGHER))
 
-    assert [each.run for each in report.dominated] == ["dear"]
+    assert [each.run for each in findings.dominated] == ["dear"]

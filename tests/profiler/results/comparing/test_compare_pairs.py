@@ -9,7 +9,7 @@ from scipy import stats
 
 from profiler.core.errors import LogError, UsageError
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.storage.names import RESPONSES, SCORES
 from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.results.comparing.asking import HIGHER, of
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def test_pairs_are_found_by_id_whatever_the_order_and_the_others_are_told(tmp_path: Path) -> None:
     base = [item(number, scores={"right": number % 2 == 0}) for number in range(10)]
     new = [item(number, scores={"right": number % 2 == 0}) for number in (12, 9, 3, 4, 1, 0, 2, 11)]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
+    findings = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
 
-    pairing = report.against[0].pairing
+    pairing = findings.against[0].pairing
     assert (pairing.paired, pairing.only_in_base, pairing.only_in_new) == (6, 4, 2)
     assert pairing.only_in_base_ids == ["d5", "d6", "d7", "d8"]
     assert pairing.only_in_new_ids == ["d12", "d11"]
-    assert (of(report, "right").verdict, of(report, "right").n) == ("identical", 6)
+    assert (of(findings, "right").verdict, of(findings, "right").n) == ("identical", 6)
 
 
 def test_runs_without_a_dialogue_in_common_are_refused(tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_different_questions_are_refused_by_id_unless_they_are_what_is_compared(
     with pytest.raises(UsageError, match=r"2 of 4 pairs were asked different questions.*'d2', 'd3'") as refused:
         compare(runs[0], [runs[1]], Question())
     assert "--allow-different-prompts" in (refused.value.hint or "")
-    report = compare(runs[0], [runs[1]], Question(allow_different_prompts=True))
-    assert report.against[0].pairing.different_questions == 2
-    assert any("2 pairs were asked different questions" in line for line in report.against[0].warnings)
+    findings = compare(runs[0], [runs[1]], Question(allow_different_prompts=True))
+    assert findings.against[0].pairing.different_questions == 2
+    assert any("2 pairs were asked different questions" in line for line in findings.against[0].warnings)
 
 
 def test_pairs_that_are_judged_by_other_facts_are_told(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_answers_to_the_same_dialogue_become_their_mean(tmp_path: Path, shuffled
     new = repeated([[True, True], [True, False], [True, True], [False, True]])
     if shuffled:
         new = new[4:] + new[:4]
-    report = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
+    findings = compare(write_run(tmp_path / "base", base), [write_run(tmp_path / "new", new)], Question(better=HIGHER))
 
-    found = of(report, "right")
-    assert report.against[0].pairing.paired == 4
+    found = of(findings, "right")
+    assert findings.against[0].pairing.paired == 4
     assert (found.base, found.new, found.n) == (0.625, 0.75, 4)
     assert found.method == "paired t"
     assert found.flips is None
@@ -92,11 +92,11 @@ def test_many_dialogues_are_paired_across_the_blocks_in_which_they_are_read(tmp_
         write_run(tmp_path / "less", base[1:]),
         write_run(tmp_path / "twice", [each for each in base for _ in range(2)]),
     ]
-    report = compare(runs[0], runs[1:], Question(better=HIGHER))
+    findings = compare(runs[0], runs[1:], Question(better=HIGHER))
 
-    assert [each.pairing.paired for each in report.against] == [9_000, 8_999, 9_000]
-    assert report.against[1].pairing.only_in_base_ids == ["d0"]
-    assert [of(report, "right", at).n for at in range(3)] == [9_000, 8_999, 9_000]
+    assert [each.pairing.paired for each in findings.against] == [9_000, 8_999, 9_000]
+    assert findings.against[1].pairing.only_in_base_ids == ["d0"]
+    assert [of(findings, "right", at).n for at in range(3)] == [9_000, 8_999, 9_000]
 
 
 def test_a_run_of_an_older_format_and_an_unfinished_one_are_compared_too(tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ def test_a_run_of_an_older_format_and_an_unfinished_one_are_compared_too(tmp_pat
     items = [item(number, prompt={"user": f"question {number}"}, type="answer") for number in range(6)]
     old = write_run(tmp_path / "old", items, scores=False, metrics=["completion_rate", "refusal_rate"])
 
-    report = compare(old, [going], Question())
+    findings = compare(old, [going], Question())
 
-    assert report.against[0].pairing.paired == 3
-    assert not report.against[0].new.complete
-    assert any("going is UNFINISHED: 3 of 8 dialogues are kept" in line for line in report.against[0].warnings)
-    assert of(report, "error_rate").n == 3
+    assert findings.against[0].pairing.paired == 3
+    assert not findings.against[0].new.complete
+    assert any("going is UNFINISHED: 3 of 8 dialogues are kept" in line for line in findings.against[0].warnings)
+    assert of(findings, "error_rate").n == 3
 
 
 def test_damaged_logs_are_named_with_their_line(tmp_path: Path) -> None:

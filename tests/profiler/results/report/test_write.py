@@ -17,7 +17,7 @@ from profiler.core.errors import StorageError, UsageError
 from profiler.core.json import loads
 from profiler.manifest.settings import MockSettings
 from profiler.results.comparing.compare import compare
-from profiler.results.comparing.report import Question
+from profiler.results.comparing.findings import Question
 from profiler.results.report.page import SCRIPT
 from profiler.results.report.privacy import Privacy
 from profiler.results.report.write import Written, write_report

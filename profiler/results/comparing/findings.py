@@ -1,4 +1,4 @@
-"""What a comparison is asked (`Question`) and all that it answers (`Report`). The HTML page is in `results/report/`."""
+"""What a comparison is asked (`Question`) and all that it finds (`Findings`)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """`family`: how many comparisons the p-values are corrected for."""
 
     base: Side
