@@ -18,10 +18,10 @@ from profiler.cli.table import NOTHING, Table, clean, draw
 from profiler.core.errors import UsageError
 from profiler.core.wording import printable
 from profiler.provider.source import OWN_CLIENT
-from profiler.results.chosen import Choice, chosen
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.listing import Row, rows
 from profiler.results.values import score_names
+from profiler.results.which_items import Choice, chosen
 from profiler.storage.reading.frozen_run import frozen
 from profiler.storage.reading.saved_run import SavedRun
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from profiler.core.errors import UsageError
-from profiler.results.rows import usual_type
+from profiler.results.table_columns import usual_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ import msgspec
 
 from profiler.core.errors import StorageError, UsageError
 from profiler.results.arrow import LARGEST, batches, kinds_of, pyarrow, schema_of
-from profiler.results.rows import Columns
+from profiler.results.table_columns import Columns
 from profiler.storage.whole_file import drafted, spare_runs
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profiler.results.arrow import batches, kinds_of, needed, pyarrow, schema_of
-from profiler.results.rows import Columns
+from profiler.results.table_columns import Columns
 from profiler.storage.reading.saved_run import SavedRun
 
 if TYPE_CHECKING:

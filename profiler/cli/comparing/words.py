@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from profiler.results.comparing.choice import Cheapest
     from profiler.results.comparing.comparison import Comparison
     from profiler.results.comparing.findings import Against, Findings
+    from profiler.results.comparing.which_run import Cheapest
 
 
 class Style(NamedTuple):

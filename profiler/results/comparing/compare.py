@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from profiler.core.wording import kept_in_words
 from profiler.provider.source import OWN_CLIENT
-from profiler.results.comparing.choice import Cheapest, Dominated, cheapest_not_worse, dominated
 from profiler.results.comparing.comparison import Comparison, Measured, judged, measure
 from profiler.results.comparing.findings import Against, Findings, Question, Side
 from profiler.results.comparing.gate import Gate, gates
@@ -22,6 +21,7 @@ from profiler.results.comparing.metrics_compared import (
 )
 from profiler.results.comparing.pairing import Pairing, paired
 from profiler.results.comparing.slices import Cut, Slice, cut, places_by_tag, reversed_everywhere, slices
+from profiler.results.comparing.which_run import Cheapest, Dominated, cheapest_not_worse, dominated
 from profiler.storage.reading.frozen_run import frozen
 
 if TYPE_CHECKING:

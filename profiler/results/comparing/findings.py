@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.metrics.metric import Better
-    from profiler.results.comparing.choice import Cheapest, Dominated
     from profiler.results.comparing.comparison import Comparison
     from profiler.results.comparing.gate import Gate
     from profiler.results.comparing.pairing import Pairing
     from profiler.results.comparing.slices import Slice
+    from profiler.results.comparing.which_run import Cheapest, Dominated
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

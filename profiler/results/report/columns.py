@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from profiler.metrics.metric import Better
-    from profiler.results.report.rows import Row
+    from profiler.results.report.side_by_side import Row
     from profiler.storage.reading.item import Item
 
 TYPES: Final = ("answer", "refusal", "truncated", "error")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from profiler.results.report.rows import Row
+    from profiler.results.report.side_by_side import Row
 
 _ABSENT: Final = object()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from profiler.metrics.metric import Better
-    from profiler.results.report.rows import Row
+    from profiler.results.report.side_by_side import Row
 
 MOST_SHOWN: Final = 100_000
 WORST_SHARE: Final = 0.01

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.results.comparing.metrics_compared import directions
 from profiler.results.report.groups import Groups
-from profiler.results.report.rows import rows_of
 from profiler.results.report.selection import Selection
+from profiler.results.report.side_by_side import rows_of
 from profiler.results.report.spread import Spread
 from profiler.results.report.timeline import Timeline
 from profiler.results.report.verdict import MEASURES, measures_of

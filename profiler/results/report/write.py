@@ -14,8 +14,8 @@ from profiler.results.report.columns import ABSENT, Columns
 from profiler.results.report.compared import compared
 from profiler.results.report.packing import columns_of
 from profiler.results.report.page import Page, json_of
-from profiler.results.report.rows import rows_of
 from profiler.results.report.selection import MOST_SHOWN, kinds_of
+from profiler.results.report.side_by_side import rows_of
 from profiler.results.report.survey import Survey
 from profiler.storage.reading.frozen_run import frozen
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.results.report.privacy import Privacy
-    from profiler.results.report.rows import Row
+    from profiler.results.report.side_by_side import Row
     from profiler.storage.reading.saved_run import SavedRun
 
 ROWS_A_BLOCK: Final = 500

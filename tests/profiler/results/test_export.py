@@ -14,7 +14,7 @@ from profiler.core.nouns import Failure, Outcome
 from profiler.metrics.reduction import reduce_outcomes
 from profiler.metrics.summary import build
 from profiler.results.export import export
-from profiler.results.rows import usual_type
+from profiler.results.table_columns import usual_type
 from tests.profiler.building import files_end_at
 from tests.profiler.results.runs import FORMULA, finished
 

@@ -225,7 +225,7 @@ def test_differences_by_chance_in_many_tags_are_not_shown(tmp_path: Path) -> Non
     assert not any(each.shown for each in parts)
 
 
-# --- what findings say of itself -------------------------------------------------------------------------------------
+# --- what findings say of themselves ------------------------------------------------------------------------------------
 
 
 def test_which_way_is_better_is_taken_from_metrics_and_from_what_is_said(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from profiler.core.errors import UsageError
-from profiler.results.chosen import Choice, chosen
+from profiler.results.which_items import Choice, chosen
 from tests.profiler.results.runs import finished
 
 if TYPE_CHECKING:
