@@ -16,6 +16,7 @@ from profiler.metrics.summary import build
 from profiler.results.export import export
 from profiler.results.table_columns import usual_type
 from tests.profiler.building import files_end_at
+from tests.profiler.results.comparing import folders
 from tests.profiler.results.runs import FORMULA, finished
 
 if TYPE_CHECKING:
@@ -260,3 +261,14 @@ def test_an_export_never_replaces_what_a_run_consists_of(run: SavedRun, tmp_path
             export(run, str(path), to="jsonl")
     assert (run.folder / name).read_bytes() == before
     export(run, str(run.folder / "mine.jsonl"), to="jsonl")  # a file beside them is nobody's loss
+
+
+def test_a_metric_of_ones_own_is_looked_for_where_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "shortness.py").write_text(
+        "from profiler import mean\nshort = mean('short', lambda outcome: 1 / len(outcome.completion))\n"
+    )
+    unscored = folders.write_run(
+        tmp_path / "run", [folders.item(0, completion="four")], scores=False, metrics=["shortness:short"]
+    )
+    export(unscored, str(tmp_path / "x.jsonl"), to="jsonl", search_path=tmp_path)
+    assert [row["scores.short"] for row in from_jsonl(tmp_path / "x.jsonl")] == [0.25]
