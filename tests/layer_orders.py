@@ -40,6 +40,7 @@ ORDERS = {
             "checker",
             "yaml_reader",
             "draft",
+            "meant_file",
             "rules",
         ),
         *("environment", "matrix", "schema", "entries", "load"),

@@ -40,6 +40,9 @@ class Parser(argparse.ArgumentParser):
         return []
 
     def error(self, message: str) -> NoReturn:
+        if self._subparsers is not None and not self._given:  # whoever types the bare name asks what there is
+            self.print_help(sys.stderr)
+            self.exit(USAGE, f"\n{self.prog}: error: name a command\nTry '{self.prog} COMMAND --help'.\n")
         choices = self._choices_of(message)
         known = self._known()
         if choices:

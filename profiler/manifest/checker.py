@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import inspect
 
-from profiler.core.wording import did_you_mean, expected, found, quoting_hint
+from profiler.core.wording import did_you_mean, expected, found, nearest, quoting_hint
 from profiler.manifest.settings import SECTIONS
 
 BAD: Any = msgspec.UNSET  # stands in place of a wrong value
@@ -56,6 +56,9 @@ class Checker:
             annotation = self._annotation(kind, key, (*at, key))
             if annotation is not None:
                 checked[key] = self._field(key, value, annotation, (*at, key))
+            # A mistyped key stands for the one that was meant: nobody need be told that that one is missing, too.
+            elif (meant := nearest(key, annotations_of(kind))) is not None and meant not in written:
+                checked[meant] = BAD
         return checked
 
     def value(self, value: Any, annotation: Any, at: tuple[str | int, ...]) -> Any:

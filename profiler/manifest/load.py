@@ -17,6 +17,7 @@ from profiler.manifest.checker import Complaint
 from profiler.manifest.draft import Draft
 from profiler.manifest.entries import Forms
 from profiler.manifest.environment import RESERVED_ENVIRONMENT
+from profiler.manifest.meant_file import manifests_in, meant_file
 from profiler.manifest.settings import (
     BUILTIN_METRICS,
     Bounds,
@@ -168,12 +169,16 @@ def _bytes_of(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         message = f"cannot read the manifest: {reason}"
-        hints: dict[type[Exception], str] = {
-            FileNotFoundError: "profiler init writes a sample to begin with",
-            IsADirectoryError: "name the file in it",
-        }
-        hint = hints.get(type(error))
-        raise ManifestError([Problem(path=str(path), message=message, hint=hint)]) from error
+        raise ManifestError([Problem(path=str(path), message=message, hint=_hint_to(error, path))]) from error
+
+
+def _hint_to(error: Exception, path: Path) -> str | None:
+    if isinstance(error, IsADirectoryError):
+        return ": ".join(("name the file in it", *filter(None, [", ".join(manifests_in(path))])))
+    if not isinstance(error, FileNotFoundError):
+        return None
+    meant = meant_file(path)
+    return "profiler init writes a sample to begin with" if meant is None else f"did you mean {str(meant)!r}?"
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

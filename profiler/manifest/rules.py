@@ -9,6 +9,7 @@ from profiler.core.patterns import HINT, BadPattern, compiled
 from profiler.core.sent_parameters import choice_faults, format_faults, known_keys, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
 from profiler.manifest.checker import Complaint
+from profiler.manifest.meant_file import meant_file
 from profiler.manifest.measured import STREAMED, Slo
 from profiler.manifest.metrics import KINDS, JsonSchema, MetricEntry, as_entry, called
 from profiler.manifest.settings import Bounds, Experiment, LineNumber
@@ -200,10 +201,25 @@ def broken(experiment: Experiment, *, wrong: set[str]) -> list[Complaint]:
 def missing_files(experiment: Experiment, *, wrong: set[str]) -> list[Complaint]:
     files = {("dataset_path",): experiment.dataset_path, ("mock", "responses_path"): experiment.mock.responses_path}
     return [
-        Complaint(at=at, message=f"found no file {path}, expected {_FILE_WORDS[at[-1]]}")
+        _no_file(at, path)
         for at, path in files.items()
         if path is not None and at[0] not in wrong and not _is_file(path)
     ]
+
+
+def _no_file(at: tuple[str, ...], path: Path) -> Complaint:
+    wanted = _FILE_WORDS[at[-1]]
+    if path.is_dir():
+        return Complaint(
+            at=at, message=f"found the folder {path}, expected a file: {wanted}", hint="name the file in it"
+        )
+    if not path.parent.is_dir():
+        hint = f"there is no folder {path.parent}; a relative path starts at the folder of the manifest"
+    else:
+        meant = meant_file(path)
+        hint = "a relative path starts at the folder of the manifest"
+        hint = hint if meant is None else f"did you mean {meant.name!r} in that folder?"
+    return Complaint(at=at, message=f"found no file {path}, expected {wanted}", hint=hint)
 
 
 _FILE_WORDS = {"dataset_path": "the dialogues of the experiment", "responses_path": "the answers of the mock"}

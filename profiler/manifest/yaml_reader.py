@@ -135,7 +135,9 @@ class _Composer:
     def _stop(self, mark: Any, message: str, *, cause: Exception | None = None) -> NoReturn:
         place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
         rest = "".join(self.source.lines[place.line - 1 : place.line])[place.column - 1 :]
-        hint = "indent with spaces, not tabs" if rest.startswith("\t") else None
+        hint = None
+        if rest.startswith("\t"):
+            message, hint = "found a tab where YAML allows none", "indent with spaces, not tabs"
         raise ManifestError([self.source.problem_at(place, message, hint=hint)]) from cause
 
 

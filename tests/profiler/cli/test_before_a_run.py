@@ -68,6 +68,14 @@ def test_a_missing_manifest_is_told(shell: Shell, tmp_path: Path) -> None:
     said = shell.run(tmp_path / "missing.yaml")
     assert said.code == 2
     assert "missing.yaml: cannot read the manifest: No such file" in said.err
+    assert "hint: profiler init writes a sample to begin with" in said.err
+
+
+def test_a_manifest_of_nearly_that_name_is_guessed(shell: Shell, tmp_path: Path) -> None:
+    path = manifest(tmp_path)
+    said = shell.run(path.with_suffix(".yml"))
+    assert f"hint: did you mean '{path}'?" in said.err
+    assert f"hint: name the file in it: {path}\n" in shell.run(tmp_path).err
 
 
 def test_a_changed_manifest_is_refused_until_fresh(shell: Shell, tmp_path: Path) -> None:

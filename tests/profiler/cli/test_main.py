@@ -91,6 +91,12 @@ def test_what_is_missing_or_far_off_is_told_without_a_guess(
     assert "--help'" in said
 
 
+def test_without_a_command_all_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usage_error(capsys)
+    assert all(f"\n    {name} " in said for name in (*main.HOMES, "summarize", "validate", "init"))
+    assert said.endswith("error: name a command\nTry 'profiler COMMAND --help'.\n")
+
+
 def test_a_value_out_of_range_is_told_without_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     said = usage_error(capsys, "mock-server", "--port", "80000")
     assert "found '80000', expected a port from 0 to 65535" in said

@@ -106,6 +106,40 @@ def test_a_missing_key_is_placed_at_its_experiment(key: str) -> None:
     assert f"found no {key!r}" in found.message
 
 
+@pytest.mark.parametrize(("key", "wrong"), [("max_tokens", "max_token"), ("dataset_path", "dataset_pth")])
+def test_a_mistyped_key_is_not_missed_as_well(key: str, wrong: str) -> None:
+    found = problem(BASE.replace(key, wrong))
+    assert (found.message, found.hint) == (f"found the unknown key {wrong!r}", f"did you mean {key!r}?")
+
+
+def test_a_mistyped_key_of_a_section_is_not_missed_as_well() -> None:
+    found = problem(BASE + "mock: {latency_s: {medan_s: 1}}\n")
+    assert (found.message, found.hint) == ("found the unknown key 'medan_s'", "did you mean 'median_s'?")
+
+
+def test_a_key_that_is_mistyped_beside_the_right_one_is_told_alone() -> None:
+    assert problem(BASE + "max_token: many\n").message == "found the unknown key 'max_token'"
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("data.jsonl", "found no file {}/data.jsonl", "did you mean 'data.json' in that folder?"),
+        ("daat.json", "found no file {}/daat.json", "did you mean 'data.json' in that folder?"),
+        ("gone.json", "found no file {}/gone.json", "a relative path starts at the folder of the manifest"),
+        ("data/a.json", "found no file {}/data/a.json", "there is no folder {}/data; a relative path starts at"),
+        (".", "found the folder {}, expected a file: the dialogues", "name the file in it"),
+    ],
+)
+def test_a_dataset_that_is_no_file_is_told_with_what_was_probably_meant(
+    folder: Path, path: str, message: str, hint: str
+) -> None:
+    found = problem(BASE.replace("data.json", path))
+    assert found.message.startswith(message.format(folder))
+    assert found.hint is not None
+    assert found.hint.startswith(hint.format(folder))
+
+
 def test_a_missing_dataset_is_told_with_its_resolved_path(folder: Path) -> None:
     found = problem(BASE.replace("data.json", "sub/../gone.json"))
     assert (found.line, found.column) == (4, 15)

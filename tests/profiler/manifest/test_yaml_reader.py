@@ -157,7 +157,9 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 
 def test_a_tab_indent_is_told_what_to_do() -> None:
-    assert refused("a:\n\tb: 1").hint == "indent with spaces, not tabs"
+    problem = refused("a:\n\tb: 1")
+    assert (problem.line, problem.column, problem.message) == (2, 1, "found a tab where YAML allows none")
+    assert problem.hint == "indent with spaces, not tabs"
 
 
 def test_an_empty_file_has_no_value() -> None:
