@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
+from profiler.money.price_list import meant_model
 from profiler.provider.address import address_of, doubt_of
 from profiler.provider.source import KEY
 
@@ -36,7 +38,7 @@ def banner(mode: Mode, experiments: Sequence[Experiment]) -> str:
 
 
 def hints(mode: Mode, experiments: Sequence[Experiment], environ: Mapping[str, str]) -> Iterator[str]:
-    """Hints at probable mistakes: a key under another name, an address with a part too many."""
+    """Hints at probable mistakes: a key under another name, an address with a part too many, a mistyped model."""
     if (name := key_under_another_name(environ)) is not None:
         yield f"hint: {name} is set, which nothing reads; the key is expected in {KEY}"
     if mode == "live":
@@ -44,6 +46,10 @@ def hints(mode: Mode, experiments: Sequence[Experiment], environ: Mapping[str, s
         # experiments mostly share one address, so the same doubt is printed once
         for doubt in dict.fromkeys(doubt for each in asked if (doubt := _doubt(each, environ))):
             yield f"hint: {doubt}"
+        unpriced = dict.fromkeys(each.model for each in asked if each.prices is None)
+        for model in unpriced:
+            if (meant := meant_model(model, at=datetime.now(UTC))) is not None:
+                yield f"hint: nobody here knows the model {model!r}; did you mean {meant!r}?"
 
 
 def key_under_another_name(environ: Mapping[str, str]) -> str | None:

@@ -18,6 +18,7 @@ from profiler.cli.output import print_json, remark
 from profiler.cli.questions import first_questions, question_in_words
 from profiler.core.errors import ProfilerError, RunDirectoryError, StorageError, UsageError
 from profiler.dataset import file
+from profiler.engine.preflight import Faults
 from profiler.engine.run_client import check_client
 from profiler.manifest.load import load_manifest
 from profiler.manifest.schema import manifest_schema
@@ -30,6 +31,7 @@ from profiler.storage.reading.saved_run import find_runs
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from profiler.manifest.settings import Experiment
     from profiler.storage.reading.saved_run import SavedRun
 
 OK, THRESHOLD_MISSED = 0, 1
@@ -87,14 +89,14 @@ def validate(args: Namespace) -> int:
     manifest = load_manifest(Path(args.config), select=args.select, environ=os.environ)
     warnings = [str(each) for each in manifest.warnings]
     counts: dict[str, int] = {}
+    faults = Faults()
     for experiment in manifest.experiments:
-        warnings += check_client(experiment, search_path=manifest.path.parent)
-        resolve(experiment.metrics, search_path=manifest.path.parent)
-        survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
-        refuse_unfit(experiment, survey)
-        counts[experiment.experiment_id] = survey.count
-        warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
-        warnings += survey.remarks
+        try:
+            counts[experiment.experiment_id] = _count(experiment, manifest.path.parent, warnings)
+        except ProfilerError as error:
+            faults.add(experiment.experiment_id, error)
+    if faults.any:
+        raise faults.any[0] if len(faults.any) == 1 else faults.as_one(f"of {len(manifest.ids)} experiments cannot run")
     rows = [
         {
             "experiment_id": experiment.experiment_id,
@@ -122,6 +124,17 @@ def validate(args: Namespace) -> int:
             print(question_in_words(question))
     print(f"{args.config} is valid")
     return OK
+
+
+def _count(experiment: Experiment, folder: Path, warnings: list[str]) -> int:
+    """How many dialogues the experiment has. Adds to the warnings, and raises what is wrong with it."""
+    warnings += check_client(experiment, search_path=folder)
+    resolve(experiment.metrics, search_path=folder)
+    survey = file.survey(experiment.dataset_path, fields=experiment.dataset_fields)
+    refuse_unfit(experiment, survey)
+    warnings += [f"{experiment.experiment_id}: {each}" for each in unmeasured(experiment.metrics, survey)]
+    warnings += survey.remarks
+    return survey.count
 
 
 def schema(_: Namespace) -> int:

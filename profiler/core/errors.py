@@ -114,10 +114,10 @@ class StorageError(ProfilerError):
     resumed."""
 
     def __init__(self, path: Path, cause: OSError, *, answers: bool = True) -> None:
-        mend = "make room" if cause.errno in NO_ROOM else "mend that"
+        remedy = "make room" if cause.errno in NO_ROOM else "fix that"
         if cause.errno == errno.ENOENT and not path.parent.is_dir():
-            mend = f"make its folder, {path.parent}"
-        remedy = f"{mend}, then run the same command again"
+            remedy = f"make its folder, {path.parent}"
+        remedy += ", then run the same command again"
         super().__init__(
             f"{path}: cannot write: {cause.strerror or cause}",
             hint=f"everything answered so far is kept; {remedy}" if answers else remedy,

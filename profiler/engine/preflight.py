@@ -46,7 +46,7 @@ async def check_all(
     """
     if len(experiments) == 1:
         return {}
-    found: dict[str, list[str]] = {}
+    found = Faults()
     counts: dict[str, int] = {}
     begin_anew = True
     check = _Check(options, given)
@@ -60,19 +60,33 @@ async def check_all(
         counts[name] = check.count_of(experiment) if not faults else 0
         begin_anew = begin_anew and all(fault.way_on for fault in faults)
         for error in faults:
-            said = f"{error}\n    hint: {error.hint}" if error.hint else str(error)
-            found.setdefault(said, []).append(name)
+            found.add(name, error)
         await anyio.lowlevel.checkpoint()
-    if found:
-        ids = dict.fromkeys(each for wrong in found.values() for each in wrong)
-        lines = [f"{few(wrong)}: {said.removeprefix(f'{wrong[0]}: ')}" for said, wrong in found.items()]
-        error = UsageError(
-            f"{len(ids)} of {len(experiments)} experiments cannot run, so none begins:\n" + "\n".join(lines)
-        )
+    if found.any:
+        error = found.as_one(f"of {len(experiments)} experiments cannot run, so none begins")
         if begin_anew:  # --fresh moves all of them aside, so all of them are reused
             error.way_on = ("--fresh", "--reuse", str(options.folder))
         raise error
     return counts
+
+
+class Faults:
+    """What is wrong with the experiments of a manifest: each thing once, with the names of those that it concerns."""
+
+    def __init__(self) -> None:
+        self.any: list[ProfilerError] = []
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, name: str, error: ProfilerError) -> None:
+        self.any.append(error)
+        said = f"{error}\n    hint: {error.hint}" if error.hint else str(error)
+        self._names.setdefault(said, []).append(name)
+
+    def as_one(self, words: str) -> UsageError:
+        """All of it as one error. `words` follow the number of experiments that something is wrong with."""
+        ids = {name for names in self._names.values() for name in names}
+        lines = [f"{few(names)}: {said.removeprefix(f'{names[0]}: ')}" for said, names in self._names.items()]
+        return UsageError(f"{len(ids)} {words}:\n" + "\n".join(lines))
 
 
 class _Check:

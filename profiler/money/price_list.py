@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from profiler.core.wording import nearest
 from profiler.money.prices import PER_MILLION, PICO, RateCard, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ def card_of(experiment: Experiment, *, at: datetime) -> RateCard | None:
 def look_up(model: str, *, at: datetime) -> RateCard | None:
     """The card of an Anthropic model on a day; None when nobody knows its price."""
     return frozen_card(model, at=at) or library_card(model, at=at)
+
+
+def meant_model(model: str, *, at: datetime) -> str | None:
+    """The model that a mistyped name probably means; None for a name with a price, and for one that is like no other."""
+    if look_up(model, at=at) is not None:
+        return None
+    return nearest(model, msgspec.json.decode(FROZEN.read_bytes(), type=Frozen).models)
 
 
 def frozen_card(model: str, *, at: datetime) -> RateCard | None:

@@ -61,8 +61,12 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _wrong(text: str, at: int, what: str) -> UsageError:
-    place = text[at : at + 20] or "the end"
-    return UsageError(f"--where {text!r}: {place!r} (character {at + 1}) {what}", hint=HINT)
+    return UsageError(f"--where {text!r}: {text[at : at + 20]!r} (character {at + 1}) {what}", hint=HINT)
+
+
+def _unexpected(text: str, at: int, expected: str) -> UsageError:
+    place = repr(text[at : at + 20]) if text[at:] else "the end"
+    return UsageError(f"--where {text!r}: found {place} (character {at + 1}), expected {expected}", hint=HINT)
 
 
 class _Reader:
@@ -87,7 +91,7 @@ class _Reader:
     def expect_end(self) -> None:
         token = self._tokens[self._place]
         if token.kind != "end":
-            raise _wrong(self._text, token.at, "was not expected: and, or, or the end was")
+            raise _unexpected(self._text, token.at, "and, or, or the end")
 
     def either(self, depth: int) -> Condition:
         parts = [self._both(depth)]
@@ -110,21 +114,21 @@ class _Reader:
         if self._take("("):
             inside = self.either(depth + 1)
             if not self._take(")"):
-                raise _wrong(self._text, self._tokens[self._place].at, "was not expected: a closing bracket was")
+                raise _unexpected(self._text, self._tokens[self._place].at, "a closing bracket")
             return inside
         return self._comparison()
 
     def _comparison(self) -> Condition:
         name = self._next()
         if name.kind != "word" or name.text in (*LITERALS, "and", "or"):
-            raise _wrong(self._text, name.at, "was not expected: a name was")
+            raise _unexpected(self._text, name.at, "a name")
         value = value_of(name.text, scores=self._scores)
         sign = self._next()
         if sign.text == "contains":
             wanted = self._literal()
             return lambda item: _contains(value(item), wanted)
         if sign.text not in _COMPARED:
-            raise _wrong(self._text, sign.at, "was not expected: ==, !=, <, <=, >, >= or contains was")
+            raise _unexpected(self._text, sign.at, "==, !=, <, <=, >, >= or contains")
         compare, wanted = _COMPARED[sign.text], self._literal()
         return lambda item: compare(value(item), wanted)
 
@@ -137,7 +141,7 @@ class _Reader:
             return self._unquoted(token)
         if token.kind == "word" and token.text in LITERALS:
             return LITERALS[token.text]
-        raise _wrong(self._text, token.at, "was not expected: a number, a text in quotes, true, false or null was")
+        raise _unexpected(self._text, token.at, "a number, a text in quotes, true, false or null")
 
     def _unquoted(self, token: Token) -> Any:
         if token.text.startswith("'"):

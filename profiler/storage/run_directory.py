@@ -109,8 +109,18 @@ def _differences(old: dict[str, Any], new: dict[str, Any], *, prefix: str = "") 
         if isinstance(before, dict) and isinstance(now, dict):
             lines += _differences(before, now, prefix=f"{prefix}{name}.")
         elif before != now:
-            lines.append(f"{prefix}{name}: the run has {before!r}, now it is {now!r}")
+            lines.append(f"{prefix}{name}: the run has {_in_words(before)}, now it is {_in_words(now)}")
     return lines
+
+
+def _in_words(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name}: {each if isinstance(each, str) else _in_words(each)}" for name, each in value.items()
+        )
+    return repr(value)
 
 
 def refuse_another(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

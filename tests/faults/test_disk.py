@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IN_A_NEW_PROCESS = "import os, sys; {first}; os.execv(sys.argv[1], sys.argv[1:])"
-NO_ROOM = "mend that|make room"
+NO_ROOM = "fix that|make room"
 
 
 def wrapped(first: str) -> list[str]:

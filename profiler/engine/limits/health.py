@@ -86,9 +86,7 @@ class ProviderHealth:
                 f"the provider takes nothing: {dialogues} found no way in before the deadline: {error.message}",
                 hint="try again later, or give dialogues longer with retry: {deadline_s: …}",
             )
-        cause = (
-            "see that it is up and can be reached" if self.answered_any else "see that base_url is right and it is up"
-        )
+        cause = "check that it is up and can be reached" if self.answered_any else "check base_url, and that it is up"
         return ProviderFailed(
             f"the provider does not answer: {dialogues} got no reply: {error.message}",
             hint=cause if unheard(error) else f"{cause}; then {LATER}",
@@ -97,5 +95,5 @@ class ProviderHealth:
 
 def all_refused(error: CallError) -> ProviderFailed:
     return ProviderFailed(
-        f"the first {HOPELESS_AFTER} calls were all refused: {error.message}", hint=f"mend the cause, then {LATER}"
+        f"the first {HOPELESS_AFTER} calls were all refused: {error.message}", hint=f"fix the cause, then {LATER}"
     )

@@ -20,8 +20,18 @@ def holds_run(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in (SUMMARY, RESPONSES, JOURNAL, TABLE))
 
 
+def no_folder(path: Path, *, hint: str = HINT) -> UsageError:
+    """A file of a run is often named in place of its folder."""
+    if not path.exists():
+        return UsageError(f"{path}: found no such folder", hint=hint)
+    hint = f"name its folder: {path.parent}" if holds_run(path.parent) else hint
+    return UsageError(f"{path}: found a file, expected a folder", hint=hint)
+
+
 def no_run_in(folder: Path) -> UsageError:
     """With the runs that lie in the folder: often the one above is named by mistake."""
+    if folder.exists() and not folder.is_dir():
+        return no_folder(folder)
     if not folder.is_dir():
         return UsageError(f"{folder}: found no run in it, for there is no such folder", hint=HINT)
     inside = (path for pattern in ("*", "*/*") for path in islice(folder.glob(pattern), LOOKED_AT))

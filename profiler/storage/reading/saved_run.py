@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.errors import LogError, UsageError
+from profiler.core.errors import LogError
 from profiler.core.wording import silent
 from profiler.manifest.settings import USUAL_METRICS
 from profiler.metrics import summary
@@ -24,7 +24,7 @@ from profiler.storage import summary_file
 from profiler.storage.names import ASIDE, JOURNAL, MOVED_ASIDE, REQUESTS, RESPONSES, SCORES, SUMMARY
 from profiler.storage.reading.item import Item
 from profiler.storage.reading.read_logs import MovedOn, damaged, lines_of, read_outcomes
-from profiler.storage.reading.run_marks import HINT, holds_run, no_run_in
+from profiler.storage.reading.run_marks import holds_run, no_folder, no_run_in
 from profiler.storage.score_log import ScoreLog, publish, worked_out
 from profiler.storage.whole_file import sync_folder
 
@@ -184,7 +184,7 @@ def asides_of(folder: Path) -> list[Path]:
 def runs_below(folder: Path) -> Iterator[SavedRun]:
     """Every run at or below a folder, also those that were moved aside, in the order of their names."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: found no such folder", hint="say where the runs are: profiler list DIR")
+        raise no_folder(folder, hint="say where the runs are: profiler list DIR")
     if holds_run(folder):
         yield SavedRun(folder)
         return
@@ -196,7 +196,7 @@ def runs_below(folder: Path) -> Iterator[SavedRun]:
 def find_runs(folder: Path) -> list[SavedRun]:
     """The runs in a folder, or the folder itself if it is one. Runs that `--fresh` moved aside are left out."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: found no such folder", hint=HINT)
+        raise no_folder(folder)
     if holds_run(folder):
         return [SavedRun(folder)]
     found = [SavedRun(path) for path in sorted(folder.iterdir()) if not moved_aside(path) and holds_run(path)]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from profiler.cli.banner import hints
-from profiler.manifest.settings import Experiment
+from profiler.manifest.settings import Experiment, Prices
 from profiler.provider.source import choose_mode
 from tests.profiler.cli.shell import Shell, manifest, several
+
+if TYPE_CHECKING:
+    from profiler.core.nouns import Mode
 
 
 def test_all_experiments_are_checked_before_the_first_is_asked(shell: Shell, tmp_path: Path) -> None:
@@ -44,7 +48,7 @@ def test_another_run_in_the_place_of_the_second_is_found_before_the_first(shell:
     said = shell.run(path, "--limit", "2")
     assert said.code == 2
     assert "b1: " in said.err
-    assert "limit: the run has None, now it is 2" in said.err
+    assert "limit: the run has none, now it is 2" in said.err
     assert [each.name for each in shell.runs.iterdir()] == ["b1"]
 
 
@@ -132,3 +136,15 @@ def test_an_address_with_a_part_too_many_is_told(monkeypatch: pytest.MonkeyPatch
         == "hint: base_url: https://gate/v1 ends with /v1, which is added to it: requests go to https://gate/v1/v1/messages"
     )
     assert list(hints("mock", [asked], {})) == []
+
+
+def test_a_model_that_is_probably_mistyped_is_told_before_it_is_asked() -> None:
+    def hinted(model: str, mode: Mode = "live", **more: Any) -> list[str]:
+        asked = Experiment(experiment_id="e", model=model, max_tokens=1, dataset_path=Path("d"), **more)
+        return list(hints(mode, [asked, asked], {"ANTHROPIC_API_KEY": "k"}))
+
+    wanted = "hint: nobody here knows the model 'claude-hiaku-4-5'; did you mean 'claude-haiku-4-5'?"
+    assert hinted("claude-hiaku-4-5") == [wanted]
+    assert hinted("claude-haiku-4-5") == hinted("my-own") == []
+    assert hinted("claude-hiaku-4-5", mode="mock") == hinted("claude-hiaku-4-5", client="mine:Client") == []
+    assert hinted("claude-hiaku-4-5", prices=Prices(input_per_million=1, output_per_million=1)) == []

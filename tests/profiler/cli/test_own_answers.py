@@ -78,4 +78,4 @@ def test_answers_of_an_own_client_are_not_those_of_the_mock(shell: Shell, tmp_pa
     mocked = shell.run(manifest(tmp_path))
 
     assert mocked.code == 2
-    assert "client: the run has 'my_own_client:Client', now it is None" in mocked.err
+    assert "client: the run has 'my_own_client:Client', now it is none" in mocked.err

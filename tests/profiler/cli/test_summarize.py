@@ -176,6 +176,16 @@ def test_a_folder_without_runs_is_told(shell: Shell, tmp_path: Path, words: str,
     assert f"error: {folder}: {words}\nhint: " in said.err
 
 
+def test_a_file_of_a_run_in_place_of_its_folder_is_told(shell: Shell) -> None:
+    shell.run(SAMPLE)
+    summary = shell.runs / "demo_run" / "summary.json"
+    wanted = f"error: {summary}: found a file, expected a folder\nhint: name its folder: {summary.parent}\n"
+    assert shell("summarize", "--log-dir", summary).err == wanted
+    assert shell("show", summary).err == wanted
+    assert shell("list", summary).err == wanted
+    assert "hint: a run directory is wanted" in shell("summarize", "--log-dir", SAMPLE).err
+
+
 def test_runs_that_were_moved_aside_are_not_summed_up_with_the_others(shell: Shell) -> None:
     shell.run(SAMPLE)
     shell.run(SAMPLE, "--fresh")

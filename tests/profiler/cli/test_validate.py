@@ -33,6 +33,20 @@ def test_a_bad_dataset_and_a_bad_metric_are_not_valid(shell: Shell, tmp_path: Pa
     assert "data.json:1:" in said.err
 
 
+def test_what_is_wrong_with_several_experiments_is_told_at_once(shell: Shell, tmp_path: Path) -> None:
+    path = several(tmp_path)
+    document = json.loads(path.read_text())
+    (tmp_path / "bad.json").write_text('[{"dialogue_id": "a", "user": 3}]')
+    document["experiments"][0]["dataset_path"] = document["experiments"][2]["dataset_path"] = "bad.json"
+    document["experiments"][1]["metrics"] = ["no_such_module:metric"]
+    path.write_text(json.dumps(document))
+    said = shell("validate", "--config", path)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: 3 of 3 experiments cannot run:\n")
+    assert f"a1, b1: {tmp_path}/bad.json:1" in said.err
+    assert "a2: metrics: cannot import 'no_such_module'" in said.err
+
+
 def test_the_first_dialogues_can_be_seen_as_they_will_be_asked(shell: Shell, tmp_path: Path) -> None:
     rows = [{"q": f"Question {n}?\x1b[31m", "a": n, "level": "easy"} for n in range(5)]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

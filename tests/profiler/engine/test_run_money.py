@@ -87,6 +87,16 @@ async def test_a_cap_that_could_not_be_held_is_refused_before_anything_is_asked(
     assert not (tmp_path / "runs").exists()
 
 
+async def test_a_mistyped_model_under_a_cap_is_guessed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        await run(
+            experiment(tmp_path, model="claude-hiaku-4-5", max_cost_usd=1.0),
+            options=options(tmp_path),
+            client=Provider(),
+        )
+    assert str(refused.value.hint).startswith("did you mean 'claude-haiku-4-5'? If not, say it in the manifest")
+
+
 async def test_a_price_in_the_manifest_makes_a_cap_possible(tmp_path: Path) -> None:
     prices = Prices(input_per_million=1, output_per_million=5)
     mine = experiment(tmp_path, model="gpt-6", max_cost_usd=60 * WORST / PICO, prices=prices)

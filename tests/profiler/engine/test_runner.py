@@ -129,8 +129,8 @@ def test_a_run_that_is_counted_again_has_the_bytes_of_a_new_one(experiment: Expe
     [
         ({"model": "other"}, {}, "model: the run has 'm', now it is 'other'"),
         ({"mock": MockSettings(seed=5)}, {}, "mock.seed: the run has 0, now it is 5"),
-        ({"output_fields": ("dialogue_id", "type")}, {}, "output_fields: the run has None"),
-        ({}, {"limit": 7}, "limit: the run has None, now it is 7"),
+        ({"output_fields": ("dialogue_id", "type")}, {}, "output_fields: the run has none"),
+        ({}, {"limit": 7}, "limit: the run has none, now it is 7"),
         ({}, {"mode": "live"}, "mode: the run has 'mock', now it is 'live'"),
     ],
 )

@@ -213,11 +213,21 @@ def test_another_run_is_refused_with_all_that_differs(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError) as caught:
         looked_at(tmp_path, header(model="other", mock={"seed": 1, "latency_s": 0.0}, limit=3))
     assert str(caught.value).splitlines()[1:] == [
-        "  limit: the run has None, now it is 3",
+        "  limit: the run has none, now it is 3",
         "  mock.seed: the run has 0, now it is 1",
         "  model: the run has 'm', now it is 'other'",
     ]
     assert "--fresh" in str(caught.value.hint)
+
+
+def test_what_differs_is_said_in_words_and_not_in_python(tmp_path: Path) -> None:
+    run(tmp_path, asked=range(3), answered=[0])
+    with pytest.raises(RunDirectoryError) as caught:
+        looked_at(tmp_path, header(selection={"ids": "1 ids, sha256 0e", "by_tag": True}, cache=True))
+    assert str(caught.value).splitlines()[1:] == [
+        "  cache: the run has none, now it is true",
+        "  selection: the run has none, now it is ids: 1 ids, sha256 0e, by_tag: true",
+    ]
 
 
 VALUES = st.none() | st.integers() | st.text(max_size=3) | st.booleans()

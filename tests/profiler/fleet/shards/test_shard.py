@@ -101,7 +101,7 @@ async def test_a_shard_touches_no_run_of_another_kind_and_none_that_asks_somethi
     with pytest.raises(RunDirectoryError, match="found no run that shards share"):
         merge(asked, options=Options(output_dir=tmp_path / "none"), note=print)
     await answered(asked, tmp_path / "runs", 0, 2)
-    with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 7"):
+    with pytest.raises(RunDirectoryError, match="limit: the run has none, now it is 7"):
         await answered(asked, tmp_path / "runs", 1, 2, limit=7)
 
 
@@ -134,7 +134,7 @@ async def test_a_shard_that_is_started_once_more_after_all_is_done_has_nothing_t
         assert (again.was_complete, again.kept) == (True, 40)
         assert results(again.folder) == whole
         assert {path.name for path in again.folder.iterdir()} == COMPLETE
-    with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 7"):
+    with pytest.raises(RunDirectoryError, match="limit: the run has none, now it is 7"):
         await answered(asked, runs, 0, 2, limit=7)
 
 

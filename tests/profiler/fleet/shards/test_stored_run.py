@@ -187,7 +187,7 @@ async def test_what_belongs_elsewhere_is_refused(tmp_path: Path) -> None:
     await answered(asked, tmp_path / "m0", 0, 2, store)
     with pytest.raises(RunDirectoryError, match="begun as 2 shards, and --shard 0/3"):
         await answered(asked, tmp_path / "m1", 0, 3, store)
-    with pytest.raises(RunDirectoryError, match="limit: the run has None, now it is 5"):
+    with pytest.raises(RunDirectoryError, match="limit: the run has none, now it is 5"):
         await answered(asked, tmp_path / "m2", 1, 2, store, limit=5)
     await answered(asked, tmp_path / "other", 0, 2, ObjectStore(stores.MemoryStore(), told="other"))
     with pytest.raises(RunDirectoryError, match="what is answered here went to other, not to memory"):
