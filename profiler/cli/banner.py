@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from profiler.core.errors import UsageError
@@ -48,7 +47,7 @@ def hints(mode: Mode, experiments: Sequence[Experiment], environ: Mapping[str, s
             yield f"hint: {doubt}"
         unpriced = dict.fromkeys(each.model for each in asked if each.prices is None)
         for model in unpriced:
-            if (meant := meant_model(model, at=datetime.now(UTC))) is not None:
+            if (meant := meant_model(model)) is not None:
                 yield f"hint: nobody here knows the model {model!r}; did you mean {meant!r}?"
 
 

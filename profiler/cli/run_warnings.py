@@ -25,6 +25,9 @@ class _Failure(msgspec.Struct, gc=False):
     message: str = ""
 
 
+_NOT_KEPT = _Failure(type="the reason is not kept", message="output_fields in the manifest leaves out 'error'")
+
+
 class _Line(msgspec.Struct, gc=False):
     """The part of a line of responses.jsonl that is needed here; the decoder skips the rest."""
 
@@ -69,7 +72,7 @@ def grouped(folder: Path) -> list[Group]:
     for line in lines_of(folder / RESPONSES, msgspec.json.Decoder(_Line).decode, complete=False):
         if line.type != "error":
             continue
-        error = line.error or _Failure()
+        error = line.error or _NOT_KEPT
         key = (error.type, alike(error.message))
         if key not in found and len(found) >= MOST_GROUPS:
             key = ("other", "")

@@ -16,6 +16,7 @@ from profiler.dataset.selection import ALL, Selection
 from profiler.metrics.builtin import unmeasured
 from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.money.budget import usd
+from profiler.money.price_list import where_to_say_prices
 from profiler.money.prices import Ceiling, cost, dollars, pico
 from profiler.money.worst_case import dialogue_most, prompt_bound
 from profiler.provider.refused_settings import refused_settings
@@ -264,7 +265,7 @@ def _warnings(
     if sums.media:
         yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"
     if cost_usd is None:
-        yield f"nobody knows what {experiment.model!r} costs: say it in the manifest with prices"
+        yield f"nobody knows what {experiment.model!r} costs: {where_to_say_prices(experiment.model)}"
         if max_cost_usd is not None:
             yield "max_cost_usd could not be held without a price: a live run would refuse to start"
     elif max_cost_usd is not None and before + cost_usd.expected > max_cost_usd:

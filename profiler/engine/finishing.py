@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from profiler.core.wording import printable
 from profiler.engine.result import result_of, summarized, summarized_again
 from profiler.metrics.builtin import all_builtin
+from profiler.storage.journal import first_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from profiler.engine.run_resources import RunResources
     from profiler.manifest.settings import Experiment
     from profiler.metrics.metric import Metric
+    from profiler.storage.journal import Failed
     from profiler.storage.run_directory import RunDirectory
     from profiler.storage.writing.open_run import OpenRun
 
@@ -37,9 +40,17 @@ async def finish(
         await shared.aside(opened.force_journal)  # a power cut while it is counted loses nothing
     words = directory.folder, experiment, metrics, facts
     summary = await shared.counted(summarized, *words, tell=tell, at_once=quick)
+    if summary["counts"]["error"] and "error" not in (experiment.output_fields or ("error",)):
+        # responses.jsonl does not say why, and the journal, which does, is about to be removed
+        _tell_failure(await shared.aside(first_failure, opened.journal.path), tell=tell)
     await shared.aside(directory.complete, opened, summary)
     elapsed_s = time.perf_counter() - begun
     return result_of(directory, summary, kept=opened.kept + opened.taken, elapsed_s=elapsed_s)
+
+
+def _tell_failure(failed: Failed | None, *, tell: Callable[[str], None]) -> None:
+    if failed is not None and failed.error is not None:
+        tell(printable(f"{failed.dialogue_id!r} failed, {failed.error.type}: {failed.error.message}"))
 
 
 async def finish_again(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import StorageError, UsageError
 from profiler.money.budget import Budget, Cap, usd
-from profiler.money.price_list import card_of, meant_model
+from profiler.money.price_list import card_of, where_to_say_prices
 from profiler.money.prices import dollars, pico
 
 if TYPE_CHECKING:
@@ -110,12 +110,10 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
         )
     card = card_of(experiment, at=datetime.now(UTC))
     if card is None and cap_usd is not None:
-        meant = meant_model(experiment.model, at=datetime.now(UTC))
-        guess = f"did you mean {meant!r}? If not, " if meant is not None else ""
         raise UsageError(
             f"{experiment.experiment_id}: found a cap of {usd(pico(cap_usd))}, but nobody knows what "
             f"{experiment.model!r} costs, so it could not be held",
-            hint=f"{guess}say it in the manifest: prices: {{input_per_million: …, output_per_million: …}}",
+            hint=where_to_say_prices(experiment.model),
         )
     return card
 

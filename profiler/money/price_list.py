@@ -7,6 +7,7 @@ installed.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,6 @@ from profiler.money.prices import PER_MILLION, PICO, RateCard, Rates, Tariff, Ti
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from profiler.manifest.settings import Experiment, Prices
 
@@ -69,9 +69,16 @@ def look_up(model: str, *, at: datetime) -> RateCard | None:
     return frozen_card(model, at=at) or library_card(model, at=at)
 
 
-def meant_model(model: str, *, at: datetime) -> str | None:
+def where_to_say_prices(model: str) -> str:
+    """What to do about a model without a price."""
+    meant = meant_model(model)
+    guess = f"did you mean {meant!r}? If not, " if meant is not None else ""
+    return f"{guess}say it in the manifest: prices: {{input_per_million: …, output_per_million: …}}"
+
+
+def meant_model(model: str) -> str | None:
     """The model that a mistyped name probably means; None for a name with a price, and for one that is like no other."""
-    if look_up(model, at=at) is not None:
+    if look_up(model, at=datetime.now(UTC)) is not None:
         return None
     return nearest(model, msgspec.json.decode(FROZEN.read_bytes(), type=Frozen).models)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from profiler.core.errors import LogError, Problem, RunDirectoryError
 from profiler.core.json import DecodeError, dump_line, loads
-from profiler.core.nouns import RecordType
+from profiler.core.nouns import Failure, RecordType
 from profiler.money.prices import pico
 from profiler.storage.ledger import Carried, Left
 from profiler.storage.line_file import LineFile
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from profiler.storage.pinned_file import Log
 
 FORMAT = 2
+LOOKED_AT = 1_000  # failed dialogues, of which the first that was not answered later is named
 SESSION = b'{"session":'
 
 
@@ -72,6 +73,14 @@ class RecordPlace(msgspec.Struct, frozen=True):
     size: int
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """Which dialogue a record is of, and why it has no answer."""
+
+    dialogue_id: str
+    index: int
+    error: Failure | None = None
+
+
 def begin(file: LineFile, header: Header) -> None:
     """Write the header. Until that line is whole, there is no run to resume."""
     if file.size:
@@ -113,6 +122,19 @@ def read_header(path: Log) -> Header | None:
             hint="finish this run with the version that began it, or start over with --fresh, which moves it aside",
         )
     return header
+
+
+def first_failure(path: Log) -> Failed | None:
+    """The first dialogue that has ended in an error, and has not been answered since."""
+    decode, found = msgspec.json.Decoder(Failed).decode, dict[int, Failed]()
+    with path.open("rb") as file:
+        file.readline()  # the header
+        for record in (decode(line) for line in file if not line.startswith(SESSION)):
+            if record.error is None:
+                found.pop(record.index, None)
+            elif len(found) < LOOKED_AT:
+                found.setdefault(record.index, record)
+    return next(iter(found.values()), None)
 
 
 def header_size(path: Log) -> int:

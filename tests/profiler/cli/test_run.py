@@ -123,6 +123,14 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
     assert shell.run(path, "--quiet", "--fail-on-errors", "0.3").code == 0
 
 
+def test_why_a_dialogue_failed_is_told_where_the_log_does_not_keep_it(shell: Shell, tmp_path: Path) -> None:
+    kept = ["dialogue_id", "index", "type", "completion", "usage", "latency_s"]
+    said = shell.run(manifest(tmp_path, mock={"faults": {"invalid_request": 1.0}}, output_fields=kept))
+    assert said.code == 0
+    assert "'d0' failed, invalid_request: a invalid_request fault asked for by the manifest\n" in said.err
+    assert "  4 × the reason is not kept: output_fields in the manifest leaves out 'error' (first: d0)\n" in said.err
+
+
 def test_a_metric_that_raises_is_one_line_and_the_run_is_finished(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
