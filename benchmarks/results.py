@@ -29,7 +29,7 @@ $ make bench-peers   # once: the programs that the engine is compared with, in a
 $ make bench ARGS="{words}"
 ```
 
-`make bench` alone takes less than five minutes. What each scenario measures, and why in that way, is said at the top of
+`make bench ARGS="--runs 1"` takes about eight minutes. What each scenario measures, and why in that way, is said at the top of
 its module in `benchmarks/scenarios/`.
 """
 
