@@ -164,6 +164,7 @@ ORDERS = {
             "pinned_file",
             "folder_lock",
             "boot",
+            "money",
             "ledger",
             "journal",
         ),

@@ -54,7 +54,7 @@ class RunMoney:
             yield None
             return
         own = experiment.max_cost_usd if self.cap is not None else least_cap(experiment, self._options)
-        budget = Budget(card, cap_usd=own, spent=run.spent, maybe=run.maybe, within=self.cap)
+        budget = Budget(card, cap_usd=own, spent=run.money.spent, maybe=run.money.maybe, within=self.cap)
         try:
             yield budget
         finally:

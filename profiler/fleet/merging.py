@@ -20,11 +20,12 @@ from profiler.core.wording import silent
 from profiler.fleet.pipes import write_all
 from profiler.metrics import state_json
 from profiler.metrics.reduction import Reduction, reduce_outcomes
+from profiler.storage.money import Money
 from profiler.storage.names import REQUESTS, RESPONSES, SCORES
 from profiler.storage.reading.read_logs import read_outcomes
 from profiler.storage.reading.saved_run import reduce_and_score
 from profiler.storage.score_log import ScoreLog, publish
-from profiler.storage.shared_runs.attempt_money import Money, inherited
+from profiler.storage.shared_runs.attempt_money import inherited
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import Merged
 from profiler.storage.whole_file import replace

@@ -18,7 +18,7 @@ from profiler.fleet.broker.settings import EvenShare
 from profiler.fleet.program import Program
 from profiler.manifest.settings import Experiment
 from profiler.provider.open import Lane
-from profiler.storage.shared_runs.attempt_money import Money
+from profiler.storage.money import Money
 from profiler.storage.writing.journal_file import Fsync
 
 LAST_LINES = 20

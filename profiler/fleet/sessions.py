@@ -15,7 +15,7 @@ from profiler.storage.identity import now
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from profiler.storage.shared_runs.attempt_money import Money
+    from profiler.storage.money import Money
 
 
 def begun_session(*, processes: int) -> dict[str, Any]:

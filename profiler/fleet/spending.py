@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment
-    from profiler.storage.shared_runs.attempt_money import Money
+    from profiler.storage.money import Money
     from profiler.storage.shared_runs.ranges import Merged
 
 

@@ -14,8 +14,9 @@ from profiler.core.errors import LogError, Problem, RunDirectoryError
 from profiler.core.json import DecodeError, dump_line, loads
 from profiler.core.nouns import Failure, RecordType
 from profiler.money.prices import pico
-from profiler.storage.ledger import Carried, Left
+from profiler.storage.ledger import Left
 from profiler.storage.line_file import LineFile
+from profiler.storage.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,15 +147,14 @@ class Replay:
     """Iterates over the records after the header; an incomplete line at the end (a torn tail) is left out.
 
     A bad line with a whole one behind it is damage, not a torn tail: that raises an error which names the first bad
-    line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends. `cost` and
-    `maybe` are what all records together have cost and may have cost, in pico-dollars, and `carried` adds what only the
-    ledger tells; `left` is that ledger, read before the journal.
+    line. After the iteration `sessions` holds what sessions said, and `end` is where the last whole line ends. `left` is the
+    ledger, read before the journal.
     """
 
     def __init__(self, path: Log, *, count: int, first: int = 0, left: Left | None = None) -> None:
         self.sessions: list[dict[str, Any]] = []
         self.end = header_size(path)
-        self.cost = self.maybe = 0
+        self._cost = self._maybe = 0  # of all records together, in pico-dollars
         self._path = path
         self._count = count
         self._first = first
@@ -165,9 +165,14 @@ class Replay:
         self._late: set[int] = set()  # dialogues of the ledger whose record reached the journal after all
 
     @property
-    def carried(self) -> Carried:
+    def carried(self) -> Money:
         """What no record tells: the money of dialogues that the ledger has and that were cut off in their call."""
-        return Carried() if self._left is None else self._left.settled(self._late.__contains__)
+        return Money() if self._left is None else self._left.settled(self._late.__contains__)
+
+    @property
+    def money(self) -> Money:
+        """What all records tell, and the ledger beside them."""
+        return Money(self._cost, self._maybe) + self.carried
 
     def __iter__(self) -> Iterator[RecordPlace]:
         decode = msgspec.json.Decoder(Entry).decode
@@ -199,9 +204,9 @@ class Replay:
 
     def _count_money(self, entry: Entry, offset: int) -> None:
         if entry.cost_usd:
-            self.cost += pico(entry.cost_usd)
+            self._cost += pico(entry.cost_usd)
         if entry.maybe_usd:
-            self.maybe += pico(entry.maybe_usd)
+            self._maybe += pico(entry.maybe_usd)
         if offset >= self._since and entry.index in self._underway:
             self._late.add(entry.index)
 

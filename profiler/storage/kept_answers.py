@@ -81,5 +81,4 @@ def _unfinished(folder: Path, before: Earlier, *, retry_failed: bool) -> Kept:
     replay = journal.Replay(folder / JOURNAL, count=before.count, left=left)
     for place in replay:
         done[place.entry.index] = not (retry_failed and place.entry.type == "error")
-    carried = replay.carried
-    return Kept(done=done, billed_usd=dollars(replay.cost + replay.maybe + carried.paid + carried.maybe))
+    return Kept(done=done, billed_usd=dollars(replay.money.gone))

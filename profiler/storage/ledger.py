@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from profiler.core.errors import LogError, Problem, StorageError
+from profiler.storage.money import Money
 from profiler.storage.names import LEDGER
 from profiler.storage.whole_file import write_whole
 
@@ -36,17 +37,6 @@ INDEX = struct.Struct("<q")
 FIRST_PLACES = 256
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """What earlier sessions cost that no record of the journal shows, in pico-dollars.
-
-    `cut_off` counts the dialogues that were cut off in a call, in all sessions together.
-    """
-
-    paid: int = 0
-    maybe: int = 0
-    cut_off: int = 0
-
-
 class Underway(NamedTuple):
     """A dialogue that was under way when a session ended; `dialogue` is its index."""
 
@@ -57,19 +47,20 @@ class Underway(NamedTuple):
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger of an earlier session recorded."""
+    """What the ledger of an earlier session recorded. `carried` is what the sessions before it cost that no record of the
+    journal shows."""
 
-    carried: Carried
+    carried: Money
     journal_size: int
     underway: tuple[Underway, ...]
 
-    def settled(self, answered: Callable[[int], bool]) -> Carried:
+    def settled(self, answered: Callable[[int], bool]) -> Money:
         """What is carried on after the journal has been read: a record that did reach it tells its own cost."""
         cut = [each for each in self.underway if not answered(each.dialogue)]
-        return Carried(
-            paid=self.carried.paid + sum(each.paid for each in cut),
-            maybe=self.carried.maybe + sum(each.maybe + each.hold for each in cut),
-            cut_off=self.carried.cut_off + len(cut),
+        return self.carried + Money(
+            spent=sum(each.paid for each in cut),
+            maybe=sum(each.maybe + each.hold for each in cut),
+            cut_off=len(cut),
         )
 
 
@@ -86,7 +77,7 @@ def read(folder: Path) -> Left | None:
     _, paid, maybe, cut_off, journal_size = HEAD.unpack_from(content)
     places = PLACE.iter_unpack(content[HEAD.size :])
     return Left(
-        carried=Carried(paid=paid, maybe=maybe, cut_off=cut_off),
+        carried=Money(paid, maybe, cut_off),
         journal_size=journal_size,
         underway=tuple(Underway(index - 1, paid, maybe, hold) for maybe, paid, hold, index in places if index),
     )
@@ -97,9 +88,9 @@ def _no_ledger(path: Path, found: str) -> LogError:
     return LogError([Problem(path=str(path), message=f"found no ledger: {found}", hint=hint)])
 
 
-def begin(folder: Path, carried: Carried, *, journal_size: int, places: int = FIRST_PLACES) -> None:
+def begin(folder: Path, carried: Money, *, journal_size: int, places: int = FIRST_PLACES) -> None:
     """Write the ledger for a session that begins, with no dialogue under way."""
-    head = HEAD.pack(MAGIC, carried.paid, carried.maybe, carried.cut_off, journal_size)
+    head = HEAD.pack(MAGIC, carried.spent, carried.maybe, carried.cut_off, journal_size)
     write_whole(folder / LEDGER, head + bytes(places * PLACE.size))
 
 

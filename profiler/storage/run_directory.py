@@ -20,6 +20,7 @@ from profiler.provider.source import Source
 from profiler.storage import journal, ledger, score_log, status_file, summary_file
 from profiler.storage.folder_lock import ELSEWHERE, locked
 from profiler.storage.line_file import LineFile
+from profiler.storage.money import Money
 from profiler.storage.names import ASIDE, FLEET, JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, SUMMARY, TABLE
 from profiler.storage.reading.read_logs import read_plain_records
 from profiler.storage.whole_file import draft_of, remove, replace, sync_folder
@@ -279,12 +280,12 @@ class RunDirectory:
             file.sync()
             size = file.size
         spent = facts.get("spent_usd") or summary.get("cost_usd") or 0.0
-        carried = ledger.Carried(
-            paid=max(0, pico(spent) - paid),
+        carried = Money(
+            spent=max(0, pico(spent) - paid),
             maybe=max(0, pico(facts.get("maybe_billed_usd") or 0.0) - maybe),
             cut_off=(facts.get("resumed") or {}).get("maybe_billed") or 0,
         )
-        if carried != ledger.Carried():
+        if carried != Money():
             ledger.begin(self.folder, carried, journal_size=size)
         replace(draft_of(path), path)
         remove(self.folder / SCORES)

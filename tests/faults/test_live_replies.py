@@ -132,4 +132,4 @@ def test_an_address_that_nobody_serves_costs_nothing(tmp_path: Path, url: str) -
     left = ledger.read(site.run_dir)
     assert left is not None
     carried = left.settled(lambda _: False)
-    assert (carried.paid, carried.maybe) == (0, 0)
+    assert (carried.spent, carried.maybe) == (0, 0)

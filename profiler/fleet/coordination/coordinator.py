@@ -18,7 +18,8 @@ from profiler.fleet.coordination.watchdog import LOOK_EVERY_S, Watchdog
 from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Looked, Status, Told, Want, WasCut
 from profiler.fleet.preparing.prepare import owed
-from profiler.storage.shared_runs.attempt_money import Money, own_money
+from profiler.storage.money import Money
+from profiler.storage.shared_runs.attempt_money import own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from profiler.money.prices import dollars
 if TYPE_CHECKING:
     from profiler.fleet.messages import Status
     from profiler.fleet.preparing.prepare import Prepared
-    from profiler.storage.shared_runs.attempt_money import Money
+    from profiler.storage.money import Money
 
 
 class WorkerState:

@@ -18,7 +18,6 @@ from profiler.metrics.reduction import Reduction
 from profiler.storage import journal, ledger
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
-from profiler.storage.shared_runs.attempt_money import Money
 from profiler.storage.shared_runs.ranges import Merged
 from profiler.storage.whole_file import remove, sync_folder
 
@@ -45,10 +44,8 @@ def adopt(run: Path, table: Table, folders: RangeFolders, metrics: Sequence[Metr
             file.seek(place.offset)
             attempts.add(place.entry.index, file.read(place.size))
     attempts.close()
-    carried = replay.carried
-    money = Money(carried.paid, carried.maybe, carried.cut_off)
     counted = msgspec.Raw(state_json.dump(Reduction(metrics)))
-    folders.note(Merged(counted=counted, money=money, sessions=replay.sessions))
+    folders.note(Merged(counted=counted, money=replay.carried, sessions=replay.sessions))
     folders.begin(table)
     let_go(run)
 

@@ -24,6 +24,7 @@ import msgspec
 
 from profiler.core.errors import RunDirectoryError
 from profiler.engine.threads import in_thread
+from profiler.storage.money import Money
 from profiler.storage.names import (
     COMMITTED,
     INHERITED,
@@ -34,7 +35,7 @@ from profiler.storage.names import (
     SCORES,
     TABLE,
 )
-from profiler.storage.shared_runs.attempt_money import Money, own_money
+from profiler.storage.shared_runs.attempt_money import own_money
 from profiler.storage.shared_runs.claims import Claims
 from profiler.storage.whole_file import remove, write_first, write_whole
 

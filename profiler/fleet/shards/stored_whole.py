@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from profiler.fleet.shards.stored_run import BESIDE, LOGS, STORED_AS, StoredRun, at_once, first_of, text_in
+from profiler.storage.money import Money
 from profiler.storage.names import COMMITTED, INHERITED, JOURNAL, LEDGER
 from profiler.storage.reading.unfinished import unfinished
-from profiler.storage.shared_runs.attempt_money import Money, own_money
+from profiler.storage.shared_runs.attempt_money import own_money
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from profiler.metrics.builtin import all_builtin
 from profiler.storage import journal, run_directory
 from profiler.storage.journal import Header
 from profiler.storage.line_file import LineFile
+from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 from profiler.storage.reading.saved_run import reducing, to_its_end
 from profiler.storage.score_log import publish
-from profiler.storage.shared_runs.attempt_money import Money, inherited
+from profiler.storage.shared_runs.attempt_money import inherited
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.whole_file import remove
 from profiler.storage.writing import open_run

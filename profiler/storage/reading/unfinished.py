@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.core.nouns import Outcome
+    from profiler.storage.money import Money
 
 
 Line = TypeVar("Line")
@@ -87,19 +88,14 @@ class Unfinished:
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
         sessions = self._replayed.sessions
-        return facts_of(self.folder, self.header, kept=self.kept, money=self.money(), sessions=sessions)
-
-    def money(self) -> tuple[int, int]:
-        """What was spent and what may have been billed, in pico-dollars: from the records, and from the ledger for other calls."""
-        replayed, carried = self._replayed, self._replayed.carried
-        return replayed.cost + carried.paid, replayed.maybe + carried.maybe
+        return facts_of(self.folder, self.header, kept=self.kept, money=self._replayed.money, sessions=sessions)
 
 
 def facts_of(
-    folder: Path, header: journal.Header, *, kept: int, money: tuple[int, int], sessions: list[dict[str, Any]]
+    folder: Path, header: journal.Header, *, kept: int, money: Money, sessions: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What the summary says of a run that has not ended; `money` was spent, and may have been, in pico-dollars."""
-    identity, (spent, maybe) = header.identity, money
+    """What the summary says of a run that has not ended."""
+    identity = header.identity
     live = identity.get("mode") == "live"
     return {
         "experiment_id": identity.get("experiment_id", folder.resolve().name),
@@ -107,8 +103,8 @@ def facts_of(
         "mode": identity.get("mode", "unknown"),
         **header.counts,
         "kept": kept,
-        "spent_usd": dollars(spent) if live else None,
-        "maybe_billed_usd": dollars(maybe) if live else None,
+        "spent_usd": dollars(money.spent) if live else None,
+        "maybe_billed_usd": dollars(money.maybe) if live else None,
         "started": header.started,
         "sessions": sessions if live else None,
         "identity": identity,

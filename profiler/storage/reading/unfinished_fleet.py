@@ -134,8 +134,8 @@ class UnfinishedFleet:
 
     def facts(self) -> dict[str, Any]:
         """The `run` part of the summary."""
-        money, sessions = (self._money.spent, self._money.maybe), self._merged.sessions
-        return facts_of(self.folder, self._table.header, kept=self.kept, money=money, sessions=sessions)
+        header, sessions = self._table.header, self._merged.sessions
+        return facts_of(self.folder, header, kept=self.kept, money=self._money, sessions=sessions)
 
 
 def begun(folder: Path) -> Unfinished | UnfinishedFleet | None:

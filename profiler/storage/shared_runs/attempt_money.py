@@ -7,28 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from profiler.storage import journal, ledger
+from profiler.storage.money import Money
 from profiler.storage.names import INHERITED, JOURNAL
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Money(msgspec.Struct, frozen=True):
-    """Pico-dollars that were spent, and that may have been; and how many items were cut off in a call."""
-
-    spent: int = 0
-    maybe: int = 0
-    cut_off: int = 0
-
-    def __add__(self, other: Money) -> Money:
-        return Money(self.spent + other.spent, self.maybe + other.maybe, self.cut_off + other.cut_off)
-
-    def __sub__(self, other: Money) -> Money:
-        return Money(self.spent - other.spent, self.maybe - other.maybe, self.cut_off - other.cut_off)
-
-    @property
-    def gone(self) -> int:
-        return self.spent + self.maybe
 
 
 def money_in(folder: Path) -> Money:
@@ -40,8 +23,7 @@ def money_in(folder: Path) -> Money:
     replay = journal.Replay(folder / JOURNAL, count=header.count, first=header.first, left=left)
     for _ in replay:  # all of them are counted
         pass
-    carried = replay.carried
-    return Money(replay.cost + carried.paid, replay.maybe + carried.maybe, carried.cut_off)
+    return replay.money
 
 
 def own_money(attempt: Path) -> Money:

@@ -19,8 +19,8 @@ import msgspec
 from profiler.core.errors import LogError, Problem, StorageError
 from profiler.core.json import DecodeError
 from profiler.storage import boot
+from profiler.storage.money import Money
 from profiler.storage.names import COMMITTED
-from profiler.storage.shared_runs.attempt_money import Money
 from profiler.storage.shared_runs.range_table import FORMAT
 
 if TYPE_CHECKING:

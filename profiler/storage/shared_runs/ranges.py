@@ -21,8 +21,9 @@ import msgspec
 from profiler.core.errors import LogError, Problem, StorageError
 from profiler.core.json import DecodeError
 from profiler.storage.folder_lock import is_locked
+from profiler.storage.money import Money
 from profiler.storage.names import COMMITTED, FLEET, REQUESTS, RESPONSES, SCORES, TABLE
-from profiler.storage.shared_runs.attempt_money import Money, own_money
+from profiler.storage.shared_runs.attempt_money import own_money
 from profiler.storage.shared_runs.commits import read_committed
 from profiler.storage.shared_runs.range_table import Table, read_table
 from profiler.storage.shared_runs.taking_over import drafted

@@ -11,6 +11,7 @@ from profiler.core.errors import StorageError
 from profiler.storage import journal, ledger
 from profiler.storage.ledger import Ledger
 from profiler.storage.line_file import LineFile, end_of_line
+from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
 from profiler.storage.whole_file import sync_folder
 from profiler.storage.writing.journal_file import JournalFile
@@ -35,8 +36,8 @@ class OpenRun(msgspec.Struct, kw_only=True):
 
     `done` has a 1 for each item that is not asked again; `kept` is how many these were at first, `answered` the number
     of those that were asked and are no errors. `end` is the index behind the last item, and `begun` that behind the
-    last one which was looked at. `asked` counts the lines of requests.jsonl. `spent` and `maybe` are pico-dollars of all
-    earlier sessions; `carried` is the part of them that no record tells. `cut_off_now` counts the dialogues that were
+    last one which was looked at. `asked` counts the lines of requests.jsonl. `money` is that of all earlier sessions,
+    `carried` the part of it that no record tells. `cut_off_now` counts the dialogues that were
     under way when the last session ended. `reused` counts the answers of earlier runs, those that are taken over in this
     session (`taken`) included. `sync`: what is left unfinished is on the device when the run is closed.
     """
@@ -54,10 +55,8 @@ class OpenRun(msgspec.Struct, kw_only=True):
     taken: int = 0
     reused: int = 0
     answered: int = 0
-    failed: int = 0
-    spent: int = 0
-    maybe: int = 0
-    carried: ledger.Carried = ledger.Carried()
+    money: Money = Money()
+    carried: Money = Money()
     cut_off_now: int = 0
     ledger: Ledger | None = None
     sessions: list[dict[str, Any]]
@@ -179,9 +178,9 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool, sync: bool = Tr
         with ExitStack() as meanwhile:
             responses, laid_out = cut_responses(folder / RESPONSES, header, notes=notes, opened=meanwhile)
             replayed = _replay(file, header, first=laid_out, retry_failed=retry_failed, left=left)
-            if replayed.end < file.size:
-                notes.append(f"{JOURNAL}: cut {file.size - replayed.end} bytes of a torn last line")
-                file.cut(replayed.end)
+            if (end := replayed.records.end) < file.size:
+                notes.append(f"{JOURNAL}: cut {file.size - end} bytes of a torn last line")
+                file.cut(end)
             missing = replayed.done.find(0)
             # responses.jsonl has a line whose record is not in the journal (a power cut, or an error that is to be
             # retried): it and all lines behind it are laid out again.
@@ -192,7 +191,7 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool, sync: bool = Tr
                     lines = laid_out - missing
                     notes.append(f"{RESPONSES}: cut {lines} lines, the first of which {JOURNAL} does not hold")
                 replayed = _replay(file, header, first=missing, retry_failed=retry_failed, left=left)
-        carried = replayed.carried
+        carried = replayed.records.carried
         run = OpenRun(
             header=header,
             end=header.first + header.count,
@@ -205,12 +204,10 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool, sync: bool = Tr
             kept=replayed.done.count(1),
             reused=replayed.reused,
             answered=replayed.answered,
-            failed=replayed.failed,
-            spent=replayed.cost + carried.paid,
-            maybe=replayed.maybe + carried.maybe,
+            money=replayed.records.money,
             carried=carried,
             cut_off_now=carried.cut_off - (left.carried.cut_off if left is not None else 0),
-            sessions=replayed.sessions,
+            sessions=replayed.records.sessions,
             notes=notes,
             sync=sync,
         )
@@ -219,33 +216,24 @@ def take_up(folder: Path, header: Header, *, retry_failed: bool, sync: bool = Tr
 
 
 class _Replayed(msgspec.Struct, kw_only=True):
-    """What a journal says, and what the ledger adds to it (`carried`). `end` is where its last whole line ends."""
+    """What a journal says. `records` have been gone through, and tell what they told on the way."""
 
+    records: journal.Replay
     done: bytearray
     order: Order
-    end: int = 0
     answered: int = 0
     reused: int = 0
-    failed: int = 0
-    cost: int = 0
-    maybe: int = 0
-    carried: ledger.Carried = ledger.Carried()
-    sessions: list[dict[str, Any]] = []
 
 
 def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, left: Left | None) -> _Replayed:
-    failed: set[int] = set()
     with ExitStack() as opened:
         order = opened.enter_context(Order(file.fd, folder=file.path.parent, first=header.first + first))
         records = journal.Replay(file.path, count=header.count, first=header.first, left=left)
-        replayed = _Replayed(done=bytearray(header.count), order=order)
+        replayed = _Replayed(records=records, done=bytearray(header.count), order=order)
         for place in records:
             entry = place.entry
             if retry_failed and entry.type == "error":
-                failed.add(entry.index)
                 continue
-            # A later record of the same dialogue replaces the failed one.
-            failed.discard(entry.index)
             if entry.reused_from is not None:
                 replayed.reused += 1
             else:
@@ -254,6 +242,4 @@ def _replay(file: LineFile, header: Header, *, first: int, retry_failed: bool, l
             if entry.index >= order.next:
                 order.note(entry.index, offset=place.offset, size=place.size)
         opened.pop_all()
-    replayed.failed, replayed.end, replayed.sessions = len(failed), records.end, records.sessions
-    replayed.cost, replayed.maybe, replayed.carried = records.cost, records.maybe, records.carried
     return replayed

@@ -27,6 +27,7 @@ from profiler.provider.source import source_of
 from profiler.storage import ledger
 from profiler.storage.identity import examine
 from profiler.storage.kept_answers import Kept
+from profiler.storage.money import Money
 from tests.profiler.building import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -232,7 +233,7 @@ def begun(folder: Path, *answered: int, types: dict[int, str] | None = None, **o
     ]
     lines = [msgspec.json.encode(header), *(msgspec.json.encode(each) for each in records)]
     (run / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines) + b'{"torn')
-    ledger.begin(run, ledger.Carried(maybe=20_000_000_000), journal_size=0)
+    ledger.begin(run, Money(maybe=20_000_000_000), journal_size=0)
 
 
 def reckoned(folder: Path, *words: str) -> dict[str, Any]:

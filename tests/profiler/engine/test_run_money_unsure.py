@@ -16,6 +16,7 @@ from profiler.engine.runner import run
 from profiler.manifest.settings import RateLimits, Retry
 from profiler.money.prices import PICO, dollars
 from profiler.storage import ledger
+from profiler.storage.money import Money
 from tests.profiler.engine.paying import SHARE, WORST, Crash, Provider, experiment, lost, options, rows
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ async def test_calls_that_never_left_the_gate_were_not_billed(tmp_path: Path) ->
     left = ledger.read(tmp_path / "runs" / "paid")
     assert left is not None
     assert left.underway == ()
-    assert left.carried == ledger.Carried()
+    assert left.carried == Money()
 
 
 async def test_silent_failures_of_earlier_sessions_still_count(tmp_path: Path) -> None:

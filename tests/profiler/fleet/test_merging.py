@@ -15,8 +15,9 @@ from profiler.metrics import state_json
 from profiler.metrics.builtin import resolve
 from profiler.metrics.reduction import Reduction
 from profiler.storage import run_directory
+from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES
-from profiler.storage.shared_runs.attempt_money import Money, inherited, own_money
+from profiler.storage.shared_runs.attempt_money import inherited, own_money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record

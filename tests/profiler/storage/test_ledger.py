@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from profiler.core.errors import LogError, StorageError
 from profiler.storage import ledger
-from profiler.storage.ledger import Carried, Ledger, Underway
+from profiler.storage.ledger import Ledger, Underway
+from profiler.storage.money import Money
 from profiler.storage.names import LEDGER
 from tests.profiler.building import files_end_at
 
@@ -25,8 +26,8 @@ def nothing_answered(_: int) -> bool:
     return False
 
 
-def begun(folder: Path, *, carried: Carried | None = None, places: int = 4) -> Ledger:
-    ledger.begin(folder, carried or Carried(), journal_size=100, places=places)
+def begun(folder: Path, *, carried: Money | None = None, places: int = 4) -> Ledger:
+    ledger.begin(folder, carried or Money(), journal_size=100, places=places)
     return Ledger(folder)
 
 
@@ -88,13 +89,13 @@ def test_a_disk_without_room_for_more_places_is_an_error_and_not_a_crash(tmp_pat
 
 @settings(deadline=None)  # each example writes a file
 @given(
-    carried=st.builds(Carried, paid=st.integers(0, 1 << 60), maybe=st.integers(0, 1 << 60), cut_off=st.integers(0, 99)),
+    carried=st.builds(Money, spent=st.integers(0, 1 << 60), maybe=st.integers(0, 1 << 60), cut_off=st.integers(0, 99)),
     dialogues=st.dictionaries(st.integers(0, 1 << 40), st.tuples(*[st.integers(0, 1 << 50)] * 3), max_size=9),
     late=st.sets(st.integers(0, 20)),
 )
 def test_what_is_carried_on_is_all_that_no_record_tells(
     tmp_path_factory: pytest.TempPathFactory,
-    carried: Carried,
+    carried: Money,
     dialogues: dict[int, tuple[int, int, int]],
     late: set[int],
 ) -> None:
@@ -106,8 +107,8 @@ def test_what_is_carried_on_is_all_that_no_record_tells(
     left = ledger.read(folder)
     assert left is not None
     cut = [amounts for index, amounts in dialogues.items() if index not in late]
-    assert left.settled(late.__contains__) == Carried(
-        paid=carried.paid + sum(paid for paid, _, _ in cut),
+    assert left.settled(late.__contains__) == Money(
+        spent=carried.spent + sum(paid for paid, _, _ in cut),
         maybe=carried.maybe + sum(maybe + hold for _, maybe, hold in cut),
         cut_off=carried.cut_off + len(cut),
     )
@@ -125,8 +126,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from profiler.storage import ledger
+from profiler.storage.money import Money
 folder = Path(sys.argv[1])
-ledger.begin(folder, ledger.Carried(), journal_size=0)
+ledger.begin(folder, Money(), journal_size=0)
 book = ledger.Ledger(folder)
 for index in range(300):
     book.write(book.enter(index, hold=0), paid=index, maybe=0, hold=1)

@@ -181,7 +181,7 @@ def test_the_money_and_the_sessions_of_a_reopened_run_are_not_forgotten(tmp_path
     paid_for(tmp_path)
     for _ in range(2):  # the second time it is taken up from the journal
         standing = looked_at(tmp_path, retry_failed=True)
-        assert (dollars(standing.spent), dollars(standing.maybe)) == (0.1, 0.05)
+        assert (dollars(standing.money.spent), dollars(standing.money.maybe)) == (0.1, 0.05)
         assert (standing.kept, standing.header.started) == (COUNT - 1, "2026-01-01")
         assert [session["answered"] for session in standing.sessions] == [COUNT]
 
@@ -202,7 +202,7 @@ def test_a_kill_while_reopening_loses_neither_answers_nor_money(
         with pytest.raises(KeyboardInterrupt):
             looked_at(tmp_path, retry_failed=True)
     standing = looked_at(tmp_path, retry_failed=True)
-    assert (dollars(standing.spent), dollars(standing.maybe), standing.kept) == (0.1, 0.05, COUNT - 1)
+    assert (dollars(standing.money.spent), dollars(standing.money.maybe), standing.kept) == (0.1, 0.05, COUNT - 1)
 
 
 # --- whose directory it is ----------------------------------------------------------------------------------------

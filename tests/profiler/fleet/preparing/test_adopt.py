@@ -8,8 +8,9 @@ from profiler.dataset.places import Place
 from profiler.fleet.preparing.adopt import adopt
 from profiler.metrics.builtin import BUILTIN
 from profiler.storage import journal
+from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, LEDGER
-from profiler.storage.shared_runs.attempt_money import Money, money_in
+from profiler.storage.shared_runs.attempt_money import money_in
 from profiler.storage.shared_runs.range_table import Table
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record

@@ -15,7 +15,7 @@ from profiler.dataset.places import Place
 from profiler.fleet.shards import whole_cap
 from profiler.fleet.shards.whole_cap import left_to
 from profiler.storage import summary_file
-from profiler.storage.shared_runs.attempt_money import Money
+from profiler.storage.money import Money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.range_table import Table
 from profiler.storage.shared_runs.ranges import Merged, RangeFolders

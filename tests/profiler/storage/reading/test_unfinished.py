@@ -11,8 +11,9 @@ from profiler.core.errors import LogError
 from profiler.storage import journal, ledger
 from profiler.storage.folder_lock import LOCKS, is_locked
 from profiler.storage.journal import Header
-from profiler.storage.ledger import Carried, Ledger
+from profiler.storage.ledger import Ledger
 from profiler.storage.line_file import LineFile
+from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL
 from profiler.storage.reading.saved_run import SavedRun
 from profiler.storage.reading.unfinished import unfinished
@@ -63,7 +64,7 @@ def test_an_answer_whose_request_line_is_not_written_yet_is_kept(tmp_path: Path)
 
 def test_what_may_have_been_billed_is_read_from_the_ledger(tmp_path: Path) -> None:
     begun(tmp_path, record(0, cost_usd=0.25, maybe_usd=0.5), record(1, cost_usd=0.25))
-    ledger.begin(tmp_path, Carried(paid=10**11, maybe=2 * 10**11), journal_size=0)
+    ledger.begin(tmp_path, Money(spent=10**11, maybe=2 * 10**11), journal_size=0)
     book = Ledger(tmp_path)
     book.write(book.enter(1, hold=0), paid=10**12, maybe=10**12, hold=10**12)  # its record has reached the journal
     book.write(book.enter(2, hold=0), paid=10**11, maybe=0, hold=3 * 10**11)
@@ -75,7 +76,7 @@ def test_what_may_have_been_billed_is_read_from_the_ledger(tmp_path: Path) -> No
 def test_a_call_that_asks_a_failed_dialogue_again_counts_although_the_dialogue_has_a_record(tmp_path: Path) -> None:
     failed = {**record(2, maybe_usd=0.5), "type": "error", "completion": None}
     begun(tmp_path, failed)
-    ledger.begin(tmp_path, Carried(), journal_size=(tmp_path / JOURNAL).stat().st_size)
+    ledger.begin(tmp_path, Money(), journal_size=(tmp_path / JOURNAL).stat().st_size)
     book = Ledger(tmp_path)
     book.enter(2, hold=3 * 10**11)  # killed while it was asked again
     book.close()

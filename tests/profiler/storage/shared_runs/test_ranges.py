@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from profiler.core.errors import LogError, StorageError
+from profiler.storage.money import Money
 from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES, TABLE
-from profiler.storage.shared_runs.attempt_money import Money, inherited, money_in, own_money
+from profiler.storage.shared_runs.attempt_money import inherited, money_in, own_money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.range_table import Table, read_table
 from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
