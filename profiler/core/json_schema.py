@@ -37,7 +37,13 @@ def _leads_nowhere(schema: dict[str, Any]) -> str | None:
     from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
 
     resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    for reference in _references(schema):
+    references = (
+        value
+        for each in _objects(schema)
+        for key, value in each.items()
+        if key in {"$ref", "$dynamicRef"} and isinstance(value, str)
+    )
+    for reference in references:
         if not reference.startswith("#"):
             return f"a $ref to another document, which nothing fetches: {reference!r}"
         try:
@@ -49,7 +55,7 @@ def _leads_nowhere(schema: dict[str, Any]) -> str | None:
 
 def _unsupported(schema: dict[str, Any]) -> str | None:
     """What the package would search for with an engine of its own."""
-    both = {"patternProperties", "unevaluatedProperties"} <= _keys(schema)
+    both = {"patternProperties", "unevaluatedProperties"} <= {key for each in _objects(schema) for key in each}
     return "patternProperties and unevaluatedProperties together are not supported" if both else None
 
 
@@ -64,29 +70,20 @@ def resolve_reference(root: Any, reference: Any) -> Any:
     return found
 
 
-def _references(schema: Any) -> Iterator[str]:
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a schema, itself included, from the outside in."""
     if isinstance(schema, dict):
-        yield from (value for key, value in schema.items() if key in {"$ref", "$dynamicRef"} and isinstance(value, str))
+        yield schema
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        yield from _references(part)
-
-
-def _keys(schema: Any) -> set[str]:
-    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return set().union(schema if isinstance(schema, dict) else (), *map(_keys, parts))
+        yield from _objects(part)
 
 
 def _patterns(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-        if isinstance(schema.get("patternProperties"), dict):
-            yield from schema["patternProperties"]
-        for part in schema.values():
-            yield from _patterns(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _patterns(part)
+    for each in _objects(schema):
+        if isinstance(each.get("pattern"), str):
+            yield each["pattern"]
+        if isinstance(each.get("patternProperties"), dict):
+            yield from each["patternProperties"]
 
 
 def schema_check(schema: dict[str, Any]) -> Callable[[Any], bool]:
