@@ -16,6 +16,7 @@ ORDERS = {
         *(
             "__init__",
             "json",
+            "complaint",
             "nouns",
             "wording",
             "own_code",

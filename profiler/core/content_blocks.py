@@ -74,9 +74,9 @@ def _unknown(role: str, content: list[Any], place: str) -> Iterator[BlockFault]:
         try:
             check([block])
         except Mismatch as mismatch:
-            path, message, hint, _ = in_words([block], mismatch, known=tags(kind, "content"))
-            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[1:])
-            yield BlockFault(f"{place}[{number}]{where}", message, hint)
+            said = in_words([block], mismatch, known=tags(kind, "content"))
+            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in said.at[1:])
+            yield BlockFault(f"{place}[{number}]{where}", said.message, said.hint)
 
 
 def _images(content: list[Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from profiler.core.complaint import Complaint
 from profiler.core.wording import did_you_mean, found
 
 if TYPE_CHECKING:
@@ -14,30 +15,21 @@ if TYPE_CHECKING:
 _PLAIN = {"a valid dictionary": "a mapping", "a valid list": "a list", "a valid string": "a string"}
 
 
-class MismatchInWords(NamedTuple):
-    """`path` leads to the value that is wrong, or to the mapping in which a key is missing."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str | None = None
-    at_key: bool = False
-
-
-def in_words(value: Any, mismatch: Mismatch, *, known: Sequence[str] = ()) -> MismatchInWords:
+def in_words(value: Any, mismatch: Mismatch, *, known: Sequence[str] = ()) -> Complaint:
     """`known` are the types that a block may have, for a guess at what was meant."""
     path, inner = _in_document(value, mismatch.path)
     if mismatch.problem == "Field required":
-        return MismatchInWords(path[:-1], f"found no {path[-1]!r}, expected it")
+        return Complaint(at=path[:-1], message=f"found no {path[-1]!r}, expected it")
     if mismatch.problem.startswith("Extra inputs"):
         keys = [key for key in inner if key != path[-1]] if isinstance(inner, dict) else []
-        return MismatchInWords(
-            path, f"found the key {path[-1]!r}, which the API does not know", did_you_mean(path[-1], keys), True
-        )
+        message = f"found the key {path[-1]!r}, which the API does not know"
+        return Complaint(at=path, message=message, hint=did_you_mean(path[-1], keys), at_key=True)
     if mismatch.problem.startswith("Input tag"):
         tag = inner.get("type") if isinstance(inner, dict) else None
-        return MismatchInWords((*path, "type"), f"found the unknown type {found(tag)}", did_you_mean(tag, known))
+        hint = did_you_mean(tag, known)
+        return Complaint(at=(*path, "type"), message=f"found the unknown type {found(tag)}", hint=hint)
     wanted = mismatch.problem.removeprefix("Input should be ")
-    return MismatchInWords(path, f"found {found(inner)}, expected {_PLAIN.get(wanted, wanted)}")
+    return Complaint(at=path, message=f"found {found(inner)}, expected {_PLAIN.get(wanted, wanted)}")
 
 
 def _in_document(value: Any, path: Sequence[str | int]) -> tuple[tuple[str | int, ...], Any]:

@@ -195,7 +195,7 @@ def _request(key: str, value: object) -> Iterator[str]:
         yield f"{key}: {_NOT_LOGGABLE}"
     else:
         for fault in dialogue_faults(value):
-            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.path)
+            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault.at)
             yield f"{key}{where}: {fault.message}" + (f"; {fault.hint}" if fault.hint else "")
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import inspect
 
+from profiler.core.complaint import Complaint
 from profiler.core.wording import did_you_mean, expected, found, nearest, quoting_hint
 from profiler.manifest.settings import SECTIONS
 
@@ -31,15 +32,6 @@ _SCALARS = (
     inspect.NoneType,
 )
 _TEXTS = (inspect.StrType, inspect.LiteralType, inspect.CustomType, inspect.NoneType)
-
-
-class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing wrong with the value (or the key) at the path `at`."""
-
-    at: tuple[str | int, ...]
-    message: str
-    hint: str | None = None
-    at_key: bool = False
 
 
 class Checker:

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from profiler.core.complaint import Complaint
 from profiler.core.errors import Problem
 from profiler.core.wording import expected
-from profiler.manifest.checker import BAD, Checker, Complaint, annotations_of
+from profiler.manifest.checker import BAD, Checker, annotations_of
 from profiler.manifest.settings import MERGED, REQUIRED, SECTIONS, Experiment, Settings
 
 At = tuple[str | int, ...]

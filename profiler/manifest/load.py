@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from profiler.core.complaint import Complaint
 from profiler.core.errors import ManifestError, Problem
 from profiler.core.wording import did_you_mean, few
 from profiler.manifest import rules, yaml_reader
-from profiler.manifest.checker import Complaint
 from profiler.manifest.draft import Draft
 from profiler.manifest.entries import Forms
 from profiler.manifest.environment import RESERVED_ENVIRONMENT

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from profiler.core.complaint import Complaint, under
 from profiler.core.json_schema import schema_fault
 from profiler.core.patterns import HINT, BadPattern, compiled
 from profiler.core.sent_parameters import choice_faults, format_faults, known_keys, request_faults, tool_faults
 from profiler.core.wording import did_you_mean, listed
-from profiler.manifest.checker import Complaint
 from profiler.manifest.meant_file import meant_file
 from profiler.manifest.measured import STREAMED, Slo
 from profiler.manifest.metrics import KINDS, JsonSchema, MetricEntry, as_entry, called
@@ -18,8 +18,6 @@ from profiler.manifest.threshold_names import LESS_IS_BETTER, MEASURED, PARTS, S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from profiler.core.sent_parameters import ParameterFault
 
 KEPT_FIELDS = {"dialogue_id": "a line is found again by it", "type": "answers and refusals are counted by it"}
 NEEDS_COMPLETION = ("fact_coverage", "geometric_mean")
@@ -147,20 +145,13 @@ def _searchable(pattern: str, *, at: tuple[str | int, ...]) -> Iterator[Complain
 
 def sent_parameters(experiment: Experiment) -> Iterator[Complaint]:
     """Tools, the choice among them, the format of answers, and keys of `request` that have a place elsewhere."""
-    yield from _faults("request", request_faults(experiment.request))
+    yield from under("request", request_faults(experiment.request))
     if experiment.tools:
-        yield from _faults("tools", tool_faults(experiment.tools))
+        yield from under("tools", tool_faults(experiment.tools))
     if experiment.tool_choice is not None:
-        yield from _faults("tool_choice", choice_faults(experiment.tool_choice, experiment.tools))
+        yield from under("tool_choice", choice_faults(experiment.tool_choice, experiment.tools))
     if experiment.output_format is not None:
-        yield from _faults("output_format", format_faults(experiment.output_format))
-
-
-def _faults(key: str, faults: Iterator[ParameterFault]) -> Iterator[Complaint]:
-    return (
-        Complaint(at=(key, *fault.path), message=fault.message, hint=fault.hint, at_key=fault.at_key)
-        for fault in faults
-    )
+        yield from under("output_format", format_faults(experiment.output_format))
 
 
 def versions_of_platforms(experiment: Experiment) -> Iterator[Complaint]:

@@ -71,5 +71,5 @@ def test_what_cannot_be_sent_is_said_at_its_place(
 ) -> None:
     (fault,) = dialogue_faults(request_)
 
-    assert (fault.path, (fault.hint or "").startswith(hint or "")) == (path, True)
+    assert (fault.at, (fault.hint or "").startswith(hint or "")) == (path, True)
     assert message in fault.message
