@@ -291,7 +291,15 @@ ORDERS = {
         ),
     ),
     "profiler.fleet.workers": ("__init__", "range_attempt", "granted", "range_worker", "worker"),
-    "profiler.fleet.drivers": ("__init__", "driver", "local_broker", "process_driver", "ray_parts", "ray_driver"),
+    "profiler.fleet.drivers": (
+        "__init__",
+        "reached_broker",
+        "driver",
+        "local_broker",
+        "process_driver",
+        "ray_parts",
+        "ray_driver",
+    ),
     "profiler.fleet.preparing": ("__init__", "adopt", "prepare", "same_dataset", "known_answers"),
     "profiler.fleet.coordination": (*("__init__", "crew", "looks", "handout", "watchdog", "coordinator", "onlookers"),),
     "profiler.fleet.shards": (

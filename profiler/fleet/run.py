@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from profiler.engine.result import Result
     from profiler.fleet.coordination.crew import Crew
     from profiler.fleet.coordination.onlookers import Watch
-    from profiler.fleet.drivers.driver import Broker
+    from profiler.fleet.drivers.reached_broker import OwnBroker
     from profiler.fleet.hiring import On
     from profiler.fleet.messages import Job
     from profiler.fleet.preparing.prepare import Prepared
@@ -143,7 +143,7 @@ class Fleet:
         self._spending = spending
         self._session = begun_session(processes=processes)
         self._bound_by: dict[str, Any] | None = None
-        self._broker: Broker | None = None
+        self._broker: OwnBroker | None = None
         self._known = lay_down(reusable, prepared, tell=tell)
         self._looks = FleetLooks(prepared)
         self._looks.committed = self._committed_items()

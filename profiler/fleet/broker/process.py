@@ -140,10 +140,6 @@ def _close(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def start_broker(folder: Path, settings: BrokerSettings, *, token: str) -> BrokerProcess:
-    return BrokerProcess(folder, settings, token=token)
-
-
 async def tell_gone(address: str, who: str, *, token: str) -> bool:
     """Tell the broker that a worker has ended for certain. False when it cannot be told; it finds out by itself then."""
     with suppress(UsageError):  # another broker listens there now

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.fleet.coordination.looks import FleetLooks
-    from profiler.fleet.drivers.driver import Broker, Driver
+    from profiler.fleet.drivers.driver import Driver
+    from profiler.fleet.drivers.reached_broker import ReachedBroker
     from profiler.fleet.merging import Merging
     from profiler.fleet.messages import Job, Report, Stopped
-    from profiler.fleet.preparing.prepare import Prepared, Range
+    from profiler.fleet.preparing.prepare import Prepared
 
 LOSSES_IN_A_ROW: Final = 3  # for each worker, without a range that was answered in between
 TOLD_LINES: Final = 200
@@ -42,7 +43,7 @@ class WorkerFailed(ProfilerError):
 
 class Coordinator:
     """Hands out the ranges of one command. `job_of` makes the job of a worker from its number and its share of the
-    money; `belongs` says which of the ranges are this command's."""
+    money; `belongs` says by their first items which ranges are this command's."""
 
     def __init__(
         self,
@@ -53,8 +54,8 @@ class Coordinator:
         looks: FleetLooks,
         job_of: Callable[[int, int | None], Job],
         tell: Callable[[str], None],
-        broker: Broker | None = None,
-        belongs: Callable[[Range], bool] = lambda _: True,
+        broker: ReachedBroker | None = None,
+        belongs: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.stopped: Exception | None = None
         self.taken = 0  # answers of earlier runs
@@ -72,8 +73,8 @@ class Coordinator:
         self._job_of = job_of
         self._tell = tell
         self._told: set[str] = set()
-        pieces = owed(prepared.folders, prepared.table, since=merger.end)
-        self._handout = Handout(filter(belongs, pieces), prepared.folders, merged_to=lambda: merger.end)
+        pieces = (each for each in owed(prepared.folders, prepared.table, since=merger.end) if belongs(each[0]))
+        self._handout = Handout(pieces, prepared.folders, merged_to=lambda: merger.end)
         self._losses = 0
         self._watchdog = Watchdog(patience=round(driver.patience_s / LOOK_EVERY_S))
         self._committed = anyio.Event()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.fleet.broker.settings import BrokerSettings
-    from profiler.fleet.messages import Lender
+    from profiler.fleet.drivers.reached_broker import OwnBroker
 
 Told_contra = TypeVar("Told_contra", contravariant=True)
 Heard_co = TypeVar("Heard_co", covariant=True)
@@ -23,21 +23,6 @@ class Lost(NamedTuple):
     how: str
     log: str = ""
     certain: bool = True
-
-
-class Broker(Protocol):
-    """Shares out among the workers what they have in common; it is replaced when it dies."""
-
-    def lender(self, worker: int) -> Lender:
-        """How the worker of this number reaches the broker."""
-
-    async def keep(self) -> None:
-        """Watch the broker, and replace it when it dies. Runs until it is cancelled."""
-
-    async def forget(self, worker: int) -> None:
-        """This worker is no more: what it was lent is free again, but for what it has spent."""
-
-    async def close(self) -> None: ...
 
 
 class Workers(Protocol[Told_contra, Heard_co]):
@@ -64,5 +49,5 @@ class Driver(Workers[Command, Report], Protocol):
 
     on_this_machine: bool  # all of them, and so they will be gone when it has been started again
 
-    async def broker(self, folder: Path, settings: BrokerSettings) -> Broker:
-        """Start one where all workers reach it. What it must not forget it keeps in the folder."""
+    async def broker(self, folder: Path, settings: BrokerSettings) -> OwnBroker:
+        """Start one that shares out what the workers have in common, where all of them reach it. What it must not forget it keeps in the folder."""

@@ -15,8 +15,8 @@ from profiler.core.errors import ProfilerError
 from profiler.engine.threads import in_thread
 from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
-from profiler.fleet.broker.process import BrokerProcess, start_broker, tell_gone
-from profiler.fleet.messages import Lender
+from profiler.fleet.broker.process import BrokerProcess
+from profiler.fleet.drivers.reached_broker import OwnBroker
 from profiler.storage.boot import boot_id
 
 if TYPE_CHECKING:
@@ -26,17 +26,10 @@ LOOK_EVERY_S = 0.2
 MOST_FAILED = 3  # replacements in a row: one may be killed while it starts, too
 
 
-class LocalBroker:
-    """`session` is how the names of the workers end: worker 0 of an earlier experiment or command is another one."""
-
-    def __init__(self, process: BrokerProcess, *, token: str, capped: bool, session: str = "") -> None:
+class LocalBroker(OwnBroker):
+    def __init__(self, process: BrokerProcess, *, token: str, capped: bool, session: str | None = None) -> None:
+        super().__init__(process.address, token=token, capped=capped, session=session)
         self.process = process
-        self._token = token
-        self._capped = capped
-        self._session = session
-
-    def lender(self, worker: int) -> Lender:
-        return Lender(url=self.process.address, token=self._token, who=self._name_of(worker), capped=self._capped)
 
     async def keep(self) -> None:
         failed = 0
@@ -52,15 +45,9 @@ class LocalBroker:
                 if failed > MOST_FAILED:
                     raise
 
-    async def forget(self, worker: int) -> None:
-        await tell_gone(self.process.address, self._name_of(worker), token=self._token)
-
     async def close(self) -> None:
         """Its process may serve the next experiment."""
         await in_thread(self.process.rest)
-
-    def _name_of(self, worker: int) -> str:
-        return f"{worker}-{self._session}"
 
 
 class LocalBrokers:
@@ -76,7 +63,7 @@ class LocalBrokers:
             await in_thread(partial(_settle_the_dead, folder, settings))
         settings = msgspec.structs.replace(settings, session=session)
         if self.process is None:
-            self.process = await in_thread(partial(start_broker, folder, settings, token=self._token))
+            self.process = await in_thread(partial(BrokerProcess, folder, settings, token=self._token))
         else:
             await in_thread(partial(self.process.serve, folder, settings))
         return LocalBroker(self.process, token=self._token, capped=settings.cap is not None, session=session)

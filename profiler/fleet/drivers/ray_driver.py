@@ -21,7 +21,8 @@ from profiler.core.errors import ProfilerError, UsageError
 from profiler.fleet.broker.messages import Gone, in_envelope
 from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.drivers.ray_parts import Post, RayBroker, relay, work
-from profiler.fleet.messages import ANSWERS_RANGES, Command, Lender, Report
+from profiler.fleet.drivers.reached_broker import OwnBroker
+from profiler.fleet.messages import ANSWERS_RANGES, Command, Report
 from profiler.fleet.program import Heard, Program, Told
 
 if TYPE_CHECKING:
@@ -135,22 +136,18 @@ class RayDriver(Generic[Told, Heard]):
             end.close()
 
 
-class ActorBroker:
+class ActorBroker(OwnBroker):
     """The broker as a named actor beside the head; Ray starts it again when it dies."""
 
     def __init__(self, ray: Any, folder: Path, settings: BrokerSettings) -> None:
+        name = f"profiler-broker-{secrets.token_hex(8)}"
+        super().__init__(name, token="", capped=settings.cap is not None)
         self._ray = ray
-        self._name = f"profiler-broker-{secrets.token_hex(8)}"
-        self._session = secrets.token_hex(4)
-        self._capped = settings.cap is not None
         self._actor = (
             ray.remote(RayBroker)
-            .options(name=self._name, num_cpus=0, resources=ON_THE_HEAD, max_restarts=-1)
+            .options(name=name, num_cpus=0, resources=ON_THE_HEAD, max_restarts=-1)
             .remote(str(folder.resolve()), msgspec.json.encode(settings))
         )
-
-    def lender(self, worker: int) -> Lender:
-        return Lender(url=self._name, token="", who=self._name_of(worker), capped=self._capped)
 
     async def keep(self) -> None:
         """Ray starts it again; that it looks for the lost it must be told anew."""
@@ -169,9 +166,6 @@ class ActorBroker:
 
     async def close(self) -> None:
         self._ray.kill(self._actor)
-
-    def _name_of(self, worker: int) -> str:
-        return f"{worker}-{self._session}"
 
 
 def on_ray(address: str | None) -> Callable[[Path], AbstractAsyncContextManager[RayDriver[Command, Report]]]:

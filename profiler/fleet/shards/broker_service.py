@@ -16,10 +16,10 @@ import anyio
 from profiler.core.errors import ProfilerError, UsageError
 from profiler.core.one_error import one_error
 from profiler.fleet.broker.desk import Desk
-from profiler.fleet.broker.process import TOKEN, tell_gone
+from profiler.fleet.broker.process import TOKEN
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.wire import place_of
-from profiler.fleet.messages import Lender
+from profiler.fleet.drivers.reached_broker import ReachedBroker
 from profiler.fleet.shares import settings_of_broker
 from profiler.fleet.spending import own_cap
 from profiler.storage.shared_runs.ranges import RangeFolders
@@ -91,28 +91,7 @@ def token_of(folders: RangeFolders, environ: Mapping[str, str]) -> str:
         ) from error
 
 
-class DistantBroker:
-    """A broker that somebody else has started, for the workers of one command."""
-
-    def __init__(self, url: str, *, token: str, capped: bool) -> None:
-        place_of(url)  # raises where it is none
-        self._url = url
-        self._token = token
-        self._capped = capped
-        self._session = secrets.token_hex(4)
-
-    def lender(self, worker: int) -> Lender:
-        return Lender(url=self._url, token=self._token, who=self._name_of(worker), capped=self._capped)
-
-    async def keep(self) -> None:
-        """Nothing to do: whoever has started it starts it again."""
-        await anyio.sleep_forever()
-
-    async def forget(self, worker: int) -> None:
-        await tell_gone(self._url, self._name_of(worker), token=self._token)
-
-    async def close(self) -> None:
-        """Nothing to do: it serves others too."""
-
-    def _name_of(self, worker: int) -> str:
-        return f"{worker}-{self._session}"
+def distant_broker(url: str, *, token: str, capped: bool) -> ReachedBroker:
+    """A broker that somebody else has started."""
+    place_of(url)  # raises where it is none
+    return ReachedBroker(url, token=token, capped=capped)

@@ -18,7 +18,7 @@ from profiler.fleet.jobs import job_of
 from profiler.fleet.preparing.known_answers import lay_down
 from profiler.fleet.preparing.prepare import owed
 from profiler.fleet.sessions import begun_session, bound_by_of, ended_session
-from profiler.fleet.shards.broker_service import DistantBroker, token_of
+from profiler.fleet.shards.broker_service import distant_broker, token_of
 from profiler.fleet.shards.shard_caps import ShardCaps, out_of_money
 from profiler.fleet.shares import even_share
 from profiler.storage import journal
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.fleet.coordination.onlookers import Watch
     from profiler.fleet.drivers.driver import Driver
+    from profiler.fleet.drivers.reached_broker import ReachedBroker
     from profiler.fleet.messages import Job
-    from profiler.fleet.preparing.prepare import Prepared, Range
+    from profiler.fleet.preparing.prepare import Prepared
     from profiler.fleet.shards.which_shard import Shard
     from profiler.storage.reuse.reusable import Reusable
 
@@ -72,22 +73,19 @@ class ShardWork:
             self._caps = ShardCaps(prepared.experiment, shard, options, merged=spent, gone=self._gone.gone, left=left)
         self._looks = FleetLooks(prepared, total=self.total)
         self._looks.committed = self.total - self.left()
-        self._broker: DistantBroker | None = None
+        self._broker: ReachedBroker | None = None
         name = f"{shard.number}-{KNOWN_ANSWERS}"
         self._known = lay_down(reusable, prepared, name=name, tell=tell)
         if self._live:
             self._looks.money = self._gone
             if shard.broker is not None:
                 token = token_of(prepared.folders, os.environ)
-                self._broker = DistantBroker(
+                self._broker = distant_broker(
                     shard.broker, token=token, capped=self._caps is not None and self._caps.cap is not None
                 )
 
     def _is_mine(self, index: int) -> bool:
         return self._shard.has(self._prepared.table.range_of(index))
-
-    def _belongs(self, piece: Range) -> bool:
-        return self._is_mine(piece[0])
 
     def _items_before(self, end: int) -> int:
         """How many items of its ranges lie before an index."""
@@ -104,7 +102,7 @@ class ShardWork:
     def left(self) -> int:
         """Items of its ranges that nobody has committed."""
         pieces = owed(self._prepared.folders, self._prepared.table, since=self.end)
-        return sum(end - first for first, end in filter(self._belongs, pieces))
+        return sum(end - first for first, end in pieces if self._is_mine(first))
 
     @property
     def complete(self) -> bool:
@@ -130,7 +128,7 @@ class ShardWork:
             looks=self._looks,
             job_of=self._job_of,
             tell=self._tell,
-            belongs=self._belongs,
+            belongs=self._is_mine,
             broker=self._broker,
         )
         for number in range(self._processes):

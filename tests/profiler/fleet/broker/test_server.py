@@ -20,7 +20,7 @@ from profiler.fleet.broker.desk import Desk
 from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.messages import Envelope, Gone, MoneyUse, Renewal
 from profiler.fleet.broker.process import TOKEN as PASSED_IN
-from profiler.fleet.broker.process import start_broker, tell_gone
+from profiler.fleet.broker.process import BrokerProcess, tell_gone
 from profiler.fleet.broker.server import BrokerServer
 from profiler.fleet.broker.settings import BrokerSettings, Service
 from profiler.fleet.broker.wire import Channel, place_of
@@ -129,7 +129,7 @@ async def test_a_worker_whose_journal_is_damaged_counts_with_its_whole_slice(tmp
 async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_lent_what_it_had_lent(
     tmp_path: Path,
 ) -> None:
-    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    broker = BrokerProcess(tmp_path, SETTINGS, token=TOKEN)
     try:
         address = broker.address
         first = await ask(address, wants("a", 1))
@@ -146,16 +146,16 @@ async def test_a_broker_that_is_killed_is_replaced_at_the_same_address_and_has_l
 
 
 def test_a_second_broker_for_the_same_money_is_refused(tmp_path: Path) -> None:
-    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    broker = BrokerProcess(tmp_path, SETTINGS, token=TOKEN)
     try:
         with pytest.raises(ProfilerError, match="another broker"):
-            start_broker(tmp_path, SETTINGS, token=TOKEN)
+            BrokerProcess(tmp_path, SETTINGS, token=TOKEN)
     finally:
         broker.stop()
 
 
 def test_a_broker_ends_with_whoever_has_started_it(tmp_path: Path) -> None:
-    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    broker = BrokerProcess(tmp_path, SETTINGS, token=TOKEN)
 
     try:
         broker.let_go()
@@ -199,7 +199,7 @@ def test_a_broker_whose_command_dies_while_it_starts_ends_in_silence(tmp_path: P
 def test_the_broker_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-of-the-run")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws-of-the-run")
-    broker = start_broker(tmp_path, SETTINGS, token=TOKEN)
+    broker = BrokerProcess(tmp_path, SETTINGS, token=TOKEN)
     try:
         environ = Path(f"/proc/{broker.pid}/environ").read_bytes()
     finally:

@@ -15,7 +15,7 @@ from profiler.core.errors import ProfilerError
 from profiler.engine.limits.concurrency import FIRST_LIMIT
 from profiler.fleet.broker.kept_money import NAME
 from profiler.fleet.broker.messages import Amounts, Event, MoneyUse, Renewal
-from profiler.fleet.broker.process import start_broker
+from profiler.fleet.broker.process import BrokerProcess
 from profiler.fleet.broker.settings import BrokerSettings
 from profiler.fleet.broker.wire import Channel
 from profiler.fleet.drivers import local_broker
@@ -38,6 +38,7 @@ class Dying:
         self.failing = failing
         self.starts = 0
         self.replaced = anyio.Event()
+        self.address = broker.address
 
     def poll(self) -> int | None:
         return None if self.starts > self.failing else -9
@@ -55,7 +56,7 @@ async def test_a_replacement_that_does_not_start_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     monkeypatch.setattr(local_broker, "LOOK_EVERY_S", 0.001)
-    broker = start_broker(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None), token="t")
+    broker = BrokerProcess(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None), token="t")
     address = broker.address
     broker.kill()
     dying = Dying(broker, failing=failing)
@@ -75,7 +76,7 @@ async def test_one_that_never_starts_ends_the_run_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_broker, "LOOK_EVERY_S", 0.001)
-    broker = start_broker(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None), token="t")
+    broker = BrokerProcess(tmp_path, BrokerSettings(workers=1, concurrency=1, cap=None), token="t")
     broker.stop()
     dying = Dying(broker, failing=100)
 
