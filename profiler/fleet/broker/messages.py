@@ -16,6 +16,17 @@ RENAMED = "+"  # at the end of the name under which a worker goes on that was gi
 RENEW_S = 1.0  # between two messages of a worker, unless it wants something sooner
 
 
+OF_AN_ERROR = (
+    "kind",
+    "message",
+    "status",
+    "retryable",
+    "retry_after_s",
+    "ramp",
+    "sent",
+)  # what the broker need know of one
+
+
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     """Of each of the three limits."""
 
@@ -54,15 +65,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error(self) -> CallError:
-        return CallError(
-            self.kind,
-            self.message,
-            status=self.status,
-            retryable=self.retryable,
-            retry_after_s=self.retry_after_s,
-            ramp=self.ramp,
-            sent=self.sent,
-        )
+        return CallError(**{name: getattr(self, name) for name in OF_AN_ERROR})
 
 
 class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):

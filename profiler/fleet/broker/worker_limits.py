@@ -15,7 +15,7 @@ from profiler.engine.limits.health import ProviderHealth
 from profiler.engine.limits.learned_rate import LearnedRate
 from profiler.engine.limits.provider_limits import ProviderLimits, Pushback
 from profiler.engine.limits.rate_gate import LIMITS
-from profiler.fleet.broker.messages import Event
+from profiler.fleet.broker.messages import OF_AN_ERROR, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +42,7 @@ class Report:
         named = () if error.limits is None else tuple(n for n in LIMITS if getattr(error.limits, n) is not None)
         event = Event(
             of="dialogue" if dialogue else "call",
-            kind=error.kind,
-            message=error.message,
-            status=error.status,
-            retryable=error.retryable,
-            retry_after_s=error.retry_after_s,
-            ramp=error.ramp,
-            sent=error.sent,
+            **{name: getattr(error, name) for name in OF_AN_ERROR},
             unexplained=self.unexplained,
             named=named,
             answered_before=self.answered,
