@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from profiler.fleet.messages import Job, Share
+from profiler.fleet.messages import Job
 from profiler.fleet.shares import share_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def job_of(
         search_path=None if options.plugins_folder is None else str(options.plugins_folder),
         fsync=options.fsync,
         retry_failed=options.retry_failed,
-        share=Share(concurrency=concurrency, cap=cap),
+        concurrency=concurrency,
+        cap=cap,
         broker=lender,
         known_answers=None if known is None else str(known),
         boot=boot,

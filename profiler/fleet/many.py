@@ -7,7 +7,7 @@ Those that ask what another one asks take its answers over, as they do in a run 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -116,8 +116,8 @@ async def _one_by_one(
             left = None if money.cap is None else max(0, money.cap.cap - money.cap.gone)
             folder = options.folder_of(experiment)
             before = 0 if options.fresh else money_of(folder) or 0
-            given: dict[str, Any] = {"left": left, "reusable": reusable}
-            found = await _ended(partial(run, experiment, options=options, note=note, **given), experiment)
+            asking = partial(run, experiment, options=options, left=left, reusable=reusable, note=note)
+            found = await _ended(asking, experiment)
             ended[experiment.experiment_id] = found
             in_all = money_of(folder) or 0
             money.took(experiment, spent=in_all - before, in_all=in_all)

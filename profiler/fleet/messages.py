@@ -35,15 +35,9 @@ class Lender(msgspec.Struct, frozen=True, kw_only=True):
     alone: EvenShare | None = None
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker may use as long as no broker says otherwise; the rate limits stand in its experiment."""
-
-    concurrency: int
-    cap: int | None = None  # in pico-dollars
-
-
 class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Command to a worker, its first: all that it needs to know before it gets a range."""
+    """Command to a worker, its first: all that it needs to know before it gets a range. `concurrency` and `cap` (in
+    pico-dollars) are what it may use as long as no broker says otherwise; the rate limits stand in its experiment."""
 
     worker: int
     folder: str
@@ -53,7 +47,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     search_path: str | None = None
     fsync: Fsync = "interval"
     retry_failed: bool = False
-    share: Share
+    concurrency: int
+    cap: int | None = None
     broker: Lender | None = None
     known_answers: str | None = None  # the file in which answers of earlier runs can be found
     boot: str | None = None  # what its commits note, see `storage.shared_runs.commits`

@@ -82,14 +82,14 @@ class Worker:
             mode=job.mode,
             lane=job.lane,
             search_path=job.search_path,
-            concurrency=job.share.concurrency,
+            concurrency=job.concurrency,
             fsync=job.fsync,
             retry_failed=job.retry_failed,
         )
         self._channel: Channel | None
         self._link: Link | None
         self._channel, self._link = _link_of(job, ask, tell=self._tell)
-        cap = None if job.share.cap is None else Cap.of(job.share.cap)
+        cap = None if job.cap is None else Cap.of(job.cap)
         if self._link is not None:
             cap = self._link.cap
         self._shared = RunResources(
