@@ -196,6 +196,7 @@ ORDERS = {
     "profiler.storage.writing": (
         "__init__",
         "reorder",
+        "linger",
         "journal_file",
         "ordered_log",
         "writer",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import anyio
 
 from profiler.core.errors import StorageError
 from profiler.storage.whole_file import sync_folder
+from profiler.storage.writing.linger import Linger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,7 @@ class JournalFile:
         self._fsync: Fsync = fsync
         self._named = False  # whether the names in its folder are on the device too
         self._syncing = False
-        self._waited = False  # what was appended first since the last sync has waited for a second
-        self._timer: asyncio.TimerHandle | None = None
+        self._linger = Linger()  # of what was appended first since the last sync
 
     @property
     def size(self) -> int:
@@ -58,15 +57,12 @@ class JournalFile:
         again."""
         if self._syncing or not self._file.unsynced or self._fsync != "interval":
             return
-        if self._waited:
-            self._syncing, self._waited = True, False
+        if self._linger.over:
+            self._linger.forget()
+            self._syncing = True
             tasks.start_soon(self._sync_now, tasks, wake)
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FSYNC_INTERVAL_S, self._has_waited, wake)
-
-    def _has_waited(self, wake: Callable[[], None]) -> None:
-        self._waited, self._timer = True, None
-        wake()
+        else:
+            self._linger.begin(FSYNC_INTERVAL_S, wake=wake)
 
     async def _sync_now(self, tasks: TaskGroup, wake: Callable[[], None]) -> None:
         await self.sync_the_rest()
@@ -74,8 +70,7 @@ class JournalFile:
         self.sync_if_due(tasks, wake=wake)
 
     def forget_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._linger.forget()
 
     async def sync_the_rest(self) -> None:
         """Sync in a thread what was not synced yet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +10,7 @@ import anyio
 
 from profiler.core.errors import StorageError
 from profiler.core.json import dump_line, loads
+from profiler.storage.writing.linger import Linger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +89,7 @@ class Follower:
         self._order = order
         self._more = False  # lines have come since the last write began
         self._writing = False
-        self._waited_long = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._linger = Linger()
 
     def offer(self, indexes: list[int], block: bytes, *, offset: int) -> None:
         """Take a block of lines that has just been written to the journal."""
@@ -102,21 +101,15 @@ class Follower:
         called: it must ask again."""
         if self._writing or not self._more:
             return
-        if self._waited_long or self._order.held >= BLOCK:
-            self.forget_timer()
+        if self._linger.over or self._order.held >= BLOCK:
+            self._linger.forget()
             self._writing = True
             tasks.start_soon(self._write, tasks, wake)
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._has_waited, wake)
-
-    def _has_waited(self, wake: Callable[[], None]) -> None:
-        self._waited_long = True
-        wake()
+        else:
+            self._linger.begin(LINGER_S, wake=wake)
 
     def forget_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._waited_long = None, False
+        self._linger.forget()
 
     async def _write(self, tasks: TaskGroup, wake: Callable[[], None]) -> None:
         self._more = False
