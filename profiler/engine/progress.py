@@ -200,7 +200,9 @@ class Overview:
         self._dialogues = dialogues  # of each experiment; of a single one its view tells
         self._total = sum(dialogues.values())
         self._views: list[View] = []
-        self._ended = _SumsOfEnded()
+        self._ended = Sums()
+        self._ended_count = 0
+        self._had_views: set[str] = set()  # experiments that make no more calls, and have not ended yet
         self._rate = Rate()
 
     def add(self, view: View) -> None:
@@ -216,26 +218,24 @@ class Overview:
         if self._many:
             self._views.remove(view)
             self._ended.add(view.look())
+            self._had_views.add(view.experiment_id)
 
     def ended(self, name: str, *, complete: bool) -> None:
         """Count an ended experiment. One that was complete already, or took its answers over, never had a view."""
-        self._ended.experiments += 1
-        if complete and name not in self._ended.looked_at:
+        self._ended_count += 1
+        if complete and name not in self._had_views:
             self._ended.done += self._dialogues.get(name, 0)
-        self._ended.looked_at.discard(name)
+        self._had_views.discard(name)
 
     def look(self) -> Snapshot:
         if not self._many and self._views:
             return self._views[0].look()
-        parts = [view.look() for view in self._views]
-        ended, many = self._ended, self._many
-        done = ended.done + sum(each.done for each in parts)
-        rate = self._rate.of(done)
-        failures = Counter(ended.failures)
-        for each in parts:
-            failures.update(each.failures)
-        cost = _sum([ended.cost_usd, *(each.cost_usd for each in parts)])
-        maybe = _sum([ended.maybe_billed_usd, *(each.maybe_billed_usd for each in parts)])
+        parts, many = [view.look() for view in self._views], self._many
+        sums = Sums()
+        sums.add(self._ended)
+        for part in parts:
+            sums.add(part)
+        done, cost, rate = sums.done, sums.cost_usd, self._rate.of(sums.done)
         return Snapshot(
             experiment_id=f"{self._experiments:,} experiments" if many else "starting",
             mode=self._mode,
@@ -246,40 +246,38 @@ class Overview:
             in_flight=sum(each.in_flight for each in parts),
             slots=max((each.slots for each in parts), default=0),
             backing_off=sum(each.backing_off for each in parts),
-            retried=ended.retried + sum(each.retried for each in parts),
-            failures=dict(failures),
+            retried=sums.retried,
+            failures=dict(sums.failures),
             stopping=any(each.stopping for each in parts),
             held_up_by=next((each.held_up_by for each in parts if each.held_up_by), None),
             cost_usd=cost,
-            maybe_billed_usd=maybe,
-            projected_usd=None if cost is None or not done else (cost + (maybe or 0.0)) / done * self._total,
-            experiments=(ended.experiments, self._experiments) if many else None,
+            maybe_billed_usd=sums.maybe_billed_usd,
+            projected_usd=None
+            if cost is None or not done
+            else (cost + (sums.maybe_billed_usd or 0.0)) / done * self._total,
+            experiments=(self._ended_count, self._experiments) if many else None,
             under_way=tuple(parts) if many else (),
         )
 
 
-class _SumsOfEnded:
-    """The sums over all experiments that have ended."""
+class Sums:
+    """What several experiments have come to together."""
 
     def __init__(self) -> None:
-        self.experiments = 0
         self.done = 0
         self.retried = 0
         self.failures: Counter[str] = Counter()
         self.cost_usd: float | None = None
         self.maybe_billed_usd: float | None = None
-        self.looked_at: set[str] = set()
 
-    def add(self, look: Snapshot) -> None:
-        self.done += look.done
-        self.retried += look.retried
-        self.failures.update(look.failures)
-        self.cost_usd = _sum([self.cost_usd, look.cost_usd])
-        self.maybe_billed_usd = _sum([self.maybe_billed_usd, look.maybe_billed_usd])
-        self.looked_at.add(look.experiment_id)
+    def add(self, part: Snapshot | Sums) -> None:
+        self.done += part.done
+        self.retried += part.retried
+        self.failures.update(part.failures)
+        self.cost_usd = _sum(self.cost_usd, part.cost_usd)
+        self.maybe_billed_usd = _sum(self.maybe_billed_usd, part.maybe_billed_usd)
 
 
-def _sum(values: list[float | None]) -> float | None:
-    """The sum of the known values; None if none is known."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def _sum(one: float | None, other: float | None) -> float | None:
+    """The sum of what is known of the two."""
+    return one if other is None else other if one is None else one + other

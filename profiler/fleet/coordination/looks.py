@@ -65,14 +65,14 @@ class FleetLooks:
 
     def look(self) -> Snapshot:
         statuses = [each.status for each in self.workers.values() if each.status is not None and not each.ended]
+        of_all = [each.status for each in self.workers.values() if each.status is not None]
         parts = [part for status in statuses for part in status.parts]
         done = self.committed + sum(part.done for part in parts)
-        rate = self._rate.of(sum(each.status.answered for each in self.workers.values() if each.status is not None))
+        rate = self._rate.of(sum(status.answered for status in of_all))
         total = self._total
         failures: Counter[str] = Counter()
-        for each in self.workers.values():
-            if each.status is not None:
-                failures.update(each.status.failures)
+        for status in of_all:
+            failures.update(status.failures)
         cost = maybe = None
         if self.money is not None:
             cost = dollars(self.money.spent) + sum(part.cost_usd for part in parts)
@@ -88,7 +88,7 @@ class FleetLooks:
             in_flight=sum(status.in_flight for status in statuses),
             slots=sum(status.slots for status in statuses),
             backing_off=sum(status.backing_off for status in statuses),
-            retried=sum(each.status.retried for each in self.workers.values() if each.status is not None),
+            retried=sum(status.retried for status in of_all),
             failures=dict(failures),
             stopping=self.stopping,
             held_up_by=next((status.held_up_by for status in statuses if status.held_up_by), None),
