@@ -143,6 +143,11 @@ class BudgetReached(ProfilerError):
     of_all: bool = True
     next_call: int = 0
 
+    def point_at_manifest(self, experiment_id: str) -> None:
+        """Say that the cap is raised there, if it is the experiment's own."""
+        if not self.of_all and self.enough_usd is not None:
+            self.hint = f"raise max_cost_usd of {experiment_id} in the manifest, to {self.enough_usd:g} or so"
+
 
 class Interrupted(ProfilerError):
     """A signal stopped the run; what was answered is kept and the run can be resumed."""

@@ -18,7 +18,7 @@ from profiler.dataset import file
 from profiler.engine.run_client import check_client, try_own_client
 from profiler.engine.run_money import card_of_run, least_cap
 from profiler.manifest.rules import streamed_only
-from profiler.metrics.builtin import resolve
+from profiler.metrics.builtin import resolve, unmeasured
 from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.provider.open import open_client
 from profiler.provider.source import source_of
@@ -154,6 +154,14 @@ class _Check:
         if about not in self._surveys:
             self._surveys[about] = file.survey(path, fields=fields, selection=self._options.selection)
         return self._surveys[about]
+
+
+def tell_survey(experiment: Experiment, survey: Survey, *, tell: Callable[[str], None]) -> None:
+    """Say what was found in the dataset that a person should know before the first call."""
+    for warning in unmeasured(experiment.metrics, survey):
+        tell(f"{experiment.experiment_id}: {warning}")
+    for remark in survey.remarks:
+        tell(remark)
 
 
 def _fault(check: Callable[[], object]) -> ProfilerError | None:

@@ -43,9 +43,7 @@ class RunMoney:
         self._kept = kept
 
     def held_by_manifest(self, experiment: Experiment) -> bool:
-        """Whether the experiment's own cap in the manifest is the one that decides; --max-cost cannot raise it."""
-        own, said = experiment.max_cost_usd, self._options.max_cost_usd
-        return own is not None and (said is None or own <= said)
+        return held_by_manifest(experiment, self._options, several=False)
 
     @contextmanager
     def of(self, experiment: Experiment, run: OpenRun, *, card: RateCard | None) -> Iterator[Budget | None]:
@@ -98,6 +96,13 @@ def least_cap(experiment: Experiment, options: Options) -> float | None:
     return min((cap for cap in (experiment.max_cost_usd, options.max_cost_usd) if cap is not None), default=None)
 
 
+def held_by_manifest(experiment: Experiment, options: Options, *, several: bool) -> bool:
+    """Whether the experiment's own cap in the manifest is the one that decides, or the only one that is its own where the
+    other holds for `several`. --max-cost cannot raise it."""
+    own, said = experiment.max_cost_usd, options.max_cost_usd
+    return own is not None and (several or said is None or own <= said)
+
+
 def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) -> RateCard | None:
     """The prices of a live run. The mock costs nothing, and a made-up price would look like a real one."""
     if mode != "live":
@@ -118,9 +123,16 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
     return card
 
 
-def money_facts(budget: Budget | None) -> dict[str, Any]:
-    """The money in the `run` part of the summary; nothing is known without a price."""
+def facts_of_budget(budget: Budget | None) -> dict[str, Any]:
+    """The money in the `run` part of the summary."""
     if budget is None:
+        return money_facts(None, cap=None, spent=0, maybe=0)
+    return money_facts(budget.card, cap=budget.cap, spent=budget.spent, maybe=budget.maybe)
+
+
+def money_facts(card: RateCard | None, *, cap: int | None, spent: int, maybe: int) -> dict[str, Any]:
+    """The same of amounts in pico-dollars; nothing is known without a price."""
+    if card is None:
         return dict.fromkeys(MONEY)
-    cap = None if budget.cap is None else dollars(budget.cap)
-    return dict(zip(MONEY, (budget.card.as_json(), cap, dollars(budget.spent), dollars(budget.maybe)), strict=True))
+    most = None if cap is None else dollars(cap)
+    return dict(zip(MONEY, (card.as_json(), most, dollars(spent), dollars(maybe)), strict=True))

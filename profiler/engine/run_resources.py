@@ -228,10 +228,7 @@ class RunResources:
             projected = self.overview.look().projected_usd or 0.0
             gone, least = dollars(cap.gone + view.next_call), dollars(cap.cap)
             reached.enough_usd = round_figures(max(projected * 1.1, gone * 1.1, least * 1.5))
-        if not reached.of_all and reached.enough_usd is not None:
-            reached.hint = (
-                f"raise max_cost_usd of {experiment.experiment_id} in the manifest, to {reached.enough_usd:g} or so"
-            )
+        reached.point_at_manifest(experiment.experiment_id)
 
     def pool_of(self, name: str) -> Pool | None:
         """The pool of an experiment (or of a part of one); None while it makes no calls."""

@@ -19,15 +19,15 @@ from profiler.engine.finishing import finish, finish_again
 from profiler.engine.loop import with_a_loop
 from profiler.engine.onlookers import onlooking
 from profiler.engine.options import Options, options_of
-from profiler.engine.preflight import check_all
+from profiler.engine.preflight import check_all, tell_survey
 from profiler.engine.result import Ended, Result, facts_of_run
 from profiler.engine.reuse import known_answers, reusing, tell_taken
 from profiler.engine.run_client import client_of_run
-from profiler.engine.run_money import card_of_run, least_cap, money_facts, money_of_all
+from profiler.engine.run_money import card_of_run, facts_of_budget, least_cap, money_of_all
 from profiler.engine.run_resources import RunResources
 from profiler.engine.session import answer_all, take_over
 from profiler.manifest.load import Manifest
-from profiler.metrics.builtin import resolve, unmeasured
+from profiler.metrics.builtin import resolve
 from profiler.metrics.unfit_dataset import refuse_unfit
 from profiler.provider.requests import planner_of
 from profiler.provider.source import source_of
@@ -258,7 +258,7 @@ def _facts_of(
     budget: Budget | None,
 ) -> dict[str, Any]:
     told = {
-        **money_facts(budget),
+        **facts_of_budget(budget),
         "resumed": {"kept": opened.kept, "maybe_billed": opened.carried.cut_off},
         "sessions": opened.sessions,
         "bound_by": bound_by,
@@ -275,10 +275,7 @@ def _tell_begin(turn: Turn, opened: OpenRun, survey: Survey | None, *, tell: Cal
             f"{name}: asks what {turn.answers_of.name} has asked, so it takes those answers over and asks nothing twice"
         )
     if survey is not None:
-        for warning in unmeasured(turn.experiment.metrics, survey):
-            tell(f"{name}: {warning}")
-        for remark in survey.remarks:
-            tell(remark)
+        tell_survey(turn.experiment, survey, tell=tell)
     for line in opened.notes:
         tell(line)
     if opened.asked:

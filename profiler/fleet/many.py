@@ -137,10 +137,7 @@ def advise(reached: BudgetReached, experiment: Experiment, money: RunMoney, *, r
         reached.of_all = False
     elif reached.enough_usd is not None:
         reached.enough_usd = round_figures(reached.enough_usd + dollars(money.cap.gone - in_all))
-    if not reached.of_all and reached.enough_usd is not None:
-        reached.hint = (
-            f"raise max_cost_usd of {experiment.experiment_id} in the manifest, to {reached.enough_usd:g} or so"
-        )
+    reached.point_at_manifest(experiment.experiment_id)
 
 
 def _small(experiments: Sequence[Experiment], counts: Mapping[str, int], *, options: Options) -> list[Experiment]:

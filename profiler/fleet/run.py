@@ -13,6 +13,7 @@ from profiler.core.one_error import one_error
 from profiler.core.wording import silent
 from profiler.dataset import unchanged
 from profiler.engine import runner
+from profiler.engine.preflight import tell_survey
 from profiler.engine.result import facts_of_run, result_of, summary_of
 from profiler.engine.reuse import tell_taken
 from profiler.engine.threads import in_thread
@@ -30,7 +31,6 @@ from profiler.fleet.preparing.same_dataset import expect_same_dataset
 from profiler.fleet.sessions import begun_session, bound_by_of, bound_by_of_shards, ended_session
 from profiler.fleet.shares import settings_of_broker
 from profiler.fleet.spending import Spending
-from profiler.metrics.builtin import unmeasured
 from profiler.storage import run_directory, status_file
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.claims import Claims
@@ -162,12 +162,9 @@ class Fleet:
         return min(found, table.count)
 
     def _tell_begin(self) -> None:
-        prepared, name = self._prepared, self._prepared.experiment.experiment_id
+        prepared = self._prepared
         if prepared.survey is not None:
-            for warning in unmeasured(prepared.experiment.metrics, prepared.survey):
-                self._tell(f"{name}: {warning}")
-            for remark in prepared.survey.remarks:
-                self._tell(remark)
+            tell_survey(prepared.experiment, prepared.survey, tell=self._tell)
         if self.kept:
             self._tell(f"resuming: {self.kept:,} of {prepared.table.count:,} answers are kept")
 

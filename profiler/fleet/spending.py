@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.core.errors import BudgetReached
 from profiler.engine.progress import round_figures
-from profiler.engine.run_money import MONEY, least_cap
+from profiler.engine.run_money import least_cap, money_facts
 from profiler.money.budget import usd
 from profiler.money.prices import dollars, pico
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
@@ -26,12 +26,6 @@ def own_cap(experiment: Experiment, options: Options, *, several: bool) -> int |
     its cap too, and the smaller of both decides."""
     cap = experiment.max_cost_usd if several else least_cap(experiment, options)
     return None if cap is None else pico(cap)
-
-
-def held_by_manifest(experiment: Experiment, options: Options, *, several: bool) -> bool:
-    """Whether that is the cap of the manifest, which --max-cost cannot raise."""
-    own = experiment.max_cost_usd
-    return own is not None and (several or options.max_cost_usd is None or own <= options.max_cost_usd)
 
 
 class Spending:
@@ -83,14 +77,7 @@ class Spending:
     def facts(self, merged: Merged, *, tell: Callable[[str], None]) -> dict[str, Any]:
         """What the summary of the complete run says of its money."""
         money, cap, card = merged.money, self.cap(), self._prepared.card
-        known: dict[str, Any] = dict.fromkeys(MONEY)
-        if card is not None:
-            known = {
-                "rate_card": card.as_json(),
-                "max_cost_usd": None if cap is None else dollars(cap),
-                "spent_usd": dollars(money.spent),
-                "maybe_billed_usd": dollars(money.maybe),
-            }
+        known = money_facts(card, cap=cap, spent=money.spent, maybe=money.maybe)
         if merged.by_shard:
             known["spent_by_shard_usd"] = [dollars(amount) for amount in merged.by_shard]
         if money.spent and (twice := merged.twice.spent) > 0:

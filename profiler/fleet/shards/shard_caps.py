@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from profiler.core.errors import BudgetReached
 from profiler.engine.progress import round_figures
-from profiler.fleet.spending import held_by_manifest, own_cap
+from profiler.engine.run_money import held_by_manifest
+from profiler.fleet.spending import own_cap
 from profiler.money.budget import usd
 from profiler.money.prices import dollars
 
@@ -59,10 +60,7 @@ class ShardCaps:
         else:
             error.enough_usd = round_figures(dollars(self._merged + self._shard.of * (max(cap, gone) + needed)))
         error.of_all = of_all or not self._in_manifest
-        if not error.of_all:
-            error.hint = (
-                f"raise max_cost_usd of {self._experiment.experiment_id} in the manifest, to {error.enough_usd:g} or so"
-            )
+        error.point_at_manifest(self._experiment.experiment_id)
         return error
 
 
