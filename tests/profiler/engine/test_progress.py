@@ -6,7 +6,7 @@ import pytest
 
 from profiler.engine import progress
 from profiler.engine.calls.pool_status import PoolStatus
-from profiler.engine.progress import View
+from profiler.engine.progress import Overview, Sums, View
 from profiler.provider.source import Source
 from tests.profiler.engine.snapshots import snapshot
 
@@ -113,3 +113,26 @@ def test_many_looks_do_not_pile_up(clock: Clock) -> None:
         clock.now += 0.05
         view.look()
     assert len(view._rate._looks) <= progress.RATE_OVER_S / progress.LEAST_BETWEEN_S + 2
+
+
+def test_a_run_of_many_adds_up_those_that_have_ended_and_those_that_ask_now() -> None:
+    overview = Overview(experiments=3, mode="mock", dialogues={"demo": 1000, "first": 1000, "kept": 5})
+    ended, asking = Run(), Run()
+    ended.done, asking.done = 10, 20
+    first = ended.view()
+    overview.add(first)
+    overview.asked(first)
+    overview.add(asking.view())
+    look = overview.look()
+    assert (look.done, look.retried, look.failures) == (30, 4, {"timeout": 2})
+    assert (look.in_flight, look.slots, look.experiments) == (3, 8, (0, 3))
+    assert (look.cost_usd, look.total) == (None, 2005)
+    overview.ended("kept", complete=True)  # it was complete already, and never had a view
+    assert (overview.look().done, overview.look().experiments) == (35, (1, 3))
+
+
+def test_money_is_added_up_where_it_is_known() -> None:
+    sums = Sums()
+    for cost in (None, 0.25, None, 0.5):
+        sums.add(snapshot(cost_usd=cost, maybe_billed_usd=None))
+    assert (sums.cost_usd, sums.maybe_billed_usd) == (0.75, None)
