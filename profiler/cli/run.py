@@ -59,7 +59,7 @@ def run_experiments(args: Namespace) -> int:
 
 
 def _ended(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> list[Ended]:
-    """By one process, or by as many as are asked for. What several have begun several go on with."""
+    """Run by one process, or by as many as are asked for. A run that several have begun is gone on with by several."""
     options, watch = options_from(args, manifest, mode), None if args.quiet else drawn_on(sys.stderr)
     if (args.processes or 1) == 1:
         shared = not args.fresh and any(map(shared_by_processes, map(options.folder_of, manifest.experiments)))

@@ -245,7 +245,7 @@ def _resume_command(args: Namespace, errors: Sequence[Exception | None]) -> str:
 
 
 def _without_cap(words: list[str]) -> Iterator[str]:
-    """Both spellings: `--max-cost 5` and `--max-cost=5`."""
+    """The words without --max-cost and its value, in both spellings: `--max-cost 5` and `--max-cost=5`."""
     rest = iter(words)
     for word in rest:
         if word == "--max-cost":

@@ -1,4 +1,5 @@
-"""`profiler run` by several processes, or of the share of one of several commands."""
+"""`profiler run --processes N`, which shares a run among processes, and `profiler run --shard K/N`, which answers one
+share."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 def ended_by_processes(
     args: Namespace, manifest: Manifest, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
 ) -> list[Ended]:
-    """By as many as are asked for, of this machine or of a cluster."""
+    """Run by as many processes as are asked for, on this machine or on a cluster."""
     processes = args.processes or 1
     run = partial(run_all_by_processes, manifest, options=options, processes=processes, watch=watch, note=tell)
     if args.on is not None:
@@ -50,9 +51,11 @@ def ended_by_processes(
 
 
 def answer_share(args: Namespace, manifest: Manifest, *, mode: Mode, tell: Callable[[str], None]) -> int:
-    """The share of one of several commands that know nothing of each other; an experiment after the other. What is wrong
-    with one touches no other, but a signal and the cap of all stop every one, and trouble of the provider those that ask
-    the same model."""
+    """Answer one shard of each experiment, one experiment after the other.
+
+    An error of one experiment does not touch the others, except a signal and the cap of all, which stop every one, and
+    trouble with the provider, which stops those that ask the same model.
+    """
     store = None if args.store is None else object_store(args.store)
     broker = args.broker if mode == "live" else None
     number, of = args.shard

@@ -1,4 +1,4 @@
-"""An event loop for code that has none."""
+"""Starts an event loop for callers that have none, such as `run_sync`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What holds up everyone while it lasts (a disk that syncs, logs that are counted) is done in a thread: the calls of all
-experiments share one event loop."""
+"""Runs in a thread what would hold up the event loop that all calls share: syncing a disk, counting logs."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class KeptCrew:
 
     @asynccontextmanager
     async def hire(self, _: Path, processes: int) -> AsyncIterator[Crew]:
-        """The folder of an experiment ends with it, so the logs of those who live on are elsewhere."""
+        """The workers for the next experiment. Their logs lie outside of its folder, because they outlive it."""
         if self._crew is None:
             logs = self._open.enter_context(temporary_logs())
             self._crew = await self._open.enter_async_context(hired(logs, processes, on=process_driver))

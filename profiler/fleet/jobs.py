@@ -26,7 +26,7 @@ def job_of(
     known: Path | None = None,
     boot: str | None = None,
 ) -> Job:
-    """`workers` is how many share the run; `cap` is in pico-dollars; in the file `known` are answers of earlier runs."""
+    """The job of one of `workers` workers. `cap` is in pico-dollars; the file `known` holds answers of earlier runs."""
     experiment = prepared.experiment
     concurrency = options.concurrency or experiment.concurrency
     if lender is None:

@@ -1,7 +1,8 @@
-"""The experiments of a manifest by several processes: one after the other, each by all of them. Those that are small are
-answered by one process, all together: it has done them before others could be told what to do.
+"""The experiments of a manifest by several processes.
 
-Those that ask what another one asks take its answers over, as they do in a run by one process.
+The large ones are run one after the other, each by all processes. The small ones are run together by this process
+alone, which has done them before others could be told what to do. An experiment that asks the same as another one takes
+its answers over, as it does in a run by one process.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ async def run_all_by_processes(
     note: Callable[[str], None],
     on: On = process_driver,
 ) -> list[Ended]:
-    """Each to its end, or to the error that ends it alone; what stops one for good stops those that are not begun. `on` says
-    what runs the workers."""
+    """Run each experiment to its end, or to the error that ends it alone.
+
+    What stops one for good also stops those that have not begun. `on` says what runs the workers.
+    """
     options, experiments = options_of(manifest, options), manifest.experiments
     counts = await check_all(experiments, options=options)
     small = _small(experiments, counts, options=options) if on is process_driver else []
@@ -75,8 +78,10 @@ async def run_all_by_processes(
 
 
 class Stops:
-    """What has stopped some experiments and would stop others too: a signal and the cap of all stop every one, trouble
-    of the provider those that ask the same model there."""
+    """What has stopped some experiments and stops others too.
+
+    A signal and the cap of all stop every one; trouble with the provider stops those that ask the same model there.
+    """
 
     def __init__(self) -> None:
         self.every: ProfilerError | None = None
@@ -103,8 +108,7 @@ async def _one_by_one(
     options: Options,
     note: Callable[[str], None],
 ) -> dict[str, Ended]:
-    """Run the experiments of `asked` one after the other, without those that would be stopped by what has stopped
-    others."""
+    """Run the experiments of `asked` one after the other, except those that an earlier one's error stops too."""
     ended: dict[str, Ended] = {}
     with (
         reusing(large, options=options, tell=note) as reusable,
@@ -129,7 +133,7 @@ async def _one_by_one(
 
 
 def advise(reached: BudgetReached, experiment: Experiment, money: RunMoney, *, room: int | None, in_all: int) -> None:
-    """Say which cap has stopped the experiment: its own, or that of all, of which others have had a part."""
+    """Say which cap has stopped the experiment: its own, or that of all experiments, of which others have used a part."""
     own = experiment.max_cost_usd
     if room is None or money.cap is None:
         reached.of_all = not money.held_by_manifest(experiment)
@@ -185,7 +189,10 @@ async def _take_over(
     options: Options,
     note: Callable[[str], None],
 ) -> dict[str, Ended]:
-    """One process does: what it takes over is there. Those that were asked are complete, so they are asked nothing."""
+    """Let experiments that ask the same as another take its answers over, in this one process.
+
+    The ones that were asked are complete, so nothing is asked here.
+    """
     complete = {name for name, each in ended.items() if each.error is None}
     wanted = [each for each in manifest.experiments if each.experiment_id in waiting | complete]
     found = await runner.run_all(

@@ -105,7 +105,7 @@ class Merger:
             self.save()
 
     def save(self) -> None:
-        """From here on a kill costs nothing of what was put together so far."""
+        """Write down how far the run is put together; a kill after this costs nothing of it."""
         merged, folders = self.merged, self._folders
         # Seen before they are counted: what a process spends after that, and before it dies, would be in no bill.
         held = {each.first for each in folders.attempts() if each.first < merged.end and folders.is_held(each.first)}
@@ -126,13 +126,13 @@ class Merger:
             self.save()
 
     def give_names(self) -> None:
-        """The run is complete: its scores get the place where everybody looks for them."""
+        """Give the scores the name under which everybody looks for them: the run is complete."""
         path = self._parts[RESPONSES].with_name(SCORES)
         if self._folders.scores.exists():
             replace(self._folders.scores, path)
 
     def _take_name_back(self) -> None:
-        """Of a command that was killed between naming the scores and writing the summary."""
+        """Undo what a command left that was killed between naming the scores and writing the summary."""
         path = self._parts[RESPONSES].with_name(SCORES)
         if path.exists() and not self._folders.scores.exists():
             replace(path, self._folders.scores)

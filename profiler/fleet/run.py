@@ -247,7 +247,7 @@ class Fleet:
             self._merger.save()
 
     def _end_session(self) -> None:
-        """What the session came to is noted whatever ended it."""
+        """Note what this session came to, whatever ended it."""
         if self._live:
             answered = UnfinishedFleet(self._directory.folder, self._prepared.table).kept - self.kept
             self._merger.merged.sessions[-1] = ended_session(
@@ -270,7 +270,7 @@ class Fleet:
         return self.conclude()
 
     def conclude(self) -> dict[str, Any]:
-        """The summary of the complete run; then only what belongs to one stays."""
+        """Write the summary of the complete run, and remove what only an unfinished one needs."""
         prepared, merger, options = self._prepared, self._merger, self._options
         merger.count_the_late()
         facts = facts_of_run(

@@ -1,4 +1,4 @@
-"""What several workers may use: what a broker is told to share out or, where there is none, an equal part of everything."""
+"""What each of several workers may use: what a broker is told to share out, or an equal part where there is no broker."""
 
 from __future__ import annotations
 

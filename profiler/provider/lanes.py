@@ -1,4 +1,8 @@
-"""The ways to a provider: the profiler's own connections, the official SDK, and the SDK's clients for the cloud platforms."""
+"""Makes the client of each lane: over the profiler's own connections, the official SDK, or the SDK's clients for the
+cloud platforms.
+
+`open` chooses the lane.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The broker with its file and its folders, behind whatever carries the messages: takes them, writes down what they change,
-answers, and looks for workers that are gone."""
+"""Serves the broker: takes each message to it, writes down what the message has changed, and only then answers.
+
+It also gives up workers that are gone. How messages travel is not its business.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ LOOK_EVERY_S = 0.25
 
 
 def spent_in(attempt: Path) -> int | None:
-    """What was spent in this attempt and in none before it, or may have been, in pico-dollars. One that was committed, or put
-    together since, has no such folder any more; that is noted elsewhere. None where nothing tells it."""
+    """What this attempt alone has spent or may have spent, in pico-dollars, without what it took over from earlier
+    ones.
+
+    None where nothing tells it. An attempt that was committed or merged since has no such folder any more; its money is
+    noted elsewhere.
+    """
     if attempt.is_dir():
         found = own_money(attempt).gone
         if attempt.is_dir():  # it was not committed while it was read
@@ -75,7 +81,7 @@ class Desk:
         return answer
 
     async def look_for_the_lost(self) -> None:
-        """Give up the workers that are overdue, every now and then, until this is cancelled."""
+        """Now and then give up the workers that have not renewed in time, until this is cancelled."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
             self.give_up_the_overdue()

@@ -78,7 +78,7 @@ class Link:
         self._got_more = False  # money, or slots: then it is worth asking for still more soon
 
     def hurry(self) -> None:
-        """Something is wanted before the second is over."""
+        """Renew now instead of when the second is over: a call wants something."""
         self._hurried.set()
 
     def limits_of(self, slots: Slots, *, longest_pause_s: float) -> WorkerLimits:
@@ -287,7 +287,7 @@ class Link:
 
 @asynccontextmanager
 async def linked(link: Link) -> AsyncIterator[None]:
-    """For the life of a worker."""
+    """Keep a worker's link to the broker open for as long as the block runs."""
     try:
         with one_error():
             async with anyio.create_task_group() as tasks:

@@ -28,7 +28,7 @@ OF_AN_ERROR = (
 
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of each of the three limits."""
+    """One amount for each of the provider's three limits a minute."""
 
     requests: float = 0.0
     input_tokens: float = 0.0

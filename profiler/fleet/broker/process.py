@@ -51,7 +51,7 @@ class BrokerProcess:
         self._process.wait()
 
     def let_go(self) -> None:
-        """What happens when this process dies."""
+        """Close its stdin, as happens by itself when this process dies: it ends then."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -71,7 +71,7 @@ class SharedRates:
                 bucket.draw(0.0)
 
     def go_on(self, limits: RateLimits | None, *, workers: int, now: float) -> None:
-        """For other workers. What was lent to those before them, and is not told of, counts as used."""
+        """Serve other workers from here on. What was lent to those before them and is not accounted for counts as used."""
         for who in list(self._portions):
             self.leave(who, lost=True)
         self._workers = workers

@@ -30,7 +30,7 @@ class SharedLimits:
         return self.now
 
     def go_on(self, settings: BrokerSettings, *, now: float) -> None:
-        """For the next experiment, which has other workers: those of the one before have ended."""
+        """Serve the workers of the next experiment; those of the one before have ended."""
         self.now = now
         self.rates.go_on(settings.rate_limits, workers=settings.workers, now=now)
         self.slots.go_on(most=settings.concurrency)

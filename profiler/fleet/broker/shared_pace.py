@@ -159,12 +159,12 @@ class SharedPace:
 
 
 def least_of(pace: float) -> float:
-    """What is left of a pace that was refused is a share of it, whatever was measured: much may have been unused."""
+    """The least that a refused pace is lowered to, whatever was measured: much of it may have been unused."""
     return pace * LARGEST_CUT / CUT
 
 
 def _growth(elapsed: float, *, in_s: float) -> float:
-    """The logarithm of it: in the square of the time, and then evenly."""
+    """The logarithm of how much the pace has grown: quadratic in time at first, linear later."""
     even_from = STEEPEST * in_s**2 / (2 * GROWTH)
     if elapsed <= even_from:
         return GROWTH * (elapsed / in_s) ** 2

@@ -67,7 +67,7 @@ class SharedSlots:
         return part.lent
 
     def go_on(self, *, most: int) -> None:
-        """For other workers, and so many calls at once at the most."""
+        """Serve other workers from here on, with at most so many calls at once."""
         self._parts.clear()
         self._most = most
 
@@ -78,7 +78,7 @@ class SharedSlots:
         return self._parts[who].lent if who in self._parts else 0
 
     def _even_part(self, who: str) -> int:
-        """The same for everybody, but for those who want less: what they leave is for the others."""
+        """An even part for every worker; those that want less leave the rest of theirs to the others."""
         left = self.limit
         wants = sorted((each.want, number, name) for number, (name, each) in enumerate(self._parts.items()))
         for behind, (want, _, name) in zip(range(len(wants), 0, -1), wants, strict=True):

@@ -54,7 +54,8 @@ class Report:
 
 
 class ToldRate(LearnedRate):
-    """The rate is learned by the broker, from refusals that no limit explains."""
+    """Stands in a worker where a single process has its `LearnedRate`: the broker learns from the refusals of all
+    workers."""
 
     def __init__(self, report: Report) -> None:
         super().__init__()
@@ -69,14 +70,14 @@ class ToldRate(LearnedRate):
 
 
 class NoOverload(OverloadShare):
-    """Whether the provider is overloaded is judged by the broker, from the calls of all workers."""
+    """Never finds the provider overloaded: the broker judges that, from the calls of all workers."""
 
     def count(self, *, overloaded: bool, left_at: float) -> bool:
         return False
 
 
 class LentConcurrency(AdaptiveConcurrency):
-    """The slots are resized by the broker."""
+    """Leaves the number of slots alone: the broker decides how many a worker has."""
 
     def __init__(self) -> None:
         self.changes: list[ConcurrencyChange] = []
@@ -89,7 +90,8 @@ class LentConcurrency(AdaptiveConcurrency):
 
 
 class FirstOfMany(FirstRefusals):
-    """When its own first calls are refused, a worker holds further ones back until the broker knows how others fare."""
+    """Holds further calls back when a worker's first ones are refused, until the broker knows how the other workers
+    fare."""
 
     @property
     def undecided(self) -> bool:
@@ -102,7 +104,7 @@ class FirstOfMany(FirstRefusals):
 
 
 class LentHealth(ProviderHealth):
-    """It knows what the broker tells of the provider."""
+    """The provider's health as a worker knows it: what the broker says."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,12 +31,12 @@ MOST_LOST: Final = 3  # while they survey
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def bounded(processes: int, *, tell: Callable[[str], None]) -> int:
-    """No more than this machine can use."""
+    """As many processes as were asked for, but no more than this machine can use."""
     most = A_CORE * cores()
     if processes > most:
         tell(
@@ -63,7 +63,7 @@ class Crew:
         self.next_number += count
 
     def complete(self, *, ranges: int) -> None:
-        """Start the others, as far as there is a range for each."""
+        """Start the workers that are missing, as far as there is a range for each."""
         self._start(max(0, min(self._wanted, ranges) - len(self.numbers)))
 
     async def survey(self, experiment: Experiment, selection: Selection, *, folder: Path) -> Surveyed | None:

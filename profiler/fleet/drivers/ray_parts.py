@@ -51,7 +51,7 @@ class Post:
         self._told: dict[int, tuple[MemoryObjectSendStream[bytes], MemoryObjectReceiveStream[bytes]]] = {}
 
     async def say(self, worker: int, reports: list[bytes], ended: Lost | None = None) -> None:
-        """Of a worker; the coordinator says for it that it has ended."""
+        """Pass on what a worker reports. That it has `ended` is said by the coordinator's side, after its last report."""
         for report in reports:
             self._said[0].send_nowait((worker, report))
         if ended is not None:

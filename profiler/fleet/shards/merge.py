@@ -125,7 +125,8 @@ def _expect_same(experiment: Experiment, before: Earlier, *, options: Options) -
 
 
 def _source_of(experiment: Experiment, before: Earlier, *, mode: Mode) -> Source:
-    """Nobody is asked any more: where the shards had an address from their environment, it need not be in this one."""
+    """Who was asked, as the shards recorded it. Nobody is asked now, so an address from their environment need not be
+    set here."""
     address = before.identity.get("address")
     if mode == "mock" or experiment.client is not None or experiment.base_url is not None or address is None:
         return source_of(experiment, mode=mode, environ=os.environ)

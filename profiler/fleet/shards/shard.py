@@ -123,7 +123,7 @@ async def _run_away(
     watch: Watch | None,
     also: Sequence[Callable[[], Awaitable[None]]],
 ) -> None:
-    """What it has answered is put into the store, whatever ends it."""
+    """Run a shard against an object store, and put what it has answered there, whatever ends it."""
     try:
         await work.run(driver, watch=watch, also=[*also, stored.keep_putting])
     finally:

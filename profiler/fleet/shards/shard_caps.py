@@ -65,7 +65,7 @@ class ShardCaps:
 
 
 def out_of_money() -> BudgetReached:
-    """What the broker of all shards keeps cannot be raised by one of them."""
+    """The error for a shard when the broker has lent the whole cap; no single shard can raise that."""
     return BudgetReached(
         "the cap of all shards together could be passed: the broker has nothing left to lend",
         hint="stop the broker and start it again with a larger --max-cost; then go on with each shard",

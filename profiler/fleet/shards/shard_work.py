@@ -151,7 +151,7 @@ class ShardWork:
         unchanged.expect_unwritten(path, since=stamp, sha256=sha256)
 
     def _job_of(self, number: int, cap: int | None) -> Job:
-        """Of all processes of all shards each has an equal share."""
+        """The job of a worker: an equal share for each process of each shard."""
         # One that replaces a lost worker has a number beyond the last, and the share of one that is gone.
         place = self._shard.number * self._processes + number % self._processes
         lender, workers = None, self._shard.of * self._processes

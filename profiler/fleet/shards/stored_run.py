@@ -71,7 +71,7 @@ class StoredRun:
     # --- before the first call ----------------------------------------------------------------------------------
 
     def pull_table(self) -> None:
-        """The ranges are those of the store, if it has any."""
+        """Take over the ranges that the store already holds, if it holds any."""
         theirs, path = self._store.get(f"{self._run}/table.json"), self._folders.root.parent / TABLE
         if theirs is None:
             return
@@ -218,7 +218,7 @@ class StoredRun:
             self._store.put(f"{self._run}/{name}/{BESIDE}", msgspec.json.encode(spent))
 
     def put_all(self) -> None:
-        """When a command ends, however it ends."""
+        """Put everything into the store. Called when a command ends, however it ends."""
         self.put()
         self.put_open()
         for path in self._folders.sessions.glob("*.jsonl"):

@@ -16,7 +16,7 @@ LOOKS: Final = 3  # the first finds neither journal nor summary where a run ends
 
 
 class FrozenRun(SavedRun):
-    """What is asked of it, and however often, is answered from the same answers."""
+    """Gives every reader the same answers, however often it is read and whatever happens to the run meanwhile."""
 
     complete = False  # which is looked at once, not each time
 

@@ -87,7 +87,7 @@ def read_outcomes(log_dir: Path, *, complete: bool = True, first: int = 0) -> It
 
 
 def joined(requests: Log, responses: Log, *, complete: bool, first: int) -> Iterator[Outcome]:
-    """The same of two files."""
+    """The outcomes that two logs make together, in dataset order."""
     with (  # also when one of them is damaged, and whoever caught that error still holds the other
         closing(_blocks(requests, msgspec.json.Decoder(Asked).decode, complete=complete)) as questions,
         closing(_blocks(responses, msgspec.json.Decoder(Got).decode, complete=complete)) as answers,

@@ -21,7 +21,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def no_folder(path: Path, *, hint: str = HINT) -> UsageError:
-    """A file of a run is often named in place of its folder."""
+    """The error for a path that is no folder: a file of a run is often named in place of its folder."""
     if not path.exists():
         return UsageError(f"{path}: found no such folder", hint=hint)
     hint = f"name its folder: {path.parent}" if holds_run(path.parent) else hint
@@ -29,7 +29,7 @@ def no_folder(path: Path, *, hint: str = HINT) -> UsageError:
 
 
 def no_run_in(folder: Path) -> UsageError:
-    """With the runs that lie in the folder: often the one above is named by mistake."""
+    """The error for a folder that holds no run. It names those below it: often the folder above is named by mistake."""
     if folder.exists() and not folder.is_dir():
         return no_folder(folder)
     if not folder.is_dir():

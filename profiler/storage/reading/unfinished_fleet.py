@@ -58,7 +58,7 @@ def _logs(folder: Path) -> tuple[Log, Log]:
 
 
 def _log(path: Path) -> Log:
-    """By its name alone where it is not here: of a run that machines share each has the logs of its own part."""
+    """The log as it is now; only its path where it is not on this machine, as in a run whose machines each hold a part."""
     try:
         return PinnedFile(path)
     except FileNotFoundError:
