@@ -19,7 +19,7 @@ def add_to(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="METRIC=X",
-        help="call a difference within ± X equivalent; of three runs and more, tell the cheapest that is not worse than "
+        help="call a difference within ± X equivalent; of three runs and more, also name the cheapest that is not worse than "
         "the best by more; repeatable",
     )
     parser.add_argument(
@@ -28,16 +28,20 @@ def add_to(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="METRIC[:X]",
-        help="exit code 1 when a run is shown to be worse in it, by more than X; repeatable",
+        help="exit code 1 when a run is shown to be worse in this metric (by more than X); repeatable",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="with --fail-if-worse: exit code 5 when neither is shown, worse or not worse",
+        help="with --fail-if-worse: exit code 5 when neither worse nor not worse is shown",
     )
     for way in ("higher", "lower"):
         parser.add_argument(
-            f"--{way}-is-better", action="append", default=[], metavar="METRIC", help="where the metric does not say it"
+            f"--{way}-is-better",
+            action="append",
+            default=[],
+            metavar="METRIC",
+            help=f"a {way} value of this metric is better; it does not say so itself",
         )
     parser.add_argument(
         "--cluster-by",
@@ -47,7 +51,7 @@ def add_to(parser: Parser) -> None:
     parser.add_argument(
         "--allow-different-prompts",
         action="store_true",
-        help="pair by id alone, where the prompts are what is compared",
+        help="pair dialogues by id alone, even where their prompts differ",
     )
     parser.add_argument("--by-tag", action="store_true", help="a line for every tag and metric, not only what is shown")
     form = parser.add_mutually_exclusive_group()

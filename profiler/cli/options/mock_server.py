@@ -51,15 +51,22 @@ def _add_answers(group: _ArgumentGroup) -> None:
         metavar="ID",
         help="one more model that there is; repeatable",
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="changes what is drawn (default: 0)")
     group.add_argument(
-        "--vary", action="store_true", help="ask again, get another answer: by ask-count and temperature (default: no)"
+        "--seed", type=int, default=0, metavar="N", help="the seed of everything that is made up (default: 0)"
+    )
+    group.add_argument(
+        "--vary",
+        action="store_true",
+        help="answer a question that is asked again differently, by temperature and how often it was asked",
     )
     group.add_argument(
         "--tool-rate", type=share, default=0.5, metavar="P", help="how often a tool is called by choice (default: 0.5)"
     )
     group.add_argument(
-        "--output-tokens", type=positive, metavar="N", help="median length of what is made up (default: as it comes)"
+        "--output-tokens",
+        type=positive,
+        metavar="N",
+        help="median length of answers that are made up (default: none is aimed at)",
     )
     group.add_argument(
         "--output-sigma", type=seconds, default=0.5, metavar="X", help="shape of those lengths (default: 0.5)"

@@ -27,14 +27,14 @@ def add_summarize(commands: Commands) -> None:
     parser.add_argument(
         "--metric", action="append", metavar="NAME", help="with --recompute: this metric instead; repeatable"
     )
-    parser.add_argument("--by-tag", action="store_true", help="a line for every tag too")
+    parser.add_argument("--by-tag", action="store_true", help="also a line for every tag")
     add_json(parser)
 
 
 def add_list(commands: Commands) -> None:
     parser = command(commands, "list", "show which runs there are, in what state, and what they measured")
     parser.add_argument("folder", nargs="?", default="runs", metavar="DIR", help="where to look (default: runs)")
-    parser.add_argument("--all", action="store_true", help="those that --fresh moved aside too")
+    parser.add_argument("--all", action="store_true", help="also those that --fresh moved aside")
     add_json(parser)
 
 
@@ -43,7 +43,7 @@ def add_show(commands: Commands) -> None:
         commands,
         "show",
         "show dialogues of a run: question, answer, scores, error, times, cost",
-        "All that is asked for must hold.",
+        "Of several conditions all must hold.",
     )
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("ids", nargs="*", metavar="ID", help="the dialogues with these ids")
@@ -52,9 +52,9 @@ def add_show(commands: Commands) -> None:
     parser.add_argument("--truncated", action="store_true", help="those whose answer was cut off")
     parser.add_argument("--tag", action="append", default=[], metavar="T", help="those with this tag; repeatable")
     parser.add_argument(
-        "--where", metavar="CONDITION", help="those for which it holds: 'exact_match == false and latency_s > 5'"
+        "--where", metavar="CONDITION", help="those for which this holds: 'exact_match == false and latency_s > 5'"
     )
-    parser.add_argument("--grep", metavar="TEXT", help="those that say it somewhere, in any letter case")
+    parser.add_argument("--grep", metavar="TEXT", help="those with this text anywhere, in any letter case")
     parser.add_argument(
         "--worst", nargs=2, metavar=("NAME", "N"), help="the N worst by a score or a number such as latency_s"
     )
@@ -105,7 +105,7 @@ def add_export(commands: Commands) -> None:
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="csv as it is: else a quote stands before texts that a spreadsheet would run (those that begin with = + - @)",
+        help="leave texts of a csv as they are: else a quote is put before those that a spreadsheet would run (with = + - @ in front)",
     )
     parser.add_argument("--no-texts", action="store_true", help="leave out what was asked and answered")
     parser.add_argument("--drop", action="append", default=[], metavar="FIELD", help="leave out a column; repeatable")
@@ -123,7 +123,9 @@ def add_report(commands: Commands) -> None:
         "-o", "--output", default="report.html", metavar="FILE", help="where to write it (default: report.html)"
     )
     parser.add_argument(
-        "--no-texts", action="store_true", help="leave out questions, answers, facts and metadata, for other eyes"
+        "--no-texts",
+        action="store_true",
+        help="leave out questions, answers, facts and metadata, for readers who may not see them",
     )
     parser.add_argument(
         "--drop",

@@ -33,15 +33,18 @@ def add_run(commands: Commands) -> None:
 def _add_selection(parser: Parser) -> None:
     """Which dialogues are asked."""
     parser.add_argument("--ids", metavar="A,B", help="only the dialogues with these ids")
-    parser.add_argument("--ids-from", metavar="FILE", help="the same from a file, an id a line; - is stdin")
+    parser.add_argument("--ids-from", metavar="FILE", help="only the ids in this file, one a line; - is stdin")
     parser.add_argument(
         "--tag", action="append", default=[], metavar="T", help="of these, only those with this tag; repeatable"
     )
     parser.add_argument(
-        "--sample", type=at_least_one, metavar="N", help="of these, N by chance; a sample lies inside every larger one"
+        "--sample",
+        type=at_least_one,
+        metavar="N",
+        help="of these, N drawn at random; a larger sample holds every smaller one",
     )
-    parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: another one (default: 0)")
-    parser.add_argument("--by", choices=("tag",), help="with --sample: every first tag gets its share")
+    parser.add_argument("--seed", type=whole, metavar="S", help="with --sample: which sample is drawn (default: 0)")
+    parser.add_argument("--by", choices=("tag",), help="with --sample: draw from every first tag in proportion")
     parser.add_argument("--limit", type=at_least_one, metavar="N", help="of these, only the first N dialogues")
 
 
@@ -78,13 +81,13 @@ def _add_processes(parser: Parser) -> None:
     parser.add_argument(
         "--broker",
         metavar="tcp://HOST:PORT",
-        help="with --shard: what limits and cap allow is lent by this profiler broker",
+        help="with --shard: the address of the profiler broker that shares out limits and the cap",
     )
     parser.add_argument(
         "--store",
         metavar="URL",
         help="with --shard: the machines see no common folder, and put what they answer into this object store, "
-        "such as s3://bucket/path (extra object-store)",
+        "such as s3://bucket/path (needs the extra object-store)",
     )
     parser.add_argument(
         "--on",
@@ -100,7 +103,7 @@ def _add_cost(parser: Parser) -> None:
         "--max-cost",
         type=positive,
         metavar="USD",
-        help="the most that all experiments together may cost, over all commands, worst cases in flight included",
+        help="the most that all experiments together may cost, over all commands; calls in flight count at their worst case",
     )
     parser.add_argument(
         "--dry-run",
@@ -145,7 +148,7 @@ def add_merge(commands: Commands) -> None:
         commands,
         "merge",
         "put a run together that was answered in shards",
-        "It wants nothing but the folder or the store that all of them wrote to, and ends as the run itself would have ended.",
+        "It needs only the folder or the store that all shards wrote to, and ends as the run itself would have ended.",
     )
     add_config(parser)
     add_output_dir(parser, "where the run directories are")
@@ -160,7 +163,7 @@ def add_broker(commands: Commands) -> None:
         commands,
         "broker",
         "share limits and the cap of one experiment out among commands with --shard and --broker",
-        "It serves until it is stopped. What it has lent it keeps in the run's folder: one that is killed can be started again.",
+        "It serves until it is stopped. It notes what it has lent in the run's folder, so it can be started again after a kill.",
     )
     add_config(parser)
     add_output_dir(parser, "where the run directories are")
