@@ -177,7 +177,7 @@ ORDERS = {
         "lease",
         "claims",
         "object_store",
-        "attempt_money",
+        "candidate_money",
         "range_table",
         "commits",
         "taking_over",
@@ -291,7 +291,7 @@ ORDERS = {
             "shards",
         ),
     ),
-    "profiler.fleet.workers": ("__init__", "range_attempt", "granted", "range_worker", "worker"),
+    "profiler.fleet.workers": ("__init__", "range_candidate", "granted", "range_worker", "worker"),
     "profiler.fleet.drivers": (
         "__init__",
         "reached_broker",

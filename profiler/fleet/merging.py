@@ -25,7 +25,7 @@ from profiler.storage.names import REQUESTS, RESPONSES, SCORES
 from profiler.storage.reading.read_logs import read_outcomes
 from profiler.storage.reading.saved_run import reduce_and_score
 from profiler.storage.score_log import ScoreLog, publish
-from profiler.storage.shared_runs.attempt_money import inherited
+from profiler.storage.shared_runs.candidate_money import inherited
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import Merged
 from profiler.storage.whole_file import replace
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from profiler.metrics.metric import Metric
     from profiler.storage.shared_runs.range_table import Table
-    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
+    from profiler.storage.shared_runs.ranges import Candidate, RangeFolders
 
 SAVE_EVERY_S: Final = 2.0
-TOLD: Final = 256  # attempts: workers say once a second what they have spent, and are given up after a few
+TOLD: Final = 256  # candidates: workers say once a second what they have spent, and are given up after a few
 AT_ONCE: Final = 1 << 20
 
 
@@ -96,11 +96,11 @@ class Merger:
             for name, path in self._parts.items():
                 merged.sizes[name] = _append(folder / name, path, at=merged.sizes.get(name, 0))
             merged.money += found.money
-            merged.twice -= inherited(folder)  # of what the attempts before it have spent, it has taken this over
+            merged.twice -= inherited(folder)  # of what the candidates before it have spent, it has taken this over
             merged.end = found.end
             merged.winners.append(found.first)
-            if found.attempt is not None:
-                self._note_told(self._folders.attempt(found.first, found.attempt), found.money)
+            if found.candidate is not None:
+                self._note_told(self._folders.candidate(found.first, found.candidate), found.money)
         if merged.end > before and (self.complete or time.monotonic() > self._saved + SAVE_EVERY_S):
             self.save()
 
@@ -108,7 +108,7 @@ class Merger:
         """Write down how far the run is put together; a kill after this costs nothing of it."""
         merged, folders = self.merged, self._folders
         # Seen before they are counted: what a process spends after that, and before it dies, would be in no bill.
-        held = {each.first for each in folders.attempts() if each.first < merged.end and folders.is_held(each.first)}
+        held = {each.first for each in folders.candidates() if each.first < merged.end and folders.is_held(each.first)}
         others = self._count_others()
         if self._sync:
             for path in self._parts.values():
@@ -121,7 +121,7 @@ class Merger:
         self._saved = time.monotonic()
 
     def count_the_late(self) -> None:
-        """What other attempts have spent since it was last counted is part of the bill."""
+        """What other candidates have spent since it was last counted is part of the bill."""
         if self._folders.others(self.merged):
             self.save()
 
@@ -154,11 +154,11 @@ class Merger:
         return reduction
 
     def _count_others(self) -> set[int]:
-        """Attempts that came too late for their items: what they have spent since this was last asked."""
+        """Candidates that came too late for their items: what they have spent since this was last asked."""
         merged, now = self.merged, dict[int, Money]()
-        for attempt, spent in self._folders.late(merged):
-            now[attempt.first] = now.get(attempt.first, Money()) + spent
-            self._note_told(attempt, spent)
+        for candidate, spent in self._folders.late(merged):
+            now[candidate.first] = now.get(candidate.first, Money()) + spent
+            self._note_told(candidate, spent)
         for first, money in now.items():
             news = money - merged.others.get(first, Money())
             merged.money += news
@@ -166,10 +166,10 @@ class Merger:
         merged.others = now
         return set(now)
 
-    def _note_told(self, attempt: Attempt, money: Money) -> None:
+    def _note_told(self, candidate: Candidate, money: Money) -> None:
         told = self.merged.told
-        told.pop(attempt.folder.name, None)
-        told[attempt.folder.name] = money.gone
+        told.pop(candidate.folder.name, None)
+        told[candidate.folder.name] = money.gone
         while len(told) > TOLD:
             del told[next(iter(told))]
 
@@ -191,7 +191,7 @@ class Merger:
         """Without merged.json the logs would be cut back to nothing. That is right where a kill came before it was first written:
         then the first range still has its folder."""
         path = self._parts[RESPONSES]
-        begun = self._folders.committed(0) is not None or self._folders.attempts(0)
+        begun = self._folders.committed(0) is not None or self._folders.candidates(0)
         if not begun and path.exists() and path.stat().st_size:
             message = f"has answers, and {self._folders.root / 'merged.json'}, which vouches for them, is gone"
             hint = "put it back, or start over with --fresh, which moves the run aside, and --reuse what it has"

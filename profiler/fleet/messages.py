@@ -100,7 +100,7 @@ class Want(msgspec.Struct, frozen=True, tag=True):
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
     """How far a worker is with a range: the index behind the last item that was begun, how many are answered, and what this
-    attempt has spent itself, or may have."""
+    candidate has spent itself, or may have."""
 
     first: int
     begun: int
@@ -130,8 +130,8 @@ class WasCut(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A range is answered. It counts if it was `won`; else another attempt at it was committed before. `money` is what this
-    attempt has spent itself; so many answers were `taken` over from earlier runs."""
+    """A range is answered. It counts if it was `won`; else another candidate for it was committed before. `money` is what this
+    candidate has spent itself; so many answers were `taken` over from earlier runs."""
 
     first: int
     end: int

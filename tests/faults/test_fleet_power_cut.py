@@ -146,9 +146,9 @@ async def test_a_second_power_cut_while_the_first_is_repaired_takes_nothing_more
     firsts = folders.all_done()
     start("the second")
     folders.reopen(of=lambda first: first == firsts[0])
-    attempt = folders.begin_attempt(firsts[0])  # it has the name that the second one would have, if that was lost
-    shutil.rmtree(folders.attempt(firsts[0], attempt.number - 1).folder)
-    assert len(folders.attempts(firsts[0])) == 1
+    candidate = folders.begin_candidate(firsts[0])  # it has the name that the second one would have, if that was lost
+    shutil.rmtree(folders.candidate(firsts[0], candidate.number - 1).folder)
+    assert len(folders.candidates(firsts[0])) == 1
     start("the third")
     done = await by_several(asked, tmp_path / "runs", processes=2, fsync="interval")
     assert results(done.folder) == whole
@@ -170,7 +170,7 @@ class Synced:
 
         return noted
 
-    def of_attempts(self, name: str) -> int:
+    def of_candidates(self, name: str) -> int:
         found = [path for path in self.paths if path.name.removeprefix(".").removesuffix(".tmp") == name]
         return sum("attempts" in path.parts for path in found)
 
@@ -198,9 +198,9 @@ async def test_logs_reach_the_device_once_where_nobody_pays_and_before_the_commi
     how = {"on": arranged(arrange), "fsync": fsync, "search_path": tmp_path}
     done = await by_several(asked, tmp_path / "runs", processes=2, **how)
     for name in (REQUESTS, RESPONSES, SCORES):
-        assert synced.of_attempts(name) == times * len(ranges)
-    assert synced.of_attempts(COMMITTED) == len(ranges)
-    assert synced.of_attempts(JOURNAL) >= len(ranges)
+        assert synced.of_candidates(name) == times * len(ranges)
+    assert synced.of_candidates(COMMITTED) == len(ranges)
+    assert synced.of_candidates(JOURNAL) >= len(ranges)
     assert synced.of_run(done.folder, REQUESTS)
     assert synced.of_run(done.folder, RESPONSES)
     assert synced.of_run(done.folder, "fleet/scores.jsonl")

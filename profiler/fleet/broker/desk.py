@@ -15,7 +15,7 @@ from profiler.fleet.broker.broker import Broker
 from profiler.fleet.broker.kept_money import KeptMoney
 from profiler.fleet.broker.messages import RENAMED, Lease
 from profiler.storage.folder_lock import is_locked
-from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.candidate_money import own_money
 from profiler.storage.shared_runs.ranges import told_by
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.25
 
 
-def spent_in(attempt: Path) -> int | None:
-    """What this attempt alone has spent or may have spent, in pico-dollars, without what it took over from earlier
+def spent_in(candidate: Path) -> int | None:
+    """What this candidate alone has spent or may have spent, in pico-dollars, without what it took over from earlier
     ones.
 
-    None where nothing tells it. An attempt that was committed or merged since has no such folder any more; its money is
+    None where nothing tells it. A candidate that was committed or merged since has no such folder any more; its money is
     noted elsewhere.
     """
-    if attempt.is_dir():
-        found = own_money(attempt).gone
-        if attempt.is_dir():  # it was not committed while it was read
+    if candidate.is_dir():
+        found = own_money(candidate).gone
+        if candidate.is_dir():  # it was not committed while it was read
             return found
-    return told_by(attempt)
+    return told_by(candidate)
 
 
 class Desk:
@@ -96,7 +96,7 @@ class Desk:
         can be told what they spent. They must be of this machine, which sees only its own processes."""
         accounts = {} if self.purse is None else dict(self.purse.accounts)
         for who, account in accounts.items():
-            if not who.endswith(of) or any(is_locked(self._folder / name) for name in account.attempts):
+            if not who.endswith(of) or any(is_locked(self._folder / name) for name in account.candidates):
                 continue
             if (billed := self._billed(who)) is not None:
                 self._broker.end(who, billed=billed)
@@ -115,18 +115,18 @@ class Desk:
         if account is None:
             return None
         billed = account.before
-        for name, counted in account.attempts.items():
+        for name, counted in account.candidates.items():
             told = self._told_by(self._folder / name)
             if told is None:
                 return None
             billed += max(0, told - counted)
         return billed
 
-    def _told_by(self, attempt: Path) -> int | None:
-        if not attempt.resolve().is_relative_to(self._folder.resolve()):
+    def _told_by(self, candidate: Path) -> int | None:
+        if not candidate.resolve().is_relative_to(self._folder.resolve()):
             return None
         try:
-            return self._money_of(attempt)
+            return self._money_of(candidate)
         except (ProfilerError, OSError, ValueError):
             return None
 

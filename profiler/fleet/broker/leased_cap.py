@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AHEAD_S = 2.0  # of what was spent lately, so much is wanted at hand
 
 
-class Attempt:
+class Candidate:
     """One open folder. `counted` is what it had spent itself when the worker was given up."""
 
     def __init__(self, budget: Budget) -> None:
@@ -48,13 +48,13 @@ class LeasedCap(Cap):
         self._ends_at = -math.inf
         self._hopeless: int | None = None  # a call that needs so much will never get it
         self._least = 0  # what the latest call needs
-        self._attempts: dict[str, Attempt] = {}
+        self._candidates: dict[str, Candidate] = {}
         self._known: set[str] = set()  # those that the broker knows of
         self._gone_then, self._then = 0, time.monotonic()
 
     def has_room(self, hold: int) -> bool:
         self._least = hold
-        known = self._attempts.keys() <= self._known
+        known = self._candidates.keys() <= self._known
         if known and self.gone + self.reserved + hold <= self.cap and time.monotonic() < self._ends_at:
             return True
         self._ask()
@@ -72,10 +72,10 @@ class LeasedCap(Cap):
 
     def begin(self, folder: str, budget: Budget) -> None:
         """Calls of one more folder are to be paid. Nothing is spent there before the broker knows of it."""
-        self._attempts[folder] = Attempt(budget)
+        self._candidates[folder] = Candidate(budget)
 
     def end(self, folder: str) -> None:
-        self._attempts.pop(folder, None)
+        self._candidates.pop(folder, None)
 
     def use(self, *, slots: int) -> MoneyUse:
         """What to tell the broker. From here on the worker keeps to the bound that it tells."""
@@ -84,7 +84,7 @@ class LeasedCap(Cap):
         self._gone_then, self._then = self.gone, now
         committed = self.gone + self.reserved
         wanted = 0
-        if self._attempts:
+        if self._candidates:
             calls = max(self._least, self._least * slots - self.reserved)
             wanted = calls + int(rate * AHEAD_S)
         room = min(max(0, self.cap - committed), wanted)
@@ -96,14 +96,14 @@ class LeasedCap(Cap):
             bound=self.cap,
             more=wanted - kept,
             least=self._least,
-            attempts={folder: each.counted for folder, each in self._attempts.items()},
-            before=self.gone - sum(each.since for each in self._attempts.values()),
+            candidates={folder: each.counted for folder, each in self._candidates.items()},
+            before=self.gone - sum(each.since for each in self._candidates.values()),
         )
 
     def lend(self, bound: int, *, told: MoneyUse, may_come: bool, ends_at: float) -> None:
         """Take the broker's answer to what was told."""
         self.cap, self._ends_at = bound, ends_at
-        self._known = self._attempts.keys() & told.attempts.keys()
+        self._known = self._candidates.keys() & told.candidates.keys()
         self._hopeless = told.least if told.more and not may_come else None
         self.changed()
 
@@ -111,6 +111,6 @@ class LeasedCap(Cap):
         """The broker has given the worker up and counted all that its folders tell: what follows is counted from zero."""
         self.cap = self.gone = self._gone_then = 0
         self._known = set()
-        for attempt in self._attempts.values():
-            attempt.count()
+        for candidate in self._candidates.values():
+            candidate.count()
         self.changed()

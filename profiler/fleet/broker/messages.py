@@ -73,7 +73,7 @@ class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):
 
     `bound` is the most that `billed` and what it has set aside will come to before the answer is there: what was granted,
     or less, when the worker gives something back. `more` is what it would like besides, `least` what it needs for a single
-    call. `attempts` are the folders it writes to, each with what counts no more of what that folder tells, and `before` is
+    call. `candidates` are the folders it writes to, each with what counts no more of what that folder tells, and `before` is
     what the worker has spent in other folders: from these the broker can tell what a lost worker has spent.
     """
 
@@ -81,7 +81,7 @@ class MoneyUse(msgspec.Struct, frozen=True, kw_only=True):
     bound: int = 0
     more: int = 0
     least: int = 0
-    attempts: dict[str, int] = {}
+    candidates: dict[str, int] = msgspec.field(name="attempts", default_factory=dict)
     before: int = 0
 
 

@@ -24,7 +24,7 @@ class MoneyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     who: str = ""
     seq: int = 0
     granted: int = 0
-    attempts: dict[str, int] = {}
+    candidates: dict[str, int] = msgspec.field(name="attempts", default_factory=dict)
     before: int = 0
     settled: int | None = None
 
@@ -34,7 +34,7 @@ class Account(msgspec.Struct):
 
     granted: int = 0
     seq: int = 0
-    attempts: dict[str, int] = {}
+    candidates: dict[str, int] = {}
     before: int = 0
     billed: int = 0  # as far as it has told; the rest of what was granted may come back
 
@@ -60,7 +60,7 @@ class Purse:
                     self.accounts.pop(line.who, None)
                     self.settled.add(line.who)
             else:
-                self.accounts[line.who] = Account(line.granted, line.seq, line.attempts, line.before)
+                self.accounts[line.who] = Account(line.granted, line.seq, line.candidates, line.before)
 
     def renew(self, who: str, use: MoneyUse, *, seq: int) -> int:
         """Renew a worker's loan. Returns how much it may spend in all, from its beginning on."""
@@ -71,11 +71,11 @@ class Purse:
         if seq > account.seq:  # an old message, from before the broker was killed, must not take away what came later
             # What it has spent counts, even where an answer was dearer than its worst case.
             account.granted = max(min(account.granted, use.bound), use.billed)
-            account.attempts, account.before = use.attempts, use.before
+            account.candidates, account.before = use.candidates, use.before
             account.billed = use.billed
         account.granted += self._slice(use)
         account.seq = max(seq, account.seq)
-        if use.bound < before.granted or (account.granted, account.attempts) != (before.granted, before.attempts):
+        if use.bound < before.granted or (account.granted, account.candidates) != (before.granted, before.candidates):
             self.changes.append(_line(who, account))
         return account.granted
 
@@ -108,6 +108,6 @@ def _line(who: str, account: Account) -> MoneyLine:
         who=who,
         seq=account.seq,
         granted=account.granted,
-        attempts=account.attempts,
+        candidates=account.candidates,
         before=account.before,
     )

@@ -19,7 +19,7 @@ from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Looked, Status, Told, Want, WasCut
 from profiler.fleet.preparing.prepare import owed
 from profiler.storage.money import Money
-from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.candidate_money import own_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,7 +241,7 @@ class Coordinator:
         """A worker is lost. What it has written to disk is kept; what it was doing otherwise is not known."""
         self._has_ended(worker)
         self._looks.lost += 1
-        # Before another attempt takes over what this one has written. Of one that may still spend something the broker finds
+        # Before another candidate takes over what this one has written. Of one that may still spend something the broker finds
         # out by itself that it has gone.
         if self._broker is not None and lost.certain:
             await self._broker.forget(worker.number)
@@ -267,8 +267,8 @@ class Coordinator:
         """What the open ranges of a worker have cost so far, counting this worker's calls only."""
         spent = Money()
         for known in self._handout.of(number):
-            if attempts := self._folders.attempts(known.first):
-                spent += await in_thread(own_money, attempts[-1].folder)
+            if candidates := self._folders.candidates(known.first):
+                spent += await in_thread(own_money, candidates[-1].folder)
         return spent
 
     def _pass_on(self, line: str) -> None:

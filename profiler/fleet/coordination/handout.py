@@ -47,7 +47,7 @@ class Handout:
     def __init__(self, pieces: Iterable[Range], folders: RangeFolders, *, merged_to: Callable[[], int]) -> None:
         self._unassigned = deque(pieces)
         self._left = sum(end - first for first, end in self._unassigned)
-        self._begun = {each.first for each in folders.attempts()}  # where attempts begin, of earlier commands too
+        self._begun = {each.first for each in folders.candidates()}  # where candidates begin, of earlier commands too
         self._open: dict[int, OpenRange] = {}
         self._folders = folders
         self._merged_to = merged_to  # behind the last item that is put together
@@ -95,7 +95,7 @@ class Handout:
                 known.begun, known.refused = max(known.begun, part.begun), False
 
     def done(self, first: int) -> None:
-        if (known := self._open.pop(first, None)) is not None:  # what another attempt has committed may end elsewhere
+        if (known := self._open.pop(first, None)) is not None:  # what another candidate has committed may end elsewhere
             self._owe(known)
 
     def take_back(self, worker: int) -> None:

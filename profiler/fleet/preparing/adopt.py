@@ -1,6 +1,6 @@
 """Takes up a run that one process has begun, so that several can go on with it.
 
-Its journal is taken apart: each record goes to the journal of an attempt at its range. What no record tells (money of
+Its journal is taken apart: each record goes to the journal of a candidate for its range. What no record tells (money of
 dialogues that were cut off, sessions) becomes what is put together so far. The table comes last, and only then the journal of the
 one process goes: a kill before that leaves the run as it was, a kill after it the run of several.
 """
@@ -38,12 +38,12 @@ def adopt(run: Path, table: Table, folders: RangeFolders, metrics: Sequence[Metr
     shutil.rmtree(folders.root / "attempts", ignore_errors=True)  # of an adoption that was killed
     left = ledger.read(run)
     replay = journal.Replay(run / JOURNAL, count=table.count, left=left)
-    attempts = _Attempts(table, folders)
+    candidates = _Candidates(table, folders)
     with (run / JOURNAL).open("rb") as file:
         for place in replay:
             file.seek(place.offset)
-            attempts.add(place.entry.index, file.read(place.size))
-    attempts.close()
+            candidates.add(place.entry.index, file.read(place.size))
+    candidates.close()
     counted = msgspec.Raw(state_json.dump(Reduction(metrics)))
     folders.note(Merged(counted=counted, money=replay.carried, sessions=replay.sessions))
     folders.begin(table)
@@ -63,8 +63,8 @@ def let_go(run: Path) -> None:
     sync_folder(run)
 
 
-class _Attempts:
-    """The first attempt at every range of which anything is answered."""
+class _Candidates:
+    """The first candidate for every range of which anything is answered."""
 
     def __init__(self, table: Table, folders: RangeFolders) -> None:
         self._table = table
@@ -83,7 +83,7 @@ class _Attempts:
 
     def _write(self, number: int, *, last: bool = False) -> None:
         first, end = self._bounds[number], self._bounds[number + 1]
-        folder = self._folders.attempt(first, 0).folder
+        folder = self._folders.candidate(first, 0).folder
         folder.mkdir(parents=True, exist_ok=True)
         with LineFile(folder / JOURNAL) as file:
             if number not in self._begun:

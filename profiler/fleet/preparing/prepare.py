@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from profiler.money.prices import RateCard
     from profiler.provider.source import Source
     from profiler.storage.run_directory import RunDirectory
-    from profiler.storage.shared_runs.ranges import Attempt
+    from profiler.storage.shared_runs.ranges import Candidate
 
 LEAST_ITEMS: Final = 1_000
 MOST_ITEMS: Final = 10_000
@@ -148,10 +148,10 @@ def items_of_a_range(count: int, *, processes: int) -> int:
 def owed(folders: RangeFolders, table: Table, *, since: int) -> Iterator[Range]:
     """What is not committed of the items from `since` on, in pieces.
 
-    A piece ends where a range ends, or as far as an attempt at it reaches that somebody has begun, and before the next
-    attempt: so no answer is lost.
+    A piece ends where a range ends, or as far as a candidate for it reaches that somebody has begun, and before the next
+    candidate: so no answer is lost.
     """
-    reaches = {each.first: reach(each) for each in folders.attempts()}  # the last attempt of each
+    reaches = {each.first: reach(each) for each in folders.candidates()}  # the last candidate of each
     stops = sorted({*folders.all_done(), *reaches, table.count})
     ends = [*table.firsts[1:], table.count]
     at = _end_of_chain(folders, since, table.count)
@@ -162,9 +162,9 @@ def owed(folders: RangeFolders, table: Table, *, since: int) -> Iterator[Range]:
         at = _end_of_chain(folders, end, table.count)
 
 
-def reach(attempt: Attempt) -> int | None:
-    """The index behind the last item that an attempt was begun with. It may have left some of them to others since."""
-    header = read_header(attempt.folder / JOURNAL)
+def reach(candidate: Candidate) -> int | None:
+    """The index behind the last item that a candidate was begun with. It may have left some of them to others since."""
+    header = read_header(candidate.folder / JOURNAL)
     return None if header is None else header.first + header.count
 
 

@@ -2,8 +2,8 @@
 there what others need:
 
 - `RUN/table.json`, `RUN/shards.json`: how the run is divided, as the first who came has said;
-- `RUN/attempts/FIRST-WHO/`: the files of an attempt that is answered. Nobody reads them until it counts;
-- `RUN/done/FIRST`: the name of the attempt that counts. Whoever creates this object has committed, and nobody else can;
+- `RUN/attempts/FIRST-WHO/`: the files of a candidate that has answered its range. Nobody reads them until it counts;
+- `RUN/done/FIRST`: the name of the candidate that counts. Whoever creates this object has committed, and nobody else can;
 - `RUN/open/FIRST-WHO/`: journal and ledger of one that is not answered yet, as they were when they were last put;
 - `RUN/sessions/`: what each command says of its session.
 
@@ -35,7 +35,7 @@ from profiler.storage.names import (
     SCORES,
     TABLE,
 )
-from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.candidate_money import own_money
 from profiler.storage.shared_runs.claims import Claims
 from profiler.storage.whole_file import remove, write_first, write_whole
 
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
 
     from profiler.storage.shared_runs.object_store import ObjectStore
     from profiler.storage.shared_runs.range_table import Table
-    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
+    from profiler.storage.shared_runs.ranges import Candidate, RangeFolders
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 AT_ONCE: Final = 16  # objects
 LOGS: Final = (REQUESTS, RESPONSES, SCORES)
-BESIDE: Final = "beside.json"  # the money of other attempts in the same folder
-STORED_AS: Final = "stored-as"  # in a committed attempt: its name in the store
-TAKEN_FROM: Final = "taken-from"  # in an attempt: whose journal it is, in the store
+BESIDE: Final = "beside.json"  # the money of other candidates in the same folder
+STORED_AS: Final = "stored-as"  # in a committed candidate: its name in the store
+TAKEN_FROM: Final = "taken-from"  # in a candidate: whose journal it is, in the store
 PUT_EVERY_S: Final = 10.0
 OPEN_EVERY: Final = 3  # times that is: a journal is put as a whole
 
@@ -87,7 +87,7 @@ class StoredRun:
         mine = path.read_bytes()
         theirs = self._store.create(f"{self._run}/table.json", mine)
         if theirs != mine:
-            if self._folders.attempts() or self._folders.all_done():
+            if self._folders.candidates() or self._folders.all_done():
                 raise self._another()
             write_whole(path, theirs)
         table = self._folders.table()
@@ -105,7 +105,7 @@ class StoredRun:
         """Note what is committed in the store, and take up what lost machines have left of our ranges."""
         self.put()  # what a killed command has committed here: its money counts, whoever has won
         done = self._note_all()
-        known = {attempt.first for attempt in self._folders.attempts()} | done.keys()
+        known = {candidate.first for candidate in self._folders.candidates()} | done.keys()
         left: dict[int, list[str]] = {}
         for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}:
             first = first_of(name)
@@ -125,7 +125,7 @@ class StoredRun:
         return dict(zip(firsts, at_once(noted, firsts), strict=True))
 
     def _note(self, first: int, name: str) -> None:
-        """Note the attempt that counts, in the place of one that was committed here."""
+        """Note the candidate that counts, in the place of one that was committed here."""
         folder = self._folders.done(first)
         if text_in(folder / STORED_AS) == name:
             return
@@ -138,7 +138,7 @@ class StoredRun:
         draft.rename(folder)
 
     def _take_up(self, first: int, names: list[str]) -> None:
-        """Take up the attempt that got furthest."""
+        """Take up the candidate that got furthest."""
         journals = {name: self._store.get(f"{self._run}/open/{name}/{JOURNAL}") or b"" for name in names}
         name = max(journals, key=lambda each: len(journals[each]))
         draft = self._draft()
@@ -147,7 +147,7 @@ class StoredRun:
             (draft / LEDGER).write_bytes(ledger)
         (draft / JOURNAL).write_bytes(journals[name])
         (draft / TAKEN_FROM).write_text(name)
-        draft.rename(self._folders.attempt(first, 0).folder)
+        draft.rename(self._folders.candidate(first, 0).folder)
 
     def _draft(self) -> Path:
         return Path(tempfile.mkdtemp(prefix=".draft-", dir=self._folders.root))
@@ -174,7 +174,7 @@ class StoredRun:
             for part in (*LOGS, INHERITED):
                 if (folder / part).exists():
                     self._store.put(f"{self._run}/attempts/{name}/{part}", folder / part)
-            self._put_beside(f"attempts/{name}", self._folders.attempts(first))
+            self._put_beside(f"attempts/{name}", self._folders.candidates(first))
             self._store.put(f"{self._run}/attempts/{name}/{COMMITTED}", folder / COMMITTED)
             won = self._store.create(f"{self._run}/done/{first}", name.encode()).decode()
             if won != name:
@@ -185,15 +185,15 @@ class StoredRun:
                 remove(folder / part)
 
     def put_open(self) -> None:
-        """What others need to go on, if this machine is lost: the money first, as for any attempt."""
-        attempts: dict[int, list[Attempt]] = {}
-        for each in self._folders.attempts():
-            attempts.setdefault(each.first, []).append(each)
-        for first, (*before, last) in attempts.items():
+        """What others need to go on, if this machine is lost: the money first, as for any candidate."""
+        candidates: dict[int, list[Candidate]] = {}
+        for each in self._folders.candidates():
+            candidates.setdefault(each.first, []).append(each)
+        for first, (*before, last) in candidates.items():
             if not (last.folder / TAKEN_FROM).exists():  # else nothing was added yet to what is there
                 self._put_last(f"open/{first}-{self._who()}", before, last)
 
-    def _put_last(self, name: str, before: list[Attempt], last: Attempt) -> None:
+    def _put_last(self, name: str, before: list[Candidate], last: Candidate) -> None:
         try:
             size = (last.folder / JOURNAL).stat().st_size
         except FileNotFoundError:  # it has just begun, or was committed meanwhile
@@ -209,9 +209,9 @@ class StoredRun:
             self._store.put(f"{self._run}/{name}/{part}", content)
         self._sizes[last.first] = (last.folder.name, size)
 
-    def _put_beside(self, name: str, attempts: list[Attempt]) -> None:
+    def _put_beside(self, name: str, candidates: list[Candidate]) -> None:
         spent = Money()
-        for each in attempts:
+        for each in candidates:
             if not (each.folder / TAKEN_FROM).exists():  # whose it is, tells it
                 spent += own_money(each.folder)
         if spent != Money():

@@ -13,7 +13,7 @@ from profiler.fleet.shards.stored_run import BESIDE, LOGS, STORED_AS, StoredRun,
 from profiler.storage.money import Money
 from profiler.storage.names import COMMITTED, INHERITED, JOURNAL, LEDGER
 from profiler.storage.reading.unfinished import unfinished
-from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.candidate_money import own_money
 from profiler.storage.whole_file import replace
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class StoredWhole(StoredRun):
             replace(folder / f".{part}.tmp", folder / part)
 
     def kept_open(self) -> int:
-        """How many answers lie in attempts in the store that are not answered to their end: in the one at each range that got
+        """How many answers lie in candidates in the store that have not come to their end: in the one for each range that got
         furthest."""
         found: dict[int, int] = {}
         names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}
@@ -74,7 +74,7 @@ class StoredWhole(StoredRun):
             return 0 if found is None else found.kept
 
     def money_of_others(self) -> Money:
-        """What was spent by all attempts that do not count."""
+        """What was spent by all candidates that do not count."""
         names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/attempts")}
         answered = dict(zip(names, at_once(self._money_of_answered, names), strict=True))
         # One without a sum was lost before all of it was put: what is known of it stands among the open ones.
@@ -105,7 +105,7 @@ class StoredWhole(StoredRun):
 
     @contextmanager
     def _fetched(self, name: str) -> Iterator[Path]:
-        """A folder with what tells of an attempt, for a moment."""
+        """A folder with what tells of a candidate, for a moment."""
         with tempfile.TemporaryDirectory(dir=self._folders.root) as folder:
             for part in (INHERITED, LEDGER, JOURNAL):
                 if (content := self._store.get(f"{self._run}/{name}/{part}")) is not None:

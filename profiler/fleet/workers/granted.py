@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from profiler.fleet.messages import Grant, Report
-    from profiler.fleet.workers.range_attempt import RangeAttempt
+    from profiler.fleet.workers.range_candidate import RangeCandidate
     from profiler.manifest.settings import Experiment
 
 
@@ -22,7 +22,7 @@ class Granted:
     """The ranges that were handed to this worker. It wants another one when there is room."""
 
     def __init__(self, experiment: Experiment, *, send: Callable[[Report], None]) -> None:
-        self.attempts: dict[int, RangeAttempt] = {}  # those that are open, by their first index
+        self.candidates: dict[int, RangeCandidate] = {}  # those that are open, by their first index
         self._experiment = experiment
         self._send = send
         self._ready: deque[Grant] = deque()
@@ -44,8 +44,8 @@ class Granted:
             self._send(Want())
         return None
 
-    def add(self, attempt: RangeAttempt, grant: Grant) -> None:
-        self.attempts[grant.first] = attempt
+    def add(self, candidate: RangeCandidate, grant: Grant) -> None:
+        self.candidates[grant.first] = candidate
         self._ready.append(grant)
         self._wanted = False
 

@@ -43,7 +43,7 @@ from profiler.fleet.messages import (
     WasCut,
 )
 from profiler.fleet.workers.granted import Granted
-from profiler.fleet.workers.range_attempt import RangeAttempt, Setting
+from profiler.fleet.workers.range_candidate import RangeCandidate, Setting
 from profiler.metrics.builtin import resolve
 from profiler.money.budget import Cap
 from profiler.money.prices import dollars
@@ -165,22 +165,26 @@ class Worker:
             self._tell(line)
 
     async def _answer(self, turn: Turn) -> None:
-        attempts = self._granted.attempts
-        attempt = attempts[int(turn.experiment.experiment_id)]
+        candidates = self._granted.candidates
+        candidate = candidates[int(turn.experiment.experiment_id)]
         with self._shared.under_way(turn):
             try:
-                await attempt.run()
+                await candidate.run()
             except Exception as error:  # noqa: BLE001 (it ends this worker when the calls of its other ranges have ended)
                 self._stop(error)
             else:
                 self._send(
                     Done(
-                        first=attempt.first, end=attempt.end, won=attempt.won, money=attempt.money, taken=attempt.taken
+                        first=candidate.first,
+                        end=candidate.end,
+                        won=candidate.won,
+                        money=candidate.money,
+                        taken=candidate.taken,
                     )
                 )
             finally:
-                self._bound_by = attempt.bound_by or self._bound_by
-                del attempts[attempt.first]
+                self._bound_by = candidate.bound_by or self._bound_by
+                del candidates[candidate.first]
 
     def _stop(self, error: BaseException) -> None:
         self._error = self._error or error
@@ -191,8 +195,8 @@ class Worker:
         async for command in commands:
             match command:
                 case Grant():
-                    attempt = RangeAttempt(command, name=str(command.first), setting=setting)
-                    self._granted.add(attempt, command)
+                    candidate = RangeCandidate(command, name=str(command.first), setting=setting)
+                    self._granted.add(candidate, command)
                     self._shared.look_again()
                 case Cut():
                     self._cut(command)
@@ -218,16 +222,16 @@ class Worker:
     def leave(self) -> None:
         """End what is begun, and leave everything else to the others."""
         self._leaves = True
-        for attempt in self._granted.attempts.values():
-            self._send(WasCut(attempt.first, attempt.cut(keep=0)))
+        for candidate in self._granted.candidates.values():
+            self._send(WasCut(candidate.first, candidate.cut(keep=0)))
         self._granted.finish()
         self._shared.look_again()
 
     def _cut(self, command: Cut) -> None:
         """What is committed already, or was lost, has no rest."""
-        attempt = self._granted.attempts.get(command.first)
-        if attempt is not None:
-            self._send(WasCut(command.first, attempt.cut(keep=command.keep)))
+        candidate = self._granted.candidates.get(command.first)
+        if candidate is not None:
+            self._send(WasCut(command.first, candidate.cut(keep=command.keep)))
 
     async def _tell_status(self) -> None:
         while True:
@@ -238,14 +242,14 @@ class Worker:
         """Begin nothing more once this process has been taken for dead: it would be paid twice."""
         while True:
             await anyio.sleep(SUCCESSOR_EVERY_S)
-            for attempt in list(self._granted.attempts.values()):
-                if await in_thread(attempt.overtaken):
+            for candidate in list(self._granted.candidates.values()):
+                if await in_thread(candidate.overtaken):
                     self._stop(Interrupted("another process goes on with what this one has begun", signum=SIGTERM))
 
     def _status(self) -> Status:
         look = self._shared.overview.look()
         views = {view.experiment_id: view for view in self._shared.overview.views}
-        parts = [_part(attempt, views.get(attempt.name)) for attempt in self._granted.attempts.values()]
+        parts = [_part(candidate, views.get(candidate.name)) for candidate in self._granted.candidates.values()]
         return Status(
             parts=parts,
             answered=look.done,
@@ -278,13 +282,13 @@ def _known_answers(job: Job) -> AbstractContextManager[Answers | None]:
     return saved_answers(Path(job.known_answers))
 
 
-def _part(attempt: RangeAttempt, view: View | None) -> Part:
+def _part(candidate: RangeCandidate, view: View | None) -> Part:
     if view is None:  # its folder is not open yet, or it is being counted
-        spent, maybe = dollars(attempt.money.spent), dollars(attempt.money.maybe)
-        return Part(attempt.first, attempt.begun, attempt.begun - attempt.first, spent, maybe)
-    look, before = view.look(), attempt.inherited
+        spent, maybe = dollars(candidate.money.spent), dollars(candidate.money.maybe)
+        return Part(candidate.first, candidate.begun, candidate.begun - candidate.first, spent, maybe)
+    look, before = view.look(), candidate.inherited
     spent, maybe = (
         (look.cost_usd or 0.0) - dollars(before.spent),
         (look.maybe_billed_usd or 0.0) - dollars(before.maybe),
     )
-    return Part(attempt.first, attempt.begun, look.done, spent, maybe)
+    return Part(candidate.first, candidate.begun, look.done, spent, maybe)

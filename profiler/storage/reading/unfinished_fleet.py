@@ -1,7 +1,7 @@
 """Looks into a run that several processes share and that has not ended, as if one process had it.
 
 What is put together stands in its logs, what is committed behind it in folders of its own, and what is under way in the
-journals of attempts. It changes nothing and takes no lock, so it may look while the run goes on.
+journals of candidates. It changes nothing and takes no lock, so it may look while the run goes on.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _plain = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Piece(NamedTuple):
-    """Items that follow each other: complete logs from `first` on, or what an attempt has so far."""
+    """Items that follow each other: complete logs from `first` on, or what a candidate has so far."""
 
     first: int
     items: int
     logs: tuple[Log, Log] | None = None
-    attempt: Unfinished | None = None
+    candidate: Unfinished | None = None
 
     def outcomes(self) -> Iterator[Outcome]:
-        if self.attempt is not None:
-            yield from self.attempt.outcomes()
+        if self.candidate is not None:
+            yield from self.candidate.outcomes()
         elif self.logs is not None:
             yield from islice(joined(*self.logs, complete=False, first=self.first), self.items)
 
     def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        if self.attempt is not None:
-            yield from self.attempt.lines()
+        if self.candidate is not None:
+            yield from self.candidate.lines()
         elif self.logs is not None:
             requests, responses = (lines_of(log, _plain, complete=False) for log in self.logs)
             yield from islice(zip(requests, responses, strict=False), self.items)
@@ -96,28 +96,28 @@ class UnfinishedFleet:
     def _found(self) -> Iterator[Piece]:
         at, end = self._merged.end, self._table.count
         yield Piece(0, at, _logs(self.folder) if at else None)
-        attempts = {each.first: each for each in self._folders.attempts()}  # the last of each
-        begun = sorted({*attempts, *self._folders.all_done(), end})
+        candidates = {each.first: each for each in self._folders.candidates()}  # the last of each
+        begun = sorted({*candidates, *self._folders.all_done(), end})
         while at < end:
             if (committed := self._folders.committed(at)) is not None:
                 yield Piece(at, committed.end - at, _logs(self._folders.done(at)))
                 at = committed.end
                 continue
-            if at in attempts:
-                if (found := unfinished(attempts[at].folder)) is not None:
-                    yield Piece(at, found.kept, attempt=found)
-                elif not attempts[at].folder.exists():
-                    raise FileNotFoundError(attempts[at].folder)
+            if at in candidates:
+                if (found := unfinished(candidates[at].folder)) is not None:
+                    yield Piece(at, found.kept, candidate=found)
+                elif not candidates[at].folder.exists():
+                    raise FileNotFoundError(candidates[at].folder)
             at = next(each for each in begun if each > at)
 
     def done(self) -> bytearray:
         """A 1 for each item that has an answer."""
         found = bytearray(self._table.count)
         for piece in self._pieces:
-            if piece.attempt is None:
+            if piece.candidate is None:
                 found[piece.first : piece.first + piece.items] = b"\1" * piece.items
             else:
-                for number, place in enumerate(piece.attempt.places, piece.first):
+                for number, place in enumerate(piece.candidate.places, piece.first):
                     if place:
                         found[number] = 1
         return found

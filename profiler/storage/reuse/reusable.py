@@ -119,10 +119,10 @@ def _logs_of_shared(folder: Path) -> Iterator[tuple[Path, Iterator[Answer]]]:
         yield _log_of(folder, complete=True)
     for first in folders.all_done():
         yield _log_of(folders.done(first), complete=True)
-    last_of_each = {each.first: each for each in folders.attempts()}
-    for attempt in last_of_each.values():
-        if (attempt.folder / JOURNAL).exists():
-            yield _log_of(attempt.folder, complete=False)
+    last_of_each = {each.first: each for each in folders.candidates()}
+    for candidate in last_of_each.values():
+        if (candidate.folder / JOURNAL).exists():
+            yield _log_of(candidate.folder, complete=False)
 
 
 def _source_of(identity: Mapping[str, Any]) -> bytes | None:

@@ -1,12 +1,12 @@
-"""What a committed attempt says of itself, and for how long its commit counts: for good, or until the machine starts again.
+"""What a committed candidate says of itself, and for how long its commit counts: for good, or until the machine starts again.
 
 Most commits count for good. Their files were forced to the device before, so a power cut takes nothing from them.
 
 A mock run by the processes of one machine has another rule. Its coordinator puts together what is committed within
-seconds, forces the logs of the whole run to the device and removes the attempt. To force the attempt's own logs as well
+seconds, forces the logs of the whole run to the device and removes the candidate. To force the candidate's own logs as well
 would write everything twice, so they are left to the kernel, which in most cases never writes them. Its commit notes in
 which start of the machine it was made (`boot`) and counts only until the next one, which may follow a power cut. Then the
-attempt is an open one again, and only its journal is believed, which was forced to the device as `--fsync` says. Nobody
+candidate is an open one again, and only its journal is believed, which was forced to the device as `--fsync` says. Nobody
 pays for the mock, so what the journal does not hold is asked again and gets the same answers.
 """
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a committed attempt says of itself: the items from `first` to before `end`, which `attempt` at them it was, what it
-    has spent itself (attempts before it, whose answers it took over, tell their money in their own folders), and what was
+    """What a committed candidate says of itself: the items from `first` to before `end`, which `candidate` for them it was, what it
+    has spent itself (candidates before it, whose answers it took over, tell their money in their own folders), and what was
     counted of the items. With `boot` it counts only during that start of the machine."""
 
     format: int = FORMAT
     first: int
     end: int
-    attempt: int | None = None  # earlier versions did not say it
+    candidate: int | None = msgspec.field(name="attempt", default=None)  # earlier versions did not say it
     money: Money = Money()
     boot: str | None = None
     counted: msgspec.Raw
@@ -56,7 +56,7 @@ def boot_to_note(source: Source, *, fsync: str, merged_here: bool) -> str | None
 
 
 def read_committed(folder: Path) -> Committed | None:
-    """What the committed attempt in a folder says of itself, whether it still counts or not; None if there is none."""
+    """What the committed candidate in a folder says of itself, whether it still counts or not; None if there is none."""
     path = folder / COMMITTED
     try:
         return msgspec.json.decode(path.read_bytes(), type=Committed)

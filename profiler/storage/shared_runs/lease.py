@@ -4,7 +4,7 @@ has renewed it for a minute, its owner is taken for dead, and somebody else may 
 The clocks of the machines need not agree: what is compared are the times that the file system puts on files.
 
 A lease makes sure that nobody pays for the same answers twice while all goes well. It does not decide whose answers count:
-a process that was stopped for long may believe that it still has one. That is decided by the commit of an attempt.
+a process that was stopped for long may believe that it still has one. That is decided by the commit of a candidate.
 """
 
 from __future__ import annotations

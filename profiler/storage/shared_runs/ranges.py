@@ -1,9 +1,9 @@
 """How a run that several processes share lies on disk: its items are cut into ranges, and each is answered in a folder of
 its own.
 
-`fleet/table.json` says what the ranges are. `fleet/attempts/FIRST.N/` is the N-th attempt at the items from FIRST on: a
-run directory of its own, in which one process works. `fleet/done/FIRST/` is an attempt that was committed: a rename, which
-only one attempt can win. It says itself how far it reaches, so a process may leave the rest of its range to others, and
+`fleet/table.json` says what the ranges are. `fleet/attempts/FIRST.N/` is the N-th candidate for the items from FIRST on: a
+run directory of its own, in which one process works. `fleet/done/FIRST/` is a candidate that was committed: a rename, which
+only one candidate can win. It says itself how far it reaches, so a process may leave the rest of its range to others, and
 whoever walks from one committed end to the next beginning finds every item once, whatever a lost process still commits.
 """
 
@@ -23,7 +23,7 @@ from profiler.core.json import DecodeError
 from profiler.storage.folder_lock import is_locked
 from profiler.storage.money import Money
 from profiler.storage.names import COMMITTED, FLEET, REQUESTS, RESPONSES, SCORES, TABLE
-from profiler.storage.shared_runs.attempt_money import own_money
+from profiler.storage.shared_runs.candidate_money import own_money
 from profiler.storage.shared_runs.commits import read_committed
 from profiler.storage.shared_runs.range_table import Table, read_table
 from profiler.storage.shared_runs.taking_over import drafted
@@ -41,10 +41,10 @@ class Merged(msgspec.Struct, kw_only=True):
     """How far a run is put together: the items before `end` are in its logs, up to these `sizes`, and `money` is what they
     have cost.
 
-    Other attempts at these items may still be written to, by a process that everybody takes for dead. `others` is what was
+    Other candidates for these items may still be written to, by a process that everybody takes for dead. `others` is what was
     counted of them so far, by their first index, and `twice` the part of it that bought answers which were not needed.
-    `winners` are first indexes of committed attempts that are counted in `money`, and perhaps not removed yet. `told` has what
-    each of the last attempts that are counted in `money` had spent itself, or may have, by the names of their folders, which are
+    `winners` are first indexes of committed candidates that are counted in `money`, and perhaps not removed yet. `told` has what
+    each of the last candidates that are counted in `money` had spent itself, or may have, by the names of their folders, which are
     gone: its worker may die before it has said so. `by_shard` has what each shard had spent, or may have, when it began to be
     put together.
     """
@@ -61,7 +61,7 @@ class Merged(msgspec.Struct, kw_only=True):
     by_shard: list[int] = []
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True):
     """A folder in which one process answers the items from `first` on."""
 
     first: int
@@ -83,7 +83,7 @@ class RangeFolders:
         self.logs = self.root / "logs"
         self.surveyed = self.root / "surveyed"  # only there while the dataset is surveyed in slices
         self.sessions = self.root / "sessions"  # what shards say of theirs
-        self._attempts = self.root / "attempts"
+        self._candidates = self.root / "attempts"  # as they were once called, and still are in files
         self._done = self.root / "done"
 
     def begin(self, table: Table) -> Table:
@@ -94,7 +94,7 @@ class RangeFolders:
 
     def make(self) -> None:
         try:
-            for folder in (self._attempts, self._done, self.logs):
+            for folder in (self._candidates, self._done, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(self.root, error) from error
@@ -102,98 +102,98 @@ class RangeFolders:
     def table(self) -> Table | None:
         return read_table(self.root.parent)
 
-    # --- attempts -----------------------------------------------------------------------------------------------
+    # --- candidates -----------------------------------------------------------------------------------------------
 
-    def attempts(self, first: int | None = None) -> list[Attempt]:
+    def candidates(self, first: int | None = None) -> list[Candidate]:
         """Those that were begun and not committed, in their order, or whose commit no longer counts; only those from one index
         on, or all."""
         found = list(self._no_longer_committed(self._names_done() if first is None else [first]))
-        for name in _names_in(self._attempts):
+        for name in _names_in(self._candidates):
             begin, _, number = name.partition(".")
             if begin.isdecimal() and number.isdecimal() and first in (None, int(begin)):
-                found.append(Attempt(int(begin), int(number), self._attempts / name))
+                found.append(Candidate(int(begin), int(number), self._candidates / name))
         return sorted(found, key=lambda each: (each.first, each.number))
 
-    def attempt(self, first: int, number: int) -> Attempt:
-        return Attempt(first, number, self._attempts / f"{first}.{number}")
+    def candidate(self, first: int, number: int) -> Candidate:
+        return Candidate(first, number, self._candidates / f"{first}.{number}")
 
-    def begin_attempt(self, first: int, *, sync: bool = True) -> Attempt:
-        """A folder for a new attempt, with all that the last one before it has in its own. With `sync` that is on the device
+    def begin_candidate(self, first: int, *, sync: bool = True) -> Candidate:
+        """A folder for a new candidate, with all that the last one before it has in its own. With `sync` that is on the device
         before the folder has its name."""
         while True:
-            before = self.attempts(first)
+            before = self.candidates(first)
             number = before[-1].number + 1 if before else 0
-            draft = drafted(self._attempts, before[-1].folder if before else None, sync=sync)
-            attempt = self.attempt(first, number)
+            draft = drafted(self._candidates, before[-1].folder if before else None, sync=sync)
+            candidate = self.candidate(first, number)
             try:
-                draft.rename(attempt.folder)
+                draft.rename(candidate.folder)
             except OSError as error:
                 shutil.rmtree(draft, ignore_errors=True)
                 if error.errno not in WON_BY_ANOTHER:
-                    raise StorageError(attempt.folder, error) from error
+                    raise StorageError(candidate.folder, error) from error
             else:
-                return attempt
+                return candidate
 
-    def commit(self, attempt: Attempt, committed: Committed) -> bool:
-        """Make an attempt the one whose answers count. False when another one is that already.
+    def commit(self, candidate: Candidate, committed: Committed) -> bool:
+        """Make a candidate the one whose answers count. False when another one is that already.
 
         What is in the folder is on the device before it gets its name.
         """
         try:
-            write_whole(attempt.folder / COMMITTED, msgspec.json.encode(committed))
+            write_whole(candidate.folder / COMMITTED, msgspec.json.encode(committed))
         except StorageError as error:
             if isinstance(error.__cause__, FileNotFoundError):  # somebody has counted these items and cleared up
                 return False
             raise
         try:
-            attempt.folder.rename(self._done / str(attempt.first))
+            candidate.folder.rename(self._done / str(candidate.first))
         except OSError as error:
             if error.errno in WON_BY_ANOTHER:
                 return False
-            raise StorageError(attempt.folder, error) from error
+            raise StorageError(candidate.folder, error) from error
         sync_folder(self._done)
         return True
 
     # --- what is committed --------------------------------------------------------------------------------------
 
     def done(self, first: int) -> Path:
-        """The folder of the committed attempt that begins at item `first`, whether there is one or not."""
+        """The folder of the committed candidate that begins at item `first`, whether there is one or not."""
         return self._done / str(first)
 
     def committed(self, first: int) -> Committed | None:
-        """What the committed attempt from item `first` on says of itself; None if there is none, or none that still counts."""
+        """What the committed candidate from item `first` on says of itself; None if there is none, or none that still counts."""
         found = read_committed(self.done(first))
         return found if found is not None and found.counts else None
 
     def all_done(self) -> list[int]:
-        """The first indexes of all committed attempts, those included that nobody will count."""
+        """The first indexes of all committed candidates, those included that nobody will count."""
         return sorted(first for first in self._names_done() if self.committed(first) is not None)
 
     def _names_done(self) -> list[int]:
         return [int(name) for name in _names_in(self._done) if name.isdecimal()]
 
     def reopen(self, *, of: Callable[[int], bool] = _every) -> None:
-        """Make open attempts again of commits that no longer count (`commits` says which). Only the journal stays: what the
+        """Make open candidates again of commits that no longer count (`commits` says which). Only the journal stays: what the
         device has of the other files nobody can tell. Whoever calls it works alone on the ranges with these first indexes."""
-        for attempt in self._no_longer_committed(filter(of, self._names_done())):
-            number = attempt.number
-            while (target := self.attempt(attempt.first, number).folder).exists():
+        for candidate in self._no_longer_committed(filter(of, self._names_done())):
+            number = candidate.number
+            while (target := self.candidate(candidate.first, number).folder).exists():
                 number += 1
             try:
-                attempt.folder.rename(target)
+                candidate.folder.rename(target)
             except OSError as error:
-                raise StorageError(attempt.folder, error) from error
+                raise StorageError(candidate.folder, error) from error
             for name in (COMMITTED, SCORES, RESPONSES, REQUESTS):
                 remove(target / name)
 
-    def _no_longer_committed(self, firsts: Iterable[int]) -> Iterator[Attempt]:
+    def _no_longer_committed(self, firsts: Iterable[int]) -> Iterator[Candidate]:
         for first in firsts:
             found = read_committed(self.done(first))
             if found is not None and not found.counts:
-                yield Attempt(first, found.attempt or 0, self.done(first))
+                yield Candidate(first, found.candidate or 0, self.done(first))
 
     def chain(self, first: int, end: int) -> Iterator[Committed]:
-        """The committed attempts that follow each other from `first` on."""
+        """The committed candidates that follow each other from `first` on."""
         while first < end and (found := self.committed(first)) is not None:
             yield found
             first = found.end
@@ -213,7 +213,7 @@ class RangeFolders:
         write_whole(self.root / "merged.json", msgspec.json.encode(merged))
 
     def money(self, *, of: Callable[[int], bool] = _every) -> Money:
-        """What the run has spent so far, in all its attempts, and may have; or only what is not put together yet of the
+        """What the run has spent so far, in all its candidates, and may have; or only what is not put together yet of the
         ranges with these first indexes."""
         merged = self.merged()
         total, end = (Money(), 0) if merged is None else (merged.money, merged.end)
@@ -228,61 +228,61 @@ class RangeFolders:
         return total
 
     def money_from(self, end: int) -> Iterator[tuple[int, Money]]:
-        """What each attempt at the items from `end` on has spent, committed or not, by its first index."""
+        """What each candidate for the items from `end` on has spent, committed or not, by its first index."""
         for first in self.all_done():
             if first >= end and (found := self.committed(first)) is not None:
                 yield first, found.money
-        for attempt in self.attempts():
-            if attempt.first >= end:
-                yield attempt.first, own_money(attempt.folder)
+        for candidate in self.candidates():
+            if candidate.first >= end:
+                yield candidate.first, own_money(candidate.folder)
 
     def others(self, merged: Merged) -> dict[int, Money]:
-        """What attempts at items that are put together have spent, but for those that count: by their first index."""
+        """What candidates for items that are put together have spent, but for those that count: by their first index."""
         found: dict[int, Money] = {}
-        for attempt, money in self.late(merged):
-            found[attempt.first] = found.get(attempt.first, Money()) + money
+        for candidate, money in self.late(merged):
+            found[candidate.first] = found.get(candidate.first, Money()) + money
         return found
 
-    def late(self, merged: Merged) -> Iterator[tuple[Attempt, Money]]:
-        """The same of each attempt."""
-        for attempt in self.attempts():
-            if attempt.first < merged.end:
-                yield attempt, own_money(attempt.folder)
+    def late(self, merged: Merged) -> Iterator[tuple[Candidate, Money]]:
+        """The same of each candidate."""
+        for candidate in self.candidates():
+            if candidate.first < merged.end:
+                yield candidate, own_money(candidate.folder)
         for first in self.all_done():
             if first < merged.end and first not in merged.winners and (late := self.committed(first)) is not None:
-                yield self.attempt(first, late.attempt or 0), late.money
+                yield self.candidate(first, late.candidate or 0), late.money
 
     def is_held(self, first: int) -> bool:
-        """Whether a process of this machine holds an attempt at the items from one index on, and may still spend something."""
-        return any(is_locked(each.folder) for each in self.attempts(first))
+        """Whether a process of this machine holds a candidate for the items from one index on, and may still spend something."""
+        return any(is_locked(each.folder) for each in self.candidates(first))
 
     def forget(self, first: int) -> None:
         """Remove what is left of the items from one index on, which nobody holds."""
-        for folder in (*(each.folder for each in self.attempts(first)), self.done(first)):
+        for folder in (*(each.folder for each in self.candidates(first)), self.done(first)):
             gone = folder.with_name(f".gone-{secrets.token_hex(8)}")
             with suppress(OSError):
-                folder.rename(gone)  # all of it at once: half an attempt would tell half of its money
+                folder.rename(gone)  # all of it at once: half a candidate would tell half of its money
             shutil.rmtree(gone, ignore_errors=True)
 
     def remove(self) -> None:
         """The run is complete; the table goes last."""
-        shutil.rmtree(self._attempts, ignore_errors=True)
+        shutil.rmtree(self._candidates, ignore_errors=True)
         shutil.rmtree(self._done, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def told_by(attempt: Path) -> int | None:
-    """What the attempt that had this folder has spent itself, or may have, in pico-dollars, by what was noted when it was
+def told_by(candidate: Path) -> int | None:
+    """What the candidate that had this folder has spent itself, or may have, in pico-dollars, by what was noted when it was
     committed or put together. None if nothing was."""
-    first, _, number = attempt.name.partition(".")
+    first, _, number = candidate.name.partition(".")
     if not (first.isdecimal() and number.isdecimal()):
         return None
-    folders = RangeFolders(attempt.parent.parent.parent)
+    folders = RangeFolders(candidate.parent.parent.parent)
     committed = folders.committed(int(first))
-    if committed is not None and committed.attempt == int(number):
+    if committed is not None and committed.candidate == int(number):
         return committed.money.gone
     merged = folders.merged()  # asked last: what is put together is noted here before it goes there
-    return None if merged is None else merged.told.get(attempt.name)
+    return None if merged is None else merged.told.get(candidate.name)
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a new attempt at a range takes over from the one before it: copies of its files.
+"""What a new candidate for a range takes over from the one before it: copies of its files.
 
 That one may still be written to, by a process that everybody takes for dead. So the files are copied in this order: money
 first, then the journal, then the logs that it vouches for.
@@ -17,15 +17,15 @@ from profiler.core.errors import StorageError
 from profiler.storage import journal
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import INHERITED, JOURNAL, LEDGER, REQUESTS, RESPONSES
-from profiler.storage.shared_runs.attempt_money import money_in
+from profiler.storage.shared_runs.candidate_money import money_in
 from profiler.storage.whole_file import sync_folder
 
 
-def drafted(attempts: Path, before: Path | None, *, sync: bool) -> Path:
-    """The folder of a new attempt, below that of all, under a name by which nobody finds it. Where it cannot be filled, nothing is
+def drafted(candidates: Path, before: Path | None, *, sync: bool) -> Path:
+    """The folder of a new candidate, below that of all, under a name by which nobody finds it. Where it cannot be filled, nothing is
     left of it."""
     try:
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=attempts))
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=candidates))
         try:
             if before is not None:
                 _take_over(before, draft, sync=sync)
@@ -33,13 +33,13 @@ def drafted(attempts: Path, before: Path | None, *, sync: bool) -> Path:
             shutil.rmtree(draft, ignore_errors=True)
             raise
     except OSError as error:
-        raise StorageError(attempts, error) from error
+        raise StorageError(candidates, error) from error
     return draft
 
 
 def _take_over(before: Path, folder: Path, *, sync: bool) -> None:
-    """Fill the folder of a new attempt. With `sync` money and journal are on the device then: whoever comes next takes over from
-    this attempt, and not from the one before."""
+    """Fill the folder of a new candidate. With `sync` money and journal are on the device then: whoever comes next takes over from
+    this candidate, and not from the one before."""
     _copy((LEDGER, JOURNAL), before, folder)
     if journal.read_header(folder / JOURNAL) is not None:  # else nothing vouches for the logs
         _copy((REQUESTS, RESPONSES), before, folder)

@@ -1,4 +1,4 @@
-"""The bill of a run that is put together: everything that any attempt has spent, once."""
+"""The bill of a run that is put together: everything that any candidate has spent, once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from profiler.metrics.reduction import Reduction
 from profiler.storage import run_directory
 from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES, SCORES
-from profiler.storage.shared_runs.attempt_money import inherited, own_money
+from profiler.storage.shared_runs.candidate_money import inherited, own_money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record
@@ -27,29 +27,29 @@ from tests.profiler.storage.shared_runs.test_ranges import SIZE, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from profiler.storage.shared_runs.ranges import Attempt, Merged
+    from profiler.storage.shared_runs.ranges import Candidate, Merged
 
 DOLLAR = 10**12
 METRICS = resolve(())
 
 
 class Run:
-    """Two attempts at one range: the first has answered an item and is taken for lost, the second takes that over."""
+    """Two candidates for one range: the first has answered an item and is taken for lost, the second takes that over."""
 
     def __init__(self, folder: Path) -> None:
         self.folders = RangeFolders(folder)
         self.folders.begin(table())
         self.merger = Merger(folder, self.folders, table(), METRICS, sync=False)
-        self.zombie = self.folders.begin_attempt(0)
+        self.zombie = self.folders.begin_candidate(0)
         with opened(self.zombie.folder) as run:
             run.journal.write(line_of(record(0, cost_usd=1.0)))
             ledger = run.open_ledger()
             ledger.write(ledger.enter(1, hold=0), paid=0, maybe=0, hold=DOLLAR // 2)
-        self.second = self.folders.begin_attempt(0)
+        self.second = self.folders.begin_candidate(0)
         pay(self.second, 2, 2.0)
 
     def merge_all(self) -> None:
-        """The second attempt wins."""
+        """The second candidate wins."""
         money = own_money(self.second.folder)
         for name in (REQUESTS, RESPONSES, SCORES):
             (self.second.folder / name).write_bytes(b"")
@@ -59,12 +59,12 @@ class Run:
         self.merger.save()
 
 
-def pay(attempt: Attempt, item: int, usd: float) -> None:
-    with (attempt.folder / JOURNAL).open("ab") as file:
+def pay(candidate: Candidate, item: int, usd: float) -> None:
+    with (candidate.folder / JOURNAL).open("ab") as file:
         file.write(line_of(record(item, cost_usd=usd)))
 
 
-def test_what_an_attempt_has_taken_over_is_counted_once(tmp_path: Path) -> None:
+def test_what_an_candidate_has_taken_over_is_counted_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert inherited(run.second.folder) == Money(DOLLAR, DOLLAR // 2, 1)
     bill = Money(3 * DOLLAR, DOLLAR // 2, 1)
@@ -74,7 +74,7 @@ def test_what_an_attempt_has_taken_over_is_counted_once(tmp_path: Path) -> None:
 
     assert run.merger.merged.money == run.folders.money() == bill
     assert run.merger.merged.twice == Money()
-    assert not run.folders.attempts()
+    assert not run.folders.candidates()
     assert not run.folders.all_done()
 
 
@@ -95,7 +95,7 @@ def test_what_a_lost_process_pays_on_is_in_the_bill_for_as_long_as_it_lives(tmp_
     again.count_the_late()
     assert again.merged.money.spent == run.folders.money().spent == 4.75 * DOLLAR
     assert again.merged.twice.spent == 1.75 * DOLLAR
-    assert not run.folders.attempts()
+    assert not run.folders.candidates()
     assert not run.folders.all_done()
 
 
@@ -121,7 +121,7 @@ def test_a_kill_before_the_folders_go_changes_no_bill(tmp_path: Path, monkeypatc
     again.count_the_late()
 
     assert again.merged.money == run.folders.money() == Money(3 * DOLLAR, DOLLAR // 2, 1)
-    assert not run.folders.attempts()
+    assert not run.folders.candidates()
     assert not run.folders.all_done()
 
 
@@ -142,10 +142,10 @@ def test_what_a_process_spends_after_it_was_counted_and_before_it_dies_is_in_the
         run.merge_all()
     run.merger.count_the_late()
     assert run.merger.merged.money.spent == run.folders.money().spent == 3.25 * DOLLAR
-    assert not run.folders.attempts()
+    assert not run.folders.candidates()
 
 
-def test_of_what_attempts_have_told_only_the_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_candidates_have_told_only_the_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "TOLD", 1)
     run = Run(tmp_path)
     run.merge_all()

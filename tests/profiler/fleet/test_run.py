@@ -31,8 +31,8 @@ from profiler.fleet.coordination.crew import A_CORE, EARLY_A_CORE, bounded, core
 from profiler.fleet.drivers.process_driver import processes
 from profiler.fleet.messages import Done, Grant, Job, Report, Status, Want, WasCut
 from profiler.fleet.preparing import prepare
-from profiler.fleet.workers import range_attempt
-from profiler.fleet.workers.range_attempt import RangeAttempt
+from profiler.fleet.workers import range_candidate
+from profiler.fleet.workers.range_candidate import RangeCandidate
 from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
@@ -158,7 +158,7 @@ async def test_a_stop_keeps_what_is_answered_and_any_number_goes_on(tmp_path: Pa
 async def test_who_sums_up_a_run_counts_what_was_there_when_it_has_gone_on_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it is counted, other attempts take the places of those that were looked at."""
+    """While it is counted, other candidates take the places of those that were looked at."""
     asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
     with pytest.raises(Interrupted):
         await by_several(asked, tmp_path / "several", processes=1, watch=stopping(after=20))
@@ -259,10 +259,10 @@ async def test_an_error_is_told_although_the_log_of_its_worker_cannot_be_written
     """On a full disk both fail, and the log lies there too."""
     full = Path("/dev/full").open("w", buffering=1)  # noqa: ASYNC230, SIM115 (closing it fails)
 
-    def fails(attempt: RangeAttempt, _: Any) -> None:
-        raise StorageError(Path(attempt.name), OSError(errno.ENOSPC, "No space left on device"))
+    def fails(candidate: RangeCandidate, _: Any) -> None:
+        raise StorageError(Path(candidate.name), OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr(RangeAttempt, "_open", fails)
+    monkeypatch.setattr(RangeCandidate, "_open", fails)
     monkeypatch.setattr(sys, "stderr", full)
     with pytest.raises(ProfilerError, match="cannot write: No space left on device"):
         await by_several(experiment(dataset(tmp_path, 20)), tmp_path / "several", processes=2)
@@ -360,7 +360,7 @@ async def test_other_metrics_count_again_what_was_counted_before(tmp_path: Path)
     assert results(done.folder) == whole
 
 
-async def test_an_attempt_whose_folder_went_because_another_had_won_is_no_error(
+async def test_an_candidate_whose_folder_went_because_another_had_won_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was taken for dead may win. Its answers are put together, and the folder of the one that lives is removed."""
@@ -372,13 +372,13 @@ async def test_an_attempt_whose_folder_went_because_another_had_won_is_no_error(
         own = read.__self__
         if not overtaken:
             overtaken.append(own.first)
-            twin = RangeAttempt(Grant(own.first, own.end), name=own.name, setting=own._setting)
+            twin = RangeCandidate(Grant(own.first, own.end), name=own.name, setting=own._setting)
             await twin.run()
             assert twin.won
-            shutil.rmtree(own._setting.folders.attempt(own.first, 0).folder)
+            shutil.rmtree(own._setting.folders.candidate(own.first, 0).folder)
         return await answer_all(*given, read=read, **more)
 
-    monkeypatch.setattr(range_attempt, "answer_all", overtaken_once)
+    monkeypatch.setattr(range_candidate, "answer_all", overtaken_once)
     several = await by_several(asked, tmp_path / "several", processes=2)
 
     assert overtaken

@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
 
 class Folder:
-    """The journal and the ledger of an attempt."""
+    """The journal and the ledger of a candidate."""
 
     def __init__(self) -> None:
         self.spent = 0

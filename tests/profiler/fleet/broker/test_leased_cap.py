@@ -78,7 +78,7 @@ def test_what_is_told_of_each_folder_and_of_those_before_adds_up() -> None:
     bench.cap.end("attempts/0")
     told = bench.cap.use(slots=4)
 
-    assert told.attempts == {"attempts/9": 0}
+    assert told.candidates == {"attempts/9": 0}
     assert told.before == bench.budget.spent
     assert told.billed == bench.budget.spent + other.spent
 
@@ -94,7 +94,7 @@ def test_a_worker_that_was_given_up_counts_from_zero_what_its_folders_told_befor
     bench.cap.lose()
     told = bench.cap.use(slots=4)
 
-    assert (told.billed, told.bound, told.before, told.attempts) == (0, 0, 0, {"attempts/0": hold})
+    assert (told.billed, told.bound, told.before, told.candidates) == (0, 0, 0, {"attempts/0": hold})
     assert bench.budget.reserve(REQUEST) is None
 
 

@@ -279,16 +279,16 @@ def test_every_message_that_could_be_mistaken_for_news_later_is_on_disk() -> Non
     purse.renew("a", MoneyUse(bound=300, more=100, least=10), seq=2)  # it gives back, and gets the same again
     assert [(line.seq, line.granted) for line in purse.changes] == [(1, 400), (2, 400)]
 
-    purse.renew("a", MoneyUse(bound=400, attempts={"attempts/8.0": 0}), seq=3)  # from here on that folder tells
-    assert purse.changes[-1].attempts == {"attempts/8.0": 0}
+    purse.renew("a", MoneyUse(bound=400, candidates={"attempts/8.0": 0}), seq=3)  # from here on that folder tells
+    assert purse.changes[-1].candidates == {"attempts/8.0": 0}
 
-    purse.renew("a", MoneyUse(bound=400, attempts={"attempts/8.0": 0}), seq=4)
+    purse.renew("a", MoneyUse(bound=400, candidates={"attempts/8.0": 0}), seq=4)
     assert len(purse.changes) == 3
 
 
 def test_what_is_kept_on_disk_is_the_same_purse() -> None:
     purse = Purse(100, gone=5)
-    purse.renew("a", MoneyUse(more=40, least=10, attempts={"attempts/0.1": 3}, before=2), seq=4)
+    purse.renew("a", MoneyUse(more=40, least=10, candidates={"attempts/0.1": 3}, before=2), seq=4)
     purse.renew("b", MoneyUse(more=40, least=10), seq=1)
     purse.settle("b", 7)
 

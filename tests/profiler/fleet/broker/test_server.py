@@ -94,7 +94,7 @@ async def test_whoever_speaks_another_language_is_let_go_and_harms_nobody(tmp_pa
 async def test_what_a_dead_worker_has_not_spent_by_its_folders_comes_back(tmp_path: Path) -> None:
     (tmp_path / "attempts" / "7").mkdir(parents=True)
     async with serving(tmp_path, told={"7": 90}) as address:
-        await ask(address, wants("a", 1, attempts={"attempts/7": 50}, before=5))
+        await ask(address, wants("a", 1, candidates={"attempts/7": 50}, before=5))
         assert await tell_gone(address, "a", token=TOKEN)
 
     [first, *rest] = [json.loads(line) for line in (tmp_path / NAME).read_bytes().splitlines()]
@@ -102,12 +102,12 @@ async def test_what_a_dead_worker_has_not_spent_by_its_folders_comes_back(tmp_pa
     assert rest[-1] == {"who": "a", "settled": 45}
 
 
-@pytest.mark.parametrize("attempt", ["attempts/gone", "../elsewhere"])
-async def test_a_worker_whose_folder_cannot_be_read_counts_with_its_whole_slice(tmp_path: Path, attempt: str) -> None:
+@pytest.mark.parametrize("candidate", ["attempts/gone", "../elsewhere"])
+async def test_a_worker_whose_folder_cannot_be_read_counts_with_its_whole_slice(tmp_path: Path, candidate: str) -> None:
     root = tmp_path / "run"
     (tmp_path / "elsewhere").mkdir()
     async with serving(root, told={"elsewhere": 0}) as address:
-        await ask(address, wants("a", 1, attempts={attempt: 0}))
+        await ask(address, wants("a", 1, candidates={candidate: 0}))
         await ask(address, Gone(who="a"))
 
     assert json.loads((root / NAME).read_bytes().splitlines()[-1]) == {"who": "a", "settled": 400}
@@ -119,7 +119,7 @@ async def test_a_worker_whose_journal_is_damaged_counts_with_its_whole_slice(tmp
 
     (tmp_path / "attempts" / "7").mkdir(parents=True)
     desk = Desk(SETTINGS, folder=tmp_path, money_of=damaged)
-    desk.answer(Envelope(renewal=wants("a", 1, attempts={"attempts/7": 0})))
+    desk.answer(Envelope(renewal=wants("a", 1, candidates={"attempts/7": 0})))
     desk.answer(Envelope(gone=Gone(who="a")))
     desk.close()
 

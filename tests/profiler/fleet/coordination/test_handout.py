@@ -1,4 +1,4 @@
-"""Ranges go out so that fast workers have few of them, and that no answer of an attempt is ever left behind."""
+"""Ranges go out so that fast workers have few of them, and that no answer of a candidate is ever left behind."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def begun(folder: Path, *, items: int = RANGES * 10) -> tuple[RangeFolders, Tabl
     return folders, folders.begin(table)
 
 
-def attempted(folders: RangeFolders, first: int, *, end: int) -> None:
+def open_candidate(folders: RangeFolders, first: int, *, end: int) -> None:
     header = Header(journal=FORMAT, first=first, count=end - first, identity={}, started=None)
-    (folders.begin_attempt(first).folder / "journal.jsonl").write_bytes(dump_line(msgspec.to_builtins(header)))
+    (folders.begin_candidate(first).folder / "journal.jsonl").write_bytes(dump_line(msgspec.to_builtins(header)))
 
 
 def handout(folders: RangeFolders, table: Table, *, merged_to: Callable[[], int] = lambda: 0) -> Handout:
@@ -67,11 +67,11 @@ def test_who_is_slow_gets_one_at_a_time(tmp_path: Path) -> None:
     assert grants(handout(*begun(tmp_path)), speed=1.0) == [(first, first + 10) for first in range(0, RANGES * 10, 10)]
 
 
-def test_an_attempt_is_taken_up_as_far_as_it_reaches_and_never_swallowed_by_another(tmp_path: Path) -> None:
+def test_an_candidate_is_taken_up_as_far_as_it_reaches_and_never_swallowed_by_another(tmp_path: Path) -> None:
     folders, table = begun(tmp_path)
-    attempted(folders, 0, end=50)  # ranges that were answered as one
-    attempted(folders, 90, end=130)
-    attempted(folders, 115, end=130)  # what another one has taken over of it
+    open_candidate(folders, 0, end=50)  # ranges that were answered as one
+    open_candidate(folders, 90, end=130)
+    open_candidate(folders, 115, end=130)  # what another one has taken over of it
     pieces = list(owed(folders, table, since=0))
     assert pieces[:2] == [(0, 50), (50, 60)]
     assert (90, 115) in pieces
@@ -127,7 +127,7 @@ class Tables(NamedTuple):
 
     done: dict[int, int]
 
-    def attempts(self) -> list[Any]:
+    def candidates(self) -> list[Any]:
         return []
 
     def chain(self, first: int, end: int) -> Iterator[Any]:

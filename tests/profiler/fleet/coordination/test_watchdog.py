@@ -134,7 +134,7 @@ async def test_who_was_taken_for_dead_begins_nothing_more_when_another_has_its_r
             answered.append(report.answered)
             if report.answered > 5 and not overtaken:
                 overtaken.append(report.parts[0].first)
-                folders.begin_attempt(overtaken[0])
+                folders.begin_candidate(overtaken[0])
 
     def arrange(driver: InlineDriver) -> None:
         driver.on_report = heard

@@ -10,7 +10,7 @@ from profiler.metrics.builtin import BUILTIN
 from profiler.storage import journal
 from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, LEDGER
-from profiler.storage.shared_runs.attempt_money import money_in
+from profiler.storage.shared_runs.candidate_money import money_in
 from profiler.storage.shared_runs.range_table import Table
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.building import line_of, record
@@ -30,8 +30,8 @@ def test_what_one_process_has_spent_is_what_several_have_spent(tmp_path: Path) -
     adopt(tmp_path, table, folders, tuple(BUILTIN.values()))
 
     assert folders.money() == Money(3 * 250_000_000_000 + 1, 3 * 500_000_000_000 + 6, 1)
-    assert [money_in(each.folder).spent for each in folders.attempts()] == [250_000_000_000, 500_000_000_000]
-    headers = [journal.read_header(each.folder / JOURNAL) for each in folders.attempts()]
+    assert [money_in(each.folder).spent for each in folders.candidates()] == [250_000_000_000, 500_000_000_000]
+    headers = [journal.read_header(each.folder / JOURNAL) for each in folders.candidates()]
     assert [(each.first, each.count) for each in headers if each is not None] == [(0, 5), (5, COUNT - 5)]
     merged = folders.merged()
     assert merged is not None

@@ -106,7 +106,7 @@ async def test_shards_take_over_what_each_of_them_asks(tmp_path: Path) -> None:
 
 
 async def test_what_several_processes_had_answered_before_they_were_stopped_is_taken_over(tmp_path: Path) -> None:
-    """Of such a run some ranges are put together, some are committed, and of some an attempt has a journal."""
+    """Of such a run some ranges are put together, some are committed, and of some a candidate has a journal."""
     asked = experiment(dataset(tmp_path, COUNT), mock=MockSettings(latency_s=0.002), concurrency=4)
     with pytest.raises(Interrupted):
         await by_several(asked, tmp_path / "runs", processes=2, watch=stopping(after=40))

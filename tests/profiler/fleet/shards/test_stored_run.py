@@ -25,10 +25,10 @@ from profiler.fleet.shards.stored_run import LOGS, StoredRun
 from profiler.fleet.shards.stored_whole import StoredWhole
 from profiler.fleet.shards.which_shard import Shard
 from profiler.manifest.settings import Experiment, MockSettings
-from profiler.storage.shared_runs.attempt_money import money_in, own_money
+from profiler.storage.shared_runs.candidate_money import money_in, own_money
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.shared_runs.object_store import ObjectStore, object_store
-from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
+from profiler.storage.shared_runs.ranges import Candidate, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.fleet.inline import inline
 from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
@@ -175,8 +175,8 @@ async def test_of_two_machines_that_answer_one_shard_one_counts_for_each_range(t
         at_once.start_soon(answer, "m0")
         at_once.start_soon(answer, "m1")
     assert len(ended) == 2
-    attempts = {name.partition("/")[0] for name in store.names("shared/attempts")}
-    assert (len(attempts), len(store.names("shared/done"))) == (12, 6)
+    candidates = {name.partition("/")[0] for name in store.names("shared/attempts")}
+    assert (len(candidates), len(store.names("shared/done"))) == (12, 6)
     done = merge(asked, options=options_of(tmp_path / "merged"), store=store, note=print)
     assert results(done.folder) == await by_one(asked, tmp_path / "one")
 
@@ -214,22 +214,22 @@ class Machine:
         self.stored.agree(1)
         self.stored.take_in(lambda _: True)
 
-    def answer(self, count: int, first: int = 0) -> tuple[Attempt, int]:
-        """So many items that have no answer, in a new attempt; each costs a dollar. Returns how many were left to answer."""
-        attempt = self.folders.begin_attempt(first)
+    def answer(self, count: int, first: int = 0) -> tuple[Candidate, int]:
+        """So many items that have no answer, in a new candidate; each costs a dollar. Returns how many were left to answer."""
+        candidate = self.folders.begin_candidate(first)
         header = msgspec.structs.replace(TABLE.header, first=first, count=SIZE)
-        with opened(attempt.folder, header) as run:
+        with opened(candidate.folder, header) as run:
             left = [index for index in range(first, first + SIZE) if not run.done[index - first]][:count]
             for index in left:
                 run.journal.write(line_of(record(index, cost_usd=1.0)))
         for name in LOGS:
-            (attempt.folder / name).write_bytes(attempt.folder.as_posix().encode())
-        return attempt, len(left)
+            (candidate.folder / name).write_bytes(candidate.folder.as_posix().encode())
+        return candidate, len(left)
 
-    def commit(self, attempt: Attempt) -> None:
-        first, money = attempt.first, own_money(attempt.folder)
+    def commit(self, candidate: Candidate) -> None:
+        first, money = candidate.first, own_money(candidate.folder)
         committed = Committed(first=first, end=first + SIZE, money=money, counted=msgspec.Raw(b"{}"))
-        self.folders.commit(attempt, committed)
+        self.folders.commit(candidate, committed)
 
 
 def test_every_dollar_of_lost_late_and_double_machines_is_counted_once(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_every_dollar_of_lost_late_and_double_machines_is_counted_once(tmp_path:
     lost.answer(2)
     lost.stored.put_open()
     after = Machine(tmp_path / "after", store)
-    assert own_money(after.folders.attempt(0, 0).folder).spent == 2 * DOLLAR  # its share of a cap knows of it
+    assert own_money(after.folders.candidate(0, 0).folder).spent == 2 * DOLLAR  # its share of a cap knows of it
     after.answer(1)
     after.stored.put_open()
     winner, _ = after.answer(5)
@@ -303,9 +303,9 @@ class Meeting(RuleBasedStateMachine):
     def ends(self, who: int, first: int) -> None:
         machine = self.machine(who)
         if machine.folders.committed(first) is None:
-            attempt, asked = machine.answer(SIZE, first)
+            candidate, asked = machine.answer(SIZE, first)
             self.bill += asked
-            machine.commit(attempt)
+            machine.commit(candidate)
 
     @rule(who=WHO, puts=st.integers(1, 12), after=st.booleans())
     def is_cut_off(self, who: int, puts: int, after: bool) -> None:
@@ -333,7 +333,7 @@ class Meeting(RuleBasedStateMachine):
             assert name is not None
             parts = [self.store.get(f"shared/attempts/{name.decode()}/{part}") for part in (*LOGS, "committed.json")]
             assert None not in parts
-            assert len(set(parts[:-1])) == 1  # of one attempt, never mixed
+            assert len(set(parts[:-1])) == 1  # of one candidate, never mixed
         self.committed = done
 
 

@@ -108,9 +108,9 @@ def test_what_a_shard_has_spent_is_known_before_between_and_after_it_is_put_toge
     folders = RangeFolders(tmp_path)
     table = folders.begin(ranges_at(0, 10, 20))
     for first, spent in ((0, 70), (10, 50), (20, 7)):
-        attempt = folders.begin_attempt(first)
+        candidate = folders.begin_candidate(first)
         counted = msgspec.Raw(b"{}")
-        folders.commit(attempt, Committed(first=first, end=first + 10, money=Money(spent), counted=counted))
+        folders.commit(candidate, Committed(first=first, end=first + 10, money=Money(spent), counted=counted))
     assert [table.range_of(first) % 2 for first in (0, 10, 20)] == [0, 1, 0]
 
     def left(shard: int) -> int:

@@ -16,11 +16,11 @@ OURS = """
 import sys
 from profiler import rate
 
-attempts = sys.modules.get("profiler.fleet.workers.range_attempt")
-if attempts is not None:  # in a worker
+candidates = sys.modules.get("profiler.fleet.workers.range_candidate")
+if candidates is not None:  # in a worker
     def broken(*_):
         raise ZeroDivisionError("nobody thought of that")
-    attempts.RangeAttempt._commit = broken
+    candidates.RangeCandidate._commit = broken
 
 metric = rate("mine", lambda outcome: True)
 """

@@ -1,4 +1,4 @@
-"""One attempt at a range: the engine answers it in a folder of its own, its logs are counted, and it is committed."""
+"""One candidate for a range: the engine answers it in a folder of its own, its logs are counted, and it is committed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from profiler.storage.money import Money
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES
 from profiler.storage.reading.saved_run import reducing, to_its_end
 from profiler.storage.score_log import publish
-from profiler.storage.shared_runs.attempt_money import inherited
+from profiler.storage.shared_runs.candidate_money import inherited
 from profiler.storage.shared_runs.commits import Committed
 from profiler.storage.whole_file import remove
 from profiler.storage.writing import open_run
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from profiler.provider.validate import Checked
     from profiler.storage.run_directory import RunDirectory
     from profiler.storage.shared_runs.range_table import Table
-    from profiler.storage.shared_runs.ranges import Attempt, RangeFolders
+    from profiler.storage.shared_runs.ranges import Candidate, RangeFolders
     from profiler.storage.writing.open_run import OpenRun
 
 
@@ -68,18 +68,18 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     boot: str | None = None  # the start of the machine during which commits count; None: for good
 
 
-class RangeAttempt:
-    """An attempt while it goes on."""
+class RangeCandidate:
+    """A candidate while it goes on."""
 
     def __init__(self, grant: Grant, *, name: str, setting: Setting) -> None:
         self.first = grant.first
         self.name = name  # of this range among those of its worker
         self.won = False
-        self.inherited = Money()  # what the attempt before it has spent for the answers that it took over
+        self.inherited = Money()  # what the candidate before it has spent for the answers that it took over
         self.money = Money()  # what it has spent itself, when it has ended
         self.bound_by: dict[str, Any] | None = None
         self._end = grant.end
-        self._attempt: Attempt | None = None
+        self._candidate: Candidate | None = None
         self._opened: OpenRun | None = None
         self._asked = False  # all is answered, and only to be counted
         self._setting = setting
@@ -97,16 +97,16 @@ class RangeAttempt:
 
     @property
     def taken(self) -> int:
-        """Answers of earlier runs that this attempt has taken over."""
+        """Answers of earlier runs that this candidate has taken over."""
         return 0 if self._opened is None else self._opened.taken
 
     def overtaken(self) -> bool:
-        """Whether somebody took this process for dead: there is another attempt at its range, or it has been counted."""
-        attempt = self._attempt
-        if attempt is None or self._asked:
+        """Whether somebody took this process for dead: there is another candidate for its range, or it has been counted."""
+        candidate = self._candidate
+        if candidate is None or self._asked:
             return False
-        next_one = self._setting.folders.attempt(attempt.first, attempt.number + 1)
-        return next_one.folder.exists() or not attempt.folder.exists()
+        next_one = self._setting.folders.candidate(candidate.first, candidate.number + 1)
+        return next_one.folder.exists() or not candidate.folder.exists()
 
     def cut(self, *, keep: int) -> int:
         """Leave the rest to others, but for so many items that nobody has begun; returns where the range ends now.
@@ -126,19 +126,19 @@ class RangeAttempt:
 
     async def run(self) -> None:
         sync = self._setting.options.fsync != "off"
-        attempt = await in_thread(partial(self._setting.folders.begin_attempt, self.first, sync=sync))
-        self._attempt = attempt
-        self.inherited = inherited(attempt.folder)
+        candidate = await in_thread(partial(self._setting.folders.begin_candidate, self.first, sync=sync))
+        self._candidate = candidate
+        self.inherited = inherited(candidate.folder)
         try:
-            await self._answer(attempt)
+            await self._answer(candidate)
         except ProfilerError:
-            if attempt.folder.exists():
+            if candidate.folder.exists():
                 raise
             # One that was taken for dead has won: its answers were put together, and the folders of all others removed.
 
-    async def _answer(self, attempt: Attempt) -> None:
+    async def _answer(self, candidate: Candidate) -> None:
         setting = self._setting
-        with run_directory.hold(attempt.folder, claimed=True, tell=setting.tell) as directory:  # by its name
+        with run_directory.hold(candidate.folder, claimed=True, tell=setting.tell) as directory:  # by its name
             opened = await in_thread(self._open, directory)
             with closing(opened), setting.shared.money.of(setting.experiment, opened, card=setting.card) as budget:
                 self._opened = opened
@@ -157,8 +157,8 @@ class RangeAttempt:
                 await in_thread(opened.force_journal)  # it may be long until it is counted
             self.money = _money(budget, opened) - self.inherited
             async with setting.counting:
-                reduction = await self._count(attempt.folder)
-                self.won = await in_thread(self._commit, attempt, reduction, self.money)
+                reduction = await self._count(candidate.folder)
+                self.won = await in_thread(self._commit, candidate, reduction, self.money)
 
     async def _take_over(self, opened: OpenRun) -> None:
         """What earlier runs were answered is there at once, for all of the range. So none of it is left to others then."""
@@ -222,22 +222,22 @@ class RangeAttempt:
                     return found
                 await checkpoint()
 
-    def _commit(self, attempt: Attempt, reduction: Reduction, money: Money) -> bool:
+    def _commit(self, candidate: Candidate, reduction: Reduction, money: Money) -> bool:
         """What is committed for good is on the device first, and its journal goes only afterwards: a kill before leaves a whole
-        attempt, from which the next one takes everything. A commit that may not count for good leaves its logs to the kernel
+        candidate, from which the next one takes everything. A commit that may not count for good leaves its logs to the kernel
         and keeps its journal, if that is on the device."""
         setting = self._setting
         for_good, synced = setting.boot is None, setting.options.fsync != "off"
-        publish(attempt.folder, sync=for_good)
+        publish(candidate.folder, sync=for_good)
         if for_good and synced:
             for name in (REQUESTS, RESPONSES):
-                with LineFile(attempt.folder / name) as file:
+                with LineFile(candidate.folder / name) as file:
                     file.sync()
         counted = msgspec.Raw(state_json.dump(reduction))
         committed = Committed(
-            first=self.first, end=self.end, attempt=attempt.number, money=money, boot=setting.boot, counted=counted
+            first=self.first, end=self.end, candidate=candidate.number, money=money, boot=setting.boot, counted=counted
         )
-        won = setting.folders.commit(attempt, committed)
+        won = setting.folders.commit(candidate, committed)
         if won and (for_good or not synced):
             for name in (JOURNAL, LEDGER):
                 remove(setting.folders.done(self.first) / name)

@@ -1,4 +1,4 @@
-"""What an attempt at a range of a run has spent, by its own files."""
+"""What a candidate for a range of a run has spent, by its own files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def money_in(folder: Path) -> Money:
-    """What an attempt has spent, by its journal, and by its ledger for calls that no record tells of."""
+    """What a candidate has spent, by its journal, and by its ledger for calls that no record tells of."""
     header = journal.read_header(folder / JOURNAL)
     if header is None:
         return Money()
@@ -26,13 +26,13 @@ def money_in(folder: Path) -> Money:
     return replay.money
 
 
-def own_money(attempt: Path) -> Money:
-    """What this attempt has spent itself, without the attempts before it."""
-    return money_in(attempt) - inherited(attempt)
+def own_money(candidate: Path) -> Money:
+    """What this candidate has spent itself, without the candidates before it."""
+    return money_in(candidate) - inherited(candidate)
 
 
 def inherited(folder: Path) -> Money:
-    """How much of an attempt's money was spent by the attempt before it, whose answers it took over."""
+    """How much of a candidate's money was spent by the candidate before it, whose answers it took over."""
     try:
         return msgspec.json.decode((folder / INHERITED).read_bytes(), type=Money)
     except FileNotFoundError:
