@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from benchmarks import contest, field, workload
-from benchmarks.field import Course
+from benchmarks import peer_programs, peer_runs, workload
 from benchmarks.figure import median, ratios
+from benchmarks.peer_programs import Course
 from benchmarks.process import fresh
 from benchmarks.serving import serving
 
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 TURNS = 3
 IN_FLIGHT = 64
-SIZES = {field.FAST: 2_000, field.SDK_LOOP: 300}
+SIZES = {peer_programs.FAST: 2_000, peer_programs.SDK_LOOP: 300}
 QUICK = 20
 SPARE = 10  # conversations to choose from, beside a tenth more
 
 
 def measure(scale: Scale) -> list[Figure]:
     sizes = {peer: {IN_FLIGHT: scale.pick(count, quick=QUICK)} for peer, count in SIZES.items()}
-    most = _conversations(scale, max(*(count for legs in sizes.values() for count in legs.values()), field.WARM_UP))
+    most = _conversations(
+        scale, max(*(count for legs in sizes.values() for count in legs.values()), peer_programs.WARM_UP)
+    )
     with serving("--dataset", str(most)) as server:
         course = Course(
             scale,
@@ -40,11 +42,11 @@ def measure(scale: Scale) -> list[Figure]:
             expected=_answers_of_the_mock,
             turns=TURNS,
         )
-        taken = contest.held(scale, course, sizes)
-    ours, loop = ([leg.rate for leg in taken[peer][IN_FLIGHT]] for peer in (field.FAST, field.SDK_LOOP))
+        taken = peer_runs.held(scale, course, sizes)
+    ours, loop = ([leg.rate for leg in taken[peer][IN_FLIGHT]] for peer in (peer_programs.FAST, peer_programs.SDK_LOOP))
     return [
         median(f"fast_by_sdk_loop_{IN_FLIGHT}", ratios(ours, loop), note=f"{TURNS} turns a dialogue"),
-        *contest.rates(taken),
+        *peer_runs.rates(taken),
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import contest, field
+from benchmarks import peer_programs, peer_runs
 from benchmarks.figure import median, ratios
 from benchmarks.serving import serving
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from benchmarks.figure import Figure, Scale
 
 IN_FLIGHT = 64
-SIZES = {field.FAST: 12_000, field.ASYNC_BATCH: 300, field.INSPECT: 64, field.LITELLM: 100}
+SIZES = {
+    peer_programs.FAST: 12_000,
+    peer_programs.ASYNC_BATCH: 300,
+    peer_programs.INSPECT: 64,
+    peer_programs.LITELLM: 100,
+}
 QUICK = 10
-GOALS = {field.ASYNC_BATCH: 20.0, field.INSPECT: 100.0}
+GOALS = {peer_programs.ASYNC_BATCH: 20.0, peer_programs.INSPECT: 100.0}
 
 
 def measure(scale: Scale) -> list[Figure]:
-    if field.present(scale, list(SIZES)) == [field.FAST]:
+    if peer_programs.present(scale, list(SIZES)) == [peer_programs.FAST]:
         return []
     sizes = {peer: {IN_FLIGHT: scale.pick(count, quick=QUICK)} for peer, count in SIZES.items()}
     with serving("--static") as server:
-        taken = contest.held(scale, field.static_course(scale, server), sizes)
-    ours = [leg.rate for leg in taken.pop(field.FAST)[IN_FLIGHT]]
+        taken = peer_runs.held(scale, peer_programs.static_course(scale, server), sizes)
+    ours = [leg.rate for leg in taken.pop(peer_programs.FAST)[IN_FLIGHT]]
     by_name = [
         median(
             f"fast_by_{peer.name}_{IN_FLIGHT}",
@@ -37,4 +42,4 @@ def measure(scale: Scale) -> list[Figure]:
         )
         for peer, legs in taken.items()
     ]
-    return [*by_name, *contest.rates(taken)]
+    return [*by_name, *peer_runs.rates(taken)]

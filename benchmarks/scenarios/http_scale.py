@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import field
-from benchmarks.field import Asked
+from benchmarks import peer_programs
 from benchmarks.figure import Figure
+from benchmarks.peer_programs import Asked
 from benchmarks.serving import serving
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ KEPT = 0.9
 def measure(scale: Scale) -> list[Figure]:
     small, large = scale.pick(5_000, quick=100), scale.pick(30_000, quick=500)
     with serving("--static") as server:
-        course = field.static_course(scale, server)
-        few, many = (course.take(field.FAST, [Asked(count=n, in_flight=IN_FLIGHT)])[0] for n in (small, large))
+        course = peer_programs.static_course(scale, server)
+        few, many = (course.take(peer_programs.FAST, [Asked(count=n, in_flight=IN_FLIGHT)])[0] for n in (small, large))
     note = f"{large:,} dialogues by {small:,}"
     return [
         Figure(name="growth", value=many.peak_mb / few.peak_mb, at_most=GROWTH, note=note),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import contest, field
+from benchmarks import peer_programs, peer_runs
 from benchmarks.figure import median, ratios
 from benchmarks.serving import serving
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.figure import Figure, Scale
 
 IN_FLIGHT = 64
-SIZES = {field.STREAM_LANE: 8_000, field.FAST: 12_000, field.SDK_STREAM_LANE: 200}
+SIZES = {peer_programs.STREAM_LANE: 8_000, peer_programs.FAST: 12_000, peer_programs.SDK_STREAM_LANE: 200}
 QUICK = 40
 GOAL_BY_FAST = 2.5
 
@@ -24,11 +24,13 @@ GOAL_BY_FAST = 2.5
 def measure(scale: Scale) -> list[Figure]:
     sizes = {peer: {IN_FLIGHT: scale.pick(count, quick=QUICK)} for peer, count in SIZES.items()}
     with serving("--static") as server:
-        taken = contest.held(scale, field.static_course(scale, server), sizes)
+        taken = peer_runs.held(scale, peer_programs.static_course(scale, server), sizes)
     cpu = {peer: [leg.cpu_ms for leg in legs[IN_FLIGHT]] for peer, legs in taken.items()}
-    ours = cpu[field.STREAM_LANE]
+    ours = cpu[peer_programs.STREAM_LANE]
     return [
-        median("stream_cpu_by_fast", ratios(ours, cpu[field.FAST]), at_most=GOAL_BY_FAST, note="20 parts an answer"),
-        median("sdk_cpu_by_stream", ratios(cpu[field.SDK_STREAM_LANE], ours)),
-        *contest.rates(taken),
+        median(
+            "stream_cpu_by_fast", ratios(ours, cpu[peer_programs.FAST]), at_most=GOAL_BY_FAST, note="20 parts an answer"
+        ),
+        median("sdk_cpu_by_stream", ratios(cpu[peer_programs.SDK_STREAM_LANE], ours)),
+        *peer_runs.rates(taken),
     ]

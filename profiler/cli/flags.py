@@ -1,5 +1,8 @@
-"""Turns the flags of `run` into options; before that, refuses flags that do not fit together and warns of those that change
-nothing."""
+"""Checks what was given on the command line, and makes the engine's `Options` of it. Which options exist is in
+`cli/options/`.
+
+Flags that do not fit together are refused, and those that change nothing are warned of.
+"""
 
 from __future__ import annotations
 

@@ -58,12 +58,19 @@ class Parser(argparse.ArgumentParser):
 
     def _bare(self) -> str:
         """A suggestion for a file that was given without the option it needs."""
+        if self._belongs_to_an_option():
+            return ""
         wanted = [action for action in self._actions if action.required and action.option_strings]
         for action in wanted:
             name = action.option_strings[0]
             if self._given and name not in self._given and os.path.exists(self._given[-1]):  # noqa: PTH110 (no import)
                 return f" — did you mean '{name} {self._given[-1]}'?"
         return ""
+
+    def _belongs_to_an_option(self) -> bool:
+        """Whether the last word is the value of the option before it."""
+        before = self._given[-2] if len(self._given) > 1 else ""
+        return any(before in action.option_strings and action.nargs != 0 for action in self._actions)
 
     def _choices_of(self, message: str) -> list[str]:
         """The choices of the option whose value is wrong, if that is what the message says."""

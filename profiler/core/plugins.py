@@ -34,7 +34,9 @@ def load(name: str, *, key: str, search_path: Path | None = None) -> object:
             found = _module(module, folders)
         except (Exception, SystemExit) as error:  # what people wrote may raise anything, and a script may exit
             said = f"{type(error).__name__}: {error}"
-            raise UsageError(f"{key}: cannot import {module!r} for {name!r}: {said}") from error
+            absent = isinstance(error, ModuleNotFoundError) and error.name == module
+            hint = f"put {module}.py beside the manifest, or install what it is in" if absent else None
+            raise UsageError(f"{key}: cannot import {module!r} for {name!r}: {said}", hint=hint) from error
     if not hasattr(found, attribute):
         public = [name for name in vars(found) if not name.startswith("_")]
         raise UsageError(f"{key}: {module!r} has no {attribute!r}", hint=did_you_mean(attribute, public))

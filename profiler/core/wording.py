@@ -64,9 +64,16 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def expected(annotation: Any) -> str:
-    """The type that a value should have, in words: `a whole number ≥ 1`."""
-    return _words(inspect.type_info(annotation))
+def expected(annotation: Any, *, mappings: bool = True) -> str:
+    """The type that a value should have, in words: `a whole number ≥ 1`.
+
+    Without `mappings` those that it might be instead are not spelled out: who has written a text means a name.
+    """
+    info = inspect.type_info(annotation)
+    if not mappings and isinstance(info, inspect.UnionType):
+        plain = [part for part in info.types if not isinstance(part, inspect.StructType | inspect.NoneType)]
+        return " or ".join(map(_words, plain or info.types))
+    return _words(info)
 
 
 def _words(info: inspect.Type) -> str:  # noqa: PLR0911 - one return a kind of type

@@ -140,7 +140,8 @@ class Checker:
             converted = msgspec.convert(value, annotation, strict=True, dec_hook=self._path)
         except msgspec.ValidationError:
             hint = _choice_hint(value, annotation) or quoting_hint(value, annotation)
-            return self.complain(at, f"found {found(value)}, expected {expected(annotation)}", hint=hint)
+            wanted = expected(annotation, mappings=not isinstance(value, str))
+            return self.complain(at, f"found {found(value)}, expected {wanted}", hint=hint)
         if isinstance(converted, float) and not math.isfinite(converted):
             return self.complain(at, f"found {found(value)}, expected a finite number")
         if isinstance(converted, int) and abs(converted) > LARGEST_INTEGER:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import field, live
+from benchmarks import live, peer_programs
 from benchmarks.__main__ import name
 from benchmarks.figure import Scale
 from benchmarks.peers import legs
@@ -63,7 +63,7 @@ GOALS = {
 }
 
 
-def run_here(peer: field.Peer, given: list[dict[str, Any]]) -> list[dict[str, float]]:
+def run_here(peer: peer_programs.Peer, given: list[dict[str, Any]]) -> list[dict[str, float]]:
     ask = importlib.import_module(f"benchmarks.peers.{peer.module}").ask
     for each in given:
         if inspect.iscoroutinefunction(ask):
@@ -81,7 +81,7 @@ def fresh_here(function: Callable[..., Any], **given: Any) -> Returned:
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in live.ENVIRON.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(field, "run_legs", run_here)
+    monkeypatch.setattr(peer_programs, "run_legs", run_here)
     for scenario in HTTP:
         if hasattr(scenario, "fresh"):
             monkeypatch.setattr(scenario, "fresh", fresh_here)

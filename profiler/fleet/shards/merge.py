@@ -158,7 +158,7 @@ def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims, st
     if stored is not None:
         kept += stored.kept_open()
         money += stored.money_of_others()
-    named = ", ".join(f"{first:,} to {end - 1:,}" for first, end in left[:NAMED])
+    named = ", ".join(f"{first:,} to {end - 1:,}" if end - first > 1 else f"{first:,}" for first, end in left[:NAMED])
     more = f" and {len(left) - NAMED:,} more pieces" if len(left) > NAMED else ""
     hint = "run the shards that have not ended once more; each goes on where it was"
     if of is not None:
@@ -173,9 +173,9 @@ def _expect_all_answered(folders: RangeFolders, table: Table, claims: Claims, st
             more += f", of which {_shards(awake, of)} {'is' if len(awake) == 1 else 'are'} being answered now"
     missing = table.count - kept
     said = (
-        f"{missing:,} of {table.count:,} items are not answered yet, in the pieces from"
+        f"{missing:,} of {table.count:,} items are not answered yet: numbers"
         if missing
-        else f"all {table.count:,} items are answered, but not all are counted and committed, of the pieces from"
+        else f"all {table.count:,} items are answered, but some are not counted and committed yet: numbers"
     )
     paid = f" for {usd(money.spent)}, and {usd(money.maybe)} may have been billed beside that" if live else ""
     raise RunDirectoryError(f"{run}: {said} {named}{more}. {kept:,} answers are kept{paid}", hint=hint)
@@ -194,6 +194,8 @@ def _shards(numbers: Sequence[int], of: int) -> str:
 
 
 def _once_more(numbers: Sequence[int], of: int) -> str:
+    if len(numbers) == 1:
+        return f"run the command with --shard {numbers[0]}/{of} once more; it goes on where it was"
     return f"run {_shards(numbers, of)} once more (--shard K/{of}); each goes on where it was"
 
 

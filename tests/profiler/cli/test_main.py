@@ -80,6 +80,13 @@ def test_a_file_without_its_option_is_guessed(
     assert "did you mean" not in usage_error(capsys, command, str(tmp_path / "nowhere"))
 
 
+def test_the_value_of_another_option_is_not_taken_for_the_file_that_is_missing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "did you mean" not in usage_error(capsys, "run", "--output-dir", str(tmp_path))
+    assert f"did you mean '--config {tmp_path}'?" in usage_error(capsys, "run", "--quiet", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     "words", [[], ["run"], ["run", "--config"], ["summarize"], ["run", "--config", "x", "--zzzzzz"]]
 )

@@ -88,8 +88,16 @@ def test_a_name_of_another_form_is_refused(name: str) -> None:
 
 
 def test_a_module_that_is_not_there_is_told_with_its_reason() -> None:
-    with pytest.raises(UsageError, match=r"client: cannot import 'no_such_module' .*ModuleNotFoundError"):
+    with pytest.raises(UsageError, match=r"client: cannot import 'no_such_module' .*ModuleNotFoundError") as caught:
         plugins.load("no_such_module:x", key="client")
+    assert caught.value.hint == "put no_such_module.py beside the manifest, or install what it is in"
+
+
+def test_a_module_that_lacks_one_that_it_imports_is_not_looked_for_beside_the_manifest(tmp_path: Path) -> None:
+    module(tmp_path, "own_lacking", "import no_such_module")
+    with pytest.raises(UsageError, match=r"No module named 'no_such_module'") as caught:
+        plugins.load("own_lacking:x", key="client", search_path=tmp_path)
+    assert caught.value.hint is None
 
 
 @pytest.mark.parametrize("text", ["raise ValueError('my reason')", "this is no python", "import sys; sys.exit(0)"])

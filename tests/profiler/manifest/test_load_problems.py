@@ -112,6 +112,11 @@ def test_a_mistyped_key_is_not_missed_as_well(key: str, wrong: str) -> None:
     assert (found.message, found.hint) == (f"found the unknown key {wrong!r}", f"did you mean {key!r}?")
 
 
+def test_a_mistyped_metric_is_not_told_what_a_metric_with_options_holds() -> None:
+    assert problem(BASE + "metrics: [fact_coverge]\n").message.endswith("tokens_per_s, or module:attribute")
+    assert "or a mapping of name, exact_match" in problem(BASE + "metrics: [3]\n").message
+
+
 def test_a_mistyped_key_of_a_section_is_not_missed_as_well() -> None:
     found = problem(BASE + "mock: {latency_s: {medan_s: 1}}\n")
     assert (found.message, found.hint) == ("found the unknown key 'medan_s'", "did you mean 'median_s'?")

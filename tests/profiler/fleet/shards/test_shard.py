@@ -79,10 +79,10 @@ async def test_a_shard_goes_on_where_it_was_and_merge_says_what_is_missing(tmp_p
     await answered(asked, runs, 1, 2)
     with pytest.raises(
         RunDirectoryError,
-        match=r"of 200 items are not answered yet, in the pieces from [\d,]+ to [\d,]+.*owed by shard 0 of 2\. \d+ answers are kept$",
+        match=r"of 200 items are not answered yet: numbers [\d,]+ to [\d,]+.*owed by shard 0 of 2\. \d+ answers are kept$",
     ) as caught:
         merge(asked, options=options, note=print)
-    assert caught.value.hint == "run shard 0 of 2 once more (--shard K/2); each goes on where it was"
+    assert caught.value.hint == "run the command with --shard 0/2 once more; it goes on where it was"
     again = await answered(asked, runs, 0, 2)
     assert again.kept >= 20
     assert again.answered_now + again.kept == 104  # 13 ranges of 12, of which every second one is its own

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import field
-from benchmarks.field import Asked, Course, Peer, WrongAnswers, check_answers
+from benchmarks import peer_programs
 from benchmarks.figure import Scale
+from benchmarks.peer_programs import Asked, Course, Peer, WrongAnswers, check_answers
 from benchmarks.peers import legs
 from benchmarks.process import ROOT
 from benchmarks.serving import Serving, serving
@@ -55,56 +55,58 @@ def server() -> Iterator[Serving]:
         yield started
 
 
-@pytest.mark.parametrize("peer", [field.SOCKETS, field.FAST], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", [peer_programs.SOCKETS, peer_programs.FAST], ids=lambda peer: peer.name)
 def test_a_peer_is_measured_on_the_same_dialogues(tmp_path: Path, server: Serving, peer: Peer) -> None:
-    course = field.static_course(Scale(folder=tmp_path), server)
+    course = peer_programs.static_course(Scale(folder=tmp_path), server)
 
     few, more = course.take(peer, [Asked(count=50, in_flight=4), Asked(count=80, in_flight=8)])
 
     assert (few.count, more.count) == (50, 80)
-    assert server.stats()["replies"]["by_status"] == {"200": field.WARM_UP + 50 + 80}
+    assert server.stats()["replies"]["by_status"] == {"200": peer_programs.WARM_UP + 50 + 80}
     assert few.cpu_ms > 0
     assert few.rate == 50 / few.wall_s
     assert few.peak_mb > 1
 
 
 def test_a_call_too_many_is_seen(tmp_path: Path, server: Serving) -> None:
-    fair = field.static_course(Scale(folder=tmp_path), server)
+    fair = peer_programs.static_course(Scale(folder=tmp_path), server)
     course = Course(Scale(folder=tmp_path), server, dataset=fair.dataset, expected=fair.expected, turns=2)
 
     with pytest.raises(WrongAnswers, match="sockets made 42 calls, expected 84"):
-        course.take(field.SOCKETS, [Asked(count=10, in_flight=2)])
+        course.take(peer_programs.SOCKETS, [Asked(count=10, in_flight=2)])
 
 
 def test_foreign_peers_are_left_out_with_a_word(tmp_path: Path) -> None:
     scale = Scale(folder=tmp_path, peers=False)
 
-    assert field.present(scale, [field.FAST, field.AIOHTTP, field.LITELLM]) == [field.FAST]
+    assert peer_programs.present(scale, [peer_programs.FAST, peer_programs.AIOHTTP, peer_programs.LITELLM]) == [
+        peer_programs.FAST
+    ]
     assert scale.words == ["left out: aiohttp, litellm; nobody asked for them"]
 
 
 def test_peers_of_older_pins_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = tmp_path / ".made-from"
     stamp.write_bytes(PINS.read_bytes() + b"\n")
-    monkeypatch.setattr(field, "STAMP", stamp)
+    monkeypatch.setattr(peer_programs, "STAMP", stamp)
     scale = Scale(folder=tmp_path)
 
-    assert field.present(scale, [field.AIOHTTP]) == []
+    assert peer_programs.present(scale, [peer_programs.AIOHTTP]) == []
     assert scale.words == ["left out: aiohttp; `make bench-peers` installs what they need"]
 
 
 def test_peers_of_these_pins_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = tmp_path / ".made-from"
     stamp.write_bytes(PINS.read_bytes())
-    monkeypatch.setattr(field, "STAMP", stamp)
+    monkeypatch.setattr(peer_programs, "STAMP", stamp)
     scale = Scale(folder=tmp_path)
 
-    assert field.present(scale, [field.AIOHTTP]) == [field.AIOHTTP]
+    assert peer_programs.present(scale, [peer_programs.AIOHTTP]) == [peer_programs.AIOHTTP]
     assert scale.words == []
 
 
 def test_every_peer_is_a_program() -> None:
-    peers = [value for value in vars(field).values() if isinstance(value, Peer)]
+    peers = [value for value in vars(peer_programs).values() if isinstance(value, Peer)]
 
     assert [peer.name for peer in peers if not (ROOT / "benchmarks" / "peers" / f"{peer.module}.py").is_file()] == []
 

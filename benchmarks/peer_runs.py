@@ -1,4 +1,4 @@
-"""Measures several peers on one course, in turn; scenarios over HTTP share this.
+"""Measures several peers with the same work (a course), in turn. Scenarios over HTTP share this.
 
 Each peer runs a number of dialogues for every number in flight. Measurements are grouped by peer and number in flight;
 those at the same place in the lists were taken next to each other. Foreign peers that are not installed, or that fail,
@@ -11,23 +11,23 @@ import statistics
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks import field
-from benchmarks.field import Asked, WrongAnswers
+from benchmarks import peer_programs
 from benchmarks.figure import alternate, median
+from benchmarks.peer_programs import Asked, WrongAnswers
 from benchmarks.process import ChildFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.field import Course, Peer, Took
     from benchmarks.figure import Figure, Scale
+    from benchmarks.peer_programs import Course, Peer, Took
 
 Sizes = dict[int, int]  # dialogues by the number in flight
 Taken = dict["Peer", dict[int, list["Took"]]]
 
 
 def held(scale: Scale, course: Course, sizes: Mapping[Peer, Sizes]) -> Taken:
-    peers = field.present(scale, list(sizes))
+    peers = peer_programs.present(scale, list(sizes))
     sides = alternate(scale.few, *(partial(_take, scale, course, peer, sizes[peer]) for peer in peers))
     return {
         peer: {in_flight: [legs[place] for legs in side] for place, in_flight in enumerate(sizes[peer])}
