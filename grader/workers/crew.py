@@ -1,7 +1,7 @@
 """Has a function called many times by workers, and says what each call found.
 
-A worker that is lost takes what it was doing with it; that is done again by another one, and alone, so that whoever kills
-its worker is told from those beside it. Who kills three gets no fourth.
+Each does one thing at a time. A worker that is lost takes what it was doing with it, and that is done again by another one.
+Who kills three gets no fourth.
 """
 
 from __future__ import annotations
@@ -41,20 +41,17 @@ class CrewFailed(ProfilerError):
 
 
 class Crew:
-    """`size` workers, each of which does `at_once` things. `ahead`: how far the calls may get ahead of the oldest that has
-    not ended, for who has to keep what comes before its turn."""
+    """So many workers. `ahead`: how far the calls may get ahead of the oldest that has not ended, for who has to keep what
+    comes before its turn."""
 
-    def __init__(
-        self, workers: Workers[Assignment, Report], *, size: int, at_once: int = 1, ahead: int | None = None
-    ) -> None:
+    def __init__(self, workers: Workers[Assignment, Report], *, size: int, ahead: int | None = None) -> None:
         self._workers = workers
         self._size = size
-        self._at_once = at_once
         self._ahead = ahead
         self._started = 0
         self._ended_early = 0  # in a row
         self._gone: set[int] = set()
-        self._hands: dict[int, dict[int, Assignment]] = {}  # of those who are ready: what each is doing
+        self._doing: dict[int, Assignment | None] = {}  # of those who are ready: what each is doing
         self._again: list[Assignment] = []  # what was lost with a worker
         self._losses: dict[int, int] = {}  # how often each of those was lost
         self._numbers = 0
@@ -83,15 +80,15 @@ class Crew:
             self._watchdog.heard(worker)
         match said:
             case Ready():
-                self._hands[worker] = {}
+                self._doing[worker] = None
                 self._ended_early = 0
             case Alive():
                 pass
             case Done():
-                del self._hands[worker][said.number]
+                self._doing[worker] = None
                 heard(said.number, said.found)
             case Raised():
-                del self._hands[worker][said.number]
+                self._doing[worker] = None
                 heard(said.number, Broken("the grader has failed", said.lines))
             case Lost():
                 self._lost(worker, said, heard)
@@ -119,19 +116,15 @@ class Crew:
 
     def _open(self) -> list[int]:
         """The numbers of the calls that were begun and have not ended."""
-        return [*(lost.number for lost in self._again), *(number for hands in self._hands.values() for number in hands)]
+        return [each.number for each in (*self._again, *self._doing.values()) if each is not None]
 
     def _hand_out(self, function: str, waiting: Iterator[bytes]) -> None:
-        for worker, hands in self._hands.items():
-            while len(hands) < self._at_once and not hands.keys() & self._losses.keys():
-                if self._again and not hands:
-                    found = self._again.pop(0)
-                elif (new := self._new(function, waiting)) is not None:
-                    found = new
-                else:
-                    break
-                hands[found.number] = found
-                self._workers.tell(worker, found)
+        for worker in [worker for worker, doing in self._doing.items() if doing is None]:
+            found = self._again.pop(0) if self._again else self._new(function, waiting)
+            if found is None:
+                return
+            self._doing[worker] = found
+            self._workers.tell(worker, found)
 
     def _new(self, function: str, waiting: Iterator[bytes]) -> Assignment | None:
         if self._all_given or (
@@ -150,12 +143,11 @@ class Crew:
         self._gone.add(worker)
         if worker in self._hanging:
             lost = lost._replace(how=f"has said nothing for {self._workers.patience_s:.0f} s and {lost.how}")
-        hands = self._hands.pop(worker, None)
-        if hands is None:
+        if worker not in self._doing:
             self._ended_early += 1
             if self._ended_early >= TRIES * self._size:
                 raise CrewFailed(f"a worker {Broken(lost.how, lost.log)}", hint="no submission has begun in it")
-        for assignment in (hands or {}).values():
+        elif (assignment := self._doing.pop(worker)) is not None:
             self._losses[assignment.number] = self._losses.get(assignment.number, 0) + 1
             if self._losses[assignment.number] < TRIES:
                 self._again.append(assignment)

@@ -22,46 +22,42 @@ if TYPE_CHECKING:
 KILLED = Lost("was ended by SIGKILL", "its last words")
 
 
-async def found_by(
-    workers: Scripted, given: Sequence[bytes], *, size: int, at_once: int = 1
-) -> dict[int, bytes | Broken]:
+async def found_by(workers: Scripted, given: Sequence[bytes], *, size: int) -> dict[int, bytes | Broken]:
     found: dict[int, bytes | Broken] = {}
 
     def heard(number: int, what: bytes | Broken) -> None:
         assert number not in found
         found[number] = what
 
-    await Crew(workers, size=size, at_once=at_once).run("m:f", given, heard=heard)
+    await Crew(workers, size=size).run("m:f", given, heard=heard)
     return found
 
 
-@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (3, 1), (2, 4), (9, 1)])
-async def test_each_call_is_made_once(size: int, at_once: int) -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+async def test_each_call_is_made_once(size: int) -> None:
     workers = Scripted(calls(bytes.upper), last_first=True)
 
-    assert await found_by(workers, [b"a", b"b", b"c"], size=size, at_once=at_once) == {0: b"A", 1: b"B", 2: b"C"}
+    assert await found_by(workers, [b"a", b"b", b"c"], size=size) == {0: b"A", 1: b"B", 2: b"C"}
     assert sorted(number for _, number in workers.told) == [0, 1, 2]
     assert len(workers.started) == size
 
 
-async def test_who_kills_its_worker_is_told_from_those_beside_it() -> None:
-    """Four at once in a worker: who was beside the deadly one dies with it once, and no more."""
+async def test_who_kills_three_workers_gets_no_fourth_and_takes_nobody_along() -> None:
     tries: Counter[int] = Counter()
 
     def says(_: int, assignment: Assignment) -> list[Report | Lost]:
         tries[assignment.number] += 1
         if assignment.given == b"deadly":
             return [KILLED]
-        slow = assignment.number < 3 and tries[assignment.number] == 1
-        return [] if slow else [Done(number=assignment.number, found=b"")]
+        return [Done(number=assignment.number, found=b"")]
 
-    found = await found_by(Scripted(says), [b"", b"", b"", b"deadly", b"", b""], size=1, at_once=4)
+    found = await found_by(Scripted(says), [b"", b"", b"", b"deadly", b"", b""], size=2)
 
     (broken,) = [what for what in found.values() if isinstance(what, Broken)]
     assert broken == found[3]
     assert "each of 3 workers that did it was lost; the last was ended by SIGKILL" in str(broken)
     assert str(broken).endswith("its last words")
-    assert tries == {0: 2, 1: 2, 2: 2, 3: TRIES, 4: 1, 5: 1}
+    assert tries == {0: 1, 1: 1, 2: 1, 3: TRIES, 4: 1, 5: 1}
 
 
 async def test_a_lost_node_costs_a_try_and_another_worker_takes_its_place() -> None:
