@@ -54,13 +54,12 @@ def main() -> int:
     over = threading.Event()
     threading.Thread(target=reports.say_alive, args=(over,), daemon=True).start()
     reports.send(Ready())
-    at_work: list[threading.Thread] = []
+    at_work: threading.Thread | None = None
     for line in sys.stdin.buffer:
         if not line.endswith(b"\n"):
             break  # torn: it was never said
-        at_work = [thread for thread in at_work if thread.is_alive()]
-        at_work.append(threading.Thread(target=work, args=(assignment_of(line), reports), daemon=True))
-        at_work[-1].start()
+        at_work = threading.Thread(target=work, args=(assignment_of(line), reports), daemon=True)
+        at_work.start()
     over.set()
     return 0 if given_up(at_work) else 1
 
@@ -74,15 +73,15 @@ def work(assignment: Assignment, reports: Reports) -> None:
         reports.send(Raised(number=assignment.number, lines=traceback.format_exc()))
 
 
-def given_up(at_work: list[threading.Thread]) -> bool:
+def given_up(at_work: threading.Thread | None) -> bool:
     """End what runs until nobody waits for it. False where that takes too long."""
     deadline = time.monotonic() + ENDING_S
     end_what_runs()
-    while running := [thread for thread in at_work if thread.is_alive()]:
+    while at_work is not None and at_work.is_alive():
         if time.monotonic() > deadline:
             return False
         end_what_runs()
-        running[0].join(AGAIN_S)
+        at_work.join(AGAIN_S)
     return True
 
 
