@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.figure import alternate
 from grader.leakage_modeling.grading.episodes import world_of
-from grader.leakage_modeling.grading.runs import NAMES, Plan, play_all, seed_of
+from grader.leakage_modeling.grading.runs import Plan, play_all, seed_of
 from grader.leakage_modeling.judging.evaluate import SEALED
 from grader.leakage_modeling.judging.questions import make_questions
-from task_kit.leakage_modeling.agents.policies import CAREFUL
+from task_kit.leakage_modeling.agents.policies import CAREFUL, PIPELINE, PROBABILITIES
 from task_kit.leakage_modeling.agents.scripted import LOOK
 from task_kit.leakage_modeling.worker.nursery import open_nursery
 from task_kit.leakage_modeling.worker.worker import Workers
@@ -81,9 +81,9 @@ def _work(workers: Workers, world: World, asked: list[pd.DataFrame]) -> None:
     worker = workers.start(world)
     worker.run(LOOK)
     worker.run(CAREFUL.code(world))
-    worker.value(NAMES.probabilities)
-    worker.check_pipeline(NAMES.pipeline)
-    worker.fit_predict(NAMES.pipeline, frames=asked)
+    worker.value(PROBABILITIES)
+    worker.check_pipeline(PIPELINE)
+    worker.fit_predict(PIPELINE, frames=asked)
     worker.close()
 
 

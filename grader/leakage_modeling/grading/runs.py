@@ -31,7 +31,7 @@ from profiler.money.prices import RateCard, Rates, Tariff
 from profiler.provider.open import open_client
 from profiler.storage.folder_lock import locked
 from task_kit.leakage_modeling.agents import scripted
-from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS, PIPELINE, POLICIES, PROBABILITIES
+from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS, POLICIES
 from task_kit.leakage_modeling.worker.limits import CallLimits, cores
 from task_kit.leakage_modeling.worker.worker import Workers
 from task_kit.leakage_modeling.worlds.dictionary import prompt_text
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 Ends = TypeVar("Ends", ProviderFailed, BudgetReached)
 
-NAMES = scripted.Names(pipeline=PIPELINE, probabilities=PROBABILITIES)
 FREE = Tariff(base=Rates(input=0, output=0))
 NO_PRICE = RateCard(model="scripts", priced_as="scripts", source="no model is asked", day=None, standard=FREE)
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
@@ -280,11 +279,11 @@ class Scripts:
 def _script(job: Job, world: World) -> Script:
     for policy in POLICIES:
         if policy.name == job.agent:
-            return scripted.policy(policy.code(world, luck=f"{job.seed}/{job.repeat}"), NAMES)
+            return scripted.policy(policy.code(world, luck=f"{job.seed}/{job.repeat}"))
     leaking = next((leak for leak in LEAKS if leak.suits(world)), CAREFUL)
     for variant in scripted.VARIANTS:
         if variant == job.agent:
-            return scripted.agent(variant, honest=CAREFUL.code(world), leaking=leaking.code(world), names=NAMES)
+            return scripted.agent(variant, honest=CAREFUL.code(world), leaking=leaking.code(world))
     raise LookupError(f"nobody is called {job.agent!r}")
 
 

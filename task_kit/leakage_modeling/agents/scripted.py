@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from profiler.core.nouns import Reply
+from task_kit.leakage_modeling.agents.policies import PIPELINE, PROBABILITIES
 from task_kit.leakage_modeling.agents.tools import RUN, SUBMIT
 
 if TYPE_CHECKING:
@@ -46,15 +47,7 @@ class Turn:
 Script = tuple["Turn", ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """The variables that the code leaves behind to be submitted."""
-
-    pipeline: str
-    probabilities: str
-
-    def submission(self) -> tuple[str, dict[str, Any]]:
-        return SUBMIT, {"pipeline": self.pipeline, "probabilities": self.probabilities}
+SUBMISSION: Final = (SUBMIT, {"pipeline": PIPELINE, "probabilities": PROBABILITIES})
 
 
 def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int) -> Reply:
@@ -76,21 +69,21 @@ def reply_of(script: Script, messages: Sequence[Mapping[str, Any]], *, sent: int
     )
 
 
-def policy(code: str, names: Names) -> Script:
+def policy(code: str) -> Script:
     """The script of a local policy: its code and its submission."""
-    return (Turn(calls=(run(code),)), Turn(calls=(names.submission(),)))
+    return (Turn(calls=(run(code),)), Turn(calls=(SUBMISSION,)))
 
 
-def agent(variant: Variant, *, honest: str, leaking: str, names: Names) -> Script:
+def agent(variant: Variant, *, honest: str, leaking: str) -> Script:
     """The script of one of the scripted agents, made from the code of an honest policy and of one that leaks."""
-    submit = Turn(text="I submit.", calls=(names.submission(),))
+    submit = Turn(text="I submit.", calls=(SUBMISSION,))
     match variant:
         case "honest":
             return (_look(), Turn(text="Features that are known in time, only.", calls=(run(honest),)), submit)
         case "leaking":
             return (_look(), Turn(text="All columns help.", calls=(run(leaking),)), submit)
         case "clumsy":
-            return (*_mistakes(names), Turn(text="Now in earnest.", calls=(run(honest),)), *_bad_answers(names), submit)
+            return (*_mistakes(), Turn(text="Now in earnest.", calls=(run(honest),)), *_bad_answers(), submit)
         case "silent":
             return (_look(), Turn(text="I think that a logistic regression would do."))
         case "truncated":
@@ -107,16 +100,16 @@ def _look() -> Turn:
     return Turn(text="Let me look at the data.", calls=(run(LOOK),))
 
 
-def _mistakes(names: Names) -> Script:
+def _mistakes() -> Script:
     """Errors in code, wrong inputs, several calls at once, and a submission of nothing."""
     return (
         Turn(text="", calls=(run("train_df.colums"), run("x = 41"), run("x + 1"))),
         Turn(calls=((RUN, {"code": "1"}), ("sql_query", {"query": "select 1"}))),
-        Turn(text="I submit.", calls=(names.submission(),)),
+        Turn(text="I submit.", calls=(SUBMISSION,)),
     )
 
 
-def _bad_answers(names: Names) -> Script:
+def _bad_answers() -> Script:
     """Submissions in wrong forms, none of which is accepted."""
-    wrong: tuple[Any, ...] = ("[0.5, 0.5]", [0.5, "a"], f"{names.probabilities} * 2", {"p": 1}, [float(2)] * 3)
-    return (Turn(calls=tuple((SUBMIT, {"pipeline": names.pipeline, "probabilities": value}) for value in wrong)),)
+    wrong: tuple[Any, ...] = ("[0.5, 0.5]", [0.5, "a"], f"{PROBABILITIES} * 2", {"p": 1}, [float(2)] * 3)
+    return (Turn(calls=tuple((SUBMIT, {"pipeline": PIPELINE, "probabilities": value}) for value in wrong)),)

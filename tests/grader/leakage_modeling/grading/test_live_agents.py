@@ -8,7 +8,7 @@ import pytest
 
 from grader.leakage_modeling.grading.folder import RunFolder
 from grader.leakage_modeling.grading.regrade import regrade
-from grader.leakage_modeling.grading.runs import NAMES, Plan, Report, play_all, seed_of
+from grader.leakage_modeling.grading.runs import Plan, Report, play_all, seed_of
 from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS
 from task_kit.leakage_modeling.agents.scripted import VARIANTS, agent
 from task_kit.leakage_modeling.agents.transcript import read
@@ -29,7 +29,7 @@ def scripts(*variants: Variant) -> dict[str, Script]:
     """At difficulty 0 the columns are called the same in every world."""
     world = make_world(seed_of(SEED, 0), Settings(difficulty=0))
     honest, leaking = CAREFUL.code(world), LEAKS[-1].code(world)
-    return {variant: agent(variant, honest=honest, leaking=leaking, names=NAMES) for variant in variants}
+    return {variant: agent(variant, honest=honest, leaking=leaking) for variant in variants}
 
 
 async def played(

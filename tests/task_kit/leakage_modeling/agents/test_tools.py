@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from task_kit.leakage_modeling.agents.content import call_of
-from task_kit.leakage_modeling.agents.scripted import Names, agent
+from task_kit.leakage_modeling.agents.scripted import agent
 from task_kit.leakage_modeling.agents.tools import LEAST_BYTES, RUN, SCHEMAS, SUBMIT, Toolbox, schemas
 from task_kit.leakage_modeling.worker.worker import Ran, Refused
 
@@ -63,7 +63,7 @@ def test_the_tools_are_described_as_the_api_wants_them() -> None:
 
 def test_what_a_careful_agent_sends_satisfies_the_schemas() -> None:
     by_name = {tool["name"]: tool["input_schema"] for tool in SCHEMAS}
-    script = agent("honest", honest="1", leaking="1", names=Names(pipeline="pipeline", probabilities="p"))
+    script = agent("honest", honest="1", leaking="1")
 
     for turn in script:
         for name, given in turn.calls:
