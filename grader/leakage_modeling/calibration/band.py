@@ -33,13 +33,13 @@ def error_of_look(look: int) -> float:
     return ERROR / (look * (look + 1))
 
 
-def position(tally: Tally, *, band: Interval = BAND, error: float = ERROR) -> Position:
+def position(tally: Tally, *, error: float = ERROR) -> Position:
     low, high = clopper_pearson(tally, confidence=1 - error)
-    if high < band.low:
+    if high < BAND.low:
         return "below"
-    if low > band.high:
+    if low > BAND.high:
         return "above"
-    if low >= band.low and high <= band.high:
+    if low >= BAND.low and high <= BAND.high:
         return "in-band"
     return "undecided"
 
@@ -47,7 +47,7 @@ def position(tally: Tally, *, band: Interval = BAND, error: float = ERROR) -> Po
 def fewest_that_certify(*, error: float = ERROR) -> int:
     """The smallest number of independent episodes with which some outcome is certainly in the band."""
     n = 1
-    while not _passes_in_band(n, band=BAND, error=error):
+    while not _passes_in_band(n, error=error):
         n += 1
     return n
 
@@ -58,29 +58,29 @@ def more_needed(tally: Tally, *, error: float = ERROR, next_error: float | None 
     `error` is that of this look, `next_error` that of the next. 0 when there is a verdict already. None when the rate
     looks like an edge of the band, where no number would tell.
     """
-    if position(tally, band=BAND, error=error) != "undecided":
+    if position(tally, error=error) != "undecided":
         return 0
     later = error if next_error is None else next_error
     rate = (tally.passed + 0.5) / (tally.episodes + 1)
     have = round(tally.episodes)
     low, high = have, max(2 * have, 16)
-    while _chance_of_verdict(high, rate=rate, band=BAND, error=later) < POWER:
+    while _chance_of_verdict(high, rate=rate, error=later) < POWER:
         low, high = high, 2 * high
         if high > MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if _chance_of_verdict(middle, rate=rate, band=BAND, error=later) < POWER:
+        if _chance_of_verdict(middle, rate=rate, error=later) < POWER:
             low = middle
         else:
             high = middle
     return high - have
 
 
-def _passes_in_band(n: int, *, band: Interval, error: float) -> range:
+def _passes_in_band(n: int, *, error: float) -> range:
     """The numbers of passes among n episodes that are certainly in the band; they are consecutive."""
-    first = _first(n, lambda passed: _interval(passed, n, error).low >= band.low)
-    last = _first(n, lambda passed: _interval(passed, n, error).high > band.high)
+    first = _first(n, lambda passed: _interval(passed, n, error).low >= BAND.low)
+    last = _first(n, lambda passed: _interval(passed, n, error).high > BAND.high)
     return range(first, max(first, last))
 
 
@@ -88,10 +88,10 @@ def _interval(passed: int, n: int, error: float) -> Interval:
     return clopper_pearson(Tally(passed, n), confidence=1 - error)
 
 
-def _chance_of_verdict(n: int, *, rate: float, band: Interval, error: float) -> float:
-    inside = _passes_in_band(n, band=band, error=error)
-    below = _first(n, lambda passed: _interval(passed, n, error).high >= band.low)
-    above = _first(n, lambda passed: _interval(passed, n, error).low > band.high)
+def _chance_of_verdict(n: int, *, rate: float, error: float) -> float:
+    inside = _passes_in_band(n, error=error)
+    below = _first(n, lambda passed: _interval(passed, n, error).high >= BAND.low)
+    above = _first(n, lambda passed: _interval(passed, n, error).low > BAND.high)
     in_band = _at_most(inside.stop - 1, n, rate) - _at_most(inside.start - 1, n, rate) if inside else 0.0
     return in_band + _at_most(below - 1, n, rate) + 1 - _at_most(above - 1, n, rate)
 
