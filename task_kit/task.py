@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from profiler.cli.init import SAMPLE_FILES
 from profiler.core.errors import UsageError
+from profiler.core.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,7 @@ class Task:
 def task_named(name: str) -> Task:
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(TASKS)}"
+    hint = did_you_mean(name, TASKS) or f"there are: {', '.join(TASKS)}"
     raise UsageError(f"found no task {name!r}, expected the name of one", hint=hint)
 
 

@@ -42,10 +42,10 @@ def confine(box: Plan, *, others: int) -> None:
     privileges.drop(box["uid"], search=box["search"])
     kernel.prctl(kernel.PR_SET_PDEATHSIG, kernel.SIGKILL)  # a change of user resets it, so not before
     if box["level"] == plan.KERNEL:
-        restrict_files(rules_by_path(box))
+        landlock.restrict(rules_by_path(box))
         restrict_calls(same_user=box["uid"] is None)
     elif box["level"] == plan.NAMESPACES:
-        restrict_files(rules_by_view(box))
+        landlock.restrict(rules_by_view(box))
         restrict_calls(same_user=False, unix_sockets=True)
 
 
@@ -101,10 +101,6 @@ def rules_by_view(box: Plan) -> list[tuple[str, int]]:
     """Only what may be read is visible, so only what may be written is listed."""
     writable = [path for path in (box["writable"], *PRIVATE_FOLDERS) if path]
     return [("/", landlock.READ), ("/dev/null", landlock.USE), *((path, landlock.WRITE) for path in writable)]
-
-
-def restrict_files(rules: list[tuple[str, int]]) -> None:
-    landlock.restrict(rules)
 
 
 def restrict_calls(*, same_user: bool, unix_sockets: bool = False) -> None:

@@ -34,8 +34,8 @@ from sklearn.linear_model import LogisticRegression
 from grader.leakage_modeling.calibration.intervals import Tally, clopper_pearson
 from grader.leakage_modeling.judging.evaluate import evaluate, questions_of
 from grader.leakage_modeling.judging.oracle import Oracle, PlainFitter
-from task_kit.leakage_modeling.agents.blind import BLIND_POLICIES, BLIND_TABLES, FEATURES, learnt
-from task_kit.leakage_modeling.agents.craft import TAIL
+from task_kit.leakage_modeling.agents.blind import BLIND_POLICIES, FEATURES, learnt
+from task_kit.leakage_modeling.agents.craft import BLIND_TABLES, TAIL
 from task_kit.leakage_modeling.agents.policies import BASELINES, HURRIED, LEAKS, NO_OP
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world

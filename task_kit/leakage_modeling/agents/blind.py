@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from task_kit.leakage_modeling.agents.craft import BLIND, BLIND_NOTES, HEAD, TAIL
+from task_kit.leakage_modeling.agents.craft import BLIND_NOTES, BLIND_TABLES, HEAD, TAIL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-BLIND_TABLES = BLIND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +25,7 @@ class Blind:
     choice: str
 
     def code(self, *, luck: int = 0) -> str:
-        return "\n".join([f"luck = {luck}", BLIND, self.choice, BLIND_NOTES, HEAD, "pipeline = careful()", TAIL])
+        return "\n".join([f"luck = {luck}", BLIND_TABLES, self.choice, BLIND_NOTES, HEAD, "pipeline = careful()", TAIL])
 
 
 BLIND_POLICIES = (

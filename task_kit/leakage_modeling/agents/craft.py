@@ -1,7 +1,7 @@
 """The code that local policies share: imports, parts to build a pipeline from, and the fit at the end.
 
 It expects earlier code to have assigned which columns are used and what is known of them. Policies that read the data
-dictionary get that from `reader`; `BLIND` finds out what it can from the rows.
+dictionary get that from `reader`; `BLIND_TABLES` finds out what it can from the rows.
 """
 
 HEAD = """
@@ -123,7 +123,7 @@ def careful(**design):
     return make_pipeline(Design(**design), logistic(C=0.5))
 """
 
-BLIND = """
+BLIND_TABLES = """
 numbers = [name for name in train_df if name != "target" and pd.api.types.is_numeric_dtype(train_df[name])]
 words = [name for name in train_df if not pd.api.types.is_numeric_dtype(train_df[name])]
 words = [name for name in words if train_df[name].nunique() < 150]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from profiler.core.errors import ManifestError
+from profiler.core.wording import did_you_mean
 from profiler.manifest.yaml_reader import read
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def _check_keys(document: Document, written: Any) -> None:
 
 
 def _hint(key: object, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    return did_you_mean(str(key), known) or f"there are {', '.join(known)}"
 
 
 def _told(document: Document, error: msgspec.ValidationError) -> Any:
