@@ -47,6 +47,9 @@ class Scripted:
         self.told.append((worker, assignment.number))
         self._said += [(worker, said) for said in self._says(worker, assignment)]
 
+    def lose(self, worker: int, lost: Lost) -> None:
+        self._said.append((worker, lost))
+
     def stop(self, worker: int) -> None:
         raise AssertionError("nothing is to be stopped")
 

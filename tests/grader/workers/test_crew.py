@@ -67,6 +67,19 @@ async def test_a_lost_node_costs_a_try_and_another_worker_takes_its_place() -> N
     assert workers.started == [0, 1]
 
 
+async def test_what_was_lost_last_waits_for_a_new_worker_where_the_idle_one_is_lost_too() -> None:
+    def says(worker: int, it: Assignment) -> list[Report | Lost]:
+        if worker:
+            return [Done(number=it.number, found=it.given)]
+        workers.lose(1, KILLED)  # which by then has asked in vain for more to do
+        return [KILLED]
+
+    workers = Scripted(says)
+
+    assert await found_by(workers, [b"a"], size=2) == {0: b"a"}
+    assert workers.started == [0, 1, 2]
+
+
 async def test_an_exception_is_a_bug_that_comes_again_so_it_is_not_tried_again() -> None:
     workers = Scripted(lambda _, it: [Alive(), Raised(number=it.number, lines="Traceback: mine")])
 
