@@ -65,7 +65,7 @@ class Control:
             ("POST", "/__clock"): self._move_clock,
             ("GET", "/__faults"): lambda _: _as_reply(self._server.admission.fault_spec()),
             ("POST", "/__faults"): self._change_faults,
-            ("GET", "/__limits"): lambda _: _as_reply(self._server.admission.limit_spec()),
+            ("GET", "/__limits"): lambda _: _as_reply(self._server.admission.limit_spec),
             ("POST", "/__limits"): self._change_limits,
             ("POST", "/__files"): self._add_file,
         }
@@ -116,7 +116,7 @@ class Control:
 
     def _change_limits(self, request: Incoming) -> ServerReply:
         self._server.admission.set_limits(_read(request.body, LimitSpec))
-        return _as_reply(self._server.admission.limit_spec())
+        return _as_reply(self._server.admission.limit_spec)
 
     def _add_file(self, request: Incoming) -> ServerReply:
         wanted = paging.asked(request.head.query)

@@ -52,14 +52,18 @@ class Admission:
     def reset(self) -> None:
         settings = self._settings
         self.faults = Faults(rates=settings.faults, script=self._script)
-        self.limits = Limits([*_limit_of(settings), *settings.limits], burst_s=settings.burst_s)
-        self.concurrency_limit = settings.concurrency_limit
-        self.batch_queue = settings.batch_queue
-        self._look()
+        self.set_limits(
+            LimitSpec(
+                rules=[*_limit_of(settings), *settings.limits],
+                burst_s=settings.burst_s,
+                concurrency_limit=settings.concurrency_limit,
+                batch_queue=settings.batch_queue,
+            )
+        )
 
     def _look(self) -> None:
         self.open = not (
-            self.faults or self.limits or self.concurrency_limit
+            self.faults or self.limits or self.limit_spec.concurrency_limit
         )  # whether nothing can happen to a request
 
     def set_faults(self, spec: FaultSpec) -> None:
@@ -72,22 +76,13 @@ class Admission:
 
     def set_limits(self, spec: LimitSpec) -> None:
         self.limits = Limits(spec.rules, burst_s=spec.burst_s)
-        self.concurrency_limit = spec.concurrency_limit
-        self.batch_queue = spec.batch_queue
+        self.limit_spec = spec
         self._look()
-
-    def limit_spec(self) -> LimitSpec:
-        return LimitSpec(
-            rules=list(self.limits.rules),
-            burst_s=self.limits.burst_s,
-            concurrency_limit=self.concurrency_limit,
-            batch_queue=self.batch_queue,
-        )
 
     def admit(self, call: Call, need: Need) -> None:
         """Take what the request needs, or refuse it as the provider would."""
         call.need = need
-        limit = self.concurrency_limit
+        limit = self.limit_spec.concurrency_limit
         if limit is not None and self._stats.in_flight > limit:
             self._stats.limited["concurrency"] += 1
             raise ApiError(529, "overloaded_error", "Overloaded")

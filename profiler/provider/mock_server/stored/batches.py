@@ -67,7 +67,7 @@ class Batches:
     def create(self, call: Call) -> ServerReply:
         items = _read(call.body)
         waiting = sum(kept.batch.size for kept in self._kept.values() if kept.batch.status(call.wall) != "ended")
-        limit = self._admission.batch_queue
+        limit = self._admission.limit_spec.batch_queue
         if limit is not None and waiting + len(items) > limit:
             raise ApiError(
                 429,
