@@ -13,10 +13,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self._width = 1 / 16
-        self._begun: Counter[int] = Counter()
-        self._ended: Counter[int] = Counter()
-        self._errors: Counter[int] = Counter()
-        self._retries: Counter[int] = Counter()
+        self._begun, self._ended, self._errors, self._retries = (Counter[int]() for _ in range(4))
         self._last = 0.0
 
     def add(self, record: dict[str, Any]) -> None:
@@ -36,11 +33,11 @@ class Timeline:
 
     def _widen(self) -> None:
         self._width *= 2
-        for name in ("_begun", "_ended", "_errors", "_retries"):
-            wider: Counter[int] = Counter()
-            for bin_, count in getattr(self, name).items():
-                wider[bin_ // 2] += count
-            setattr(self, name, wider)
+        for counts in (self._begun, self._ended, self._errors, self._retries):
+            before = list(counts.items())
+            counts.clear()
+            for bin_, count in before:
+                counts[bin_ // 2] += count
 
     def as_json(self) -> dict[str, Any] | None:
         if not self._ended:
