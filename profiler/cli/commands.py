@@ -48,7 +48,7 @@ def summarize(args: Namespace) -> int:
     code = OK
     for run in runs:
         try:
-            summaries.append(_summary(run, args))
+            summaries.append(_recomputed(run, args) if args.recompute else run.summary)
         except ProfilerError as error:
             if len(runs) == 1:
                 raise
@@ -64,12 +64,6 @@ def summarize(args: Namespace) -> int:
     for sentence in late:
         remark(f"threshold missed in {sentence}")
     return code or (THRESHOLD_MISSED if late else OK)
-
-
-def _summary(run: SavedRun, args: Namespace) -> dict[str, Any]:
-    if args.recompute:
-        return _recomputed(run, args)
-    return run.summary
 
 
 def _recomputed(run: SavedRun, args: Namespace) -> dict[str, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OK, THRESHOLD_MISSED, BUG = 0, 1, 70
 WORST_FIRST = (70, 130, 143, 2, 3, 4, 1, 0)
+RETRY_FAILED = "--retry-failed"
 COMPARED = 4  # the most experiments that are shown side by side
 
 
@@ -162,7 +163,8 @@ def _exit_code(error: Exception | None) -> int:
 def _judge(args: Namespace, results: Sequence[Result]) -> int:
     """Say on stderr what is wrong with the results and what to do about it. Returns the exit code."""
     code, failed_metrics, tagged = OK, False, False
-    retry = shlex.join(["profiler", *_with_flag(args.given, "--retry-failed")])
+    again = args.given if RETRY_FAILED in args.given else [*args.given, RETRY_FAILED]
+    retry = shlex.join(["profiler", *again])
     for result in results:
         found, name = result.summary, result.folder.name
         counts = found["counts"]
@@ -229,10 +231,6 @@ def _told_alike(error: Exception | None) -> Hashable:
     """Equal for errors that are told in the same words, such as a cap that stops all that are left; a bug has lines of its
     own."""
     return (str(error), error.hint) if isinstance(error, ProfilerError) else id(error)
-
-
-def _with_flag(words: list[str], flag: str) -> list[str]:
-    return words if flag in words else [*words, flag]
 
 
 def _resume_command(args: Namespace, errors: Sequence[Exception | None]) -> str:

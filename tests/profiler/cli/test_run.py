@@ -121,6 +121,8 @@ def test_errors_are_grouped_and_counted_and_the_way_on_is_said(shell: Shell, tmp
         "one: 30.0% of the dialogues failed, above --fail-on-errors 0.29",
     )
     assert shell.run(path, "--quiet", "--fail-on-errors", "0.3").code == 0
+    again = shell.run(path, "--retry-failed").err.splitlines()
+    assert again[again.index(lines[first]) + 3] == lines[first + 3]  # the flag stands there once
 
 
 def test_why_a_dialogue_failed_is_told_where_the_log_does_not_keep_it(shell: Shell, tmp_path: Path) -> None:
