@@ -67,25 +67,20 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def attempted(given: bytes) -> bytes:
     """In a worker: `given` is a pickled job, for none but the audit itself speaks to its workers."""
-    trial = attempt(pickle.loads(given))  # noqa: S301 (see above)
-    said = Said(status=trial.status, reasons=trial.reasons, reward=trial.reward, problem=trial.problem)
-    return msgspec.json.encode(said)
+    return msgspec.json.encode(attempt(pickle.loads(given)))  # noqa: S301 (see above)
 
 
-def attempt(job: Job) -> Trial:
+def attempt(job: Job) -> Said:
     """Lay the entry out, grade it, and judge the verdict."""
-    entry = job.entry
     try:
         result = _graded(job)
     except Exception as error:  # noqa: BLE001 (see above; a bug must not hide what else the audit would find)
-        return Trial(entry=entry, seed=job.seed, status="error", problem=f"{type(error).__name__}: {error}")
-    return Trial(
-        entry=entry,
-        seed=job.seed,
+        return Said(status="error", reasons=(), reward=0.0, problem=f"{type(error).__name__}: {error}")
+    return Said(
         status=result.status.value,
-        reasons=tuple(result.reasons),
+        reasons=result.reasons,
         reward=result.reward,
-        problem=_problem(entry, result),
+        problem=_problem(job.entry, result),
     )
 
 

@@ -38,16 +38,16 @@ def main(job_path: str, claims_path: str) -> None:
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     claims: dict[str, Any] = {}
     for step in job["steps"]:
-        claims[step["name"]] = attempted(step, job)
+        claims[step["name"]] = attempted(step)
     Path(claims_path).write_text(json.dumps(claims), encoding="utf-8")
 
 
-def attempted(step: Job, job: Job) -> dict[str, Any]:
+def attempted(step: Job) -> dict[str, Any]:
     """What a step reported, or the exception it raised; either way the next step follows."""
     before = dict(os.environ)
     os.environ.update(step.get("environment", {}))
     try:
-        return {"told": STEPS[step["does"]](step, job)}
+        return {"told": STEPS[step["does"]](step)}
     except BaseException as error:  # noqa: BLE001 (whatever it raises is what it did)
         return {"error": f"{type(error).__name__}: {error}"[:500]}
     finally:
@@ -59,12 +59,12 @@ def attempted(step: Job, job: Job) -> dict[str, Any]:
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def read_config(step: Job, job: Job) -> Any:
+def read_config(step: Job) -> Any:
     config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
     return {name: plain(getattr(config, name)) for name in CONFIG}
 
 
-def ask_client(step: Job, job: Job) -> Any:
+def ask_client(step: Job) -> Any:
     """Ask some dialogues of one of the clients that the factory builds."""
     factory = part("simulation", "ClientFactory")(Path(step["responses"]))
     if step["client"] == "simulator":
@@ -84,7 +84,7 @@ def told(client: Any, sample: Job) -> Any:
     return {"completion": plain(reply.completion), **{name: plain(reply.metadata[name]) for name in METADATA}}
 
 
-def run_experiment(step: Job, job: Job) -> Any:
+def run_experiment(step: Job) -> Any:
     config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
     if "answers" in step:
         factory: Any = Factory(step["answers"], step["secret"])
@@ -102,14 +102,14 @@ def run_experiment(step: Job, job: Job) -> Any:
     }
 
 
-def summarize(step: Job, job: Job) -> Any:
+def summarize(step: Job) -> Any:
     """Summarize logs with a runner that has run nothing."""
     config = part("config", "ExperimentConfig").from_yaml(Path(step["manifest"]))
     factory = part("simulation", "ClientFactory")(Path(step["responses"]))
     return plain(part("runner", "ExperimentRunner")(config=config, factory=factory).summarize(Path(step["log_dir"])))
 
 
-STEPS: dict[str, Callable[[Job, Job], Any]] = {
+STEPS: dict[str, Callable[[Job], Any]] = {
     "config": read_config,
     "client": ask_client,
     "run": run_experiment,
