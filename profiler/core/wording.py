@@ -67,7 +67,8 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
 def expected(annotation: Any, *, mappings: bool = True) -> str:
     """The type that a value should have, in words: `a whole number ≥ 1`.
 
-    Without `mappings` those that it might be instead are not spelled out: who has written a text means a name.
+    Without `mappings` the keys of a mapping that might stand there instead are left out: whoever wrote a text meant a
+    name.
     """
     info = inspect.type_info(annotation)
     if not mappings and isinstance(info, inspect.UnionType):
@@ -151,7 +152,7 @@ def quoting_hint(value: Any, annotation: Any) -> str | None:
 
 
 def in_the_name_of(name: str, tell: Callable[[str], None]) -> Callable[[str], None]:
-    """Where several tell something at once, each line begins with the name of what it is about."""
+    """Begin every line with the name of what it is about, where several tell something at once."""
 
     def told(line: str) -> None:
         tell(line if line.startswith(f"{name}: ") else f"{name}: {line}")
@@ -169,4 +170,4 @@ def kept_in_words(facts: Mapping[str, Any]) -> str:
 
 
 def silent(_: str) -> None:
-    """What to tell things to where nobody wants to hear them."""
+    """Tells nothing: for callers that do not want to hear anything."""

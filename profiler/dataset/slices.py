@@ -62,7 +62,7 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slices_of(path: Path, *, processes: int) -> list[Slice]:
-    """About equal ones, which end where lines do."""
+    """Cut the file into slices of about equal size, which end where lines do."""
     size = path.stat().st_size
     step = max(1, min(LARGEST, size // (SLICES_A_PROCESS * processes)))
     with path.open("rb") as file:

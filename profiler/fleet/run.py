@@ -19,7 +19,7 @@ from profiler.engine.reuse import tell_taken
 from profiler.engine.threads import in_thread
 from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.crew import bounded
-from profiler.fleet.coordination.looks import FleetLooks
+from profiler.fleet.coordination.fleet_view import FleetView
 from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.hiring import KeptCrew, hired
@@ -145,10 +145,10 @@ class Fleet:
         self._bound_by: dict[str, Any] | None = None
         self._broker: OwnBroker | None = None
         self._known = lay_down(reusable, prepared, tell=tell)
-        self._looks = FleetLooks(prepared)
-        self._looks.committed = self._committed_items()
+        self._view = FleetView(prepared)
+        self._view.committed = self._committed_items()
         if self._live:
-            self._looks.money = spending.before
+            self._view.money = spending.before
 
     # --- before -------------------------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class Fleet:
             prepared,
             driver=crew.driver,
             merger=self._merger,
-            looks=self._looks,
+            view=self._view,
             job_of=self._job_of,
             tell=self._tell,
             broker=self._broker,
@@ -203,7 +203,7 @@ class Fleet:
         try:
             await run_looked_at(
                 coordinator,
-                self._looks,
+                self._view,
                 watch=watch,
                 signals=options.signals,
                 status=self._directory.folder,

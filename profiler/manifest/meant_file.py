@@ -16,7 +16,10 @@ NAMED: Final = 3
 
 
 def meant_file(path: Path) -> Path | None:
-    """The ending counts less than the name: `data.yml` means `data.yaml` rather than `date.yml`."""
+    """The file that was probably meant by a path that leads to none; None where no name is near.
+
+    The ending counts less than the name: `data.yml` means `data.yaml` rather than `date.yml`.
+    """
     files = _files_in(path.parent)
     stem = nearest(path.stem, {each.stem for each in files})
     alike = {each.name: each for each in files if each.stem == stem}

@@ -70,7 +70,7 @@ def _as_expected(outcome: Outcome) -> bool | None:
 
 
 def _as_expected_of(sums: Sums | None) -> bool | None:
-    """The same of the counts of one answer: it is neither of the two mistakes."""
+    """Whether the counts of one answer (`_expectation_sums`) hold neither of the two mistakes."""
     return None if sums is None else not (sums[1] or sums[3])
 
 

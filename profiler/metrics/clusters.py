@@ -88,7 +88,7 @@ def effective_n(n: int, total: int, squares: int, sums: ClusterSums) -> float:
 
 
 def effective_n_of_rate(n: int, holds: int, sums: ClusterSums) -> float:
-    """The same of a share, also where too few answers differ to see how alike those to one dialogue are."""
+    """The effective n of a share, also where too few answers differ to see how alike those to one dialogue are."""
     if sums.dialogues == 1:
         return 1.0
     dialogues = sums.dialogues
@@ -102,8 +102,11 @@ def effective_n_of_rate(n: int, holds: int, sums: ClusterSums) -> float:
 
 
 def rate_interval(n: int, holds: int, sums: ClusterSums) -> Interval:
-    """Wilson's, at the effective n. That n is only estimated, from few dialogues badly: it is reduced by the squared
-    ratio of the two quantiles of Student's t, but not below the number of dialogues."""
+    """Wilson's interval at the effective n.
+
+    That n is only estimated, and badly from few dialogues: it is reduced by the squared ratio of the two quantiles of
+    Student's t, but not below the number of dialogues.
+    """
     effective, dialogues = effective_n_of_rate(n, holds, sums), sums.dialogues
     if effective > dialogues:
         level = 0.5 + CONFIDENCE / 2

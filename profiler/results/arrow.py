@@ -30,7 +30,7 @@ def pyarrow() -> Any:
 
 
 def needed(package: str, *, install: str) -> Any:
-    """A package that not everybody has. `install` is what pip has to be told."""
+    """Import a package that not everybody has. Where it is missing, the error says how to `install` it with pip."""
     try:
         return importlib.import_module(package)
     except ImportError:
@@ -67,7 +67,7 @@ def schema_of(arrow: Any, names: Sequence[str], kinds: Kinds) -> Any:
 
 
 def _type_of(arrow: Any, kinds: set[type]) -> Any:
-    """None for what has to become JSON text."""
+    """The type of Arrow for a column with values of these kinds; None for what has to become JSON text."""
     if kinds == {int, float}:
         return arrow.float64()
     if Large in kinds and kinds <= {int, Large}:

@@ -67,8 +67,11 @@ def examine(
     stamp: Stamp | None = None,
     known: Survey | None = None,
 ) -> Examined:
-    """Make the header for a run of this experiment. A dataset that an earlier run has checked is only hashed again; of
-    one that others have looked at just now it is `known` what is in it."""
+    """Make the header for a run of this experiment.
+
+    A dataset that an earlier run has checked is only hashed again. `known` is what others have found in it just now, if
+    they have.
+    """
     survey = None
     sha256 = fingerprint(experiment.dataset_path) if before is not None else None
     if before is not None and sha256 == before.identity.get("dataset_sha256"):

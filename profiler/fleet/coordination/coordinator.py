@@ -12,8 +12,8 @@ import anyio
 
 from profiler.core.errors import BudgetReached, Interrupted, ProfilerError
 from profiler.engine.threads import in_thread
+from profiler.fleet.coordination.fleet_view import WorkerState
 from profiler.fleet.coordination.handout import Handout
-from profiler.fleet.coordination.looks import WorkerState
 from profiler.fleet.coordination.watchdog import LOOK_EVERY_S, Watchdog
 from profiler.fleet.drivers.driver import Lost
 from profiler.fleet.messages import Abandon, Cut, Done, Drain, Ended, Finish, Grant, Looked, Status, Told, Want, WasCut
@@ -24,7 +24,7 @@ from profiler.storage.shared_runs.candidate_money import own_money
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profiler.fleet.coordination.looks import FleetLooks
+    from profiler.fleet.coordination.fleet_view import FleetView
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.drivers.reached_broker import ReachedBroker
     from profiler.fleet.merging import Merging
@@ -51,7 +51,7 @@ class Coordinator:
         *,
         driver: Driver,
         merger: Merging,
-        looks: FleetLooks,
+        view: FleetView,
         job_of: Callable[[int, int | None], Job],
         tell: Callable[[str], None],
         broker: ReachedBroker | None = None,
@@ -68,8 +68,8 @@ class Coordinator:
         self._driver = driver
         self._broker = broker
         self._merger = merger
-        self._looks = looks
-        self._workers = looks.workers
+        self._view = view
+        self._workers = view.workers
         self._job_of = job_of
         self._tell = tell
         self._told: set[str] = set()
@@ -106,14 +106,14 @@ class Coordinator:
         """Begin nothing new, and let the calls in flight end."""
         if self.stopped is None:
             self.stopped = reason
-            self._looks.stopping = True
+            self._view.stopping = True
             self._handout.close()
             for number in self._working():
                 self._driver.tell(number, Drain())
 
     @property
     def in_flight(self) -> int:
-        return self._looks.look().in_flight
+        return self._view.look().in_flight
 
     def abandon(self) -> None:
         """End the calls in flight too, and a little later the workers that do not react."""
@@ -197,9 +197,9 @@ class Coordinator:
     def _done(self, worker: WorkerState, done: Done) -> None:
         self._losses = 0
         worker.forget(done.first)
-        self._looks.add(done.money)
+        self._view.add(done.money)
         if done.won:
-            self._looks.committed += done.end - done.first
+            self._view.committed += done.end - done.first
             self.taken += done.taken
         self._committed.set()
         self._handout.done(done.first)
@@ -240,13 +240,13 @@ class Coordinator:
     async def _lost(self, worker: WorkerState, lost: Lost) -> None:
         """A worker is lost. What it has written to disk is kept; what it was doing otherwise is not known."""
         self._has_ended(worker)
-        self._looks.lost += 1
+        self._view.lost += 1
         # Before another candidate takes over what this one has written. Of one that may still spend something the broker finds
         # out by itself that it has gone.
         if self._broker is not None and lost.certain:
             await self._broker.forget(worker.number)
         spent = await self._spent_by(worker.number)
-        self._looks.add(spent)
+        self._view.add(spent)
         self._handout.take_back(worker.number)
         if self.stopped is not None:
             return

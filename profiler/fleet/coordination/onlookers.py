@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from profiler.engine.progress import Looks
     from profiler.fleet.coordination.coordinator import Coordinator
-    from profiler.fleet.coordination.looks import FleetLooks
+    from profiler.fleet.coordination.fleet_view import FleetView
 
     Watch = Callable[[Looks], Coroutine[Any, Any, None]]
 
@@ -29,7 +29,7 @@ STATUS_EVERY_S = 1.0
 
 async def run_looked_at(
     coordinator: Coordinator,
-    looks: FleetLooks,
+    view: FleetView,
     *,
     watch: Watch | None,
     signals: bool,
@@ -40,7 +40,7 @@ async def run_looked_at(
     """Run the fleet to its end while it can be watched. `status` is the folder for status.json; `also` runs beside the fleet."""
     tasks = list(also)
     if watch is not None:
-        tasks.append(partial(watch, looks))
+        tasks.append(partial(watch, view))
     if signals:
         more = {signal.SIGUSR1: coordinator.join_late}  # asks for one more worker
         tasks.append(partial(obey_signals, coordinator, tell=tell, others=more))
@@ -48,15 +48,15 @@ async def run_looked_at(
         for task in tasks:
             around.start_soon(beside, coordinator, task)
         if status is not None:
-            around.start_soon(_tell_status, status, looks)
+            around.start_soon(_tell_status, status, view)
         await coordinator.run()
         around.cancel_scope.cancel()
 
 
-async def _tell_status(folder: Path, looks: FleetLooks) -> None:
+async def _tell_status(folder: Path, view: FleetView) -> None:
     try:
         while True:
             await anyio.sleep(STATUS_EVERY_S)
-            await in_thread(status_file.write, folder, looks.look())
+            await in_thread(status_file.write, folder, view.look())
     finally:
         status_file.remove(folder)

@@ -12,7 +12,7 @@ from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
 from profiler.engine.reuse import tell_taken
 from profiler.fleet.coordination.coordinator import Coordinator
-from profiler.fleet.coordination.looks import FleetLooks
+from profiler.fleet.coordination.fleet_view import FleetView
 from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.jobs import job_of
 from profiler.fleet.preparing.known_answers import lay_down
@@ -71,13 +71,13 @@ class ShardWork:
         if self._live:
             spent = 0 if merged is None else merged.money.gone
             self._caps = ShardCaps(prepared.experiment, shard, options, merged=spent, gone=self._gone.gone, left=left)
-        self._looks = FleetLooks(prepared, total=self.total)
-        self._looks.committed = self.total - self.left()
+        self._view = FleetView(prepared, total=self.total)
+        self._view.committed = self.total - self.left()
         self._broker: ReachedBroker | None = None
         name = f"{shard.number}-{KNOWN_ANSWERS}"
         self._known = lay_down(reusable, prepared, name=name, tell=tell)
         if self._live:
-            self._looks.money = self._gone
+            self._view.money = self._gone
             if shard.broker is not None:
                 token = token_of(prepared.folders, os.environ)
                 self._broker = distant_broker(
@@ -125,7 +125,7 @@ class ShardWork:
             prepared,
             driver=driver,
             merger=self,
-            looks=self._looks,
+            view=self._view,
             job_of=self._job_of,
             tell=self._tell,
             belongs=self._is_mine,
@@ -137,7 +137,7 @@ class ShardWork:
             try:
                 await run_looked_at(
                     coordinator,
-                    self._looks,
+                    self._view,
                     watch=watch,
                     signals=options.signals,
                     status=None,

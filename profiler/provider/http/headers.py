@@ -22,7 +22,7 @@ class Headers(Mapping[str, str]):
         return self._lines[self.names[name]].decode("latin-1")
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Most are asked for what they do not have; the one of `Mapping` would raise and catch an exception for that."""
+        """Mostly asked for a name that is absent: the method of `Mapping` would raise and catch an exception each time."""
         line = self.names.get(name)
         return default if line is None else self._lines[line].decode("latin-1")
 

@@ -195,12 +195,12 @@ def resample_size(n: int) -> int:
 
 
 def resamples_of(n: int) -> int:
-    """How many there are of so many pairs, if no smaller p is asked for."""
+    """How many resamples are drawn of so many pairs, unless a smaller p is asked for."""
     return max(LEAST_RESAMPLES, min(MOST_RESAMPLES, DRAWS // n))
 
 
 def resampled(differences: Sequence[float], *, least: int = LEAST_RESAMPLES) -> Bootstrap:
-    """With at least so many resamples, where that does not take too long."""
+    """The bootstrap of these differences, with at least so many resamples where that does not take too long."""
     n = len(differences)
     mean, squares = spread_of(differences)
     around = [each - mean for each in differences]

@@ -35,7 +35,7 @@ SLICES_KEPT: Final = 1_000
 
 
 def compare(base: SavedRun, news: Sequence[SavedRun], question: Question) -> Findings:
-    """Each of `news` with `base`, on the dialogues that both have."""
+    """Compare each of `news` with `base`, on the dialogues that both have."""
     base, news = frozen(base), [frozen(new) for new in news]
     first = MeasuredRun(base).read(cluster_by=question.cluster_by, search_path=question.search_path)
     runs = [first, *(MeasuredRun(new, base=first).read(search_path=question.search_path) for new in news)]

@@ -96,7 +96,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     bounds: Interval | None
 
     def without_differences(self) -> Measured:
-        """All that is needed once the slices are cut: a million differences are eight megabytes."""
+        """The same without the differences, which nobody needs once the slices are cut: a million of them are eight
+        megabytes."""
         return msgspec.structs.replace(self, differences=self.differences[:0], known=None)
 
     @property
@@ -205,7 +206,7 @@ def _possible(run: MeasuredRun, metric: str, place: int) -> Interval | None:
 
 
 def judged(measured: Sequence[Measured], *, margins: Mapping[str, float]) -> list[Comparison]:
-    """All of them together, for each is corrected by how many they are."""
+    """The comparisons with their verdicts, all judged together: each is corrected for how many there are."""
     corrected = holm_of_known([each.test.p if each.test else None for each in measured])
     outside = [
         equivalence(each.test, margins[each.metric]) if each.test and each.metric in margins else None

@@ -18,7 +18,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def holm_of_known(ps: Sequence[float | None]) -> list[float | None]:
-    """The same where some have no p: they are no questions, and count for nothing."""
+    """`holm` where some comparisons have no p: those count for nothing."""
     corrected = iter(holm([p for p in ps if p is not None]))
     return [None if p is None else next(corrected) for p in ps]
 

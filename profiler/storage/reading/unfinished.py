@@ -61,7 +61,10 @@ class Unfinished:
             yield outcome_of(expected or Asked(got.dialogue_id), got)
 
     def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """The same, as what was asked and what came back; the former is empty where it has not been written yet."""
+        """All kept answers in dataset order, as the line of what was asked and the line of what came back.
+
+        The former is empty where it has not been written yet.
+        """
         for _, request, record in self._kept(dict[str, Any], dict[str, Any]):
             yield request or {}, record
 

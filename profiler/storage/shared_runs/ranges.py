@@ -244,7 +244,7 @@ class RangeFolders:
         return found
 
     def late(self, merged: Merged) -> Iterator[tuple[Candidate, Money]]:
-        """The same of each candidate."""
+        """Each such candidate with what it has spent; `others` adds them up by their first index."""
         for candidate in self.candidates():
             if candidate.first < merged.end:
                 yield candidate, own_money(candidate.folder)

@@ -43,8 +43,8 @@ class WorkerState:
             self.status = msgspec.structs.replace(self.status, parts=parts)
 
 
-class FleetLooks:
-    """Looks at a fleet; `panel` and `watch` draw it."""
+class FleetView:
+    """The progress of all workers together, for the panel and `profiler watch` to draw."""
 
     def __init__(self, prepared: Prepared, *, total: int | None = None) -> None:
         self.workers: dict[int, WorkerState] = {}
