@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import anyio
 import pytest
 
 from grader import tasks
-from grader.experiment_profiler.grading.grade import reference
+from grader.experiment_profiler.grading.grade import grade, reference
 from grader.leakage_modeling.judging.verdict import Check, Verdict
 from grader.tasks import Observation, Result, ToolCall
 from grader.training.modelling import shaped
@@ -32,8 +33,10 @@ SUBMIT = ToolCall(name="submit_answer", arguments={"pipeline": "pipeline", "prob
 
 
 @pytest.fixture(autouse=True)
-def _shared(monkeypatch: pytest.MonkeyPatch) -> None:
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One warm process for all, and submissions are graded in the sample alone: other tests grade in drawn worlds."""
     monkeypatch.setattr("grader.training.modelling.open_nursery", borrowed)
+    monkeypatch.setattr("grader.training.profiling.grade", partial(grade, worlds=0))
 
 
 def modelling(**settings: Any) -> Task:
@@ -71,10 +74,10 @@ async def test_a_careful_policy_passes_and_a_silent_one_fails_side_by_side() -> 
             found[name] = await task.group(policy, seed=3, size=size)
 
         async with anyio.create_task_group() as groups:
-            groups.start_soon(group, "careful", careful, 2)
+            groups.start_soon(group, "careful", careful, 1)
             groups.start_soon(group, "silent", silent, 2)
 
-    assert [(one.status, one.reward, one.reasons) for one in found["careful"]] == [("pass", 1.0, ())] * 2
+    assert [(one.status, one.reward, one.reasons) for one in found["careful"]] == [("pass", 1.0, ())]
     assert [(one.status, one.reasons, one.steps) for one in found["silent"]] == [("fail", ("no_submission",), 20)] * 2
     assert len({one.world for group in found.values() for one in group}) == 1
     assert found["careful"][0].metrics["regret"] < 0.115
@@ -273,13 +276,13 @@ BLOCKS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8")
 
 
 async def test_the_document_for_trainers_runs_as_it_stands() -> None:
-    """Its pieces of code, one after the other in one module, with smaller groups."""
+    """Its pieces of code, one after the other in one module, with groups of one."""
     assert len(BLOCKS) == 3
     variables: dict[str, Any] = {"__name__": "trainer"}
     for block in BLOCKS:
-        exec(compile(block.replace("size=8", "size=2"), str(DOCUMENT), "exec"), variables)
+        exec(compile(block.replace("size=8", "size=1"), str(DOCUMENT), "exec"), variables)
 
     results = await variables["main"]()
 
     assert all(isinstance(result, Result) for result in results)
-    assert [result.status for result in results] == ["pass"] * len(results)
+    assert [result.status for result in results] == ["pass"] * 2

@@ -10,7 +10,7 @@ from grader.leakage_modeling.grading.folder import RunFolder
 from grader.leakage_modeling.grading.regrade import regrade
 from grader.leakage_modeling.grading.runs import Plan, Report, play_all, seed_of
 from task_kit.leakage_modeling.agents.policies import CAREFUL, LEAKS
-from task_kit.leakage_modeling.agents.scripted import VARIANTS, agent
+from task_kit.leakage_modeling.agents.scripted import agent
 from task_kit.leakage_modeling.agents.transcript import read
 from task_kit.leakage_modeling.worlds.settings import Settings
 from task_kit.leakage_modeling.worlds.world import make_world
@@ -46,17 +46,14 @@ async def played(
     )
 
 
-def files_below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-async def test_agents_of_every_kind_play_over_the_wire(tmp_path: Path) -> None:
-    with provider(scripts(*VARIANTS), faults=[529, 500, 200, 529]) as server:
-        report = await played(tmp_path / "r", server, runs=5)
+async def test_agents_of_every_kind_play_over_the_wire_and_the_key_is_in_no_file(tmp_path: Path) -> None:
+    """A clumsy agent makes every mistake and then does what an honest one does."""
+    with provider(scripts("leaking", "clumsy", "silent", "truncated"), faults=[529, 500, 200, 529]) as server:
+        report = await played(tmp_path / "r", server, runs=4)
 
     assert server.complaints == []
-    assert [result.status for result in report.results].count("pass") == 3  # honest, clumsy, truncated
-    assert sorted(result.reason or "" for result in report.results) == ["", "", "", "no_submission", "score"]
+    assert [result.status for result in report.results].count("pass") == 2  # clumsy, truncated
+    assert sorted(result.reason or "" for result in report.results) == ["", "", "no_submission", "score"]
     steps = sum(result.steps for result in report.results)
     assert server.requests == steps + 3  # every failed call was made once more, and no other
     assert all(result.cost_usd for result in report.results)
@@ -66,6 +63,9 @@ async def test_agents_of_every_kind_play_over_the_wire(tmp_path: Path) -> None:
     assert step.timestamp is not None
     assert step.metrics is not None
     assert step.metrics.extra["request_id"].startswith("req_")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 4 * 3 + 2
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
 async def test_a_provider_that_is_down_is_nobodys_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,12 +100,3 @@ async def test_the_cap_holds(tmp_path: Path) -> None:
     left = [result for result in map(folder.result, folder.names()) if result.reason == "unfinished"]
     assert left
     assert {result.cost_usd for result in left} == {None}
-
-
-async def test_the_key_is_in_no_file(tmp_path: Path) -> None:
-    with provider(scripts("honest")) as server:
-        await played(tmp_path / "r", server, runs=1)
-
-    files = files_below(tmp_path)
-    assert len(files) >= 5
-    assert not [path for path in files if KEY.encode() in path.read_bytes()]

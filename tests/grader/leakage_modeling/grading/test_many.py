@@ -80,15 +80,15 @@ def test_an_episode_that_kills_its_process_is_an_error_and_the_others_are_played
     playing = workers._says
 
     def says(worker: int, assignment: Assignment) -> list[Said | Lost]:
-        if b"silent" in assignment.given:
+        if b"honest" in assignment.given:
             return [Lost("was ended by SIGKILL", "its last words")]
         return list(playing(worker, assignment))
 
     report = play(tmp_path / "r", Scripted(says))
 
-    assert [result.status for result in report.results] == ["pass", "error"]
-    assert "its last words" in report.results[1].sentence
-    assert RunFolder(tmp_path / "r").result(report.results[1].episode) == report.results[1]
+    assert [result.status for result in report.results] == ["error", "fail"]
+    assert "its last words" in report.results[0].sentence
+    assert RunFolder(tmp_path / "r").result(report.results[0].episode) == report.results[0]
 
 
 def test_a_model_is_asked_by_one_process(tmp_path: Path) -> None:

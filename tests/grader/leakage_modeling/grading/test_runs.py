@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,8 +45,11 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_all_agents(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-        words = [*WORDS, "--runs", "5", "--seed", "s", "--output", str(folder / "run")]
-        assert main(["run", "leakage_modeling", *words]) == 0
+        words = [*WORDS, "--runs", "5", "--seed", "s", "--family", "held-out", "--output", str(folder / "run"), "--json"]
+        with redirect_stdout(TextIOWrapper(BytesIO())) as told:
+            assert main(["run", "leakage_modeling", *words]) == 0
+            told.flush()
+    (folder / "told.json").write_bytes(told.buffer.getvalue())
 
 
 @pytest.fixture
@@ -161,17 +166,6 @@ async def test_an_oracle_calls_no_tool_and_its_verdict_can_be_told(
     assert main(["show-episode", str(tmp_path / "r"), "0000-oracle", "--json"]) == 2
 
 
-async def test_equal_runs_leave_equal_transcripts_and_results(tmp_path: Path) -> None:
-    plan = Plan(mode="agent", settings=QUICK, seed="twice", variants=("clumsy",))
-
-    one, two = await played(tmp_path / "1", plan), await played(tmp_path / "2", plan)
-
-    assert one.results == two.results
-    for name in ("transcript.jsonl", "artefacts.bin"):
-        first, second = (RunFolder(run.folder).episode("0000-clumsy") / name for run in (one, two))
-        assert first.read_bytes() == second.read_bytes()
-
-
 def test_nobody_who_knows_one_seed_knows_another() -> None:
     seeds = {seed_of(sealed, index) for sealed in ("a", "b") for index in range(50)}
 
@@ -250,38 +244,19 @@ async def test_an_episode_says_error_until_its_verdict_stands(tmp_path: Path, mo
     seen: list[EpisodeResult] = []
     monkeypatch.setattr(runs, "Scripts", Nosy)
 
-    await played(tmp_path / "r", Plan(mode="agent", settings=QUICK, variants=("honest",)))
+    await played(tmp_path / "r", Plan(mode="agent", settings=QUICK, variants=("silent",)))
 
+    assert len(seen) == QUICK.max_steps
     assert {(result.status, result.reason, result.reward_valid) for result in seen} == {("error", "unfinished", False)}
 
 
-def test_the_command_says_everything_as_json(
-    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-    words = [
-        "run",
-        "leakage_modeling",
-        *WORDS,
-        "--runs",
-        "1",
-        "--difficulty",
-        "1",
-        "--family",
-        "held-out",
-        "--seed",
-        "a world that an honest agent passes, as most are",
-        "--output",
-        str(tmp_path / "r"),
-    ]
+def test_the_command_says_everything_as_json(agents: Path) -> None:
+    found = json.loads((agents.parent / "told.json").read_bytes())
 
-    assert main([*words, "--json"]) == 0
-
-    found = json.loads(capsysbinary.readouterr().out)
     assert (found["mode"], found["live"], found["model"]) == ("agent", False, "scripted")
-    assert found["counts"] == {"asked": 1, "played": 1, "graded": 1, "excluded": 0, "passed": 1}
-    assert (found["settings"]["difficulty"], found["settings"]["family"]) == (1, "held-out")
-    assert found["episodes"][0]["agent"] == "honest"
+    assert found["counts"] == {"asked": 5, "played": 5, "graded": 5, "excluded": 0, "passed": 3}
+    assert (found["settings"]["difficulty"], found["settings"]["family"]) == (0, "held-out")
+    assert [episode["agent"] for episode in found["episodes"]] == ["honest", "leaking", "clumsy", "silent", "truncated"]
 
 
 @pytest.mark.parametrize(

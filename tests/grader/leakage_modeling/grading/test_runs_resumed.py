@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+silent = partial(Plan, variants=("silent",))  # agents whose episodes are cheap to grade
+
+
 async def test_a_run_that_is_gone_on_with_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    plan = Plan(mode="agent", settings=override(QUICK, num_runs=2), seed="s", variants=("honest", "silent"))
+    plan = silent(mode="agent", settings=override(QUICK, num_runs=2), seed="s")
     whole = await played(tmp_path / "r", plan)
     files = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
     folder = RunFolder(tmp_path / "r")
@@ -47,6 +51,7 @@ def test_a_run_that_was_killed_before_its_folder_was_written_is_begun(
 ) -> None:
     """It had drawn no world yet, so the settings of the command line hold."""
     monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
+    monkeypatch.setattr("grader.cli.run_actions.Plan", silent)
     folder = tmp_path / "r"
     (folder / "episodes").mkdir(parents=True)
     (folder / ".run.json.new").write_text('{"task": "leak')
@@ -59,7 +64,7 @@ def test_a_run_that_was_killed_before_its_folder_was_written_is_begun(
 
 
 async def test_an_episode_whose_folder_was_only_half_made_is_played(tmp_path: Path) -> None:
-    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    plan = silent(mode="agent", settings=QUICK, seed="s")
     await played(tmp_path / "r", plan)
     (RunFolder(tmp_path / "r").episode("0000-silent") / "result.json").unlink()
 
@@ -69,7 +74,7 @@ async def test_an_episode_whose_folder_was_only_half_made_is_played(tmp_path: Pa
 
 
 async def test_two_do_not_go_on_with_one_run(tmp_path: Path) -> None:
-    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    plan = silent(mode="agent", settings=QUICK, seed="s")
     await played(tmp_path / "r", plan)
 
     with locked(tmp_path / "r"), pytest.raises(ProfilerError, match="another run is writing here"):
@@ -88,7 +93,7 @@ async def test_a_part_of_the_policies_is_gone_on_with_as_that_part(tmp_path: Pat
 
 
 async def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
-    plan = Plan(mode="agent", settings=QUICK, seed="s", variants=("silent",))
+    plan = silent(mode="agent", settings=QUICK, seed="s")
     await played(tmp_path / "r", plan)
 
     with pytest.raises(RunFolderError, match="sealed_seed: 's', now 't'"):
@@ -108,6 +113,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     before = signal.signal(number, handler)  # it may be ignored in the background of a script
     monkeypatch.setattr("grader.cli.run_actions.open_nursery", borrowed)
+    monkeypatch.setattr("grader.cli.run_actions.Plan", silent)
     monkeypatch.setattr("grader.cli.run_actions.keep_quiet", interrupt)
     folder, words = tmp_path / "r", ["run", "leakage_modeling", *WORDS, "--runs", "2"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from task_kit.leakage_modeling.worlds.world import World
     from task_kit.sandbox import Zygote
 
-DEAF = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])\nwhile True: pass"
+DEAF = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])\nwhile True: signal.pause()"
 
 
 # --- code and what it says -------------------------------------------------------------------------------------------
