@@ -144,7 +144,7 @@ def test_many_are_graded_in_order_and_counted(tmp_path: Path, capsys: pytest.Cap
         (tmp_path / "in" / name).mkdir(parents=True)
     words = ["--submissions", str(tmp_path / "in" / "*"), "--output", str(tmp_path / "out"), "--seed", "s"]
 
-    assert main.main([*words, "--worlds", "1", "--jobs", "2"]) == 1
+    assert main.main([*words, "--worlds", "1", "--jobs", "2", "--fail-fast"]) == 1
     assert json.loads(capsys.readouterr().out) == {"pass": 0, "fail": 2, "error": 0}
     paths = [json.loads(line)["submission"]["path"] for line in (tmp_path / "out").read_text().splitlines()]
     assert paths == [str(tmp_path / "in" / name) for name in "ab"]
@@ -200,7 +200,7 @@ def test_lines_are_counted_from_1(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_stored_result_is_graded_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     stored = tmp_path / "r.json"
-    main.main(["--submission", str(tmp_path / "empty"), "--worlds", "1", "--output", str(stored)])
+    main.main(["--submission", str(tmp_path / "empty"), "--worlds", "1", "--fail-fast", "--output", str(stored)])
     capsys.readouterr()
 
     assert main.main(["regrade", str(stored)]) == 0

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.regression.linear_model import OLS, RegressionResultsWrapper
 
 from profiler.core.nouns import Outcome
 from profiler.metrics import clusters, intervals
@@ -39,9 +39,9 @@ def ragged(seed: int, *, dialogues: int = 15) -> list[list[float]]:
     return [[draw.gauss(middle, 0.5) for _ in range(draw.randint(1, 5))] for middle in middles]
 
 
-def of_regression(values: list[list[float]], *, corrected: bool) -> sm.regression.linear_model.RegressionResultsWrapper:
+def of_regression(values: list[list[float]], *, corrected: bool) -> RegressionResultsWrapper:
     flat, groups = np.concatenate(values), np.repeat(np.arange(len(values)), [len(each) for each in values])
-    model = sm.OLS(flat, np.ones((len(flat), 1)))
+    model = OLS(flat, np.ones((len(flat), 1)))
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": corrected}, use_t=True)
 
 
@@ -61,8 +61,8 @@ def test_the_interval_of_a_mean_is_the_cluster_robust_one_of_statsmodels(seed: i
 def test_the_variances_and_the_effective_n_are_those_of_statsmodels(seed: int) -> None:
     values = ragged(seed)
     flat, sizes = np.concatenate(values), np.array([len(each) for each in values])
-    whole = sm.OLS(flat, np.ones((len(flat), 1))).fit()
-    each = sm.OLS(flat, np.eye(len(values))[np.repeat(np.arange(len(values)), sizes)]).fit()
+    whole = OLS(flat, np.ones((len(flat), 1))).fit()
+    each = OLS(flat, np.eye(len(values))[np.repeat(np.arange(len(values)), sizes)]).fit()
     within, between = each.mse_resid, (whole.ssr - each.ssr) / (len(values) - 1)
     size = (sizes.sum() - (sizes**2).sum() / sizes.sum()) / (len(sizes) - 1)
 

@@ -91,10 +91,10 @@ while True: signal.pause()
 
 
 def test_computing_for_ever_is_ended(level: Level) -> None:
-    outcome = run("while True: pass", level=level, limits=Limits(wall_s=30, cpu_s=0.3))
+    outcome = run("while True: pass", level=level, limits=Limits(wall_s=30, cpu_s=0.2))
 
     assert outcome.reason == "cpu"
-    assert outcome.cpu_s < 5
+    assert 0.2 <= outcome.cpu_s < 5
 
 
 def test_computing_in_turns_counts_together(level: Level) -> None:
@@ -103,12 +103,12 @@ def test_computing_in_turns_counts_together(level: Level) -> None:
 import os, time
 while True:
     if os.fork() == 0:
-        end = time.process_time() + 0.1
+        end = time.process_time() + 0.05
         while time.process_time() < end: pass
         os._exit(0)
     os.wait()
 """
-    assert run(code, level=level, limits=Limits(wall_s=30, cpu_s=0.4)).reason == "cpu"
+    assert run(code, level=level, limits=Limits(wall_s=30, cpu_s=0.2)).reason == "cpu"
 
 
 def test_memory_that_is_asked_for_at_once(level: Level) -> None:
@@ -243,7 +243,7 @@ def test_no_limit_is_nothing() -> None:
 
 def test_time_is_counted_of_those_that_hand_it_on_and_go(level: Level) -> None:
     """Nobody inside waits for them, and the program itself ends well."""
-    outcome = run(RELAY, level=level, limits=Limits(wall_s=30, cpu_s=0.4))
+    outcome = run(RELAY, level=level, limits=Limits(wall_s=30, cpu_s=0.2))
 
     assert outcome.reason == "cpu"
 

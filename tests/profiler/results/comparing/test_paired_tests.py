@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import optimize, stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -39,7 +39,7 @@ def test_equivalence_is_two_one_sided_tests_as_in_statsmodels(margin: float) -> 
 
 def test_clusters_are_as_in_statsmodels() -> None:
     clusters = [SOURCE.randrange(9) for _ in VALUES]
-    oracle: Any = sm.OLS(VALUES, np.ones(len(VALUES))).fit(
+    oracle: Any = OLS(VALUES, np.ones(len(VALUES))).fit(
         cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": True}, use_t=True
     )
 

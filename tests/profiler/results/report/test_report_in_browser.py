@@ -102,7 +102,9 @@ def rows(page: Page) -> list[str]:
     return found
 
 
-def test_it_opens_from_the_disk_without_a_request_or_a_complaint(reports: Path, opened: Callable[..., Opened]) -> None:
+def test_it_opens_from_the_disk_without_a_request_or_a_complaint_and_can_be_printed(
+    reports: Path, opened: Callable[..., Opened]
+) -> None:
     found = opened()
 
     page = found.at(reports / "one.html")
@@ -120,6 +122,12 @@ def test_it_opens_from_the_disk_without_a_request_or_a_complaint(reports: Path, 
     assert page.locator("#timeline details tbody tr").count() == 2
     assert page.locator("#found").inner_text() == "300 of 300 dialogues"
     assert 10 < page.locator("#table tr").count() <= 60
+
+    page.emulate_media(media="print")  # on paper there is nothing to press
+    assert page.locator("#controls").is_hidden()
+    assert page.locator("#metrics table").first.is_visible()
+    assert found.requests == [(reports / "one.html").as_uri()]
+    assert found.complaints == []
 
 
 def test_hostile_texts_are_shown_and_do_nothing(reports: Path, opened: Callable[..., Opened]) -> None:
@@ -248,15 +256,6 @@ def test_a_file_without_texts_says_so_and_can_be_read(reports: Path, opened: Cal
     assert found.complaints == []
 
 
-def test_on_paper_there_is_nothing_to_press(reports: Path, opened: Callable[..., Opened]) -> None:
-    page = opened().at(reports / "one.html")
-
-    page.emulate_media(media="print")
-
-    assert page.locator("#controls").is_hidden()
-    assert page.locator("#metrics table").first.is_visible()
-
-
 def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable[..., Opened]) -> None:
     page = opened().at(reports / "two.html")
 
@@ -276,17 +275,19 @@ def test_two_runs_stand_side_by_side_flips_first(reports: Path, opened: Callable
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "scheme"), [(320, 640, "dark"), (1280, 900, "light"), (3840, 2160, "dark")]
+    ("widths", "height", "scheme"), [([320], 640, "dark"), ([3840, 1280], 900, "light")], ids=["narrow", "wide"]
 )
 def test_it_fits_every_width_and_is_open_to_everybody(
-    reports: Path, opened: Callable[..., Opened], width: int, height: int, scheme: str
+    reports: Path, opened: Callable[..., Opened], widths: list[int], height: int, scheme: str
 ) -> None:
-    page = opened(viewport={"width": width, "height": height}, color_scheme=scheme).at(reports / "two.html")
+    page = opened(viewport={"width": widths[0], "height": height}, color_scheme=scheme).at(reports / "two.html")
     page.keyboard.press("j")
     page.wait_for_selector("#dialogue:not([hidden])")
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("#table tr").count() <= 60
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#table tr").count() <= 60
     if not AXE.is_file() and os.environ.get(REQUIRED) != "required":
         pytest.skip("axe-core is not here; `make browser` installs it")
     page.evaluate(AXE.read_text(encoding="utf-8"))
