@@ -45,7 +45,18 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_all_agents(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grader.cli.run_actions.open_nursery", borrowed)
-        words = [*WORDS, "--runs", "5", "--seed", "s", "--family", "held-out", "--output", str(folder / "run"), "--json"]
+        words = [
+            *WORDS,
+            "--runs",
+            "5",
+            "--seed",
+            "s",
+            "--family",
+            "held-out",
+            "--output",
+            str(folder / "run"),
+            "--json",
+        ]
         with redirect_stdout(TextIOWrapper(BytesIO())) as told:
             assert main(["run", "leakage_modeling", *words]) == 0
             told.flush()
