@@ -46,6 +46,10 @@ async def played(
     )
 
 
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_agents_of_every_kind_play_over_the_wire_and_the_key_is_in_no_file(tmp_path: Path) -> None:
     """A clumsy agent makes every mistake and then does what an honest one does."""
     with provider(scripts("leaking", "clumsy", "silent", "truncated"), faults=[529, 500, 200, 529]) as server:
@@ -63,7 +67,7 @@ async def test_agents_of_every_kind_play_over_the_wire_and_the_key_is_in_no_file
     assert step.timestamp is not None
     assert step.metrics is not None
     assert step.metrics.extra["request_id"].startswith("req_")
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = files_below(tmp_path)
     assert len(files) >= 4 * 3 + 2
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
