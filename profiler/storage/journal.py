@@ -6,7 +6,8 @@ its work on the run. Replaying the journal tells which dialogues are done and wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -19,13 +20,15 @@ from profiler.storage.line_file import LineFile
 from profiler.storage.money import Money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from profiler.storage.pinned_file import Log
 
 FORMAT = 2
 LOOKED_AT = 1_000  # failed dialogues, of which the first that was not answered later is named
 SESSION = b'{"session":'
+BLOCK = 1 << 16  # bytes of lines that are decoded at once
+WRONG = (DecodeError, ValueError, RecursionError)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,7 +59,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return {"dialogues": self.count // self.repeats, **repeated}
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The part of a record that a replay needs."""
 
     index: int
@@ -66,12 +69,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     reused_from: str | None = None
 
 
-class RecordPlace(msgspec.Struct, frozen=True):
+class RecordPlace(msgspec.Struct, frozen=True, gc=False):
     """One record of a journal, and where its line stands."""
 
     entry: Entry
     offset: int
     size: int
+
+
+class _Bad(NamedTuple):
+    """A line that is neither a record nor of a session."""
+
+    number: int
+    reason: str
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -175,40 +185,60 @@ class Replay:
         return Money(self._cost, self._maybe) + self.carried
 
     def __iter__(self) -> Iterator[RecordPlace]:
+        """Lines are decoded a block at a time, in a loop in C; one by one where one of them is no record."""
         decode = msgspec.json.Decoder(Entry).decode
-        bad: tuple[int, str] | None = None
-        offset = self.end
+        bad: _Bad | None = None
+        number = 2
         with self._path.open("rb") as file:
-            file.seek(offset)
-            for number, line in enumerate(file, 2):
-                size = len(line)
+            file.seek(self.end)
+            while block := file.readlines(BLOCK):
+                torn = not block[-1].endswith(b"\n")
                 try:
-                    entry = decode(line) if not line.startswith(SESSION) else None
-                    if entry is None:
-                        add_session(self.sessions, loads(line)["session"])
-                except (DecodeError, ValueError, RecursionError) as error:
-                    # Whether this is a torn tail or damage shows only with the next line, so the error waits.
-                    bad = bad or (number, str(error))
+                    entries = None if torn or bad else list(map(decode, block))
+                except WRONG:
+                    entries = None
+                if entries is None:
+                    bad = yield from self._one_by_one(block, number, bad)
                 else:
-                    if bad is not None:
-                        raise _damaged(self._path, *bad)
-                    if not line.endswith(b"\n"):
-                        return
-                    self.end = offset + size
-                    if entry is not None:
-                        if not 0 <= entry.index - self._first < self._count:
-                            raise _damaged(self._path, number, f"index {entry.index} of {self._count} items")
-                        self._count_money(entry, offset)
-                        yield RecordPlace(entry, offset, size)
-                offset += size
+                    yield from map(self._place, block, entries, count(number))
+                number += len(block)
+                if torn:
+                    return
 
-    def _count_money(self, entry: Entry, offset: int) -> None:
+    def _one_by_one(
+        self, block: list[bytes], first: int, bad: _Bad | None
+    ) -> Generator[RecordPlace, None, _Bad | None]:
+        """The records of a block up to its first wrong line, which is returned. `bad` is one that came before."""
+        for number, line in enumerate(block, first):
+            try:
+                found = loads(line)["session"] if line.startswith(SESSION) else msgspec.json.decode(line, type=Entry)
+            except WRONG as error:
+                # Whether this is a torn tail or damage shows only with the next line, so the error waits.
+                bad = bad or _Bad(number, str(error))
+                continue
+            if bad is not None:
+                raise _damaged(self._path, *bad)
+            if not line.endswith(b"\n"):
+                break
+            if isinstance(found, Entry):
+                yield self._place(line, found, number)
+            else:
+                add_session(self.sessions, found)
+                self.end += len(line)
+        return bad
+
+    def _place(self, line: bytes, entry: Entry, number: int) -> RecordPlace:
+        if not 0 <= entry.index - self._first < self._count:
+            raise _damaged(self._path, number, f"index {entry.index} of {self._count} items")
+        offset, size = self.end, len(line)
+        self.end = offset + size
         if entry.cost_usd:
             self._cost += pico(entry.cost_usd)
         if entry.maybe_usd:
             self._maybe += pico(entry.maybe_usd)
         if offset >= self._since and entry.index in self._underway:
             self._late.add(entry.index)
+        return RecordPlace(entry, offset, size)
 
 
 def _damaged(path: Log, number: int, reason: str) -> LogError:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from profiler.core.json import DecodeError
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL
-from profiler.storage.reading.read_logs import Asked, Got
+from profiler.storage.reading.read_logs import BLOCK, WRONG, Asked, Got
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +27,14 @@ class _RequestLine(Asked, gc=False, kw_only=True):
 def cut_requests(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open requests.jsonl, without what is torn or damaged: those lines are made again from the dataset."""
     file = opened.enter_context(LineFile(path))
-    decode = msgspec.json.Decoder(_RequestLine).decode
-    standing = _standing(path, lambda line, number: decode(line).index == header.first + number, most=header.count)
+    standing = _standing(path, msgspec.json.Decoder(_RequestLine).decode, header, may_lack_index=False)
     return file, _cut(file, standing, anew="written anew from the dataset", notes=notes)
 
 
 def cut_responses(path: Path, header: Header, *, notes: list[str], opened: ExitStack) -> tuple[LineFile, int]:
     """Open responses.jsonl, without what is torn or damaged: the journal holds those lines too."""
     file = opened.enter_context(LineFile(path))
-    decode = msgspec.json.Decoder(Got).decode
-    first, most = header.first, header.count
-    standing = _standing(path, lambda line, number: decode(line).index in (first + number, None), most=most)
+    standing = _standing(path, msgspec.json.Decoder(Got).decode, header, may_lack_index=True)
     return file, _cut(file, standing, anew=f"laid out anew from {JOURNAL}", notes=notes)
 
 
@@ -50,21 +46,36 @@ class _Standing(NamedTuple):
     damaged: bool
 
 
-def _standing(path: Path, fits: Callable[[bytes, int], bool], *, most: int) -> _Standing:
-    """The lines up to the first that is not what the reduction expects in its place."""
+def _standing(path: Path, decode: Callable[[bytes], Asked | Got], header: Header, *, may_lack_index: bool) -> _Standing:
+    """The lines up to the first that is not what the reduction expects in its place.
+
+    They are looked at a block at a time, in loops in C, and one by one only where one of them is wrong.
+    """
+    places = range(header.first, header.first + header.count)
     lines = end = 0
+
+    def all_stand(next_lines: list[bytes]) -> bool:
+        expected = places[lines : lines + len(next_lines)]
+        try:
+            found = [each.index for each in map(decode, next_lines)]
+        except WRONG:
+            return False
+        # `output_fields` may have left out the index
+        return found == [*expected] or (may_lack_index and len(expected) == len(found) == found.count(None))
+
     with path.open("rb") as reading:
-        for line in reading:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                whole = lines < most and fits(line, lines)
-            except (DecodeError, UnicodeDecodeError, RecursionError):
-                whole = False
-            if not whole:
-                return _Standing(lines, end, damaged=True)
-            lines += 1
-            end += len(line)
+        while block := reading.readlines(BLOCK):
+            if block[-1].endswith(b"\n") and all_stand(block):
+                lines += len(block)
+                end += sum(map(len, block))
+                continue
+            for line in block:
+                if not line.endswith(b"\n"):
+                    return _Standing(lines, end, damaged=False)
+                if not all_stand([line]):
+                    return _Standing(lines, end, damaged=True)
+                lines += 1
+                end += len(line)
     return _Standing(lines, end, damaged=False)
 
 

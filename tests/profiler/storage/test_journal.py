@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from profiler.core.errors import LogError, RunDirectoryError
@@ -156,3 +156,45 @@ def test_of_several_bad_lines_the_first_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, b"one\ntwo\n" + line_of(record(0)))
     with pytest.raises(LogError, match=r"journal.jsonl:2: "):
         list(journal.Replay(path, count=5))
+
+
+def test_a_torn_line_ends_the_records_even_if_the_rest_of_it_is_written_meanwhile(tmp_path: Path) -> None:
+    lines = line_of(record(0)) + line_of(record(1)) + line_of(record(2))
+    path = written(tmp_path, lines[:-60])
+    records = iter(journal.Replay(path, count=5))
+    next(records)
+    with path.open("ab") as more:
+        more.write(lines[-60:] + line_of(record(3)))
+    assert [place.entry.index for place in records] == [1]
+
+
+PIECES = {
+    "record": line_of(record(1)),
+    "session": journal.session_line({"started": "now"}),
+    "bad": b"nonsense\n",
+    "nobody's": line_of(record(7)),
+    "torn": line_of(record(2))[:-9],
+    "whole, but torn": line_of(record(2))[:-1],
+}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(st.sampled_from([*PIECES]), max_size=12))
+@example(pieces=["record"] * 3 + ["bad", "bad", "record"])
+@example(pieces=["record"] * 3 + ["session", "torn"])
+def test_the_size_of_what_is_read_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch, pieces: list[str]) -> None:
+    def said() -> object:
+        records = journal.Replay(path, count=5)
+        try:
+            places = [(place.entry.index, place.offset, place.size) for place in records]
+        except LogError as error:
+            return str(error)
+        return places, records.sessions, records.end
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder), b"".join(map(PIECES.__getitem__, pieces)))
+        found = []
+        for size in (1, 300, 1 << 16):
+            monkeypatch.setattr(journal, "BLOCK", size)
+            found.append(said())
+    assert found[0] == found[1] == found[2]
