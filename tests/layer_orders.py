@@ -302,9 +302,7 @@ ORDERS = {
         "ray_driver",
     ),
     "profiler.fleet.preparing": ("__init__", "adopt", "prepare", "same_dataset", "known_answers"),
-    "profiler.fleet.coordination": (
-        *("__init__", "crew", "fleet_view", "handout", "watchdog", "coordinator", "onlookers"),
-    ),
+    "profiler.fleet.coordination": ("__init__", "crew", "fleet_view", "handout", "watchdog", "coordinator"),
     "profiler.fleet.shards": (
         *(
             "__init__",

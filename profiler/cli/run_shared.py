@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from profiler.core.nouns import Mode
     from profiler.engine.options import Options
-    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.coordination.fleet_view import Watch
     from profiler.manifest.load import Manifest
     from profiler.storage.reuse.reusable import Reusable
 

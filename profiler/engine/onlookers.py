@@ -6,8 +6,7 @@ from __future__ import annotations
 import signal
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
@@ -16,14 +15,15 @@ from profiler.engine.threads import in_thread
 from profiler.storage import status_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from profiler.engine.options import Options, Watch
     from profiler.engine.progress import Snapshot, View
     from profiler.engine.run_resources import RunResources
 
 STATUS_EVERY_S = 1.0
+
+Seen = TypeVar("Seen")
 
 
 class Stoppable(Protocol):
@@ -39,19 +39,31 @@ class Stoppable(Protocol):
 
 @asynccontextmanager
 async def onlooking(
-    shared: RunResources, *, options: Options, watch: Watch | None, tell: Callable[[str], None]
+    run: Stoppable,
+    looks: Seen,
+    *,
+    status: Callable[[], Mapping[Path, Snapshot]],
+    watch: Callable[[Seen], Awaitable[None]] | None,
+    signals: Mapping[signal.Signals, Callable[[], None]] | None,
+    also: Sequence[Callable[[], Awaitable[None]]] = (),
+    tell: Callable[[str], None],
 ) -> AsyncIterator[None]:
+    """Let a run be watched and stopped while the block lasts. `status` says what others are to find in which folder. `signals`
+    are those that mean something else than to stop; with None no signal is obeyed. `also` runs beside it."""
+    tasks = list(also)
+    if watch is not None:
+        tasks.append(partial(watch, looks))
+    if signals is not None:
+        tasks.append(partial(_obey_signals, run, tell=tell, others=signals))
     async with anyio.create_task_group() as around:
-        if watch is not None:
-            around.start_soon(beside, shared, partial(watch, shared.overview))
-        around.start_soon(_tell_status, shared, options)
-        if options.signals:
-            around.start_soon(beside, shared, partial(obey_signals, shared, tell=tell))
+        for task in tasks:
+            around.start_soon(_beside, run, task)
+        around.start_soon(_tell_status, status)
         yield
         around.cancel_scope.cancel()
 
 
-async def beside(run: Stoppable, task: Callable[[], Awaitable[None]]) -> None:
+async def _beside(run: Stoppable, task: Callable[[], Awaitable[None]]) -> None:
     """Do a task beside a run. When it fails (stderr was closed, say), the run ends, but the calls in flight are paid for
     and end first."""
     try:
@@ -60,40 +72,46 @@ async def beside(run: Stoppable, task: Callable[[], Awaitable[None]]) -> None:
         run.drain(error)
 
 
-async def _tell_status(shared: RunResources, options: Options) -> None:
-    """Say each second, in the folder of each experiment that asks, how far it is.
+def status_of_all(shared: RunResources, folder: Path) -> Callable[[], dict[Path, Snapshot]]:
+    """A function that says how far each experiment is that asks, by its own folder.
 
-    One of many that had not begun a second ago may be over before anybody looks, so nothing is said of it yet.
+    One of many that had not begun when it was called last may be over before anybody looks, so nothing is said of it yet.
     """
-    told: set[Path] = set()
     seen: set[View] = set()
+
+    def status() -> dict[Path, Snapshot]:
+        nonlocal seen
+        views, before = set(shared.overview.views), seen
+        seen = views
+        return {folder / view.experiment_id: view.look() for view in (views if shared.alone else views & before)}
+
+    return status
+
+
+async def _tell_status(status: Callable[[], Mapping[Path, Snapshot]]) -> None:
+    """Write it down each second, and remove it where there is none any more; at first what a killed command has left."""
+    told = set(status())
     try:
         while True:
             await anyio.sleep(STATUS_EVERY_S)
-            views = set(shared.overview.views)
-            looks = {
-                options.folder / view.experiment_id: view.look() for view in (views if shared.alone else views & seen)
-            }
-            if looks or told:
-                await in_thread(_write_all, looks, told - looks.keys())
-            told, seen = set(looks), views
+            looks, before = status(), told
+            told = set(looks)
+            if looks or before:
+                await in_thread(_write_all, looks, before - told)
     finally:
         for folder in told:
             status_file.remove(folder)
 
 
-def _write_all(looks: dict[Path, Snapshot], ended: set[Path]) -> None:
+def _write_all(looks: Mapping[Path, Snapshot], ended: set[Path]) -> None:
     for folder, look in looks.items():
         status_file.write(folder, look)
     for folder in ended:
         status_file.remove(folder)
 
 
-async def obey_signals(
-    run: Stoppable,
-    *,
-    tell: Callable[[str], None],
-    others: Mapping[signal.Signals, Callable[[], None]] = MappingProxyType({}),
+async def _obey_signals(
+    run: Stoppable, *, tell: Callable[[str], None], others: Mapping[signal.Signals, Callable[[], None]]
 ) -> None:
     """The first signal lets the calls in flight end, the second does not wait for them; `others` mean something else."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *others) as signals:

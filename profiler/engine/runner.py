@@ -17,7 +17,7 @@ from profiler.engine import garbage_collection
 from profiler.engine.agenda import Agenda
 from profiler.engine.finishing import finish, finish_again
 from profiler.engine.loop import with_a_loop
-from profiler.engine.onlookers import onlooking
+from profiler.engine.onlookers import onlooking, status_of_all
 from profiler.engine.options import Options, options_of
 from profiler.engine.preflight import check_all, tell_survey
 from profiler.engine.result import Ended, Result, facts_of_run
@@ -109,7 +109,14 @@ async def run_all(
                 agenda.ended(turn.experiment, complete=complete)
                 shared.overview.ended(name, complete=complete)
 
-        looked_at = onlooking(shared, options=options, watch=watch, tell=tell)
+        looked_at = onlooking(
+            shared,
+            shared.overview,
+            status=status_of_all(shared, options.folder),
+            watch=watch,
+            signals={} if options.signals else None,
+            tell=tell,
+        )
         async with looked_at, shared.clients, create_task_group() as runs:
             while (turn := await shared.next_of(agenda)) is not None:
                 runs.start_soon(to_its_end, turn)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.engine.result import Result
     from profiler.engine.run_money import RunMoney
-    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.coordination.fleet_view import Watch
     from profiler.fleet.hiring import On
     from profiler.manifest.load import Manifest
     from profiler.manifest.settings import Experiment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from profiler.core.one_error import one_error
 from profiler.core.wording import silent
 from profiler.dataset import unchanged
 from profiler.engine import runner
+from profiler.engine.onlookers import onlooking
 from profiler.engine.preflight import tell_survey
 from profiler.engine.result import facts_of_run, result_of, summary_of
 from profiler.engine.reuse import tell_taken
@@ -20,7 +22,6 @@ from profiler.engine.threads import in_thread
 from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.crew import bounded
 from profiler.fleet.coordination.fleet_view import FleetView
-from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.drivers.process_driver import processes as process_driver
 from profiler.fleet.hiring import KeptCrew, hired
 from profiler.fleet.jobs import job_of
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from profiler.engine.options import Options
     from profiler.engine.result import Result
     from profiler.fleet.coordination.crew import Crew
-    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.coordination.fleet_view import Watch
     from profiler.fleet.drivers.reached_broker import OwnBroker
     from profiler.fleet.hiring import On
     from profiler.fleet.messages import Job
@@ -201,15 +202,16 @@ class Fleet:
             coordinator.employ(number, cap=None)
         self._begin_session()
         try:
-            await run_looked_at(
+            async with onlooking(
                 coordinator,
                 self._view,
+                status=lambda: {self._directory.folder: self._view.look()},
                 watch=watch,
-                signals=options.signals,
-                status=self._directory.folder,
+                signals={signal.SIGUSR1: coordinator.join_late} if options.signals else None,
                 also=[] if self._broker is None else [self._broker.keep],
                 tell=self._tell,
-            )
+            ):
+                await coordinator.run()
         except* BudgetReached as reached:
             raise self._spending.reached(processes=self._processes, next_call=coordinator.refused_call) from reached
         finally:

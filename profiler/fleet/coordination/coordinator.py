@@ -80,8 +80,6 @@ class Coordinator:
         self._committed = anyio.Event()
         self._budget_reached: Exception | None = None
 
-    # --- starting and stopping ----------------------------------------------------------------------------------
-
     def employ(self, number: int, *, cap: int | None) -> None:
         """Give a worker that was started its job."""
         self.next_number = max(self.next_number, number + 1)

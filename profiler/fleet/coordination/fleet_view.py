@@ -11,9 +11,15 @@ from profiler.engine.progress import Rate, Snapshot, WorkerLook
 from profiler.money.prices import dollars
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from profiler.engine.progress import Looks
     from profiler.fleet.messages import Status
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.storage.money import Money
+
+    Watch = Callable[[Looks], Coroutine[Any, Any, None]]
 
 
 class WorkerState:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from profiler.engine.options import Options
-    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.coordination.fleet_view import Watch
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.preparing.prepare import Prepared
     from profiler.manifest.settings import Experiment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ import msgspec
 
 from profiler.core.errors import BudgetReached
 from profiler.dataset import unchanged
+from profiler.engine.onlookers import onlooking
 from profiler.engine.reuse import tell_taken
 from profiler.fleet.coordination.coordinator import Coordinator
 from profiler.fleet.coordination.fleet_view import FleetView
-from profiler.fleet.coordination.onlookers import run_looked_at
 from profiler.fleet.jobs import job_of
 from profiler.fleet.preparing.known_answers import lay_down
 from profiler.fleet.preparing.prepare import owed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from profiler.engine.options import Options
-    from profiler.fleet.coordination.onlookers import Watch
+    from profiler.fleet.coordination.fleet_view import Watch
     from profiler.fleet.drivers.driver import Driver
     from profiler.fleet.drivers.reached_broker import ReachedBroker
     from profiler.fleet.messages import Job
@@ -135,15 +136,16 @@ class ShardWork:
             coordinator.employ(number, cap=None if self._caps is None else self._caps.for_a_process)
         with self._told_session(coordinator):
             try:
-                await run_looked_at(
+                async with onlooking(
                     coordinator,
                     self._view,
+                    status=dict,
                     watch=watch,
-                    signals=options.signals,
-                    status=None,
+                    signals={signal.SIGUSR1: coordinator.join_late} if options.signals else None,
                     also=also,
                     tell=self._tell,
-                )
+                ):
+                    await coordinator.run()
             except* BudgetReached as reached:
                 raise self._reached(next_call=coordinator.refused_call) from reached
             finally:

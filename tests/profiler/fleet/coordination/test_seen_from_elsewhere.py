@@ -12,7 +12,7 @@ import pytest
 from profiler.cli.main import main
 from profiler.cli.progress import as_line
 from profiler.cli.watch import Followed
-from profiler.fleet.coordination import onlookers
+from profiler.engine import onlookers
 from profiler.fleet.messages import Status
 from profiler.fleet.preparing import prepare
 from profiler.fleet.workers import range_worker
