@@ -23,6 +23,7 @@ SHOWN_PROBLEMS = 50
 SHOWN_ALIKE = 3
 SHOWN_LINES = 5
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,8 @@ class StorageError(ProfilerError):
 
     def __init__(self, path: Path, cause: OSError, *, answers: bool = True) -> None:
         remedy = "make room" if cause.errno in NO_ROOM else "fix that"
+        if cause.errno in NOT_ALLOWED:
+            remedy = "make that place writable, or choose another one"
         if cause.errno == errno.ENOENT and not path.parent.is_dir():
             remedy = f"make its folder, {path.parent}"
         remedy += ", then run the same command again"

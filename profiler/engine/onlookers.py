@@ -125,4 +125,5 @@ async def _obey_signals(
             name = signum.name
             run.drain(Interrupted(f"stopped by {name}; everything answered is kept", signum=signum))
             with suppress(OSError, ValueError):  # stderr may be closed, and the next signal is obeyed all the same
-                tell(f"{name}: waiting for {run.in_flight} calls in flight; once more ends them at once")
+                again = "Ctrl-C again" if signum is signal.SIGINT else f"a second {name}"
+                tell(f"{name}: waiting for {run.in_flight} calls in flight; {again} ends them at once")

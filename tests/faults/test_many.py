@@ -192,7 +192,7 @@ def test_a_second_signal_does_not_wait_for_calls(tmp_path: Path) -> None:
     assert wait_until(run, lambda: kept(site).total() == (len(NAMES) - 1) * EACH)
     run.send_signal(signal.SIGINT)
     assert run.stderr is not None
-    while "once more ends them at once" not in run.stderr.readline():
+    while "Ctrl-C again ends them at once" not in run.stderr.readline():
         continue
     run.send_signal(signal.SIGINT)
     stopped = ended(run)

@@ -72,7 +72,7 @@ def test_a_second_signal_does_not_wait_for_a_client_that_hangs(tmp_path: Path) -
 
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    assert any("SIGINT: waiting for 1 calls in flight; once more" in line for line in process.stderr)
+    assert any("SIGINT: waiting for 1 calls in flight; Ctrl-C again" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     run = ended(process)
 

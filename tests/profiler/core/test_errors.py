@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,20 @@ def test_a_storage_error_says_what_the_disk_said() -> None:
         "f: cannot write: No space left on device"
     )
     assert str(StorageError(Path("f"), OSError("odd"))) == "f: cannot write: odd"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room, then run the same command again"),
+        (errno.EACCES, "make that place writable, or choose another one, then run the same command again"),
+        (errno.EROFS, "make that place writable, or choose another one, then run the same command again"),
+        (errno.EIO, "fix that, then run the same command again"),
+    ],
+)
+def test_a_write_that_the_disk_refuses_says_what_to_do(number: int, remedy: str) -> None:
+    assert StorageError(Path("f"), OSError(number, ""), answers=False).hint == remedy
+    assert StorageError(Path("f"), OSError(number, "")).hint == f"everything answered so far is kept; {remedy}"
 
 
 def test_a_call_error_takes_what_it_knows_and_nothing_else() -> None:
