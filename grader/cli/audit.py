@@ -119,7 +119,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         "seed": report.seed,
         "rounds": report.rounds,
         "mutation_score": report.score(),
-        "survivors": {name: _argument(report, name) for name in report.survivors()},
+        "survivors": report.survivors(),
         **{corpus.value: [_trial(trial) for trial in report.of(corpus)] for corpus in Corpus},
         "probes": [asdict(probe) for probe in report.probes],
         "left_out": list(report.left_out),
@@ -137,8 +137,3 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "expected": list(trial.entry.reasons),
         "problem": trial.problem,
     }
-
-
-def _argument(report: Report, name: str) -> str | None:
-    """The reason why a mutant that survives is harmless, if its entry gives one."""
-    return next(t.entry.survives for t in report.of(Corpus.MUTANTS) if t.entry.name == name)

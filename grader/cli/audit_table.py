@@ -71,9 +71,8 @@ def _mutation_score(report: Report) -> Iterator[str]:
     if score is None:
         return
     yield f"Mutation score {score:.1%}"
-    argued = {trial.entry.name: trial.entry.survives for trial in report.of(Corpus.MUTANTS)}
-    for name in report.survivors():
-        yield f"  {name} survives: {argued[name] or 'nobody argued why'}"
+    for name, argument in report.survivors().items():
+        yield f"  {name} survives: {argument or 'nobody argued why'}"
     yield ""
 
 

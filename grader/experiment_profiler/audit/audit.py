@@ -44,9 +44,9 @@ class Report:
     def of(self, corpus: Corpus) -> tuple[Trial, ...]:
         return tuple(trial for trial in self.trials if trial.entry.corpus is corpus)
 
-    def survivors(self) -> tuple[str, ...]:
-        """Mutants that were not caught in every round."""
-        return tuple(dict.fromkeys(trial.entry.name for trial in self.of(Corpus.MUTANTS) if trial.problem))
+    def survivors(self) -> dict[str, str | None]:
+        """Mutants that were not caught in every round, with the reason why each is harmless, if its entry gives one."""
+        return {trial.entry.name: trial.entry.survives for trial in self.of(Corpus.MUTANTS) if trial.problem}
 
     def score(self) -> float | None:
         """The share of mutants that were caught in every round."""

@@ -80,7 +80,7 @@ def test_whatever_is_wrong_is_found_and_nothing_else() -> None:
     report = report_of(*cheats, *honest, *mutants)
 
     assert [trial.status for trial in report.trials[4:7]] == ["error", "fail", "pass"]
-    assert report.survivors() == ("silent", "argued")
+    assert report.survivors() == {"silent": None, "argued": "it changes nothing"}
     assert report.score() == 0.5
     passes, other, out, impossible, fails, silent, score = report.problems()
     assert passes == "cheats/passes (seed planted/0/passes): passed"
