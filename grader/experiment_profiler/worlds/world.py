@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import PurePosixPath
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,13 +53,7 @@ class World:
 
     def _resolved(self, relative: str) -> str:
         """A path of the manifest, relative to the folder of the world."""
-        parts: list[str] = []
-        for part in (PurePosixPath(self.manifest_path).parent / relative).parts:
-            if part == "..":
-                parts.pop()
-            else:
-                parts.append(part)
-        return "/".join(parts)
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self.manifest_path), relative))
 
 
 def generator(seed: str, purpose: str) -> Random:
