@@ -109,7 +109,7 @@ def sockets(pids: list[int], *, proc: str, own_network: bool) -> int:
         try:
             with open(f"{proc}/{pid}/net/sockstat", "rb", buffering=0) as file:
                 return int(file.readline().split()[2])
-        except (FileNotFoundError, ProcessLookupError, PermissionError, OSError, IndexError):
+        except (OSError, IndexError):
             continue
     return sum(open_files(pid, proc=proc) for pid in pids)
 

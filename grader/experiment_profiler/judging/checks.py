@@ -156,9 +156,9 @@ def _claims(sheet: Sheet, box: Box) -> dict[str, Any] | None:
 def _told(sheet: Sheet, box: Box, step: Step, claims: Mapping[str, Any]) -> Any:
     """What a step reported, or None with the reason on the sheet if it raised."""
     claim = _object(claims.get(step.name))
-    if "told" in claim and claim["told"] is not None:
+    if (told := claim.get("told")) is not None:
         sheet.made("interface")
-        return claim["told"]
+        return told
     sheet.fail("interface", f"{step.name} raised {_error(claim.get('error'), box)}")
     if step.does in _RAISED:
         sheet.fail(_RAISED[step.does], f"{step.name} raised an error")
@@ -305,7 +305,7 @@ def _compare(
             sheet.fail(reason, f"{what}: {name} is {quoted(values.get(name, 'nothing'))}, not {shown}")
 
 
-def _near(found: Any, expected: float | None) -> bool:
+def _near(found: object, expected: float | None) -> bool:
     if expected is None:
         return found is None
     return is_number(found) and abs(found - expected) <= TOLERANCE

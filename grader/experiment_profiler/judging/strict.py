@@ -13,7 +13,7 @@ import os
 import stat
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -202,7 +202,7 @@ def _too_deep(value: object) -> bool:
 # --- of exact types -------------------------------------------------------------------------------------------------
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether this is an int or a finite float. A bool is not, nor is a text that looks like a number."""
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
