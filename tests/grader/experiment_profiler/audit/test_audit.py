@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from grader.cli.audit import as_dict
 from grader.cli.audit_table import ASCII, lines
 from grader.cli.main import main
 from grader.experiment_profiler.audit.audit import Report, attempts, audit, chosen
@@ -236,3 +237,19 @@ def test_the_table_has_a_row_for_each_kind_and_names_what_is_wrong() -> None:
     assert "claims neither to stop nor to allow them: cheats/x/y" in text
     assert "cheats/planted/unchanged (seed s): passed" in text
     assert text.endswith("2 gradings in 2 rounds from seed s: 1 problem")
+
+
+def test_surviving_mutants_are_told_with_the_reason_why_they_are_harmless() -> None:
+    silent, argued = (
+        Trial(entry=planted(Corpus.MUTANTS, name=name, survives=why), seed="s", status="pass", problem="passed")
+        for name, why in (("silent", None), ("argued", "it changes nothing"))
+    )
+    caught = Trial(entry=planted(Corpus.MUTANTS, name="caught"), seed="s", status="fail", reasons=("order",))
+    report = Report(level="kernel", seed="s", rounds=1, trials=(silent, argued, caught, caught), probes=(), left_out=())
+
+    text = "\n".join(lines(report, verbose=False, marks=ASCII))
+
+    assert "Mutation score 33.3%" in text
+    assert "silent survives: nobody argued why" in text
+    assert "argued survives: it changes nothing" in text
+    assert as_dict(report)["survivors"] == {"silent": None, "argued": "it changes nothing"}
