@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.cli.audit_table import ASCII, UNICODE, lines
+from grader.cli.run import LEVELS
 from grader.experiment_profiler.audit.audit import Report, audit, chosen
 from grader.experiment_profiler.audit.corpus.entries import Corpus, CorpusError, load_all
-from task_kit.sandbox import Level, SandboxError
+from task_kit.sandbox import SandboxError
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +53,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--isolation",
-        choices=[level.label for level in Level],
+        choices=LEVELS,
         metavar="LEVEL",
         help="use this level instead of the strongest that holds here",
     )

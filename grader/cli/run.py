@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from profiler.cli.options.values import at_least_one, cluster
+from task_kit.sandbox.level import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TASK: Final = "leakage_modeling"
 ACTIONS: Final = "grader.cli.run_actions"
 CONFIG: Final = Path("configs/leakage_modeling.yaml")
-LEVELS: Final = ("process", "kernel", "namespaces", "container")
+LEVELS: Final = tuple(level.label for level in Level)
 
 RUN_HELP: Final = """\
 Play episodes and grade them. Locally, policies of known skill and cheats run on the same worlds, beside an oracle. As an
