@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from profiler.core.errors import Interrupted
 from profiler.engine.options import Options
 from profiler.engine.runner import run
 from profiler.fleet.run import run_by_processes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from profiler.engine.result import Result
 
 RESULTS = ("requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json")
+COMPLETE = set(RESULTS)
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -79,3 +81,18 @@ async def by_several(
     options = Options(**{"output_dir": folder, "mode": "mock", "fsync": "off", **how})
     with anyio.fail_after(60):
         return await run_by_processes(asked, options=options, processes=processes, on=on, watch=watch, note=note)
+
+
+def stopping(*, after: int) -> Any:
+    """A panel whose terminal goes away when so many more are answered: the calls in flight end, and the run stops."""
+
+    async def watch(looks: Any) -> None:
+        begun = None
+        while True:
+            look = looks.look()
+            begun = look.done if begun is None else begun
+            if look.done >= begun + after:
+                raise Interrupted("stopped", signum=2)
+            await anyio.sleep(0.002)
+
+    return watch

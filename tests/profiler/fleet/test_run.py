@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
@@ -17,14 +16,11 @@ from profiler.core.errors import (
     DatasetError,
     Interrupted,
     ProfilerError,
-    RunDirectoryError,
     StorageError,
     UsageError,
 )
 from profiler.dataset import slices
 from profiler.dataset.slices import put_together
-from profiler.engine.options import Options
-from profiler.engine.runner import run
 from profiler.engine.session import answer_all
 from profiler.fleet.coordination.coordinator import WorkerFailed
 from profiler.fleet.coordination.crew import A_CORE, EARLY_A_CORE, bounded, cores
@@ -36,14 +32,10 @@ from profiler.fleet.workers.range_candidate import RangeCandidate
 from profiler.manifest.metrics import MetricEntry
 from profiler.manifest.settings import MockSettings
 from profiler.results.listing import rows
-from profiler.storage.folder_lock import locked
 from profiler.storage.reading import saved_run
 from profiler.storage.reading.saved_run import SavedRun
 from tests.profiler.fleet.inline import InlineDriver, arranged
-from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
-
-COMPLETE = {"requests.jsonl", "responses.jsonl", "scores.jsonl", "summary.json"}
-
+from tests.profiler.fleet.sites import COMPLETE, by_one, by_several, dataset, experiment, results, stopping
 
 SENT: dict[str, Any] = {
     "tools": ({"name": "look_up", "input_schema": {"type": "object", "required": []}},),
@@ -178,21 +170,6 @@ async def test_who_sums_up_a_run_counts_what_was_there_when_it_has_gone_on_meanw
     assert moved
 
 
-def stopping(*, after: int) -> Any:
-    """A panel whose terminal goes away when so many more are answered: the calls in flight end, and the run stops."""
-
-    async def watch(looks: Any) -> None:
-        begun = None
-        while True:
-            look = looks.look()
-            begun = look.done if begun is None else begun
-            if look.done >= begun + after:
-                raise Interrupted("stopped", signum=2)
-            await anyio.sleep(0.002)
-
-    return watch
-
-
 async def test_the_rest_of_a_range_goes_to_whoever_has_nothing_to_do(tmp_path: Path) -> None:
     """One worker takes half a second a call. The ranges are large, and the quick one takes most of both."""
     asked = experiment(dataset(tmp_path, 80), concurrency=2, repeats=2)
@@ -287,79 +264,6 @@ async def test_what_cannot_be_sent_is_refused_before_anything_begins(tmp_path: P
         await by_several(asked, tmp_path / "several", processes=2)
 
 
-async def test_a_run_that_several_share_is_not_mixed_with_one_by_one_process(tmp_path: Path) -> None:
-    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
-    with pytest.raises(Interrupted):
-        await by_several(asked, tmp_path / "several", processes=2, watch=stopping(after=20))
-    with pytest.raises(RunDirectoryError, match="holds a run that several processes share"):
-        await by_one(asked, tmp_path / "several")
-    with pytest.raises(RunDirectoryError, match="max_tokens: the run has 64, now it is 65"):
-        await by_several(msgspec.structs.replace(asked, max_tokens=65), tmp_path / "several", processes=2)
-    with locked(tmp_path / "several" / "shared"), pytest.raises(RunDirectoryError, match="another run is writing here"):
-        await by_several(asked, tmp_path / "several", processes=2)
-    told: list[str] = []
-    with pytest.raises(Interrupted):
-        await by_several(
-            asked, tmp_path / "several", processes=2, watch=stopping(after=20), fresh=True, note=told.append
-        )
-    assert any(line.startswith("moved the earlier run to") for line in told)
-
-
-async def test_a_dataset_that_was_changed_and_put_back_is_found_by_what_was_asked(tmp_path: Path) -> None:
-    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4)
-    whole = await by_one(asked, tmp_path / "one")
-    with pytest.raises(Interrupted):
-        await by_several(asked, tmp_path / "several", processes=2, watch=stopping(after=50))
-    changed = tmp_path / "changed" / "shared"
-    shutil.copytree(tmp_path / "several" / "shared", changed)
-    asked.dataset_path.write_bytes(asked.dataset_path.read_bytes())  # written to, with the same words
-
-    kept = next(path for path in changed.rglob("requests.jsonl") if path.stat().st_size)
-    first, *rest = kept.read_bytes().splitlines(keepends=True)
-    line = msgspec.json.decode(first)
-    kept.write_bytes(b"".join([msgspec.json.encode({**line, "request_hash": "0" * 64}) + b"\n", *rest]))
-    with pytest.raises(RunDirectoryError, match=f"{line['dialogue_id']!r} was asked in other words"):
-        await by_several(asked, tmp_path / "changed", processes=2)
-
-    done = await by_several(asked, tmp_path / "several", processes=2)
-    assert results(done.folder) == whole
-
-
-async def test_several_go_on_with_what_one_process_has_begun(tmp_path: Path) -> None:
-    asked = experiment(dataset(tmp_path, 200), mock=MockSettings(latency_s=0.002), concurrency=4, repeats=2)
-    whole = await by_one(asked, tmp_path / "one")
-    folder, options = (
-        tmp_path / "several" / "shared",
-        Options(output_dir=tmp_path / "several", mode="mock", fsync="off"),
-    )
-    with pytest.raises(Interrupted):
-        await run(asked, options=options, watch=stopping(after=50))
-    kept = SavedRun(folder).summary["run"]["kept"]
-    copy = tmp_path / "killed" / "shared"
-    shutil.copytree(folder, copy)
-    done = await by_several(asked, tmp_path / "several", processes=3)
-    assert results(done.folder) == whole
-    assert done.kept == kept
-    assert {path.name for path in done.folder.iterdir()} == COMPLETE
-
-    with pytest.raises(Interrupted):
-        await by_several(asked, tmp_path / "killed", processes=1, watch=stopping(after=0))
-    (copy / "journal.jsonl").write_bytes((copy / "fleet" / "attempts" / "0.0" / "journal.jsonl").read_bytes())
-    done = await by_several(asked, tmp_path / "killed", processes=2)  # as if the kill had come before the journal went
-    assert results(done.folder) == whole
-
-
-async def test_other_metrics_count_again_what_was_counted_before(tmp_path: Path) -> None:
-    path = dataset(tmp_path, 200)
-    before = experiment(path, mock=MockSettings(latency_s=0.002), concurrency=4)
-    now = msgspec.structs.replace(before, metrics=("refusal_rate", "fact_coverage"))
-    whole = await by_one(now, tmp_path / "one")
-    with pytest.raises(Interrupted):
-        await by_several(before, tmp_path / "several", processes=2, watch=stopping(after=50))
-    done = await by_several(now, tmp_path / "several", processes=2)
-    assert results(done.folder) == whole
-
-
 async def test_an_candidate_whose_folder_went_because_another_had_won_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,16 +287,3 @@ async def test_an_candidate_whose_folder_went_because_another_had_won_is_no_erro
 
     assert overtaken
     assert results(several.folder) == whole
-
-
-async def test_what_one_process_has_taken_over_from_earlier_runs_several_do_not_ask_again(tmp_path: Path) -> None:
-    """The way on that --reuse with --processes names."""
-    asked = experiment(dataset(tmp_path, 90), mock=MockSettings(latency_s=0.002), concurrency=2)
-    await by_one(asked, tmp_path / "pilot", limit=30)
-    reuse = (tmp_path / "pilot/shared",)
-    options = Options(output_dir=tmp_path / "runs", mode="mock", fsync="off", reuse=reuse)
-    with pytest.raises(Interrupted):
-        await run(asked, options=options, watch=stopping(after=40))
-    done = await by_several(asked, tmp_path / "runs", processes=2)
-    assert done.summary["reused"]["n"] == 30
-    assert results(done.folder) == await by_one(asked, tmp_path / "one", reuse=reuse)

@@ -17,7 +17,7 @@ from profiler.manifest.settings import Experiment, MockSettings
 from profiler.results.comparing.compare import compare
 from profiler.results.comparing.findings import Question
 from profiler.storage.reading.saved_run import SavedRun
-from tests.profiler.results.report.test_write import blocks
+from tests.profiler.results.report.written import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path

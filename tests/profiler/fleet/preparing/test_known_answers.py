@@ -22,8 +22,7 @@ from profiler.manifest.settings import Experiment, MockSettings
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
 from profiler.storage.shared_runs.range_table import read_table
 from tests.profiler.fleet.inline import InlineDriver, arranged, inline
-from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
-from tests.profiler.fleet.test_run import stopping
+from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results, stopping
 
 if TYPE_CHECKING:
     from pathlib import Path

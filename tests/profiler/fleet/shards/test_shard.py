@@ -23,8 +23,7 @@ from profiler.storage.run_directory import RunDirectory
 from profiler.storage.shared_runs.claims import Claims
 from profiler.storage.shared_runs.ranges import RangeFolders
 from tests.profiler.fleet.inline import inline
-from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
-from tests.profiler.fleet.test_run import COMPLETE, stopping
+from tests.profiler.fleet.sites import COMPLETE, by_one, by_several, dataset, experiment, results, stopping
 
 
 @pytest.fixture(autouse=True)

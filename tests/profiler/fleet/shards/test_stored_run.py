@@ -31,8 +31,7 @@ from profiler.storage.shared_runs.object_store import ObjectStore, object_store
 from profiler.storage.shared_runs.ranges import Candidate, RangeFolders
 from tests.profiler.building import line_of, record
 from tests.profiler.fleet.inline import inline
-from tests.profiler.fleet.sites import by_one, by_several, dataset, experiment, results
-from tests.profiler.fleet.test_run import COMPLETE, stopping
+from tests.profiler.fleet.sites import COMPLETE, by_one, by_several, dataset, experiment, results, stopping
 from tests.profiler.storage.directories import opened
 from tests.profiler.storage.shared_runs.test_ranges import COUNT, MEMORY, SIZE, table
 

@@ -94,3 +94,7 @@ async def until(seen: Callable[[], bool]) -> None:
     with anyio.fail_after(PATIENCE_S):
         while not seen():  # noqa: ASYNC110 (the counters of a server are no event)
             await asyncio.sleep(0)
+
+
+async def get(server: MockServer, path: str, **headers: str) -> Answer:
+    return await ask(server, b"", path=path, method="GET", headers=headers)

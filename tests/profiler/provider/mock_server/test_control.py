@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from typing import Any
 
 import pytest
@@ -14,13 +12,9 @@ from profiler.provider.mock_server.admission.faults import Fault
 from profiler.provider.mock_server.endpoints import ALL, BATCH_ITEM, NAMES
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import LimitRule, ServerSettings
-from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post
+from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, get, post
 
 BARE = {"content-type": "application/json"}
-
-
-async def get(server: MockServer, path: str, **headers: str) -> Answer:
-    return await ask(server, b"", path=path, method="GET", headers=headers)
 
 
 async def tell(server: MockServer, path: str, body: Any) -> Answer:
@@ -285,124 +279,3 @@ def test_a_subject_without_a_model_fits_no_rule_for_one() -> None:
     faults = Faults(rates={}, script=[Fault(fault="500", endpoint="*", model="*")])
 
     assert faults.next(Subject(endpoint="files.list", draw=0.5)).fault == "ok"
-
-
-# who may ask
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"sec-fetch-site": "cross-site"},
-        {"host": "evil.example:80"},
-    ],
-)
-@pytest.mark.parametrize("path", ["/__stats", "/__requests"])
-async def test_a_page_of_a_browser_learns_nothing(path: str, headers: dict[str, str]) -> None:
-    async with MockServer(ServerSettings(cors=["*"])) as server, connect(server) as line:
-        fields = "".join(f"{name}: {value}\r\n" for name, value in {"host": "localhost", **headers}.items())
-        await line.send(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
-        answer = await line.answer()
-
-    assert answer.status == 403
-    assert "access-control-allow-origin" not in answer.headers
-
-
-async def test_beyond_this_machine_only_who_has_the_key_may_ask() -> None:
-    far = ServerSettings(host="0.0.0.0", allow_remote=True, key="secret")
-    async with MockServer(far) as server:
-        answers = [
-            (await get(server, "/__stats", **headers)).status
-            for headers in ({}, {"x-api-key": "wrong"}, {"x-api-key": "secret"}, {"authorization": "Bearer secret"})
-        ]
-    async with MockServer(ServerSettings(host="0.0.0.0", allow_remote=True)) as server:
-        without = (await get(server, "/__requests", **{"x-api-key": "any"})).status
-
-    assert answers == [401, 401, 200, 200]
-    assert without == 403
-
-
-async def test_a_page_of_an_allowed_origin_may_ask_for_messages() -> None:
-    origin = "http://localhost:5173"
-    preflight = {
-        "origin": origin,
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "x-api-key",
-    }
-    async with MockServer(ServerSettings(cors=[origin])) as server:
-        first = await ask(server, b"", method="OPTIONS", headers=preflight)
-        answer = await ask(server, headers={**HEADERS, "origin": origin})
-        refused = await ask(server, headers={**HEADERS, "origin": "http://evil.example"})
-        error = await ask(server, b"{", headers={**HEADERS, "origin": origin})
-
-    assert first.headers["access-control-allow-headers"] == "x-api-key"
-    assert [each.headers.get("access-control-allow-origin") for each in (first, answer, refused, error)] == [
-        *(origin, origin, None, origin),
-    ]
-    assert "request-id" in answer.headers["access-control-expose-headers"]
-
-
-async def test_without_an_allowed_origin_nothing_is_said_of_origins() -> None:
-    async with MockServer() as server:
-        answer = await ask(server, headers={**HEADERS, "origin": "http://localhost"})
-        preflight = await ask(server, b"", method="OPTIONS", headers={"origin": "http://localhost"})
-
-    assert not [name for name in answer.headers if name.startswith("access-control")]
-    assert preflight.status == 405
-
-
-# bodies that are compressed
-
-
-@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)])
-async def test_a_compressed_body_is_read(coding: str, pack: Any) -> None:
-    async with MockServer() as server:
-        plain = await ask(server)
-        answer = await ask(server, pack(json.dumps(ASKED).encode()), headers={**HEADERS, "content-encoding": coding})
-
-    assert answer.json == plain.json
-
-
-async def test_the_journal_holds_what_was_said_and_not_how_it_was_packed() -> None:
-    secret = {**ASKED, "mcp_servers": [{"authorization_token": "hidden"}]}
-    headers = {**HEADERS, "content-encoding": "gzip"}
-    async with MockServer() as server:
-        for body, further in ((ASKED, {}), (secret, {}), (ASKED, {"x-api-key": ""})):
-            await ask(server, gzip.compress(json.dumps(body).encode()), headers=headers | further)
-        read, refused, unread = server.requests()
-
-        assert read["body"] == ASKED
-        assert read["body_bytes"] == len(gzip.compress(json.dumps(ASKED).encode()))  # as it came
-        assert refused["body"]["mcp_servers"] == [{"authorization_token": "[not kept]"}]
-        assert (unread["status"], unread["body"]) == (401, None)
-        assert len(server.requests(contains="salty", model="claude-haiku-*")) == 2
-
-
-@pytest.mark.parametrize(
-    ("coding", "body", "status", "code"),
-    [
-        ("br", b"x", 400, "request_body_encoding_unsupported"),
-        ("gzip", b"x", 400, "request_body_encoding_invalid"),
-        ("gzip", gzip.compress(b"{}", mtime=0)[:-3], 400, "request_body_encoding_invalid"),
-        ("gzip", gzip.compress(b" " * 2_000_000, mtime=0), 413, "request_body_too_large_after_decoding"),
-    ],
-    ids=["unknown", "none", "torn", "bomb"],
-)
-async def test_what_cannot_be_unpacked_is_refused(coding: str, body: bytes, status: int, code: str) -> None:
-    async with MockServer(ServerSettings(max_body=1_000_000)) as server:
-        answer = await ask(server, body, headers={**HEADERS, "content-encoding": coding})
-
-    assert (answer.status, answer.json["error"]["details"]) == (status, {"error_code": code})
-
-
-async def test_replies_are_compressed_for_who_accepts_it() -> None:
-    accepting = {**HEADERS, "accept-encoding": "gzip, br"}
-    async with MockServer(ServerSettings(gzip=True)) as server:
-        packed, plain = await ask(server, headers=accepting), await ask(server)
-        streamed = await ask(server, {**ASKED, "stream": True}, headers=accepting)
-
-    assert packed.headers["content-encoding"] == "gzip"
-    assert gzip.decompress(packed.body) == plain.body
-    assert "content-encoding" not in streamed.headers

@@ -6,11 +6,10 @@ import asyncio
 import json
 from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
-from anthropic import AsyncAnthropic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,9 +17,6 @@ from profiler.core.errors import UsageError
 from profiler.provider.mock_server.server import MockServer
 from profiler.provider.mock_server.settings import ServerSettings
 from tests.profiler.provider.mock_server.raw import ASKED, HEADERS, Answer, ask, connect, post, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def question(number: int, **changes: Any) -> dict[str, Any]:
@@ -242,101 +238,6 @@ async def test_each_answer_tells_what_is_left() -> None:
     assert [answer.headers[f"{prefix}-remaining"] for answer in (first, second)] == ["99", "98"]
     tokens = "anthropic-ratelimit-input-tokens-remaining"
     assert int(second.headers[tokens]) < int(first.headers[tokens]) < 1000
-
-
-# what it tells of itself
-
-
-async def stats(server: MockServer, *, path: str = "/__stats", method: str = "GET") -> Any:
-    return (await ask(server, b"", path=path, method=method)).json
-
-
-async def test_the_counters_count() -> None:
-    async with MockServer() as server:
-        await ask(server)
-        await ask(server)
-        await ask(server, b"{")
-        await ask(server, b"", path="/v1/models", method="GET")
-        counted = await stats(server, path="/__stats?asked")
-
-    assert counted["requests"] == {"total": 4, "by_endpoint": {"/v1/messages": 3, "/v1/models": 1}}
-    assert counted["replies"]["by_endpoint"] == {"/v1/messages": {"200": 2, "400": 1}, "/v1/models": {"200": 1}}
-    assert (counted["in_flight"], counted["max_in_flight"]) == (0, 1)
-    asked = counted["asked"]
-    assert (asked["distinct"], asked["more_than_once"], asked["after_an_answer"]) == (1, 1, 1)
-    assert list(asked["each"].values()) == [{"asked": 2, "answered": 2}]
-
-
-async def test_what_is_asked_is_counted_under_the_name_that_the_client_gives() -> None:
-    async with MockServer() as server:
-        await ask(server, headers={**HEADERS, "x-dialogue-id": "tide"})
-
-        assert server.stats["asked"]["each"] == {"tide": {"asked": 1, "answered": 1}}
-
-
-async def test_a_retry_is_not_taken_for_a_second_call_after_an_answer(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    script.write_text('["500", "ok", "ok"]')
-    async with MockServer(ServerSettings(script_path=script)) as server:
-        seen = []
-        for _ in range(3):
-            await ask(server)
-            seen.append(server.stats["asked"]["after_an_answer"])
-
-    assert seen == [0, 0, 1]
-
-
-async def test_an_answer_that_did_not_arrive_does_not_count_as_one() -> None:
-    async with MockServer(ServerSettings(faults={"half-body": 1.0})) as server:
-        async with connect(server) as line:
-            await line.send(post())
-            await line.reader.read()
-
-        (each,) = server.stats["asked"]["each"].values()
-        assert each == {"asked": 1, "answered": 0}
-
-
-async def test_reset_begins_from_zero_and_tells_what_was() -> None:
-    async with MockServer(ServerSettings(requests_per_minute=1)) as server:
-        await ask(server)
-        assert (await ask(server)).status == 429
-        before = await stats(server, path="/__reset", method="POST")
-        again = await ask(server)
-        after = await stats(server)
-
-    assert before["requests"]["total"] == 2
-    assert again.status == 200
-    assert after["requests"]["total"] == 1
-
-
-async def test_a_static_server_answers_everything_alike_and_counts() -> None:
-    async with MockServer(ServerSettings(static=True)) as server:
-        answers = [await ask(server, body, headers={}) for body in (b"", b"nonsense", ASKED)]
-
-        assert {answer.body for answer in answers} == {answers[0].body}
-        assert answers[0].json["type"] == "message"
-        assert server.stats["requests"]["total"] == 3
-
-
-async def test_a_static_server_streams_its_answer_in_twenty_parts() -> None:
-    async with MockServer(ServerSettings(static=True)) as server:
-        whole = (await ask(server)).json
-        async with AsyncAnthropic(base_url=server.base_url, api_key="any") as client:
-            told: Any = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
-            events = [event async for event in await client.messages.create(**told, stream=True)]
-
-    texts = [
-        event.delta.text for event in events if event.type == "content_block_delta" and event.delta.type == "text_delta"
-    ]
-    assert len(texts) == 20
-    assert "".join(texts) == whole["content"][0]["text"]
-    assert events[-1].type == "message_stop"
-
-
-async def test_a_static_server_keeps_limits_and_faults() -> None:
-    settings = ServerSettings(static=True, requests_per_minute=1, faults={"500": 1.0})
-    async with MockServer(settings) as server:
-        assert [(await ask(server)).status for _ in range(2)] == [500, 429]
 
 
 async def test_nothing_is_open_when_the_server_is_gone() -> None:

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import codecs
 import re
-import zlib
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from profiler import Experiment, Options, run_sync
-from profiler.core.errors import StorageError, UsageError
-from profiler.core.json import loads
+from profiler.core.errors import StorageError
 from profiler.manifest.settings import MockSettings
-from profiler.results.comparing.compare import compare
-from profiler.results.comparing.findings import Question
 from profiler.results.report.page import SCRIPT
-from profiler.results.report.privacy import Privacy
-from profiler.results.report.write import Written, write_report
-from profiler.storage.reading.saved_run import SavedRun
+from profiler.results.report.write import Written
 from tests.profiler.building import files_end_at
 from tests.profiler.results.report.making import failure, item, make_run
+from tests.profiler.results.report.written import BLOCK, blocks, everything, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-
-BLOCK = re.compile(r'<script type="text/plain" class="(\w+)-block" data-bytes="\d+">(.*?)</script>', re.DOTALL)
-
-
-def write(path: Path, *runs: Path, room: int = 1000, environ: Mapping[str, str] | None = None, **wish: Any) -> Written:
-    privacy = Privacy(environ=environ or {}, **wish)
-    return write_report([SavedRun(run) for run in runs], path, privacy=privacy, room=room)
-
-
-def blocks(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"texts": []}
-    for name, packed in BLOCK.findall(path.read_text(encoding="utf-8")):
-        value = loads(zlib.decompress(base64.b64decode(packed)))
-        if name == "texts":
-            found["texts"].append(value)
-        else:
-            found[name] = value
-    return found
-
-
-def everything(path: Path) -> str:
-    """All that somebody who has the file can read in it."""
-    text = path.read_text(encoding="utf-8")
-    return text + "".join(zlib.decompress(base64.b64decode(packed)).decode() for _, packed in BLOCK.findall(text))
 
 
 @pytest.fixture
@@ -113,73 +82,6 @@ def test_equal_runs_give_equal_bytes(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_without_texts_none_is_in_the_file(tmp_path: Path) -> None:
-    private: dict[str, Any] = {
-        "asked_prompt": {"system": "PRIVATE_7", "user": "PRIVATE_7?"},
-        "asked_metadata": {"customer": "PRIVATE_7"},
-        "asked_required_facts": ["PRIVATE_7"],
-        "asked_expected": "PRIVATE_7",
-    }
-    lines = [
-        item(0, "PRIVATE_7", replies=["PRIVATE_7", "PRIVATE_7"], **private),
-        failure(1, "'PRIVATE_7' is too long", **private),
-    ]
-    run = make_run(tmp_path / "mine", lines, identity={"model": "m", "system": "PRIVATE_7"})
-
-    written = write(tmp_path / "r.html", run, texts=False)
-
-    assert not written.texts
-    assert "PRIVATE_7" not in everything(tmp_path / "r.html")
-    assert blocks(tmp_path / "r.html")["facts"]["texts"] is False
-
-
-def test_a_dropped_field_is_nowhere_in_the_file(tmp_path: Path) -> None:
-    run = make_run(
-        tmp_path / "mine",
-        [item(0, asked_tags=["PRIVATE_7"], asked_metadata={"customer": "PERSON_7", "kept": "yes"})],
-        identity={"model": "m"},
-    )
-
-    write(tmp_path / "r.html", run, drop=["tags", "metadata.customer", "cost_usd"])
-
-    whole = everything(tmp_path / "r.html")
-    assert "PRIVATE_7" not in whole
-    assert "PERSON_7" not in whole
-    assert '"kept":"yes"' in whole
-    found = blocks(tmp_path / "r.html")
-    assert "cost_usd" not in found["columns"]["runs"][0]["measures"]
-    assert found["facts"]["dropped"] == ["tags", "metadata.customer", "cost_usd"]
-
-
-def test_a_field_that_no_line_has_is_refused_and_nothing_is_written(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--drop metadata\.custmer: no line"):
-        write(tmp_path / "r.html", run, drop=["metadata.custmer"])
-
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_what_a_report_needs_cannot_be_dropped() -> None:
-    with pytest.raises(UsageError, match="--drop type"):
-        Privacy(drop=["type"], environ={})
-
-
-def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
-    secret = "a-very-secret-word"
-    lines = [
-        item(0, f"the key is {secret} or sk-ant-api03-abcdefgh"),
-        failure(1, "Bearer abcdefghijkl was refused"),
-    ]
-    identity = {"model": "m", "request": {"api_key": "hunter2hunter2"}, "system": "sk-ant-xyz-123"}
-    run = make_run(tmp_path / "mine", lines, identity=identity)
-
-    write(tmp_path / "r.html", run, environ={"MY_API_KEY": secret})
-
-    whole = everything(tmp_path / "r.html")
-    for word in (secret, "sk-ant-api03", "abcdefghijkl", "hunter2", "sk-ant-xyz"):
-        assert word not in whole
-    assert "[redacted]" in whole
-
-
 def test_an_unfinished_run_says_that_it_is(tmp_path: Path, run: Path) -> None:
     (run / "summary.json").unlink()
     (run / "scores.jsonl").unlink()
@@ -187,22 +89,6 @@ def test_an_unfinished_run_says_that_it_is(tmp_path: Path, run: Path) -> None:
     write(tmp_path / "r.html", run)
 
     assert blocks(tmp_path / "r.html")["facts"]["runs"][0]["complete"] is False
-
-
-def test_runs_in_another_order_are_joined_by_dialogue(tmp_path: Path) -> None:
-    first = make_run(tmp_path / "a", [item(i, f"first {i}", dialogue_id=f"x{i}") for i in range(5)])
-    wanted = [3, 0, 9, 4, 1]
-    second = make_run(
-        tmp_path / "b", [item(place, f"second {i}", dialogue_id=f"x{i}") for place, i in enumerate(wanted)]
-    )
-
-    write(tmp_path / "r.html", first, second)
-
-    found = blocks(tmp_path / "r.html")
-    assert found["columns"]["ids"] == ["x0", "x1", "x2", "x3", "x4", "x9"]
-    one, two = found["texts"][0]
-    assert (one["absent"], two["absent"]) == ([5], [2])
-    assert two["got"]["each"]["completion"] == ["second 0", "second 1", None, "second 3", "second 4", "second 9"]
 
 
 def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -227,51 +113,6 @@ def test_a_disk_that_is_full_leaves_the_report_of_before(tmp_path: Path, room: i
     assert "answered" not in str(caught.value.hint)
     assert (tmp_path / "r.html").read_text() == "before"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["mine", "r.html"]
-
-
-def test_what_changed_between_two_runs_is_told(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"asked_expected": "yes"}
-    before = [item(0, "yes", **asked), item(1, "no", **asked), item(2, "yes", **asked), item(3, "yes", **asked)]
-    after = [item(0, "no", **asked), item(1, "yes", **asked), failure(2, "no", **asked), item(3, "yes", **asked)]
-
-    write(tmp_path / "r.html", make_run(tmp_path / "a", before), make_run(tmp_path / "b", after))
-
-    columns = blocks(tmp_path / "r.html")["columns"]
-    assert [columns["changes"][each] for each in columns["change"][0]] == [
-        "right → wrong",
-        "wrong → right",
-        "became an error",
-        "",
-    ]
-
-
-def test_several_runs_are_compared_as_compare_does(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"asked_expected": "yes", "asked_tags": ["TAG_7"]}
-    base = make_run(tmp_path / "a", [item(i, "yes" if i % 2 else "no", **asked) for i in range(60)])
-    new = make_run(tmp_path / "b", [item(i, "yes", **asked) for i in range(60)])
-
-    write(tmp_path / "r.html", base, new)
-    write(tmp_path / "less.html", base, new, drop=["tags", "exact_match"])
-
-    told = blocks(tmp_path / "r.html")["facts"]["comparison"]
-    same = msgspec.to_builtins(compare(SavedRun(base), [SavedRun(new)], Question()))
-    [shown], [expected] = told["against"], same["against"]
-    assert [each["verdict"] for each in shown["comparisons"]] == [each["verdict"] for each in expected["comparisons"]]
-    assert {each["metric"]: each["verdict"] for each in shown["comparisons"]}["exact_match"] == "better"
-    assert {each["tag"] for each in shown["slices"]} == {"TAG_7"}
-    assert str(tmp_path) not in everything(tmp_path / "r.html")
-    assert "TAG_7" not in everything(tmp_path / "less.html")
-    [less] = blocks(tmp_path / "less.html")["facts"]["comparison"]["against"]
-    assert "exact_match" not in {each["metric"] for each in less["comparisons"]}
-
-
-def test_runs_that_cannot_be_compared_are_shown_with_the_reason(tmp_path: Path) -> None:
-    base = make_run(tmp_path / "a", [item(0, asked_prompt={"user": "one"})])
-    new = make_run(tmp_path / "b", [item(0, asked_prompt={"user": "another"})])
-
-    write(tmp_path / "r.html", base, new)
-
-    assert "asked different questions" in blocks(tmp_path / "r.html")["facts"]["not_compared"]
 
 
 def test_failures_are_marked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from profiler.provider.mock_server.server import MockServer
 from tests.profiler.provider.mock_server.raw import HEADERS, ask
-from tests.profiler.provider.mock_server.stored.test_batches import serving
+from tests.profiler.provider.mock_server.stored.batching import serving
 
 DAY_S = 86_400
 
