@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from profiler.core.wording import did_you_mean, found
+from profiler.core.wording import did_you_mean, found, nearest
 from profiler.manifest import matrix
 from profiler.manifest.checker import annotations_of
 from profiler.manifest.draft import At, Draft, Layer, check_layer
@@ -54,6 +54,10 @@ class Forms:
             return []
         if "experiments" in top or "defaults" in top:
             return self._several(top, overrides)
+        if mistyped := _mistyped(top, ("experiments", "defaults")):
+            for key, meant in mistyped.items():
+                self._complain((key,), f"found the unknown key {key!r}", hint=f"did you mean {meant!r}?", at_key=True)
+            return []
         return self._entry(top, (), Defaults(), overrides)
 
     def _several(self, top: dict[str, Any], overrides: list[Layer]) -> list[Draft]:
@@ -130,7 +134,10 @@ class Forms:
         return matrix.expand(draft, axes)
 
     def _layer(self, written: dict[str, Any], at: At) -> tuple[Layer, matrix.Axes]:
-        settings = {key: value for key, value in written.items() if key != "matrix"}
+        mistyped = _mistyped(written, ("matrix",))
+        for key in mistyped:
+            self._complain((*at, key), f"found the unknown key {key!r}", hint="did you mean 'matrix'?", at_key=True)
+        settings = {key: value for key, value in written.items() if key != "matrix" and key not in mistyped}
         layer, problems = check_layer(settings, source=self.document, at=at, folder=self.folder)
         self.problems += problems
         if written.get("matrix") is None:
@@ -150,6 +157,14 @@ class Forms:
 
     def _complain(self, at: At, message: str, *, hint: str | None = None, at_key: bool = False) -> None:
         self.problems.append(self.document.problem(at, message, hint=hint, at_key=at_key))
+
+
+def _mistyped(written: dict[str, Any], meant: tuple[str, ...]) -> dict[str, str]:
+    """The unknown keys that are nearer to one of these names than to any setting, and which name that is."""
+    settings = annotations_of(Settings)
+    unknown = (key for key in written if key not in settings and key not in {*TOP_KEYS, "matrix"})
+    guesses = {key: nearest(key, [*settings, *meant]) for key in unknown}
+    return {key: name for key, name in guesses.items() if name in meant}
 
 
 def _axes(inherited: matrix.Axes, own: matrix.Axes, written: dict[str, Any]) -> matrix.Axes:

@@ -64,8 +64,7 @@ class _Composer:
         try:
             return self._document()
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._stop(mark, f"found text that is not YAML: {_reason(error)}", cause=error)
+            self._stop_at(error)
         except (yaml.YAMLError, ValueError) as error:
             self._stop(None, f"found text that is not YAML: {error}", cause=error)
 
@@ -132,17 +131,52 @@ class _Composer:
         if event.tag is not None:
             self._stop(event.start_mark, f"found the tag {event.tag!r}, expected a plain value without a tag")
 
-    def _stop(self, mark: Any, message: str, *, cause: Exception | None = None) -> NoReturn:
+    def _stop_at(self, error: yaml.MarkedYAMLError) -> NoReturn:
+        slip, mark = _slip(error), error.problem_mark or error.context_mark
+        if slip.at_its_begin and error.context_mark is not None:
+            mark = error.context_mark
+        self._stop(mark, f"found text that is not YAML: {slip.words}", hint=slip.hint, cause=error)
+
+    def _stop(self, mark: Any, message: str, *, hint: str | None = None, cause: Exception | None = None) -> NoReturn:
         place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
         rest = "".join(self.source.lines[place.line - 1 : place.line])[place.column - 1 :]
-        hint = None
         if rest.startswith("\t"):
             message, hint = "found a tab where YAML allows none", "indent with spaces, not tabs"
         raise ManifestError([self.source.problem_at(place, message, hint=hint)]) from cause
 
 
-def _reason(error: yaml.MarkedYAMLError) -> str:
-    return " ".join(part for part in (error.problem, error.context) if part)
+class _Slip(NamedTuple):
+    """A slip in plain words. `at_its_begin`: the place is where the text begins that is wrong, not where that showed."""
+
+    words: str
+    hint: str | None = None
+    at_its_begin: bool = False
+
+
+# By a part of what the parser says, of which there are two: libyaml's and the one in Python.
+_SLIPS = {
+    "could not find expected ':'": _Slip("a key without ':' behind it", "write KEY: VALUE", at_its_begin=True),
+    "mapping values are not allowed": _Slip(
+        "a ':' where no value can follow",
+        "put a text that holds ': ' in quotes, and begin keys that belong together in the same column",
+    ),
+    "found unexpected end of stream": _Slip("a text in quotes that does not end", at_its_begin=True),
+    "cannot start any token": _Slip("a character with which no text may begin", "put the text in quotes"),
+    "while parsing a flow sequence": _Slip("a list without ',' or ']' where one is needed", at_its_begin=True),
+    "while parsing a flow mapping": _Slip("a mapping without ',' or '}' where one is needed", at_its_begin=True),
+    "while parsing a block collection": _Slip(
+        "something that is no further item of the list above", "begin every item with '- ' in the same column"
+    ),
+    "while parsing a block mapping": _Slip(
+        "something that is neither a key nor a part of the value before it",
+        "begin keys that belong together in the same column, and quote a text that holds quotes as a whole",
+    ),
+}
+
+
+def _slip(error: yaml.MarkedYAMLError) -> _Slip:
+    said = " ".join(part for part in (error.problem, error.context) if part)
+    return next((slip for part, slip in _SLIPS.items() if part in said), _Slip(said))
 
 
 class _Builder:

@@ -117,6 +117,21 @@ def test_a_mistyped_metric_is_not_told_what_a_metric_with_options_holds() -> Non
     assert "or a mapping of name, exact_match" in problem(BASE + "metrics: [3]\n").message
 
 
+@pytest.mark.parametrize(
+    ("text", "wrong", "hint"),
+    [
+        (BASE + "matrx: {temperature: [0, 1]}\n", "matrx", "did you mean 'matrix'?"),
+        ("experiment: [{experiment_id: a}]\n", "experiment", "did you mean 'experiments'?"),
+        ("default: {model: m}\n", "default", "did you mean 'defaults'?"),
+        ("defaults: {model: m}\nexperiment: [{experiment_id: a}]\n", "experiment", "did you mean 'experiments'?"),
+    ],
+)
+def test_a_mistyped_key_that_makes_many_experiments_is_guessed(text: str, wrong: str, hint: str) -> None:
+    found = {each.message.removesuffix(" beside 'experiments'"): each.hint for each in problems(text)}
+    assert found[f"found the unknown key {wrong!r}"] == hint
+    assert not any("known here" in (hint or "") for hint in found.values())
+
+
 def test_a_mistyped_key_of_a_section_is_not_missed_as_well() -> None:
     found = problem(BASE + "mock: {latency_s: {medan_s: 1}}\n")
     assert (found.message, found.hint) == ("found the unknown key 'medan_s'", "did you mean 'median_s'?")

@@ -156,6 +156,30 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in str(refused("a: \x1b[31mred"))
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("a: 1\nb 2\nc: 3\n", (2, 1), "a key without ':' behind it"),
+        ("a: b: c\n", (1, 5), "a ':' where no value can follow"),
+        ("a: 1\n b: 2\n", (2, 3), "a ':' where no value can follow"),
+        ('a: "one\nb: 2\n', (1, 4), "a text in quotes that does not end"),
+        ("a: @x\n", (1, 4), "a character with which no text may begin"),
+        ("a: [1, 2\nb: 3\n", (1, 4), "a list without ',' or ']' where one is needed"),
+        ("a: {x: 1\nb: 3\n", (1, 4), "a mapping without ',' or '}' where one is needed"),
+        ("a:\n  - 1\n  b: 2\n", (3, 3), "something that is no further item of the list above"),
+        ("a: 'it's'\n", (1, 8), "something that is neither a key nor a part of the value before it"),
+    ],
+)
+@pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
+def test_a_slip_in_the_yaml_is_told_in_plain_words_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, parser: str, text: str, place: tuple[int, int], words: str
+) -> None:
+    monkeypatch.setattr(yaml_reader, "_PARSER", getattr(yaml, parser))
+    problem = refused(text)
+    assert (problem.line, problem.column) == place
+    assert problem.message == f"found text that is not YAML: {words}"
+
+
 def test_a_tab_indent_is_told_what_to_do() -> None:
     problem = refused("a:\n\tb: 1")
     assert (problem.line, problem.column, problem.message) == (2, 1, "found a tab where YAML allows none")
