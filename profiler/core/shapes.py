@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Shape = str | list[Any]
 
@@ -124,8 +124,10 @@ def _compile(shape: Shape) -> Callable[[Any], None]:
             return lambda value: None
         return _structure(shape[1:]) if shape.startswith("#") else _plain(shape)
     kind, *inner = shape
-    if kind in ("[]", "{}"):
-        return (_list if kind == "[]" else _mapping)(_lazy(inner[0]))
+    if kind == "[]":
+        return _every(_lazy(inner[0]), list, "list", entries=enumerate)
+    if kind == "{}":
+        return _every(_lazy(inner[0]), dict, "dictionary", entries=dict.items)
     return _one_of(inner) if kind == "=" else _union(_flat(inner))
 
 
@@ -139,22 +141,16 @@ def _plain(kind: str) -> Callable[[Any], None]:
     return check
 
 
-def _list(item: Callable[[Any], None]) -> Callable[[Any], None]:
+def _every(
+    item: Callable[[Any], None], kind: type, name: str, *, entries: Callable[[Any], Iterable[tuple[str | int, Any]]]
+) -> Callable[[Any], None]:
+    """Check everything in a list or a dictionary."""
+
     def check(value: Any) -> None:
-        if not isinstance(value, list):
-            raise Mismatch("Input should be a valid list")
-        for at, each in enumerate(value):
-            _inside(item, each, at)
-
-    return check
-
-
-def _mapping(item: Callable[[Any], None]) -> Callable[[Any], None]:
-    def check(value: Any) -> None:
-        if not isinstance(value, dict):
-            raise Mismatch("Input should be a valid dictionary")
-        for name, each in value.items():
-            _inside(item, each, name)
+        if not isinstance(value, kind):
+            raise Mismatch(f"Input should be a valid {name}")
+        for place, each in entries(value):
+            _inside(item, each, place)
 
     return check
 
