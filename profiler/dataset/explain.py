@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
@@ -168,24 +169,20 @@ def _identity(key: str, value: object) -> Iterator[str]:
         yield f"{key}: control characters are not allowed, found {found(value)}"
 
 
-def _string(key: str, value: object) -> Iterator[str]:
-    if not isinstance(value, str):
-        yield f"{key}: expected a string, found {found(value)}"
+def _of_kind(kind: type, words: str) -> Callable[[str, object], Iterator[str]]:
+    def check(key: str, value: object) -> Iterator[str]:
+        if not isinstance(value, kind):
+            yield f"{key}: expected {words}, found {found(value)}"
+
+    return check
+
+
+_string, _bool, _mapping = _of_kind(str, "a string"), _of_kind(bool, "true or false"), _of_kind(dict, "an object")
 
 
 def _text(key: str, value: object) -> Iterator[str]:
     if not isinstance(value, str) or not value:
         yield f"{key}: expected a non-empty string, found {found(value) if value != '' else 'an empty one'}"
-
-
-def _bool(key: str, value: object) -> Iterator[str]:
-    if not isinstance(value, bool):
-        yield f"{key}: expected true or false, found {found(value)}"
-
-
-def _mapping(key: str, value: object) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield f"{key}: expected an object, found {found(value)}"
 
 
 def _request(key: str, value: object) -> Iterator[str]:
@@ -204,25 +201,13 @@ def _expected(key: str, value: object) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, str | int | float | dict | list):
         yield f"{key}: expected {wanted}, found {found(value)}"
     elif isinstance(value, list):
-        yield from _each(key, value, _string, of="texts", least=1)
+        yield from _each(key, value, check=_string, of="texts", least=1)
     elif not loggable(value):
         yield f"{key}: {_NOT_LOGGABLE}"
 
 
-def _strings(key: str, value: object) -> Iterator[str]:
-    yield from _each(key, value, _string, of="strings")
-
-
-def _texts(key: str, value: object) -> Iterator[str]:
-    yield from _each(key, value, _text, of="non-empty strings")
-
-
-def _turns(key: str, value: object) -> Iterator[str]:
-    yield from _each(key, value, _text, of="non-empty strings", least=1)
-
-
 def _messages(key: str, value: object) -> Iterator[str]:
-    yield from _each(key, value, _message, of="messages", least=1)
+    yield from _each(key, value, check=_message, of="messages", least=1)
     if isinstance(value, list):
         said = [(str(each.get("role")), each.get("content")) for each in value if isinstance(each, dict)]
         for fault in block_faults(said):
@@ -248,7 +233,7 @@ def _message(key: str, value: object) -> Iterator[str]:
 
 
 def _each(
-    key: str, value: object, check: Callable[[str, object], Iterator[str]], *, of: str, least: int = 0
+    key: str, value: object, *, check: Callable[[str, object], Iterator[str]], of: str, least: int = 0
 ) -> Iterator[str]:
     if not isinstance(value, list | tuple) or len(value) < least:
         yield f"{key}: expected a list of {of}, found {found(value)}"
@@ -261,11 +246,11 @@ _CHECKS: dict[str, Callable[[str, object], Iterator[str]]] = {
     "dialogue_id": _identity,
     "user": _text,
     "messages": _messages,
-    "turns": _turns,
+    "turns": partial(_each, check=_text, of="non-empty strings", least=1),
     "system": _string,
-    "required_facts": _texts,
+    "required_facts": partial(_each, check=_text, of="non-empty strings"),
     "expect_refusal": _bool,
-    "tags": _strings,
+    "tags": partial(_each, check=_string, of="strings"),
     "metadata": _mapping,
     "expected": _expected,
     "request": _request,
