@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from profiler.storage.writing.open_run import OpenRun
 
 
-class _Asked(msgspec.Struct, gc=False):
+class Question(msgspec.Struct, gc=False):
+    """The part of a line of requests.jsonl that says which question it is."""
+
     dialogue_id: str
     request_hash: str
+    repeat: int = 0
 
 
 def expect_same_questions(run: OpenRun, planned: Iterable[Request]) -> None:
     """Raise when a kept answer belongs to another question: the dataset was changed during the run and put back."""
     path = run.requests.path
-    decode = msgspec.json.Decoder(_Asked).decode
+    decode = msgspec.json.Decoder(Question).decode
     with path.open("rb") as lines:
         for number, (line, request, done) in enumerate(zip(lines, planned, run.done, strict=False), 1):
             if done and decode(line).request_hash != request.line.request_hash:

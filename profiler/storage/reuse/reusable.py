@@ -14,6 +14,7 @@ from profiler.core.json import DecodeError, dumps
 from profiler.core.nouns import RecordType
 from profiler.storage import run_directory
 from profiler.storage.names import JOURNAL, REQUESTS, RESPONSES
+from profiler.storage.questions import Question
 from profiler.storage.reading.read_logs import READ_BUFFER, damaged
 from profiler.storage.reading.unfinished import unfinished
 from profiler.storage.reuse.answer_index import Answer, AnswerIndex
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from profiler.storage.reuse.known_runs import Known
 
 Line = TypeVar("Line")
-
-
-class _AskedLine(msgspec.Struct, gc=False):
-    dialogue_id: str
-    request_hash: str
-    repeat: int = 0
 
 
 class _GotLine(msgspec.Struct, gc=False):
@@ -134,7 +129,7 @@ def _source_of(identity: Mapping[str, Any]) -> bytes | None:
 
 def _of_complete(folder: Path) -> Iterator[Answer]:
     at = 0
-    pairs = zip(_lines(folder / REQUESTS, _AskedLine), _lines(folder / RESPONSES, _GotLine), strict=False)
+    pairs = zip(_lines(folder / REQUESTS, Question), _lines(folder / RESPONSES, _GotLine), strict=False)
     for (asked, _), (record, size) in pairs:
         if asked.dialogue_id != record.dialogue_id:
             raise damaged(folder / RESPONSES, f"has {record.dialogue_id!r} where {asked.dialogue_id!r} was asked")
@@ -149,7 +144,7 @@ def _of_unfinished(folder: Path) -> Iterator[Answer]:
         return
     decode = msgspec.json.Decoder(_GotLine).decode
     with (folder / JOURNAL).open("rb") as journal:
-        for (asked, _), place in zip(_lines(folder / REQUESTS, _AskedLine), begun.places, strict=False):
+        for (asked, _), place in zip(_lines(folder / REQUESTS, Question), begun.places, strict=False):
             if place:
                 journal.seek(place)
                 line = journal.readline()
