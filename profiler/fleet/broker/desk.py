@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.25
 
 
+async def look_for_the_lost(desk: Callable[[], Desk | None]) -> None:
+    """Give up the workers that are overdue, every now and then, until this is cancelled; `desk` says at which desk."""
+    while True:
+        await anyio.sleep(LOOK_EVERY_S)
+        if (now := desk()) is not None:
+            now.give_up_the_overdue()
+
+
 def spent_in(candidate: Path) -> int | None:
     """What this candidate alone has spent or may have spent, in pico-dollars, without what it took over from earlier
     ones.
@@ -79,12 +87,6 @@ class Desk:
             answer = self._broker.renew(sent.renewal, now=time.monotonic())
         self._write()
         return answer
-
-    async def look_for_the_lost(self) -> None:
-        """Now and then give up the workers that have not renewed in time, until this is cancelled."""
-        while True:
-            await anyio.sleep(LOOK_EVERY_S)
-            self.give_up_the_overdue()
 
     def give_up_the_overdue(self) -> None:
         for who in self._broker.overdue(time.monotonic()):

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio.abc import SocketAttribute
 
-from profiler.fleet.broker.desk import LOOK_EVERY_S
+from profiler.fleet.broker.desk import look_for_the_lost
 from profiler.fleet.broker.messages import Lease, decode_envelope
 from profiler.fleet.broker.wire import BROKEN, NOT_KNOWN, Lines, same_token
 
@@ -38,15 +38,9 @@ class BrokerServer:
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, self._talk)
-            tasks.start_soon(self._look_for_the_lost)
+            tasks.start_soon(look_for_the_lost, lambda: self.desk)
             yield listener.listeners[0].extra(SocketAttribute.local_port)  # noqa: S610 (no Django)
             tasks.cancel_scope.cancel()
-
-    async def _look_for_the_lost(self) -> None:
-        while True:
-            await anyio.sleep(LOOK_EVERY_S)
-            if self.desk is not None:
-                self.desk.give_up_the_overdue()
 
     def _answer(self, sent: Envelope) -> Lease:
         if self.desk is not None:

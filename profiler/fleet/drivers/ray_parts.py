@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from profiler.fleet.broker.desk import Desk
+from profiler.fleet.broker.desk import Desk, look_for_the_lost
 from profiler.fleet.broker.messages import decode_envelope, decode_lease, in_envelope
 from profiler.fleet.broker.settings import BrokerSettings
 from profiler.fleet.drivers.driver import Lost
@@ -96,7 +96,7 @@ class RayBroker:
         self._desk = Desk(msgspec.json.decode(settings, type=BrokerSettings), folder=Path(folder))
 
     async def look(self) -> None:
-        await self._desk.look_for_the_lost()
+        await look_for_the_lost(lambda: self._desk)
 
     async def ask(self, envelope: bytes) -> bytes:
         return msgspec.json.encode(self._desk.answer(decode_envelope(envelope)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -54,6 +55,16 @@ async def ask(address: str, message: Renewal | Gone, *, token: str = TOKEN) -> L
 
 def wants(who: str, seq: int, **use: object) -> Renewal:
     return Renewal(who=who, seq=seq, want_slots=4, money=MoneyUse(more=400, least=10, **use))  # type: ignore[arg-type]
+
+
+async def test_the_lost_are_looked_for_at_the_desk_that_is_there_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiler.fleet.broker.desk.LOOK_EVERY_S", 0)
+    server, looked = BrokerServer(None, token=TOKEN), anyio.Event()
+    async with server.serving("127.0.0.1", 0):
+        await anyio.lowlevel.checkpoint()  # while there is none
+        server.desk = SimpleNamespace(give_up_the_overdue=looked.set)  # type: ignore[assignment]
+        with anyio.fail_after(10):
+            await looked.wait()
 
 
 async def test_only_who_knows_the_token_gets_an_answer(tmp_path: Path) -> None:
