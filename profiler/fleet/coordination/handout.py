@@ -119,8 +119,7 @@ class Handout:
         although nothing shows it any more. To hand it out again would be to pay for it twice.
         """
         while True:
-            for each in self._folders.chain(first, end):
-                first = each.end
+            first = self._folders.chain_end(first, end)
             merged_to = self._merged_to()  # asked after the look at the folders, which go only when this is higher
             if merged_to <= first:
                 return first

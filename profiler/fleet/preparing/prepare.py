@@ -154,21 +154,15 @@ def owed(folders: RangeFolders, table: Table, *, since: int) -> Iterator[Range]:
     reaches = {each.first: reach(each) for each in folders.candidates()}  # the last candidate of each
     stops = sorted({*folders.all_done(), *reaches, table.count})
     ends = [*table.firsts[1:], table.count]
-    at = _end_of_chain(folders, since, table.count)
+    at = folders.chain_end(since, table.count)
     while at < table.count:
         end = reaches.get(at) or ends[bisect_right(ends, at)]
         end = min(end, stops[bisect_right(stops, at)])
         yield at, end
-        at = _end_of_chain(folders, end, table.count)
+        at = folders.chain_end(end, table.count)
 
 
 def reach(candidate: Candidate) -> int | None:
     """The index behind the last item that a candidate was begun with. It may have left some of them to others since."""
     header = read_header(candidate.folder / JOURNAL)
     return None if header is None else header.first + header.count
-
-
-def _end_of_chain(folders: RangeFolders, first: int, end: int) -> int:
-    for each in folders.chain(first, end):
-        first = each.end
-    return first

@@ -198,6 +198,12 @@ class RangeFolders:
             yield found
             first = found.end
 
+    def chain_end(self, first: int, end: int) -> int:
+        """How far what is committed reaches without a gap from `first` on."""
+        for each in self.chain(first, end):
+            first = each.end
+        return first
+
     def merged(self) -> Merged | None:
         """How far the run is put together; None if nothing is yet."""
         path = self.root / "merged.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -19,7 +18,7 @@ from profiler.storage.shared_runs.range_table import Table
 from profiler.storage.shared_runs.ranges import RangeFolders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from profiler.fleet.coordination.handout import OpenRange
@@ -130,10 +129,10 @@ class Tables(NamedTuple):
     def candidates(self) -> list[Any]:
         return []
 
-    def chain(self, first: int, end: int) -> Iterator[Any]:
+    def chain_end(self, first: int, end: int) -> int:
         while first < end and first in self.done:
-            yield SimpleNamespace(end=self.done[first])
             first = self.done[first]
+        return first
 
 
 class Simulated:
