@@ -223,9 +223,7 @@ class AttemptMachine:
     def _next_turn(self, job: Job, reply: Reply) -> bool:
         """Move the job to its next turn, if there is one. Tries and failures begin anew, the deadline does not."""
         job.replies += (reply.completion,)
-        # An empty usage means that nobody knows it; one such turn makes the sum of the dialogue unknown.
-        known = reply.usage and job.usage != {}
-        job.usage = sum_usage(job.usage, reply.usage) if known else {}
+        job.usage = sum_usage(job.usage, reply.usage)
         if self._planner is None or ends_early(reply):
             return False
         following = self._planner.next_turn(job.request, reply.completion)

@@ -50,22 +50,28 @@ class Job(msgspec.Struct):
 
 
 def sum_usage(total: dict[str, Any] | None, usage: dict[str, Any]) -> dict[str, Any]:
-    """Add the usage of one turn to that of the turns before; counts in nested objects are added too.
+    """The usage of the turns before (`total`, which is changed) and of one more; counts in nested objects are added too.
 
     A count that is null in one turn is unknown for the dialogue, and an empty usage makes all of it unknown. Texts (a
     service tier, say) belong to one turn and are left out.
     """
-    return {} if not usage or total == {} else _added(total or {}, usage)
-
-
-def _added(total: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
-    total = dict(total)
-    for name, value in usage.items():
-        before = total.get(name, 0)
-        if type(value) is int and type(before) is int:
-            total[name] = before + value
-        elif isinstance(value, dict):
-            total[name] = _added(before if isinstance(before, dict) else {}, value)
-        elif value is None and name in NEVER_ABSENT:
-            total[name] = None
+    if not usage or total == {}:
+        return {}
+    if total is None:
+        total = {}
+    _add(total, usage)
     return total
+
+
+def _add(total: dict[str, Any], usage: dict[str, Any]) -> None:
+    for name, value in usage.items():
+        if type(value) is int:
+            if type(before := total.get(name, 0)) is int:
+                total[name] = before + value
+        elif value is None:
+            if name in NEVER_ABSENT:
+                total[name] = None
+        elif type(value) is dict:
+            if type(inner := total.get(name)) is not dict:
+                inner = total[name] = {}
+            _add(inner, value)

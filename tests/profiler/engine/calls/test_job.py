@@ -39,6 +39,5 @@ def test_the_usage_of_turns_is_added_up(turns: list[dict[str, Any]], together: d
 
 def test_the_usage_of_a_reply_stays_as_it_was() -> None:
     first: dict[str, Any] = {"details": {"thinking_tokens": 1}}
-    total = sum_usage(None, first)
-    sum_usage(total, first)
-    assert (first, total) == ({"details": {"thinking_tokens": 1}}, {"details": {"thinking_tokens": 1}})
+    total = sum_usage(sum_usage(None, first), first)
+    assert (first, total) == ({"details": {"thinking_tokens": 1}}, {"details": {"thinking_tokens": 2}})
