@@ -107,12 +107,16 @@ class StoredRun:
         done = self._note_all()
         known = {candidate.first for candidate in self._folders.candidates()} | done.keys()
         left: dict[int, list[str]] = {}
-        for name in {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}:
+        for name in self._names_in("open"):
             first = first_of(name)
             if first not in known and mine(first):
                 left.setdefault(first, []).append(name)
         for first, names in left.items():
             self._take_up(first, names)
+
+    def _names_in(self, part: str) -> set[str]:
+        """The names of the candidates that have objects in this part of the store."""
+        return {each.partition("/")[0] for each in self._store.names(f"{self._run}/{part}")}
 
     def _note_all(self) -> dict[int, str]:
         firsts = [int(number) for number in self._store.names(f"{self._run}/done")]

@@ -61,7 +61,7 @@ class StoredWhole(StoredRun):
         """How many answers lie in candidates in the store that have not come to their end: in the one for each range that got
         furthest."""
         found: dict[int, int] = {}
-        names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}
+        names = self._names_in("open")
         for name, kept in zip(names, at_once(self._kept_in, names), strict=True):
             first = first_of(name)
             if self._folders.committed(first) is None:
@@ -75,11 +75,10 @@ class StoredWhole(StoredRun):
 
     def money_of_others(self) -> Money:
         """What was spent by all candidates that do not count."""
-        names = {each.partition("/")[0] for each in self._store.names(f"{self._run}/attempts")}
+        names = self._names_in("attempts")
         answered = dict(zip(names, at_once(self._money_of_answered, names), strict=True))
         # One without a sum was lost before all of it was put: what is known of it stands among the open ones.
-        open_ones = {each.partition("/")[0] for each in self._store.names(f"{self._run}/open")}
-        open_ones -= {name for name, money in answered.items() if money is not None}
+        open_ones = self._names_in("open") - {name for name, money in answered.items() if money is not None}
         found = [money for money in answered.values() if money is not None]
         return sum([*found, *at_once(self._money_of_open, open_ones)], Money())
 
@@ -93,15 +92,12 @@ class StoredWhole(StoredRun):
         return beside + msgspec.json.decode(content, type=_WithMoney).money
 
     def _money_of_open(self, name: str) -> Money:
-        return self._beside(f"open/{name}") + self._own(f"open/{name}")
+        with self._fetched(f"open/{name}") as folder:
+            return self._beside(f"open/{name}") + own_money(folder)
 
     def _beside(self, name: str) -> Money:
         content = self._store.get(f"{self._run}/{name}/{BESIDE}")
         return Money() if content is None else msgspec.json.decode(content, type=Money)
-
-    def _own(self, name: str) -> Money:
-        with self._fetched(name) as folder:
-            return own_money(folder)
 
     @contextmanager
     def _fetched(self, name: str) -> Iterator[Path]:
