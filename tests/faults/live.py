@@ -92,10 +92,10 @@ def assert_no_key(site: Site, said: str) -> None:
             assert KEY.encode() not in path.read_bytes(), f"the key is in {path}"
 
 
-# --- real processes, forked from one that has loaded the SDK: it takes longer than the runs --------------------------
+# --- real processes, forked from one that has loaded what takes longer than the runs ------------------------------------
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["anthropic", "uvloop", "genai_prices", "profiler.cli.commands", __name__])
+_forks.set_forkserver_preload(["uvloop", "genai_prices", "profiler.cli.commands", __name__])
 
 
 class Process(NamedTuple):

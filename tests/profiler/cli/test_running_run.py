@@ -16,7 +16,7 @@ from profiler.storage.reading.saved_run import SavedRun
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNT = 200
+COUNT = 120
 
 
 @pytest.fixture
