@@ -13,6 +13,7 @@ from grader.cli.audit_table import ASCII, UNICODE, lines
 from grader.cli.run import LEVELS
 from grader.experiment_profiler.audit.audit import Report, audit, chosen
 from grader.experiment_profiler.audit.corpus.entries import Corpus, CorpusError, load_all
+from profiler.cli.options.values import at_least_one
 from task_kit.sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", metavar="TEXT", help="repeat an audit (default: a fresh one)")
     parser.add_argument(
-        "--rounds", type=_positive, default=1, metavar="N", help="grade each N times, with another seed each"
+        "--rounds", type=at_least_one, default=1, metavar="N", help="grade each N times, with another seed each"
     )
     parser.add_argument(
         "--jobs",
-        type=_positive,
+        type=at_least_one,
         default=2 * (os.cpu_count() or 1),  # many a cheat sleeps until its time is up
         metavar="N",
         help="gradings at once (default: two for each core)",
@@ -67,13 +68,6 @@ def _chosen(args: argparse.Namespace) -> tuple[Entry, ...]:
     if not entries:
         raise CorpusError("found no entry to grade, expected names like cheats/loot/password_file")
     return entries
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

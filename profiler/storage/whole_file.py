@@ -51,7 +51,8 @@ def drafted(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(path, error, answers=False) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # its error would hide the first one, and it names a file that nobody knows
+            draft.unlink(missing_ok=True)
 
 
 def write_first(path: Path, content: bytes) -> None:

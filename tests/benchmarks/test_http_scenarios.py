@@ -1,6 +1,6 @@
 """That every scenario over HTTP measures what it says, with small sizes.
 
-Their programs run in this process, which has loaded the SDK once; `test_field.py` runs them in processes of their own.
+Their programs run in this process, which has loaded the SDK once; `test_peer_programs.py` runs them in processes of their own.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def pay(candidate: Candidate, item: int, usd: float) -> None:
         file.write(line_of(record(item, cost_usd=usd)))
 
 
-def test_what_an_candidate_has_taken_over_is_counted_once(tmp_path: Path) -> None:
+def test_what_a_candidate_has_taken_over_is_counted_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert inherited(run.second.folder) == Money(DOLLAR, DOLLAR // 2, 1)
     bill = Money(3 * DOLLAR, DOLLAR // 2, 1)

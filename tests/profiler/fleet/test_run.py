@@ -264,7 +264,7 @@ async def test_what_cannot_be_sent_is_refused_before_anything_begins(tmp_path: P
         await by_several(asked, tmp_path / "several", processes=2)
 
 
-async def test_an_candidate_whose_folder_went_because_another_had_won_is_no_error(
+async def test_a_candidate_whose_folder_went_because_another_had_won_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was taken for dead may win. Its answers are put together, and the folder of the one that lives is removed."""

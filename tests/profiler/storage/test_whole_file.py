@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from profiler.core.errors import StorageError
-from profiler.storage.whole_file import draft_of, remove, sync_folder, write_whole
+from profiler.storage.whole_file import draft_of, drafted, remove, sync_folder, write_whole
 from tests.profiler.storage.directories import files_open_in
 
 
@@ -43,6 +43,16 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_nothing_beside_it(
         write_whole(path, b"new")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def test_where_no_draft_can_be_the_file_that_was_asked_for_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    wanted = tmp_path / "file" / "x.csv"
+    with pytest.raises(StorageError) as told, drafted(wanted):
+        raise AssertionError("nothing can be written there")
+    assert str(told.value) == f"{wanted}: cannot write: Not a directory"
+    assert told.value.hint == "fix that, then run the same command again"
+    assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_what_is_not_there_is_removed_already_and_what_cannot_go_is_told(tmp_path: Path) -> None:

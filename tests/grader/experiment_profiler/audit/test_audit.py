@@ -222,6 +222,14 @@ def test_the_command_exits_with_2_when_nothing_is_named_like_that(capsys: pytest
     assert "found no entry to grade" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--rounds", "--jobs"])
+@pytest.mark.parametrize("given", ["0", "two"])
+def test_a_number_that_is_none_is_told_in_words(capsys: pytest.CaptureFixture[str], option: str, given: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["audit", option, given])
+    assert f"argument {option}: found {given!r}, expected a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_the_table_has_a_row_for_each_kind_and_names_what_is_wrong() -> None:
     good = Trial(entry=planted(Corpus.CHEATS, kind="theft"), seed="s", status="fail", reasons=("order", "prompt"))
     bad = replace(good, status="pass", reasons=(), problem="passed")

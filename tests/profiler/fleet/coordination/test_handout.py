@@ -66,7 +66,7 @@ def test_who_is_slow_gets_one_at_a_time(tmp_path: Path) -> None:
     assert grants(handout(*begun(tmp_path)), speed=1.0) == [(first, first + 10) for first in range(0, RANGES * 10, 10)]
 
 
-def test_an_candidate_is_taken_up_as_far_as_it_reaches_and_never_swallowed_by_another(tmp_path: Path) -> None:
+def test_a_candidate_is_taken_up_as_far_as_it_reaches_and_never_swallowed_by_another(tmp_path: Path) -> None:
     folders, table = begun(tmp_path)
     open_candidate(folders, 0, end=50)  # ranges that were answered as one
     open_candidate(folders, 90, end=130)

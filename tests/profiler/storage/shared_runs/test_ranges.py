@@ -163,7 +163,7 @@ def test_what_is_taken_over_is_on_the_device_before_anybody_relies_on_it(
     assert {*forced} == {(last / name).stat().st_ino for name in (JOURNAL, LEDGER, INHERITED, ".")}
 
 
-def test_an_candidate_that_cannot_be_begun_is_an_error_of_the_disk_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_candidate_that_cannot_be_begun_is_an_error_of_the_disk_and_leaves_nothing(tmp_path: Path) -> None:
     folders = RangeFolders(tmp_path)
     folders.begin(table())
     first = folders.begin_candidate(0)
@@ -187,7 +187,7 @@ def test_logs_that_no_journal_vouches_for_are_not_taken_over(tmp_path: Path, fir
     assert {path.name for path in second.iterdir()} == {JOURNAL, INHERITED}
 
 
-def test_money_of_an_candidate_is_what_those_before_it_have_not_spent(tmp_path: Path) -> None:
+def test_money_of_a_candidate_is_what_those_before_it_have_not_spent(tmp_path: Path) -> None:
     folders = RangeFolders(tmp_path)
     folders.begin(table())
     first = folders.begin_candidate(0)
