@@ -12,6 +12,7 @@ import pytest
 def test_ctrl_c_during_imports_is_one_sentence_and_exit_code_130(module: str) -> None:
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it may be ignored in the background of a script
         "class CtrlC:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
