@@ -265,7 +265,7 @@ def _warnings(
     if sums.media:
         yield f"{sums.media:,} images, documents or other blocks are not counted as text; their tokens are unknown"
     if cost_usd is None:
-        yield f"nobody knows what {experiment.model!r} costs: {where_to_say_prices(experiment.model)}"
+        yield f"nobody knows what {experiment.model!r} costs: {where_to_say_prices(experiment)}"
         if max_cost_usd is not None:
             yield "max_cost_usd could not be held without a price: a live run would refuse to start"
     elif max_cost_usd is not None and before + cost_usd.expected > max_cost_usd:

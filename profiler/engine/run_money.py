@@ -118,7 +118,7 @@ def card_of_run(experiment: Experiment, *, mode: Mode, cap_usd: float | None) ->
         raise UsageError(
             f"{experiment.experiment_id}: found a cap of {usd(pico(cap_usd))}, but nobody knows what "
             f"{experiment.model!r} costs, so it could not be held",
-            hint=where_to_say_prices(experiment.model),
+            hint=where_to_say_prices(experiment),
         )
     return card
 

@@ -69,9 +69,11 @@ def look_up(model: str, *, at: datetime) -> RateCard | None:
     return frozen_card(model, at=at) or library_card(model, at=at)
 
 
-def where_to_say_prices(model: str) -> str:
-    """What to do about a model without a price."""
-    meant = meant_model(model)
+def where_to_say_prices(experiment: Experiment) -> str:
+    """What to do about a model without a price. Elsewhere than at the provider itself models have other names, which may
+    well be right."""
+    asked_itself = experiment.client is None and experiment.provider == PROVIDER
+    meant = meant_model(experiment.model) if asked_itself else None
     guess = f"did you mean {meant!r}? If not, " if meant is not None else ""
     return f"{guess}say it in the manifest: prices: {{input_per_million: …, output_per_million: …}}"
 

@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from profiler.core.errors import BudgetReached, UsageError
+from profiler.engine.run_money import card_of_run
 from profiler.engine.runner import run
 from profiler.manifest.settings import Prices
 from profiler.money.prices import PICO, dollars
@@ -95,6 +96,16 @@ async def test_a_mistyped_model_under_a_cap_is_guessed(tmp_path: Path) -> None:
             client=Provider(),
         )
     assert str(refused.value.hint).startswith("did you mean 'claude-haiku-4-5'? If not, say it in the manifest")
+
+
+@pytest.mark.parametrize("asked", [{"provider": "bedrock"}, {"client": "mine:Client"}])
+def test_a_model_that_has_another_name_elsewhere_is_not_taken_for_mistyped(
+    tmp_path: Path, asked: dict[str, str]
+) -> None:
+    mine = experiment(tmp_path, model="us.anthropic.claude-haiku-4-5-20251001-v1:0", **asked)
+    with pytest.raises(UsageError) as refused:
+        card_of_run(mine, mode="live", cap_usd=1.0)
+    assert str(refused.value.hint).startswith("say it in the manifest: prices: ")
 
 
 async def test_a_price_in_the_manifest_makes_a_cap_possible(tmp_path: Path) -> None:

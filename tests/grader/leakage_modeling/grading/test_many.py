@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from grader.workers.messages import Report as Said
 
 SETTINGS = Settings(difficulty=0, train_rows=300, hidden_rows=1000, num_runs=2, concurrency=2)
-PLAN = Plan(mode="agent", settings=SETTINGS, seed="5eed", variants=("honest", "silent"))
+PLAN = Plan(mode="agent", settings=SETTINGS, seed="5eed", variants=("clumsy", "silent"))
 WORDS = ("run", "leakage_modeling", "--mode", "agent", "--scripted")
 
 
@@ -80,7 +80,7 @@ def test_an_episode_that_kills_its_process_is_an_error_and_the_others_are_played
     playing = workers._says
 
     def says(worker: int, assignment: Assignment) -> list[Said | Lost]:
-        if b"honest" in assignment.given:
+        if b"clumsy" in assignment.given:
             return [Lost("was ended by SIGKILL", "its last words")]
         return list(playing(worker, assignment))
 
