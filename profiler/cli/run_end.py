@@ -163,8 +163,7 @@ def _exit_code(error: Exception | None) -> int:
 def _judge(args: Namespace, results: Sequence[Result]) -> int:
     """Say on stderr what is wrong with the results and what to do about it. Returns the exit code."""
     code, failed_metrics, tagged = OK, False, False
-    again = args.given if RETRY_FAILED in args.given else [*args.given, RETRY_FAILED]
-    retry = shlex.join(["profiler", *again])
+    retry = shlex.join(["profiler", *_retry_words(args.given)])
     for result in results:
         found, name = result.summary, result.folder.name
         counts = found["counts"]
@@ -238,15 +237,21 @@ def _resume_command(args: Namespace, errors: Sequence[Exception | None]) -> str:
     words: list[str] = args.given
     enough = [each.enough_usd for each in errors if isinstance(each, BudgetReached) and each.of_all]
     if any(enough):
-        words = [*_without_cap(words), "--max-cost", f"{max(filter(None, enough)):g}"]
+        words = [*_without("--max-cost", words), "--max-cost", f"{max(filter(None, enough)):g}"]
     return shlex.join(["profiler", *words])
 
 
-def _without_cap(words: list[str]) -> Iterator[str]:
-    """The words without --max-cost and its value, in both spellings: `--max-cost 5` and `--max-cost=5`."""
+def _retry_words(given: list[str]) -> list[str]:
+    """The command that asks failed dialogues again. `merge` asks nothing: once a run is put together, that is for `run`."""
+    words = ["run", *_without("--store", given[1:])] if given[0] == "merge" else given
+    return words if RETRY_FAILED in words else [*words, RETRY_FAILED]
+
+
+def _without(option: str, words: list[str]) -> Iterator[str]:
+    """The words without an option and its value, in both spellings: `--max-cost 5` and `--max-cost=5`."""
     rest = iter(words)
     for word in rest:
-        if word == "--max-cost":
+        if word == option:
             next(rest, None)
-        elif not word.startswith("--max-cost="):
+        elif not word.startswith(f"{option}="):
             yield word

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,20 @@ def test_merge_says_what_it_put_together_and_no_pace_at_which_nothing_was_asked(
     assert "one: already complete\n" in said[1]
     assert "experiments put together: 1 of 2, the others were complete before\n" in said[2]
     assert all("/s)" not in each for each in said)
+
+
+def test_what_failed_in_shards_is_asked_again_by_the_command_that_merge_names(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("obstore", reason="the extra object-store is not installed")
+    config.write_text(MANIFEST.replace("defaults: {", "defaults: {mock: {faults: {invalid_request: 1.0}}, "))
+    assert shard(config, "0/1") == 0
+    assert merge(config, "--select", "one") == 0
+    assert merge(config, "--select", "one", "--store", (config.parent / "store").as_uri()) == 0
+    told = capsys.readouterr().err.splitlines()[-1]
+    _, *words = shlex.split(told.partition("ask them again: ")[2])
+    assert main.main([word for word in words if word != "--quiet"]) == 0
+    assert "one: 40 dialogues in " in capsys.readouterr().err
 
 
 def test_what_is_wrong_with_one_experiment_keeps_no_shard_from_the_others(

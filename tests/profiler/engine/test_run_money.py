@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -100,7 +100,7 @@ async def test_a_mistyped_model_under_a_cap_is_guessed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [{"provider": "bedrock"}, {"client": "mine:Client"}])
 def test_a_model_that_has_another_name_elsewhere_is_not_taken_for_mistyped(
-    tmp_path: Path, asked: dict[str, str]
+    tmp_path: Path, asked: dict[str, Any]
 ) -> None:
     mine = experiment(tmp_path, model="us.anthropic.claude-haiku-4-5-20251001-v1:0", **asked)
     with pytest.raises(UsageError) as refused:
