@@ -68,7 +68,7 @@ def test_a_manifest_that_is_no_yaml(tmp_path: Path) -> None:
     site = Site(folder=tmp_path).write(dialogues(1))
     site.manifest.write_text("experiment_id: demo\nmodel: [claude\nmax_tokens: 3\n")
 
-    assert refused(site.run_here(), f"error: {site.manifest}:3:")
+    assert refused(site.run_here(), f"error: {site.manifest}:2:8: ")
 
 
 def test_a_missing_dataset(tmp_path: Path) -> None:

@@ -72,15 +72,15 @@ class UnfinishedFleet:
         self.folder = folder
         self._table = table
         self._folders = RangeFolders(folder)
-        self._money = self._folders.money()
         self._look()
         self.kept = sum(piece.items for piece in self._pieces)
 
     def _look(self) -> None:
-        """Find the pieces, again where one was committed or put together meanwhile."""
+        """Find the pieces and what they have cost, again where one was committed or put together meanwhile."""
         for _ in range(LOOKS):
             self._merged = self._folders.merged() or Merged(counted=msgspec.Raw(b"{}"))
             try:
+                self._money = self._folders.money()
                 self._pieces = list(self._found())
             except FileNotFoundError:
                 continue
