@@ -200,19 +200,27 @@ def missing_files(experiment: Experiment, *, wrong: set[str]) -> list[Complaint]
 
 def _no_file(at: tuple[str, ...], path: Path) -> Complaint:
     wanted = _FILE_WORDS[at[-1]]
-    if path.is_dir():
-        return Complaint(
-            at=at, message=f"found the folder {path}, expected a file: {wanted}", hint="name the file in it"
-        )
-    if not path.parent.is_dir():
-        hint = f"there is no folder {path.parent}; a relative path starts at the folder of the manifest"
-    else:
-        meant = meant_file(path)
-        hint = "a relative path starts at the folder of the manifest"
-        hint = hint if meant is None else f"did you mean {meant.name!r} in that folder?"
+    try:
+        if path.is_dir():
+            return Complaint(
+                at=at, message=f"found the folder {path}, expected a file: {wanted}", hint="name the file in it"
+            )
+        hint = _why_no_file(path)
+    except (OSError, ValueError) as error:  # a name that is too long, say, or a folder that may not be looked into
+        hint = f"it cannot be looked at: {getattr(error, 'strerror', None) or error}"
     return Complaint(at=at, message=f"found no file {path}, expected {wanted}", hint=hint)
 
 
+def _why_no_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; {_WHERE_PATHS_START}"
+    meant = meant_file(path)
+    return _WHERE_PATHS_START if meant is None else f"did you mean {meant.name!r} in that folder?"
+
+
+_WHERE_PATHS_START = (
+    "a relative path starts at the folder of the manifest, and one from a variable at the current folder"
+)
 _FILE_WORDS = {"dataset_path": "the dialogues of the experiment", "responses_path": "the answers of the mock"}
 
 

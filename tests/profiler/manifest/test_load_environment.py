@@ -45,6 +45,9 @@ def test_a_dataset_from_the_environment_is_relative_to_the_working_directory(
     monkeypatch.chdir(folder / "here")
     [experiment] = load_manifest("../m.yaml", environ={"PROFILER_DATASET_PATH": "other.json"}).experiments
     assert experiment.dataset_path == folder / "here/other.json"
+    missing = problem(BASE, PROFILER_DATASET_PATH="x.json")
+    assert missing.hint is not None
+    assert missing.hint.endswith("and one from a variable at the current folder")
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_ENVIRONMENT))

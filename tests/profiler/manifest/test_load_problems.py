@@ -149,6 +149,7 @@ def test_a_key_that_is_mistyped_beside_the_right_one_is_told_alone() -> None:
         ("gone.json", "found no file {}/gone.json", "a relative path starts at the folder of the manifest"),
         ("data/a.json", "found no file {}/data/a.json", "there is no folder {}/data; a relative path starts at"),
         (".", "found the folder {}, expected a file: the dialogues", "name the file in it"),
+        ("x" * 300, "found no file {}/xxx", "it cannot be looked at: File name too long"),
     ],
 )
 def test_a_dataset_that_is_no_file_is_told_with_what_was_probably_meant(
