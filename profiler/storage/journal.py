@@ -136,15 +136,15 @@ def read_header(path: Log) -> Header | None:
 
 
 def first_failure(path: Log) -> Failed | None:
-    """The first dialogue that has ended in an error, and has not been answered since."""
+    """The first dialogue that has ended in an error and has not been answered since, with the last of its errors."""
     decode, found = msgspec.json.Decoder(Failed).decode, dict[int, Failed]()
     with path.open("rb") as file:
         file.readline()  # the header
         for record in (decode(line) for line in file if not line.startswith(SESSION)):
             if record.error is None:
                 found.pop(record.index, None)
-            elif len(found) < LOOKED_AT:
-                found.setdefault(record.index, record)
+            elif record.index in found or len(found) < LOOKED_AT:
+                found[record.index] = record  # which leaves it in its place
     return next(iter(found.values()), None)
 
 

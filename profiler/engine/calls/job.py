@@ -71,7 +71,7 @@ def _add(total: dict[str, Any], usage: dict[str, Any]) -> None:
         elif value is None:
             if name in NEVER_ABSENT:
                 total[name] = None
-        elif type(value) is dict:
+        elif isinstance(value, dict):  # of a client of one's own it may be a kind of dictionary
             if type(inner := total.get(name)) is not dict:
                 inner = total[name] = {}
             _add(inner, value)

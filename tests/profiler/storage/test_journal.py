@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from profiler.core.errors import LogError, RunDirectoryError
+from profiler.core.nouns import Failure
 from profiler.storage import journal
-from profiler.storage.journal import FORMAT, Entry, Header
+from profiler.storage.journal import FORMAT, Entry, Failed, Header
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL
 from tests.profiler.building import line_of, record
@@ -52,6 +53,18 @@ def test_every_record_is_replayed_with_its_place(tmp_path: Path) -> None:
     path = written(tmp_path, b"".join(lines))
     assert replayed(path) == [(3, "answer", lines[0]), (0, "refusal", lines[1]), (3, "error", lines[2])]
     assert [place.entry for place in journal.Replay(path, count=5)][1] == Entry(index=0, type="refusal", cost_usd=0.5)
+
+
+def test_the_first_failure_is_told_by_its_last_error(tmp_path: Path) -> None:
+    failures = [Failure(type=kind, message="m") for kind in ("authentication", "overloaded", "timeout")]
+    records = [
+        *(record(index, type="error", error=failures[0]) for index in (2, 1, 0)),
+        record(2),
+        *(record(index, type="error", error=failures[place]) for index, place in ((0, 2), (1, 1))),
+    ]
+    path = written(tmp_path, b"".join(map(line_of, records)))
+    assert journal.first_failure(path) == Failed("d1", 1, failures[1])
+    assert journal.first_failure(written(tmp_path, line_of(record(0)))) is None
 
 
 @pytest.mark.parametrize("length", range(len(b'{"journal":1')))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ THOUGHT = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 7}, 
         ([{"input_tokens": 3}, {}, {"input_tokens": 4}], {}),
         ([{"cache_creation": {}}, {"cache_creation": {"ephemeral_1h": 2}}], {"cache_creation": {"ephemeral_1h": 2}}),
         ([{"odd": 3}, {"odd": {"nested": 1}}, {"odd": 4}], {"odd": {"nested": 1}}),
+        ([{"odd": OrderedDict(nested=1)}, {"odd": OrderedDict(nested=2)}], {"odd": {"nested": 3}}),
     ],
 )
 def test_the_usage_of_turns_is_added_up(turns: list[dict[str, Any]], together: dict[str, Any]) -> None:
