@@ -118,8 +118,9 @@ def _in_words(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     if isinstance(value, dict):
-        return ", ".join(
-            f"{name}: {each if isinstance(each, str) else _in_words(each)}" for name, each in value.items()
+        return (
+            ", ".join(f"{name}: {each if isinstance(each, str) else _in_words(each)}" for name, each in value.items())
+            or "empty"
         )
     return repr(value)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from profiler.metrics.alike import Alike
     from profiler.metrics.metric import Metric, Score
 
-BATCH: Final = 256  # as many as the reduction takes at a time, so that both find the same facts remembered
+BATCH: Final = 256  # outcomes that are scored at once
 WRITE_BUFFER: Final = 1 << 20
 
 

@@ -228,6 +228,7 @@ def test_what_differs_is_said_in_words_and_not_in_python(tmp_path: Path) -> None
         "  cache: the run has none, now it is true",
         "  selection: the run has none, now it is ids: 1 ids, sha256 0e, by_tag: true",
     ]
+    assert differences({"request": {}}, {"request": None}) == ["request: the run has empty, now it is none"]
 
 
 VALUES = st.none() | st.integers() | st.text(max_size=3) | st.booleans()
