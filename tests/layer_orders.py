@@ -169,7 +169,17 @@ ORDERS = {
             "ledger",
             "journal",
         ),
-        *("summary_file", "score_log", "shared_runs", "reading", "writing", "run_directory", "identity", "questions"),
+        *(
+            "summary_file",
+            "score_log",
+            "shared_runs",
+            "reading",
+            "writing",
+            "identity_differences",
+            "run_directory",
+            "identity",
+            "questions",
+        ),
         *("reuse", "kept_answers", "whole_money"),
     ),
     "profiler.storage.shared_runs": (

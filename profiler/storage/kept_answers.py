@@ -15,6 +15,7 @@ from profiler.money.prices import dollars, pico
 from profiler.provider.source import source_of
 from profiler.storage import journal, ledger, run_directory
 from profiler.storage.identity import examine
+from profiler.storage.identity_differences import differences
 from profiler.storage.names import JOURNAL
 from profiler.storage.reading.read_logs import read_outcomes
 from profiler.storage.reading.unfinished_fleet import UnfinishedFleet
@@ -46,7 +47,7 @@ def kept_answers(
         return None
     source = source_of(experiment, mode="live", environ=os.environ)
     header = examine(experiment, source=source, selection=selection, before=before).header
-    if lines := run_directory.differences(before.identity, header.identity):
+    if lines := differences(before.identity, header.identity):
         return Kept(differs=tuple(lines))
     if table is not None:
         return Kept(done=UnfinishedFleet(folder, table).done(), billed_usd=dollars(RangeFolders(folder).money().gone))

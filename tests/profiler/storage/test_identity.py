@@ -11,7 +11,7 @@ from profiler.manifest.load import Experiment, load_manifest
 from profiler.manifest.settings import MockSettings
 from profiler.provider.source import source_of
 from profiler.storage.identity import examine, snapshot
-from profiler.storage.run_directory import differences
+from profiler.storage.identity_differences import differences
 
 BASE = "experiment_id: one\nmodel: claude-haiku-4-5\nmax_tokens: 16\ndataset_path: data.json\n"
 

@@ -4,12 +4,9 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from profiler.core.errors import LogError, RunDirectoryError
 from profiler.core.json import dump_line, loads
@@ -19,7 +16,7 @@ from profiler.storage import journal, ledger, run_directory
 from profiler.storage.line_file import LineFile
 from profiler.storage.names import JOURNAL, LEDGER, REQUESTS, RESPONSES, SCORES, STATUS, SUMMARY
 from profiler.storage.reading.saved_run import reduce_and_draft
-from profiler.storage.run_directory import Earlier, RunDirectory, differences, earlier, hold
+from profiler.storage.run_directory import Earlier, RunDirectory, earlier, hold
 from tests.profiler.building import line_of, record
 from tests.profiler.storage.directories import (
     COUNT,
@@ -228,25 +225,6 @@ def test_what_differs_is_said_in_words_and_not_in_python(tmp_path: Path) -> None
         "  cache: the run has none, now it is true",
         "  selection: the run has none, now it is ids: 1 ids, sha256 0e, by_tag: true",
     ]
-    assert differences({"request": {}}, {"request": None}) == ["request: the run has empty, now it is none"]
-
-
-VALUES = st.none() | st.integers() | st.text(max_size=3) | st.booleans()
-IDENTITIES = st.dictionaries(
-    st.sampled_from("abc"), VALUES | st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=3), max_size=3
-)
-
-
-@given(old=IDENTITIES, new=IDENTITIES)
-def test_differences_are_what_differs_and_nothing_else(old: dict[str, Any], new: dict[str, Any]) -> None:
-    def flat(identity: dict[str, Any]) -> dict[str, Any]:
-        both = {name for name in old.keys() & new.keys() if isinstance(old[name], dict) and isinstance(new[name], dict)}
-        leaves = {name: value for name, value in identity.items() if name not in both}
-        return leaves | {f"{name}.{part}": value for name in both for part, value in identity[name].items()}
-
-    before, now = flat(old), flat(new)
-    differing = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    assert sorted(line.partition(":")[0] for line in differences(old, new)) == differing
 
 
 @pytest.mark.parametrize("name", [REQUESTS, RESPONSES])
