@@ -24,7 +24,10 @@ class Alike:
 
 
 class AlikeOutcomes:
+    """`some_stand_alone` says that states were met that cannot be hashed, so that no two outcomes share an object."""
+
     def __init__(self) -> None:
+        self.some_stand_alone = False
         self._known: dict[States, Alike] = {}
 
     def of(self, contributed: Sequence[States]) -> list[Alike]:
@@ -41,4 +44,5 @@ class AlikeOutcomes:
         try:
             return self._known.get(states) or self._known.setdefault(states, Alike(states))
         except TypeError:
+            self.some_stand_alone = True
             return Alike(states)

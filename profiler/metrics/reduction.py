@@ -98,7 +98,8 @@ class Reduction:
             self._take_repeats(batch, columns)
             return
         self._pending.update(Counter(zip(*_kinds(batch), alike, strict=True)))
-        if len(self._pending) >= PENDING_LIMIT:
+        # States that stand alone are often large, and to wait with them saves no merge.
+        if len(self._pending) >= PENDING_LIMIT or self._alike.some_stand_alone:
             self._fold_pending()
 
     def _take_repeats(self, batch: list[Outcome], columns: list[list[Any]]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from typing import Any
 
 import msgspec
@@ -114,6 +115,28 @@ def answer(**rest: Any) -> Outcome:
 def test_other_metrics_do_not_merge() -> None:
     with pytest.raises(ValueError, match="same metrics"):
         Reduction(ALL).merge(Reduction(()))
+
+
+class Vector(list[float]):
+    """A state without a hash, of which can be seen how long it lives."""
+
+
+def test_states_without_a_hash_are_not_kept_until_there_are_many() -> None:
+    made: list[weakref.ref[Vector]] = []
+
+    def contribute(_: Outcome) -> Vector:
+        made.append(weakref.ref(state := Vector([1.0])))
+        return state
+
+    vector: Metric[Vector] = Metric(
+        name="vector",
+        contribute=contribute,
+        merge=lambda a, b: Vector([a[0] + b[0]]),
+        finish=lambda state: NO_DATA if state is None else Estimate(state[0], 1),
+    )
+    reduction = reduce_outcomes([answer() for _ in range(1000)], [vector])
+    assert sum(each() is not None for each in made) == 0
+    assert reduction.estimates()["vector"].value == 1000.0
 
 
 def test_a_state_without_a_hash_is_merged_all_the_same() -> None:
