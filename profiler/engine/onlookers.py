@@ -94,10 +94,10 @@ async def _tell_status(status: Callable[[], Mapping[Path, Snapshot]]) -> None:
     try:
         while True:
             await anyio.sleep(STATUS_EVERY_S)
-            looks, before = status(), told
+            looks = status()
+            if looks or told:
+                await in_thread(_write_all, looks, told - looks.keys())
             told = set(looks)
-            if looks or before:
-                await in_thread(_write_all, looks, before - told)
     finally:
         for folder in told:
             status_file.remove(folder)

@@ -65,6 +65,26 @@ async def test_the_status_of_what_is_over_goes_although_the_run_goes_on(
     assert seen[:4] == [(False, False), (False, False), (True, False), (False, True)]
 
 
+async def test_the_status_of_what_is_over_goes_although_the_run_ends_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onlookers, "STATUS_EVERY_S", 0.001)
+    status_file.write(tmp_path, snapshot(done=1))
+    looks, over = iter([{tmp_path: snapshot(done=1)}]), anyio.Event()
+
+    def status() -> dict[Path, Snapshot]:
+        found = next(looks, {})
+        if not found:
+            scope.cancel()  # so the thread that would remove it is never begun
+            over.set()
+        return found
+
+    with anyio.CancelScope() as scope:
+        async with onlooking(Run(), None, status=status, watch=None, signals=None, tell=print):
+            await over.wait()
+    assert status_file.read(tmp_path, Snapshot) is None
+
+
 async def test_a_signal_may_mean_something_else_than_to_stop() -> None:
     run, asked = Run(), anyio.Event()
     others = {signal.SIGUSR1: asked.set}
