@@ -11,7 +11,6 @@ import argparse
 import os
 import shlex
 import sys
-import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -108,6 +107,8 @@ def _print_crash(error: Exception, *, again: str) -> int:
     # the group contains this very error, which would be printed twice
     if isinstance(error.__cause__, BaseExceptionGroup):
         error.__cause__ = None
+    import traceback  # noqa: PLC0415 (--help does not need it)
+
     traceback.print_exception(error)
     print(f"\nThis is a bug, not your doing. Everything answered is kept; to resume: {again}", file=sys.stderr)
     return BUG
